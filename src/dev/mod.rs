@@ -1,0 +1,1 @@
+//! The dev user pool and the demo CMS.

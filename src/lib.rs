@@ -1,0 +1,5 @@
+//! auth-api
+
+#[cfg(feature = "dev")]
+pub mod dev;
+pub mod config;

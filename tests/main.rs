@@ -1,0 +1,1 @@
+//! What users can do, one file per capability.
