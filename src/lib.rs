@@ -1,5 +1,6 @@
 //! auth-api
 
+pub mod config;
 #[cfg(feature = "dev")]
 pub mod dev;
-pub mod config;
+pub mod domain;
