@@ -36,8 +36,9 @@ pub struct Principal {
     pub scopes: Vec<String>,
     /// The app client the token was issued to.
     pub client_id: String,
-    /// The federated identity provider's name, or `COGNITO` for a user of the pool itself.
-    pub provider: String,
+    /// The federated identity provider's name, or `COGNITO` for a user of the pool itself. Access tokens
+    /// do not say.
+    pub provider: Option<String>,
     /// The pool's custom attributes, as `custom:name`.
     pub attributes: BTreeMap<String, String>,
     /// When the token was issued, epoch seconds.
@@ -104,7 +105,7 @@ impl Identity {
                 Kind::User => "user".to_owned(),
                 Kind::Machine => "machine".to_owned(),
             },
-            encode(&principal.provider, VALUE),
+            encode(principal.provider.as_deref().unwrap_or_default(), VALUE),
             principal.expires_at.to_string(),
         ];
         Self { json: json.into(), headers: headers.map(Bytes::from) }
@@ -142,7 +143,7 @@ pub(crate) mod tests {
             groups: vec!["editors".into()],
             scopes: vec!["openid".into(), "email".into()],
             client_id: "6o7h".into(),
-            provider: "COGNITO".into(),
+            provider: Some("COGNITO".into()),
             attributes: BTreeMap::from([("custom:legacy_id".into(), "42".into())]),
             issued_at: 1,
             expires_at: 2,
