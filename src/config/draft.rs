@@ -7,9 +7,11 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use super::hosts::{self, AllowedHost, PublicUrl};
+use super::credentials;
+use super::hosts::{self, AllowedHost};
 use super::problem::{Wrong, shown};
 use super::reader::{Field, Reader};
+use super::urls::{self, PublicUrl};
 use super::values::{self, Exposed, LogFormat, Profile, Secret, StoreUrl};
 use super::{
     Config, Cookies, EndpointOverrides, Gateway, Provider, ReturnTo, Server, Session, Telemetry,
@@ -63,20 +65,20 @@ impl Draft {
         Draft {
             listen: r.text(&keys::LISTEN, values::socket_addr),
             ops_listen: r.maybe_empty(&keys::OPS_LISTEN, values::ops_addr),
-            public_url: r.text(&keys::PUBLIC_URL, hosts::public_url),
+            public_url: r.text(&keys::PUBLIC_URL, urls::public_url),
             tls_cert_file: r.path(&keys::TLS_CERT_FILE),
             tls_key_file: r.path(&keys::TLS_KEY_FILE),
             profile: r.text(&keys::PROFILE, values::profile),
             issuer: r.text(&keys::ISSUER, super::issuer::parse),
-            client_id: r.text(&keys::CLIENT_ID, values::client_id),
+            client_id: r.text(&keys::CLIENT_ID, credentials::client_id),
             client_secret: r.secret(
                 &keys::CLIENT_SECRET,
                 &keys::CLIENT_SECRET_FILE,
-                client_secret,
+                credentials::client_secret,
             ),
-            scopes: r.list(&keys::SCOPES, values::scope),
-            accepted_clients: r.list(&keys::ACCEPTED_CLIENTS, values::client_id),
-            trust_email_from: r.list(&keys::TRUST_EMAIL_FROM, values::identity_provider),
+            scopes: r.list(&keys::SCOPES, credentials::scope),
+            accepted_clients: r.list(&keys::ACCEPTED_CLIENTS, credentials::client_id),
+            trust_email_from: r.list(&keys::TRUST_EMAIL_FROM, credentials::identity_provider),
             timeout: r.text(&keys::TIMEOUT, values::duration),
             authorization_endpoint: r.text(&keys::AUTHORIZATION_ENDPOINT, endpoint),
             token_endpoint: r.text(&keys::TOKEN_ENDPOINT, endpoint),
@@ -85,13 +87,17 @@ impl Draft {
             end_session_endpoint: r.text(&keys::END_SESSION_ENDPOINT, endpoint),
             jwks_uri: r.text(&keys::JWKS_URI, endpoint),
             cookie_domain: r.text(&keys::COOKIE_DOMAIN, hosts::cookie_domain),
-            cookie_keys: r.secrets(&keys::COOKIE_KEYS, &keys::COOKIE_KEYS_FILE, cookie_key),
+            cookie_keys: r.secrets(
+                &keys::COOKIE_KEYS,
+                &keys::COOKIE_KEYS_FILE,
+                credentials::cookie_key,
+            ),
             expose: r.list(&keys::EXPOSE, values::token_name),
             store,
             max_age: r.text(&keys::MAX_AGE, values::duration),
             idle: r.text(&keys::IDLE, values::duration),
             refresh_margin: r.text(&keys::REFRESH_MARGIN, values::duration),
-            return_default: r.text(&keys::RETURN_DEFAULT, hosts::web_url),
+            return_default: r.text(&keys::RETURN_DEFAULT, urls::web_url),
             return_allow: r.list(&keys::RETURN_ALLOW, hosts::allowed_host),
             forward_tokens: r.list(&keys::FORWARD_TOKENS, values::token_name),
             log: r.text(&keys::LOG, values::log_filter),
@@ -167,7 +173,7 @@ impl Draft {
 }
 
 fn endpoint(text: &str) -> Result<Url, Wrong> {
-    let url = hosts::secure_url(text, "codes and tokens would travel unprotected.")?;
+    let url = urls::secure_url(text, "codes and tokens would travel unprotected.")?;
     if url.fragment().is_some() {
         return Err(Wrong::new(
             format!(
@@ -178,40 +184,4 @@ fn endpoint(text: &str) -> Result<Url, Wrong> {
         ));
     }
     Ok(url)
-}
-
-fn client_secret(text: &str) -> Result<SecretString, Wrong> {
-    if text.trim() != text || text.chars().any(char::is_control) {
-        return Err(Wrong::new(
-            "The secret has white space around it or a line break inside, so the provider would refuse it.",
-            "Write the secret alone, as the provider shows it; a file may end in one newline.",
-        ));
-    }
-    Ok(SecretString::from(text))
-}
-
-fn cookie_key(text: &str) -> Result<Secret, Wrong> {
-    let instead = "Make one with `openssl rand -base64 32` and write its output.";
-    let bytes = text.as_bytes();
-    if text == keys::EXAMPLE_COOKIE_KEY {
-        let what = "This is the example from the reference, which everybody can read and forge sessions with.";
-        return Err(Wrong::new(what, instead));
-    }
-    if bytes.len() < 32 {
-        let what = format!(
-            "A key has {} bytes; with fewer than 32, sealed cookies can be opened by guessing.",
-            bytes.len()
-        );
-        return Err(Wrong::new(what, instead));
-    }
-    // Thirty-two random hexadecimal digits have fewer than eight different ones once in tens of millions.
-    let mut seen = [false; 256];
-    for byte in bytes {
-        seen[usize::from(*byte)] = true;
-    }
-    if seen.iter().filter(|s| **s).count() < 8 {
-        let what = "A key repeats fewer than eight different characters, so it can be guessed.";
-        return Err(Wrong::new(what, instead));
-    }
-    Ok(Secret::new(bytes.to_vec()))
 }

@@ -2,8 +2,9 @@
 
 use url::Url;
 
-use super::hosts::{is_loopback, secure_url};
+use super::hosts::is_loopback;
 use super::problem::{Wrong, shown};
+use super::urls::secure_url;
 use super::values::Profile;
 
 const COGNITO_FORM: &str = "Write `https://cognito-idp.REGION.amazonaws.com/POOL_ID`, for example \

@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use toml::Value;
 
 use super::draft::Draft;
+use super::files::read_file;
 use super::keys::{ALL, ENV_PREFIX, Key, SECTIONS, Shape};
 use super::problem::{Problem, Wrong, shown};
-use super::reader::{Raw, Reader, Written, read_file, split};
+use super::reader::{Raw, Reader, Written, split};
+use super::suggest::{folded, nearest, unknown};
 use super::{Config, check};
 
 /// What a configuration is made of, before any of it is understood. `Debug` shows names only.
@@ -54,11 +57,14 @@ impl Sources {
             }
         }
         let path = config_flag.unwrap_or(Path::new("auth-api.toml"));
-        // A link to nothing is not "no file": symlink_metadata sees it, and reading it then fails.
-        let wanted = config_flag.is_some() || path.symlink_metadata().is_ok();
+        // Only "there is none" means none: a dangling link or a folder we may not look into is reported on reading.
+        let none = path
+            .symlink_metadata()
+            .is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let wanted = config_flag.is_some() || !none;
         let file = match wanted.then(|| read_file(path)) {
             None => None,
-            Some(Ok(text)) => Some((path.to_owned(), text)),
+            Some(Ok(text)) => Some((path.to_owned(), text.to_string())),
             Some(Err(wrong)) => {
                 let instead = "Name an existing, readable TOML file with `--config`; `auth-api config-reference` prints one to start from.";
                 problems.push(
@@ -252,58 +258,4 @@ fn mistyped(key: &Key) -> Raw {
         Shape::Text => Raw::List(Vec::new()),
         Shape::List => Raw::Text(String::new()),
     }
-}
-
-fn unknown(name: &str, spelling: fn(&Key) -> String) -> Problem {
-    let what = "There is no such key, so it would have no effect.";
-    let leaf = name
-        .rsplit_once("__")
-        .or_else(|| name.rsplit_once('.'))
-        .map_or(name, |(_, leaf)| leaf);
-    let elsewhere = ALL.iter().find(|key| key.name.eq_ignore_ascii_case(leaf));
-    let near = nearest(name, ALL.iter().map(|key| spelling(key)));
-    let instead = match (elsewhere.map(|key| spelling(key)), near) {
-        (Some(near), _) | (None, Some(near)) => format!("Write `{near}`, or remove it."),
-        (None, None) => "Remove it; `auth-api config-reference` lists every key.".to_owned(),
-    };
-    Wrong::new(what, instead).at(name)
-}
-
-/// The candidate that differs in the fewest letters, if that is few enough to be a slip.
-fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
-    let name = name.to_ascii_lowercase();
-    if name.len() > 100 {
-        return None;
-    }
-    let limit = 2.max(name.len() / 6);
-    candidates
-        .map(|candidate| (distance(&name, &candidate.to_ascii_lowercase()), candidate))
-        .filter(|(d, _)| *d <= limit)
-        .min_by_key(|(d, _)| *d)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-/// A variable's name without the differences that slip in: case and doubled underscores.
-fn folded(name: &str) -> String {
-    name.to_ascii_uppercase()
-        .split('_')
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join("_")
 }

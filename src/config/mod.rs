@@ -10,7 +10,9 @@
 //! To add a key: one entry in `keys`, one line in `draft`, one field here.
 
 mod check;
+mod credentials;
 mod draft;
+mod files;
 mod hosts;
 mod issuer;
 mod keys;
@@ -18,6 +20,9 @@ mod load;
 mod problem;
 mod reader;
 mod reference;
+mod sites;
+mod suggest;
+mod urls;
 mod values;
 
 use std::net::SocketAddr;
@@ -27,10 +32,11 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-pub use hosts::{AllowedHost, PublicUrl};
+pub use hosts::AllowedHost;
 pub use load::{Sources, load};
 pub use problem::Problem;
 pub use reference::reference;
+pub use urls::PublicUrl;
 pub use values::{Exposed, LogFormat, Profile, Secret, StoreUrl};
 
 /// Everything the service can be told. `Debug` shows no secret.

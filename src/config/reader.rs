@@ -1,8 +1,6 @@
 //! What was written, by key, and the reading of one key into one typed value.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::keys::{Key, Shape, Unwritten};
@@ -34,6 +32,14 @@ enum State<T> {
 }
 
 impl<T> Field<T> {
+    /// A field that is wrong for a reason already reported.
+    pub(super) fn wrong(at: String) -> Self {
+        Field {
+            at,
+            state: State::Wrong,
+        }
+    }
+
     /// The value, if it was given (or has a default) and is right.
     pub(super) fn good(&self) -> Option<&T> {
         if let State::Good(value) = &self.state {
@@ -183,7 +189,8 @@ impl Reader {
         self.items(at, items, parse)
     }
 
-    fn items<T, C: FromIterator<T>>(
+    /// Parses the items of a list.
+    pub(super) fn items<T, C: FromIterator<T>>(
         &mut self,
         at: String,
         items: Vec<String>,
@@ -223,90 +230,14 @@ impl Reader {
         self.base.join(path)
     }
 
-    /// A secret text, from `key` or from the file that `file_key` names.
-    pub(super) fn secret<T>(
-        &mut self,
-        key: &Key,
-        file_key: &Key,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
-    ) -> Field<T> {
-        match self.secret_file(key, file_key) {
-            None => self.text(key, parse),
-            Some(Err(at)) => Field {
-                at,
-                state: State::Wrong,
-            },
-            Some(Ok((at, content))) => {
-                let result = parse(&content);
-                self.field(at, result)
-            }
-        }
+    /// What was written for a key and is not read yet.
+    pub(super) fn peek(&self, key: &Key) -> Option<&Written> {
+        self.written.get(&key.path())
     }
 
-    /// A list of secrets, from `key` or, one a line, from the file that `file_key` names.
-    pub(super) fn secrets<T>(
-        &mut self,
-        key: &Key,
-        file_key: &Key,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
-    ) -> Field<Vec<T>> {
-        match self.secret_file(key, file_key) {
-            None => self.list(key, parse),
-            Some(Err(at)) => Field {
-                at,
-                state: State::Wrong,
-            },
-            Some(Ok((at, content))) => {
-                let lines = content.lines().map(str::to_owned).collect();
-                self.items(at, lines, parse)
-            }
-        }
-    }
-
-    /// `None` when no file is named; `Err` when it is and something is wrong, which is then reported.
-    fn secret_file(
-        &mut self,
-        key: &Key,
-        file_key: &Key,
-    ) -> Option<Result<(String, String), String>> {
-        let file = self.path(file_key);
-        let at = file.at.clone();
-        if let Some(other) = self.written.get(&key.path())
-            && file.known() != Some(None)
-        {
-            let (what, instead) = (
-                format!(
-                    "Both this and {} are given, and only one of them can count.",
-                    other.at
-                ),
-                "Remove one of the two; the file keeps the secret out of process listings and version control.",
-            );
-            self.problems.push(Wrong::new(what, instead).at(&at));
-            self.written.remove(&key.path());
-            return Some(Err(at));
-        }
-        let path = match file.known() {
-            Some(Some(path)) => path,
-            Some(None) => return None,
-            None => return Some(Err(at)),
-        };
-        match read_file(path) {
-            Ok(content) => {
-                let content = content
-                    .strip_suffix('\n')
-                    .map(|c| c.strip_suffix('\r').unwrap_or(c))
-                    .unwrap_or(&content);
-                if content.trim().is_empty() {
-                    self.problems.push(wrong_file(path, "is empty").at(&at));
-                    return Some(Err(at));
-                }
-                Some(Ok((at, content.to_owned())))
-            }
-            Err(wrong) => {
-                self.problems.push(wrong.at(&at));
-                Some(Err(at))
-            }
-        }
+    /// Takes a key out of reading, for one that is wrong for a reason already reported.
+    pub(super) fn discard(&mut self, key: &Key) {
+        self.written.remove(&key.path());
     }
 
     fn missing<T>(&mut self, key: &Key) -> Field<T> {
@@ -330,7 +261,8 @@ impl Reader {
         }
     }
 
-    fn field<T>(&mut self, at: String, result: Result<T, Wrong>) -> Field<T> {
+    /// Keeps a result, reporting it if it is wrong.
+    pub(super) fn field<T>(&mut self, at: String, result: Result<T, Wrong>) -> Field<T> {
         match result {
             Ok(value) => Field {
                 at,
@@ -359,27 +291,6 @@ pub(super) fn split(text: &str) -> Vec<String> {
     } else {
         text.split(',').map(|item| item.trim().to_owned()).collect()
     }
-}
-
-/// Reads a small text file.
-pub(super) fn read_file(path: &Path) -> Result<String, Wrong> {
-    const MOST: u64 = 1 << 20;
-    let mut content = String::new();
-    match File::open(path).and_then(|file| file.take(MOST + 1).read_to_string(&mut content)) {
-        Ok(_) if content.len() as u64 > MOST => Err(wrong_file(path, "is larger than a megabyte")),
-        Ok(_) => Ok(content),
-        Err(error) => Err(wrong_file(path, &format!("cannot be read ({error})"))),
-    }
-}
-
-fn wrong_file(path: &Path, what: &str) -> Wrong {
-    Wrong::new(
-        format!(
-            "The file {} {what}, and going on without it would be less safe than stopping.",
-            path.display()
-        ),
-        "Put the file there, readable for the user that runs the service, or remove the key.",
-    )
 }
 
 fn empty() -> Wrong {
