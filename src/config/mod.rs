@@ -1,1 +1,170 @@
-//! Text to typed configuration.
+//! Text to one typed configuration: every value is parsed once into a type that cannot be wrong, and every mistake
+//! is reported at once.
+//!
+//! ```text
+//! TOML file ─┐
+//! env ───────┼─ load (what was written) ─ draft (each value parsed) ─ check (rules between values) ─ Config
+//! *_FILE ────┘        └ keys: the one table of what exists, which `reference` prints
+//! ```
+//!
+//! To add a key: one entry in `keys`, one line in `draft`, one field here.
+
+mod check;
+mod credentials;
+mod draft;
+mod files;
+mod hosts;
+mod issuer;
+mod keys;
+mod load;
+mod problem;
+mod reader;
+mod reference;
+mod sites;
+mod suggest;
+mod urls;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+pub use hosts::AllowedHost;
+pub use load::{Sources, load};
+pub use problem::Problem;
+pub use reference::reference;
+pub use urls::PublicUrl;
+pub use values::{Exposed, LogFormat, Profile, Secret, StoreUrl};
+
+/// Everything the service can be told. `Debug` shows no secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where we listen and under which origin browsers know us.
+    pub server: Server,
+    /// The OpenID Provider and our app client there.
+    pub provider: Provider,
+    /// The cookies we set and the keys that seal them.
+    pub cookies: Cookies,
+    /// Where sessions are kept and how long they live.
+    pub session: Session,
+    /// Where a browser may be sent after sign-in and sign-out.
+    pub return_to: ReturnTo,
+    /// What `/validate` hands to a sibling service.
+    pub gateway: Gateway,
+    /// Logs.
+    pub telemetry: Telemetry,
+}
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Address of the public listener.
+    pub listen: SocketAddr,
+    /// Address of the listener for `/livez`, `/readyz` and `/metrics`; `None` when switched off.
+    pub ops_listen: Option<SocketAddr>,
+    /// Our own origin, the only source of our own links.
+    pub public_url: PublicUrl,
+    /// Certificate and key of the public listener; `None` when something in front of us ends TLS.
+    pub tls: Option<Tls>,
+}
+
+/// The PEM files of the public listener. Both could be read when the configuration was loaded.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Certificate chain, leaf first.
+    pub cert_file: PathBuf,
+    /// Private key.
+    pub key_file: PathBuf,
+}
+
+/// `[provider]`
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Which provider's habits to expect.
+    pub profile: Profile,
+    /// The issuer exactly as written: it is compared with `iss` byte by byte.
+    pub issuer: String,
+    /// Our app client's id.
+    pub client_id: String,
+    /// Our app client's secret; `None` for a public client.
+    pub client_secret: Option<SecretString>,
+    /// Scopes asked for at sign-in; `openid` is among them.
+    pub scopes: Vec<String>,
+    /// Further client ids whose access tokens are accepted as bearer tokens.
+    pub accepted_clients: Vec<String>,
+    /// Identity providers whose e-mail addresses count as verified.
+    pub trust_email_from: Vec<String>,
+    /// Longest wait for one answer of the provider, one second to one minute.
+    pub timeout: Duration,
+    /// Addresses to use instead of the discovered ones.
+    pub endpoints: EndpointOverrides,
+}
+
+/// Provider addresses that replace what discovery says. Absent ones are discovered.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointOverrides {
+    /// `provider.authorization_endpoint`
+    pub authorization: Option<Url>,
+    /// `provider.token_endpoint`
+    pub token: Option<Url>,
+    /// `provider.userinfo_endpoint`
+    pub userinfo: Option<Url>,
+    /// `provider.revocation_endpoint`
+    pub revocation: Option<Url>,
+    /// `provider.end_session_endpoint`
+    pub end_session: Option<Url>,
+    /// `provider.jwks_uri`
+    pub jwks_uri: Option<Url>,
+}
+
+/// `[cookies]`
+#[derive(Clone, Debug)]
+pub struct Cookies {
+    /// Parent domain that shares the session cookie: lowercase, no leading dot. `None`: our own host only.
+    pub domain: Option<String>,
+    /// Key ring, never empty: the first seals, all open.
+    pub keys: Vec<Secret>,
+    /// Tokens that are also set as cookies.
+    pub expose: Exposed,
+}
+
+/// `[session]`
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Where sessions are kept.
+    pub store: StoreUrl,
+    /// Absolute lifetime of a session.
+    pub max_age: Duration,
+    /// Lifetime without use; `None` for no idle timeout.
+    pub idle: Option<Duration>,
+    /// `/refresh` renews tokens with less than this left.
+    pub refresh_margin: Duration,
+}
+
+/// `[return_to]`
+#[derive(Clone, Debug)]
+pub struct ReturnTo {
+    /// Where to go when a request names no place or a forbidden one.
+    pub default: Option<Url>,
+    /// Hosts that may be returned to, with their subdomains.
+    pub allow: Vec<AllowedHost>,
+}
+
+/// `[gateway]`
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Tokens that `/validate` answers in headers.
+    pub forward_tokens: Exposed,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// Log filter: a level, or `target=level` directives separated by commas.
+    pub log: String,
+    /// How a log line looks.
+    pub format: LogFormat,
+}

@@ -1,0 +1,187 @@
+//! Every key read into its own type, right or wrong, before the rules between keys.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::credentials;
+use super::hosts::{self, AllowedHost};
+use super::problem::{Wrong, shown};
+use super::reader::{Field, Reader};
+use super::urls::{self, PublicUrl};
+use super::values::{self, Exposed, LogFormat, Profile, Secret, StoreUrl};
+use super::{
+    Config, Cookies, EndpointOverrides, Gateway, Provider, ReturnTo, Server, Session, Telemetry,
+    Tls, keys,
+};
+
+/// One field a key; a secret and its file share one.
+pub(super) struct Draft {
+    pub(super) listen: Field<SocketAddr>,
+    pub(super) ops_listen: Field<Option<SocketAddr>>,
+    pub(super) public_url: Field<PublicUrl>,
+    pub(super) tls_cert_file: Field<PathBuf>,
+    pub(super) tls_key_file: Field<PathBuf>,
+    pub(super) profile: Field<Profile>,
+    pub(super) issuer: Field<(String, Url)>,
+    pub(super) client_id: Field<String>,
+    pub(super) client_secret: Field<SecretString>,
+    pub(super) scopes: Field<Vec<String>>,
+    pub(super) accepted_clients: Field<Vec<String>>,
+    pub(super) trust_email_from: Field<Vec<String>>,
+    pub(super) timeout: Field<Duration>,
+    pub(super) authorization_endpoint: Field<Url>,
+    pub(super) token_endpoint: Field<Url>,
+    pub(super) userinfo_endpoint: Field<Url>,
+    pub(super) revocation_endpoint: Field<Url>,
+    pub(super) end_session_endpoint: Field<Url>,
+    pub(super) jwks_uri: Field<Url>,
+    pub(super) cookie_domain: Field<String>,
+    pub(super) cookie_keys: Field<Vec<Secret>>,
+    pub(super) expose: Field<Exposed>,
+    pub(super) store: Field<StoreUrl>,
+    pub(super) max_age: Field<Duration>,
+    pub(super) idle: Field<Duration>,
+    pub(super) refresh_margin: Field<Duration>,
+    pub(super) return_default: Field<Url>,
+    pub(super) return_allow: Field<Vec<AllowedHost>>,
+    pub(super) forward_tokens: Field<Exposed>,
+    pub(super) log: Field<String>,
+    pub(super) format: Field<LogFormat>,
+}
+
+impl Draft {
+    /// Reads every key of the table once.
+    pub(super) fn read(r: &mut Reader) -> Draft {
+        let store = r
+            .text(&keys::STORE, values::store_url)
+            .map(|store| match store {
+                StoreUrl::Redb(path) => StoreUrl::Redb(r.absolute(&path)),
+                StoreUrl::Memory => StoreUrl::Memory,
+            });
+        Draft {
+            listen: r.text(&keys::LISTEN, values::socket_addr),
+            ops_listen: r.maybe_empty(&keys::OPS_LISTEN, values::ops_addr),
+            public_url: r.text(&keys::PUBLIC_URL, urls::public_url),
+            tls_cert_file: r.path(&keys::TLS_CERT_FILE),
+            tls_key_file: r.path(&keys::TLS_KEY_FILE),
+            profile: r.text(&keys::PROFILE, values::profile),
+            issuer: r.text(&keys::ISSUER, super::issuer::parse),
+            client_id: r.text(&keys::CLIENT_ID, credentials::client_id),
+            client_secret: r.secret(
+                &keys::CLIENT_SECRET,
+                &keys::CLIENT_SECRET_FILE,
+                credentials::client_secret,
+            ),
+            scopes: r.list(&keys::SCOPES, credentials::scope),
+            accepted_clients: r.list(&keys::ACCEPTED_CLIENTS, credentials::client_id),
+            trust_email_from: r.list(&keys::TRUST_EMAIL_FROM, credentials::identity_provider),
+            timeout: r.text(&keys::TIMEOUT, values::duration),
+            authorization_endpoint: r.text(&keys::AUTHORIZATION_ENDPOINT, endpoint),
+            token_endpoint: r.text(&keys::TOKEN_ENDPOINT, endpoint),
+            userinfo_endpoint: r.text(&keys::USERINFO_ENDPOINT, endpoint),
+            revocation_endpoint: r.text(&keys::REVOCATION_ENDPOINT, endpoint),
+            end_session_endpoint: r.text(&keys::END_SESSION_ENDPOINT, endpoint),
+            jwks_uri: r.text(&keys::JWKS_URI, endpoint),
+            cookie_domain: r.text(&keys::COOKIE_DOMAIN, hosts::cookie_domain),
+            cookie_keys: r.secrets(
+                &keys::COOKIE_KEYS,
+                &keys::COOKIE_KEYS_FILE,
+                credentials::cookie_key,
+            ),
+            expose: r.list(&keys::EXPOSE, values::token_name),
+            store,
+            max_age: r.text(&keys::MAX_AGE, values::duration),
+            idle: r.text(&keys::IDLE, values::duration),
+            refresh_margin: r.text(&keys::REFRESH_MARGIN, values::duration),
+            return_default: r.text(&keys::RETURN_DEFAULT, urls::web_url),
+            return_allow: r.list(&keys::RETURN_ALLOW, hosts::allowed_host),
+            forward_tokens: r.list(&keys::FORWARD_TOKENS, values::token_name),
+            log: r.text(&keys::LOG, values::log_filter),
+            format: r.text(&keys::FORMAT, values::log_format),
+        }
+    }
+
+    /// The configuration; `None` if a required value is missing or wrong.
+    pub(super) fn finish(self) -> Option<Config> {
+        let public_url = self.public_url.take()?;
+        let domain = self.cookie_domain.take();
+        let own = || AllowedHost {
+            host: domain.as_deref().unwrap_or(public_url.host()).to_owned(),
+            external: false,
+        };
+        let allow = self.return_allow.take().unwrap_or_else(|| vec![own()]);
+        let tls = match (self.tls_cert_file.take(), self.tls_key_file.take()) {
+            (Some(cert_file), Some(key_file)) => Some(Tls {
+                cert_file,
+                key_file,
+            }),
+            _ => None,
+        };
+        Some(Config {
+            server: Server {
+                listen: self.listen.take()?,
+                ops_listen: self.ops_listen.take()?,
+                public_url,
+                tls,
+            },
+            provider: Provider {
+                profile: self.profile.take()?,
+                issuer: self.issuer.take()?.0,
+                client_id: self.client_id.take()?,
+                client_secret: self.client_secret.take(),
+                scopes: self.scopes.take()?,
+                accepted_clients: self.accepted_clients.take()?,
+                trust_email_from: self.trust_email_from.take()?,
+                timeout: self.timeout.take()?,
+                endpoints: EndpointOverrides {
+                    authorization: self.authorization_endpoint.take(),
+                    token: self.token_endpoint.take(),
+                    userinfo: self.userinfo_endpoint.take(),
+                    revocation: self.revocation_endpoint.take(),
+                    end_session: self.end_session_endpoint.take(),
+                    jwks_uri: self.jwks_uri.take(),
+                },
+            },
+            cookies: Cookies {
+                domain,
+                keys: self.cookie_keys.take()?,
+                expose: self.expose.take()?,
+            },
+            session: Session {
+                store: self.store.take()?,
+                max_age: self.max_age.take()?,
+                idle: self.idle.take().filter(|idle| !idle.is_zero()),
+                refresh_margin: self.refresh_margin.take()?,
+            },
+            return_to: ReturnTo {
+                default: self.return_default.take(),
+                allow,
+            },
+            gateway: Gateway {
+                forward_tokens: self.forward_tokens.take()?,
+            },
+            telemetry: Telemetry {
+                log: self.log.take()?,
+                format: self.format.take()?,
+            },
+        })
+    }
+}
+
+fn endpoint(text: &str) -> Result<Url, Wrong> {
+    let url = urls::secure_url(text, "codes and tokens would travel unprotected.")?;
+    if url.fragment().is_some() {
+        return Err(Wrong::new(
+            format!(
+                "{} has a fragment, which is never sent to a server.",
+                shown(text)
+            ),
+            "Write the address without `#` and what follows it.",
+        ));
+    }
+    Ok(url)
+}

@@ -1,0 +1,180 @@
+//! The one table of configuration keys. Reading, unknown-key detection, the names of environment variables and the
+//! printed reference all come from here.
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// A TOML string.
+    Text,
+    /// A TOML array of strings; in the environment, items separated by commas.
+    List,
+}
+
+/// What holds when a key is not written. Lists are given as in the environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unwritten {
+    /// A mistake; the text is an example.
+    Required(&'static str),
+    /// This value.
+    Default(&'static str),
+    /// Nothing; the text is an example.
+    Absent(&'static str),
+}
+
+use Shape::{List, Text};
+use Unwritten::{Absent, Default, Required};
+
+/// One key.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    pub(super) shape: Shape,
+    pub(super) unwritten: Unwritten,
+    /// Lines of the reference: what it is, its unit, what breaks if it is wrong.
+    pub(super) doc: &'static str,
+}
+
+impl Key {
+    /// `cookies.domain`
+    pub(super) fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    /// `AUTH_API__COOKIES__DOMAIN`
+    pub(super) fn env(&self) -> String {
+        format!("{ENV_PREFIX}{}__{}", self.section, self.name).to_ascii_uppercase()
+    }
+}
+
+/// What every variable of ours starts with.
+pub(super) const ENV_PREFIX: &str = "AUTH_API__";
+
+/// The cookie key that the reference shows. It is public, so it is refused.
+pub(super) const EXAMPLE_COOKIE_KEY: &str =
+    "replace this with the output of: openssl rand -base64 32";
+
+macro_rules! keys {
+    ($($id:ident = $section:literal $name:literal $shape:ident $unwritten:expr, $doc:literal;)*) => {
+        $(pub(super) static $id: Key =
+            Key { section: $section, name: $name, shape: $shape, unwritten: $unwritten, doc: $doc };)*
+        /// Every key, in the order of the reference.
+        pub(super) static ALL: &[&Key] = &[$(&$id),*];
+    };
+}
+
+/// Every section, with the lines that introduce it in the reference.
+pub(super) static SECTIONS: &[(&str, &str)] = &[
+    (
+        "server",
+        "Where the service listens, and the origin under which browsers know it.",
+    ),
+    (
+        "provider",
+        "The OpenID Provider that people sign in at, and this service's app client there.",
+    ),
+    ("cookies", "The cookies of a signed-in browser."),
+    (
+        "session",
+        "How long people stay signed in, and where that is remembered.",
+    ),
+    (
+        "return_to",
+        "Where a browser may be sent after sign-in and sign-out. Anything else is an open redirect.",
+    ),
+    ("gateway", "What `/validate` answers to sibling services."),
+    ("telemetry", "Logs."),
+];
+
+keys! {
+    LISTEN = "server" "listen" Text Default("127.0.0.1:8080"),
+        "IP address and port of the public listener. `0.0.0.0:8080` for every interface, as in a container.";
+    OPS_LISTEN = "server" "ops_listen" Text Default("127.0.0.1:9090"),
+        "IP address and port for /livez, /readyz and /metrics, which are never on the public listener.\n\
+         Keep it off the internet. Empty (\"\") switches it off.";
+    PUBLIC_URL = "server" "public_url" Text Required("https://auth-api.example.com"),
+        "The origin that browsers use: scheme, host and port, nothing behind them. Every link and the callback that\n\
+         is registered at the provider are built from it; a wrong one fails as a redirect mismatch at sign-in.\n\
+         Plain http is for loopback names only: localhost, names below it, 127.0.0.0/8, [::1].";
+    TLS_CERT_FILE = "server" "tls_cert_file" Text Absent("tls/cert.pem"),
+        "PEM certificate chain, leaf first, when this service ends TLS itself. Goes with tls_key_file.\n\
+         Without both, a proxy or load balancer in front has to end TLS.";
+    TLS_KEY_FILE = "server" "tls_key_file" Text Absent("tls/key.pem"),
+        "PEM private key of that certificate.";
+
+    PROFILE = "provider" "profile" Text Default("cognito"),
+        "Which provider's habits to expect: \"cognito\", or \"oidc\" for any other OpenID Provider.";
+    ISSUER = "provider" "issuer" Text Required("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI"),
+        "The issuer, character by character as in the provider's tokens; a difference refuses every token.\n\
+         For Cognito it is made of region and user pool id, and is not the domain of the hosted UI.";
+    CLIENT_ID = "provider" "client_id" Text Required("6o7hexampleclientid"),
+        "Id of this service's app client.";
+    CLIENT_SECRET = "provider" "client_secret" Text Absent("the-secret-of-the-app-client"),
+        "Secret of that app client; none for a public client. If it is wrong, sign-in fails after the hosted UI.";
+    CLIENT_SECRET_FILE = "provider" "client_secret_file" Text Absent("/run/secrets/client-secret"),
+        "A file that holds the secret, instead of client_secret. One newline at its end is ignored.";
+    SCOPES = "provider" "scopes" List Default("openid,email,profile"),
+        "Scopes asked for at sign-in; `openid` has to be there. The app client must allow each of them, or the\n\
+         provider answers invalid_scope.";
+    ACCEPTED_CLIENTS = "provider" "accepted_clients" List Default(""),
+        "Ids of further app clients whose access tokens /validate accepts as a bearer.";
+    TRUST_EMAIL_FROM = "provider" "trust_email_from" List Default(""),
+        "Identity providers (\"Google\") whose e-mail addresses count as verified though Cognito says they are not.\n\
+         Name only those that verify addresses themselves: others let people claim somebody else's.";
+    TIMEOUT = "provider" "timeout" Text Default("10s"),
+        "Longest wait for one answer of the provider, from 1s to 60s. Browsers wait as long at sign-in.";
+    AUTHORIZATION_ENDPOINT = "provider" "authorization_endpoint" Text Absent("https://login.example.com/oauth2/authorize"),
+        "The six addresses below replace what the provider's discovery document says; leave them out unless it is\n\
+         wrong or missing something. This one is where browsers sign in.";
+    TOKEN_ENDPOINT = "provider" "token_endpoint" Text Absent("https://login.example.com/oauth2/token"),
+        "Where codes and refresh tokens become tokens.";
+    USERINFO_ENDPOINT = "provider" "userinfo_endpoint" Text Absent("https://login.example.com/oauth2/userInfo"),
+        "Where a user's claims are read.";
+    REVOCATION_ENDPOINT = "provider" "revocation_endpoint" Text Absent("https://login.example.com/oauth2/revoke"),
+        "Where refresh tokens are revoked at sign-out.";
+    END_SESSION_ENDPOINT = "provider" "end_session_endpoint" Text Absent("https://login.example.com/logout"),
+        "Where a browser signs out at the provider; without it the provider would sign people straight back in.";
+    JWKS_URI = "provider" "jwks_uri" Text Absent("https://login.example.com/jwks.json"),
+        "Where the keys that sign tokens are published.";
+
+    COOKIE_DOMAIN = "cookies" "domain" Text Absent("example.com"),
+        "The parent domain of this service and its siblings: every host below it receives the session cookie.\n\
+         It has to contain the host of server.public_url and be yours alone. Absent: our own host only.";
+    COOKIE_KEYS = "cookies" "keys" List Required(EXAMPLE_COOKIE_KEY),
+        "Secrets of at least 32 bytes that seal cookies and sessions. The first seals, all open: to change keys, put\n\
+         the new one first and drop the old one after session.max_age. Losing them signs everyone out.\n\
+         In the environment, keys are separated by commas.";
+    COOKIE_KEYS_FILE = "cookies" "keys_file" Text Absent("/run/secrets/cookie-keys"),
+        "A file that holds the keys, one a line, instead of keys.";
+    EXPOSE = "cookies" "expose" List Default(""),
+        "Tokens to set as cookies too, for siblings that verify JWTs themselves: \"id_token\", \"access_token\".\n\
+         Each adds kilobytes to every request to every host below cookies.domain.";
+
+    STORE = "session" "store" Text Default("redb:auth-api.redb"),
+        "Where sessions are kept: \"redb:PATH\", a file that survives restarts and serves one process, or \"memory:\",\n\
+         which signs everyone out on restart. Relative paths start at this file's folder.";
+    MAX_AGE = "session" "max_age" Text Default("30d"),
+        "How long a session lasts at most. The provider's refresh token should live as long, or the session ends\n\
+         when that does. Browsers keep cookies for 400d at most.";
+    IDLE = "session" "idle" Text Default("0s"),
+        "Ends sessions not used for this long; 0s for no such limit. Shorter than max_age.";
+    REFRESH_MARGIN = "session" "refresh_margin" Text Default("5m"),
+        "POST /refresh renews tokens that have less than this left. Under 1h: each renewal is a call to the provider.";
+
+    RETURN_DEFAULT = "return_to" "default" Text Absent("https://cms.example.com/"),
+        "Where people go when they came from nowhere, or from a place that is not allowed.\n\
+         Absent: a plain page that says they are signed in.";
+    RETURN_ALLOW = "return_to" "allow" List Absent("example.com,external:partner.test"),
+        "Hosts that may be returned to, each with its subdomains and all its ports. A host outside cookies.domain\n\
+         does not receive the session cookie and is written \"external:partner.test\" to show that this is meant.\n\
+         Absent: cookies.domain, or the host of server.public_url without one.";
+
+    FORWARD_TOKENS = "gateway" "forward_tokens" List Default(""),
+        "Tokens that /validate answers as X-Auth-Id-Token and X-Auth-Access-Token: \"id_token\", \"access_token\".\n\
+         Proxies in between need room for headers of several kilobytes.";
+
+    LOG = "telemetry" "log" Text Default("info"),
+        "Log filter: off, error, warn, info, debug, trace, or directives such as \"info,auth_api=debug\".";
+    FORMAT = "telemetry" "format" Text Default("text"),
+        "\"text\" for people, \"json\" for one JSON object a line.";
+}

@@ -1,0 +1,66 @@
+//! A mistake in the configuration, in words for the person who made it.
+
+use std::fmt;
+
+/// One mistake. Never holds a secret's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it was written: `cookies.domain`, `AUTH_API__COOKIES__DOMAIN`, or a file and line.
+    pub key: String,
+    /// What is wrong and what would break: one or two sentences.
+    pub what: String,
+    /// What to write instead: a sentence.
+    pub instead: String,
+}
+
+/// `{}` is one line; `{:#}` is the key on its own line with both sentences indented below it.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Problem { key, what, instead } = self;
+        if f.alternate() {
+            write!(f, "{key}\n    {what}\n    {instead}")
+        } else {
+            write!(f, "{key}: {what} {instead}")
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// The two sentences of a [`Problem`] before the key is known.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub(super) what: String,
+    pub(super) instead: String,
+}
+
+impl Wrong {
+    pub(super) fn new(what: impl Into<String>, instead: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            instead: instead.into(),
+        }
+    }
+
+    pub(super) fn at(self, key: impl Into<String>) -> Problem {
+        Problem {
+            key: key.into(),
+            what: self.what,
+            instead: self.instead,
+        }
+    }
+}
+
+/// A value as a message may show it: short, on one line, without control characters, and without anything before
+/// an `@`, where addresses carry passwords.
+pub(super) fn shown(value: &str) -> String {
+    let (hidden, rest) = match value.rsplit_once('@') {
+        Some((_, after)) => ("…@", after),
+        None => ("", value),
+    };
+    let mut text: String = rest.chars().take(80).flat_map(char::escape_debug).collect();
+    if rest.chars().nth(80).is_some() {
+        text.push('…');
+    }
+    format!("`{hidden}{text}`")
+}

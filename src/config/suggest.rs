@@ -1,0 +1,59 @@
+//! What somebody probably meant who wrote a name that does not exist.
+
+use super::keys::{ALL, Key};
+use super::problem::{Problem, Wrong};
+
+/// An unknown key under its written name; `spelling` is how that place writes keys.
+pub(super) fn unknown(name: &str, spelling: fn(&Key) -> String) -> Problem {
+    let what = "There is no such key, so it would have no effect.";
+    let leaf = name
+        .rsplit_once("__")
+        .or_else(|| name.rsplit_once('.'))
+        .map_or(name, |(_, leaf)| leaf);
+    let elsewhere = ALL.iter().find(|key| key.name.eq_ignore_ascii_case(leaf));
+    let near = nearest(name, ALL.iter().map(|key| spelling(key)));
+    let instead = match (elsewhere.map(|key| spelling(key)), near) {
+        (Some(near), _) | (None, Some(near)) => format!("Write `{near}`, or remove it."),
+        (None, None) => "Remove it; `auth-api config-reference` lists every key.".to_owned(),
+    };
+    Wrong::new(what, instead).at(name)
+}
+
+/// The candidate that differs in the fewest letters, if that is few enough to be a slip.
+pub(super) fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+    let name = name.to_ascii_lowercase();
+    if name.len() > 100 {
+        return None;
+    }
+    let limit = 2.max(name.len() / 6);
+    candidates
+        .map(|candidate| (distance(&name, &candidate.to_ascii_lowercase()), candidate))
+        .filter(|(d, _)| *d <= limit)
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// A variable's name without the differences that slip in: case and doubled underscores.
+pub(super) fn folded(name: &str) -> String {
+    name.to_ascii_uppercase()
+        .split('_')
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("_")
+}

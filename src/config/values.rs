@@ -1,0 +1,241 @@
+//! Small values, each parsed once from text.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretSlice};
+
+use super::problem::{Wrong, shown};
+
+/// Secret bytes: redacted in `Debug`, wiped when dropped.
+#[derive(Clone, Debug)]
+pub struct Secret(SecretSlice<u8>);
+
+impl Secret {
+    /// Takes the bytes as they are; the length and quality rules are those of the key that holds them.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes.
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose_secret()
+    }
+}
+
+/// Which provider's habits to expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// AWS Cognito user pools.
+    Cognito,
+    /// Any provider that keeps to OpenID Connect.
+    Oidc,
+}
+
+/// Where sessions are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// In this process; gone when it stops.
+    Memory,
+    /// In a redb file.
+    Redb(PathBuf),
+}
+
+/// Which of the provider's tokens are handed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exposed {
+    /// The ID token.
+    pub id_token: bool,
+    /// The access token.
+    pub access_token: bool,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One token name of `cookies.expose` and `gateway.forward_tokens`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TokenName {
+    Id,
+    Access,
+}
+
+impl FromIterator<TokenName> for Exposed {
+    fn from_iter<I: IntoIterator<Item = TokenName>>(names: I) -> Self {
+        names
+            .into_iter()
+            .fold(Exposed::default(), |exposed, name| match name {
+                TokenName::Id => Exposed {
+                    id_token: true,
+                    ..exposed
+                },
+                TokenName::Access => Exposed {
+                    access_token: true,
+                    ..exposed
+                },
+            })
+    }
+}
+
+pub(super) fn token_name(text: &str) -> Result<TokenName, Wrong> {
+    match text {
+        "id_token" => Ok(TokenName::Id),
+        "access_token" => Ok(TokenName::Access),
+        "refresh_token" => Err(Wrong::new(
+            "The refresh token never leaves this service: whoever holds it can sign in as the user for weeks.",
+            "Leave it out; a sibling service that needs fresh tokens calls `POST /refresh`.",
+        )),
+        _ => Err(Wrong::new(
+            format!("{} is not a token that can be handed on.", shown(text)),
+            "Write `id_token`, `access_token` or both, in lower case.",
+        )),
+    }
+}
+
+pub(super) fn profile(text: &str) -> Result<Profile, Wrong> {
+    match text {
+        "cognito" => Ok(Profile::Cognito),
+        "oidc" => Ok(Profile::Oidc),
+        _ => Err(Wrong::new(
+            format!("{} is not a provider profile.", shown(text)),
+            "Write `cognito` for a Cognito user pool or `oidc` for any other OpenID Provider, in lower case.",
+        )),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, Wrong> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(Wrong::new(
+            format!("{} is not a log format.", shown(text)),
+            "Write `text` for people or `json` for machines, in lower case.",
+        )),
+    }
+}
+
+pub(super) fn log_filter(text: &str) -> Result<String, Wrong> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let instead = "Write one of off, error, warn, info, debug, trace, or directives such as `info,auth_api=debug`.";
+    // The filter takes any bare word for a target and would log everything of a target that does not exist.
+    let typo = text.split(',').map(str::trim).find(|part| {
+        let bare = part.chars().all(|c| c.is_ascii_alphanumeric());
+        bare && !LEVELS.contains(&part.to_ascii_lowercase().as_str())
+    });
+    if let Some(part) = typo {
+        return Err(Wrong::new(
+            format!(
+                "{} is not a log level, so nothing of use would be logged.",
+                shown(part)
+            ),
+            instead,
+        ));
+    }
+    match tracing_subscriber::EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(Wrong::new(
+            format!("{} is not a log filter.", shown(text)),
+            instead,
+        )),
+    }
+}
+
+/// `90s`, `5m`, `12h`, `30d`, `0s`.
+pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+    let instead = "Write a whole number and one unit of s, m, h or d: `90s`, `5m`, `12h`, `30d`.";
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match &text[digits.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "" => {
+            return Err(Wrong::new(
+                format!(
+                    "{} has no unit, so it could mean seconds or days.",
+                    shown(text)
+                ),
+                instead,
+            ));
+        }
+        _ => {
+            return Err(Wrong::new(
+                format!("{} is not a duration.", shown(text)),
+                instead,
+            ));
+        }
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Wrong::new(
+            format!("{} is not a duration.", shown(text)),
+            instead,
+        ));
+    }
+    // A hundred years is beyond every use and keeps later arithmetic on times far from overflow.
+    match digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(unit))
+        .filter(|s| *s <= 36_500 * 86_400)
+    {
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => Err(Wrong::new(
+            format!("{} is longer than a hundred years.", shown(text)),
+            instead,
+        )),
+    }
+}
+
+pub(super) fn socket_addr(text: &str) -> Result<SocketAddr, Wrong> {
+    text.parse().map_err(|_| {
+        let port = text.rsplit(':').next().filter(|p| p.parse::<u16>().is_ok()).unwrap_or("8080");
+        Wrong::new(
+            format!("{} is not an address to listen on: that takes an IP address and a port.", shown(text)),
+            format!("Write `127.0.0.1:{port}` for this machine only or `0.0.0.0:{port}` for every interface."),
+        )
+    })
+}
+
+/// `""` switches the ops listener off.
+pub(super) fn ops_addr(text: &str) -> Result<Option<SocketAddr>, Wrong> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        socket_addr(text).map(Some)
+    }
+}
+
+/// `memory:` or `redb:PATH`; the path is still relative to the configuration. Never shows the value: store URLs can
+/// hold passwords.
+pub(super) fn store_url(text: &str) -> Result<StoreUrl, Wrong> {
+    let instead = "Write `redb:PATH`, a file that survives restarts, or `memory:`, which forgets every session on restart.";
+    let lower = text.to_ascii_lowercase();
+    if lower.starts_with("redis:") || lower.starts_with("rediss:") {
+        return Err(Wrong::new(
+            "This version has no Redis store: it has `memory:` and `redb:PATH`.",
+            instead,
+        ));
+    }
+    if text == "memory:" {
+        return Ok(StoreUrl::Memory);
+    }
+    match text.strip_prefix("redb:") {
+        Some("") => Err(Wrong::new(
+            "`redb:` names no file, so sessions could not be kept.",
+            instead,
+        )),
+        Some(path) if path.starts_with("//") => Err(Wrong::new(
+            "After `redb:` comes a plain path, and this one starts with `//` as in a web address.",
+            "Write `redb:sessions.redb` for a file beside the configuration or `redb:/var/lib/auth-api/sessions.redb`.",
+        )),
+        Some(path) => Ok(StoreUrl::Redb(PathBuf::from(path))),
+        None => Err(Wrong::new("This is not a session store.", instead)),
+    }
+}
