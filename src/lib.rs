@@ -4,3 +4,6 @@ pub mod config;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod domain;
+pub mod provider;
+pub mod store;
+pub mod telemetry;

@@ -70,7 +70,6 @@ pub enum Rejected {
 /// The claims that we read, of ID tokens and access tokens alike. Unknown ones are kept, never refused.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Claims {
-    pub(super) iss: String,
     pub(super) sub: String,
     pub(super) exp: u64,
     pub(super) iat: u64,
@@ -78,7 +77,6 @@ pub struct Claims {
     pub(super) aud: Option<Audience>,
     pub(super) azp: Option<String>,
     pub(super) nonce: Option<String>,
-    pub(super) at_hash: Option<String>,
     pub(super) token_use: Option<String>,
     pub(super) client_id: Option<String>,
     pub(super) scope: Option<String>,
