@@ -34,37 +34,22 @@ enum State<T> {
 impl<T> Field<T> {
     /// A field that is wrong for a reason already reported.
     pub(super) fn wrong(at: String) -> Self {
-        Field {
-            at,
-            state: State::Wrong,
-        }
+        Field { at, state: State::Wrong }
     }
 
     /// The value, if it was given (or has a default) and is right.
     pub(super) fn good(&self) -> Option<&T> {
-        if let State::Good(value) = &self.state {
-            Some(value)
-        } else {
-            None
-        }
+        if let State::Good(value) = &self.state { Some(value) } else { None }
     }
 
     /// `None` if the value was wrong: a rule about its presence cannot be judged then.
     pub(super) fn known(&self) -> Option<Option<&T>> {
-        if matches!(self.state, State::Wrong) {
-            None
-        } else {
-            Some(self.good())
-        }
+        if matches!(self.state, State::Wrong) { None } else { Some(self.good()) }
     }
 
     /// The value, by value.
     pub(super) fn take(self) -> Option<T> {
-        if let State::Good(value) = self.state {
-            Some(value)
-        } else {
-            None
-        }
+        if let State::Good(value) = self.state { Some(value) } else { None }
     }
 
     /// The same field with another value.
@@ -87,16 +72,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(
-        written: HashMap<String, Written>,
-        base: PathBuf,
-        problems: Vec<Problem>,
-    ) -> Self {
-        Self {
-            written,
-            base,
-            problems,
-        }
+    pub(super) fn new(written: HashMap<String, Written>, base: PathBuf, problems: Vec<Problem>) -> Self {
+        Self { written, base, problems }
     }
 
     /// Reads a text. Empty ones are a mistake except where `empty_ok`.
@@ -108,51 +85,27 @@ impl Reader {
     ) -> Field<T> {
         debug_assert_eq!(key.shape, Shape::Text);
         let (at, text) = match (self.written.remove(&key.path()), key.unwritten) {
-            (
-                Some(Written {
-                    at,
-                    raw: Raw::Text(text),
-                }),
-                _,
-            ) => (at, text),
+            (Some(Written { at, raw: Raw::Text(text) }), _) => (at, text),
             (Some(Written { at, .. }), _) => {
-                return Field {
-                    at,
-                    state: State::Wrong,
-                };
+                return Field { at, state: State::Wrong };
             }
             (None, Unwritten::Default(default)) => (key.path(), default.to_owned()),
             (None, Unwritten::Absent(_)) => {
-                return Field {
-                    at: key.path(),
-                    state: State::Absent,
-                };
+                return Field { at: key.path(), state: State::Absent };
             }
             (None, Unwritten::Required(_)) => return self.missing(key),
         };
-        let result = if text.is_empty() && !empty_ok {
-            Err(empty())
-        } else {
-            parse(&text)
-        };
+        let result = if text.is_empty() && !empty_ok { Err(empty()) } else { parse(&text) };
         self.field(at, result)
     }
 
     /// Reads a text that is not empty.
-    pub(super) fn text<T>(
-        &mut self,
-        key: &Key,
-        parse: impl FnOnce(&str) -> Result<T, Wrong>,
-    ) -> Field<T> {
+    pub(super) fn text<T>(&mut self, key: &Key, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Field<T> {
         self.text_or_empty(key, false, parse)
     }
 
     /// Reads a text for which empty means something.
-    pub(super) fn maybe_empty<T>(
-        &mut self,
-        key: &Key,
-        parse: impl FnOnce(&str) -> Result<T, Wrong>,
-    ) -> Field<T> {
+    pub(super) fn maybe_empty<T>(&mut self, key: &Key, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Field<T> {
         self.text_or_empty(key, true, parse)
     }
 
@@ -164,25 +117,13 @@ impl Reader {
     ) -> Field<C> {
         debug_assert_eq!(key.shape, Shape::List);
         let (at, items) = match (self.written.remove(&key.path()), key.unwritten) {
-            (
-                Some(Written {
-                    at,
-                    raw: Raw::List(items),
-                }),
-                _,
-            ) => (at, items),
+            (Some(Written { at, raw: Raw::List(items) }), _) => (at, items),
             (Some(Written { at, .. }), _) => {
-                return Field {
-                    at,
-                    state: State::Wrong,
-                };
+                return Field { at, state: State::Wrong };
             }
             (None, Unwritten::Default(default)) => (key.path(), split(default)),
             (None, Unwritten::Absent(_)) => {
-                return Field {
-                    at: key.path(),
-                    state: State::Absent,
-                };
+                return Field { at: key.path(), state: State::Absent };
             }
             (None, Unwritten::Required(_)) => return self.missing(key),
         };
@@ -199,11 +140,7 @@ impl Reader {
         let mut good = Vec::new();
         let mut all_good = true;
         for (index, item) in items.iter().enumerate() {
-            match if item.trim().is_empty() {
-                Err(empty_item(index))
-            } else {
-                parse(item)
-            } {
+            match if item.trim().is_empty() { Err(empty_item(index)) } else { parse(item) } {
                 Ok(value) => good.push(value),
                 Err(wrong) => {
                     all_good = false;
@@ -211,11 +148,7 @@ impl Reader {
                 }
             }
         }
-        let state = if all_good {
-            State::Good(good.into_iter().collect())
-        } else {
-            State::Wrong
-        };
+        let state = if all_good { State::Good(good.into_iter().collect()) } else { State::Wrong };
         Field { at, state }
     }
 
@@ -241,9 +174,7 @@ impl Reader {
     }
 
     fn missing<T>(&mut self, key: &Key) -> Field<T> {
-        let (Unwritten::Required(example)
-        | Unwritten::Default(example)
-        | Unwritten::Absent(example)) = key.unwritten;
+        let (Unwritten::Required(example) | Unwritten::Default(example) | Unwritten::Absent(example)) = key.unwritten;
         let example = super::reference::toml_value(key.shape, example);
         self.problems.push(Problem {
             key: key.path(),
@@ -255,25 +186,16 @@ impl Reader {
                 key.env()
             ),
         });
-        Field {
-            at: key.path(),
-            state: State::Wrong,
-        }
+        Field { at: key.path(), state: State::Wrong }
     }
 
     /// Keeps a result, reporting it if it is wrong.
     pub(super) fn field<T>(&mut self, at: String, result: Result<T, Wrong>) -> Field<T> {
         match result {
-            Ok(value) => Field {
-                at,
-                state: State::Good(value),
-            },
+            Ok(value) => Field { at, state: State::Good(value) },
             Err(wrong) => {
                 self.problems.push(wrong.at(&at));
-                Field {
-                    at,
-                    state: State::Wrong,
-                }
+                Field { at, state: State::Wrong }
             }
         }
     }
@@ -286,11 +208,7 @@ impl Reader {
 
 /// A list as the environment writes it.
 pub(super) fn split(text: &str) -> Vec<String> {
-    if text.is_empty() {
-        Vec::new()
-    } else {
-        text.split(',').map(|item| item.trim().to_owned()).collect()
-    }
+    if text.is_empty() { Vec::new() } else { text.split(',').map(|item| item.trim().to_owned()).collect() }
 }
 
 fn empty() -> Wrong {
@@ -301,8 +219,5 @@ fn empty() -> Wrong {
 }
 
 fn empty_item(index: usize) -> Wrong {
-    Wrong::new(
-        format!("Item {} of the list is empty.", index + 1),
-        "Remove it, or the comma too many.",
-    )
+    Wrong::new(format!("Item {} of the list is empty.", index + 1), "Remove it, or the comma too many.")
 }

@@ -6,10 +6,7 @@ use super::problem::{Problem, Wrong};
 /// An unknown key under its written name; `spelling` is how that place writes keys.
 pub(super) fn unknown(name: &str, spelling: fn(&Key) -> String) -> Problem {
     let what = "There is no such key, so it would have no effect.";
-    let leaf = name
-        .rsplit_once("__")
-        .or_else(|| name.rsplit_once('.'))
-        .map_or(name, |(_, leaf)| leaf);
+    let leaf = name.rsplit_once("__").or_else(|| name.rsplit_once('.')).map_or(name, |(_, leaf)| leaf);
     let elsewhere = ALL.iter().find(|key| key.name.eq_ignore_ascii_case(leaf));
     let near = nearest(name, ALL.iter().map(|key| spelling(key)));
     let instead = match (elsewhere.map(|key| spelling(key)), near) {
@@ -51,9 +48,5 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// A variable's name without the differences that slip in: case and doubled underscores.
 pub(super) fn folded(name: &str) -> String {
-    name.to_ascii_uppercase()
-        .split('_')
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join("_")
+    name.to_ascii_uppercase().split('_').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_")
 }

@@ -1,6 +1,7 @@
 //! A signed-in browser: an opaque id outside, a sealed record inside.
 
 use super::principal::Principal;
+use super::return_to::ReturnTo;
 use super::seal::{random, sha256};
 use super::token::TokenSet;
 use base64::Engine;
@@ -61,6 +62,9 @@ pub struct Session {
     pub principal: Principal,
     /// The tokens behind it.
     pub tokens: TokenSet,
+    /// The sign-in that made it ([`Transaction::tag`](super::transaction::Transaction::tag)) and where that
+    /// one went, so that a reloaded callback goes there too.
+    pub arrival: (String, ReturnTo),
     /// When the browser signed in, epoch seconds.
     pub started: u64,
     /// The absolute end, epoch seconds. No refresh moves it.

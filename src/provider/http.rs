@@ -77,7 +77,8 @@ impl HttpClient {
         let mut response = self.client.execute(request).await.map_err(failed)?;
         let status = response.status();
         if status.as_u16() == 429 || status.is_server_error() {
-            let retry_after = response.headers().get(http::header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+            let retry_after =
+                response.headers().get(http::header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
             return Err(Error::Unavailable { detail: format!("{host} answered {status}"), retry_after });
         }
         let mut answer = http::Response::builder().status(status);

@@ -118,7 +118,9 @@ impl Keys {
         }
         let by_kid = rsa
             .iter()
-            .filter_map(|key| Some((key.kid.as_ref()?.to_string(), DecodingKey::from_rsa_raw_components(&key.n, &key.e))))
+            .filter_map(|key| {
+                Some((key.kid.as_ref()?.to_string(), DecodingKey::from_rsa_raw_components(&key.n, &key.e)))
+            })
             .collect();
         Ok(Self { rsa, by_kid, generation })
     }

@@ -226,7 +226,11 @@ impl Metadata {
         let token = document.token_endpoint().map(|t| t.url().clone());
         let endpoints = Endpoints {
             authorization: o.authorization.clone().unwrap_or_else(|| document.authorization_endpoint().url().clone()),
-            token: o.token.clone().or(token).ok_or_else(|| Error::Unusable(format!("{address} names no token endpoint")))?,
+            token: o
+                .token
+                .clone()
+                .or(token)
+                .ok_or_else(|| Error::Unusable(format!("{address} names no token endpoint")))?,
             revocation: o.revocation.clone().or_else(|| extra.revocation_endpoint.clone()),
             end_session: o.end_session.clone().or_else(|| extra.end_session_endpoint.clone()),
             jwks: o.jwks_uri.clone().unwrap_or_else(|| document.jwks_uri().url().clone()),
@@ -240,7 +244,8 @@ impl Metadata {
     fn demand_tls(&self, endpoints: &Endpoints) -> Result<(), Error> {
         let development = Url::parse(&self.issuer).is_ok_and(|u| u.scheme() == "http");
         let e = endpoints;
-        let all = [Some(&e.authorization), Some(&e.token), e.revocation.as_ref(), e.end_session.as_ref(), Some(&e.jwks)];
+        let all =
+            [Some(&e.authorization), Some(&e.token), e.revocation.as_ref(), e.end_session.as_ref(), Some(&e.jwks)];
         for url in all.into_iter().flatten() {
             let loopback = development && url.scheme() == "http" && url.host_str().is_some_and(is_loopback);
             if url.scheme() != "https" && !loopback {

@@ -164,9 +164,8 @@ impl<'a> Unverified<'a> {
         };
         let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed("it is not base64url"));
         // serde's message may quote a claim: say only where it is.
-        let wrong = |e: serde_json::Error| {
-            malformed(&format!("line {} column {} ({:?})", e.line(), e.column(), e.classify()))
-        };
+        let wrong =
+            |e: serde_json::Error| malformed(&format!("line {} column {} ({:?})", e.line(), e.column(), e.classify()));
         let header: Header = serde_json::from_slice(&decode(header)?).map_err(wrong)?;
         if header.alg != "RS256" || header.crit.is_some() || header.b64.is_some() {
             return Err(Rejected::Algorithm);
@@ -209,20 +208,17 @@ impl<'a> Unverified<'a> {
         if !keys.knows(self.kid()) {
             return Err(Rejected::UnknownKey);
         }
-        type Token = IdToken<
-            EmptyAdditionalClaims,
-            CoreGenderClaim,
-            CoreJweContentEncryptionAlgorithm,
-            CoreJwsSigningAlgorithm,
-        >;
+        type Token =
+            IdToken<EmptyAdditionalClaims, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
         let token = Token::from_str(self.raw).map_err(|_| Rejected::Malformed("OIDC Core §2".into()))?;
         let issuer = IssuerUrl::new(expected.issuer.to_owned()).map_err(|_| Rejected::Issuer)?;
         let earliest = i64::try_from(expected.now.saturating_sub(LEEWAY)).unwrap_or(i64::MAX);
         // The public-client verifier knows no symmetric algorithm, so a public key is never an HMAC secret.
-        let verifier = IdTokenVerifier::new_public_client(ClientId::new(expected.client_id.to_owned()), issuer, keys.set())
-            .set_allowed_algs([CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256])
-            .set_other_audience_verifier_fn(|_| true) // azp is judged below
-            .set_time_fn(move || time_from(earliest));
+        let verifier =
+            IdTokenVerifier::new_public_client(ClientId::new(expected.client_id.to_owned()), issuer, keys.set())
+                .set_allowed_algs([CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256])
+                .set_other_audience_verifier_fn(|_| true) // azp is judged below
+                .set_time_fn(move || time_from(earliest));
         let check_nonce = |got: Option<&Nonce>| {
             let got = got.map(|n| n.secret().as_str());
             let fits = match nonce {
@@ -246,7 +242,8 @@ impl<'a> Unverified<'a> {
         }
         let claims = self.claims;
         let audiences = claims.aud.as_ref().map(Audience::as_slice).unwrap_or_default();
-        if audiences.len() > 1 && claims.azp.is_none() || claims.azp.as_deref().is_some_and(|a| a != expected.client_id) {
+        if audiences.len() > 1 && claims.azp.is_none() || claims.azp.as_deref().is_some_and(|a| a != expected.client_id)
+        {
             return Err(Rejected::Audience);
         }
         if expected.token_use && claims.token_use.as_deref() != Some("id") {

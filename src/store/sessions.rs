@@ -219,7 +219,9 @@ impl Sessions {
             _ => None,
         });
         if session.is_none() {
-            tracing::error!("a stored session cannot be opened: damaged, or sealed by a key that is no longer in cookies.keys");
+            tracing::error!(
+                "a stored session cannot be opened: damaged, or sealed by a key that is no longer in cookies.keys"
+            );
         }
         session
     }

@@ -73,12 +73,15 @@ impl Default for Metrics {
         registry.register("sign_outs", "Sessions ended by their user", sign_outs.clone());
         let validates = Family::<Outcome, Counter>::default();
         registry.register("validates", "Answers of /validate, by result", validates.clone());
-        let handles =
-            ValidateResult::ALL.map(|(_, outcome)| validates.get_or_create(&Outcome { outcome }).clone());
+        let handles = ValidateResult::ALL.map(|(_, outcome)| validates.get_or_create(&Outcome { outcome }).clone());
         let provider = Family::<ProviderCall, Histogram>::new_with_constructor(|| {
             Histogram::new(exponential_buckets(0.005, 2.0, 12))
         });
-        registry.register("provider_request_seconds", "Requests to the provider, by endpoint and outcome", provider.clone());
+        registry.register(
+            "provider_request_seconds",
+            "Requests to the provider, by endpoint and outcome",
+            provider.clone(),
+        );
         let store_errors = Counter::default();
         registry.register("store_errors", "Failed calls of the session store", store_errors.clone());
         Self { registry, sign_ins, refreshes, sign_outs, validates: handles, provider, store_errors }
