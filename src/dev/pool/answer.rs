@@ -17,10 +17,7 @@ pub(super) fn json(pool: &State, status: StatusCode, body: &Value) -> Response {
         (header::CONTENT_TYPE, JSON.to_owned()),
         (header::CACHE_CONTROL, NEVER_CACHE.to_owned()),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned()),
-        (
-            header::HeaderName::from_static("x-amz-cognito-request-id"),
-            random::uuid(),
-        ),
+        (header::HeaderName::from_static("x-amz-cognito-request-id"), random::uuid()),
     ];
     (status, headers, pool.write_json(body)).into_response()
 }
@@ -38,18 +35,13 @@ impl OAuthError {
     pub(super) const INVALID_GRANT: Self = Self::plain("invalid_grant");
     pub(super) const INVALID_SCOPE: Self = Self::plain("invalid_scope");
     pub(super) const UNAUTHORIZED_CLIENT: Self = Self::plain("unauthorized_client");
-    pub(super) const INVALID_REDIRECT: Self = Self {
-        code: "unauthorized_client",
-        description: Some("invalid_redirect"),
-    };
+    pub(super) const INVALID_REDIRECT: Self =
+        Self { code: "unauthorized_client", description: Some("invalid_redirect") };
     pub(super) const UNSUPPORTED_GRANT_TYPE: Self = Self::plain("unsupported_grant_type");
     pub(super) const UNSUPPORTED_TOKEN_TYPE: Self = Self::plain("unsupported_token_type");
 
     const fn plain(code: &'static str) -> Self {
-        Self {
-            code,
-            description: None,
-        }
+        Self { code, description: None }
     }
 
     pub(super) fn answer(self, pool: &State) -> Response {
@@ -68,29 +60,15 @@ impl OAuthError {
 /// A 302.
 pub(super) fn redirect(location: &str) -> Response {
     let Ok(location) = HeaderValue::try_from(location) else {
-        return pages::error(
-            StatusCode::BAD_REQUEST,
-            "invalid_request",
-            "The address to return to is not usable.",
-        );
+        return pages::error(StatusCode::BAD_REQUEST, "invalid_request", "The address to return to is not usable.");
     };
-    let headers = [
-        (header::LOCATION, location),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
+    let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     (StatusCode::FOUND, headers).into_response()
 }
 
 /// Adds a cookie for this host only.
-pub(super) fn set_cookie(
-    mut answer: Response,
-    name: &str,
-    value: &str,
-    max_age: Option<i64>,
-) -> Response {
-    let lifetime = max_age
-        .map(|seconds| format!("; Max-Age={seconds}"))
-        .unwrap_or_default();
+pub(super) fn set_cookie(mut answer: Response, name: &str, value: &str, max_age: Option<i64>) -> Response {
+    let lifetime = max_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
     let cookie = format!("{name}={value}; Path=/{lifetime}; HttpOnly; SameSite=Lax");
     if let Ok(cookie) = HeaderValue::try_from(cookie) {
         answer.headers_mut().append(header::SET_COOKIE, cookie);

@@ -12,13 +12,7 @@ use super::params::{Params, with_query};
 use super::state::State;
 
 /// Scopes that come with every pool.
-const STANDARD_SCOPES: [&str; 5] = [
-    "openid",
-    "email",
-    "phone",
-    "profile",
-    "aws.cognito.signin.user.admin",
-];
+const STANDARD_SCOPES: [&str; 5] = ["openid", "email", "phone", "profile", "aws.cognito.signin.user.admin"];
 
 /// A good authorize request. `/login` and the pretended providers read the same query and judge it again.
 #[derive(Clone, Debug)]
@@ -49,19 +43,11 @@ pub(super) enum Prompt {
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// The pool's own error page.
-    Page {
-        error: &'static str,
-        text: &'static str,
-    },
+    Page { error: &'static str, text: &'static str },
     /// An empty 400, Cognito's answer to a `state` that is JSON.
     Empty,
     /// Back to the application.
-    Back {
-        redirect_uri: String,
-        state: Option<String>,
-        error: &'static str,
-        description: Option<String>,
-    },
+    Back { redirect_uri: String, state: Option<String>, error: &'static str, description: Option<String> },
 }
 
 impl Refusal {
@@ -69,12 +55,7 @@ impl Refusal {
         match self {
             Self::Page { error, text } => pages::error(StatusCode::BAD_REQUEST, error, text),
             Self::Empty => StatusCode::BAD_REQUEST.into_response(),
-            Self::Back {
-                redirect_uri,
-                state,
-                error,
-                description,
-            } => {
+            Self::Back { redirect_uri, state, error, description } => {
                 let mut pairs = Vec::new();
                 if let Some(description) = &description {
                     pairs.push(("error_description", description.as_str()));
@@ -93,34 +74,16 @@ impl Refusal {
 impl Ask {
     pub(super) fn read(pool: &State, params: &Params) -> Result<Self, Refusal> {
         let page = |error, text| Err(Refusal::Page { error, text });
-        let (Some(client_id), Some(redirect_uri)) =
-            (params.get("client_id"), params.get("redirect_uri"))
-        else {
-            return page(
-                "Required parameters missing",
-                "The request must name a client_id and a redirect_uri.",
-            );
+        let (Some(client_id), Some(redirect_uri)) = (params.get("client_id"), params.get("redirect_uri")) else {
+            return page("Required parameters missing", "The request must name a client_id and a redirect_uri.");
         };
         let Some(client) = pool.world().clients.get(client_id).cloned() else {
-            return page(
-                "invalid_client",
-                "There is no app client of this id in the user pool.",
-            );
+            return page("invalid_client", "There is no app client of this id in the user pool.");
         };
-        if !client
-            .callback_urls
-            .iter()
-            .any(|registered| registered == redirect_uri)
-        {
-            return page(
-                "redirect_mismatch",
-                "The redirect_uri is not among the app client's allowed callback URLs.",
-            );
+        if !client.callback_urls.iter().any(|registered| registered == redirect_uri) {
+            return page("redirect_mismatch", "The redirect_uri is not among the app client's allowed callback URLs.");
         }
-        if params
-            .get("state")
-            .is_some_and(|state| state.starts_with('{'))
-        {
+        if params.get("state").is_some_and(|state| state.starts_with('{')) {
             return Err(Refusal::Empty);
         }
         let back = |error, description: Option<&str>| Refusal::Back {
@@ -137,24 +100,12 @@ impl Ask {
             Some("code" | "token") => return Err(back("unauthorized_client", None)),
             Some(_) | None => return Err(back("invalid_request", None)),
         }
-        let challenge =
-            read_challenge(params).map_err(|text| back("invalid_request", Some(text)))?;
-        let scopes =
-            read_scopes(&client, params.get("scope")).ok_or_else(|| back("invalid_scope", None))?;
-        let prompt =
-            read_prompt(params.get("prompt")).ok_or_else(|| back("invalid_request", None))?;
-        let provider = params
-            .get("identity_provider")
-            .or_else(|| params.get("idp_identifier"))
-            .map(str::to_owned);
-        if provider
-            .as_ref()
-            .is_some_and(|name| !client.identity_providers.contains(name))
-        {
-            return Err(back(
-                "invalid_request",
-                Some("Identity provider is not enabled for the app client"),
-            ));
+        let challenge = read_challenge(params).map_err(|text| back("invalid_request", Some(text)))?;
+        let scopes = read_scopes(&client, params.get("scope")).ok_or_else(|| back("invalid_scope", None))?;
+        let prompt = read_prompt(params.get("prompt")).ok_or_else(|| back("invalid_request", None))?;
+        let provider = params.get("identity_provider").or_else(|| params.get("idp_identifier")).map(str::to_owned);
+        if provider.as_ref().is_some_and(|name| !client.identity_providers.contains(name)) {
+            return Err(back("invalid_request", Some("Identity provider is not enabled for the app client")));
         }
         Ok(Self {
             redirect_uri: redirect_uri.to_owned(),
@@ -171,32 +122,18 @@ impl Ask {
 
     /// An error for the application, once the request itself is known to be good.
     pub(super) fn refuse(&self, error: &'static str, description: Option<String>) -> Refusal {
-        Refusal::Back {
-            redirect_uri: self.redirect_uri.clone(),
-            state: self.state.clone(),
-            error,
-            description,
-        }
+        Refusal::Back { redirect_uri: self.redirect_uri.clone(), state: self.state.clone(), error, description }
     }
 }
 
 /// PKCE: S256 or nothing.
 fn read_challenge(params: &Params) -> Result<Option<String>, &'static str> {
-    match (
-        params.get("code_challenge"),
-        params.get("code_challenge_method"),
-    ) {
+    match (params.get("code_challenge"), params.get("code_challenge_method")) {
         (None, None) => Ok(None),
         (Some(challenge), Some("S256")) => {
             let shaped = challenge.len() == 43
-                && challenge
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-            if shaped {
-                Ok(Some(challenge.to_owned()))
-            } else {
-                Err("code_challenge is malformed")
-            }
+                && challenge.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+            if shaped { Ok(Some(challenge.to_owned())) } else { Err("code_challenge is malformed") }
         }
         (Some(_), Some(_)) => Err("code_challenge_method must be S256"),
         (Some(_), None) => Err("code_challenge_method is required with code_challenge"),
@@ -228,13 +165,7 @@ fn read_prompt(asked: Option<&str>) -> Option<Prompt> {
     match words.as_slice() {
         [] => Some(Prompt::Usual),
         ["none"] => Some(Prompt::Silent),
-        words
-            if words
-                .iter()
-                .all(|word| matches!(*word, "login" | "select_account" | "consent")) =>
-        {
-            Some(Prompt::Page)
-        }
+        words if words.iter().all(|word| matches!(*word, "login" | "select_account" | "consent")) => Some(Prompt::Page),
         _ => None,
     }
 }

@@ -26,10 +26,10 @@ pub(super) async fn authorize(
         Ok(ask) => ask,
         Err(refusal) => return refusal.answer(&pool),
     };
-    if ask.prompt != Prompt::Page {
-        if let Some(session) = live_session(&pool, &headers, ask.provider.as_deref()) {
-            return redirect_with_code(&pool, &ask, &session.username, session.auth_time);
-        }
+    if ask.prompt != Prompt::Page
+        && let Some(session) = live_session(&pool, &headers, ask.provider.as_deref())
+    {
+        return redirect_with_code(&pool, &ask, &session.username, session.auth_time);
     }
     if ask.prompt == Prompt::Silent {
         return ask.refuse("login_required", None).answer(&pool);
@@ -41,16 +41,10 @@ pub(super) async fn authorize(
 }
 
 /// The hosted session, if it is live, its user may still sign in, and it came from the provider asked for.
-fn live_session(
-    pool: &State,
-    headers: &HeaderMap,
-    provider: Option<&str>,
-) -> Option<HostedSession> {
+fn live_session(pool: &State, headers: &HeaderMap, provider: Option<&str>) -> Option<HostedSession> {
     let world = pool.world();
     let session = world.session(answer::cookie(headers, SESSION_COOKIE)?, pool.now())?;
-    let enabled = world
-        .user(&session.username)
-        .is_some_and(|user| user.enabled);
+    let enabled = world.user(&session.username).is_some_and(|user| user.enabled);
     let wanted = provider.is_none_or(|name| name == session.provider);
     (enabled && wanted).then(|| session.clone())
 }
@@ -67,13 +61,8 @@ fn redirect_with_code(pool: &State, ask: &Ask, username: &str, auth_time: i64) -
     let now = pool.now();
     let mut world = pool.world();
     // Asked without a nonce, Cognito gives federated users one of its own making, and a long one.
-    let federated = world
-        .user(username)
-        .is_some_and(|user| !user.identities.is_empty());
-    let nonce = ask
-        .nonce
-        .clone()
-        .or_else(|| federated.then(|| random::text(108)));
+    let federated = world.user(username).is_some_and(|user| !user.identities.is_empty());
+    let nonce = ask.nonce.clone().or_else(|| federated.then(|| random::text(108)));
     let code = Code {
         sign_in: SignIn::new(&ask.client.id, username, ask.scopes.clone(), auth_time),
         redirect_uri: ask.redirect_uri.clone(),

@@ -20,10 +20,7 @@ pub(super) fn authenticate(pool: &State, headers: &HeaderMap, form: &Params) -> 
             }
             (id, Some(secret))
         }
-        None => (
-            form.get("client_id")?.to_owned(),
-            form.get("client_secret").map(str::to_owned),
-        ),
+        None => (form.get("client_id")?.to_owned(), form.get("client_secret").map(str::to_owned)),
     };
     let client = pool.world().clients.get(&id).cloned()?;
     let proved = match (&client.secret, &secret) {
@@ -48,7 +45,5 @@ fn basic(value: &str) -> Option<(String, String)> {
 }
 
 fn form_decoded(text: &str) -> String {
-    percent_decode_str(&text.replace('+', " "))
-        .decode_utf8_lossy()
-        .into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

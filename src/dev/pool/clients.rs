@@ -67,13 +67,7 @@ impl Client {
             secret: Some(secret.to_owned()),
             callback_urls: Vec::new(),
             logout_urls: Vec::new(),
-            scopes: owned(&[
-                "openid",
-                "email",
-                "profile",
-                "phone",
-                "aws.cognito.signin.user.admin",
-            ]),
+            scopes: owned(&["openid", "email", "profile", "phone", "aws.cognito.signin.user.admin"]),
             flow: Flow::Code,
             access_token_seconds: 3_600,
             id_token_seconds: 3_600,
@@ -96,11 +90,7 @@ impl Client {
 
     pub(super) fn knows_secret(&self, presented: &str) -> bool {
         self.secret.as_ref().is_some_and(|secret| {
-            aws_lc_rs::constant_time::verify_slices_are_equal(
-                secret.as_bytes(),
-                presented.as_bytes(),
-            )
-            .is_ok()
+            aws_lc_rs::constant_time::verify_slices_are_equal(secret.as_bytes(), presented.as_bytes()).is_ok()
         })
     }
 }
@@ -108,16 +98,11 @@ impl Client {
 impl ResourceServer {
     /// A resource server with these scopes.
     pub fn new(identifier: &str, scopes: &[&str]) -> Self {
-        Self {
-            identifier: identifier.to_owned(),
-            scopes: owned(scopes),
-        }
+        Self { identifier: identifier.to_owned(), scopes: owned(scopes) }
     }
 
     pub(super) fn full_scopes(&self) -> impl Iterator<Item = String> + '_ {
-        self.scopes
-            .iter()
-            .map(|scope| format!("{}/{scope}", self.identifier))
+        self.scopes.iter().map(|scope| format!("{}/{scope}", self.identifier))
     }
 }
 

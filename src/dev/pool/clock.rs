@@ -25,9 +25,5 @@ impl Clock {
     reason = "the pool is a program of its own and cannot ask the service's clock; this is its only look at the time"
 )]
 fn machine_seconds() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-        })
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

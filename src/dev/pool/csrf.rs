@@ -11,9 +11,7 @@ const COOKIE: &str = "XSRF-TOKEN";
 
 /// The value for a form: the browser's own if it has one (other tabs hold it too), else a new one.
 pub(super) fn value(headers: &HeaderMap) -> String {
-    answer::cookie(headers, COOKIE)
-        .filter(|value| is_ours(value))
-        .map_or_else(random::uuid, str::to_owned)
+    answer::cookie(headers, COOKIE).filter(|value| is_ours(value)).map_or_else(random::uuid, str::to_owned)
 }
 
 pub(super) fn remember(answer: Response, value: &str) -> Response {
@@ -25,8 +23,5 @@ pub(super) fn holds(headers: &HeaderMap, form: &Params) -> bool {
 }
 
 fn is_ours(value: &str) -> bool {
-    value.len() == 36
-        && value
-            .bytes()
-            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+    value.len() == 36 && value.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }

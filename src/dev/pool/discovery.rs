@@ -11,10 +11,7 @@ use serde_json::{Value, json};
 use super::pages;
 use super::state::State;
 
-pub(super) async fn openid_configuration(
-    Shared(pool): Shared<Arc<State>>,
-    Path(pool_id): Path<String>,
-) -> Response {
+pub(super) async fn openid_configuration(Shared(pool): Shared<Arc<State>>, Path(pool_id): Path<String>) -> Response {
     let (base, issuer) = (pool.base_url(), pool.issuer());
     // No code_challenge_methods_supported, no grant_types_supported: a real pool has none either, though PKCE works.
     let mut document = json!({
@@ -38,25 +35,15 @@ pub(super) async fn openid_configuration(
     document_of(&pool, &pool_id, &document)
 }
 
-pub(super) async fn jwks(
-    Shared(pool): Shared<Arc<State>>,
-    Path(pool_id): Path<String>,
-) -> Response {
+pub(super) async fn jwks(Shared(pool): Shared<Arc<State>>, Path(pool_id): Path<String>) -> Response {
     document_of(&pool, &pool_id, &pool.keys().jwks())
 }
 
 fn document_of(pool: &State, pool_id: &str, document: &Value) -> Response {
     if pool_id != pool.pool_id {
-        return pages::error(
-            StatusCode::NOT_FOUND,
-            "Not found",
-            "There is no user pool of this id here.",
-        );
+        return pages::error(StatusCode::NOT_FOUND, "Not found", "There is no user pool of this id here.");
     }
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-    ];
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
     (headers, pool.write_json(document)).into_response()
 }
 

@@ -41,11 +41,7 @@ impl Draft {
         let mut header = Map::new();
         header.insert("kid".to_owned(), key.kid().into());
         header.insert("alg".to_owned(), "RS256".into());
-        Self {
-            header,
-            claims,
-            signature: Signature::Genuine,
-        }
+        Self { header, claims, signature: Signature::Genuine }
     }
 
     /// The compact form. `write` turns JSON into text.
@@ -101,22 +97,14 @@ impl Tampering {
     }
 
     pub(super) fn touch_id(&self, draft: &mut Draft) {
-        let tamper = self
-            .id
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let tamper = self.id.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(tamper) = tamper {
             tamper(draft);
         }
     }
 
     pub(super) fn touch_access(&self, draft: &mut Draft) {
-        let tamper = self
-            .access
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let tamper = self.access.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(tamper) = tamper {
             tamper(draft);
         }

@@ -107,11 +107,7 @@ impl Faults {
     }
 
     pub(super) fn set_once(&self, endpoint: Endpoint, fault: Fault) {
-        self.book()
-            .once
-            .entry(endpoint)
-            .or_default()
-            .push_back(fault);
+        self.book().once.entry(endpoint).or_default().push_back(fault);
     }
 
     pub(super) fn clear(&self) {
@@ -126,14 +122,8 @@ impl Faults {
         for &endpoint in endpoints {
             *book.counts.entry(endpoint).or_default() += 1;
         }
-        let once = endpoints
-            .iter()
-            .find_map(|endpoint| book.once.get_mut(endpoint).and_then(VecDeque::pop_front));
-        once.or_else(|| {
-            endpoints
-                .iter()
-                .find_map(|endpoint| book.standing.get(endpoint).cloned())
-        })
+        let once = endpoints.iter().find_map(|endpoint| book.once.get_mut(endpoint).and_then(VecDeque::pop_front));
+        once.or_else(|| endpoints.iter().find_map(|endpoint| book.standing.get(endpoint).cloned()))
     }
 }
 
@@ -141,21 +131,13 @@ impl Faults {
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// Every request passes here first.
-pub(super) async fn gate(
-    Shared(pool): Shared<Arc<State>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn gate(Shared(pool): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     let (request, endpoints) = identify(&pool, request).await;
     let Some(fault) = pool.faults.meet(&endpoints) else {
         return next.run(request).await;
     };
     match fault {
-        Fault::Status {
-            status,
-            content_type,
-            body,
-        } => {
+        Fault::Status { status, content_type, body } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
         }
@@ -192,10 +174,7 @@ async fn identify(pool: &State, request: Request) -> (Request, Vec<Endpoint>) {
         "/oauth2/userInfo" => Endpoint::UserInfo,
         "/oauth2/revoke" => Endpoint::Revoke,
         "/logout" => Endpoint::Logout,
-        _ => match path
-            .strip_prefix('/')
-            .and_then(|rest| rest.strip_prefix(pool.pool_id.as_str()))
-        {
+        _ => match path.strip_prefix('/').and_then(|rest| rest.strip_prefix(pool.pool_id.as_str())) {
             Some("/.well-known/openid-configuration") => Endpoint::Discovery,
             Some("/.well-known/jwks.json") => Endpoint::Jwks,
             _ => return (request, Vec::new()),

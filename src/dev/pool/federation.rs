@@ -46,11 +46,7 @@ pub(super) async fn show(
         .filter_map(|user| {
             Some(IdentityChoice {
                 id: identity_at(user, &provider)?.to_owned(),
-                name: user
-                    .attributes
-                    .get("name")
-                    .unwrap_or(&user.username)
-                    .clone(),
+                name: user.attributes.get("name").unwrap_or(&user.username).clone(),
                 email: user.attributes.get("email").cloned(),
             })
         })
@@ -58,10 +54,7 @@ pub(super) async fn show(
     let csrf = csrf::value(&headers);
     let page = ProviderPage {
         csrf: csrf.clone(),
-        action: format!(
-            "/pretend/{provider}?{}",
-            params.encode_with("client_id", &ask.client.id)
-        ),
+        action: format!("/pretend/{provider}?{}", params.encode_with("client_id", &ask.client.id)),
         provider,
         identities,
     };
@@ -82,11 +75,7 @@ pub(super) async fn submit(
     };
     let form = Params::parse(&body);
     if !csrf::holds(&headers, &form) {
-        return pages::error(
-            StatusCode::FORBIDDEN,
-            "Invalid CSRF token",
-            "Open the sign-in page again and retry.",
-        );
+        return pages::error(StatusCode::FORBIDDEN, "Invalid CSRF token", "Open the sign-in page again and retry.");
     }
     let Some(chosen) = form.get("identity") else {
         return denied(&ask).answer(&pool);
@@ -102,9 +91,7 @@ pub(super) async fn submit(
         .map(|user| (user.username.clone(), user.enabled));
     match found {
         Some((username, true)) => authorize::complete(&pool, &ask, &username, &provider),
-        Some((_, false)) => ask
-            .refuse("invalid_request", Some("User is disabled.".to_owned()))
-            .answer(&pool),
+        Some((_, false)) => ask.refuse("invalid_request", Some("User is disabled.".to_owned())).answer(&pool),
         None => denied(&ask).answer(&pool),
     }
 }
@@ -112,26 +99,14 @@ pub(super) async fn submit(
 /// The same query as the authorize endpoint's, and a provider this client may use.
 fn read(pool: &State, provider: &str, params: &Params) -> Result<Ask, Refusal> {
     let ask = Ask::read(pool, params)?;
-    if provider == "COGNITO"
-        || !ask
-            .client
-            .identity_providers
-            .iter()
-            .any(|name| name == provider)
-    {
-        return Err(Refusal::Page {
-            error: "invalid_request",
-            text: "The app client has no such identity provider.",
-        });
+    if provider == "COGNITO" || !ask.client.identity_providers.iter().any(|name| name == provider) {
+        return Err(Refusal::Page { error: "invalid_request", text: "The app client has no such identity provider." });
     }
     Ok(ask)
 }
 
 fn identity_at<'a>(user: &'a User, provider: &str) -> Option<&'a str> {
-    user.identities
-        .iter()
-        .find(|identity| identity.provider == provider)
-        .map(|identity| identity.user_id.as_str())
+    user.identities.iter().find(|identity| identity.provider == provider).map(|identity| identity.user_id.as_str())
 }
 
 fn denied(ask: &Ask) -> Refusal {
@@ -139,18 +114,14 @@ fn denied(ask: &Ask) -> Refusal {
 }
 
 fn misfortune(pool: &State, ask: &Ask, provider: &str, chosen: &str) -> Option<Refusal> {
-    let mut fault = pool
-        .federation_fault
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut fault = pool.federation_fault.lock().unwrap_or_else(PoisonError::into_inner);
     match (*fault)? {
         FederationFault::AccessDenied => Some(denied(ask)),
         FederationFault::Timeout => {
             let text = "Timeout occurred in calling IdP token endpoint";
             Some(ask.refuse("invalid_request", Some(text.to_owned())))
         }
-        kind @ (FederationFault::AlreadyFoundEntryOnce
-        | FederationFault::AlreadyFoundEntryAlways) => {
+        kind @ (FederationFault::AlreadyFoundEntryOnce | FederationFault::AlreadyFoundEntryAlways) => {
             if kind == FederationFault::AlreadyFoundEntryOnce {
                 *fault = None;
             }

@@ -24,12 +24,7 @@ pub(super) struct SignIn {
 }
 
 impl SignIn {
-    pub(super) fn new(
-        client_id: &str,
-        username: &str,
-        scopes: Vec<String>,
-        auth_time: i64,
-    ) -> Self {
+    pub(super) fn new(client_id: &str, username: &str, scopes: Vec<String>, auth_time: i64) -> Self {
         Self {
             client_id: client_id.to_owned(),
             username: username.to_owned(),
@@ -95,11 +90,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            clients: settings
-                .clients
-                .iter()
-                .map(|client| (client.id.clone(), client.clone()))
-                .collect(),
+            clients: settings.clients.iter().map(|client| (client.id.clone(), client.clone())).collect(),
             users: settings.users.clone(),
             resource_servers: settings.resource_servers.clone(),
             codes: HashMap::new(),
@@ -122,13 +113,8 @@ impl World {
         let native = || self.users.iter().filter(|user| user.password.is_some());
         native().find(|user| user.username == typed).or_else(|| {
             native().find(|user| {
-                user.attributes
-                    .get("email_verified")
-                    .is_some_and(|verified| verified == "true")
-                    && user
-                        .attributes
-                        .get("email")
-                        .is_some_and(|email| email.eq_ignore_ascii_case(typed))
+                user.attributes.get("email_verified").is_some_and(|verified| verified == "true")
+                    && user.attributes.get("email").is_some_and(|email| email.eq_ignore_ascii_case(typed))
             })
         })
     }
@@ -147,64 +133,36 @@ impl World {
 
     pub(super) fn issue_refresh_token(&mut self, sign_in: SignIn, expires_at: i64) -> String {
         let text = random::refresh_token();
-        self.refresh_tokens.insert(
-            text.clone(),
-            RefreshGrant {
-                sign_in,
-                expires_at,
-                superseded_at: None,
-            },
-        );
+        self.refresh_tokens.insert(text.clone(), RefreshGrant { sign_in, expires_at, superseded_at: None });
         text
     }
 
     pub(super) fn refresh_grant(&self, text: &str, now: i64) -> Option<RefreshGrant> {
-        self.refresh_tokens
-            .get(text)
-            .filter(|grant| self.is_live(grant, now))
-            .cloned()
+        self.refresh_tokens.get(text).filter(|grant| self.is_live(grant, now)).cloned()
     }
 
     /// Replaces a refresh token. A token already in its grace period keeps the end it was given first.
-    pub(super) fn rotate_refresh_token(
-        &mut self,
-        text: &str,
-        now: i64,
-        grace_seconds: i64,
-    ) -> Option<String> {
+    pub(super) fn rotate_refresh_token(&mut self, text: &str, now: i64, grace_seconds: i64) -> Option<String> {
         let grant = self.refresh_tokens.get_mut(text)?;
-        grant
-            .superseded_at
-            .get_or_insert(now.saturating_add(grace_seconds.max(0)));
+        grant.superseded_at.get_or_insert(now.saturating_add(grace_seconds.max(0)));
         let (sign_in, expires_at) = (grant.sign_in.clone(), grant.expires_at);
         Some(self.issue_refresh_token(sign_in, expires_at))
     }
 
     /// Revokes a refresh token and everything of the same sign-in. `false` if the pool never issued it.
     pub(super) fn revoke(&mut self, text: &str, client_id: &str) -> bool {
-        let Some(grant) = self
-            .refresh_tokens
-            .get(text)
-            .filter(|grant| grant.sign_in.client_id == client_id)
-        else {
+        let Some(grant) = self.refresh_tokens.get(text).filter(|grant| grant.sign_in.client_id == client_id) else {
             return false;
         };
-        self.revoked_origins
-            .insert(grant.sign_in.origin_jti.clone());
+        self.revoked_origins.insert(grant.sign_in.origin_jti.clone());
         true
     }
 
     pub(super) fn sign_out_everywhere(&mut self, username: &str) {
-        for grant in self
-            .refresh_tokens
-            .values()
-            .filter(|grant| grant.sign_in.username == username)
-        {
-            self.revoked_origins
-                .insert(grant.sign_in.origin_jti.clone());
+        for grant in self.refresh_tokens.values().filter(|grant| grant.sign_in.username == username) {
+            self.revoked_origins.insert(grant.sign_in.origin_jti.clone());
         }
-        self.codes
-            .retain(|_, code| code.sign_in.username != username);
+        self.codes.retain(|_, code| code.sign_in.username != username);
     }
 
     pub(super) fn is_revoked_origin(&self, origin_jti: &str) -> bool {
@@ -212,16 +170,11 @@ impl World {
     }
 
     pub(super) fn is_revoked(&self, text: &str) -> bool {
-        self.refresh_tokens
-            .get(text)
-            .is_some_and(|grant| self.is_revoked_origin(&grant.sign_in.origin_jti))
+        self.refresh_tokens.get(text).is_some_and(|grant| self.is_revoked_origin(&grant.sign_in.origin_jti))
     }
 
     pub(super) fn live_refresh_tokens(&self, now: i64) -> usize {
-        self.refresh_tokens
-            .values()
-            .filter(|grant| self.is_live(grant, now))
-            .count()
+        self.refresh_tokens.values().filter(|grant| self.is_live(grant, now)).count()
     }
 
     fn is_live(&self, grant: &RefreshGrant, now: i64) -> bool {
@@ -244,9 +197,7 @@ impl World {
     }
 
     pub(super) fn session(&self, cookie: &str, now: i64) -> Option<&HostedSession> {
-        self.sessions
-            .get(cookie)
-            .filter(|session| session.expires_at > now)
+        self.sessions.get(cookie).filter(|session| session.expires_at > now)
     }
 
     pub(super) fn close_session(&mut self, cookie: &str) {

@@ -55,15 +55,12 @@ impl Pool {
     pub async fn start_on(listener: TcpListener, settings: Settings) -> io::Result<Self> {
         let state = Arc::new(State::new(&settings, listener.local_addr()?));
         let door = Door::new(listener, Arc::clone(&state.switches.down));
-        let service =
-            super::router(Arc::clone(&state)).into_make_service_with_connect_info::<Cut>();
+        let service = super::router(Arc::clone(&state)).into_make_service_with_connect_info::<Cut>();
         let server = tokio::spawn(async move {
             // Never returns an error: accepting goes on until the task is aborted.
             let _ = axum::serve(door, service).await;
         });
-        Ok(Self {
-            running: Arc::new(Running { state, server }),
-        })
+        Ok(Self { running: Arc::new(Running { state, server }) })
     }
 
     /// Stops the pool now, whatever handles there are.
@@ -118,20 +115,12 @@ impl Pool {
     /// Ends all faults, the federation's too.
     pub fn clear_faults(&self) {
         self.state().faults.clear();
-        *self
-            .state()
-            .federation_fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+        *self.state().federation_fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Breaks federated sign-ins.
     pub fn federation_fault(&self, fault: FederationFault) {
-        *self
-            .state()
-            .federation_fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        *self.state().federation_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
     }
 
     /// Lets `tamper` change every ID token before it is signed.
@@ -151,34 +140,22 @@ impl Pool {
 
     /// Whether errors come back to the application without its `state`.
     pub fn errors_without_state(&self, on: bool) {
-        self.state()
-            .switches
-            .errors_without_state
-            .store(on, Ordering::Relaxed);
+        self.state().switches.errors_without_state.store(on, Ordering::Relaxed);
     }
 
     /// Whether discovery has keys nobody knew about.
     pub fn discovery_extras(&self, on: bool) {
-        self.state()
-            .switches
-            .discovery_extras
-            .store(on, Ordering::Relaxed);
+        self.state().switches.discovery_extras.store(on, Ordering::Relaxed);
     }
 
     /// Whether JSON, tokens included, spells `/` as `\/`.
     pub fn escape_slashes(&self, on: bool) {
-        self.state()
-            .switches
-            .escape_slashes
-            .store(on, Ordering::Relaxed);
+        self.state().switches.escape_slashes.store(on, Ordering::Relaxed);
     }
 
     /// Adds about this many bytes of custom attributes to ID tokens; 0 ends it.
     pub fn pad_tokens(&self, bytes: usize) {
-        self.state()
-            .switches
-            .padding
-            .store(bytes, Ordering::Relaxed);
+        self.state().switches.padding.store(bytes, Ordering::Relaxed);
     }
 
     /// `true`: every connection is accepted and dropped at once, open ones included. `false`: in service again.
@@ -236,19 +213,10 @@ impl Pool {
         tokens::machine_token(self.state(), &client, &sign_in.scopes)
     }
 
-    fn pretend_sign_in(
-        &self,
-        client_id: &str,
-        username: &str,
-        scopes: &[&str],
-    ) -> (Client, User, SignIn) {
+    fn pretend_sign_in(&self, client_id: &str, username: &str, scopes: &[&str]) -> (Client, User, SignIn) {
         let now = self.state().now();
         let world = self.state().world();
-        let client = world
-            .clients
-            .get(client_id)
-            .cloned()
-            .unwrap_or_else(|| Client::web(client_id, ""));
+        let client = world.clients.get(client_id).cloned().unwrap_or_else(|| Client::web(client_id, ""));
         let stranger = || User::native(username, "", "f4188438-0001-7000-8000-000000000000");
         let user = world.user(username).cloned().unwrap_or_else(stranger);
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
@@ -258,8 +226,6 @@ impl Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Pool")
-            .field("issuer", &self.issuer())
-            .finish_non_exhaustive()
+        out.debug_struct("Pool").field("issuer", &self.issuer()).finish_non_exhaustive()
     }
 }

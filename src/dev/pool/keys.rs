@@ -35,10 +35,7 @@ impl KeyRing {
     }
 
     pub(super) fn generate() -> Self {
-        Self {
-            id: Arc::new(Key::generate()),
-            access: Arc::new(Key::generate()),
-        }
+        Self { id: Arc::new(Key::generate()), access: Arc::new(Key::generate()) }
     }
 
     pub(super) fn jwks(&self) -> Value {
@@ -50,10 +47,7 @@ impl Key {
     fn generate() -> Self {
         let pair = KeyPair::generate(KeySize::Rsa2048).expect("an RSA key pair can be generated");
         // 32 bytes give 44 characters of ordinary base64 with padding, which is how Cognito's ids look.
-        Self {
-            pair,
-            kid: STANDARD.encode(random::bytes(32)),
-        }
+        Self { pair, kid: STANDARD.encode(random::bytes(32)) }
     }
 
     /// A key that is in no key set, for forged signatures.
@@ -69,41 +63,23 @@ impl Key {
     pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         self.pair
-            .sign(
-                &signature::RSA_PKCS1_SHA256,
-                &SystemRandom::new(),
-                message,
-                &mut signature,
-            )
+            .sign(&signature::RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
             .expect("an RSA key of our own can sign");
         signature
     }
 
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(
-            &signature::RSA_PKCS1_2048_8192_SHA256,
-            self.pair.public_key().as_ref(),
-        )
-        .verify(message, signature)
-        .is_ok()
+        UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, self.pair.public_key().as_ref())
+            .verify(message, signature)
+            .is_ok()
     }
 
     /// The public key as PEM text (SubjectPublicKeyInfo): what a confused verifier might use as an HMAC secret.
     pub(super) fn public_pem(&self) -> String {
-        let der: PublicKeyX509Der<'_> = self
-            .pair
-            .public_key()
-            .as_der()
-            .expect("an RSA public key has a DER form");
+        let der: PublicKeyX509Der<'_> = self.pair.public_key().as_der().expect("an RSA public key has a DER form");
         let text = STANDARD.encode(der.as_ref());
-        let lines: Vec<&str> = (0..text.len())
-            .step_by(64)
-            .map(|at| &text[at..text.len().min(at + 64)])
-            .collect();
-        format!(
-            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-            lines.join("\n")
-        )
+        let lines: Vec<&str> = (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
     }
 
     fn jwk(&self) -> Value {
@@ -121,9 +97,7 @@ impl Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Key")
-            .field("kid", &self.kid)
-            .finish_non_exhaustive()
+        out.debug_struct("Key").field("kid", &self.kid).finish_non_exhaustive()
     }
 }
 
@@ -143,14 +117,7 @@ fn der_value(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
         (usize::from(first), rest)
     } else {
         let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-        (
-            bytes
-                .iter()
-                .fold(0, |length, &byte| (length << 8) | usize::from(byte)),
-            rest,
-        )
+        (bytes.iter().fold(0, |length, &byte| (length << 8) | usize::from(byte)), rest)
     };
-    (found == tag)
-        .then(|| rest.split_at_checked(length))
-        .flatten()
+    (found == tag).then(|| rest.split_at_checked(length)).flatten()
 }

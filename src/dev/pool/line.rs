@@ -35,11 +35,7 @@ impl Listener for Door {
             match self.listener.accept().await {
                 Ok(_) if self.down.load(Ordering::Relaxed) => {}
                 Ok((stream, peer)) => {
-                    let line = Line {
-                        stream,
-                        down: Arc::clone(&self.down),
-                        cut: Cut::default(),
-                    };
+                    let line = Line { stream, down: Arc::clone(&self.down), cut: Cut::default() };
                     return (line, peer);
                 }
                 // Out of file descriptors, most likely: give the others time to close.
@@ -102,11 +98,7 @@ impl AsyncRead for Line {
 }
 
 impl AsyncWrite for Line {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

@@ -14,20 +14,10 @@ use super::pages::{self, LoginPage, ProviderLink};
 use super::params::Params;
 use super::state::State;
 
-pub(super) async fn show(
-    Shared(pool): Shared<Arc<State>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
+pub(super) async fn show(Shared(pool): Shared<Arc<State>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let params = Params::parse(query.unwrap_or_default().as_bytes());
     match Ask::read(&pool, &params) {
-        Ok(ask) => page(
-            &ask,
-            &params,
-            &headers,
-            ask.login_hint.as_deref().unwrap_or_default(),
-            None,
-        ),
+        Ok(ask) => page(&ask, &params, &headers, ask.login_hint.as_deref().unwrap_or_default(), None),
         Err(refusal) => refusal.answer(&pool),
     }
 }
@@ -45,11 +35,7 @@ pub(super) async fn submit(
     };
     let form = Params::parse(&body);
     if !csrf::holds(&headers, &form) {
-        return pages::error(
-            StatusCode::FORBIDDEN,
-            "Invalid CSRF token",
-            "Open the sign-in page again and retry.",
-        );
+        return pages::error(StatusCode::FORBIDDEN, "Invalid CSRF token", "Open the sign-in page again and retry.");
     }
     let typed = form.get("username").unwrap_or_default();
     match check_password(&pool, typed, form.get("password").unwrap_or_default()) {
@@ -64,20 +50,10 @@ fn check_password(pool: &State, typed: &str, password: &str) -> Result<String, &
         .native_user(typed)
         .filter(|user| user.password.as_deref() == Some(password))
         .ok_or("Incorrect username or password.")?;
-    if user.enabled {
-        Ok(user.username.clone())
-    } else {
-        Err("User is disabled.")
-    }
+    if user.enabled { Ok(user.username.clone()) } else { Err("User is disabled.") }
 }
 
-fn page(
-    ask: &Ask,
-    params: &Params,
-    headers: &HeaderMap,
-    username: &str,
-    error: Option<&'static str>,
-) -> Response {
+fn page(ask: &Ask, params: &Params, headers: &HeaderMap, username: &str, error: Option<&'static str>) -> Response {
     let csrf = csrf::value(headers);
     let providers = ask
         .client
@@ -86,10 +62,7 @@ fn page(
         .filter(|name| *name != "COGNITO")
         .map(|name| ProviderLink {
             name: name.clone(),
-            href: format!(
-                "/oauth2/authorize?{}",
-                params.encode_with("identity_provider", name)
-            ),
+            href: format!("/oauth2/authorize?{}", params.encode_with("identity_provider", name)),
         })
         .collect();
     let page = LoginPage {

@@ -30,28 +30,19 @@ pub(super) fn drip() -> Response {
     let bytes = stream::unfold(0_usize, |sent| async move {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let byte = OPENING.get(sent).copied().unwrap_or(b'a');
-        Some((
-            Ok::<_, Infallible>(Bytes::copy_from_slice(&[byte])),
-            sent.saturating_add(1),
-        ))
+        Some((Ok::<_, Infallible>(Bytes::copy_from_slice(&[byte])), sent.saturating_add(1)))
     });
     json(Body::from_stream(bytes))
 }
 
 pub(super) fn huge(bytes: usize) -> Response {
-    json(Body::from_stream(stream::unfold(
-        (false, bytes),
-        |(opened, left)| async move {
-            if !opened {
-                return Some((
-                    Ok::<_, Infallible>(Bytes::from_static(OPENING)),
-                    (true, left),
-                ));
-            }
-            let size = left.min(CHUNK);
-            (size > 0).then(|| (Ok(Bytes::from(vec![b'a'; size])), (true, left - size)))
-        },
-    )))
+    json(Body::from_stream(stream::unfold((false, bytes), |(opened, left)| async move {
+        if !opened {
+            return Some((Ok::<_, Infallible>(Bytes::from_static(OPENING)), (true, left)));
+        }
+        let size = left.min(CHUNK);
+        (size > 0).then(|| (Ok(Bytes::from(vec![b'a'; size])), (true, left - size)))
+    })))
 }
 
 /// Gzip with one block of fixed Huffman codes: a JSON opening, then "repeat the last byte 258 times", 13 bits each.
@@ -68,33 +59,21 @@ pub(super) fn gzip_bomb() -> Response {
         bits.put_repeat();
         repeats += 1;
     }
-    let opening: Vec<u8> = head
-        .into_iter()
-        .chain(std::mem::take(&mut bits.bytes))
-        .collect();
+    let opening: Vec<u8> = head.into_iter().chain(std::mem::take(&mut bits.bytes)).collect();
     for _ in 0..8 {
         bits.put_repeat();
     }
     let chunk = Bytes::from(bits.bytes.repeat(CHUNK / 13));
     let parts = stream::iter(
-        std::iter::once(Bytes::from(opening))
-            .chain(std::iter::repeat_n(chunk, 40))
-            .map(Ok::<_, Infallible>),
+        std::iter::once(Bytes::from(opening)).chain(std::iter::repeat_n(chunk, 40)).map(Ok::<_, Infallible>),
     );
     let mut answer = json(Body::from_stream(parts));
-    answer.headers_mut().insert(
-        header::CONTENT_ENCODING,
-        http::HeaderValue::from_static("gzip"),
-    );
+    answer.headers_mut().insert(header::CONTENT_ENCODING, http::HeaderValue::from_static("gzip"));
     answer
 }
 
 fn json(body: Body) -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/json;charset=UTF-8")],
-        body,
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, "application/json;charset=UTF-8")], body).into_response()
 }
 
 /// DEFLATE's bit order (RFC 1951 3.1.1): least significant bit first, Huffman codes from their top bit.
@@ -120,9 +99,7 @@ impl BitWriter {
     }
 
     fn put_code(&mut self, code: u32, bits: u32) {
-        (0..bits)
-            .rev()
-            .for_each(|at| self.put_bit(code >> at & 1 == 1));
+        (0..bits).rev().for_each(|at| self.put_bit(code >> at & 1 == 1));
     }
 
     /// Length 258 (symbol 285), distance 1 (symbol 0).

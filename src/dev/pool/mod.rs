@@ -59,30 +59,18 @@ use state::State;
 
 fn router(pool: Arc<State>) -> Router {
     Router::new()
-        .route(
-            "/{pool_id}/.well-known/openid-configuration",
-            get(discovery::openid_configuration),
-        )
+        .route("/{pool_id}/.well-known/openid-configuration", get(discovery::openid_configuration))
         .route("/{pool_id}/.well-known/jwks.json", get(discovery::jwks))
-        .route(
-            "/.well-known/openid-configuration",
-            get(discovery::wrong_host),
-        )
+        .route("/.well-known/openid-configuration", get(discovery::wrong_host))
         .route("/oauth2/authorize", get(authorize::authorize))
         .route("/login", get(login::show).post(login::submit))
-        .route(
-            "/pretend/{provider}",
-            get(federation::show).post(federation::submit),
-        )
+        .route("/pretend/{provider}", get(federation::show).post(federation::submit))
         .route("/oauth2/token", post(token::token))
         .route("/oauth2/userInfo", get(account::user_info))
         .route("/oauth2/revoke", post(account::revoke))
         .route("/logout", get(account::logout))
         .route("/pool.css", get(pages::stylesheet))
         .fallback(pages::not_found)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&pool),
-            faults::gate,
-        ))
+        .layer(middleware::from_fn_with_state(Arc::clone(&pool), faults::gate))
         .with_state(pool)
 }

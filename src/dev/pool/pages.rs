@@ -6,8 +6,7 @@ use http::{StatusCode, header};
 
 /// No script at all, styles from this host only. `form-action` is left out on purpose: Chromium applies it to the
 /// redirects after a form too, and those lead to the application and on to its sites.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Sign in with a password, or go to a provider.
 #[derive(Template)]
@@ -72,17 +71,10 @@ pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
 }
 
 pub(super) async fn stylesheet() -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "text/css;charset=UTF-8"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
+    let headers = [(header::CONTENT_TYPE, "text/css;charset=UTF-8"), (header::CACHE_CONTROL, "no-store")];
     (headers, include_str!("pages/pool.css")).into_response()
 }
 
 pub(super) async fn not_found() -> Response {
-    error(
-        StatusCode::NOT_FOUND,
-        "Not found",
-        "There is nothing at this address.",
-    )
+    error(StatusCode::NOT_FOUND, "Not found", "There is nothing at this address.")
 }

@@ -13,18 +13,11 @@ impl Params {
 
     /// The value of a parameter; absent and empty are the same thing, as they are to Cognito.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
     pub(super) fn has_duplicates(&self) -> bool {
-        self.0
-            .iter()
-            .enumerate()
-            .any(|(at, (key, _))| self.0[..at].iter().any(|(earlier, _)| earlier == key))
+        self.0.iter().enumerate().any(|(at, (key, _))| self.0[..at].iter().any(|(earlier, _)| earlier == key))
     }
 
     /// The same parameters with one replaced, encoded again.
@@ -39,9 +32,7 @@ impl Params {
 
 /// `url` with more query parameters. Custom schemes are callback URLs too, so this works on text.
 pub(super) fn with_query(url: &str, pairs: &[(&str, &str)]) -> String {
-    let query = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs)
-        .finish();
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
     let joint = if url.contains('?') { '&' } else { '?' };
     format!("{url}{joint}{query}")
 }

@@ -21,25 +21,12 @@ pub(super) fn uuid() -> String {
     raw[6] = (raw[6] & 0x0f) | 0x40;
     raw[8] = (raw[8] & 0x3f) | 0x80;
     let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 /// An opaque token in the outer shape of Cognito's refresh token: a compact JWE of five parts and about 1.8 kB.
 /// It holds nothing; the pool looks it up.
 pub(super) fn refresh_token() -> String {
     let header = URL_SAFE_NO_PAD.encode(r#"{"cty":"JWT","enc":"A256GCM","alg":"RSA-OAEP"}"#);
-    format!(
-        "{header}.{}.{}.{}.{}",
-        text(256),
-        text(12),
-        text(1060),
-        text(16)
-    )
+    format!("{header}.{}.{}.{}.{}", text(256), text(12), text(1060), text(16))
 }

@@ -24,8 +24,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let orders =
-            ResourceServer::new("https://api.example.com", &["orders.read", "orders.write"]);
+        let orders = ResourceServer::new("https://api.example.com", &["orders.read", "orders.write"]);
         let orders_scopes: Vec<String> = orders.full_scopes().collect();
         let orders_scopes: Vec<&str> = orders_scopes.iter().map(String::as_str).collect();
         Self {
@@ -49,12 +48,8 @@ impl Settings {
         let base = public_url.trim_end_matches('/');
         for client in &mut settings.clients {
             if client.id == "dev-web-client" {
-                client
-                    .callback_urls
-                    .push(format!("{base}/auth/signin/callback"));
-                client
-                    .logout_urls
-                    .push(format!("{base}/auth/signout/callback"));
+                client.callback_urls.push(format!("{base}/auth/signin/callback"));
+                client.logout_urls.push(format!("{base}/auth/signout/callback"));
             }
         }
         settings

@@ -73,10 +73,7 @@ impl State {
     }
 
     pub(super) fn keys(&self) -> KeyRing {
-        self.keys
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn rotate_keys(&self) {
@@ -91,10 +88,6 @@ impl State {
     /// JSON as text, with `\/` where the switch asks for it. A slash can only stand inside a JSON string.
     pub(super) fn write_json(&self, value: &Value) -> String {
         let text = value.to_string();
-        if self.switches.escape_slashes.load(Ordering::Relaxed) {
-            text.replace('/', "\\/")
-        } else {
-            text
-        }
+        if self.switches.escape_slashes.load(Ordering::Relaxed) { text.replace('/', "\\/") } else { text }
     }
 }

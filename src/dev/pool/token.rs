@@ -21,11 +21,7 @@ use super::state::State;
 use super::tokens;
 use super::users::User;
 
-pub(super) async fn token(
-    Shared(pool): Shared<Arc<State>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+pub(super) async fn token(Shared(pool): Shared<Arc<State>>, headers: HeaderMap, body: Bytes) -> Response {
     match grant(&pool, &headers, &body) {
         Ok(tokens) => answer::json(&pool, StatusCode::OK, &tokens),
         Err(error) => error.answer(&pool),
@@ -47,8 +43,7 @@ fn grant(pool: &State, headers: &HeaderMap, body: &[u8]) -> Result<Value, OAuthE
         _ => return Err(OAuthError::UNSUPPORTED_GRANT_TYPE),
     };
     // A client that fails here has not touched the code: it may come again with the right secret.
-    let client =
-        client_auth::authenticate(pool, headers, &form).ok_or(OAuthError::INVALID_CLIENT)?;
+    let client = client_auth::authenticate(pool, headers, &form).ok_or(OAuthError::INVALID_CLIENT)?;
     let (flow, redeem) = grant;
     if client.flow != flow {
         return Err(OAuthError::UNAUTHORIZED_CLIENT);
@@ -56,35 +51,24 @@ fn grant(pool: &State, headers: &HeaderMap, body: &[u8]) -> Result<Value, OAuthE
     redeem(pool, &client, &form)
 }
 
-type Grant = (
-    Flow,
-    fn(&State, &Client, &Params) -> Result<Value, OAuthError>,
-);
+type Grant = (Flow, fn(&State, &Client, &Params) -> Result<Value, OAuthError>);
 
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| {
-            let essence = value.split(';').next().unwrap_or_default().trim();
-            essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        })
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    })
 }
 
 fn redeem_code(pool: &State, client: &Client, form: &Params) -> Result<Value, OAuthError> {
     let now = pool.now();
     let text = form.get("code").ok_or(OAuthError::INVALID_REQUEST)?;
     // Spent from here on, whatever else is wrong with the request.
-    let code = pool
-        .world()
-        .burn_code(text, now)
-        .ok_or(OAuthError::INVALID_GRANT)?;
+    let code = pool.world().burn_code(text, now).ok_or(OAuthError::INVALID_GRANT)?;
     if code.sign_in.client_id != client.id {
         return Err(OAuthError::INVALID_GRANT);
     }
-    let redirect_uri = form
-        .get("redirect_uri")
-        .ok_or(OAuthError::INVALID_REQUEST)?;
+    let redirect_uri = form.get("redirect_uri").ok_or(OAuthError::INVALID_REQUEST)?;
     if redirect_uri != code.redirect_uri {
         return Err(OAuthError::INVALID_REDIRECT);
     }
@@ -94,14 +78,8 @@ fn redeem_code(pool: &State, client: &Client, form: &Params) -> Result<Value, OA
         _ => return Err(OAuthError::INVALID_REQUEST),
     }
     let user = enabled_user(pool, &code.sign_in)?;
-    let expires_at = code
-        .sign_in
-        .auth_time
-        .max(now)
-        .saturating_add(client.refresh_token_seconds);
-    let refresh_token = pool
-        .world()
-        .issue_refresh_token(code.sign_in.clone(), expires_at);
+    let expires_at = code.sign_in.auth_time.max(now).saturating_add(client.refresh_token_seconds);
+    let refresh_token = pool.world().issue_refresh_token(code.sign_in.clone(), expires_at);
     let mut answer = issue(pool, client, &user, &code.sign_in, code.nonce.as_deref());
     answer["refresh_token"] = refresh_token.into();
     Ok(answer)
@@ -109,9 +87,7 @@ fn redeem_code(pool: &State, client: &Client, form: &Params) -> Result<Value, OA
 
 fn refresh(pool: &State, client: &Client, form: &Params) -> Result<Value, OAuthError> {
     let now = pool.now();
-    let text = form
-        .get("refresh_token")
-        .ok_or(OAuthError::INVALID_REQUEST)?;
+    let text = form.get("refresh_token").ok_or(OAuthError::INVALID_REQUEST)?;
     let grant = pool
         .world()
         .refresh_grant(text, now)
@@ -120,11 +96,9 @@ fn refresh(pool: &State, client: &Client, form: &Params) -> Result<Value, OAuthE
     let user = enabled_user(pool, &grant.sign_in)?;
     let rotated = match client.rotation {
         Rotation::Off => None,
-        Rotation::On { grace_seconds } => Some(
-            pool.world()
-                .rotate_refresh_token(text, now, grace_seconds)
-                .ok_or(OAuthError::INVALID_GRANT)?,
-        ),
+        Rotation::On { grace_seconds } => {
+            Some(pool.world().rotate_refresh_token(text, now, grace_seconds).ok_or(OAuthError::INVALID_GRANT)?)
+        }
     };
     let mut answer = issue(pool, client, &user, &grant.sign_in, None);
     if let Some(rotated) = rotated {
@@ -137,26 +111,16 @@ fn client_credentials(pool: &State, client: &Client, form: &Params) -> Result<Va
     if client.secret.is_none() {
         return Err(OAuthError::INVALID_CLIENT);
     }
-    let defined: Vec<String> = pool
-        .world()
-        .resource_servers
-        .iter()
-        .flat_map(|server| server.full_scopes().collect::<Vec<_>>())
-        .collect();
-    let allowed: Vec<&String> = client
-        .scopes
-        .iter()
-        .filter(|scope| defined.contains(scope))
-        .collect();
+    let defined: Vec<String> =
+        pool.world().resource_servers.iter().flat_map(|server| server.full_scopes().collect::<Vec<_>>()).collect();
+    let allowed: Vec<&String> = client.scopes.iter().filter(|scope| defined.contains(scope)).collect();
     let scopes: Vec<String> = match form.get("scope") {
         None => allowed.into_iter().cloned().collect(),
         Some(asked) => {
             // A scope that no resource server defines is dropped beside one that is; alone it is an error.
             let mut known: Vec<String> = asked
                 .split_whitespace()
-                .filter(|scope| {
-                    !is_standard_scope(scope) && defined.iter().any(|name| name == scope)
-                })
+                .filter(|scope| !is_standard_scope(scope) && defined.iter().any(|name| name == scope))
                 .map(str::to_owned)
                 .collect();
             known.sort();
@@ -181,26 +145,15 @@ fn client_credentials(pool: &State, client: &Client, form: &Params) -> Result<Va
 }
 
 fn enabled_user(pool: &State, sign_in: &SignIn) -> Result<User, OAuthError> {
-    pool.world()
-        .user(&sign_in.username)
-        .filter(|user| user.enabled)
-        .cloned()
-        .ok_or(OAuthError::INVALID_GRANT)
+    pool.world().user(&sign_in.username).filter(|user| user.enabled).cloned().ok_or(OAuthError::INVALID_GRANT)
 }
 
 /// Access token, and ID token if `openid` was granted.
-fn issue(
-    pool: &State,
-    client: &Client,
-    user: &User,
-    sign_in: &SignIn,
-    nonce: Option<&str>,
-) -> Value {
+fn issue(pool: &State, client: &Client, user: &User, sign_in: &SignIn, nonce: Option<&str>) -> Value {
     let access_token = tokens::access_token(pool, client, user, sign_in);
     let mut answer = json!({ "expires_in": client.access_token_seconds, "token_type": "Bearer" });
     if sign_in.has_scope("openid") {
-        answer["id_token"] =
-            tokens::id_token(pool, client, user, sign_in, nonce, &access_token).into();
+        answer["id_token"] = tokens::id_token(pool, client, user, sign_in, nonce, &access_token).into();
     }
     answer["access_token"] = access_token.into();
     answer

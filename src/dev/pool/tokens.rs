@@ -82,11 +82,7 @@ pub(super) fn id_token(
         "exp": now.saturating_add(client.id_token_seconds),
     }));
     for (name, value) in user.readable(&sign_in.scopes) {
-        let value = if name.ends_with("_verified") {
-            Value::Bool(value == "true")
-        } else {
-            Value::String(value)
-        };
+        let value = if name.ends_with("_verified") { Value::Bool(value == "true") } else { Value::String(value) };
         claims.insert(name, value);
     }
     add_groups(&mut claims, user, pool);
@@ -119,15 +115,9 @@ pub(super) fn read_access_token(pool: &State, token: &str) -> Option<Map<String,
         return None;
     }
     let (_, claims) = message.split_once('.')?;
-    let claims: Map<String, Value> =
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-    let live = claims
-        .get("exp")
-        .and_then(Value::as_i64)
-        .is_some_and(|exp| exp > pool.now());
-    let access = claims
-        .get("token_use")
-        .is_some_and(|token_use| token_use == "access");
+    let claims: Map<String, Value> = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+    let live = claims.get("exp").and_then(Value::as_i64).is_some_and(|exp| exp > pool.now());
+    let access = claims.get("token_use").is_some_and(|token_use| token_use == "access");
     (live && access).then_some(claims)
 }
 

@@ -90,22 +90,14 @@ impl User {
                 .with("name", "Erin Editor")
                 .with("email", "erin@example.com")
                 .with("email_verified", "true"),
-            Self::federated(
-                "Google",
-                "108347000000000000001",
-                "c4f8a4d8-7051-7046-8f0b-2d51c6a9e370",
-            )
-            .with("name", "Gary Google")
-            .with("given_name", "Gary")
-            .with("family_name", "Google")
-            .with("email", "gary@gmail.com")
-            .with("email_verified", "false"),
-            Self::federated(
-                "Facebook",
-                "2621595607852741",
-                "e4a89408-10d1-7075-a1f6-6d2b8c40f95e",
-            )
-            .with("name", "Fay Facebook"),
+            Self::federated("Google", "108347000000000000001", "c4f8a4d8-7051-7046-8f0b-2d51c6a9e370")
+                .with("name", "Gary Google")
+                .with("given_name", "Gary")
+                .with("family_name", "Google")
+                .with("email", "gary@gmail.com")
+                .with("email_verified", "false"),
+            Self::federated("Facebook", "2621595607852741", "e4a89408-10d1-7075-a1f6-6d2b8c40f95e")
+                .with("name", "Fay Facebook"),
         ]
     }
 
@@ -116,10 +108,7 @@ impl User {
 
     /// The groups as tokens carry them: a federated user is in the automatic group of the provider too.
     pub(super) fn token_groups(&self, pool_id: &str) -> Vec<String> {
-        let automatic = self
-            .is_federated()
-            .then(|| self.identities.first())
-            .flatten();
+        let automatic = self.is_federated().then(|| self.identities.first()).flatten();
         automatic
             .map(|identity| format!("{pool_id}_{}", identity.provider))
             .into_iter()
