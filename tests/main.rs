@@ -1,1 +1,4 @@
 //! What users can do, one file per capability.
+
+#[cfg(feature = "dev")]
+mod dev_pool;
