@@ -8,3 +8,4 @@ pub mod flow;
 pub mod provider;
 pub mod store;
 pub mod telemetry;
+pub mod web;

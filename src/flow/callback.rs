@@ -42,12 +42,12 @@ impl RelyingParty {
     /// [`CallbackFailed`]; nothing was stored.
     pub async fn callback(
         self: &Arc<Self>,
-        query: &str,
+        params: CallbackParams,
         transaction: Option<Transaction>,
         live: Option<&Live>,
     ) -> Result<Landing, CallbackFailed> {
         let wanted = transaction.as_ref().map(|t| t.return_to.clone());
-        let outcome = self.land(query, transaction, live).await;
+        let outcome = self.land(params, transaction, live).await;
         self.metrics.sign_in(match &outcome {
             Ok(Landing::SignedIn(_)) => "signed_in",
             Ok(Landing::Already(_)) => "already",
@@ -63,11 +63,10 @@ impl RelyingParty {
 
     async fn land(
         self: &Arc<Self>,
-        query: &str,
+        params: CallbackParams,
         transaction: Option<Transaction>,
         live: Option<&Live>,
     ) -> Result<Landing, Error> {
-        let params = CallbackParams::parse(query)?;
         let tag = params.state.as_deref().map(Transaction::tag).unwrap_or_default();
         let Some(transaction) = transaction else {
             return match (live, params.error) {

@@ -1,0 +1,323 @@
+//! Every cookie we read or set: names, attributes, values.
+
+use crate::config::{Config, Exposed};
+use crate::domain::return_to::ReturnTo;
+use crate::domain::seal::{KeyRing, Purpose};
+use crate::domain::session::{Session, SessionId};
+use crate::domain::transaction::{MAX_AGE, Transaction};
+use axum::http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use cookie::time::Duration;
+use cookie::{Cookie, SameSite};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// Sign-ins that one browser may have under way.
+const PENDING_MAX: usize = 5;
+/// Bytes that their cookies may take together, so that requests stay far below 8 KB of headers.
+const PENDING_BYTES: usize = 5_500;
+/// Session cookies looked at: a sibling can plant some of the same name.
+const SESSIONS_MAX: usize = 3;
+/// Bytes of a token in one cookie; browsers keep 4,096 with name and attributes.
+const PIECE: usize = 3_800;
+/// Pieces of a token that are put together at most.
+const PIECES_MAX: usize = 5;
+/// Sign-ins completed within [`RECENT_WINDOW`] seconds that look like a loop.
+const RECENT_MAX: usize = 6;
+const RECENT_WINDOW: u64 = 60;
+
+/// Our cookies' names, attributes and seals.
+#[derive(Debug)]
+pub struct Jar {
+    ring: Arc<KeyRing>,
+    /// Our origin: a value sealed by another deployment with the same keys is not ours.
+    origin: String,
+    domain: Option<String>,
+    secure: bool,
+    session: String,
+    pending: String,
+    recent: String,
+    after: String,
+    /// Tokens to set beside the session.
+    pub expose: Exposed,
+}
+
+impl Jar {
+    /// The jar that `config` asks for.
+    pub fn new(config: &Config, ring: Arc<KeyRing>) -> Self {
+        let secure = config.server.public_url.is_https();
+        let host = if secure { "__Host-" } else { "" };
+        Self {
+            ring,
+            origin: config.server.public_url.as_str().to_owned(),
+            domain: config.cookies.domain.clone(),
+            secure,
+            session: if secure { "__Secure-auth" } else { "auth" }.to_owned(),
+            pending: format!("{host}auth-signin-"),
+            recent: format!("{host}auth-recent"),
+            after: format!("{host}auth-signout"),
+            expose: config.cookies.expose,
+        }
+    }
+
+    /// The session cookie's name.
+    pub fn session_name(&self) -> &str {
+        &self.session
+    }
+
+    /// The domain that shares the session, if it is not our host alone.
+    pub fn domain(&self) -> Option<&str> {
+        self.domain.as_deref()
+    }
+
+    /// Whether cookies are for https only.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The session ids that the browser sent, at most three.
+    pub fn session_ids(&self, headers: &HeaderMap) -> Sent {
+        let mut sent = Sent::default();
+        for (name, value) in pairs(headers) {
+            if name != self.session.as_bytes() {
+                continue;
+            }
+            sent.any = true;
+            if let Some(id) = SessionId::parse(value).filter(|id| !sent.ids().contains(id)) {
+                let Some(place) = sent.ids.get_mut(sent.count) else { break };
+                *place = id;
+                sent.count += 1;
+            }
+        }
+        sent
+    }
+
+    /// A `Set-Cookie` that removes the session cookie with the attributes it was set with.
+    pub fn remove_session(&self) -> HeaderValue {
+        value(self.shared(self.session.clone(), String::new(), Duration::ZERO))
+    }
+
+    /// The cookie of a pending sign-in, and removals of the oldest others beyond what a browser may keep.
+    pub fn set_pending(&self, headers: &HeaderMap, transaction: &Transaction, out: &mut HeaderMap) {
+        let name = format!("{}{}", self.pending, Transaction::tag(&transaction.state()));
+        let sealed = self.seal(&name, "sign-in", transaction);
+        let mut kept = name.len() + sealed.len();
+        let mut others: Vec<(String, usize, u64)> = pairs(headers)
+            .filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)))
+            .filter(|(name, _)| name.starts_with(&self.pending))
+            .map(|(name, value)| {
+                // One that does not open is of no use to anybody: it counts as the oldest.
+                let started = self.open::<Transaction>(name, "sign-in", value).map_or(0, |t| t.started);
+                (name.to_owned(), name.len() + value.len(), started)
+            })
+            .collect();
+        others.sort_by_key(|(_, _, started)| std::cmp::Reverse(*started));
+        for (i, (other, size, started)) in others.into_iter().enumerate() {
+            kept += size;
+            if i + 2 > PENDING_MAX || kept > PENDING_BYTES || started == 0 {
+                out.append(SET_COOKIE, value(self.own(other, String::new(), Duration::ZERO)));
+            }
+        }
+        out.append(SET_COOKIE, value(self.own(name, sealed, seconds(MAX_AGE))));
+    }
+
+    /// The pending sign-in that `state` belongs to, and the removal of its cookie.
+    pub fn take_pending(&self, headers: &HeaderMap, state: &str, out: &mut HeaderMap) -> Option<Transaction> {
+        let name = format!("{}{}", self.pending, Transaction::tag(state));
+        let (_, sealed) = pairs(headers).find(|(n, _)| *n == name.as_bytes())?;
+        let transaction = self.open(&name, "sign-in", sealed);
+        out.append(SET_COOKIE, value(self.own(name, String::new(), Duration::ZERO)));
+        transaction
+    }
+
+    /// Notes a completed sign-in at `now`.
+    pub fn note_sign_in(&self, headers: &HeaderMap, now: u64, out: &mut HeaderMap) {
+        let mut recent = self.recent(headers, now);
+        recent.push(now);
+        let from = recent.len().saturating_sub(RECENT_MAX);
+        let sealed = self.seal(&self.recent, "recent", &recent[from..]);
+        out.append(SET_COOKIE, value(self.own(self.recent.clone(), sealed, seconds(RECENT_WINDOW))));
+    }
+
+    /// How many sign-ins of the last minute make a loop, if they do. Told once: the note is removed, so
+    /// that the visitor can try again.
+    pub fn is_looping(&self, headers: &HeaderMap, now: u64, out: &mut HeaderMap) -> Option<usize> {
+        let recent = self.recent(headers, now).len();
+        (recent >= RECENT_MAX).then(|| {
+            out.append(SET_COOKIE, value(self.own(self.recent.clone(), String::new(), Duration::ZERO)));
+            recent
+        })
+    }
+
+    fn recent(&self, headers: &HeaderMap, now: u64) -> Vec<u64> {
+        let sealed = pairs(headers).find(|(name, _)| *name == self.recent.as_bytes());
+        let recent: Option<Vec<u64>> = sealed.and_then(|(_, value)| self.open(&self.recent, "recent", value));
+        recent.into_iter().flatten().filter(|at| at + RECENT_WINDOW > now).collect()
+    }
+
+    /// Keeps where a sign-out goes while the browser is at the provider's logout.
+    pub fn set_after_sign_out(&self, target: &ReturnTo, out: &mut HeaderMap) {
+        let sealed = self.seal(&self.after, "sign-out", target);
+        out.append(SET_COOKIE, value(self.own(self.after.clone(), sealed, seconds(MAX_AGE))));
+    }
+
+    /// Where the sign-out goes that this browser began, once.
+    pub fn take_after_sign_out(&self, headers: &HeaderMap, out: &mut HeaderMap) -> Option<ReturnTo> {
+        let (_, sealed) = pairs(headers).find(|(name, _)| *name == self.after.as_bytes())?;
+        out.append(SET_COOKIE, value(self.own(self.after.clone(), String::new(), Duration::ZERO)));
+        self.open(&self.after, "sign-out", sealed)
+    }
+
+    /// Sets the exposed tokens of `session` (none: removes them), in pieces where they are long.
+    pub fn set_exposed(&self, headers: &HeaderMap, session: Option<(&Session, u64)>, out: &mut HeaderMap) {
+        for (wanted, kind) in [(self.expose.id_token, "id_token"), (self.expose.access_token, "access_token")] {
+            if !wanted {
+                continue;
+            }
+            let base = self.exposed_name(kind);
+            let mut set = Vec::new();
+            if let Some((session, now)) = session {
+                let token = if kind == "id_token" { &session.tokens.id } else { &session.tokens.access };
+                let token = token.expose_secret();
+                if !token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b)) {
+                    continue; // no b64token (RFC 6750 §2.1): it would not survive a cookie
+                }
+                let age = seconds(session.tokens.remaining(now));
+                let pieces: Vec<&str> = split(token, PIECE);
+                for (i, piece) in pieces.iter().enumerate() {
+                    let name = if pieces.len() == 1 { base.clone() } else { format!("{base}-{i}") };
+                    out.append(SET_COOKIE, value(self.shared(name.clone(), (*piece).to_owned(), age)));
+                    set.push(name);
+                }
+            }
+            // What an earlier, longer or shorter token left behind.
+            for (name, _) in pairs(headers) {
+                let Ok(name) = std::str::from_utf8(name) else { continue };
+                let ours = name == base || name.strip_prefix(&base).is_some_and(|rest| piece_number(rest).is_some());
+                if ours && !set.iter().any(|s| s == name) {
+                    out.append(SET_COOKIE, value(self.shared(name.to_owned(), String::new(), Duration::ZERO)));
+                    set.push(name.to_owned());
+                }
+            }
+        }
+    }
+
+    /// The exposed ID token that the browser sent, put together.
+    pub fn exposed_id_token(&self, headers: &HeaderMap) -> Option<String> {
+        if !self.expose.id_token {
+            return None;
+        }
+        let base = self.exposed_name("id_token");
+        let mut pieces: [Option<&[u8]>; PIECES_MAX] = Default::default();
+        for (name, value) in pairs(headers) {
+            if name == base.as_bytes() {
+                return String::from_utf8(value.to_vec()).ok();
+            }
+            let rest = name.strip_prefix(base.as_bytes()).and_then(|rest| std::str::from_utf8(rest).ok());
+            if let Some(place) = rest.and_then(piece_number).and_then(|i| pieces.get_mut(i)) {
+                place.get_or_insert(value);
+            }
+        }
+        let whole: Vec<u8> = pieces.iter().map_while(|piece| *piece).flatten().copied().collect();
+        String::from_utf8(whole).ok().filter(|token| !token.is_empty())
+    }
+
+    fn exposed_name(&self, kind: &str) -> String {
+        format!("{}{kind}", if self.secure { "__Secure-" } else { "" })
+    }
+
+    /// A cookie that every sibling receives.
+    fn shared(&self, name: String, value: String, age: Duration) -> Cookie<'static> {
+        let mut cookie = self.own(name, value, age);
+        if let Some(domain) = &self.domain {
+            cookie.set_domain(domain.clone());
+        }
+        cookie
+    }
+
+    /// A cookie for our own host.
+    fn own(&self, name: String, value: String, age: Duration) -> Cookie<'static> {
+        Cookie::build((name, value))
+            .path("/")
+            .secure(self.secure)
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .max_age(age)
+            .build()
+    }
+
+    fn seal<T: Serialize + ?Sized>(&self, name: &str, label: &'static str, value: &T) -> String {
+        let plain = postcard::to_stdvec(value).expect("plain data");
+        BASE64_URL_SAFE_NO_PAD.encode(self.ring.seal(self.purpose(name, label), &plain))
+    }
+
+    fn open<T: DeserializeOwned>(&self, name: &str, label: &'static str, sealed: &[u8]) -> Option<T> {
+        let sealed = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let plain = self.ring.open(self.purpose(name, label), &sealed).ok()?;
+        postcard::from_bytes(&plain).ok()
+    }
+
+    fn purpose<'a>(&'a self, name: &'a str, label: &'static str) -> Purpose<'a> {
+        Purpose { label, context: name.as_bytes(), bound: self.origin.as_bytes() }
+    }
+}
+
+/// The session ids that a browser sent.
+#[derive(Debug)]
+pub struct Sent {
+    ids: [SessionId; SESSIONS_MAX],
+    count: usize,
+    /// Whether there was a session cookie at all, readable or not.
+    pub any: bool,
+}
+
+impl Default for Sent {
+    fn default() -> Self {
+        Self { ids: [SessionId::from_bytes([0; 16]); SESSIONS_MAX], count: 0, any: false }
+    }
+}
+
+impl Sent {
+    /// The ids that can be read.
+    pub fn ids(&self) -> &[SessionId] {
+        &self.ids[..self.count]
+    }
+}
+
+/// The name and value of each cookie in the request (RFC 6265 §4.2.1), over all `Cookie` lines.
+pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b';')).filter_map(|pair| {
+        let pair = pair.trim_ascii();
+        let at = pair.iter().position(|b| *b == b'=')?;
+        Some((&pair[..at], &pair[at + 1..]))
+    })
+}
+
+fn split(token: &str, size: usize) -> Vec<&str> {
+    let mut rest = token;
+    let mut pieces = Vec::new();
+    while let Some((piece, more)) = rest.split_at_checked(size) {
+        pieces.push(piece);
+        rest = more;
+    }
+    if !rest.is_empty() {
+        pieces.push(rest);
+    }
+    pieces
+}
+
+fn piece_number(rest: &str) -> Option<usize> {
+    rest.strip_prefix('-').filter(|n| n.len() == 1)?.parse().ok()
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
+fn value(cookie: Cookie<'static>) -> HeaderValue {
+    // Names are ours and values base64url, tokens or empty: always a header value.
+    HeaderValue::try_from(cookie.to_string()).unwrap_or(HeaderValue::from_static(""))
+}

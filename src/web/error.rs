@@ -1,0 +1,272 @@
+//! One table from what went wrong to what is said, in three faces: a page for a person, an RFC 9457
+//! problem for a program, and the same with RFC 6750's header for a gateway. Logged once, here.
+
+use super::layers::RequestId;
+use super::pages;
+use crate::domain::return_to::ReturnTo;
+use crate::domain::transaction::CallbackRefused;
+use crate::flow::Error;
+use crate::provider;
+use axum::extract::OriginalUri;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::borrow::Cow;
+
+/// Seconds after which a caller may try again when nobody said otherwise.
+const RETRY: u64 = 5;
+
+/// What is said about an error. `detail` is for programs, `words` for people; neither holds a secret.
+struct Said {
+    status: StatusCode,
+    /// A stable name.
+    slug: &'static str,
+    title: &'static str,
+    detail: Cow<'static, str>,
+    words: Cow<'static, str>,
+    retry_after: Option<u64>,
+}
+
+fn say(error: &Error) -> Said {
+    let said = |status, slug, title, words: &'static str| Said {
+        status,
+        slug,
+        title,
+        detail: Cow::Owned(error.to_string()),
+        words: Cow::Borrowed(words),
+        retry_after: None,
+    };
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    const UPSTREAM: StatusCode = StatusCode::BAD_GATEWAY;
+    match error {
+        Error::Callback(CallbackRefused::Duplicate(_) | CallbackRefused::MissingCode | CallbackRefused::Issuer) => {
+            said(
+                BAD,
+                "invalid-callback",
+                "This sign-in link is not valid",
+                "The answer that came back from the sign-in page is not one we can use. Please start again.",
+            )
+        }
+        Error::Callback(CallbackRefused::Expired) => said(
+            BAD,
+            "sign-in-expired",
+            "That took too long",
+            "A sign-in has to be finished within ten minutes. Please start again.",
+        ),
+        Error::Callback(CallbackRefused::State) | Error::UnknownSignIn => said(
+            BAD,
+            "unknown-sign-in",
+            "This sign-in was not started here",
+            "The sign-in was begun in another browser, was already used, or its cookie is gone. Please start again.",
+        ),
+        Error::Callback(CallbackRefused::Provider(refusal)) => {
+            let words = match refusal.code.as_str() {
+                "access_denied" => "The sign-in was cancelled, or the account is not allowed to use this site.",
+                "login_required" | "interaction_required" | "account_selection_required" | "consent_required" => {
+                    "You are not signed in at the sign-in service. Please sign in."
+                }
+                "server_error" | "temporarily_unavailable" => {
+                    "The sign-in service has a problem of its own right now. Please try again in a moment."
+                }
+                _ => "The sign-in service did not accept this sign-in.",
+            };
+            let passing = matches!(refusal.code.as_str(), "server_error" | "temporarily_unavailable");
+            let status = if passing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
+            let mut said = said(status, "refused-by-provider", "You could not be signed in", words);
+            said.retry_after = passing.then_some(RETRY);
+            said
+        }
+        Error::Provider(provider::Error::Unavailable { retry_after, .. }) => Said {
+            detail: "the sign-in provider cannot be reached; try again later".into(),
+            retry_after: Some(retry_after.unwrap_or(RETRY)),
+            ..said(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "provider-unavailable",
+                "The sign-in service cannot be reached",
+                "Nothing is wrong with your account. Please try again in a moment.",
+            )
+        },
+        Error::Provider(e) if e.is_invalid_grant() => Said {
+            detail: "the provider no longer accepts this sign-in; start again".into(),
+            ..said(
+                BAD,
+                "code-not-accepted",
+                "This sign-in can no longer be finished",
+                "It was already used or has run out. Please start again.",
+            )
+        },
+        Error::Provider(provider::Error::Token(_)) => Said {
+            detail: "the provider's token did not pass verification".into(),
+            ..said(
+                UPSTREAM,
+                "token-not-accepted",
+                "The sign-in could not be verified",
+                "The answer of the sign-in service did not pass our checks, so nobody was signed in. If this happens again, tell the people who run this site.",
+            )
+        },
+        Error::Provider(provider::Error::Refused { .. } | provider::Error::Unusable(_)) => Said {
+            detail: "the provider's answer cannot be used".into(),
+            ..said(
+                UPSTREAM,
+                "provider-failed",
+                "The sign-in service gave an unexpected answer",
+                "Nobody was signed in. If this happens again, tell the people who run this site.",
+            )
+        },
+        Error::Store(_) => Said {
+            detail: "the session store cannot be reached; try again later".into(),
+            retry_after: Some(RETRY),
+            ..said(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store-unavailable",
+                "We cannot look up your session right now",
+                "This is our fault and should pass. Please try again in a moment.",
+            )
+        },
+        Error::Looping(_) => said(
+            StatusCode::TOO_MANY_REQUESTS,
+            "sign-in-loop",
+            "You are going round in circles",
+            "You were signed in several times within a minute, and the site sent you back here each time. It probably does not receive the session cookie: it may be on another domain than the cookie, or the browser blocks cookies.",
+        ),
+        Error::Anonymous => {
+            said(StatusCode::UNAUTHORIZED, "not-signed-in", "Not signed in", "Please sign in to go on.")
+        }
+        Error::Dead(_) => {
+            said(StatusCode::UNAUTHORIZED, "credentials-not-valid", "Your session is over", "Please sign in again.")
+        }
+        Error::SessionEnded => {
+            said(StatusCode::UNAUTHORIZED, "session-ended", "Your session is over", "Please sign in again.")
+        }
+        Error::Unmet(_) => said(
+            StatusCode::FORBIDDEN,
+            "insufficient-scope",
+            "This account may not see that",
+            "You are signed in, but this page needs another account.",
+        ),
+        Error::Malformed(_) => {
+            said(BAD, "malformed-demand", "The demand cannot be understood", "This request is not valid.")
+        }
+        Error::Origin => said(
+            StatusCode::FORBIDDEN,
+            "origin-not-allowed",
+            "This came from another site",
+            "For your safety, pages of other sites may not do this.",
+        ),
+    }
+}
+
+/// Logged once, with what stays inside.
+fn log(error: &Error, said: &Said, id: &RequestId) {
+    let (status, reason) = (said.status.as_u16(), error);
+    match error {
+        Error::Anonymous | Error::Dead(_) | Error::Unmet(_) | Error::Malformed(_) => {
+            tracing::debug!(request_id = %id, status, problem = said.slug, %reason, "refused");
+        }
+        Error::Callback(CallbackRefused::Provider(refusal)) => {
+            tracing::warn!(request_id = %id, status, problem = said.slug, code = ?refusal.code, description = ?refusal.description, "refused");
+        }
+        _ if said.status.is_server_error() => {
+            tracing::error!(request_id = %id, status, problem = said.slug, %reason, "failed");
+        }
+        _ => tracing::warn!(request_id = %id, status, problem = said.slug, %reason, "refused"),
+    }
+}
+
+/// A page for a person, with a way on that leads where they wanted to go.
+pub(super) fn page(error: &Error, id: &RequestId, return_to: Option<&ReturnTo>) -> Response {
+    let said = say(error);
+    log(error, &said, id);
+    let foreign = match error {
+        Error::Callback(CallbackRefused::Provider(refusal)) => Some(
+            refusal
+                .description
+                .as_deref()
+                .unwrap_or(&refusal.code)
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(300)
+                .collect(),
+        ),
+        _ => None,
+    };
+    let page = pages::Problem {
+        title: said.title,
+        words: &said.words,
+        foreign,
+        reference: id.as_str(),
+        again: pages::sign_in_link(return_to, None),
+        another: pages::sign_in_link(return_to, Some("select_account login")),
+    };
+    let mut response = (said.status, pages::render(&page)).into_response();
+    finish(&mut response, &said);
+    response
+}
+
+/// An RFC 9457 problem for a program.
+pub(super) fn problem(error: &Error, id: &RequestId, signin_url: Option<String>) -> Response {
+    let said = say(error);
+    log(error, &said, id);
+    let mut response = body(said.status, said.slug, said.title, &said.detail, id.as_str(), signin_url);
+    finish(&mut response, &said);
+    // RFC 9110 §15.5.2 demands a challenge with every 401; RFC 6750 §3 gives its words.
+    let challenge = match error {
+        Error::Anonymous => Some("Bearer"),
+        Error::Dead(_) | Error::SessionEnded => Some("Bearer error=\"invalid_token\""),
+        Error::Unmet(_) => Some("Bearer error=\"insufficient_scope\""),
+        _ => None,
+    };
+    if let Some(challenge) = challenge {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response
+}
+
+fn finish(response: &mut Response, said: &Said) {
+    if let Some(seconds) = said.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signin_url: Option<String>,
+}
+
+fn body(status: StatusCode, slug: &str, title: &str, detail: &str, id: &str, signin_url: Option<String>) -> Response {
+    let body = Body {
+        r#type: format!("urn:auth-api:problem:{slug}"),
+        title,
+        status: status.as_u16(),
+        detail,
+        instance: id,
+        signin_url,
+    };
+    let json = serde_json::to_vec(&body).unwrap_or_default();
+    (status, [(CONTENT_TYPE, "application/problem+json"), (CACHE_CONTROL, "no-store")], json).into_response()
+}
+
+pub(super) async fn not_found(id: RequestId, OriginalUri(uri): OriginalUri) -> Response {
+    let path: String = uri.path().chars().take(200).collect();
+    let detail = format!("there is nothing at {path}");
+    body(StatusCode::NOT_FOUND, "not-found", "Not found", &detail, id.as_str(), None)
+}
+
+pub(super) async fn method_not_allowed(id: RequestId, method: Method) -> Response {
+    let detail = format!("this address does not know the method {method}; see Allow");
+    body(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", &detail, id.as_str(), None)
+}
+
+/// What a caller hears when we panic: nothing, and a reference to the log.
+pub(super) fn panicked() -> Response {
+    let id = RequestId::new();
+    tracing::error!(request_id = %id, "a handler panicked");
+    body(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", "see the log", id.as_str(), None)
+}

@@ -1,0 +1,84 @@
+//! The way in: the only room that knows axum. Handlers take a request apart, ask one flow and say what
+//! came of it in the face of their route group.
+
+mod api;
+mod browser;
+pub mod cookies;
+mod error;
+mod gateway;
+mod layers;
+mod ops;
+mod pages;
+mod session_layer;
+
+use crate::config::{Config, Exposed, PublicUrl};
+use crate::domain::seal::KeyRing;
+use crate::flow::RelyingParty;
+use axum::Router;
+use axum::routing::{any, get, post};
+use cookies::Jar;
+use std::sync::Arc;
+
+pub use ops::Readiness;
+
+/// What every handler may use.
+#[derive(Debug)]
+pub struct Web {
+    rp: Arc<RelyingParty>,
+    jar: Jar,
+    public_url: PublicUrl,
+    forward: Exposed,
+}
+
+impl Web {
+    /// The web side of `rp` as `config` wants it.
+    pub fn new(rp: Arc<RelyingParty>, ring: Arc<KeyRing>, config: &Config) -> Arc<Self> {
+        Arc::new(Self {
+            rp,
+            jar: Jar::new(config, ring),
+            public_url: config.server.public_url.clone(),
+            forward: config.gateway.forward_tokens,
+        })
+    }
+}
+
+/// The public listener's routes.
+pub fn router(web: Arc<Web>) -> Router {
+    // The browser's routes, with its session at hand.
+    let browser = Router::new()
+        .route("/", get(browser::home))
+        .route("/auth/signin", get(browser::sign_in))
+        .route("/auth/signin/callback", get(browser::callback))
+        .route("/auth/signout", get(browser::confirm_sign_out).post(browser::sign_out))
+        .route("/auth/signout/callback", get(browser::signed_out))
+        .route("/auth/session", get(api::session).layer(layers::cors(&web)))
+        .layer(session_layer::tower_sessions(&web))
+        .layer(axum::middleware::from_fn_with_state(web.clone(), session_layer::one_session_cookie))
+        .layer(axum::middleware::map_response(layers::private));
+
+    let api = Router::new()
+        .route("/refresh", post(api::refresh).layer(layers::cors(&web)))
+        .layer(axum::middleware::map_response(layers::private))
+        .route("/openapi.json", get(api::openapi))
+        .route("/auth/assets/style.css", get(pages::stylesheet));
+
+    let app = browser
+        .merge(api)
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(layers::limits())
+        .layer(axum::middleware::from_fn(layers::request_id));
+
+    // Outside every layer: it is asked on each request of each sibling.
+    app.route("/validate", any(gateway::validate)).with_state(web)
+}
+
+/// The ops listener's routes.
+pub fn ops_router(rp: Arc<RelyingParty>, readiness: Readiness) -> Router {
+    ops::router(rp, readiness)
+}
+
+/// The OpenAPI 3.1 document, for `server_url`.
+pub fn openapi(server_url: &str) -> serde_json::Value {
+    api::document(server_url)
+}
