@@ -1,1 +1,3 @@
 //! What users can do, one file per capability.
+
+mod configuration;
