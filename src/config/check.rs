@@ -40,17 +40,13 @@ fn listeners(draft: &Draft) -> Result<(), Wrong> {
         return Ok(());
     }
     Err(Wrong::new(
-        format!(
-            "{ops} and {} ({public}) claim the same port, so one of the two could not listen.",
-            draft.listen.at
-        ),
+        format!("{ops} and {} ({public}) claim the same port, so one of the two could not listen.", draft.listen.at),
         "Give the ops listener another port, or write \"\" to switch it off.",
     ))
 }
 
 fn collide(a: &SocketAddr, b: &SocketAddr) -> bool {
-    let every =
-        |ip: IpAddr, other: IpAddr| ip.is_unspecified() && (ip.is_ipv6() || other.is_ipv4());
+    let every = |ip: IpAddr, other: IpAddr| ip.is_unspecified() && (ip.is_ipv6() || other.is_ipv4());
     let (x, y) = (a.ip(), b.ip());
     a.port() == b.port() && a.port() != 0 && (x == y || every(x, y) || every(y, x))
 }
@@ -58,28 +54,16 @@ fn collide(a: &SocketAddr, b: &SocketAddr) -> bool {
 fn tls(draft: &Draft, report: &mut impl FnMut(&str, Result<(), Wrong>)) {
     let (cert, key) = (&draft.tls_cert_file, &draft.tls_key_file);
     if let (Some(cert_path), Some(key_path)) = (cert.known(), key.known()) {
-        for (given, missing, absent) in [
-            (cert, "tls_key_file", key_path),
-            (key, "tls_cert_file", cert_path),
-        ] {
+        for (given, missing, absent) in [(cert, "tls_key_file", key_path), (key, "tls_cert_file", cert_path)] {
             if given.good().is_some() && absent.is_none() {
-                let what = format!(
-                    "This is given without server.{missing}, and TLS takes both, so it would stay off."
-                );
-                report(
-                    &given.at,
-                    Err(Wrong::new(
-                        what,
-                        format!("Write server.{missing} too, or remove this key."),
-                    )),
-                );
+                let what = format!("This is given without server.{missing}, and TLS takes both, so it would stay off.");
+                report(&given.at, Err(Wrong::new(what, format!("Write server.{missing} too, or remove this key."))));
             }
         }
     }
-    for (field, mark, what) in [
-        (cert, "-----BEGIN CERTIFICATE-----", "PEM certificate"),
-        (key, "PRIVATE KEY-----", "PEM private key"),
-    ] {
+    for (field, mark, what) in
+        [(cert, "-----BEGIN CERTIFICATE-----", "PEM certificate"), (key, "PRIVATE KEY-----", "PEM private key")]
+    {
         if let Some(path) = field.good() {
             report(&field.at, pem(path, mark, what));
         }
@@ -88,22 +72,10 @@ fn tls(draft: &Draft, report: &mut impl FnMut(&str, Result<(), Wrong>)) {
         && let Some(public_url) = draft.public_url.good()
         && !public_url.is_https()
     {
-        let at = if cert.good().is_some() {
-            &cert.at
-        } else {
-            &key.at
-        };
-        let what = format!(
-            "With a certificate the listener speaks https, but {} is {public_url}.",
-            draft.public_url.at
-        );
-        report(
-            at,
-            Err(Wrong::new(
-                what,
-                "Write https:// in server.public_url, or remove the two tls keys.",
-            )),
-        );
+        let at = if cert.good().is_some() { &cert.at } else { &key.at };
+        let what =
+            format!("With a certificate the listener speaks https, but {} is {public_url}.", draft.public_url.at);
+        report(at, Err(Wrong::new(what, "Write https:// in server.public_url, or remove the two tls keys.")));
     }
 }
 
@@ -112,10 +84,7 @@ fn pem(path: &Path, mark: &str, what: &str) -> Result<(), Wrong> {
         return Ok(());
     }
     Err(Wrong::new(
-        format!(
-            "The file {} holds no {what}, so no browser could connect.",
-            path.display()
-        ),
+        format!("The file {} holds no {what}, so no browser could connect.", path.display()),
         "Name a PEM file with the right content; certificate and key are easily swapped.",
     ))
 }
@@ -172,15 +141,9 @@ fn cookie_keys(draft: &Draft) -> Result<(), Wrong> {
     };
     let instead = "Make a key with `openssl rand -base64 32` and write its output.";
     if keys.is_empty() {
-        return Err(Wrong::new(
-            "The list is empty, so no cookie could be sealed.",
-            instead,
-        ));
+        return Err(Wrong::new("The list is empty, so no cookie could be sealed.", instead));
     }
-    let twice = keys
-        .iter()
-        .enumerate()
-        .any(|(i, key)| keys[..i].iter().any(|other| other.expose() == key.expose()));
+    let twice = keys.iter().enumerate().any(|(i, key)| keys[..i].iter().any(|other| other.expose() == key.expose()));
     if twice {
         return Err(Wrong::new(
             "The same key stands in the list twice, so a change of keys that seems done is not.",
@@ -214,10 +177,7 @@ fn idle(draft: &Draft) -> Result<(), Wrong> {
         return Ok(());
     }
     Err(Wrong::new(
-        format!(
-            "It is not shorter than {}, so it would never end a session.",
-            draft.max_age.at
-        ),
+        format!("It is not shorter than {}, so it would never end a session.", draft.max_age.at),
         "Write a shorter time, or `0s` for no idle limit.",
     ))
 }
@@ -235,10 +195,7 @@ fn refresh_margin(draft: &Draft) -> Result<(), Wrong> {
     }
     match draft.max_age.good() {
         Some(age) if !age.is_zero() && margin >= age => Err(Wrong::new(
-            format!(
-                "It is not shorter than {}, so every /refresh would be a call to the provider.",
-                draft.max_age.at
-            ),
+            format!("It is not shorter than {}, so every /refresh would be a call to the provider.", draft.max_age.at),
             "Write a time much shorter than the session.",
         )),
         _ => Ok(()),

@@ -12,10 +12,7 @@ pub(super) fn client_id(text: &str) -> Result<String, Wrong> {
         return Ok(text.to_owned());
     }
     Err(Wrong::new(
-        format!(
-            "{} cannot be a client id, so the provider would refuse every sign-in.",
-            shown(text)
-        ),
+        format!("{} cannot be a client id, so the provider would refuse every sign-in.", shown(text)),
         "Copy the app client's id from the provider: printable ASCII without spaces, at most 255 characters.",
     ))
 }
@@ -24,24 +21,15 @@ pub(super) fn client_id(text: &str) -> Result<String, Wrong> {
 pub(super) fn scope(text: &str) -> Result<String, Wrong> {
     if text.chars().any(char::is_whitespace) {
         return Err(Wrong::new(
-            format!(
-                "The scope {} has white space inside; a provider reads that as several scopes.",
-                shown(text)
-            ),
+            format!("The scope {} has white space inside; a provider reads that as several scopes.", shown(text)),
             "Write each scope as an item of its own: `[\"openid\", \"email\"]`, in the environment `openid,email`.",
         ));
     }
-    if text
-        .bytes()
-        .all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
-    {
+    if text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
         return Ok(text.to_owned());
     }
     Err(Wrong::new(
-        format!(
-            "The scope {} has a character that scopes cannot have.",
-            shown(text)
-        ),
+        format!("The scope {} has a character that scopes cannot have.", shown(text)),
         "Write scopes as the provider lists them: ASCII without quotes, backslashes and spaces.",
     ))
 }
@@ -56,10 +44,7 @@ pub(super) fn identity_provider(text: &str) -> Result<String, Wrong> {
     }
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(Wrong::new(
-            format!(
-                "{} cannot be the name of an identity provider, so it would never match.",
-                shown(text)
-            ),
+            format!("{} cannot be the name of an identity provider, so it would never match.", shown(text)),
             "Write the name as the user pool spells it, without spaces: `Google`, `Facebook`, `SignInWithApple`.",
         ));
     }
@@ -86,10 +71,8 @@ pub(super) fn cookie_key(text: &str) -> Result<Secret, Wrong> {
         return Err(Wrong::new(what, instead));
     }
     if bytes.len() < 32 {
-        let what = format!(
-            "A key has {} bytes; with fewer than 32, sealed cookies can be opened by guessing.",
-            bytes.len()
-        );
+        let what =
+            format!("A key has {} bytes; with fewer than 32, sealed cookies can be opened by guessing.", bytes.len());
         return Err(Wrong::new(what, instead));
     }
     // Thirty-two random hexadecimal digits have fewer than eight different ones once in tens of millions.

@@ -13,10 +13,7 @@ use super::problem::{Wrong, shown};
 use super::reader::{Field, Reader};
 use super::urls::{self, PublicUrl};
 use super::values::{self, Exposed, LogFormat, Profile, Secret, StoreUrl};
-use super::{
-    Config, Cookies, EndpointOverrides, Gateway, Provider, ReturnTo, Server, Session, Telemetry,
-    Tls, keys,
-};
+use super::{Config, Cookies, EndpointOverrides, Gateway, Provider, ReturnTo, Server, Session, Telemetry, Tls, keys};
 
 /// One field a key; a secret and its file share one.
 pub(super) struct Draft {
@@ -56,12 +53,10 @@ pub(super) struct Draft {
 impl Draft {
     /// Reads every key of the table once.
     pub(super) fn read(r: &mut Reader) -> Draft {
-        let store = r
-            .text(&keys::STORE, values::store_url)
-            .map(|store| match store {
-                StoreUrl::Redb(path) => StoreUrl::Redb(r.absolute(&path)),
-                StoreUrl::Memory => StoreUrl::Memory,
-            });
+        let store = r.text(&keys::STORE, values::store_url).map(|store| match store {
+            StoreUrl::Redb(path) => StoreUrl::Redb(r.absolute(&path)),
+            StoreUrl::Memory => StoreUrl::Memory,
+        });
         Draft {
             listen: r.text(&keys::LISTEN, values::socket_addr),
             ops_listen: r.maybe_empty(&keys::OPS_LISTEN, values::ops_addr),
@@ -71,11 +66,7 @@ impl Draft {
             profile: r.text(&keys::PROFILE, values::profile),
             issuer: r.text(&keys::ISSUER, super::issuer::parse),
             client_id: r.text(&keys::CLIENT_ID, credentials::client_id),
-            client_secret: r.secret(
-                &keys::CLIENT_SECRET,
-                &keys::CLIENT_SECRET_FILE,
-                credentials::client_secret,
-            ),
+            client_secret: r.secret(&keys::CLIENT_SECRET, &keys::CLIENT_SECRET_FILE, credentials::client_secret),
             scopes: r.list(&keys::SCOPES, credentials::scope),
             accepted_clients: r.list(&keys::ACCEPTED_CLIENTS, credentials::client_id),
             trust_email_from: r.list(&keys::TRUST_EMAIL_FROM, credentials::identity_provider),
@@ -87,11 +78,7 @@ impl Draft {
             end_session_endpoint: r.text(&keys::END_SESSION_ENDPOINT, endpoint),
             jwks_uri: r.text(&keys::JWKS_URI, endpoint),
             cookie_domain: r.text(&keys::COOKIE_DOMAIN, hosts::cookie_domain),
-            cookie_keys: r.secrets(
-                &keys::COOKIE_KEYS,
-                &keys::COOKIE_KEYS_FILE,
-                credentials::cookie_key,
-            ),
+            cookie_keys: r.secrets(&keys::COOKIE_KEYS, &keys::COOKIE_KEYS_FILE, credentials::cookie_key),
             expose: r.list(&keys::EXPOSE, values::token_name),
             store,
             max_age: r.text(&keys::MAX_AGE, values::duration),
@@ -109,25 +96,14 @@ impl Draft {
     pub(super) fn finish(self) -> Option<Config> {
         let public_url = self.public_url.take()?;
         let domain = self.cookie_domain.take();
-        let own = || AllowedHost {
-            host: domain.as_deref().unwrap_or(public_url.host()).to_owned(),
-            external: false,
-        };
+        let own = || AllowedHost { host: domain.as_deref().unwrap_or(public_url.host()).to_owned(), external: false };
         let allow = self.return_allow.take().unwrap_or_else(|| vec![own()]);
         let tls = match (self.tls_cert_file.take(), self.tls_key_file.take()) {
-            (Some(cert_file), Some(key_file)) => Some(Tls {
-                cert_file,
-                key_file,
-            }),
+            (Some(cert_file), Some(key_file)) => Some(Tls { cert_file, key_file }),
             _ => None,
         };
         Some(Config {
-            server: Server {
-                listen: self.listen.take()?,
-                ops_listen: self.ops_listen.take()?,
-                public_url,
-                tls,
-            },
+            server: Server { listen: self.listen.take()?, ops_listen: self.ops_listen.take()?, public_url, tls },
             provider: Provider {
                 profile: self.profile.take()?,
                 issuer: self.issuer.take()?.0,
@@ -146,28 +122,16 @@ impl Draft {
                     jwks_uri: self.jwks_uri.take(),
                 },
             },
-            cookies: Cookies {
-                domain,
-                keys: self.cookie_keys.take()?,
-                expose: self.expose.take()?,
-            },
+            cookies: Cookies { domain, keys: self.cookie_keys.take()?, expose: self.expose.take()? },
             session: Session {
                 store: self.store.take()?,
                 max_age: self.max_age.take()?,
                 idle: self.idle.take().filter(|idle| !idle.is_zero()),
                 refresh_margin: self.refresh_margin.take()?,
             },
-            return_to: ReturnTo {
-                default: self.return_default.take(),
-                allow,
-            },
-            gateway: Gateway {
-                forward_tokens: self.forward_tokens.take()?,
-            },
-            telemetry: Telemetry {
-                log: self.log.take()?,
-                format: self.format.take()?,
-            },
+            return_to: ReturnTo { default: self.return_default.take(), allow },
+            gateway: Gateway { forward_tokens: self.forward_tokens.take()? },
+            telemetry: Telemetry { log: self.log.take()?, format: self.format.take()? },
         })
     }
 }
@@ -176,10 +140,7 @@ fn endpoint(text: &str) -> Result<Url, Wrong> {
     let url = urls::secure_url(text, "codes and tokens would travel unprotected.")?;
     if url.fragment().is_some() {
         return Err(Wrong::new(
-            format!(
-                "{} has a fragment, which is never sent to a server.",
-                shown(text)
-            ),
+            format!("{} has a fragment, which is never sent to a server.", shown(text)),
             "Write the address without `#` and what follows it.",
         ));
     }

@@ -54,11 +54,9 @@ impl Reader {
             None => None,
         };
         if let Some(other) = self.peek(key) {
-            let what = format!(
-                "Both this and {} are given, and only one of them can count.",
-                other.at
-            );
-            let instead = "Remove one of the two; the file keeps the secret out of process listings and version control.";
+            let what = format!("Both this and {} are given, and only one of them can count.", other.at);
+            let instead =
+                "Remove one of the two; the file keeps the secret out of process listings and version control.";
             self.problems.push(Wrong::new(what, instead).at(&at));
             self.discard(key);
             return FromFile::Broken(at);
@@ -69,11 +67,7 @@ impl Reader {
         let content = read_file(path).and_then(|content| {
             let text = content.strip_suffix('\n').unwrap_or(&content);
             let text = text.strip_suffix('\r').unwrap_or(text);
-            if text.trim().is_empty() {
-                Err(wrong_file(path, "is empty"))
-            } else {
-                Ok(Zeroizing::new(text.to_owned()))
-            }
+            if text.trim().is_empty() { Err(wrong_file(path, "is empty")) } else { Ok(Zeroizing::new(text.to_owned())) }
         });
         match content {
             Ok(content) => FromFile::Content(at, content),
@@ -105,10 +99,7 @@ pub(super) fn read_file(path: &Path) -> Result<Zeroizing<String>, Wrong> {
 
 fn wrong_file(path: &Path, what: &str) -> Wrong {
     Wrong::new(
-        format!(
-            "The file {} {what}, and going on without it would be less safe than stopping.",
-            path.display()
-        ),
+        format!("The file {} {what}, and going on without it would be less safe than stopping.", path.display()),
         "Put the file there, readable for the user that runs the service, or remove the key.",
     )
 }

@@ -22,17 +22,12 @@ impl AllowedHost {
 
 /// Whether `host` equals `parent` or ends in it on a label boundary.
 pub(super) fn within(host: &str, parent: &str) -> bool {
-    host.strip_suffix(parent)
-        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        && !parent.is_empty()
+    host.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')) && !parent.is_empty()
 }
 
 /// An IP address, in brackets or not.
 pub(super) fn ip(host: &str) -> Option<IpAddr> {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|h| h.strip_suffix(']'))
-        .unwrap_or(host);
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     bare.parse().ok()
 }
 
@@ -52,81 +47,50 @@ pub(super) fn is_public_suffix(host: &str) -> bool {
 
 /// The name someone registered, of which `host` is a part: `example.co.uk` for `a.b.example.co.uk`.
 pub(super) fn registrable(host: &str) -> Option<&str> {
-    if ip(host).is_some() {
-        None
-    } else {
-        psl::domain_str(host)
-    }
+    if ip(host).is_some() { None } else { psl::domain_str(host) }
 }
 
 /// A host name in lower case, or why it is none: for people who write a URL where a host belongs.
 pub(super) fn host_name(text: &str) -> Result<String, Wrong> {
     let host = text.to_ascii_lowercase();
-    let wrong =
-        |what: &str, instead: String| Err(Wrong::new(format!("{} {what}", shown(text)), instead));
+    let wrong = |what: &str, instead: String| Err(Wrong::new(format!("{} {what}", shown(text)), instead));
     let plain = "Write the bare host name, for example `example.com`.";
     if host.contains('@') {
-        return wrong(
-            "has a user in it; only the host counts here.",
-            plain.to_owned(),
-        );
+        return wrong("has a user in it; only the host counts here.", plain.to_owned());
     }
     if let Some((_, rest)) = host.split_once("://") {
-        let bare = rest
-            .split(['/', '?', '#', ':'])
-            .next()
-            .filter(|h| !h.is_empty());
-        let instead = bare.map_or(plain.to_owned(), |bare| {
-            format!("Write {} alone.", shown(bare))
-        });
+        let bare = rest.split(['/', '?', '#', ':']).next().filter(|h| !h.is_empty());
+        let instead = bare.map_or(plain.to_owned(), |bare| format!("Write {} alone.", shown(bare)));
         return wrong("is a web address; here only the host counts.", instead);
     }
     if host.contains('*') {
         let bare = host.trim_start_matches(['*', '.']);
-        let instead = if bare.is_empty() || bare.contains('*') {
-            plain.to_owned()
-        } else {
-            format!("Write {}.", shown(bare))
-        };
-        return wrong(
-            "has a wildcard; subdomains are included without one.",
-            instead,
-        );
+        let instead =
+            if bare.is_empty() || bare.contains('*') { plain.to_owned() } else { format!("Write {}.", shown(bare)) };
+        return wrong("has a wildcard; subdomains are included without one.", instead);
     }
     if ip(&host).is_some() {
         return Ok(host);
     }
     if host.contains(['/', '?', '#', '\\']) {
-        return wrong(
-            "has more than a host in it; paths are not looked at.",
-            plain.to_owned(),
-        );
+        return wrong("has more than a host in it; paths are not looked at.", plain.to_owned());
     }
     if let Some((bare, _)) = host.split_once(':') {
-        return wrong(
-            "has a port; every port of the host is meant.",
-            format!("Write {}.", shown(bare)),
-        );
+        return wrong("has a port; every port of the host is meant.", format!("Write {}.", shown(bare)));
     }
     if !host.is_ascii() {
         let instead = match url::Host::parse(&host) {
             Ok(ascii) => format!("Write {}.", shown(&ascii.to_string())),
             Err(_) => plain.to_owned(),
         };
-        return wrong(
-            "has letters beyond ASCII, which browsers send in another form.",
-            instead,
-        );
+        return wrong("has letters beyond ASCII, which browsers send in another form.", instead);
     }
     let label = |l: &str| {
-        let inside = l
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let inside = l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         (1..=63).contains(&l.len()) && inside && !l.starts_with('-') && !l.ends_with('-')
     };
     // The URL parser has the last word (it is a browser's): `1.2.3` and `0x7f.1` are addresses, not names.
-    let same =
-        url::Host::parse(&host).is_ok_and(|parsed| parsed == url::Host::Domain(host.clone()));
+    let same = url::Host::parse(&host).is_ok_and(|parsed| parsed == url::Host::Domain(host.clone()));
     if host.len() > 253 || !host.split('.').all(label) || !same {
         return wrong("is not a host name.", plain.to_owned());
     }
@@ -140,10 +104,7 @@ pub(super) fn allowed_host(text: &str) -> Result<AllowedHost, Wrong> {
         None => (false, text),
     };
     let host = host.strip_prefix('.').unwrap_or(host);
-    Ok(AllowedHost {
-        host: host_name(host)?,
-        external,
-    })
+    Ok(AllowedHost { host: host_name(host)?, external })
 }
 
 /// `cookies.domain`: a leading dot is accepted and dropped, it means the same.

@@ -15,19 +15,13 @@ pub(super) fn parse(text: &str) -> Result<(String, Url), Wrong> {
     let url = secure_url(text, "tokens could be signed by anyone on the way.")?;
     if let Some((issuer, _)) = text.split_once("/.well-known/") {
         return Err(Wrong::new(
-            format!(
-                "{} is the address of a document below the issuer, not the issuer.",
-                shown(text)
-            ),
+            format!("{} is the address of a document below the issuer, not the issuer.", shown(text)),
             format!("Write {}.", shown(issuer)),
         ));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(Wrong::new(
-            format!(
-                "{} has a query or a fragment, which no issuer has, so no token would match.",
-                shown(text)
-            ),
+            format!("{} has a query or a fragment, which no issuer has, so no token would match.", shown(text)),
             "Write the issuer as it stands in the provider's discovery document.",
         ));
     }
@@ -51,10 +45,7 @@ pub(super) fn check(text: &str, url: &Url, profile: Profile) -> Result<(), Wrong
     }
     if text.ends_with('/') {
         return Err(Wrong::new(
-            format!(
-                "{} ends in a slash and Cognito's issuer does not, so every token would be refused.",
-                shown(text)
-            ),
+            format!("{} ends in a slash and Cognito's issuer does not, so every token would be refused.", shown(text)),
             format!("Write {}.", shown(text.trim_end_matches('/'))),
         ));
     }
@@ -63,18 +54,13 @@ pub(super) fn check(text: &str, url: &Url, profile: Profile) -> Result<(), Wrong
     }
     let Some((region, pool)) = region_and_pool(text) else {
         return Err(Wrong::new(
-            format!(
-                "{} is not an issuer of Cognito, so every token would be refused.",
-                shown(text)
-            ),
+            format!("{} is not an issuer of Cognito, so every token would be refused.", shown(text)),
             format!("{COGNITO_FORM} For another provider set provider.profile to `oidc`."),
         ));
     };
     match pool.split_once('_') {
         Some((pool_region, id))
-            if pool_region == region
-                && !id.is_empty()
-                && id.bytes().all(|b| b.is_ascii_alphanumeric()) =>
+            if pool_region == region && !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric()) =>
         {
             Ok(())
         }
@@ -86,23 +72,15 @@ pub(super) fn check(text: &str, url: &Url, profile: Profile) -> Result<(), Wrong
             ),
             COGNITO_FORM,
         )),
-        _ => Err(Wrong::new(
-            format!("{} is not the id of a user pool.", shown(pool)),
-            COGNITO_FORM,
-        )),
+        _ => Err(Wrong::new(format!("{} is not the id of a user pool.", shown(pool)), COGNITO_FORM)),
     }
 }
 
 fn region_and_pool(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix("https://")?;
-    let rest = rest
-        .strip_prefix("issuer-")
-        .unwrap_or(rest)
-        .strip_prefix("cognito-idp.")?;
+    let rest = rest.strip_prefix("issuer-").unwrap_or(rest).strip_prefix("cognito-idp.")?;
     let (host, pool) = rest.split_once('/')?;
-    let region = host
-        .strip_suffix(".amazonaws.com")
-        .or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
+    let region = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (!region.is_empty() && region.chars().all(plain)).then_some((region, pool))
 }

@@ -51,8 +51,7 @@ impl Key {
 pub(super) const ENV_PREFIX: &str = "AUTH_API__";
 
 /// The cookie key that the reference shows. It is public, so it is refused.
-pub(super) const EXAMPLE_COOKIE_KEY: &str =
-    "replace this with the output of: openssl rand -base64 32";
+pub(super) const EXAMPLE_COOKIE_KEY: &str = "replace this with the output of: openssl rand -base64 32";
 
 macro_rules! keys {
     ($($id:ident = $section:literal $name:literal $shape:ident $unwritten:expr, $doc:literal;)*) => {
@@ -65,23 +64,11 @@ macro_rules! keys {
 
 /// Every section, with the lines that introduce it in the reference.
 pub(super) static SECTIONS: &[(&str, &str)] = &[
-    (
-        "server",
-        "Where the service listens, and the origin under which browsers know it.",
-    ),
-    (
-        "provider",
-        "The OpenID Provider that people sign in at, and this service's app client there.",
-    ),
+    ("server", "Where the service listens, and the origin under which browsers know it."),
+    ("provider", "The OpenID Provider that people sign in at, and this service's app client there."),
     ("cookies", "The cookies of a signed-in browser."),
-    (
-        "session",
-        "How long people stay signed in, and where that is remembered.",
-    ),
-    (
-        "return_to",
-        "Where a browser may be sent after sign-in and sign-out. Anything else is an open redirect.",
-    ),
+    ("session", "How long people stay signed in, and where that is remembered."),
+    ("return_to", "Where a browser may be sent after sign-in and sign-out. Anything else is an open redirect."),
     ("gateway", "What `/validate` answers to sibling services."),
     ("telemetry", "Logs."),
 ];

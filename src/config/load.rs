@@ -27,10 +27,7 @@ pub struct Sources {
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let env: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
-        f.debug_struct("Sources")
-            .field("file", &self.file.as_ref().map(|(path, _)| path))
-            .field("env", &env)
-            .finish()
+        f.debug_struct("Sources").field("file", &self.file.as_ref().map(|(path, _)| path)).field("env", &env).finish()
     }
 }
 
@@ -48,40 +45,25 @@ impl Sources {
             match value.into_string() {
                 Ok(value) => env.push((name, value)),
                 Err(_) => problems.push(
-                    Wrong::new(
-                        "The value is not UTF-8 text.",
-                        "Write it in UTF-8; keys and secrets in base64.",
-                    )
-                    .at(name),
+                    Wrong::new("The value is not UTF-8 text.", "Write it in UTF-8; keys and secrets in base64.")
+                        .at(name),
                 ),
             }
         }
         let path = config_flag.unwrap_or(Path::new("auth-api.toml"));
         // Only "there is none" means none: a dangling link or a folder we may not look into is reported on reading.
-        let none = path
-            .symlink_metadata()
-            .is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let none = path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
         let wanted = config_flag.is_some() || !none;
         let file = match wanted.then(|| read_file(path)) {
             None => None,
             Some(Ok(text)) => Some((path.to_owned(), text.to_string())),
             Some(Err(wrong)) => {
                 let instead = "Name an existing, readable TOML file with `--config`; `auth-api config-reference` prints one to start from.";
-                problems.push(
-                    Wrong {
-                        instead: instead.to_owned(),
-                        ..wrong
-                    }
-                    .at(path.display().to_string()),
-                );
+                problems.push(Wrong { instead: instead.to_owned(), ..wrong }.at(path.display().to_string()));
                 None
             }
         };
-        if problems.is_empty() {
-            Ok(Sources { file, env })
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(Sources { file, env }) } else { Err(problems) }
     }
 }
 
@@ -119,10 +101,7 @@ pub fn load(sources: Sources) -> Result<Config, Vec<Problem>> {
 
 /// The parser's own message would quote the line, and lines can hold secrets.
 fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
-    let before = error
-        .span()
-        .and_then(|span| text.get(..span.start))
-        .unwrap_or_default();
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     Wrong::new(
         format!("This is not TOML: {}; nothing in the file can be read.", error.message().replace('\n', ", ")),
@@ -131,11 +110,7 @@ fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
     .at(format!("{} line {line}", path.display()))
 }
 
-fn from_table(
-    table: toml::Table,
-    written: &mut HashMap<String, Written>,
-    problems: &mut Vec<Problem>,
-) {
+fn from_table(table: toml::Table, written: &mut HashMap<String, Written>, problems: &mut Vec<Problem>) {
     for (section, value) in table {
         let known = SECTIONS.iter().any(|(name, _)| *name == section);
         match value {
@@ -158,10 +133,7 @@ fn from_section(
     problems: &mut Vec<Problem>,
 ) {
     for (name, value) in entries {
-        let Some(key) = ALL
-            .iter()
-            .find(|key| key.section == section && key.name == name)
-        else {
+        let Some(key) = ALL.iter().find(|key| key.section == section && key.name == name) else {
             problems.push(unknown(&format!("{section}.{name}"), Key::path));
             continue;
         };
@@ -173,11 +145,7 @@ fn from_section(
     }
 }
 
-fn from_env(
-    env: Vec<(String, String)>,
-    written: &mut HashMap<String, Written>,
-    problems: &mut Vec<Problem>,
-) {
+fn from_env(env: Vec<(String, String)>, written: &mut HashMap<String, Written>, problems: &mut Vec<Problem>) {
     for (name, value) in env {
         if let Some(key) = ALL.iter().find(|key| key.env() == name) {
             let raw = match key.shape {
@@ -205,11 +173,7 @@ fn typed(key: &Key, value: Value) -> Result<Raw, Wrong> {
         (Shape::Text, Value::String(text)) => return Ok(Raw::Text(text)),
         (Shape::List, Value::Array(items)) => {
             let text = |item: Value| {
-                if let Value::String(text) = item {
-                    Some(text)
-                } else {
-                    None
-                }
+                if let Value::String(text) = item { Some(text) } else { None }
             };
             if let Some(texts) = items.into_iter().map(text).collect() {
                 return Ok(Raw::List(texts));
@@ -218,9 +182,7 @@ fn typed(key: &Key, value: Value) -> Result<Raw, Wrong> {
         _ => {}
     }
     let found = match found {
-        "array" if key.shape == Shape::List => {
-            "array with other things than strings in it".to_owned()
-        }
+        "array" if key.shape == Shape::List => "array with other things than strings in it".to_owned(),
         found => found.to_owned(),
     };
     Err(match key.shape {
@@ -230,10 +192,7 @@ fn typed(key: &Key, value: Value) -> Result<Raw, Wrong> {
         ),
         Shape::List => Wrong::new(
             format!("A list of strings is expected here, and this is of type {found}."),
-            format!(
-                "Write `{} = [\"…\", \"…\"]`, in brackets even when there is only one.",
-                key.name
-            ),
+            format!("Write `{} = [\"…\", \"…\"]`, in brackets even when there is only one.", key.name),
         ),
     })
 }

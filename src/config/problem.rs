@@ -17,11 +17,7 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Problem { key, what, instead } = self;
-        if f.alternate() {
-            write!(f, "{key}\n    {what}\n    {instead}")
-        } else {
-            write!(f, "{key}: {what} {instead}")
-        }
+        if f.alternate() { write!(f, "{key}\n    {what}\n    {instead}") } else { write!(f, "{key}: {what} {instead}") }
     }
 }
 
@@ -36,18 +32,11 @@ pub(super) struct Wrong {
 
 impl Wrong {
     pub(super) fn new(what: impl Into<String>, instead: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            instead: instead.into(),
-        }
+        Self { what: what.into(), instead: instead.into() }
     }
 
     pub(super) fn at(self, key: impl Into<String>) -> Problem {
-        Problem {
-            key: key.into(),
-            what: self.what,
-            instead: self.instead,
-        }
+        Problem { key: key.into(), what: self.what, instead: self.instead }
     }
 }
 

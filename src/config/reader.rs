@@ -46,37 +46,22 @@ enum State<T> {
 impl<T> Field<T> {
     /// A field that is wrong for a reason already reported.
     pub(super) fn wrong(at: String) -> Self {
-        Field {
-            at,
-            state: State::Wrong,
-        }
+        Field { at, state: State::Wrong }
     }
 
     /// The value, if it was given (or has a default) and is right.
     pub(super) fn good(&self) -> Option<&T> {
-        if let State::Good(value) = &self.state {
-            Some(value)
-        } else {
-            None
-        }
+        if let State::Good(value) = &self.state { Some(value) } else { None }
     }
 
     /// `None` if the value was wrong: a rule about its presence cannot be judged then.
     pub(super) fn known(&self) -> Option<Option<&T>> {
-        if matches!(self.state, State::Wrong) {
-            None
-        } else {
-            Some(self.good())
-        }
+        if matches!(self.state, State::Wrong) { None } else { Some(self.good()) }
     }
 
     /// The value, by value.
     pub(super) fn take(self) -> Option<T> {
-        if let State::Good(value) = self.state {
-            Some(value)
-        } else {
-            None
-        }
+        if let State::Good(value) = self.state { Some(value) } else { None }
     }
 
     /// The same field with another value.
@@ -99,44 +84,19 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(
-        written: HashMap<String, Written>,
-        base: PathBuf,
-        problems: Vec<Problem>,
-    ) -> Self {
-        Self {
-            written,
-            base,
-            problems,
-        }
+    pub(super) fn new(written: HashMap<String, Written>, base: PathBuf, problems: Vec<Problem>) -> Self {
+        Self { written, base, problems }
     }
 
     /// Reads a text that is not empty.
-    pub(super) fn text<T>(
-        &mut self,
-        key: &Key,
-        parse: impl FnOnce(&str) -> Result<T, Wrong>,
-    ) -> Field<T> {
-        self.maybe_empty(key, |text| {
-            if text.is_empty() {
-                Err(empty())
-            } else {
-                parse(text)
-            }
-        })
+    pub(super) fn text<T>(&mut self, key: &Key, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Field<T> {
+        self.maybe_empty(key, |text| if text.is_empty() { Err(empty()) } else { parse(text) })
     }
 
     /// Reads a text for which empty means something.
-    pub(super) fn maybe_empty<T>(
-        &mut self,
-        key: &Key,
-        parse: impl FnOnce(&str) -> Result<T, Wrong>,
-    ) -> Field<T> {
+    pub(super) fn maybe_empty<T>(&mut self, key: &Key, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Field<T> {
         match self.raw(key) {
-            Ok(Written {
-                at,
-                raw: Raw::Text(text),
-            }) => self.field(at, parse(&text)),
+            Ok(Written { at, raw: Raw::Text(text) }) => self.field(at, parse(&text)),
             Ok(Written { at, .. }) => Field::wrong(at),
             Err(field) => field,
         }
@@ -149,10 +109,7 @@ impl Reader {
         parse: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Field<C> {
         match self.raw(key) {
-            Ok(Written {
-                at,
-                raw: Raw::List(items),
-            }) => self.items(at, items, parse),
+            Ok(Written { at, raw: Raw::List(items) }) => self.items(at, items, parse),
             Ok(Written { at, .. }) => Field::wrong(at),
             Err(field) => field,
         }
@@ -167,11 +124,7 @@ impl Reader {
     ) -> Field<C> {
         let mut good = Vec::new();
         for (index, item) in items.iter().enumerate() {
-            let parsed = if item.trim().is_empty() {
-                Err(empty_item(index))
-            } else {
-                parse(item)
-            };
+            let parsed = if item.trim().is_empty() { Err(empty_item(index)) } else { parse(item) };
             match parsed {
                 Ok(value) => good.push(value),
                 Err(wrong) => self.problems.push(wrong.at(&at)),
@@ -180,10 +133,7 @@ impl Reader {
         if good.len() < items.len() {
             return Field::wrong(at);
         }
-        Field {
-            at,
-            state: State::Good(good.into_iter().collect()),
-        }
+        Field { at, state: State::Good(good.into_iter().collect()) }
     }
 
     /// A path; relative ones are joined to the configuration's folder.
@@ -212,27 +162,13 @@ impl Reader {
         let at = key.path();
         match (self.written.remove(&at), key.unwritten) {
             (Some(written), _) => Ok(written),
-            (None, Unwritten::Default(default)) => Ok(Written {
-                at,
-                raw: Raw::of(key.shape, default),
-            }),
-            (None, Unwritten::Absent(_)) => Err(Field {
-                at,
-                state: State::Absent,
-            }),
+            (None, Unwritten::Default(default)) => Ok(Written { at, raw: Raw::of(key.shape, default) }),
+            (None, Unwritten::Absent(_)) => Err(Field { at, state: State::Absent }),
             (None, Unwritten::Required(example)) => {
-                let line = format!(
-                    "{} = {}",
-                    key.name,
-                    super::reference::toml_value(key.shape, example)
-                );
+                let line = format!("{} = {}", key.name, super::reference::toml_value(key.shape, example));
                 let wrong = Wrong::new(
                     "This key is required and was not given; the service cannot guess it.",
-                    format!(
-                        "Write, for example, `{line}` in [{}], or set {}.",
-                        key.section,
-                        key.env()
-                    ),
+                    format!("Write, for example, `{line}` in [{}], or set {}.", key.section, key.env()),
                 );
                 Err(self.field(at, Err(wrong)))
             }
@@ -242,10 +178,7 @@ impl Reader {
     /// Keeps a result, reporting it if it is wrong.
     pub(super) fn field<T>(&mut self, at: String, result: Result<T, Wrong>) -> Field<T> {
         match result {
-            Ok(value) => Field {
-                at,
-                state: State::Good(value),
-            },
+            Ok(value) => Field { at, state: State::Good(value) },
             Err(wrong) => {
                 self.problems.push(wrong.at(&at));
                 Field::wrong(at)
@@ -255,27 +188,15 @@ impl Reader {
 
     /// Reports what was written and not read.
     pub(super) fn refuse_left_over(&mut self) {
-        let mut names: Vec<_> = self
-            .written
-            .drain()
-            .map(|(_, written)| written.at)
-            .collect();
+        let mut names: Vec<_> = self.written.drain().map(|(_, written)| written.at).collect();
         names.sort();
-        self.problems.extend(
-            names
-                .into_iter()
-                .map(|at| Wrong::new("Nothing reads this key.", "Remove it.").at(at)),
-        );
+        self.problems.extend(names.into_iter().map(|at| Wrong::new("Nothing reads this key.", "Remove it.").at(at)));
     }
 }
 
 /// A list as the environment writes it.
 pub(super) fn split(text: &str) -> Vec<String> {
-    if text.is_empty() {
-        Vec::new()
-    } else {
-        text.split(',').map(|item| item.trim().to_owned()).collect()
-    }
+    if text.is_empty() { Vec::new() } else { text.split(',').map(|item| item.trim().to_owned()).collect() }
 }
 
 fn empty() -> Wrong {
@@ -286,8 +207,5 @@ fn empty() -> Wrong {
 }
 
 fn empty_item(index: usize) -> Wrong {
-    Wrong::new(
-        format!("Item {} of the list is empty.", index + 1),
-        "Remove it, or the comma too many.",
-    )
+    Wrong::new(format!("Item {} of the list is empty.", index + 1), "Remove it, or the comma too many.")
 }

@@ -38,11 +38,7 @@ fn entry(key: &Key) -> String {
         Unwritten::Default(default) => {
             format!("#{} = {}\n", key.name, toml_value(key.shape, default))
         }
-        Unwritten::Absent(example) => format!(
-            "#{} = {}  # example\n",
-            key.name,
-            toml_value(key.shape, example)
-        ),
+        Unwritten::Absent(example) => format!("#{} = {}  # example\n", key.name, toml_value(key.shape, example)),
     };
     comment + &line
 }

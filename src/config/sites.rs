@@ -9,8 +9,7 @@ use super::urls::PublicUrl;
 
 /// The cookie reaches our own host and no stranger's.
 pub(super) fn cookie_domain(draft: &Draft) -> Result<(), Wrong> {
-    let (Some(domain), Some(public_url)) = (draft.cookie_domain.good(), draft.public_url.good())
-    else {
+    let (Some(domain), Some(public_url)) = (draft.cookie_domain.good(), draft.public_url.good()) else {
         return Ok(());
     };
     let host = public_url.host();
@@ -24,10 +23,7 @@ pub(super) fn cookie_domain(draft: &Draft) -> Result<(), Wrong> {
             ),
             match host.split_once('.') {
                 Some((_, parent)) if !is_public_suffix(parent) && ip(host).is_none() => {
-                    format!(
-                        "Write a parent of that host, for example {}.",
-                        shown(parent)
-                    )
+                    format!("Write a parent of that host, for example {}.", shown(parent))
                 }
                 _ => "Leave it out: a cookie for our own host only.".to_owned(),
             },
@@ -77,9 +73,7 @@ pub(super) fn return_hosts(draft: &Draft, report: &mut impl FnMut(&str, Result<(
 
 /// Whether a host that is not marked receives the session cookie.
 fn inside(draft: &Draft, host: &str) -> Result<(), Wrong> {
-    let instead = format!(
-        "If people shall be sent there without being signed in there, write `external:{host}`."
-    );
+    let instead = format!("If people shall be sent there without being signed in there, write `external:{host}`.");
     match (draft.cookie_domain.known(), draft.public_url.good()) {
         (Some(Some(domain)), _) if !within(host, domain) => Err(Wrong::new(
             format!(
@@ -104,8 +98,7 @@ fn inside(draft: &Draft, host: &str) -> Result<(), Wrong> {
 
 /// The default target is itself allowed.
 pub(super) fn return_default(draft: &Draft) -> Result<(), Wrong> {
-    let (Some(target), Some(public_url)) = (draft.return_default.good(), draft.public_url.good())
-    else {
+    let (Some(target), Some(public_url)) = (draft.return_default.good(), draft.public_url.good()) else {
         return Ok(());
     };
     let host = target.host_str().unwrap_or_default();
@@ -121,10 +114,7 @@ pub(super) fn return_default(draft: &Draft) -> Result<(), Wrong> {
     let Some(domain) = draft.cookie_domain.known() else {
         return Ok(());
     };
-    let own = AllowedHost {
-        host: domain.map_or(public_url.host(), String::as_str).to_owned(),
-        external: false,
-    };
+    let own = AllowedHost { host: domain.map_or(public_url.host(), String::as_str).to_owned(), external: false };
     let allowed = match draft.return_allow.known() {
         None => return Ok(()),
         Some(None) => own.covers(host),
@@ -134,10 +124,7 @@ pub(super) fn return_default(draft: &Draft) -> Result<(), Wrong> {
         return Ok(());
     }
     Err(Wrong::new(
-        format!(
-            "{} is not a host of return_to.allow, so the default itself would be refused.",
-            shown(host)
-        ),
+        format!("{} is not a host of return_to.allow, so the default itself would be refused.", shown(host)),
         "Add the host to return_to.allow, or write an address that is allowed.",
     ))
 }

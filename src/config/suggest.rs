@@ -6,10 +6,7 @@ use super::problem::{Problem, Wrong, line};
 /// An unknown key under its written name; `spelling` is how that place writes keys.
 pub(super) fn unknown(name: &str, spelling: fn(&Key) -> String) -> Problem {
     let what = "There is no such key, so it would have no effect.";
-    let leaf = name
-        .rsplit_once("__")
-        .or_else(|| name.rsplit_once('.'))
-        .map_or(name, |(_, leaf)| leaf);
+    let leaf = name.rsplit_once("__").or_else(|| name.rsplit_once('.')).map_or(name, |(_, leaf)| leaf);
     let elsewhere = ALL.iter().find(|key| key.name.eq_ignore_ascii_case(leaf));
     let near = nearest(name, ALL.iter().map(|key| spelling(key)));
     let instead = match (elsewhere.map(|key| spelling(key)), near) {
@@ -24,10 +21,7 @@ pub(super) fn unknown_section(section: &str) -> Problem {
     let names = SECTIONS.iter().map(|(name, _)| (*name).to_owned());
     let instead = match nearest(section, names.clone()) {
         Some(near) => format!("Write `[{near}]`, or remove the section."),
-        None => format!(
-            "Remove the section; there are {}.",
-            names.collect::<Vec<_>>().join(", ")
-        ),
+        None => format!("Remove the section; there are {}.", names.collect::<Vec<_>>().join(", ")),
     };
     let what = "This version has no such section, so nothing in it would take effect.";
     Wrong::new(what, instead).at(line(section))
@@ -65,9 +59,5 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// A variable's name without the differences that slip in: case and doubled underscores.
 pub(super) fn folded(name: &str) -> String {
-    name.to_ascii_uppercase()
-        .split('_')
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join("_")
+    name.to_ascii_uppercase().split('_').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_")
 }

@@ -56,30 +56,16 @@ impl fmt::Debug for PublicUrl {
 /// An absolute http(s) URL that we and a browser read alike, without credentials.
 pub(super) fn web_url(text: &str) -> Result<Url, Wrong> {
     let instead = "Write an absolute address such as `https://example.com/`, in plain ASCII.";
-    let odd = |c: char| {
-        !c.is_ascii_graphic() || matches!(c, '\\' | '"' | '<' | '>' | '`' | '{' | '}' | '|' | '^')
-    };
+    let odd = |c: char| !c.is_ascii_graphic() || matches!(c, '\\' | '"' | '<' | '>' | '`' | '{' | '}' | '|' | '^');
     let parsed = Url::parse(text).ok().filter(|_| !text.contains(odd));
     let Some(url) = parsed else {
-        return Err(Wrong::new(
-            format!("{} is not a web address.", shown(text)),
-            instead,
-        ));
+        return Err(Wrong::new(format!("{} is not a web address.", shown(text)), instead));
     };
-    let scheme = text
-        .get(..url.scheme().len() + 3)
-        .map(str::to_ascii_lowercase);
+    let scheme = text.get(..url.scheme().len() + 3).map(str::to_ascii_lowercase);
     if !matches!(scheme.as_deref(), Some("https://" | "http://")) || url.host_str().is_none() {
-        return Err(Wrong::new(
-            format!("{} does not start with `https://` and a host.", shown(text)),
-            instead,
-        ));
+        return Err(Wrong::new(format!("{} does not start with `https://` and a host.", shown(text)), instead));
     }
-    let authority = text
-        .split("://")
-        .nth(1)
-        .and_then(|rest| rest.split(['/', '?', '#']).next())
-        .unwrap_or_default();
+    let authority = text.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
     if authority.contains('@') {
         return Err(Wrong::new(
             "The address has a user name or password before its host, which ends up in logs and browser histories.",
@@ -88,10 +74,7 @@ pub(super) fn web_url(text: &str) -> Result<Url, Wrong> {
     }
     if authority.is_empty() || url.host_str().is_some_and(|host| host.ends_with('.')) {
         return Err(Wrong::new(
-            format!(
-                "The host in {} is empty or ends in a dot, which browsers treat as another site.",
-                shown(text)
-            ),
+            format!("The host in {} is empty or ends in a dot, which browsers treat as another site.", shown(text)),
             instead,
         ));
     }
@@ -112,16 +95,11 @@ pub(super) fn secure_url(text: &str, danger: &str) -> Result<Url, Wrong> {
 
 /// `server.public_url`.
 pub(super) fn public_url(text: &str) -> Result<PublicUrl, Wrong> {
-    let url = secure_url(
-        text,
-        "browsers would send session cookies unprotected, and the provider refuses such callbacks.",
-    )?;
+    let url =
+        secure_url(text, "browsers would send session cookies unprotected, and the provider refuses such callbacks.")?;
     let origin = url.origin().ascii_serialization();
-    let rest = [
-        (url.path() != "/", "a path"),
-        (url.query().is_some(), "a query"),
-        (url.fragment().is_some(), "a fragment"),
-    ];
+    let rest =
+        [(url.path() != "/", "a path"), (url.query().is_some(), "a query"), (url.fragment().is_some(), "a fragment")];
     if let Some((_, part)) = rest.iter().find(|(there, _)| *there) {
         return Err(Wrong::new(
             format!(

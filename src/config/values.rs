@@ -69,18 +69,10 @@ pub(super) enum TokenName {
 
 impl FromIterator<TokenName> for Exposed {
     fn from_iter<I: IntoIterator<Item = TokenName>>(names: I) -> Self {
-        names
-            .into_iter()
-            .fold(Exposed::default(), |exposed, name| match name {
-                TokenName::Id => Exposed {
-                    id_token: true,
-                    ..exposed
-                },
-                TokenName::Access => Exposed {
-                    access_token: true,
-                    ..exposed
-                },
-            })
+        names.into_iter().fold(Exposed::default(), |exposed, name| match name {
+            TokenName::Id => Exposed { id_token: true, ..exposed },
+            TokenName::Access => Exposed { access_token: true, ..exposed },
+        })
     }
 }
 
@@ -131,19 +123,13 @@ pub(super) fn log_filter(text: &str) -> Result<String, Wrong> {
     });
     if let Some(part) = typo {
         return Err(Wrong::new(
-            format!(
-                "{} is not a log level, so nothing of use would be logged.",
-                shown(part)
-            ),
+            format!("{} is not a log level, so nothing of use would be logged.", shown(part)),
             instead,
         ));
     }
     match tracing_subscriber::EnvFilter::builder().parse(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(Wrong::new(
-            format!("{} is not a log filter.", shown(text)),
-            instead,
-        )),
+        Err(_) => Err(Wrong::new(format!("{} is not a log filter.", shown(text)), instead)),
     }
 }
 
@@ -157,39 +143,19 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
         "h" => 3_600,
         "d" => 86_400,
         "" => {
-            return Err(Wrong::new(
-                format!(
-                    "{} has no unit, so it could mean seconds or days.",
-                    shown(text)
-                ),
-                instead,
-            ));
+            return Err(Wrong::new(format!("{} has no unit, so it could mean seconds or days.", shown(text)), instead));
         }
         _ => {
-            return Err(Wrong::new(
-                format!("{} is not a duration.", shown(text)),
-                instead,
-            ));
+            return Err(Wrong::new(format!("{} is not a duration.", shown(text)), instead));
         }
     };
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Wrong::new(
-            format!("{} is not a duration.", shown(text)),
-            instead,
-        ));
+        return Err(Wrong::new(format!("{} is not a duration.", shown(text)), instead));
     }
     // A hundred years is beyond every use and keeps later arithmetic on times far from overflow.
-    match digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(unit))
-        .filter(|s| *s <= 36_500 * 86_400)
-    {
+    match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|s| *s <= 36_500 * 86_400) {
         Some(seconds) => Ok(Duration::from_secs(seconds)),
-        None => Err(Wrong::new(
-            format!("{} is longer than a hundred years.", shown(text)),
-            instead,
-        )),
+        None => Err(Wrong::new(format!("{} is longer than a hundred years.", shown(text)), instead)),
     }
 }
 
@@ -205,32 +171,23 @@ pub(super) fn socket_addr(text: &str) -> Result<SocketAddr, Wrong> {
 
 /// `""` switches the ops listener off.
 pub(super) fn ops_addr(text: &str) -> Result<Option<SocketAddr>, Wrong> {
-    if text.is_empty() {
-        Ok(None)
-    } else {
-        socket_addr(text).map(Some)
-    }
+    if text.is_empty() { Ok(None) } else { socket_addr(text).map(Some) }
 }
 
 /// `memory:` or `redb:PATH`; the path is still relative to the configuration. Never shows the value: store URLs can
 /// hold passwords.
 pub(super) fn store_url(text: &str) -> Result<StoreUrl, Wrong> {
-    let instead = "Write `redb:PATH`, a file that survives restarts, or `memory:`, which forgets every session on restart.";
+    let instead =
+        "Write `redb:PATH`, a file that survives restarts, or `memory:`, which forgets every session on restart.";
     let lower = text.to_ascii_lowercase();
     if lower.starts_with("redis:") || lower.starts_with("rediss:") {
-        return Err(Wrong::new(
-            "This version has no Redis store: it has `memory:` and `redb:PATH`.",
-            instead,
-        ));
+        return Err(Wrong::new("This version has no Redis store: it has `memory:` and `redb:PATH`.", instead));
     }
     if text == "memory:" {
         return Ok(StoreUrl::Memory);
     }
     match text.strip_prefix("redb:") {
-        Some("") => Err(Wrong::new(
-            "`redb:` names no file, so sessions could not be kept.",
-            instead,
-        )),
+        Some("") => Err(Wrong::new("`redb:` names no file, so sessions could not be kept.", instead)),
         Some(path) if path.starts_with("//") => Err(Wrong::new(
             "After `redb:` comes a plain path, and this one starts with `//` as in a web address.",
             "Write `redb:sessions.redb` for a file beside the configuration or `redb:/var/lib/auth-api/sessions.redb`.",

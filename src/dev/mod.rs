@@ -1,1 +1,7 @@
-//! The dev user pool and the demo CMS.
+//! What makes `auth-api dev` work on a laptop: a user pool to sign in at and a site to come back to.
+//!
+//! - [`pool`] is a small, faithful Cognito user pool with a hosted UI. It is a stranger in this house: it imports
+//!   nothing from the rest of the crate, and the service reaches it over HTTP only.
+//! - [`cms`] is a demo sibling site that knows nothing but the service's outside contract.
+
+pub mod pool;

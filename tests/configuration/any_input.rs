@@ -12,21 +12,8 @@ fn name() -> impl Strategy<Value = String> {
         .map(|(name, _)| name.to_owned())
         .filter(|name| !name.contains(' '))
         .collect();
-    let sections = [
-        "server",
-        "provider",
-        "cookies",
-        "session",
-        "return_to",
-        "gateway",
-        "telemetry",
-        "policy",
-    ];
-    (
-        prop::sample::select(sections.to_vec()),
-        prop::sample::select(names),
-    )
-        .prop_map(|(s, n)| format!("{s}.{n}"))
+    let sections = ["server", "provider", "cookies", "session", "return_to", "gateway", "telemetry", "policy"];
+    (prop::sample::select(sections.to_vec()), prop::sample::select(names)).prop_map(|(s, n)| format!("{s}.{n}"))
 }
 
 fn value() -> impl Strategy<Value = String> {

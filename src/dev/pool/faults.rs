@@ -1,0 +1,198 @@
+//! Request counts, and the ways the pool misbehaves when a test asks for it in process.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::body::{self, Body};
+use axum::extract::{ConnectInfo, Request, State as Shared};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use super::line::Cut;
+use super::misbehave;
+use super::params::Params;
+use super::state::State;
+
+/// Where a request goes. A request to the token endpoint counts as [`Endpoint::Token`] and as its grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `/<pool>/.well-known/openid-configuration`
+    Discovery,
+    /// `/<pool>/.well-known/jwks.json`
+    Jwks,
+    /// `/oauth2/authorize`
+    Authorize,
+    /// `/oauth2/token`, any grant
+    Token,
+    /// `/oauth2/token` with `grant_type=authorization_code`
+    TokenCode,
+    /// `/oauth2/token` with `grant_type=refresh_token`
+    TokenRefresh,
+    /// `/oauth2/token` with `grant_type=client_credentials`
+    TokenClientCredentials,
+    /// `/oauth2/userInfo`
+    UserInfo,
+    /// `/oauth2/revoke`
+    Revoke,
+    /// `/logout`
+    Logout,
+}
+
+/// What goes wrong instead of the genuine answer.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Another answer.
+    Status {
+        /// The status code; an impossible one becomes 500.
+        status: u16,
+        /// Its content type.
+        content_type: &'static str,
+        /// Its body.
+        body: String,
+    },
+    /// A redirect to somewhere else.
+    Redirect {
+        /// The status code, say 307.
+        status: u16,
+        /// The `Location`.
+        location: String,
+    },
+    /// The genuine answer, its body cut in half (a complete HTTP message with broken JSON in it).
+    Truncate,
+    /// 200 with an HTML page.
+    Html,
+    /// No answer, ever, on an open connection.
+    Stall,
+    /// A JSON answer at one byte every 100 ms, forever.
+    Drip,
+    /// A JSON answer with one string of about this many bytes.
+    Huge {
+        /// How many bytes.
+        bytes: usize,
+    },
+    /// A small gzip body that unpacks to some 100 MB of JSON string.
+    GzipBomb,
+    /// The connection is closed without an answer.
+    Disconnect,
+    /// The genuine answer, later.
+    Delay(Duration),
+}
+
+/// Counts and faults per endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    book: Mutex<Book>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    counts: HashMap<Endpoint, u64>,
+    standing: HashMap<Endpoint, Fault>,
+    once: HashMap<Endpoint, VecDeque<Fault>>,
+}
+
+impl Faults {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn count(&self, endpoint: Endpoint) -> u64 {
+        self.book().counts.get(&endpoint).copied().unwrap_or(0)
+    }
+
+    pub(super) fn set(&self, endpoint: Endpoint, fault: Fault) {
+        self.book().standing.insert(endpoint, fault);
+    }
+
+    pub(super) fn set_once(&self, endpoint: Endpoint, fault: Fault) {
+        self.book().once.entry(endpoint).or_default().push_back(fault);
+    }
+
+    pub(super) fn clear(&self) {
+        let mut book = self.book();
+        book.standing.clear();
+        book.once.clear();
+    }
+
+    /// Counts a request and picks its fault: one-off before standing, the particular endpoint before the general.
+    fn meet(&self, endpoints: &[Endpoint]) -> Option<Fault> {
+        let mut book = self.book();
+        for &endpoint in endpoints {
+            *book.counts.entry(endpoint).or_default() += 1;
+        }
+        let once = endpoints.iter().find_map(|endpoint| book.once.get_mut(endpoint).and_then(VecDeque::pop_front));
+        once.or_else(|| endpoints.iter().find_map(|endpoint| book.standing.get(endpoint).cloned()))
+    }
+}
+
+/// The largest request body anybody reads here.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// Every request passes here first.
+pub(super) async fn gate(Shared(pool): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    let (request, endpoints) = identify(&pool, request).await;
+    let Some(fault) = pool.faults.meet(&endpoints) else {
+        return next.run(request).await;
+    };
+    match fault {
+        Fault::Status { status, content_type, body } => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
+        }
+        Fault::Redirect { status, location } => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
+            let location = HeaderValue::try_from(location).unwrap_or(HeaderValue::from_static("/"));
+            (status, [(header::LOCATION, location)]).into_response()
+        }
+        Fault::Truncate => misbehave::truncate(next.run(request).await).await,
+        Fault::Html => misbehave::html(),
+        Fault::Stall => std::future::pending().await,
+        Fault::Drip => misbehave::drip(),
+        Fault::Huge { bytes } => misbehave::huge(bytes),
+        Fault::GzipBomb => misbehave::gzip_bomb(),
+        Fault::Disconnect => {
+            if let Some(ConnectInfo(cut)) = request.extensions().get::<ConnectInfo<Cut>>() {
+                cut.now();
+            }
+            StatusCode::OK.into_response()
+        }
+        Fault::Delay(delay) => {
+            tokio::time::sleep(delay).await;
+            next.run(request).await
+        }
+    }
+}
+
+/// The endpoints a request counts for, the most particular first.
+async fn identify(pool: &State, request: Request) -> (Request, Vec<Endpoint>) {
+    let path = request.uri().path();
+    let endpoint = match path {
+        "/oauth2/authorize" => Endpoint::Authorize,
+        "/oauth2/token" => return identify_grant(request).await,
+        "/oauth2/userInfo" => Endpoint::UserInfo,
+        "/oauth2/revoke" => Endpoint::Revoke,
+        "/logout" => Endpoint::Logout,
+        _ => match path.strip_prefix('/').and_then(|rest| rest.strip_prefix(pool.pool_id.as_str())) {
+            Some("/.well-known/openid-configuration") => Endpoint::Discovery,
+            Some("/.well-known/jwks.json") => Endpoint::Jwks,
+            _ => return (request, Vec::new()),
+        },
+    };
+    (request, vec![endpoint])
+}
+
+/// Reads the body to see the grant, and puts it back for the handler.
+async fn identify_grant(request: Request) -> (Request, Vec<Endpoint>) {
+    let (parts, body) = request.into_parts();
+    let bytes = body::to_bytes(body, BODY_LIMIT).await.unwrap_or_default();
+    let grant = match Params::parse(&bytes).get("grant_type") {
+        Some("authorization_code") => Some(Endpoint::TokenCode),
+        Some("refresh_token") => Some(Endpoint::TokenRefresh),
+        Some("client_credentials") => Some(Endpoint::TokenClientCredentials),
+        _ => None,
+    };
+    let endpoints = grant.into_iter().chain([Endpoint::Token]).collect();
+    (Request::from_parts(parts, Body::from(bytes)), endpoints)
+}

@@ -1,0 +1,132 @@
+//! The pretended Google and Facebook: a page of seeded identities, and what can go wrong on the way back.
+
+use std::sync::{Arc, PoisonError};
+
+use axum::extract::{Path, RawQuery, State as Shared};
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::ask::{Ask, Refusal};
+use super::authorize;
+use super::csrf;
+use super::pages::{self, IdentityChoice, ProviderPage};
+use super::params::Params;
+use super::state::State;
+use super::users::User;
+
+/// How federated sign-ins fail, when a test asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FederationFault {
+    /// The first attempt ends in "Already found an entry for username …"; the next succeeds.
+    AlreadyFoundEntryOnce,
+    /// Every attempt ends like that.
+    AlreadyFoundEntryAlways,
+    /// The user said no at the provider.
+    AccessDenied,
+    /// The pool could not reach the provider.
+    Timeout,
+}
+
+pub(super) async fn show(
+    Shared(pool): Shared<Arc<State>>,
+    Path(provider): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let params = Params::parse(query.unwrap_or_default().as_bytes());
+    let ask = match read(&pool, &provider, &params) {
+        Ok(ask) => ask,
+        Err(refusal) => return refusal.answer(&pool),
+    };
+    let identities = pool
+        .world()
+        .users
+        .iter()
+        .filter_map(|user| {
+            Some(IdentityChoice {
+                id: identity_at(user, &provider)?.to_owned(),
+                name: user.attributes.get("name").unwrap_or(&user.username).clone(),
+                email: user.attributes.get("email").cloned(),
+            })
+        })
+        .collect();
+    let csrf = csrf::value(&headers);
+    let page = ProviderPage {
+        csrf: csrf.clone(),
+        action: format!("/pretend/{provider}?{}", params.encode_with("client_id", &ask.client.id)),
+        provider,
+        identities,
+    };
+    csrf::remember(pages::render(StatusCode::OK, &page), &csrf)
+}
+
+pub(super) async fn submit(
+    Shared(pool): Shared<Arc<State>>,
+    Path(provider): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let params = Params::parse(query.unwrap_or_default().as_bytes());
+    let ask = match read(&pool, &provider, &params) {
+        Ok(ask) => ask,
+        Err(refusal) => return refusal.answer(&pool),
+    };
+    let form = Params::parse(&body);
+    if !csrf::holds(&headers, &form) {
+        return pages::error(StatusCode::FORBIDDEN, "Invalid CSRF token", "Open the sign-in page again and retry.");
+    }
+    let Some(chosen) = form.get("identity") else {
+        return denied(&ask).answer(&pool);
+    };
+    if let Some(refusal) = misfortune(&pool, &ask, &provider, chosen) {
+        return refusal.answer(&pool);
+    }
+    let found = pool
+        .world()
+        .users
+        .iter()
+        .find(|user| identity_at(user, &provider) == Some(chosen))
+        .map(|user| (user.username.clone(), user.enabled));
+    match found {
+        Some((username, true)) => authorize::complete(&pool, &ask, &username, &provider),
+        Some((_, false)) => ask.refuse("invalid_request", Some("User is disabled.".to_owned())).answer(&pool),
+        None => denied(&ask).answer(&pool),
+    }
+}
+
+/// The same query as the authorize endpoint's, and a provider this client may use.
+fn read(pool: &State, provider: &str, params: &Params) -> Result<Ask, Refusal> {
+    let ask = Ask::read(pool, params)?;
+    if provider == "COGNITO" || !ask.client.identity_providers.iter().any(|name| name == provider) {
+        return Err(Refusal::Page { error: "invalid_request", text: "The app client has no such identity provider." });
+    }
+    Ok(ask)
+}
+
+fn identity_at<'a>(user: &'a User, provider: &str) -> Option<&'a str> {
+    user.identities.iter().find(|identity| identity.provider == provider).map(|identity| identity.user_id.as_str())
+}
+
+fn denied(ask: &Ask) -> Refusal {
+    ask.refuse("access_denied", Some("Access denied".to_owned()))
+}
+
+fn misfortune(pool: &State, ask: &Ask, provider: &str, chosen: &str) -> Option<Refusal> {
+    let mut fault = pool.federation_fault.lock().unwrap_or_else(PoisonError::into_inner);
+    match (*fault)? {
+        FederationFault::AccessDenied => Some(denied(ask)),
+        FederationFault::Timeout => {
+            let text = "Timeout occurred in calling IdP token endpoint";
+            Some(ask.refuse("invalid_request", Some(text.to_owned())))
+        }
+        kind @ (FederationFault::AlreadyFoundEntryOnce | FederationFault::AlreadyFoundEntryAlways) => {
+            if kind == FederationFault::AlreadyFoundEntryOnce {
+                *fault = None;
+            }
+            let text = format!("Already found an entry for username {provider}_{chosen}");
+            Some(ask.refuse("invalid_request", Some(text)))
+        }
+    }
+}

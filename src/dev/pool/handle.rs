@@ -1,0 +1,231 @@
+//! The handle of a running pool: start it, stop it, and everything a test may do to it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::{fmt, io};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::clients::Client;
+use super::draft::Draft;
+use super::faults::{Endpoint, Fault};
+use super::federation::FederationFault;
+use super::grants::SignIn;
+use super::line::{Cut, Door};
+use super::settings::Settings;
+use super::state::State;
+use super::tokens;
+use super::users::User;
+
+/// A running user pool. Clones are handles of the same one; it stops with the last of them.
+#[derive(Clone)]
+pub struct Pool {
+    running: Arc<Running>,
+}
+
+struct Running {
+    state: Arc<State>,
+    server: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Running {
+    fn stop(&self) {
+        // Open connections end at their next byte; the listener closes with its task.
+        self.state.switches.down.store(true, Ordering::Relaxed);
+        self.server.abort();
+    }
+}
+
+impl Pool {
+    /// Binds to `settings.listen` and starts serving.
+    pub async fn start(settings: Settings) -> io::Result<Self> {
+        let listener = TcpListener::bind(settings.listen).await?;
+        Self::start_on(listener, settings).await
+    }
+
+    /// Starts serving on a listener that is bound already; `settings.listen` is not looked at.
+    pub async fn start_on(listener: TcpListener, settings: Settings) -> io::Result<Self> {
+        let state = Arc::new(State::new(&settings, listener.local_addr()?));
+        let door = Door::new(listener, Arc::clone(&state.switches.down));
+        let service = super::router(Arc::clone(&state)).into_make_service_with_connect_info::<Cut>();
+        let server = tokio::spawn(async move {
+            // Never returns an error: accepting goes on until the task is aborted.
+            let _ = axum::serve(door, service).await;
+        });
+        Ok(Self { running: Arc::new(Running { state, server }) })
+    }
+
+    /// Stops the pool now, whatever handles there are.
+    pub fn shutdown(&self) {
+        self.running.stop();
+    }
+
+    fn state(&self) -> &State {
+        &self.running.state
+    }
+
+    /// The issuer: in discovery, in every `iss`, and what a relying party is configured with.
+    pub fn issuer(&self) -> String {
+        self.state().issuer()
+    }
+
+    /// The pool's domain: `/oauth2/*`, `/login` and `/logout` are under it. No slash at the end.
+    pub fn base_url(&self) -> String {
+        self.state().base_url()
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.state().addr()
+    }
+
+    /// Requests seen so far, faulty ones included.
+    pub fn count(&self, endpoint: Endpoint) -> u64 {
+        self.state().faults.count(endpoint)
+    }
+
+    /// New keys for ID and access tokens; the old ones leave the key set.
+    pub fn rotate_keys(&self) {
+        self.state().rotate_keys();
+    }
+
+    /// Moves the pool's clock; shifts add up.
+    pub fn shift_clock(&self, seconds: i64) {
+        self.state().clock.shift(seconds);
+    }
+
+    /// Breaks an endpoint until the faults are cleared or it is given another one.
+    pub fn fault(&self, endpoint: Endpoint, fault: Fault) {
+        self.state().faults.set(endpoint, fault);
+    }
+
+    /// Breaks an endpoint for one request; several of them queue up.
+    pub fn fault_once(&self, endpoint: Endpoint, fault: Fault) {
+        self.state().faults.set_once(endpoint, fault);
+    }
+
+    /// Ends all faults, the federation's too.
+    pub fn clear_faults(&self) {
+        self.state().faults.clear();
+        *self.state().federation_fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Breaks federated sign-ins.
+    pub fn federation_fault(&self, fault: FederationFault) {
+        *self.state().federation_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+    }
+
+    /// Lets `tamper` change every ID token before it is signed.
+    pub fn tamper_id_token(&self, tamper: impl Fn(&mut Draft) + Send + Sync + 'static) {
+        self.state().tampering.set_id(Arc::new(tamper));
+    }
+
+    /// Lets `tamper` change every access token before it is signed.
+    pub fn tamper_access_token(&self, tamper: impl Fn(&mut Draft) + Send + Sync + 'static) {
+        self.state().tampering.set_access(Arc::new(tamper));
+    }
+
+    /// Tokens are genuine again.
+    pub fn clear_tampering(&self) {
+        self.state().tampering.clear();
+    }
+
+    /// Whether errors come back to the application without its `state`.
+    pub fn errors_without_state(&self, on: bool) {
+        self.state().switches.errors_without_state.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether discovery has keys nobody knew about.
+    pub fn discovery_extras(&self, on: bool) {
+        self.state().switches.discovery_extras.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether JSON, tokens included, spells `/` as `\/`.
+    pub fn escape_slashes(&self, on: bool) {
+        self.state().switches.escape_slashes.store(on, Ordering::Relaxed);
+    }
+
+    /// Adds about this many bytes of custom attributes to ID tokens; 0 ends it.
+    pub fn pad_tokens(&self, bytes: usize) {
+        self.state().switches.padding.store(bytes, Ordering::Relaxed);
+    }
+
+    /// `true`: every connection is accepted and dropped at once, open ones included. `false`: in service again.
+    pub fn down(&self, down: bool) {
+        self.state().switches.down.store(down, Ordering::Relaxed);
+    }
+
+    /// Changes an app client; an unknown id changes nothing.
+    pub fn edit_client(&self, client_id: &str, edit: impl FnOnce(&mut Client)) {
+        if let Some(client) = self.state().world().clients.get_mut(client_id) {
+            edit(client);
+        }
+    }
+
+    /// Changes a user; an unknown name changes nothing.
+    pub fn edit_user(&self, username: &str, edit: impl FnOnce(&mut User)) {
+        if let Some(user) = self.state().world().user_mut(username) {
+            edit(user);
+        }
+    }
+
+    /// Signs a user out everywhere: refresh tokens die, and codes not redeemed yet. The hosted UI's cookie lives on.
+    pub fn sign_out_user(&self, username: &str) {
+        self.state().world().sign_out_everywhere(username);
+    }
+
+    /// Whether this refresh token was revoked, by itself or with its sign-in.
+    pub fn revoked(&self, refresh_token: &str) -> bool {
+        self.state().world().is_revoked(refresh_token)
+    }
+
+    /// Refresh tokens that would still be accepted.
+    pub fn live_refresh_tokens(&self) -> usize {
+        let now = self.state().now();
+        self.state().world().live_refresh_tokens(now)
+    }
+
+    /// An access token as if `username` had just signed in at `client_id`. Names the pool does not know get
+    /// made-up entries, so that a token of a foreign client can be had too.
+    pub fn mint_access_token(&self, client_id: &str, username: &str, scopes: &[&str]) -> String {
+        let (client, user, sign_in) = self.pretend_sign_in(client_id, username, scopes);
+        tokens::access_token(self.state(), &client, &user, &sign_in)
+    }
+
+    /// An ID token in the same way, without a nonce and with every attribute in it.
+    pub fn mint_id_token(&self, client_id: &str, username: &str) -> String {
+        let (client, user, sign_in) = self.pretend_sign_in(client_id, username, &["openid"]);
+        let access_token = tokens::access_token(self.state(), &client, &user, &sign_in);
+        tokens::id_token(self.state(), &client, &user, &sign_in, None, &access_token)
+    }
+
+    /// A `client_credentials` access token of `client_id`.
+    pub fn mint_machine_token(&self, client_id: &str, scopes: &[&str]) -> String {
+        let (client, _, sign_in) = self.pretend_sign_in(client_id, client_id, scopes);
+        tokens::machine_token(self.state(), &client, &sign_in.scopes)
+    }
+
+    fn pretend_sign_in(&self, client_id: &str, username: &str, scopes: &[&str]) -> (Client, User, SignIn) {
+        let now = self.state().now();
+        let world = self.state().world();
+        let client = world.clients.get(client_id).cloned().unwrap_or_else(|| Client::web(client_id, ""));
+        let stranger = || User::native(username, "", "f4188438-0001-7000-8000-000000000000");
+        let user = world.user(username).cloned().unwrap_or_else(stranger);
+        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        (client, user, SignIn::new(client_id, username, scopes, now))
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Pool").field("issuer", &self.issuer()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,80 @@
+//! The hosted UI's pages.
+
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+
+/// No script at all, styles from this host only. `form-action` is left out on purpose: Chromium applies it to the
+/// redirects after a form too, and those lead to the application and on to its sites.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Sign in with a password, or go to a provider.
+#[derive(Template)]
+#[template(path = "pool/pages/login.html", config = "src/dev/askama.toml")]
+pub(super) struct LoginPage {
+    pub(super) csrf: String,
+    pub(super) action: String,
+    pub(super) username: String,
+    pub(super) error: Option<&'static str>,
+    pub(super) providers: Vec<ProviderLink>,
+}
+
+/// A "Continue with …" button.
+pub(super) struct ProviderLink {
+    pub(super) name: String,
+    pub(super) href: String,
+}
+
+/// The pretended provider's account chooser.
+#[derive(Template)]
+#[template(path = "pool/pages/provider.html", config = "src/dev/askama.toml")]
+pub(super) struct ProviderPage {
+    pub(super) csrf: String,
+    pub(super) action: String,
+    pub(super) provider: String,
+    pub(super) identities: Vec<IdentityChoice>,
+}
+
+/// One account to choose.
+pub(super) struct IdentityChoice {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) email: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "pool/pages/error.html", config = "src/dev/askama.toml")]
+struct ErrorPage<'a> {
+    error: &'a str,
+    text: &'a str,
+}
+
+/// The pool's own error page.
+pub(super) fn error(status: StatusCode, error: &str, text: &str) -> Response {
+    render(status, &ErrorPage { error, text })
+}
+
+pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
+    let (status, html) = match page.render() {
+        Ok(html) => (status, html),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, String::new()),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "text/html;charset=UTF-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    (status, headers, html).into_response()
+}
+
+pub(super) async fn stylesheet() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/css;charset=UTF-8"), (header::CACHE_CONTROL, "no-store")];
+    (headers, include_str!("pages/pool.css")).into_response()
+}
+
+pub(super) async fn not_found() -> Response {
+    error(StatusCode::NOT_FOUND, "Not found", "There is nothing at this address.")
+}

@@ -1,0 +1,173 @@
+//! The directory: native users and federated ones, with the attributes Cognito would keep for them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+/// One user of the pool.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// `cognito:username`: the chosen name, or `<Provider>_<user id>` for a federated user.
+    pub username: String,
+    /// The stable subject. UUID-shaped, but not an RFC 4122 one, as in a real pool.
+    pub sub: String,
+    /// The password; `None` for a federated user.
+    pub password: Option<String>,
+    /// `false` once an administrator has disabled the user.
+    pub enabled: bool,
+    /// Groups, without the automatic `<pool>_<Provider>` group of federated users.
+    pub groups: Vec<String>,
+    /// Attributes, all strings as Cognito stores them: `email`, `email_verified` = `"true"`, `name`, `custom:…`.
+    pub attributes: BTreeMap<String, String>,
+    /// Identities at other providers: one for a federated user, any number for a native user with linked ones.
+    pub identities: Vec<Identity>,
+}
+
+/// A user's identity at a federated provider.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The provider's name in the pool, `Google`.
+    pub provider: String,
+    /// The user's id over there.
+    pub user_id: String,
+    /// When it was first seen, epoch milliseconds.
+    pub created_ms: i64,
+}
+
+impl User {
+    /// A native user whose username was chosen at sign-up.
+    pub fn native(username: &str, password: &str, sub: &str) -> Self {
+        Self {
+            username: username.to_owned(),
+            sub: sub.to_owned(),
+            password: Some(password.to_owned()),
+            enabled: true,
+            groups: Vec::new(),
+            attributes: BTreeMap::new(),
+            identities: Vec::new(),
+        }
+    }
+
+    /// A user who first signed in through `provider`.
+    pub fn federated(provider: &str, user_id: &str, sub: &str) -> Self {
+        Self {
+            username: format!("{provider}_{user_id}"),
+            password: None,
+            identities: vec![Identity {
+                provider: provider.to_owned(),
+                user_id: user_id.to_owned(),
+                created_ms: 1_642_699_117_273,
+            }],
+            ..Self::native("", "", sub)
+        }
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.attributes.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Puts the user in a group.
+    #[must_use]
+    pub fn in_group(mut self, group: &str) -> Self {
+        self.groups.push(group.to_owned());
+        self
+    }
+
+    /// The four users every pool starts with.
+    pub fn seeded() -> Vec<Self> {
+        vec![
+            Self::native("jane", "Passw0rd!", "34c84488-e0e1-70ae-d2ee-991ad1a898c8")
+                .with("name", "Jane Doe")
+                .with("email", "jane@example.com")
+                .with("email_verified", "true")
+                .with("custom:legacy_id", "42"),
+            Self::native("erin", "Passw0rd!", "b4d8f4a8-3091-70e2-9c1f-5a0f7d2e6b13")
+                .in_group("editors")
+                .in_group("admins")
+                .with("name", "Erin Editor")
+                .with("email", "erin@example.com")
+                .with("email_verified", "true"),
+            Self::federated("Google", "108347000000000000001", "c4f8a4d8-7051-7046-8f0b-2d51c6a9e370")
+                .with("name", "Gary Google")
+                .with("given_name", "Gary")
+                .with("family_name", "Google")
+                .with("email", "gary@gmail.com")
+                .with("email_verified", "false"),
+            Self::federated("Facebook", "2621595607852741", "e4a89408-10d1-7075-a1f6-6d2b8c40f95e")
+                .with("name", "Fay Facebook"),
+        ]
+    }
+
+    /// Whether the user came into being through a provider, rather than being a native one with linked identities.
+    pub(super) fn is_federated(&self) -> bool {
+        self.password.is_none() && !self.identities.is_empty()
+    }
+
+    /// The groups as tokens carry them: a federated user is in the automatic group of the provider too.
+    pub(super) fn token_groups(&self, pool_id: &str) -> Vec<String> {
+        let automatic = self.is_federated().then(|| self.identities.first()).flatten();
+        automatic
+            .map(|identity| format!("{pool_id}_{}", identity.provider))
+            .into_iter()
+            .chain(self.groups.iter().cloned())
+            .collect()
+    }
+
+    /// `identities` as the ID token has it: an array whose `primary` and `dateCreated` are strings.
+    pub(super) fn identities_claim(&self) -> Option<Value> {
+        let primary = if self.is_federated() { "true" } else { "false" };
+        let list: Vec<Value> = self
+            .identities
+            .iter()
+            .map(|identity| {
+                json!({
+                    "userId": identity.user_id,
+                    "providerName": identity.provider,
+                    "providerType": identity.provider,
+                    "issuer": null,
+                    "primary": primary,
+                    "dateCreated": identity.created_ms.to_string(),
+                })
+            })
+            .collect();
+        (!list.is_empty()).then_some(Value::Array(list))
+    }
+
+    /// `identities` as the attribute has it: JSON text, with a boolean and a number inside.
+    pub(super) fn identities_attribute(&self) -> Option<String> {
+        let list: Vec<Value> = self
+            .identities
+            .iter()
+            .map(|identity| {
+                json!({
+                    "userId": identity.user_id,
+                    "providerName": identity.provider,
+                    "providerType": identity.provider,
+                    "issuer": null,
+                    "primary": self.is_federated(),
+                    "dateCreated": identity.created_ms,
+                })
+            })
+            .collect();
+        (!list.is_empty()).then(|| Value::Array(list).to_string())
+    }
+
+    /// The attributes these scopes let a client read. `openid` alone opens all of them.
+    pub(super) fn readable(&self, scopes: &[String]) -> BTreeMap<String, String> {
+        let has = |name: &str| scopes.iter().any(|scope| scope == name);
+        let narrowed = has("email") || has("phone") || has("profile");
+        self.attributes
+            .iter()
+            .filter(|(name, _)| match name.as_str() {
+                _ if !narrowed => true,
+                "email" | "email_verified" => has("email"),
+                "phone_number" | "phone_number_verified" => has("phone"),
+                _ => has("profile"),
+            })
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+}

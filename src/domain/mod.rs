@@ -1,0 +1,10 @@
+//! The nouns: values without I/O, which every other room may use.
+
+pub mod clock;
+pub mod policy;
+pub mod principal;
+pub mod return_to;
+pub mod seal;
+pub mod session;
+pub mod token;
+pub mod transaction;

@@ -1,0 +1,189 @@
+//! Who a credential speaks for, and how we say it: one JSON object and nine header values.
+
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A person or a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A person who signed in.
+    User,
+    /// A program with a client-credentials token.
+    Machine,
+}
+
+/// Who a verified credential speaks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    /// A person or a program.
+    pub kind: Kind,
+    /// The provider's stable identifier. Opaque: not always a UUID.
+    pub sub: String,
+    /// The name the provider knows the user by; for a machine, its client id.
+    pub username: String,
+    /// The e-mail address, verified or not.
+    pub email: Option<String>,
+    /// Whether the provider, or our configuration for its identity provider, vouches for it.
+    pub email_verified: bool,
+    /// The display name.
+    pub name: Option<String>,
+    /// The user's groups, without Cognito's automatic one for federated users.
+    pub groups: Vec<String>,
+    /// The scopes granted to the access token.
+    pub scopes: Vec<String>,
+    /// The app client the token was issued to.
+    pub client_id: String,
+    /// The federated identity provider's name, or `COGNITO` for a user of the pool itself. Access tokens
+    /// do not say.
+    pub provider: Option<String>,
+    /// The pool's custom attributes, as `custom:name`.
+    pub attributes: BTreeMap<String, String>,
+    /// When the token was issued, epoch seconds.
+    pub issued_at: u64,
+    /// When the token runs out, epoch seconds.
+    pub expires_at: u64,
+}
+
+impl Principal {
+    /// The e-mail address if somebody vouches for it.
+    pub fn verified_email(&self) -> Option<&str> {
+        self.email.as_deref().filter(|_| self.email_verified)
+    }
+}
+
+/// A principal as we answer it, made once for each session version or verified token so that a
+/// validate only hands out shared bytes.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The JSON of the principal.
+    pub json: Bytes,
+    /// The identity headers' values, in the order of [`IDENTITY_HEADERS`]. All are visible ASCII.
+    pub headers: [Bytes; 9],
+}
+
+/// The names of the identity headers. Every one is in every 200, empty if unknown, so that a proxy
+/// which copies them never lets one of the client's own through.
+pub const IDENTITY_HEADERS: [&str; 9] = [
+    "x-auth-subject",
+    "x-auth-username",
+    "x-auth-email",
+    "x-auth-groups",
+    "x-auth-scopes",
+    "x-auth-client-id",
+    "x-auth-kind",
+    "x-auth-provider",
+    "x-auth-expires",
+];
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    active: bool,
+    #[serde(flatten)]
+    principal: &'a Principal,
+    session_expires_at: Option<u64>,
+}
+
+impl Identity {
+    /// The answer for `principal`, whose session (if it is one) ends at `session_ends`.
+    pub fn new(principal: &Principal, session_ends: Option<u64>) -> Self {
+        let answer = Answer { active: true, principal, session_expires_at: session_ends };
+        let json = serde_json::to_vec(&answer).expect("a principal is plain data");
+        let list = |items: &[String], separator: &str| {
+            items.iter().map(|item| encode(item, ITEM)).collect::<Vec<_>>().join(separator)
+        };
+        let headers = [
+            encode(&principal.sub, VALUE),
+            encode(&principal.username, VALUE),
+            encode(principal.verified_email().unwrap_or_default(), VALUE),
+            list(&principal.groups, ","),
+            list(&principal.scopes, " "),
+            encode(&principal.client_id, VALUE),
+            match principal.kind {
+                Kind::User => "user".to_owned(),
+                Kind::Machine => "machine".to_owned(),
+            },
+            encode(principal.provider.as_deref().unwrap_or_default(), VALUE),
+            principal.expires_at.to_string(),
+        ];
+        Self { json: json.into(), headers: headers.map(Bytes::from) }
+    }
+}
+
+// `%` is always encoded, so that decoding is exact for every value.
+const VALUE: &AsciiSet = &CONTROLS.add(b'%').add(b'"');
+const ITEM: &AsciiSet = &VALUE.add(b' ').add(b',');
+
+fn encode(text: &str, set: &'static AsciiSet) -> String {
+    let encoded = utf8_percent_encode(text, set).to_string();
+    // HTTP trims white space at both ends of a value (RFC 9110 §5.5); ours must survive.
+    let inner = encoded.trim_matches(' ');
+    if inner.len() == encoded.len() {
+        return encoded;
+    }
+    let lead = encoded.len() - encoded.trim_start_matches(' ').len();
+    let trail = encoded.len() - lead - inner.len();
+    format!("{}{inner}{}", "%20".repeat(lead), "%20".repeat(trail))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn jane() -> Principal {
+        Principal {
+            kind: Kind::User,
+            sub: "34c8".into(),
+            username: "jane".into(),
+            email: Some("jane@example.com".into()),
+            email_verified: true,
+            name: Some("Jane Doe".into()),
+            groups: vec!["editors".into()],
+            scopes: vec!["openid".into(), "email".into()],
+            client_id: "6o7h".into(),
+            provider: Some("COGNITO".into()),
+            attributes: BTreeMap::from([("custom:legacy_id".into(), "42".into())]),
+            issued_at: 1,
+            expires_at: 2,
+        }
+    }
+
+    fn header(principal: &Principal, name: &str) -> String {
+        let at = IDENTITY_HEADERS.iter().position(|h| *h == name).unwrap();
+        String::from_utf8(Identity::new(principal, None).headers[at].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_json_is_the_contracts() {
+        let json: serde_json::Value = serde_json::from_slice(&Identity::new(&jane(), Some(3)).json).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "active": true, "kind": "user", "sub": "34c8", "username": "jane", "email": "jane@example.com",
+                "email_verified": true, "name": "Jane Doe", "groups": ["editors"], "scopes": ["openid", "email"],
+                "client_id": "6o7h", "provider": "COGNITO", "attributes": {"custom:legacy_id": "42"},
+                "issued_at": 1, "expires_at": 2, "session_expires_at": 3
+            })
+        );
+    }
+
+    #[test]
+    fn an_unverified_email_is_in_no_header() {
+        let mut p = jane();
+        p.email_verified = false;
+        assert_eq!(header(&p, "x-auth-email"), "");
+    }
+
+    #[test]
+    fn no_claim_can_break_out_of_its_header_or_its_place_in_a_list() {
+        let mut p = jane();
+        p.username = "a\r\nX-Auth-Groups: admins\0 é".into();
+        p.groups = vec!["a,b".into(), " c ".into(), "50%".into()];
+        assert_eq!(header(&p, "x-auth-username"), "a%0D%0AX-Auth-Groups: admins%00 %C3%A9");
+        assert_eq!(header(&p, "x-auth-groups"), "a%2Cb,%20c%20,50%25");
+        p.username = " jane ".into();
+        assert_eq!(header(&p, "x-auth-username"), "%20jane%20");
+    }
+}

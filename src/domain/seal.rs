@@ -1,0 +1,200 @@
+//! Authenticated encryption of what leaves our hands: cookies and stored sessions.
+//!
+//! A sealed value opens only for the purpose, context and bound data it was sealed with. Each
+//! purpose and context has a key of its own, derived by HKDF-SHA-256 (RFC 5869) from the first
+//! key of the ring; the value is AES-256-GCM (RFC 5116) with a random 96-bit nonce.
+//!
+//! Layout: version (1 byte) · ring key id (4) · nonce (12) · ciphertext · tag (16).
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
+use zeroize::Zeroizing;
+
+const VERSION: u8 = 1;
+const KEY_ID_LEN: usize = 4;
+const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
+
+/// What a sealed value is for; nothing sealed for one purpose opens for another.
+#[derive(Debug, Clone, Copy)]
+pub struct Purpose<'a> {
+    /// A fixed name of the kind of value.
+    pub label: &'static str,
+    /// Selects the derived key: a session id, a cookie name.
+    pub context: &'a [u8],
+    /// Authenticated beside the value, not encrypted: the deployment, a version.
+    pub bound: &'a [u8],
+}
+
+/// The server's secret keys: the first seals, every one opens.
+#[derive(Debug)]
+pub struct KeyRing(Vec<RingKey>);
+
+struct RingKey {
+    id: [u8; KEY_ID_LEN],
+    prk: Prk,
+}
+
+impl std::fmt::Debug for RingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RingKey(…)")
+    }
+}
+
+/// The value was not sealed by this ring for this purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not sealed by these keys for this purpose")]
+pub struct Unsealable;
+
+/// An output length for HKDF.
+struct Bytes(usize);
+
+impl KeyType for Bytes {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+impl KeyRing {
+    /// A ring of `keys` in order of preference. Each should hold at least 32 bytes of entropy.
+    pub fn new<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let salt = Salt::new(HKDF_SHA256, b"auth-api key ring v1");
+        Self(
+            keys.into_iter()
+                .map(|key| {
+                    let prk = salt.extract(key);
+                    let mut id = [0; KEY_ID_LEN];
+                    expand(&prk, &[b"key id"], &mut id);
+                    RingKey { id, prk }
+                })
+                .collect(),
+        )
+    }
+
+    /// Seals `plain` under the first key.
+    ///
+    /// # Panics
+    /// If the ring is empty or the operating system gives no randomness.
+    pub fn seal(&self, purpose: Purpose<'_>, plain: &[u8]) -> Vec<u8> {
+        let key = self.0.first().expect("configuration demands a key");
+        let mut nonce = [0; NONCE_LEN];
+        random(&mut nonce);
+        let mut sealed = Vec::with_capacity(HEADER_LEN + plain.len() + AES_256_GCM.tag_len());
+        sealed.push(VERSION);
+        sealed.extend_from_slice(&key.id);
+        sealed.extend_from_slice(&nonce);
+        let mut body = plain.to_vec();
+        key.derive(purpose)
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(purpose.bound), &mut body)
+            .expect("plain text is far below the limit of AES-GCM");
+        sealed.extend_from_slice(&body);
+        sealed
+    }
+
+    /// Opens what [`KeyRing::seal`] made for the same purpose.
+    ///
+    /// # Errors
+    /// [`Unsealable`] for anything else, without telling why.
+    pub fn open(&self, purpose: Purpose<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
+        let (header, body) = sealed.split_at_checked(HEADER_LEN).ok_or(Unsealable)?;
+        let (version, header) = header.split_first().ok_or(Unsealable)?;
+        let (id, nonce) = header.split_at(KEY_ID_LEN);
+        if *version != VERSION {
+            return Err(Unsealable);
+        }
+        let key = self.0.iter().find(|key| key.id == id).ok_or(Unsealable)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealable)?;
+        let mut body = Zeroizing::new(body.to_vec());
+        let plain = key
+            .derive(purpose)
+            .open_in_place(nonce, Aad::from(purpose.bound), &mut body)
+            .map_err(|_| Unsealable)?
+            .len();
+        body.truncate(plain);
+        Ok(body)
+    }
+}
+
+impl RingKey {
+    fn derive(&self, purpose: Purpose<'_>) -> LessSafeKey {
+        let mut key = Zeroizing::new([0; 32]);
+        // The label is fixed text without NUL, so label and context cannot run into each other.
+        expand(&self.prk, &[purpose.label.as_bytes(), b"\0", purpose.context], key.as_mut());
+        LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_ref()).expect("32 bytes are an AES-256 key"))
+    }
+}
+
+fn expand(prk: &Prk, info: &[&[u8]], out: &mut [u8]) {
+    prk.expand(info, Bytes(out.len()))
+        .and_then(|okm| okm.fill(out))
+        .expect("the lengths asked for are far below HKDF's limit");
+}
+
+/// Fills `out` from the operating system's random generator.
+///
+/// # Panics
+/// If there is none: without randomness nothing here is safe.
+pub fn random(out: &mut [u8]) {
+    aws_lc_rs::rand::fill(out).expect("the operating system gives randomness");
+}
+
+/// SHA-256 (FIPS 180-4).
+pub fn sha256(data: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, data).as_ref());
+    out
+}
+
+/// Compares in a time that does not depend on where two values differ.
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(a, b).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &[u8] = b"an old key of thirty-two bytes!!";
+    const NEW: &[u8] = b"a new key of thirty-two bytes!!!";
+
+    fn purpose<'a>(label: &'static str, context: &'a [u8], bound: &'a [u8]) -> Purpose<'a> {
+        Purpose { label, context, bound }
+    }
+
+    #[test]
+    fn a_value_opens_only_for_the_purpose_it_was_sealed_for() {
+        let ring = KeyRing::new([NEW]);
+        let sealed = ring.seal(purpose("tx", b"name", b"site"), b"value");
+        assert_eq!(*ring.open(purpose("tx", b"name", b"site"), &sealed).unwrap(), b"value");
+        for wrong in [purpose("t", b"xname", b"site"), purpose("tx", b"nam", b"site"), purpose("tx", b"name", b"sit")] {
+            assert_eq!(ring.open(wrong, &sealed).unwrap_err(), Unsealable);
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_refused() {
+        let ring = KeyRing::new([NEW]);
+        let sealed = ring.seal(purpose("tx", b"", b""), b"value");
+        for i in 0..sealed.len() {
+            let mut bad = sealed.clone();
+            bad[i] ^= 1;
+            assert!(ring.open(purpose("tx", b"", b""), &bad).is_err(), "byte {i}");
+            assert!(ring.open(purpose("tx", b"", b""), &sealed[..i]).is_err(), "cut at {i}");
+        }
+    }
+
+    #[test]
+    fn a_rotated_ring_opens_old_values_and_seals_with_the_new_key() {
+        let old = KeyRing::new([OLD]);
+        let both = KeyRing::new([NEW, OLD]);
+        let p = purpose("tx", b"", b"");
+        assert!(both.open(p, &old.seal(p, b"value")).is_ok());
+        assert!(old.open(p, &both.seal(p, b"value")).is_err());
+    }
+
+    #[test]
+    fn the_same_value_never_seals_to_the_same_bytes() {
+        let ring = KeyRing::new([NEW]);
+        let p = purpose("tx", b"", b"");
+        assert_ne!(ring.seal(p, b"value"), ring.seal(p, b"value"));
+    }
+}

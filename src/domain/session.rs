@@ -1,0 +1,74 @@
+//! A signed-in browser: an opaque id outside, a sealed record inside.
+
+use super::principal::Principal;
+use super::return_to::ReturnTo;
+use super::seal::{random, sha256};
+use super::token::TokenSet;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+/// The session cookie's value: 128 random bits. Whoever holds it is signed in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SessionId([u8; 16]);
+
+/// Where a session is stored: the SHA-256 of its id, so that a stolen store holds no ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionKey(pub [u8; 32]);
+
+impl SessionId {
+    /// A new id.
+    pub fn random() -> Self {
+        let mut id = [0; 16];
+        random(&mut id);
+        Self(id)
+    }
+
+    /// Reads a cookie value: 22 characters of unpadded base64url. `None` for anything else.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let mut id = [0; 16];
+        match BASE64_URL_SAFE_NO_PAD.decode_slice(text, &mut id) {
+            Ok(16) => Some(Self(id)),
+            _ => None,
+        }
+    }
+
+    /// The id with these bits.
+    pub fn from_bytes(id: [u8; 16]) -> Self {
+        Self(id)
+    }
+
+    /// The raw bits. A secret.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The store's key for this session.
+    pub fn key(&self) -> SessionKey {
+        SessionKey(sha256(&self.0))
+    }
+}
+
+impl std::fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SessionId(…)")
+    }
+}
+
+/// Everything we hold for a signed-in browser.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Session {
+    /// Who signed in, as of the last ID token.
+    pub principal: Principal,
+    /// The tokens behind it.
+    pub tokens: TokenSet,
+    /// The sign-in that made it ([`Transaction::tag`](super::transaction::Transaction::tag)) and where that
+    /// one went, so that a reloaded callback goes there too.
+    pub arrival: (String, ReturnTo),
+    /// When the browser signed in, epoch seconds.
+    pub started: u64,
+    /// The absolute end, epoch seconds. No refresh moves it.
+    pub ends: u64,
+    /// Counts the writes of this record, for compare-and-set.
+    pub version: u64,
+}

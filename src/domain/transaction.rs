@@ -1,0 +1,228 @@
+//! One pending sign-in: what we remember between the redirect to the provider and its return.
+
+use super::return_to::ReturnTo;
+use super::seal::{random, same, sha256};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+/// How long a sign-in may take, seconds.
+pub const MAX_AGE: u64 = 600;
+
+/// A sign-in that was started and has not come back. Lives in a sealed cookie of its own.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Transaction {
+    state: [u8; 16],
+    nonce: [u8; 16],
+    verifier: [u8; 32],
+    /// Where the browser goes afterwards.
+    pub return_to: ReturnTo,
+    /// When it began, epoch seconds.
+    pub started: u64,
+    /// The identity provider that was asked for.
+    pub provider: Option<String>,
+    /// Whether this is already the one retry that Cognito's linking quirk gets.
+    pub retried: bool,
+}
+
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction").field("started", &self.started).finish_non_exhaustive()
+    }
+}
+
+/// What came back to the callback.
+#[derive(Debug, Default)]
+pub struct CallbackParams {
+    /// RFC 6749 §4.1.2.
+    pub code: Option<SecretString>,
+    /// The state, as sent.
+    pub state: Option<String>,
+    /// RFC 6749 §4.1.2.1.
+    pub error: Option<ProviderRefusal>,
+    /// RFC 9207.
+    pub issuer: Option<String>,
+}
+
+/// The provider's own word that it did not sign the user in (RFC 6749 §4.1.2.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderRefusal {
+    /// The error code.
+    pub code: String,
+    /// Free text. Foreign: escape it, and branch on it nowhere but in the provider's profile.
+    pub description: Option<String>,
+}
+
+/// Why a callback is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallbackRefused {
+    /// A parameter came twice: one parser might judge the first and another use the second.
+    #[error("the parameter `{0}` came more than once")]
+    Duplicate(&'static str),
+    /// The sign-in began too long ago.
+    #[error("the sign-in began more than ten minutes ago")]
+    Expired,
+    /// The state is not ours.
+    #[error("the state does not belong to a sign-in of this browser")]
+    State,
+    /// The answer is from another issuer (RFC 9207).
+    #[error("the answer names another issuer")]
+    Issuer,
+    /// The provider refused.
+    #[error("the provider refused: {}", .0.code)]
+    Provider(ProviderRefusal),
+    /// Neither a code nor an error.
+    #[error("the answer holds neither a code nor an error")]
+    MissingCode,
+}
+
+/// A callback whose state was judged: the only thing that an exchange takes.
+#[derive(Debug)]
+pub struct VerifiedCallback {
+    code: SecretString,
+    transaction: Transaction,
+}
+
+impl Transaction {
+    /// Begins a sign-in with fresh secrets.
+    pub fn begin(return_to: ReturnTo, provider: Option<String>, retried: bool, now: u64) -> Self {
+        let (mut state, mut nonce, mut verifier) = ([0; 16], [0; 16], [0; 32]);
+        random(&mut state);
+        random(&mut nonce);
+        random(&mut verifier);
+        Self { state, nonce, verifier, return_to, started: now, provider, retried }
+    }
+
+    /// The `state` parameter: 22 characters.
+    pub fn state(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(self.state)
+    }
+
+    /// The `nonce` parameter: 22 characters.
+    pub fn nonce(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(self.nonce)
+    }
+
+    /// The PKCE code verifier (RFC 7636 §4.1): 43 characters.
+    pub fn verifier(&self) -> SecretString {
+        BASE64_URL_SAFE_NO_PAD.encode(self.verifier).into()
+    }
+
+    /// A short public name for the sign-in that `state` belongs to, for its cookie's name.
+    pub fn tag(state: &str) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(&sha256(state.as_bytes())[..9])
+    }
+
+    /// Judges a callback in this order: age, state, issuer, the provider's refusal, code.
+    ///
+    /// # Errors
+    /// [`CallbackRefused`]; the code was not spent.
+    pub fn accept(self, params: CallbackParams, issuer: &str, now: u64) -> Result<VerifiedCallback, CallbackRefused> {
+        if now > self.started + MAX_AGE || now + MAX_AGE < self.started {
+            return Err(CallbackRefused::Expired);
+        }
+        let state = params.state.unwrap_or_default();
+        if !same(state.as_bytes(), self.state().as_bytes()) {
+            return Err(CallbackRefused::State);
+        }
+        if params.issuer.is_some_and(|iss| iss != issuer) {
+            return Err(CallbackRefused::Issuer);
+        }
+        if let Some(refusal) = params.error {
+            return Err(CallbackRefused::Provider(refusal));
+        }
+        let code = params.code.ok_or(CallbackRefused::MissingCode)?;
+        Ok(VerifiedCallback { code, transaction: self })
+    }
+}
+
+impl VerifiedCallback {
+    /// The code and the sign-in it answers.
+    pub fn into_parts(self) -> (SecretString, Transaction) {
+        (self.code, self.transaction)
+    }
+}
+
+impl CallbackParams {
+    /// Reads a callback's query. Unknown parameters are ignored, empty ones count as absent.
+    ///
+    /// # Errors
+    /// [`CallbackRefused::Duplicate`].
+    pub fn parse(query: &str) -> Result<Self, CallbackRefused> {
+        const NAMES: [&str; 5] = ["code", "state", "error", "error_description", "iss"];
+        let mut values: [Option<String>; 5] = Default::default();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let Some(at) = NAMES.iter().position(|n| *n == name) else { continue };
+            if values[at].replace(value.into_owned()).is_some() {
+                return Err(CallbackRefused::Duplicate(NAMES[at]));
+            }
+        }
+        let [code, state, error, description, issuer] = values.map(|v| v.filter(|v| !v.is_empty()));
+        Ok(Self {
+            code: code.map(SecretString::from),
+            state,
+            error: error.map(|code| ProviderRefusal { code, description }),
+            issuer,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::return_to::ReturnToPolicy;
+    use super::*;
+    use url::Url;
+
+    const ISSUER: &str = "https://issuer.test";
+
+    fn begin() -> Transaction {
+        let policy = ReturnToPolicy::new(Url::parse("https://auth.example.com").unwrap(), vec![], None);
+        Transaction::begin(policy.choose(None), None, false, 1_000)
+    }
+
+    fn accept(tx: &Transaction, query: &str, now: u64) -> Result<VerifiedCallback, CallbackRefused> {
+        tx.clone().accept(CallbackParams::parse(query)?, ISSUER, now)
+    }
+
+    #[test]
+    fn a_code_is_accepted_only_with_our_state() {
+        let tx = begin();
+        let state = tx.state();
+        assert!(accept(&tx, &format!("code=c&state={state}"), 1_001).is_ok());
+        for bad in [String::new(), "x".into(), state.to_uppercase(), format!("{state}x"), state[1..].into()] {
+            assert_eq!(accept(&tx, &format!("code=c&state={bad}"), 1_001).unwrap_err(), CallbackRefused::State);
+        }
+        assert_eq!(accept(&tx, "code=c", 1_001).unwrap_err(), CallbackRefused::State);
+    }
+
+    #[test]
+    fn the_order_of_checks_is_age_state_issuer_refusal_code() {
+        let tx = begin();
+        let state = tx.state();
+        let all = format!("error=access_denied&iss=other&state={state}");
+        assert_eq!(accept(&tx, "state=x", 1_000 + MAX_AGE + 1).unwrap_err(), CallbackRefused::Expired);
+        assert_eq!(accept(&tx, &all.replace(&state, "x"), 1_001).unwrap_err(), CallbackRefused::State);
+        assert_eq!(accept(&tx, &all, 1_001).unwrap_err(), CallbackRefused::Issuer);
+        assert!(matches!(
+            accept(&tx, &all.replace("iss=other&", ""), 1_001).unwrap_err(),
+            CallbackRefused::Provider(_)
+        ));
+        assert_eq!(accept(&tx, &format!("state={state}"), 1_001).unwrap_err(), CallbackRefused::MissingCode);
+    }
+
+    #[test]
+    fn a_parameter_that_comes_twice_is_refused() {
+        for query in ["code=a&code=a", "state=a&state=b", "error=a&error=", "iss=a&%69ss=b"] {
+            assert!(matches!(CallbackParams::parse(query), Err(CallbackRefused::Duplicate(_))), "{query}");
+        }
+    }
+
+    #[test]
+    fn two_sign_ins_share_no_secret() {
+        let (a, b) = (begin(), begin());
+        assert_ne!(a.state(), b.state());
+        assert_ne!(a.nonce(), b.nonce());
+        assert_ne!(a.verifier, b.verifier);
+    }
+}

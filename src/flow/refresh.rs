@@ -1,0 +1,124 @@
+//! Renewal of a session's tokens (RFC 6749 §6): the part where others sign people out.
+//!
+//! 1. Tokens with enough life left are good as they are, unless the caller insists.
+//! 2. One renewal of a session at a time: who comes while one is under way gets its result. It runs as
+//!    a task of its own, so that a caller who goes away cannot lose a rotated refresh token.
+//! 3. The session is read again, since another writer may have renewed it.
+//! 4. The provider is asked. Only its own `invalid_grant`, and no newer version in the store, ends the
+//!    session; any other fault leaves it as it was.
+//! 5. The result is written with compare-and-set. A session that was ended meanwhile stays ended, and
+//!    what we just got is revoked.
+
+use super::{Error, RelyingParty};
+use crate::domain::session::{Session, SessionId, SessionKey};
+use crate::store::{Live, Updated};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+type Renewal = Shared<BoxFuture<'static, Result<Arc<Live>, Error>>>;
+
+/// The renewals under way in this process.
+#[derive(Default)]
+pub(super) struct Renewals(Mutex<HashMap<SessionKey, Renewal>>);
+
+impl std::fmt::Debug for Renewals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Renewals(…)")
+    }
+}
+
+impl RelyingParty {
+    /// Renews the tokens of the session among `ids` if less than the margin is left or `force` is set.
+    ///
+    /// # Errors
+    /// [`Error::Anonymous`] without an id, [`Error::Dead`] without a live session, [`Error::SessionEnded`]
+    /// when the provider ended it, [`Error::Provider`] and [`Error::Store`] with the session as it was.
+    pub async fn refresh(self: &Arc<Self>, ids: &[SessionId], force: bool) -> Result<Arc<Live>, Error> {
+        if ids.is_empty() {
+            return Err(Error::Anonymous);
+        }
+        let live = self.session(ids).await?.ok_or_else(|| Error::Dead("the session is over".into()))?;
+        let left = live.session.tokens.remaining(self.clock.now());
+        // A provider that gave no refresh token leaves nothing to renew; the session has its own end.
+        if live.session.tokens.refresh.is_none() || !force && left >= self.refresh_margin {
+            return Ok(live);
+        }
+        self.renewal(&live).await
+    }
+
+    /// The renewal of this session that is under way, or a new one.
+    fn renewal(self: &Arc<Self>, live: &Live) -> Renewal {
+        let key = live.id.key();
+        let mut under_way = self.renewals.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(renewal) = under_way.get(&key) {
+            return renewal.clone();
+        }
+        let (this, id, seen) = (self.clone(), live.id, live.session.version);
+        let task = self.tasks.spawn(async move {
+            let result = this.renew(id, seen).await;
+            this.renewals.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            this.metrics.refresh(match &result {
+                Ok(_) => "renewed",
+                Err(Error::SessionEnded) => "ended_by_provider",
+                Err(Error::Dead(_)) => "ended_meanwhile",
+                Err(Error::Provider(_)) => "provider_failed",
+                Err(_) => "store_failed",
+            });
+            result
+        });
+        let lost = || Error::Store(crate::store::Error("the renewal was cut off".into()));
+        let renewal = async move { task.await.unwrap_or_else(|_| Err(lost())) }.boxed().shared();
+        under_way.insert(key, renewal.clone());
+        renewal
+    }
+
+    async fn renew(&self, id: SessionId, seen: u64) -> Result<Arc<Live>, Error> {
+        let live = self.reload(id).await?;
+        if live.session.version != seen {
+            return Ok(live);
+        }
+        let old = &live.session;
+        let renewed = match self.provider.refresh(old).await {
+            Ok(renewed) => renewed,
+            Err(error) if error.is_invalid_grant() => {
+                let now = self.reload(id).await?;
+                if now.session.version != old.version {
+                    return Ok(now);
+                }
+                self.sessions.end(id).await?;
+                tracing::info!(sub = %old.principal.sub, %error, "the provider ended the session");
+                return Err(Error::SessionEnded);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let refresh = renewed.tokens.refresh.clone();
+        let session = Session {
+            principal: renewed.principal,
+            tokens: renewed.tokens,
+            arrival: old.arrival.clone(),
+            started: old.started,
+            ends: old.ends,
+            version: old.version + 1,
+        };
+        match self.sessions.update(id, old.version, &session).await? {
+            Updated::Done(live) => Ok(live),
+            Updated::Stale => self.reload(id).await,
+            Updated::Gone => {
+                if let Some(refresh) = &refresh {
+                    self.revoke(refresh).await;
+                }
+                Err(ended())
+            }
+        }
+    }
+
+    async fn reload(&self, id: SessionId) -> Result<Arc<Live>, Error> {
+        self.sessions.reload(id).await?.ok_or_else(ended)
+    }
+}
+
+fn ended() -> Error {
+    Error::Dead("the session was ended".into())
+}

@@ -1,0 +1,124 @@
+//! Who is this? Asked on every request of every sibling.
+//!
+//! 1. A bearer token is verified locally, its result kept under the token's hash; a session is read
+//!    from memory, else from the store.
+//! 2. The demands are judged.
+//!
+//! No provider call (but for a key never seen), no store write, nothing logged.
+
+use super::{Error, RelyingParty};
+use crate::domain::policy::Demand;
+use crate::domain::principal::{Identity, Principal};
+use crate::domain::seal::sha256;
+use crate::domain::session::SessionId;
+use crate::provider::{self, Provider};
+use crate::store::Live;
+use quick_cache::sync::Cache;
+use std::sync::Arc;
+
+/// Verified tokens kept at hand.
+const BEARERS: usize = 20_000;
+
+/// What a caller shows, already sorted out by precedence.
+#[derive(Debug)]
+pub enum Credentials<'a> {
+    /// A token in `Authorization: Bearer` (RFC 6750 §2.1), or the exposed ID token's cookie.
+    Bearer(&'a str),
+    /// The session cookie's values.
+    Session(&'a [SessionId]),
+    /// Something that is no credential: two `Authorization` lines, a cookie that is no id.
+    Unreadable,
+    /// Nothing.
+    None,
+}
+
+/// Who a caller is.
+#[derive(Debug)]
+pub enum Who {
+    /// A browser's session.
+    Session(Arc<Live>),
+    /// A bearer token.
+    Bearer(Arc<KnownBearer>),
+}
+
+/// A bearer token that was verified.
+#[derive(Debug)]
+pub struct KnownBearer {
+    principal: Principal,
+    identity: Identity,
+    generation: u64,
+}
+
+/// Verified bearer tokens by the SHA-256 of the token. There is one issuer and one rule for tokens, and
+/// demands are judged afterwards, so an entry holds nothing that depends on the caller.
+#[derive(Debug)]
+pub(super) struct Bearers(Cache<[u8; 32], Arc<KnownBearer>>);
+
+impl Default for Bearers {
+    fn default() -> Self {
+        Self(Cache::new(BEARERS))
+    }
+}
+
+impl Who {
+    /// The answer's contents.
+    pub fn identity(&self) -> &Identity {
+        match self {
+            Self::Session(live) => &live.identity,
+            Self::Bearer(bearer) => &bearer.identity,
+        }
+    }
+
+    /// The principal.
+    pub fn principal(&self) -> &Principal {
+        match self {
+            Self::Session(live) => &live.session.principal,
+            Self::Bearer(bearer) => &bearer.principal,
+        }
+    }
+}
+
+impl RelyingParty {
+    /// Tells who shows `credentials`, if `demand` (the raw query) allows them.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Anonymous`], [`Error::Dead`], [`Error::Unmet`], or, with no safe
+    /// answer, [`Error::Store`] and [`Error::Provider`].
+    pub async fn validate(&self, credentials: Credentials<'_>, demand: Option<&str>) -> Result<Who, Error> {
+        let demand = demand.filter(|query| !query.is_empty()).map(Demand::parse).transpose()?;
+        let who = match credentials {
+            Credentials::Session(ids) => match self.session(ids).await? {
+                Some(live) => Who::Session(live),
+                None => return Err(Error::Dead("the session is over".into())),
+            },
+            Credentials::Bearer(token) => Who::Bearer(self.bearer(token).await?),
+            Credentials::Unreadable => return Err(Error::Dead("they cannot be read".into())),
+            Credentials::None => return Err(Error::Anonymous),
+        };
+        if let Some(demand) = demand {
+            demand.check(who.principal())?;
+        }
+        Ok(who)
+    }
+
+    async fn bearer(&self, token: &str) -> Result<Arc<KnownBearer>, Error> {
+        let hash = sha256(token.as_bytes());
+        if let Some(known) = self.bearers.0.get(&hash) {
+            // Keys may have been withdrawn since: then the token is judged anew.
+            if self.provider.keys_generation() == Some(known.generation) {
+                return match self.clock.now() < Provider::accepted_until(known.principal.expires_at) {
+                    true => Ok(known),
+                    false => Err(Error::Dead("the token has expired".into())),
+                };
+            }
+        }
+        let verified = self.provider.verify_bearer(token).await.map_err(|error| match error {
+            provider::Error::Token(rejected) => Error::Dead(rejected.to_string()),
+            other => other.into(),
+        })?;
+        let identity = Identity::new(&verified.principal, None);
+        let known = Arc::new(KnownBearer { principal: verified.principal, identity, generation: verified.generation });
+        self.bearers.0.insert(hash, known.clone());
+        Ok(known)
+    }
+}

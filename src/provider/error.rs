@@ -1,0 +1,41 @@
+//! What can go wrong between us and the provider, sorted by what a caller may do about it.
+
+use super::verify::Rejected;
+
+/// A failed request to the provider.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No usable answer for now: network, time-out, 429, 5xx. Nothing was decided; try later.
+    #[error("the provider cannot be reached: {detail}")]
+    Unavailable {
+        /// For the log.
+        detail: String,
+        /// Seconds, if the provider said.
+        retry_after: Option<u64>,
+    },
+    /// The provider said no, in the words of RFC 6749 §5.2.
+    #[error("the provider refused: {code}{}", .description.as_ref().map(|d| format!(" ({d})")).unwrap_or_default())]
+    Refused {
+        /// The error code.
+        code: String,
+        /// Foreign text.
+        description: Option<String>,
+    },
+    /// An answer that the protocol does not know.
+    #[error("the provider's answer cannot be used: {0}")]
+    Unusable(String),
+    /// A token that must not be trusted.
+    #[error("the provider's token is not accepted: {0}")]
+    Token(#[from] Rejected),
+}
+
+impl Error {
+    pub(crate) fn unavailable(detail: String) -> Self {
+        Self::Unavailable { detail, retry_after: None }
+    }
+
+    /// Whether the grant itself is dead: a used code, a revoked or expired refresh token.
+    pub fn is_invalid_grant(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "invalid_grant")
+    }
+}

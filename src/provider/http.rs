@@ -1,0 +1,148 @@
+//! The one HTTP client: no redirects, no proxies, no decompression, bounded time and bounded memory.
+
+use super::error::Error;
+use crate::telemetry::Metrics;
+use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// No answer of a provider is near this size; a larger one is cut off unread.
+const MAX_BODY: usize = 1 << 20;
+
+/// Sends requests to the provider.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    client: reqwest::Client,
+    metrics: Arc<Metrics>,
+}
+
+impl HttpClient {
+    /// A client whose every request ends within `timeout`, body included.
+    ///
+    /// # Errors
+    /// If the TLS set-up of this machine cannot be loaded.
+    #[expect(clippy::disallowed_methods, reason = "the one client that the rule points to")]
+    pub fn new(timeout: Duration, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .timeout(timeout)
+            .connect_timeout(timeout.min(Duration::from_secs(5)))
+            .dns_resolver(LoopbackNames)
+            .user_agent(concat!("auth-api/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|e| Error::unavailable(format!("the HTTP client cannot be set up: {e}")))?;
+        Ok(Self { client, metrics })
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or, for any status but 200, [`Error::Unusable`].
+    pub async fn get(&self, endpoint: &'static str, url: &url::Url) -> Result<Vec<u8>, Error> {
+        let request = http::Request::get(url.as_str())
+            .header(http::header::ACCEPT, "application/json")
+            .body(Vec::new())
+            .map_err(|e| Error::Unusable(format!("{url} is no address: {e}")))?;
+        let response = self.call(endpoint, request).await?;
+        match response.status().as_u16() {
+            200 => Ok(response.into_body()),
+            status => Err(Error::Unusable(format!("{url} answered {status}"))),
+        }
+    }
+
+    /// Sends a request. Answers 429 and 5xx become [`Error::Unavailable`].
+    pub async fn call(&self, endpoint: &'static str, request: HttpRequest) -> Result<HttpResponse, Error> {
+        let started = Instant::now();
+        let result = self.send(request).await;
+        let outcome = match &result {
+            Ok(response) if response.status().is_success() => "ok",
+            Ok(_) | Err(Error::Refused { .. } | Error::Unusable(_) | Error::Token(_)) => "refused",
+            Err(Error::Unavailable { .. }) => "unavailable",
+        };
+        self.metrics.provider(endpoint, outcome, started.elapsed());
+        result
+    }
+
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
+        let request = reqwest::Request::try_from(request).map_err(|e| Error::unavailable(e.to_string()))?;
+        // The address may carry parameters; the host says enough.
+        let host = request.url().host_str().unwrap_or_default().to_owned();
+        let failed = |e: reqwest::Error| Error::unavailable(format!("{host}: {}", reason(&e)));
+        let mut response = self.client.execute(request).await.map_err(failed)?;
+        let status = response.status();
+        if status.as_u16() == 429 || status.is_server_error() {
+            let retry_after =
+                response.headers().get(http::header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+            return Err(Error::Unavailable { detail: format!("{host} answered {status}"), retry_after });
+        }
+        let mut answer = http::Response::builder().status(status);
+        if let Some(headers) = answer.headers_mut() {
+            headers.extend(response.headers_mut().drain());
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(Error::Unusable(format!("{host} answered with more than {MAX_BODY} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        answer.body(body).map_err(|e| Error::unavailable(e.to_string()))
+    }
+
+    /// This client as the oauth2 crate wants it, its calls counted under `endpoint`.
+    pub fn at(&self, endpoint: &'static str) -> Endpoint<'_> {
+        Endpoint { http: self, endpoint }
+    }
+}
+
+/// An [`HttpClient`] bound to the name its calls are counted under.
+#[derive(Debug)]
+pub struct Endpoint<'a> {
+    http: &'a HttpClient,
+    endpoint: &'static str,
+}
+
+impl<'c> AsyncHttpClient<'c> for Endpoint<'_> {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Error>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.http.call(self.endpoint, request))
+    }
+}
+
+/// What went wrong, without the address.
+fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".into();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Answers names under `localhost` with loopback, as RFC 6761 §6.3 asks of resolvers (many do not),
+/// and leaves the others to the system.
+#[derive(Debug)]
+struct LoopbackNames;
+
+impl Resolve for LoopbackNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        let name = name.as_str().to_owned();
+        Box::pin(async move {
+            if crate::domain::return_to::is_loopback(&name) {
+                return Ok(Box::new(std::iter::once(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))) as Addrs);
+            }
+            let found: Vec<_> = tokio::net::lookup_host((name, 0)).await?.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! Every provider quirk, as data and small functions. Nothing outside this file knows Cognito.
+
+use super::verify::Claims;
+use crate::config::Profile;
+use crate::domain::principal::{Kind, Principal};
+use crate::domain::transaction::ProviderRefusal;
+use oauth2::AuthType;
+use openidconnect::core::CoreClientAuthMethod;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use url::Url;
+
+/// One link of a user to a federated identity provider. In Cognito's ID tokens `primary` and
+/// `dateCreated` are strings, in its attributes they are not: only the names are read.
+#[derive(Debug, Deserialize)]
+struct Link {
+    #[serde(rename = "providerName")]
+    provider: String,
+    #[serde(rename = "userId")]
+    user_id: String,
+    #[serde(default)]
+    primary: Value,
+}
+
+impl Profile {
+    /// Whether tokens say what they are for in `token_use`.
+    pub(super) fn has_token_use(self) -> bool {
+        self == Self::Cognito
+    }
+
+    /// Whether access tokens are JWTs that we can and must verify at sign-in.
+    pub(super) fn has_jwt_access_tokens(self) -> bool {
+        self == Self::Cognito
+    }
+
+    /// How the client authenticates at the token endpoint. Cognito's secrets may hold `+`, and whether
+    /// it decodes HTTP Basic as RFC 6749 §2.3.1 says is not known: the body is safe.
+    pub(super) fn auth_type(self, supported: &[CoreClientAuthMethod]) -> AuthType {
+        let basic = supported.is_empty() || supported.contains(&CoreClientAuthMethod::ClientSecretBasic);
+        if self == Self::Cognito || !basic { AuthType::RequestBody } else { AuthType::BasicAuth }
+    }
+
+    /// The parameter that picks an identity provider on the sign-in page, if there is one.
+    pub(super) fn provider_parameter(self) -> Option<&'static str> {
+        (self == Self::Cognito).then_some("identity_provider")
+    }
+
+    /// The address that ends the provider's own session and returns to `after`.
+    pub(super) fn logout_url(self, end_session: &Url, client_id: &str, after: &str, id_token: Option<&str>) -> Url {
+        let mut url = end_session.clone();
+        let mut query = url.query_pairs_mut();
+        query.append_pair("client_id", client_id);
+        match self {
+            // Not OIDC RP-initiated logout: exactly these two.
+            Self::Cognito => query.append_pair("logout_uri", after),
+            Self::Oidc => {
+                if let Some(id_token) = id_token {
+                    query.append_pair("id_token_hint", id_token);
+                }
+                query.append_pair("post_logout_redirect_uri", after)
+            }
+        };
+        drop(query);
+        url
+    }
+
+    /// Cognito's answer to the first sign-in of a federated user that a trigger has just linked to a
+    /// native one. The second attempt succeeds. The text is not guaranteed, so a miss only costs the
+    /// user a click.
+    pub(super) fn is_linking_quirk(self, refusal: &ProviderRefusal) -> bool {
+        let text = refusal.description.as_deref().unwrap_or_default().to_ascii_lowercase();
+        self == Self::Cognito && text.contains("already found an entry for username")
+    }
+
+    /// The user that a verified ID token speaks for, with what its access token adds.
+    pub(super) fn user(self, id: &Claims, access: Access, rules: &Rules) -> Principal {
+        let links = self.links(id);
+        let username = match self {
+            Self::Cognito => id.text("cognito:username"),
+            Self::Oidc => id.text("preferred_username"),
+        };
+        let username = username.unwrap_or(&id.sub).to_owned();
+        let provider = match self {
+            Self::Cognito => links
+                .iter()
+                .find(|link| username.eq_ignore_ascii_case(&format!("{}_{}", link.provider, link.user_id)))
+                .or_else(|| links.iter().find(|link| is_true(&link.primary)))
+                .map_or("COGNITO", |link| &link.provider)
+                .to_owned(),
+            Self::Oidc => rules.issuer_host.clone(),
+        };
+        let vouched = id.email_verified.as_ref().is_some_and(is_true) || rules.trust_email_from.contains(&provider);
+        Principal {
+            kind: Kind::User,
+            sub: id.sub.clone(),
+            username,
+            email_verified: vouched && id.email.is_some(),
+            email: id.email.clone(),
+            name: id.name.clone().or_else(|| id.text("given_name").map(str::to_owned)),
+            groups: self.groups(id, rules),
+            scopes: access.scopes,
+            client_id: rules.client_id.clone(),
+            provider: Some(provider),
+            attributes: attributes(id),
+            issued_at: id.iat,
+            expires_at: access.expires_at.unwrap_or(id.exp),
+        }
+    }
+
+    /// The user or machine that a verified access token speaks for. It knows no e-mail.
+    pub(super) fn bearer(self, access: &Claims, rules: &Rules) -> Principal {
+        let client_id = access.client_id.clone().unwrap_or_default();
+        let machine = access.username.is_none() && access.sub == client_id;
+        Principal {
+            kind: if machine { Kind::Machine } else { Kind::User },
+            sub: access.sub.clone(),
+            username: access.username.clone().unwrap_or_else(|| access.sub.clone()),
+            email: None,
+            email_verified: false,
+            name: None,
+            groups: self.groups(access, rules),
+            scopes: scopes(access.scope.as_deref()),
+            client_id,
+            provider: None,
+            attributes: attributes(access),
+            issued_at: access.iat,
+            expires_at: access.exp,
+        }
+    }
+
+    /// Groups without the one that Cognito makes for every federated provider, `<pool>_<Provider>`.
+    fn groups(self, claims: &Claims, rules: &Rules) -> Vec<String> {
+        let name = if self == Self::Cognito { "cognito:groups" } else { "groups" };
+        let all = claims.other.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let automatic = |group: &str| {
+            self == Self::Cognito && group.strip_prefix(rules.pool_id.as_str()).is_some_and(|g| g.starts_with('_'))
+        };
+        all.iter().filter_map(Value::as_str).filter(|g| !g.is_empty() && !automatic(g)).map(str::to_owned).collect()
+    }
+
+    fn links(self, claims: &Claims) -> Vec<Link> {
+        let links = claims.other.get("identities").filter(|_| self == Self::Cognito).and_then(Value::as_array);
+        links.into_iter().flatten().filter_map(|link| Link::deserialize(link).ok()).collect()
+    }
+}
+
+/// What the access token adds to an ID token.
+#[derive(Debug, Default)]
+pub(super) struct Access {
+    pub(super) scopes: Vec<String>,
+    pub(super) expires_at: Option<u64>,
+}
+
+/// What the mapping needs of the configuration.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) client_id: String,
+    pub(super) pool_id: String,
+    pub(super) issuer_host: String,
+    pub(super) trust_email_from: Vec<String>,
+}
+
+/// RFC 6749 §3.3: words between spaces.
+pub(super) fn scopes(scope: Option<&str>) -> Vec<String> {
+    scope.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+/// Cognito writes booleans as JSON booleans in ID tokens and as strings everywhere else.
+fn is_true(value: &Value) -> bool {
+    value.as_bool().unwrap_or_else(|| value.as_str() == Some("true"))
+}
+
+fn attributes(claims: &Claims) -> BTreeMap<String, String> {
+    let custom = claims.other.iter().filter(|(name, _)| name.starts_with("custom:"));
+    custom
+        .map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect()
+}
+
+impl Claims {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.other.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+}

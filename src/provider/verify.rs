@@ -1,0 +1,331 @@
+//! Judging tokens: RS256 only, the key by `kid`, every claim that we rely on.
+//!
+//! ID tokens are verified by openidconnect (OIDC Core §3.1.3.7); what it leaves open (`azp`, `nbf`, a
+//! future `iat`, `at_hash`, `token_use`) is judged here. Access tokens (RFC 9068 in spirit; Cognito's
+//! have no `aud`) are verified with jsonwebtoken and the same claim rules.
+
+use super::keys::Keys;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use openidconnect::core::{CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm};
+use openidconnect::{
+    AccessToken, AccessTokenHash, ClaimsVerificationError, ClientId, EmptyAdditionalClaims, IdToken, IdTokenVerifier,
+    IssuerUrl, Nonce, SignatureVerificationError,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// How far two clocks may be apart, seconds.
+pub const LEEWAY: u64 = 30;
+
+/// No token of a provider is longer; a longer one is not looked at.
+const MAX_TOKEN: usize = 32 << 10;
+
+/// Why a token is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// Not a signed JWT in compact form, or claims of the wrong type.
+    #[error("it is not a signed JWT with the claims of one: {0}")]
+    Malformed(String),
+    /// Anything but RS256.
+    #[error("it is not signed with RS256")]
+    Algorithm,
+    /// Signed by a key that the provider does not publish.
+    #[error("the provider publishes no such key")]
+    UnknownKey,
+    /// The signature does not verify.
+    #[error("the signature is wrong")]
+    Signature,
+    /// From another issuer.
+    #[error("it is from another issuer")]
+    Issuer,
+    /// For another client.
+    #[error("it is meant for another client")]
+    Audience,
+    /// Out of its time.
+    #[error("it has expired")]
+    Expired,
+    /// `nbf` or `iat` lie in the future.
+    #[error("it is not valid yet")]
+    NotYetValid,
+    /// The nonce is not this sign-in's.
+    #[error("the nonce is wrong")]
+    Nonce,
+    /// `at_hash` does not fit the access token.
+    #[error("at_hash does not fit the access token")]
+    AccessTokenHash,
+    /// An access token where an ID token is due, or the reverse.
+    #[error("it is a token for another use")]
+    TokenUse,
+    /// Issued to a client that is not accepted.
+    #[error("it was issued to a client that is not in provider.accepted_clients")]
+    Client,
+    /// The subject changed.
+    #[error("it speaks for another user")]
+    Subject,
+}
+
+/// The claims that we read, of ID tokens and access tokens alike. Unknown ones are kept, never refused.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Claims {
+    pub(super) sub: String,
+    pub(super) exp: u64,
+    pub(super) iat: u64,
+    pub(super) nbf: Option<u64>,
+    pub(super) aud: Option<Audience>,
+    pub(super) azp: Option<String>,
+    pub(super) nonce: Option<String>,
+    pub(super) token_use: Option<String>,
+    pub(super) client_id: Option<String>,
+    pub(super) scope: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) email: Option<String>,
+    pub(super) email_verified: Option<Value>,
+    #[serde(flatten)]
+    pub(super) other: BTreeMap<String, Value>,
+}
+
+/// One audience or several (RFC 7519 §4.1.3).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Audience {
+    fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// What a token must fit.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The one issuer.
+    pub issuer: &'a str,
+    /// Our client.
+    pub client_id: &'a str,
+    /// Now, epoch seconds.
+    pub now: u64,
+    /// Whether `token_use` must be present (Cognito) or is unknown to the provider.
+    pub token_use: bool,
+}
+
+/// What the nonce of an ID token must be.
+#[derive(Debug, Clone, Copy)]
+pub enum NonceRule<'a> {
+    /// A sign-in of ours: exactly this one.
+    Exactly(&'a str),
+    /// A renewal: absent, or still this one (OIDC Core §12.2).
+    AbsentOr(Option<&'a str>),
+    /// A bearer token: its sign-in was somebody else's.
+    Any,
+}
+
+/// The token's header, before anything is verified: enough to find the key.
+#[derive(Debug, Deserialize)]
+struct Header {
+    alg: Value,
+    kid: Option<String>,
+    typ: Option<String>,
+    crit: Option<Value>,
+    b64: Option<Value>,
+}
+
+/// A token in compact form, read but not verified.
+#[derive(Debug)]
+pub struct Unverified<'a> {
+    raw: &'a str,
+    header: Header,
+    claims: Claims,
+}
+
+impl<'a> Unverified<'a> {
+    /// Reads a token of three parts (RFC 7515 §3.1).
+    ///
+    /// # Errors
+    /// [`Rejected::Malformed`] or [`Rejected::Algorithm`].
+    pub fn parse(raw: &'a str) -> Result<Self, Rejected> {
+        let malformed = |what: &str| Rejected::Malformed(what.to_owned());
+        if raw.len() > MAX_TOKEN {
+            return Err(malformed("it is longer than any token"));
+        }
+        let mut parts = raw.split('.');
+        let (Some(header), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(malformed("it has not three parts"));
+        };
+        let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed("it is not base64url"));
+        // serde's message may quote a claim: say only where it is.
+        let wrong =
+            |e: serde_json::Error| malformed(&format!("line {} column {} ({:?})", e.line(), e.column(), e.classify()));
+        let header: Header = serde_json::from_slice(&decode(header)?).map_err(wrong)?;
+        if header.alg != "RS256" || header.crit.is_some() || header.b64.is_some() {
+            return Err(Rejected::Algorithm);
+        }
+        let claims: Claims = serde_json::from_slice(&decode(claims)?).map_err(wrong)?;
+        Ok(Self { raw, header, claims })
+    }
+
+    /// The key that the header names.
+    pub fn kid(&self) -> Option<&str> {
+        self.header.kid.as_deref()
+    }
+
+    /// Whether this claims to be an access token: by Cognito's `token_use`, else by RFC 9068's `typ`.
+    pub fn is_access_token(&self, by_token_use: bool) -> bool {
+        if by_token_use {
+            self.claims.token_use.as_deref() == Some("access")
+        } else {
+            let typ = self.header.typ.as_deref().unwrap_or_default();
+            typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
+        }
+    }
+
+    /// The unverified nonce, of a token that was verified when it was stored.
+    pub fn nonce(&self) -> Option<&str> {
+        self.claims.nonce.as_deref()
+    }
+
+    /// Verifies an ID token (OIDC Core §3.1.3.7). `access` is the access token it came with.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn id_token(
+        self,
+        keys: &Keys,
+        expected: Expected<'_>,
+        nonce: NonceRule<'_>,
+        access: Option<&str>,
+    ) -> Result<Claims, Rejected> {
+        if !keys.knows(self.kid()) {
+            return Err(Rejected::UnknownKey);
+        }
+        type Token =
+            IdToken<EmptyAdditionalClaims, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
+        let token = Token::from_str(self.raw).map_err(|_| Rejected::Malformed("OIDC Core §2".into()))?;
+        let issuer = IssuerUrl::new(expected.issuer.to_owned()).map_err(|_| Rejected::Issuer)?;
+        let earliest = i64::try_from(expected.now.saturating_sub(LEEWAY)).unwrap_or(i64::MAX);
+        // The public-client verifier knows no symmetric algorithm, so a public key is never an HMAC secret.
+        let verifier =
+            IdTokenVerifier::new_public_client(ClientId::new(expected.client_id.to_owned()), issuer, keys.set())
+                .set_allowed_algs([CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256])
+                .set_other_audience_verifier_fn(|_| true) // azp is judged below
+                .set_time_fn(move || time_from(earliest));
+        let check_nonce = |got: Option<&Nonce>| {
+            let got = got.map(|n| n.secret().as_str());
+            let fits = match nonce {
+                NonceRule::Exactly(want) => {
+                    got.is_some_and(|got| crate::domain::seal::same(got.as_bytes(), want.as_bytes()))
+                }
+                NonceRule::AbsentOr(want) => got.is_none() || got == want,
+                NonceRule::Any => true,
+            };
+            if fits { Ok(()) } else { Err("nonce".to_owned()) }
+        };
+        let verified = token.claims(&verifier, check_nonce).map_err(rejected)?;
+        if let (Some(claimed), Some(access)) = (verified.access_token_hash(), access) {
+            let key = token.signing_key(&verifier).map_err(|_| Rejected::UnknownKey)?;
+            let alg = token.signing_alg().map_err(|_| Rejected::Algorithm)?;
+            let due = AccessTokenHash::from_token(&AccessToken::new(access.to_owned()), alg, key)
+                .map_err(|_| Rejected::Algorithm)?;
+            if *claimed != due {
+                return Err(Rejected::AccessTokenHash);
+            }
+        }
+        let claims = self.claims;
+        let audiences = claims.aud.as_ref().map(Audience::as_slice).unwrap_or_default();
+        if audiences.len() > 1 && claims.azp.is_none() || claims.azp.as_deref().is_some_and(|a| a != expected.client_id)
+        {
+            return Err(Rejected::Audience);
+        }
+        if expected.token_use && claims.token_use.as_deref() != Some("id") {
+            return Err(Rejected::TokenUse);
+        }
+        claims.sane(expected.now)?;
+        Ok(claims)
+    }
+
+    /// Verifies an access token issued to one of `clients`.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn access_token(
+        self,
+        keys: &Keys,
+        expected: Expected<'_>,
+        clients: impl Fn(&str) -> bool,
+    ) -> Result<Claims, Rejected> {
+        let key = self.kid().and_then(|kid| keys.get(kid)).ok_or(Rejected::UnknownKey)?;
+        let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
+        rules.set_issuer(&[expected.issuer]);
+        rules.set_required_spec_claims(&["iss"]);
+        rules.validate_aud = false;
+        // Its clock is the machine's; ours is asked below.
+        rules.validate_exp = false;
+        let claims = jsonwebtoken::decode::<Claims>(self.raw, key, &rules).map_err(refused)?.claims;
+        if expected.token_use && claims.token_use.as_deref() != Some("access") {
+            return Err(Rejected::TokenUse);
+        }
+        if !claims.client_id.as_deref().is_some_and(clients) {
+            return Err(Rejected::Client);
+        }
+        claims.sane(expected.now)?;
+        Ok(claims)
+    }
+}
+
+impl Claims {
+    fn sane(&self, now: u64) -> Result<(), Rejected> {
+        if self.sub.is_empty() {
+            return Err(Rejected::Malformed("the subject is empty".into()));
+        }
+        if self.exp.saturating_add(LEEWAY) <= now {
+            return Err(Rejected::Expired);
+        }
+        if self.iat > now.saturating_add(LEEWAY) || self.nbf.is_some_and(|nbf| nbf > now.saturating_add(LEEWAY)) {
+            return Err(Rejected::NotYetValid);
+        }
+        Ok(())
+    }
+}
+
+fn time_from(seconds: i64) -> chrono::DateTime<chrono::Utc> {
+    chrono::DateTime::from_timestamp(seconds, 0).unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC)
+}
+
+fn rejected(error: ClaimsVerificationError) -> Rejected {
+    match error {
+        ClaimsVerificationError::Expired(_) => Rejected::Expired,
+        ClaimsVerificationError::InvalidAudience(_) => Rejected::Audience,
+        ClaimsVerificationError::InvalidIssuer(_) => Rejected::Issuer,
+        ClaimsVerificationError::InvalidNonce(_) => Rejected::Nonce,
+        ClaimsVerificationError::SignatureVerification(e) => match e {
+            SignatureVerificationError::NoMatchingKey | SignatureVerificationError::AmbiguousKeyId(_) => {
+                Rejected::UnknownKey
+            }
+            SignatureVerificationError::DisallowedAlg(_) | SignatureVerificationError::UnsupportedAlg(_) => {
+                Rejected::Algorithm
+            }
+            _ => Rejected::Signature,
+        },
+        other => Rejected::Malformed(other.to_string().chars().take(80).collect()),
+    }
+}
+
+fn refused(error: jsonwebtoken::errors::Error) -> Rejected {
+    use jsonwebtoken::errors::ErrorKind;
+    match error.kind() {
+        ErrorKind::InvalidSignature => Rejected::Signature,
+        ErrorKind::InvalidIssuer => Rejected::Issuer,
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => Rejected::Algorithm,
+        _ => Rejected::Malformed("RFC 7519".into()),
+    }
+}

@@ -1,0 +1,129 @@
+//! Counters and histograms, in Prometheus' text format under `auth_api_*`.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProviderCall {
+    endpoint: &'static str,
+    outcome: &'static str,
+}
+
+/// How a validate ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValidateResult {
+    /// 200 for a session.
+    Session,
+    /// 200 for a bearer token.
+    Bearer,
+    /// 401 without credentials.
+    Anonymous,
+    /// 401 with dead credentials.
+    Dead,
+    /// 403.
+    Forbidden,
+    /// 400.
+    Malformed,
+    /// 503.
+    Unavailable,
+}
+
+impl ValidateResult {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Session, "session"),
+        (Self::Bearer, "bearer"),
+        (Self::Anonymous, "anonymous"),
+        (Self::Dead, "dead"),
+        (Self::Forbidden, "forbidden"),
+        (Self::Malformed, "malformed"),
+        (Self::Unavailable, "unavailable"),
+    ];
+}
+
+/// Every metric of this process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    sign_ins: Family<Outcome, Counter>,
+    refreshes: Family<Outcome, Counter>,
+    sign_outs: Counter,
+    // Handles are kept, since a validate must not look one up.
+    validates: [Counter; 7],
+    provider: Family<ProviderCall, Histogram>,
+    store_errors: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("auth_api");
+        let sign_ins = Family::<Outcome, Counter>::default();
+        registry.register("sign_ins", "Sign-ins that came back to the callback, by outcome", sign_ins.clone());
+        let refreshes = Family::<Outcome, Counter>::default();
+        registry.register("refreshes", "Token renewals at the provider, by outcome", refreshes.clone());
+        let sign_outs = Counter::default();
+        registry.register("sign_outs", "Sessions ended by their user", sign_outs.clone());
+        let validates = Family::<Outcome, Counter>::default();
+        registry.register("validates", "Answers of /validate, by result", validates.clone());
+        let handles = ValidateResult::ALL.map(|(_, outcome)| validates.get_or_create(&Outcome { outcome }).clone());
+        let provider = Family::<ProviderCall, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.005, 2.0, 12))
+        });
+        registry.register(
+            "provider_request_seconds",
+            "Requests to the provider, by endpoint and outcome",
+            provider.clone(),
+        );
+        let store_errors = Counter::default();
+        registry.register("store_errors", "Failed calls of the session store", store_errors.clone());
+        Self { registry, sign_ins, refreshes, sign_outs, validates: handles, provider, store_errors }
+    }
+}
+
+impl Metrics {
+    /// Counts a sign-in that came back.
+    pub fn sign_in(&self, outcome: &'static str) {
+        self.sign_ins.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts a renewal.
+    pub fn refresh(&self, outcome: &'static str) {
+        self.refreshes.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts a sign-out.
+    pub fn sign_out(&self) {
+        self.sign_outs.inc();
+    }
+
+    /// Counts a validate.
+    pub fn validate(&self, result: ValidateResult) {
+        self.validates[result as usize].inc();
+    }
+
+    /// Records a request to the provider.
+    pub fn provider(&self, endpoint: &'static str, outcome: &'static str, took: Duration) {
+        self.provider.get_or_create(&ProviderCall { endpoint, outcome }).observe(took.as_secs_f64());
+    }
+
+    /// Counts a failed store call.
+    pub fn store_error(&self) {
+        self.store_errors.inc();
+    }
+
+    /// The text for `/metrics`.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
