@@ -1,4 +1,5 @@
 //! What users can do, one file per capability.
 
+mod configuration;
 #[cfg(feature = "dev")]
 mod dev_pool;

@@ -18,7 +18,7 @@ impl Reader {
         file_key: &Key,
         parse: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Field<T> {
-        match self.from_file(key, file_key) {
+        match self.read_secret(key, file_key) {
             FromFile::NotNamed => self.text(key, parse),
             FromFile::Broken(at) => Field::wrong(at),
             FromFile::Content(at, content) => {
@@ -35,7 +35,7 @@ impl Reader {
         file_key: &Key,
         parse: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Field<Vec<T>> {
-        match self.from_file(key, file_key) {
+        match self.read_secret(key, file_key) {
             FromFile::NotNamed => self.list(key, parse),
             FromFile::Broken(at) => Field::wrong(at),
             FromFile::Content(at, content) => {
@@ -45,7 +45,7 @@ impl Reader {
         }
     }
 
-    fn from_file(&mut self, key: &Key, file_key: &Key) -> FromFile {
+    fn read_secret(&mut self, key: &Key, file_key: &Key) -> FromFile {
         let file = self.path(file_key);
         let at = file.at.clone();
         let named = match file.known() {

@@ -55,8 +55,11 @@ pub(super) fn host_name(text: &str) -> Result<String, Wrong> {
     let host = text.to_ascii_lowercase();
     let wrong = |what: &str, instead: String| Err(Wrong::new(format!("{} {what}", shown(text)), instead));
     let plain = "Write the bare host name, for example `example.com`.";
+    if host.contains('@') {
+        return wrong("has a user in it; only the host counts here.", plain.to_owned());
+    }
     if let Some((_, rest)) = host.split_once("://") {
-        let bare = rest.split(['/', '?', '#', ':']).next().filter(|h| !h.is_empty() && !h.contains('@'));
+        let bare = rest.split(['/', '?', '#', ':']).next().filter(|h| !h.is_empty());
         let instead = bare.map_or(plain.to_owned(), |bare| format!("Write {} alone.", shown(bare)));
         return wrong("is a web address; here only the host counts.", instead);
     }
@@ -69,8 +72,8 @@ pub(super) fn host_name(text: &str) -> Result<String, Wrong> {
     if ip(&host).is_some() {
         return Ok(host);
     }
-    if host.contains(['/', '?', '#', '\\', '@']) {
-        return wrong("has more than a host in it; paths and users are not looked at.", plain.to_owned());
+    if host.contains(['/', '?', '#', '\\']) {
+        return wrong("has more than a host in it; paths are not looked at.", plain.to_owned());
     }
     if let Some((bare, _)) = host.split_once(':') {
         return wrong("has a port; every port of the host is meant.", format!("Write {}.", shown(bare)));

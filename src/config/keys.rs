@@ -130,7 +130,7 @@ keys! {
     COOKIE_KEYS = "cookies" "keys" List Required(EXAMPLE_COOKIE_KEY),
         "Secrets of at least 32 bytes that seal cookies and sessions. The first seals, all open: to change keys, put\n\
          the new one first and drop the old one after session.max_age. Losing them signs everyone out.\n\
-         In the environment, keys are separated by commas.";
+         In the environment, keys are separated by commas. The example is refused.";
     COOKIE_KEYS_FILE = "cookies" "keys_file" Text Absent("/run/secrets/cookie-keys"),
         "A file that holds the keys, one a line, instead of keys.";
     EXPOSE = "cookies" "expose" List Default(""),

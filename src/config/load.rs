@@ -10,9 +10,9 @@ use toml::Value;
 use super::draft::Draft;
 use super::files::read_file;
 use super::keys::{ALL, ENV_PREFIX, Key, SECTIONS, Shape};
-use super::problem::{Problem, Wrong, shown};
-use super::reader::{Raw, Reader, Written, split};
-use super::suggest::{folded, nearest, unknown};
+use super::problem::{Problem, Wrong};
+use super::reader::{Raw, Reader, Written};
+use super::suggest::{folded, unknown, unknown_section};
 use super::{Config, check};
 
 /// What a configuration is made of, before any of it is understood. `Debug` shows names only.
@@ -91,7 +91,8 @@ pub fn load(sources: Sources) -> Result<Config, Vec<Problem>> {
     let mut reader = Reader::new(written, base, problems);
     let draft = Draft::read(&mut reader);
     check::check(&draft, &mut reader.problems);
-    debug_assert!(reader.left_over().is_empty(), "no field reads {:?}", reader.left_over());
+    // A key that no field reads would be ignored, so it is refused like one that does not exist.
+    reader.refuse_left_over();
     match draft.finish() {
         Some(config) if reader.problems.is_empty() => Ok(config),
         _ => Err(reader.problems),
@@ -113,35 +114,11 @@ fn from_table(table: toml::Table, written: &mut HashMap<String, Written>, proble
     for (section, value) in table {
         let known = SECTIONS.iter().any(|(name, _)| *name == section);
         match value {
-            Value::Table(entries) if known => {
-                for (name, value) in entries {
-                    match ALL.iter().find(|key| key.section == section && key.name == name) {
-                        Some(key) => match typed(key, value) {
-                            Ok(raw) => insert(written, key, key.path(), raw),
-                            Err(wrong) => {
-                                problems.push(wrong.at(key.path()));
-                                insert(written, key, key.path(), mistyped(key));
-                            }
-                        },
-                        None => problems.push(unknown(&format!("{section}.{name}"), Key::path)),
-                    }
-                }
-            }
-            _ if known => problems.push(
-                Wrong::new(
-                    format!("`{section}` is a section, not a key."),
-                    format!("Write a line `[{section}]` and its keys on lines below it."),
-                )
-                .at(section),
-            ),
-            Value::Table(_) => {
-                let names: Vec<_> = SECTIONS.iter().map(|(name, _)| *name).collect();
-                let instead = match nearest(&section, names.iter().map(|name| (*name).to_owned())) {
-                    Some(near) => format!("Write `[{near}]`, or remove the section."),
-                    None => format!("Remove the section; there are {}.", names.join(", ")),
-                };
-                let what =
-                    format!("This version has no section {}, so nothing in it would take effect.", shown(&section));
+            Value::Table(entries) if known => from_section(&section, entries, written, problems),
+            Value::Table(_) => problems.push(unknown_section(&section)),
+            _ if known => {
+                let what = format!("`{section}` is a section, not a key.");
+                let instead = format!("Write a line `[{section}]` and its keys on lines below it.");
                 problems.push(Wrong::new(what, instead).at(section));
             }
             _ => problems.push(unknown(&section, Key::path)),
@@ -149,13 +126,31 @@ fn from_table(table: toml::Table, written: &mut HashMap<String, Written>, proble
     }
 }
 
+fn from_section(
+    section: &str,
+    entries: toml::Table,
+    written: &mut HashMap<String, Written>,
+    problems: &mut Vec<Problem>,
+) {
+    for (name, value) in entries {
+        let Some(key) = ALL.iter().find(|key| key.section == section && key.name == name) else {
+            problems.push(unknown(&format!("{section}.{name}"), Key::path));
+            continue;
+        };
+        let raw = typed(key, value).unwrap_or_else(|wrong| {
+            problems.push(wrong.at(key.path()));
+            Raw::Mistyped
+        });
+        insert(written, key, key.path(), raw);
+    }
+}
+
 fn from_env(env: Vec<(String, String)>, written: &mut HashMap<String, Written>, problems: &mut Vec<Problem>) {
     for (name, value) in env {
         if let Some(key) = ALL.iter().find(|key| key.env() == name) {
             let raw = match key.shape {
-                Shape::Text => Raw::Text(value),
-                Shape::List if value.is_empty() => Raw::List(vec![String::new()]),
-                Shape::List => Raw::List(split(&value)),
+                Shape::List if value.is_empty() => Raw::List(vec![value]),
+                shape => Raw::of(shape, &value),
             };
             insert(written, key, name, raw);
         } else if name.starts_with(ENV_PREFIX) {
@@ -177,9 +172,10 @@ fn typed(key: &Key, value: Value) -> Result<Raw, Wrong> {
     match (key.shape, value) {
         (Shape::Text, Value::String(text)) => return Ok(Raw::Text(text)),
         (Shape::List, Value::Array(items)) => {
-            let texts: Option<Vec<_>> =
-                items.into_iter().map(|item| if let Value::String(text) = item { Some(text) } else { None }).collect();
-            if let Some(texts) = texts {
+            let text = |item: Value| {
+                if let Value::String(text) = item { Some(text) } else { None }
+            };
+            if let Some(texts) = items.into_iter().map(text).collect() {
                 return Ok(Raw::List(texts));
             }
         }
@@ -199,12 +195,4 @@ fn typed(key: &Key, value: Value) -> Result<Raw, Wrong> {
             format!("Write `{} = [\"…\", \"…\"]`, in brackets even when there is only one.", key.name),
         ),
     })
-}
-
-/// A raw value of the other shape, which the reader takes for "wrong and already reported".
-fn mistyped(key: &Key) -> Raw {
-    match key.shape {
-        Shape::Text => Raw::List(Vec::new()),
-        Shape::List => Raw::Text(String::new()),
-    }
 }

@@ -47,9 +47,14 @@ pub(super) fn shown(value: &str) -> String {
         Some((_, after)) => ("…@", after),
         None => ("", value),
     };
-    let mut text: String = rest.chars().take(80).flat_map(char::escape_debug).collect();
-    if rest.chars().nth(80).is_some() {
-        text.push('…');
+    format!("`{hidden}{}`", line(rest))
+}
+
+/// Text on one line: short, without control characters.
+pub(super) fn line(text: &str) -> String {
+    let mut short: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+    if text.chars().nth(80).is_some() {
+        short.push('…');
     }
-    format!("`{hidden}{text}`")
+    short
 }

@@ -10,6 +10,18 @@ use super::problem::{Problem, Wrong};
 pub(super) enum Raw {
     Text(String),
     List(Vec<String>),
+    /// Of another type; already reported.
+    Mistyped,
+}
+
+impl Raw {
+    /// A value as the environment and the table of keys write it.
+    pub(super) fn of(shape: Shape, text: &str) -> Raw {
+        match shape {
+            Shape::Text => Raw::Text(text.to_owned()),
+            Shape::List => Raw::List(split(text)),
+        }
+    }
 }
 
 /// A value and the name it was written under.
@@ -76,37 +88,18 @@ impl Reader {
         Self { written, base, problems }
     }
 
-    /// Reads a text. Empty ones are a mistake except where `empty_ok`.
-    fn text_or_empty<T>(
-        &mut self,
-        key: &Key,
-        empty_ok: bool,
-        parse: impl FnOnce(&str) -> Result<T, Wrong>,
-    ) -> Field<T> {
-        debug_assert_eq!(key.shape, Shape::Text);
-        let (at, text) = match (self.written.remove(&key.path()), key.unwritten) {
-            (Some(Written { at, raw: Raw::Text(text) }), _) => (at, text),
-            (Some(Written { at, .. }), _) => {
-                return Field { at, state: State::Wrong };
-            }
-            (None, Unwritten::Default(default)) => (key.path(), default.to_owned()),
-            (None, Unwritten::Absent(_)) => {
-                return Field { at: key.path(), state: State::Absent };
-            }
-            (None, Unwritten::Required(_)) => return self.missing(key),
-        };
-        let result = if text.is_empty() && !empty_ok { Err(empty()) } else { parse(&text) };
-        self.field(at, result)
-    }
-
     /// Reads a text that is not empty.
     pub(super) fn text<T>(&mut self, key: &Key, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Field<T> {
-        self.text_or_empty(key, false, parse)
+        self.maybe_empty(key, |text| if text.is_empty() { Err(empty()) } else { parse(text) })
     }
 
     /// Reads a text for which empty means something.
     pub(super) fn maybe_empty<T>(&mut self, key: &Key, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Field<T> {
-        self.text_or_empty(key, true, parse)
+        match self.raw(key) {
+            Ok(Written { at, raw: Raw::Text(text) }) => self.field(at, parse(&text)),
+            Ok(Written { at, .. }) => Field::wrong(at),
+            Err(field) => field,
+        }
     }
 
     /// Reads a list; each wrong item is a problem of its own.
@@ -115,19 +108,11 @@ impl Reader {
         key: &Key,
         parse: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Field<C> {
-        debug_assert_eq!(key.shape, Shape::List);
-        let (at, items) = match (self.written.remove(&key.path()), key.unwritten) {
-            (Some(Written { at, raw: Raw::List(items) }), _) => (at, items),
-            (Some(Written { at, .. }), _) => {
-                return Field { at, state: State::Wrong };
-            }
-            (None, Unwritten::Default(default)) => (key.path(), split(default)),
-            (None, Unwritten::Absent(_)) => {
-                return Field { at: key.path(), state: State::Absent };
-            }
-            (None, Unwritten::Required(_)) => return self.missing(key),
-        };
-        self.items(at, items, parse)
+        match self.raw(key) {
+            Ok(Written { at, raw: Raw::List(items) }) => self.items(at, items, parse),
+            Ok(Written { at, .. }) => Field::wrong(at),
+            Err(field) => field,
+        }
     }
 
     /// Parses the items of a list.
@@ -138,18 +123,17 @@ impl Reader {
         parse: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Field<C> {
         let mut good = Vec::new();
-        let mut all_good = true;
         for (index, item) in items.iter().enumerate() {
-            match if item.trim().is_empty() { Err(empty_item(index)) } else { parse(item) } {
+            let parsed = if item.trim().is_empty() { Err(empty_item(index)) } else { parse(item) };
+            match parsed {
                 Ok(value) => good.push(value),
-                Err(wrong) => {
-                    all_good = false;
-                    self.problems.push(wrong.at(&at));
-                }
+                Err(wrong) => self.problems.push(wrong.at(&at)),
             }
         }
-        let state = if all_good { State::Good(good.into_iter().collect()) } else { State::Wrong };
-        Field { at, state }
+        if good.len() < items.len() {
+            return Field::wrong(at);
+        }
+        Field { at, state: State::Good(good.into_iter().collect()) }
     }
 
     /// A path; relative ones are joined to the configuration's folder.
@@ -173,20 +157,22 @@ impl Reader {
         self.written.remove(&key.path());
     }
 
-    fn missing<T>(&mut self, key: &Key) -> Field<T> {
-        let (Unwritten::Required(example) | Unwritten::Default(example) | Unwritten::Absent(example)) = key.unwritten;
-        let example = super::reference::toml_value(key.shape, example);
-        self.problems.push(Problem {
-            key: key.path(),
-            what: "This key is required and was not given; the service cannot guess it.".to_owned(),
-            instead: format!(
-                "Write, for example, `{} = {example}` in [{}], or set {}.",
-                key.name,
-                key.section,
-                key.env()
-            ),
-        });
-        Field { at: key.path(), state: State::Wrong }
+    /// What was written, or the default; without either, the field as it then is.
+    fn raw<T>(&mut self, key: &Key) -> Result<Written, Field<T>> {
+        let at = key.path();
+        match (self.written.remove(&at), key.unwritten) {
+            (Some(written), _) => Ok(written),
+            (None, Unwritten::Default(default)) => Ok(Written { at, raw: Raw::of(key.shape, default) }),
+            (None, Unwritten::Absent(_)) => Err(Field { at, state: State::Absent }),
+            (None, Unwritten::Required(example)) => {
+                let line = format!("{} = {}", key.name, super::reference::toml_value(key.shape, example));
+                let wrong = Wrong::new(
+                    "This key is required and was not given; the service cannot guess it.",
+                    format!("Write, for example, `{line}` in [{}], or set {}.", key.section, key.env()),
+                );
+                Err(self.field(at, Err(wrong)))
+            }
+        }
     }
 
     /// Keeps a result, reporting it if it is wrong.
@@ -195,14 +181,16 @@ impl Reader {
             Ok(value) => Field { at, state: State::Good(value) },
             Err(wrong) => {
                 self.problems.push(wrong.at(&at));
-                Field { at, state: State::Wrong }
+                Field::wrong(at)
             }
         }
     }
 
-    /// Paths of written keys nobody asked for; empty unless the table names a key that no field reads.
-    pub(super) fn left_over(&self) -> Vec<&str> {
-        self.written.keys().map(String::as_str).collect()
+    /// Reports what was written and not read.
+    pub(super) fn refuse_left_over(&mut self) {
+        let mut names: Vec<_> = self.written.drain().map(|(_, written)| written.at).collect();
+        names.sort();
+        self.problems.extend(names.into_iter().map(|at| Wrong::new("Nothing reads this key.", "Remove it.").at(at)));
     }
 }
 

@@ -1,7 +1,7 @@
 //! What somebody probably meant who wrote a name that does not exist.
 
-use super::keys::{ALL, Key};
-use super::problem::{Problem, Wrong};
+use super::keys::{ALL, Key, SECTIONS};
+use super::problem::{Problem, Wrong, line};
 
 /// An unknown key under its written name; `spelling` is how that place writes keys.
 pub(super) fn unknown(name: &str, spelling: fn(&Key) -> String) -> Problem {
@@ -13,11 +13,22 @@ pub(super) fn unknown(name: &str, spelling: fn(&Key) -> String) -> Problem {
         (Some(near), _) | (None, Some(near)) => format!("Write `{near}`, or remove it."),
         (None, None) => "Remove it; `auth-api config-reference` lists every key.".to_owned(),
     };
-    Wrong::new(what, instead).at(name)
+    Wrong::new(what, instead).at(line(name))
+}
+
+/// A section that does not exist.
+pub(super) fn unknown_section(section: &str) -> Problem {
+    let names = SECTIONS.iter().map(|(name, _)| (*name).to_owned());
+    let instead = match nearest(section, names.clone()) {
+        Some(near) => format!("Write `[{near}]`, or remove the section."),
+        None => format!("Remove the section; there are {}.", names.collect::<Vec<_>>().join(", ")),
+    };
+    let what = "This version has no such section, so nothing in it would take effect.";
+    Wrong::new(what, instead).at(line(section))
 }
 
 /// The candidate that differs in the fewest letters, if that is few enough to be a slip.
-pub(super) fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     let name = name.to_ascii_lowercase();
     if name.len() > 100 {
         return None;

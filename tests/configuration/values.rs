@@ -1,0 +1,162 @@
+//! Single values: the defaults, what people write, what is refused.
+
+use std::time::Duration;
+
+use auth_api::config::{LogFormat, Profile, StoreUrl};
+
+use super::{KEY, KEY_2, good, one_problem};
+
+#[test]
+fn defaults_are_those_of_the_contract() {
+    let config = good(&[]);
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.server.ops_listen.unwrap().to_string(), "127.0.0.1:9090");
+    assert!(config.server.tls.is_none());
+    assert_eq!(config.provider.profile, Profile::Cognito);
+    assert_eq!(config.provider.scopes, ["openid", "email", "profile"]);
+    assert!(config.provider.client_secret.is_none());
+    assert!(config.provider.accepted_clients.is_empty() && config.provider.trust_email_from.is_empty());
+    assert_eq!(config.provider.timeout, Duration::from_secs(10));
+    assert_eq!(config.session.store, StoreUrl::Redb("/etc/auth-api/auth-api.redb".into()));
+    assert_eq!(config.session.max_age, Duration::from_secs(30 * 86_400));
+    assert_eq!(config.session.idle, None);
+    assert_eq!(config.session.refresh_margin, Duration::from_secs(300));
+    assert!(config.return_to.default.is_none());
+    assert_eq!(config.return_to.allow[0].host, "example.com");
+    assert_eq!((config.cookies.expose, config.gateway.forward_tokens), Default::default());
+    assert_eq!((config.telemetry.log.as_str(), config.telemetry.format), ("info", LogFormat::Text));
+}
+
+#[test]
+fn cookie_keys_are_long_different_and_random() {
+    good(&[("cookies.keys", &format!("[\"{KEY}\", \"{KEY_2}\"]"))]);
+    for (keys, words) in [
+        ("[]".to_owned(), "empty"),
+        ("[\"\"]".to_owned(), "Item 1"),
+        ("[\"short\"]".to_owned(), "5 bytes"),
+        (format!("[\"{}\"]", &KEY[1..]), "31 bytes"),
+        (format!("[\"{}\"]", "a".repeat(40)), "fewer than eight"),
+        (format!("[\"{KEY}\", \"{KEY}\"]"), "twice"),
+    ] {
+        one_problem(&[("cookies.keys", &keys)], "cookies.keys", words);
+    }
+}
+
+#[test]
+fn the_issuer_is_the_one_in_the_tokens() {
+    for issuer in [
+        "https://cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_AbCdEfGhI",
+        "https://issuer-cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI",
+        "https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_AbCdEfGhI",
+    ] {
+        assert_eq!(good(&[("provider.issuer", &format!("{issuer:?}"))]).provider.issuer, issuer);
+    }
+    for (issuer, words) in [
+        ("https://acme.auth.eu-west-1.amazoncognito.com", "hosted UI"),
+        ("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI/", "ends in a slash"),
+        ("https://cognito-idp.eu-west-1.amazonaws.com/us-east-1_AbCdEfGhI", "is in region"),
+        ("https://cognito-idp.eu-west-1.amazonaws.com/AbCdEfGhI", "not the id"),
+        ("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_", "not the id"),
+        ("https://cognito-idp.eu-west-1.amazonaws.com", "not an issuer of Cognito"),
+        ("https://login.example.com/", "ends in a slash"),
+        ("https://login.example.com", "provider.profile to `oidc`"),
+        (
+            "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Ab/.well-known/jwks.json",
+            "Write `https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Ab`",
+        ),
+        ("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Ab?x", "query"),
+        ("http://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Ab", "plain http"),
+        ("eu-west-1_AbCdEfGhI", "not a web address"),
+    ] {
+        one_problem(&[("provider.issuer", &format!("{issuer:?}"))], "provider.issuer", words);
+    }
+    let oidc = ("provider.profile", "\"oidc\"");
+    for issuer in ["https://login.example.com", "https://login.example.com/", "https://login.example.com/realms/main"] {
+        assert_eq!(good(&[oidc, ("provider.issuer", &format!("{issuer:?}"))]).provider.issuer, issuer);
+    }
+    one_problem(
+        &[oidc, ("provider.issuer", "\"https://acme.auth.eu-west-1.amazoncognito.com\"")],
+        "provider.issuer",
+        "hosted UI",
+    );
+}
+
+#[test]
+fn other_values_are_refused_with_a_remedy() {
+    for (key, value, words) in [
+        ("server.listen", "\":8080\"", "Write `127.0.0.1:8080`"),
+        ("server.listen", "\"localhost:8080\"", "IP address and a port"),
+        ("server.listen", "\"0.0.0.0\"", "IP address and a port"),
+        ("server.listen", "8080", "type integer"),
+        ("server.ops_listen", "\"127.0.0.1:8080\"", "same port"),
+        ("server.ops_listen", "\"0.0.0.0:8080\"", "same port"),
+        ("server.ops_listen", "\"[::]:8080\"", "same port"),
+        ("server.ops_listen", "false", "type boolean"),
+        ("provider.profile", "\"Cognito\"", "lower case"),
+        ("provider.client_id", "\"six seven\"", "cannot be a client id"),
+        ("provider.client_id", "\"…\"", "cannot be a client id"),
+        ("provider.client_secret", "\"\"", "empty"),
+        ("provider.scopes", "[\"email\"]", "`openid` is missing"),
+        ("provider.scopes", "[\"OpenID\"]", "`openid` is missing"),
+        ("provider.scopes", "[]", "`openid` is missing"),
+        ("provider.scopes", "[\"openid email\"]", "item of its own"),
+        ("provider.scopes", "[\"openid\", \"\"]", "Item 2"),
+        ("provider.scopes", "[\"openid\", \"a\\\"b\"]", "cannot have"),
+        ("provider.scopes", "\"openid\"", "in brackets"),
+        ("provider.scopes", "[\"openid\", 1]", "other things than strings"),
+        ("provider.accepted_clients", "[\"a b\"]", "client id"),
+        ("provider.trust_email_from", "[\"*\"]", "no wildcard"),
+        ("provider.trust_email_from", "[\"Sign in\"]", "never match"),
+        ("provider.timeout", "\"0s\"", "Under one second"),
+        ("provider.timeout", "\"2m\"", "Under one second"),
+        ("provider.timeout", "10", "type integer"),
+        ("provider.timeout", "\"10\"", "no unit"),
+        ("provider.timeout", "\"1h30m\"", "not a duration"),
+        ("provider.timeout", "\"-5s\"", "not a duration"),
+        ("provider.timeout", "\"10 s\"", "not a duration"),
+        ("provider.timeout", "\"s\"", "not a duration"),
+        ("provider.timeout", "\"99999999999999999999d\"", "hundred years"),
+        ("provider.token_endpoint", "\"http://login.example.com/token\"", "plain http"),
+        ("provider.jwks_uri", "\"https://login.example.com/jwks#x\"", "fragment"),
+        ("cookies.expose", "[\"refresh_token\"]", "never leaves"),
+        ("cookies.expose", "[\"id\"]", "not a token"),
+        ("gateway.forward_tokens", "[\"ID_TOKEN\"]", "lower case"),
+        ("session.store", "\"redis://:hunter2@cache:6379\"", "`memory:` and `redb:PATH`"),
+        ("session.store", "\"rediss://cache\"", "no Redis"),
+        ("session.store", "\"memory\"", "`memory:`"),
+        ("session.store", "\"redb:\"", "names no file"),
+        ("session.store", "\"redb://var/lib/a.redb\"", "plain path"),
+        ("session.max_age", "\"0s\"", "the moment it starts"),
+        ("session.max_age", "\"500d\"", "400 days"),
+        ("session.idle", "\"30d\"", "never end a session"),
+        ("session.refresh_margin", "\"1h\"", "call to the provider"),
+        ("telemetry.log", "\"inof\"", "not a log level"),
+        ("telemetry.log", "\"auth_api=loud\"", "not a log filter"),
+        ("telemetry.format", "\"JSON\"", "lower case"),
+    ] {
+        one_problem(&[(key, value)], key, words);
+    }
+    one_problem(&[("session.max_age", "\"4m\"")], "session.refresh_margin", "shorter than session.max_age");
+}
+
+#[test]
+fn other_values_that_people_write_are_accepted() {
+    let config = good(&[
+        ("server.ops_listen", "\"\""),
+        ("server.listen", "\"[::]:80\""),
+        ("cookies.expose", "[\"access_token\"]"),
+        ("gateway.forward_tokens", "[\"id_token\", \"access_token\"]"),
+        ("session.idle", "\"12h\""),
+        ("session.store", "\"redb:/var/lib/auth-api/sessions.redb\""),
+        ("provider.token_endpoint", "\"http://127.0.0.1:9000/token\""),
+        ("provider.client_secret", "\"hunter2hunter2\""),
+        ("telemetry.log", "\"warn,auth_api=debug\""),
+    ]);
+    assert_eq!(config.server.ops_listen, None);
+    assert!(config.cookies.expose.access_token && !config.cookies.expose.id_token);
+    assert!(config.gateway.forward_tokens.id_token);
+    assert_eq!(config.session.idle, Some(Duration::from_secs(12 * 3_600)));
+    assert_eq!(config.session.store, StoreUrl::Redb("/var/lib/auth-api/sessions.redb".into()));
+    assert_eq!(config.provider.endpoints.token.unwrap().as_str(), "http://127.0.0.1:9000/token");
+    good(&[("server.listen", "\"127.0.0.1:0\""), ("server.ops_listen", "\"127.0.0.1:0\"")]);
+}
