@@ -1,5 +1,31 @@
-//! auth-api
+//! auth-api stands between AWS Cognito's hosted UI and a company's sites.
+//!
+//! A browser signs in once; a cookie on the parent domain makes every sibling site know it; siblings and
+//! reverse proxies ask `/validate` who it is.
+//!
+//! # The house
+//!
+//! ```text
+//! web ──▶ flow ──▶ provider ──▶ domain
+//!   │       └────▶ store ─────▶ domain
+//!   └─ axum stops here    openidconnect, oauth2, reqwest stop at provider; redb at its file in store
+//! ```
+//!
+//! - [`domain`]: nouns without I/O: transaction, session, principal, return_to, seal, policy, clock
+//! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, sign_out
+//! - [`provider`]: speaks OpenID Connect; every provider quirk is in its `profile`
+//! - [`store`]: keeps sealed sessions, in memory or in a redb file
+//! - [`web`]: the routes, cookies and pages, and the one table from error to answer
+//! - [`config`]: text to one typed struct; [`telemetry`]: log and metrics
+//! - [`app`]: puts it together; [`cli`]: the command line
+//! - `dev`: a dev user pool that speaks to us over HTTP only, and a demo CMS that knows only the contract
+//!
+//! To add a session store: one file in `store`, one line in `store::open`. A provider quirk:
+//! `provider/profile.rs`. A route: one handler in `web`, one line in its router. An error: a variant in
+//! `flow::Error` and a row in `web::error`; the compiler asks for both.
 
+pub mod app;
+pub mod cli;
 pub mod config;
 #[cfg(feature = "dev")]
 pub mod dev;

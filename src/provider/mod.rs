@@ -20,7 +20,7 @@ use crate::domain::session::Session;
 use crate::domain::token::TokenSet;
 use crate::domain::transaction::{ProviderRefusal, Transaction, VerifiedCallback};
 use crate::telemetry::Metrics;
-use http::HttpClient;
+pub use http::HttpClient;
 use metadata::{Endpoints, Known, Metadata};
 use oauth2::basic::{BasicErrorResponse, BasicErrorResponseType, BasicTokenType};
 use oauth2::{

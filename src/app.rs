@@ -1,0 +1,202 @@
+//! The composition root: a configuration becomes a running service.
+
+use crate::config::{Config, Tls};
+use crate::domain::clock::Clock;
+use crate::domain::return_to::{AllowedHost, ReturnToPolicy};
+use crate::domain::seal::KeyRing;
+use crate::flow::{Limits, RelyingParty};
+use crate::provider::{self, Provider};
+use crate::store::{self, Sessions};
+use crate::telemetry::Metrics;
+use crate::web::{self, Readiness, Web};
+use axum::Router;
+use axum_server::tls_rustls::RustlsConfig;
+use axum_server::{Address, Handle};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// How often discovery and keys are read again.
+const METADATA_AGE: Duration = Duration::from_secs(15 * 60);
+/// How often they are tried while they were never had.
+const METADATA_RETRY: Duration = Duration::from_secs(2);
+/// How often uses are written down.
+const FLUSH: Duration = Duration::from_secs(10);
+/// How often ended sessions are removed.
+const SWEEP: Duration = Duration::from_secs(5 * 60);
+/// How long requests in flight may take after a shutdown began.
+const DRAIN: Duration = Duration::from_secs(30);
+/// How long a client may take to send a request's head.
+const HEAD: Duration = Duration::from_secs(15);
+/// How long a sign-out waits for the provider to revoke a token.
+const REVOCATION: Duration = Duration::from_secs(3);
+
+/// Why the service cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The session store.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The HTTP client.
+    #[error(transparent)]
+    Provider(#[from] provider::Error),
+    /// A certificate or key.
+    #[error("server.tls_cert_file and server.tls_key_file cannot be used: {0}")]
+    Tls(std::io::Error),
+    /// A listener.
+    #[error("{0}")]
+    Listen(std::io::Error),
+}
+
+/// A service that is ready to listen.
+#[derive(Debug)]
+pub struct App {
+    /// The flows, for those who run the service in process.
+    pub rp: Arc<RelyingParty>,
+    public: Router,
+    ops: Router,
+    readiness: Readiness,
+    tls: Option<Tls>,
+}
+
+impl App {
+    /// Puts the service together. Opens the store; the provider is asked later.
+    ///
+    /// # Errors
+    /// [`Error`], a sentence for the operator.
+    pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let metrics = Arc::new(Metrics::default());
+        let ring = Arc::new(KeyRing::new(config.cookies.keys.iter().map(|key| key.expose())));
+        let store = store::open(&config.session.store, &ring).await?;
+        let idle = config.session.idle.map(|idle| idle.as_secs());
+        let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle);
+        let callback = config.server.public_url.join("/auth/signin/callback");
+        let provider = Provider::new(&config.provider, callback, clock.clone(), metrics.clone())?;
+        let allow = config.return_to.allow.iter();
+        let allow = allow.map(|a| AllowedHost { host: a.host.clone(), external: a.external }).collect();
+        let own = config.server.public_url.url().clone();
+        let return_to = ReturnToPolicy::new(own, allow, config.return_to.default.as_ref());
+        let limits = Limits {
+            max_age: config.session.max_age.as_secs(),
+            refresh_margin: config.session.refresh_margin.as_secs(),
+            revocation: REVOCATION.min(config.provider.timeout),
+        };
+        let rp = Arc::new(RelyingParty::new(provider, sessions, clock, return_to, metrics, limits));
+        let readiness = Readiness::default();
+        Ok(Self {
+            public: web::router(Web::new(rp.clone(), ring, config)),
+            ops: web::ops_router(rp.clone(), readiness.clone()),
+            tls: config.server.tls.clone(),
+            rp,
+            readiness,
+        })
+    }
+
+    /// Serves until `shutdown`: then `/readyz` says no, requests in flight and renewals finish, and what
+    /// is only in memory is written down.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] and [`Error::Listen`].
+    pub async fn serve(
+        self,
+        public: TcpListener,
+        ops: Option<TcpListener>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
+        let tls = match &self.tls {
+            Some(tls) => Some(RustlsConfig::from_pem_file(&tls.cert_file, &tls.key_file).await.map_err(Error::Tls)?),
+            None => None,
+        };
+        let mut upkeep = JoinSet::new();
+        upkeep.spawn(keep_metadata(self.rp.clone()));
+        upkeep.spawn(keep_uses(self.rp.clone()));
+        upkeep.spawn(sweep(self.rp.clone()));
+        let (public_handle, ops_handle) = (Handle::new(), Handle::new());
+        let public = tokio::spawn(listen(public, self.public, tls, public_handle.clone()));
+        let ops = ops.map(|ops| tokio::spawn(listen(ops, self.ops, None, ops_handle.clone())));
+        let mut public = std::pin::pin!(public);
+        let early = tokio::select! {
+            ended = &mut public => Some(ended),
+            () = shutdown => None,
+        };
+        self.readiness.drop_now();
+        public_handle.graceful_shutdown(Some(DRAIN));
+        let ended = match early {
+            Some(ended) => ended,
+            None => public.await,
+        };
+        upkeep.shutdown().await;
+        if tokio::time::timeout(DRAIN, self.rp.finish()).await.is_err() {
+            tracing::warn!("a renewal was still under way at the end");
+        }
+        if let Err(error) = self.rp.sessions.flush().await {
+            tracing::warn!(%error, "the last uses of sessions were not written down");
+        }
+        ops_handle.graceful_shutdown(Some(Duration::ZERO));
+        if let Some(ops) = ops {
+            let _ = ops.await;
+        }
+        ended.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(Error::Listen)
+    }
+}
+
+async fn listen(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<RustlsConfig>,
+    handle: Handle<SocketAddr>,
+) -> std::io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let service = router.into_make_service();
+    match tls {
+        Some(tls) => bounded(axum_server::from_tcp_rustls(listener, tls)?).handle(handle).serve(service).await,
+        None => bounded(axum_server::from_tcp(listener)?).handle(handle).serve(service).await,
+    }
+}
+
+/// A client that sends its head drop by drop holds no connection for long.
+fn bounded<A: Address, Acceptor>(mut server: axum_server::Server<A, Acceptor>) -> axum_server::Server<A, Acceptor> {
+    let builder: &mut hyper_util::server::conn::auto::Builder<TokioExecutor> = server.http_builder();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).max_concurrent_streams(250);
+    server
+}
+
+/// Reads discovery and keys again and again; soon if they were never had.
+async fn keep_metadata(rp: Arc<RelyingParty>) {
+    loop {
+        let pause = match rp.provider.renew_metadata().await {
+            Ok(()) => METADATA_AGE,
+            Err(error) => {
+                tracing::warn!(%error, "the provider's metadata cannot be read; what was known stays");
+                if rp.provider.is_known() { METADATA_AGE / 15 } else { METADATA_RETRY }
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Writes down which sessions were used.
+async fn keep_uses(rp: Arc<RelyingParty>) {
+    loop {
+        tokio::time::sleep(FLUSH).await;
+        if let Err(error) = rp.sessions.flush().await {
+            tracing::warn!(%error, "uses of sessions were not written down; tried again later");
+        }
+    }
+}
+
+/// Removes sessions that are over.
+async fn sweep(rp: Arc<RelyingParty>) {
+    loop {
+        match rp.sessions.sweep().await {
+            Ok(0) => {}
+            Ok(swept) => tracing::info!(swept, "removed sessions that were over"),
+            Err(error) => tracing::warn!(%error, "sessions that are over were not removed; tried again later"),
+        }
+        tokio::time::sleep(SWEEP).await;
+    }
+}

@@ -1,0 +1,210 @@
+//! The command line. Exit codes: 0 good, 1 problems found, 2 cannot run.
+
+use crate::app::App;
+use crate::config::{self, Config, LogFormat, Problem, Sources};
+use crate::domain::clock::SystemClock;
+use crate::telemetry;
+use anyhow::{Context, anyhow};
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Sign-in for sibling sites with AWS Cognito's hosted UI.
+#[derive(Debug, Parser)]
+#[command(name = "auth-api", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything on this machine: dev user pool with hosted UI, the service, a demo CMS
+    #[cfg(feature = "dev")]
+    Dev {
+        /// The service's port; the CMS, the pool and the ops listener take the next three. 0: any that are free
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+    },
+    /// The service
+    Serve(ConfigFlag),
+    /// Every mistake in the configuration at once
+    Check {
+        #[command(flatten)]
+        config: ConfigFlag,
+        /// Ask the provider and the store too
+        #[arg(long)]
+        online: bool,
+    },
+    /// The commented reference configuration
+    ConfigReference,
+    /// The OpenAPI 3.1 document
+    Openapi(ConfigFlag),
+    /// For a container: asks /readyz of the running service
+    Healthcheck(ConfigFlag),
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigFlag {
+    /// The configuration file [default: ./auth-api.toml if present, else the environment only]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+const PROBLEMS: u8 = 1;
+const CANNOT_RUN: u8 = 2;
+
+/// Runs the command that this process was started with.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { CANNOT_RUN } else { 0 });
+        }
+    };
+    // Every TLS connection of this process, whichever crate makes it, uses aws-lc.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return cannot_run(&error.into()),
+    };
+    match runtime.block_on(execute(arguments.command)) {
+        Ok(code) => code,
+        Err(error) => cannot_run(&error),
+    }
+}
+
+async fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        #[cfg(feature = "dev")]
+        Command::Dev { port } => crate::dev::run(port, shutdown()).await.map(|()| ExitCode::SUCCESS),
+        Command::Serve(flag) => match read(flag.config.as_deref()) {
+            Ok(config) => serve(&config).await.map(|()| ExitCode::SUCCESS),
+            Err(problems) => report(&problems),
+        },
+        Command::Check { config, online } => match read(config.config.as_deref()) {
+            Ok(config) => check(&config, online).await,
+            Err(problems) => report(&problems),
+        },
+        Command::ConfigReference => print(&config::reference()),
+        Command::Openapi(flag) => {
+            // The document differs only in our address; without a configuration it is the reference's.
+            let url = match read(flag.config.as_deref()) {
+                Ok(config) => config.server.public_url.as_str().to_owned(),
+                Err(_) => "https://auth-api.example.com".to_owned(),
+            };
+            print(&format!("{:#}\n", crate::web::openapi(&url)))
+        }
+        Command::Healthcheck(flag) => match read(flag.config.as_deref()) {
+            Ok(config) => healthcheck(&config).await,
+            Err(problems) => report(&problems),
+        },
+    }
+}
+
+fn read(file: Option<&Path>) -> Result<Config, Vec<Problem>> {
+    Sources::from_process(file).and_then(config::load)
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    telemetry::start(&config.telemetry.log, config.telemetry.format == LogFormat::Json).map_err(|e| anyhow!(e))?;
+    let public = bind(config.server.listen, "server.listen")?;
+    let ops = config.server.ops_listen.map(|addr| bind(addr, "server.ops_listen")).transpose()?;
+    let app = App::build(config, Arc::new(SystemClock)).await?;
+    tracing::info!(
+        public_url = %config.server.public_url, listen = %public.local_addr()?,
+        version = env!("CARGO_PKG_VERSION"), "auth-api is up"
+    );
+    app.serve(public, ops, shutdown()).await?;
+    tracing::info!("auth-api has stopped");
+    Ok(())
+}
+
+/// Takes a port, or says plainly why not.
+pub(crate) fn bind(addr: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr).with_context(|| {
+        format!("{what}: {addr} cannot be listened on. Is another program using the port, or another auth-api running?")
+    })
+}
+
+async fn check(config: &Config, online: bool) -> anyhow::Result<ExitCode> {
+    if !online {
+        return print("the configuration is good\n");
+    }
+    let app = App::build(config, Arc::new(SystemClock)).await;
+    let mut problems = Vec::new();
+    match app {
+        Err(error) => problems.push(error.to_string()),
+        Ok(app) => {
+            if let Err(error) = app.rp.provider.renew_metadata().await {
+                problems.push(error.to_string());
+            }
+            if let Err(error) = app.rp.sessions.ping().await {
+                problems.push(error.to_string());
+            }
+        }
+    }
+    if problems.is_empty() {
+        return print("the configuration is good, the provider and the store answer\n");
+    }
+    print(&problems.iter().map(|p| format!("{p}\n")).collect::<String>())?;
+    Ok(ExitCode::from(PROBLEMS))
+}
+
+async fn healthcheck(config: &Config) -> anyhow::Result<ExitCode> {
+    let addr = config.server.ops_listen.ok_or_else(|| anyhow!("server.ops_listen is switched off: nothing to ask"))?;
+    let url = url::Url::parse(&format!("http://{addr}/readyz"))?;
+    let http = crate::provider::HttpClient::new(Duration::from_secs(5), Arc::default())?;
+    match http.get("readyz", &url).await {
+        Ok(_) => print("ready\n"),
+        Err(error) => {
+            print(&format!("not ready: {error}\n"))?;
+            Ok(ExitCode::from(PROBLEMS))
+        }
+    }
+}
+
+/// Resolves at SIGTERM or Ctrl-C.
+async fn shutdown() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = interrupt.await;
+}
+
+fn report(problems: &[Problem]) -> anyhow::Result<ExitCode> {
+    let count = problems.len();
+    let mut text = format!("{count} problem{} in the configuration:\n", if count == 1 { "" } else { "s" });
+    for problem in problems {
+        text += &format!("\n{problem:#}\n");
+    }
+    std::io::stderr().write_all(text.as_bytes())?;
+    Ok(ExitCode::from(PROBLEMS))
+}
+
+pub(crate) fn print(text: &str) -> anyhow::Result<ExitCode> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // `auth-api config-reference | head` is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn cannot_run(error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "auth-api cannot run: {error:#}");
+    ExitCode::from(CANNOT_RUN)
+}
