@@ -1,4 +1,6 @@
 //! What users can do, one file per capability.
 
 #[cfg(feature = "dev")]
+mod dev_cms;
+#[cfg(feature = "dev")]
 mod dev_pool;

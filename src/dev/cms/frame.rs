@@ -15,11 +15,12 @@ pub(super) struct Addresses {
     site_name: String,
 }
 
+/// One address: the URL without a slash at the end, and what `Host` says there.
 #[derive(Clone, Debug)]
-struct Base {
-    url: String,
+pub(super) struct Base {
+    pub(super) url: String,
     authority: String,
-    host: String,
+    pub(super) host: String,
 }
 
 impl Addresses {
@@ -39,7 +40,9 @@ impl Addresses {
         let asked = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let base = self.siblings.iter().find(|base| base.authority.eq_ignore_ascii_case(asked)).unwrap_or(&self.main);
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let everywhere = std::iter::once(&self.main).chain(&self.siblings);
         Frame {
+            elsewhere: everywhere.filter(|other| other.authority != base.authority).cloned().collect(),
             site_name: self.site_name.clone(),
             host: base.host.clone(),
             home: format!("{}/", base.url),
@@ -64,6 +67,7 @@ impl Base {
 pub(super) struct Frame {
     pub(super) site_name: String,
     pub(super) host: String,
+    pub(super) elsewhere: Vec<Base>,
     pub(super) home: String,
     here: String,
     auth: String,

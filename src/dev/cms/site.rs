@@ -120,8 +120,8 @@ fn not_found(frame: Frame) -> Response {
 fn unavailable(frame: Frame) -> Response {
     let page = MessagePage {
         title: "We cannot check who you are right now",
-        text: "The sign-in service did not answer, so this page stays closed for the moment. You have not been signed \
-               out. Please try again shortly.",
+        text: "The sign-in service did not answer, so this page stays closed for the moment. If you were signed in, \
+               you still are. Please try again shortly.",
         ways: vec![Way { label: "Try again", href: frame.here().to_owned() }],
         frame,
     };
