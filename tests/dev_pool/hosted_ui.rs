@@ -138,3 +138,20 @@ async fn federation_fails_the_way_it_does() {
     let denied = visit.federate("Google", "108347000000000000001", &[]).await;
     assert_eq!(query(&denied, "error").as_deref(), Some("access_denied"));
 }
+
+#[tokio::test]
+async fn no_input_upsets_the_pool() {
+    let visit = Visit::start().await;
+    let odd = ["", "?", "?&&==&%", "?client_id=%ff%00&redirect_uri=%0d%0aLocation:x", "?a[]=1&a[]=2&\u{e9}=%", "?x=%2"];
+    let paths =
+        ["/oauth2/authorize", "/login", "/logout", "/pretend/%ff", "/pretend/Google", "/%2e%2e/.well-known/jwks.json"];
+    for path in paths {
+        for query in odd {
+            let url = format!("{}{path}{query}", visit.pool.base_url());
+            let answer = visit.browser.get(&url).header("cookie", "cognito; =;XSRF-TOKEN=\"<>").send().await.unwrap();
+            assert!(answer.status().is_client_error(), "{url}: {}", answer.status());
+            let answer = visit.browser.post(&url).body("_csrf=%&%=\u{0}&username").send().await.unwrap();
+            assert!(answer.status().is_client_error(), "{url}: {}", answer.status());
+        }
+    }
+}

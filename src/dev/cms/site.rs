@@ -29,6 +29,7 @@ pub(super) fn router(settings: &CmsSettings) -> io::Result<Router> {
         .route("/articles/{slug}", get(article))
         .route("/editors", get(editors))
         .route("/site.css", get(pages::stylesheet))
+        .route("/icon.svg", get(pages::icon))
         .fallback(nothing_here)
         .with_state(Arc::new(site)))
 }
