@@ -2,4 +2,6 @@
 
 mod configuration;
 #[cfg(feature = "dev")]
+mod dev_cms;
+#[cfg(feature = "dev")]
 mod dev_pool;

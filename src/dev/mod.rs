@@ -4,4 +4,5 @@
 //!   nothing from the rest of the crate, and the service reaches it over HTTP only.
 //! - [`cms`] is a demo sibling site that knows nothing but the service's outside contract.
 
+pub mod cms;
 pub mod pool;

@@ -70,6 +70,7 @@ fn router(pool: Arc<State>) -> Router {
         .route("/oauth2/revoke", post(account::revoke))
         .route("/logout", get(account::logout))
         .route("/pool.css", get(pages::stylesheet))
+        .route("/icon.svg", get(pages::icon))
         .fallback(pages::not_found)
         .layer(middleware::from_fn_with_state(Arc::clone(&pool), faults::gate))
         .with_state(pool)

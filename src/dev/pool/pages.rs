@@ -70,6 +70,10 @@ pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
     (status, headers, html).into_response()
 }
 
+pub(super) async fn icon() -> Response {
+    ([(header::CONTENT_TYPE, "image/svg+xml")], include_str!("pages/icon.svg")).into_response()
+}
+
 pub(super) async fn stylesheet() -> Response {
     let headers = [(header::CONTENT_TYPE, "text/css;charset=UTF-8"), (header::CACHE_CONTROL, "no-store")];
     (headers, include_str!("pages/pool.css")).into_response()

@@ -78,7 +78,7 @@ fn redeem_code(pool: &State, client: &Client, form: &Params) -> Result<Value, OA
         _ => return Err(OAuthError::INVALID_REQUEST),
     }
     let user = enabled_user(pool, &code.sign_in)?;
-    let expires_at = code.sign_in.auth_time.max(now).saturating_add(client.refresh_token_seconds);
+    let expires_at = now.saturating_add(client.refresh_token_seconds);
     let refresh_token = pool.world().issue_refresh_token(code.sign_in.clone(), expires_at);
     let mut answer = issue(pool, client, &user, &code.sign_in, code.nonce.as_deref());
     answer["refresh_token"] = refresh_token.into();

@@ -1,0 +1,77 @@
+//! The site's pages.
+
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+
+use super::articles::Article;
+use super::frame::Frame;
+
+/// No script at all, styles from this host only. `form-action` is left out on purpose: Chromium applies it to the
+/// redirects after a form too, and the sign-out form travels over the service and the identity provider and back.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The front page, for strangers and for visitors.
+#[derive(Template)]
+#[template(path = "cms/pages/home.html", config = "src/dev/askama.toml")]
+pub(super) struct HomePage<'a> {
+    pub(super) frame: Frame,
+    pub(super) articles: &'a [Article],
+}
+
+/// One article.
+#[derive(Template)]
+#[template(path = "cms/pages/article.html", config = "src/dev/askama.toml")]
+pub(super) struct ArticlePage<'a> {
+    pub(super) frame: Frame,
+    pub(super) article: &'a Article,
+}
+
+/// The editors' room.
+#[derive(Template)]
+#[template(path = "cms/pages/editors.html", config = "src/dev/askama.toml")]
+pub(super) struct EditorsPage {
+    pub(super) frame: Frame,
+}
+
+/// Something in plain words, and the ways on from there.
+#[derive(Template)]
+#[template(path = "cms/pages/message.html", config = "src/dev/askama.toml")]
+pub(super) struct MessagePage {
+    pub(super) frame: Frame,
+    pub(super) title: &'static str,
+    pub(super) text: &'static str,
+    pub(super) ways: Vec<Way>,
+}
+
+/// A way on.
+pub(super) struct Way {
+    pub(super) label: &'static str,
+    pub(super) href: String,
+}
+
+pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
+    let (status, html) = match page.render() {
+        Ok(html) => (status, html),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, String::new()),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        // Not `no-referrer`: under it a form's `Origin` is `null`, and the service likes to know who posts to it.
+        (header::REFERRER_POLICY, "strict-origin-when-cross-origin"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    (status, headers, html).into_response()
+}
+
+pub(super) async fn icon() -> Response {
+    ([(header::CONTENT_TYPE, "image/svg+xml")], include_str!("pages/icon.svg")).into_response()
+}
+
+pub(super) async fn stylesheet() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, include_str!("pages/site.css")).into_response()
+}

@@ -1,0 +1,146 @@
+//! The routes of the site, and what each kind of visitor gets on them.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+
+use super::CmsSettings;
+use super::articles::{self, ARTICLES};
+use super::frame::{Addresses, Frame};
+use super::pages::{self, ArticlePage, EditorsPage, HomePage, MessagePage, Way};
+use super::visitor::{Doorman, Person, Visitor};
+
+struct Site {
+    doorman: Doorman,
+    addresses: Addresses,
+}
+
+pub(super) fn router(settings: &CmsSettings) -> io::Result<Router> {
+    let addresses = Addresses::new(settings)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the site's addresses must be absolute URLs"))?;
+    let site = Site { doorman: Doorman::new(&settings.auth_base_internal)?, addresses };
+    Ok(Router::new()
+        .route("/", get(home))
+        .route("/articles/{slug}", get(article))
+        .route("/editors", get(editors))
+        .route("/site.css", get(pages::stylesheet))
+        .route("/icon.svg", get(pages::icon))
+        .fallback(nothing_here)
+        .with_state(Arc::new(site)))
+}
+
+impl Site {
+    fn frame(&self, headers: &HeaderMap, uri: &Uri, person: Option<Person>) -> Frame {
+        self.addresses.frame(headers, uri, person)
+    }
+
+    /// The frame with the visitor in it, or with nobody. `None` if the service could not tell.
+    async fn receive(&self, headers: &HeaderMap, uri: &Uri) -> Option<Frame> {
+        match self.doorman.ask(headers, None).await {
+            Visitor::Known(person) => Some(self.frame(headers, uri, Some(*person))),
+            Visitor::Anonymous | Visitor::Forbidden => Some(self.frame(headers, uri, None)),
+            Visitor::Unknown => None,
+        }
+    }
+
+    fn unavailable(&self, headers: &HeaderMap, uri: &Uri) -> Response {
+        unavailable(self.frame(headers, uri, None))
+    }
+}
+
+async fn home(State(site): State<Arc<Site>>, headers: HeaderMap, uri: Uri) -> Response {
+    match site.receive(&headers, &uri).await {
+        Some(frame) => pages::render(StatusCode::OK, &HomePage { frame, articles: &ARTICLES }),
+        None => site.unavailable(&headers, &uri),
+    }
+}
+
+async fn article(State(site): State<Arc<Site>>, Path(slug): Path<String>, headers: HeaderMap, uri: Uri) -> Response {
+    let Some(frame) = site.receive(&headers, &uri).await else {
+        return site.unavailable(&headers, &uri);
+    };
+    if frame.person.is_none() {
+        return redirect(&frame.sign_in());
+    }
+    match articles::find(&slug) {
+        Some(article) => pages::render(StatusCode::OK, &ArticlePage { frame, article }),
+        None => not_found(frame),
+    }
+}
+
+async fn editors(State(site): State<Arc<Site>>, headers: HeaderMap, uri: Uri) -> Response {
+    match site.doorman.ask(&headers, Some(("group", "editors"))).await {
+        Visitor::Known(person) => {
+            let frame = site.frame(&headers, &uri, Some(*person));
+            pages::render(StatusCode::OK, &EditorsPage { frame })
+        }
+        Visitor::Anonymous => redirect(&site.frame(&headers, &uri, None).sign_in()),
+        // A refusal does not say who was refused; ask again without the demand, to show whose account this is.
+        Visitor::Forbidden => match site.receive(&headers, &uri).await {
+            Some(frame) => forbidden(frame),
+            None => site.unavailable(&headers, &uri),
+        },
+        Visitor::Unknown => site.unavailable(&headers, &uri),
+    }
+}
+
+async fn nothing_here(State(site): State<Arc<Site>>, headers: HeaderMap, uri: Uri) -> Response {
+    match site.receive(&headers, &uri).await {
+        Some(frame) => not_found(frame),
+        None => site.unavailable(&headers, &uri),
+    }
+}
+
+fn forbidden(frame: Frame) -> Response {
+    let way = Way { label: "Sign in as another account", href: frame.sign_in_as_another() };
+    let page = MessagePage {
+        title: "This room is for editors",
+        text: "You are signed in, but your account is not in the group \u{201c}editors\u{201d}. If it should be, \
+               ask whoever looks after the accounts; or use another one.",
+        ways: vec![way, home_way(&frame)],
+        frame,
+    };
+    pages::render(StatusCode::FORBIDDEN, &page)
+}
+
+fn not_found(frame: Frame) -> Response {
+    let page = MessagePage {
+        title: "There is no such page",
+        text: "Perhaps it was moved, perhaps the address has a typing mistake in it.",
+        ways: vec![home_way(&frame)],
+        frame,
+    };
+    pages::render(StatusCode::NOT_FOUND, &page)
+}
+
+fn unavailable(frame: Frame) -> Response {
+    let page = MessagePage {
+        title: "We cannot check who you are right now",
+        text: "The sign-in service did not answer, so this page stays closed for the moment. If you were signed in, \
+               you still are. Please try again shortly.",
+        ways: vec![Way { label: "Try again", href: frame.here().to_owned() }],
+        frame,
+    };
+    let mut answer = pages::render(StatusCode::SERVICE_UNAVAILABLE, &page);
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    answer
+}
+
+fn home_way(frame: &Frame) -> Way {
+    Way { label: "Back to the front page", href: frame.home.clone() }
+}
+
+fn redirect(location: &str) -> Response {
+    match HeaderValue::try_from(location) {
+        Ok(location) => {
+            let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+            (StatusCode::FOUND, headers).into_response()
+        }
+        Err(_) => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
