@@ -6,3 +6,7 @@
 
 pub mod cms;
 pub mod pool;
+mod run;
+pub mod world;
+
+pub use run::run;

@@ -20,13 +20,17 @@ use crate::domain::session::Session;
 use crate::domain::token::TokenSet;
 use crate::domain::transaction::{ProviderRefusal, Transaction, VerifiedCallback};
 use crate::telemetry::Metrics;
+use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 pub use http::HttpClient;
 use metadata::{Endpoints, Known, Metadata};
 use oauth2::basic::{BasicErrorResponse, BasicErrorResponseType, BasicTokenType};
 use oauth2::{
-    AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields, EndpointNotSet, EndpointSet,
-    ExtraTokenFields, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, RevocationUrl,
-    Scope, StandardRevocableToken, StandardTokenIntrospectionResponse, StandardTokenResponse, TokenResponse, TokenUrl,
+    AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields, EndpointNotSet,
+    EndpointSet, ExtraTokenFields, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError,
+    RevocationUrl, Scope, StandardRevocableToken, StandardTokenIntrospectionResponse, StandardTokenResponse,
+    TokenResponse, TokenUrl,
 };
 use profile::{Access, Rules};
 use secrecy::{ExposeSecret, SecretString};
@@ -250,23 +254,34 @@ impl Provider {
     /// Any [`Error`]; the caller's sign-out goes on.
     pub async fn revoke(&self, refresh: &SecretString) -> Result<(), Error> {
         let known = self.metadata.known().await?;
-        let Some(url) = known.endpoints.revocation.clone() else { return Ok(()) };
-        self.client(&known.endpoints)?
-            .set_revocation_url(RevocationUrl::from_url(url))
-            .revoke_token(StandardRevocableToken::RefreshToken(RefreshToken::new(refresh.expose_secret().to_owned())))
-            .map_err(|e| Error::Unusable(e.to_string()))?
-            .request_async(&self.http.at("revocation"))
-            .await
-            .map_err(|e| match e {
-                RequestTokenError::Request(error) => error,
-                RequestTokenError::ServerResponse(e) => {
-                    Error::Refused { code: e.error().as_ref().to_owned(), description: e.error_description().cloned() }
-                }
-                // RFC 7009 §2.2: the body of a 200 means nothing. Cognito's is empty.
-                RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
-                    Error::Unusable("the revocation endpoint did not say 200".into())
-                }
-            })
+        let Some(url) = &known.endpoints.revocation else { return Ok(()) };
+        let request = self.revocation(url, &known.endpoints, refresh.expose_secret());
+        let response = self.http.call("revocation", request.map_err(|e| Error::Unusable(e.to_string()))?).await?;
+        // RFC 7009 §2.2: the body of a 200 means nothing. Cognito's is empty.
+        match response.status().as_u16() {
+            200 => Ok(()),
+            status => Err(Error::Unusable(format!("the revocation endpoint answered {status}"))),
+        }
+    }
+
+    /// A revocation request (RFC 7009 §2.1). The oauth2 crate has one too, which refuses plain http even
+    /// on loopback.
+    fn revocation(&self, url: &Url, endpoints: &Endpoints, token: &str) -> ::http::Result<oauth2::HttpRequest> {
+        let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let mut form = format!("token={}", encode(token));
+        let mut request = ::http::Request::post(url.as_str()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let secret = self.client_secret.as_ref().map(|secret| encode(secret.expose_secret()));
+        match (self.profile.auth_type(&endpoints.auth_methods), secret) {
+            (AuthType::BasicAuth, Some(secret)) => {
+                let pair = BASE64_STANDARD.encode(format!("{}:{secret}", encode(&self.client_id)));
+                request = request.header(AUTHORIZATION, format!("Basic {pair}"));
+            }
+            (_, secret) => {
+                form += &format!("&client_id={}", encode(&self.client_id));
+                form.extend(secret.map(|secret| format!("&client_secret={secret}")));
+            }
+        }
+        request.body(form.into_bytes())
     }
 
     /// The address that ends the provider's own browser session and returns to `after`, if there is one.

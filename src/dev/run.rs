@@ -1,0 +1,47 @@
+//! `auth-api dev`.
+
+use super::world::{Plan, World};
+use crate::cli::print;
+use crate::telemetry;
+use anyhow::anyhow;
+use std::future::Future;
+
+/// Starts everything, says where it is, and runs until `shutdown`.
+///
+/// # Errors
+/// A sentence, most likely about a port that is taken.
+pub async fn run(port: u16, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    telemetry::start("info", false).map_err(|e| anyhow!(e))?;
+    let world = World::start(Plan { port, ..Plan::default() }).await?;
+    print(&greeting(&world))?;
+    shutdown.await;
+    world.stop().await
+}
+
+fn greeting(world: &World) -> String {
+    format!(
+        "
+  Open the demo CMS and sign in:   {cms}
+
+  the demo CMS       {cms}
+    its second host  {blog}
+  auth-api           {auth}
+    ops listener     {ops}/readyz
+  dev user pool      {pool}
+
+  users of the pool
+    jane   Passw0rd!   a native user
+    erin   Passw0rd!   a native user in the groups editors and admins
+    Gary               behind \"Continue with Google\"
+    Fay                behind \"Continue with Facebook\", without an e-mail address
+
+  Nothing is kept: Ctrl-C stops all three and forgets every session.
+
+",
+        cms = world.cms_url,
+        blog = world.blog_url,
+        auth = world.auth_url,
+        ops = world.ops_url,
+        pool = world.pool.base_url(),
+    )
+}

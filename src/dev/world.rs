@@ -1,0 +1,142 @@
+//! The dev user pool, the service and the demo CMS together, on three host names under one parent, so
+//! that the cookie is really shared between siblings.
+
+use super::cms::{Cms, CmsSettings};
+use super::pool::{Pool, Settings};
+use crate::app::App;
+use crate::cli::bind;
+use crate::config::{self, Sources};
+use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::seal::random;
+use crate::flow::RelyingParty;
+use anyhow::{Context, anyhow};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The parent domain of the three hosts. Browsers resolve every name under `localhost` to this machine
+/// (RFC 6761 §6.3), and share a cookie on this domain between its hosts.
+pub const PARENT: &str = "app.localhost";
+
+/// What to start.
+#[derive(Debug)]
+pub struct Plan {
+    /// The service's port; the CMS, the pool and the ops listener take the next three. 0: any free ones.
+    pub port: u16,
+    /// The service's time.
+    pub clock: Arc<dyn Clock>,
+    /// Further configuration, as environment variables.
+    pub configuration: Vec<(String, String)>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { port: 0, clock: Arc::new(SystemClock), configuration: vec![] }
+    }
+}
+
+/// The running three.
+#[derive(Debug)]
+pub struct World {
+    /// The user pool.
+    pub pool: Pool,
+    /// The CMS.
+    pub cms: Cms,
+    /// The service's flows.
+    pub rp: Arc<RelyingParty>,
+    /// The service, for browsers.
+    pub auth_url: String,
+    /// The CMS, for browsers.
+    pub cms_url: String,
+    /// The CMS under its second name.
+    pub blog_url: String,
+    /// The ops listener.
+    pub ops_url: String,
+    stop: CancellationToken,
+    served: JoinHandle<anyhow::Result<()>>,
+}
+
+impl World {
+    /// Starts all three.
+    ///
+    /// # Errors
+    /// A sentence, most likely about a port that is taken.
+    pub async fn start(plan: Plan) -> anyhow::Result<Self> {
+        let port = |offset: u16| if plan.port == 0 { 0 } else { plan.port.saturating_add(offset) };
+        let listen = |offset, what: &str| -> anyhow::Result<(TcpListener, u16)> {
+            let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port(offset)));
+            let listener = bind(addr, what).context("choose other ports with --port N (N to N+3 must be free)")?;
+            let port = listener.local_addr()?.port();
+            Ok((listener, port))
+        };
+        let (auth, auth_port) = listen(0, "the service")?;
+        let (site, cms_port) = listen(1, "the demo CMS")?;
+        let (pool, pool_port) = listen(2, "the dev user pool")?;
+        let (ops, ops_port) = listen(3, "the ops listener")?;
+        let url = |host: &str, port: u16| format!("http://{host}.{PARENT}:{port}");
+        let (auth_url, cms_url, blog_url) = (url("auth-api", auth_port), url("cms", cms_port), url("blog", cms_port));
+
+        let settings = Settings { host: format!("pool.{PARENT}"), ..Settings::for_service(&auth_url) };
+        debug_assert_ne!(pool_port, 0);
+        let pool = Pool::start_on(tokio_listener(pool)?, settings).await?;
+
+        let mut secret = [0; 32];
+        random(&mut secret);
+        let mut env: Vec<(String, String)> = [
+            ("SERVER__PUBLIC_URL", auth_url.clone()),
+            ("SERVER__LISTEN", format!("127.0.0.1:{auth_port}")),
+            ("SERVER__OPS_LISTEN", format!("127.0.0.1:{ops_port}")),
+            ("PROVIDER__ISSUER", pool.issuer()),
+            ("PROVIDER__CLIENT_ID", "dev-web-client".into()),
+            ("PROVIDER__CLIENT_SECRET", "dev-web-secret".into()),
+            ("COOKIES__DOMAIN", PARENT.into()),
+            ("COOKIES__KEYS", BASE64_URL_SAFE_NO_PAD.encode(secret)),
+            ("SESSION__STORE", "memory:".into()),
+            ("RETURN_TO__DEFAULT", format!("{cms_url}/")),
+        ]
+        .map(|(key, value)| (format!("AUTH_API__{key}"), value))
+        .into();
+        for (key, value) in plan.configuration {
+            env.retain(|(k, _)| *k != key);
+            env.push((key, value));
+        }
+        let config = config::load(Sources { file: None, env })
+            .map_err(|problems| anyhow!(problems.iter().map(|p| format!("\n{p:#}")).collect::<String>()))?;
+        let app = App::build(&config, plan.clock).await?;
+        let rp = app.rp.clone();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let served = tokio::spawn(async move { Ok(app.serve(auth, Some(ops), stopped).await?) });
+
+        let cms = CmsSettings {
+            auth_base_public: auth_url.clone(),
+            auth_base_internal: format!("http://127.0.0.1:{auth_port}"),
+            public_url: cms_url.clone(),
+            sibling_urls: vec![blog_url.clone()],
+            ..CmsSettings::default()
+        };
+        let cms = Cms::start_on(tokio_listener(site)?, cms).await?;
+        let ops_url = format!("http://127.0.0.1:{ops_port}");
+        Ok(Self { pool, cms, rp, auth_url, cms_url, blog_url, ops_url, stop, served })
+    }
+
+    /// Stops the service as SIGTERM does, and then the other two.
+    ///
+    /// # Errors
+    /// What the service ended with.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        let ended = self.served.await?;
+        self.cms.shutdown();
+        self.pool.shutdown();
+        ended
+    }
+}
+
+fn tokio_listener(listener: TcpListener) -> std::io::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true)?;
+    tokio::net::TcpListener::from_std(listener)
+}
