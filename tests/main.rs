@@ -5,3 +5,7 @@ mod configuration;
 mod dev_cms;
 #[cfg(feature = "dev")]
 mod dev_pool;
+#[cfg(feature = "dev")]
+mod sign_in;
+#[cfg(feature = "dev")]
+mod support;

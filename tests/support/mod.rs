@@ -1,0 +1,69 @@
+//! What the tests have in hand: a whole world on free ports, a clock to move, a browser, the log.
+
+mod browser;
+mod log;
+
+pub(crate) use browser::{Answer, Browser, param};
+pub(crate) use log::Log;
+
+use auth_api::dev::world::{Plan, World};
+use auth_api::domain::clock::ShiftedClock;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// Pool, service and CMS, with the service's clock.
+pub(crate) struct Site {
+    pub(crate) world: World,
+    pub(crate) clock: Arc<ShiftedClock>,
+}
+
+impl Deref for Site {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Site {
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With further configuration, keys without their prefix: `SESSION__IDLE`.
+    pub(crate) async fn with(configuration: &[(&str, &str)]) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let clock = Arc::new(ShiftedClock::default());
+        let configuration =
+            configuration.iter().map(|(key, value)| (format!("AUTH_API__{key}"), (*value).to_owned())).collect();
+        let plan = Plan { port: 0, clock: clock.clone(), configuration };
+        Self { world: World::start(plan).await.unwrap(), clock }
+    }
+
+    /// An address of the service.
+    pub(crate) fn auth(&self, path: &str) -> String {
+        format!("{}{path}", self.auth_url)
+    }
+
+    /// An address of the CMS.
+    pub(crate) fn cms(&self, path: &str) -> String {
+        format!("{}{path}", self.cms_url)
+    }
+
+    /// Moves the service's and the pool's time.
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.clock.shift(seconds);
+        self.pool.shift_clock(seconds);
+    }
+
+    /// One sample of a metric, 0 if it was never counted.
+    pub(crate) async fn metric(&self, sample: &str) -> u64 {
+        let text = reqwest_text(&format!("{}/metrics", self.ops_url)).await;
+        let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        line.map_or(0, |value| value.trim().parse().unwrap())
+    }
+}
+
+async fn reqwest_text(url: &str) -> String {
+    Browser::new().get(url).await.body
+}
