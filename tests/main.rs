@@ -6,6 +6,8 @@ mod dev_cms;
 #[cfg(feature = "dev")]
 mod dev_pool;
 #[cfg(feature = "dev")]
+mod hostile_provider;
+#[cfg(feature = "dev")]
 mod sign_in;
 #[cfg(feature = "dev")]
 mod support;

@@ -18,7 +18,7 @@ impl Log {
     pub(crate) fn capture() -> Self {
         let lines = Lines::default();
         let subscriber = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new("debug"))
+            .with_env_filter(EnvFilter::new("auth_api=debug"))
             .with_ansi(false)
             .with_writer(lines.clone())
             .finish();
