@@ -8,6 +8,12 @@ mod dev_pool;
 #[cfg(feature = "dev")]
 mod hostile_provider;
 #[cfg(feature = "dev")]
+mod refresh;
+#[cfg(feature = "dev")]
 mod sign_in;
 #[cfg(feature = "dev")]
+mod sign_out;
+#[cfg(feature = "dev")]
 mod support;
+#[cfg(feature = "dev")]
+mod validate;

@@ -1,0 +1,204 @@
+//! Renewing tokens without ever signing anybody out.
+
+use crate::support::{Answer, Browser, Site};
+use auth_api::dev::pool::{Endpoint, Fault, Rotation};
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+use std::time::Duration;
+
+async fn refresh(site: &Site, browser: &Browser, query: &str) -> Answer {
+    browser.post(&site.auth(&format!("/refresh{query}")), &[]).await
+}
+
+async fn signed_in(configuration: &[(&str, &str)], user: &str) -> (Site, Browser) {
+    let site = Site::with(configuration).await;
+    let browser = Browser::new();
+    browser.sign_in(&site, user).await;
+    (site, browser)
+}
+
+fn rotate(site: &Site, grace_seconds: i64) {
+    site.pool.edit_client("dev-web-client", |client| client.rotation = Rotation::On { grace_seconds });
+}
+
+#[tokio::test]
+async fn fresh_tokens_are_left_alone_until_the_margin_or_force() {
+    let (site, jane) = signed_in(&[], "jane").await;
+    let before = jane.validate(&site).await.json();
+    assert_eq!(refresh(&site, &jane, "").await.json(), before);
+    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 0);
+    site.pass(60);
+    let forced = refresh(&site, &jane, "?force=true").await;
+    assert_eq!(forced.status, 200);
+    assert_eq!(forced.json()["expires_at"].as_u64(), before["expires_at"].as_u64().map(|at| at + 60));
+    assert_eq!(forced.json()["session_expires_at"], before["session_expires_at"], "no renewal moves the end");
+    site.pass(3_600 - 299);
+    assert_eq!(refresh(&site, &jane, "").await.status, 200);
+    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 2);
+    assert!(forced.headers.get("set-cookie").is_none());
+    assert_eq!(forced.header("cache-control"), Some("no-store"));
+}
+
+#[tokio::test]
+async fn a_renewal_brings_what_changed_at_the_provider() {
+    let (site, jane) = signed_in(&[], "jane").await;
+    site.pool.edit_user("jane", |jane| jane.groups.push("editors".into()));
+    assert_eq!(jane.get(&site.auth("/validate?group=editors")).await.status, 403);
+    assert_eq!(refresh(&site, &jane, "?force=true").await.json()["groups"], json!(["editors"]));
+    assert_eq!(jane.get(&site.auth("/validate?group=editors")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_hundred_at_once_are_one_call_and_all_get_its_result() {
+    let (site, jane) = signed_in(&[], "jane").await;
+    rotate(&site, 0);
+    site.pass(3_590);
+    site.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(200)));
+    let answers = join_all((0..100).map(|_| refresh(&site, &jane, ""))).await;
+    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 1);
+    assert!(answers.iter().all(|a| a.status == 200 && a.body == answers[0].body), "losers get the winner's result");
+    assert!(answers[0].json()["expires_at"].as_u64() > Some(0));
+}
+
+#[tokio::test]
+async fn rotated_refresh_tokens_are_followed_and_unrotated_ones_kept() {
+    let (site, jane) = signed_in(&[], "jane").await;
+    for _ in 0..3 {
+        assert_eq!(refresh(&site, &jane, "?force=true").await.status, 200);
+    }
+    rotate(&site, 0);
+    for _ in 0..3 {
+        assert_eq!(refresh(&site, &jane, "?force=true").await.status, 200);
+    }
+    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 6);
+}
+
+#[tokio::test]
+async fn the_providers_invalid_grant_ends_the_session() {
+    let (site, jane) = signed_in(&[], "jane").await;
+    site.pool.sign_out_user("jane");
+    assert_eq!(jane.validate(&site).await.status, 200);
+    let ended = refresh(&site, &jane, "?force=true").await;
+    assert_eq!((ended.status, ended.problem().as_str()), (401, "session-ended"));
+    assert_eq!(ended.json()["signin_url"], site.auth("/auth/signin"));
+    assert_eq!(jane.validate(&site).await.status, 401);
+    assert_eq!(refresh(&site, &jane, "?force=true").await.problem(), "credentials-not-valid");
+    assert_eq!(site.metric("auth_api_refreshes_total{outcome=\"ended_by_provider\"}").await, 1);
+}
+
+#[tokio::test]
+async fn a_provider_that_cannot_be_reached_ends_nothing() {
+    let (site, jane) = signed_in(&[("PROVIDER__TIMEOUT", "1s")], "jane").await;
+    let html = |status| Fault::Status { status, content_type: "text/html", body: "<h1>invalid_grant</h1>".into() };
+    let oauth = |error: &str| Fault::Status {
+        status: 400,
+        content_type: "application/json",
+        body: json!({ "error": error }).to_string(),
+    };
+    for (case, fault, status) in [
+        ("a closed connection", Fault::Disconnect, 503),
+        ("silence", Fault::Stall, 503),
+        ("500", html(500), 503),
+        ("429", html(429), 503),
+        ("an HTML 400 that says invalid_grant", html(400), 502),
+        ("an HTML 200", Fault::Html, 502),
+        ("cut JSON", Fault::Truncate, 502),
+        ("a redirect", Fault::Redirect { status: 307, location: "http://127.0.0.1:1/".into() }, 502),
+        ("invalid_client", oauth("invalid_client"), 502),
+        ("unauthorized_client", oauth("unauthorized_client"), 502),
+        ("temporarily_unavailable", oauth("temporarily_unavailable"), 503),
+    ] {
+        site.pool.fault(Endpoint::TokenRefresh, fault);
+        let answer = refresh(&site, &jane, "?force=true").await;
+        assert_eq!(answer.status, status, "{case}: {}", answer.body);
+        if status == 503 {
+            assert!(answer.header("retry-after").is_some(), "{case}");
+        }
+        assert_eq!(jane.validate(&site).await.status, 200, "{case}");
+    }
+    site.pool.clear_faults();
+    assert_eq!(refresh(&site, &jane, "?force=true").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_renewed_token_that_is_not_right_changes_nothing() {
+    let (site, jane) = signed_in(&[], "jane").await;
+    let before = jane.validate(&site).await.body;
+    let tamper: [(&str, fn(&mut auth_api::dev::pool::Draft)); 5] = [
+        ("another user", |d| drop(d.claims.insert("sub".into(), json!("mallory")))),
+        ("another nonce", |d| drop(d.claims.insert("nonce".into(), json!("another-nonce-00000000")))),
+        ("another audience", |d| drop(d.claims.insert("aud".into(), json!("other")))),
+        ("expired", |d| drop(d.claims.insert("exp".into(), json!(1)))),
+        ("a forged one", |d| d.signature = auth_api::dev::pool::Signature::OtherKey),
+    ];
+    for (case, tamper) in tamper {
+        site.pool.tamper_id_token(tamper);
+        assert_eq!(refresh(&site, &jane, "?force=true").await.status, 502, "{case}");
+        assert_eq!(jane.validate(&site).await.body, before, "{case}");
+    }
+    // Both tokens of another user: consistent, and still not the one who signed in.
+    site.pool.tamper_id_token(|d| {
+        d.claims.insert("sub".into(), json!("mallory"));
+        d.claims.remove("at_hash");
+    });
+    site.pool.tamper_access_token(|d| drop(d.claims.insert("sub".into(), json!("mallory"))));
+    assert_eq!(refresh(&site, &jane, "?force=true").await.status, 502);
+    site.pool.clear_tampering();
+    assert_eq!(refresh(&site, &jane, "?force=true").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_renewal_that_ends_after_a_sign_out_revives_nothing_and_revokes_what_it_got() {
+    let (site, jane) = signed_in(&[], "jane").await;
+    rotate(&site, 0);
+    let cookies = jane.cookies(&site.cms_url);
+    site.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(400)));
+    let (renewed, out) = tokio::join!(refresh(&site, &jane, "?force=true"), async {
+        while site.pool.count(Endpoint::TokenRefresh) == 0 {
+            tokio::task::yield_now().await;
+        }
+        // The pool forgets the family of what is revoked; the renewal must be past that for the race to be real.
+        site.pool.fault_once(
+            Endpoint::Revoke,
+            Fault::Status { status: 200, content_type: "text/plain", body: String::new() },
+        );
+        Browser::new().send(Method::POST, &site.auth("/auth/signout"), |r| r.header("cookie", &cookies)).await
+    });
+    assert_eq!(out.status, 303);
+    assert_eq!((renewed.status, renewed.problem().as_str()), (401, "credentials-not-valid"));
+    assert_eq!(jane.validate(&site).await.status, 401);
+    assert_eq!(site.pool.live_refresh_tokens(), 0, "nothing is left that could sign her in again");
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_does_not_lose_the_rotated_token() {
+    let (site, jane) = signed_in(&[], "jane").await;
+    rotate(&site, 0);
+    site.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(300)));
+    let hasty = tokio::time::timeout(Duration::from_millis(100), refresh(&site, &jane, "?force=true")).await;
+    assert!(hasty.is_err(), "the caller was gone before the answer");
+    // This one joins the renewal under way, or comes after it; with the old token lost it would be invalid_grant.
+    assert_eq!(refresh(&site, &jane, "?force=true").await.status, 200);
+    assert_eq!(refresh(&site, &jane, "?force=true").await.status, 200);
+    assert_eq!(jane.validate(&site).await.status, 200);
+}
+
+#[tokio::test]
+async fn only_the_session_cookie_and_only_our_own_pages_may_ask() {
+    let (site, jane) = signed_in(&[], "jane").await;
+    let url = site.auth("/refresh?force=true");
+    for evil in ["https://evil.test", "null", "http://cms.app.localhost.evil.test", ""] {
+        let answer = jane.send(Method::POST, &url, |r| r.header("origin", evil)).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (403, "origin-not-allowed"), "{evil}");
+    }
+    let cms = jane.send(Method::POST, &url, |r| r.header("origin", &site.cms_url)).await;
+    assert_eq!((cms.status, cms.header("access-control-allow-credentials")), (200, Some("true")));
+    assert_eq!(refresh(&site, &Browser::new(), "").await.problem(), "not-signed-in");
+    let token = site.pool.mint_access_token("dev-web-client", "jane", &["openid"]);
+    let bearer = Browser::new().send(Method::POST, &url, |r| r.bearer_auth(&token)).await;
+    assert_eq!(bearer.status, 401, "a token renews nothing");
+    assert_eq!(jane.get(&url).await.status, 405);
+    let dead = Browser::new().send(Method::POST, &url, |r| r.header("cookie", "auth=AAAAAAAAAAAAAAAAAAAAAA")).await;
+    assert_eq!(dead.problem(), "credentials-not-valid");
+}

@@ -1,0 +1,121 @@
+//! Signing out: over everywhere, and not signed straight back in.
+
+use crate::support::{Browser, Log, Site, param};
+use auth_api::dev::pool::{Endpoint, Fault};
+use reqwest::Method;
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn a_user_signs_out_everywhere_and_comes_back_where_she_wanted() {
+    let site = Site::start().await;
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    assert_eq!(site.pool.live_refresh_tokens(), 1);
+    let home = format!("{}/", site.cms_url);
+    let out = jane.post(&site.auth("/auth/signout"), &[("return_to", &home)]).await;
+    assert_eq!(out.status, 303);
+    let removal = out.set_cookies("auth=");
+    assert_eq!(removal.len(), 1, "{removal:?}");
+    for attribute in ["auth=", "HttpOnly", "SameSite=Lax", "Path=/", "Domain=app.localhost", "Max-Age=0"] {
+        assert!(removal[0].split("; ").any(|a| a == attribute), "{attribute} in {}", removal[0]);
+    }
+    assert_eq!(site.pool.live_refresh_tokens(), 0, "revoked at the provider");
+    let logout = out.location();
+    assert!(logout.starts_with(&format!("{}/logout?", site.pool.base_url())));
+    assert_eq!(param(&logout, "client_id").as_deref(), Some("dev-web-client"));
+    let back = jane.get(&logout).await.location();
+    assert_eq!(back, site.auth("/auth/signout/callback"));
+    let last = jane.get(&back).await;
+    assert_eq!((last.status, last.location()), (302, home));
+    assert_eq!(jane.validate(&site).await.status, 401);
+    let again = jane.get(&site.auth("/auth/signin")).await.location();
+    assert!(jane.get(&again).await.location().contains("/login?"), "the hosted UI asks for the password again");
+    let page = jane.get(&back).await;
+    assert!(page.status == 200 && page.body.contains("You are signed out"), "once; then a page");
+}
+
+#[tokio::test]
+async fn a_copied_cookie_is_dead_after_the_sign_out() {
+    let site = Site::start().await;
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    let copied = jane.cookies(&site.cms_url);
+    jane.post(&site.auth("/auth/signout"), &[]).await;
+    let thief = Browser::new();
+    thief.plant(&site.cms_url, &format!("{copied}; Domain=app.localhost"));
+    assert_eq!(thief.validate(&site).await.status, 401);
+    assert_eq!(thief.post(&site.auth("/refresh?force=true"), &[]).await.status, 401);
+}
+
+#[tokio::test]
+async fn an_image_tag_cannot_sign_anybody_out_but_our_own_pages_can() {
+    let site = Site::start().await;
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    let url = site.auth("/auth/signout");
+    for fetch_site in [None, Some("cross-site"), Some("none"), Some("nonsense")] {
+        let shape = |r: reqwest::RequestBuilder| match fetch_site {
+            Some(value) => r.header("sec-fetch-site", value),
+            None => r,
+        };
+        let page = jane.send(Method::GET, &url, shape).await;
+        assert_eq!(page.status, 200, "{fetch_site:?}");
+        assert!(
+            page.body.contains("Jane Doe")
+                && page.body.contains("<form method=\"post\"")
+                && page.body.matches("<button").count() == 1
+        );
+        assert!(page.headers.get("set-cookie").is_none());
+    }
+    for (case, name, value) in [
+        ("a form of a stranger's page", "sec-fetch-site", "cross-site"),
+        ("the same in an old browser", "origin", "https://evil.test"),
+    ] {
+        let refused = jane.send(Method::POST, &url, |r| r.header(name, value)).await;
+        assert_eq!((refused.status, refused.set_cookies("auth=").len()), (403, 0), "{case}");
+    }
+    assert_eq!(jane.validate(&site).await.status, 200);
+    let ours = jane.send(Method::GET, &url, |r| r.header("sec-fetch-site", "same-site")).await;
+    assert_eq!(ours.status, 303);
+    assert_eq!(jane.validate(&site).await.status, 401);
+}
+
+#[tokio::test]
+async fn who_is_not_signed_in_is_sent_through_the_providers_logout_all_the_same() {
+    let site = Site::start().await;
+    let out = Browser::new().post(&site.auth("/auth/signout"), &[]).await;
+    assert_eq!(out.status, 303);
+    assert!(out.location().contains("/logout?client_id="));
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_does_not_keep_anybody_signed_in() {
+    let site = Site::with(&[("PROVIDER__TIMEOUT", "1s")]).await;
+    for (case, fault) in [("closed", Fault::Disconnect), ("silent", Fault::Stall), ("broken", Fault::Html)] {
+        let jane = Browser::new();
+        jane.sign_in(&site, "jane").await;
+        let log = Log::capture();
+        site.pool.fault(Endpoint::Revoke, fault);
+        let started = Instant::now();
+        let out = jane.post(&site.auth("/auth/signout"), &[]).await;
+        assert_eq!(out.status, 303, "{case}");
+        assert!(started.elapsed() < Duration::from_secs(3), "{case}: time-boxed");
+        assert_eq!(jane.validate(&site).await.status, 401, "{case}");
+        // An HTML 200 is a 200 (RFC 7009 §2.2); the others are worth a line.
+        assert_eq!(log.text().contains("could not be revoked"), case != "broken", "{case}: {}", log.text());
+        site.pool.clear_faults();
+        site.clock.shift(61); // several sign-ins in a minute would look like a loop
+    }
+}
+
+#[tokio::test]
+async fn all_sessions_that_a_browser_shows_are_ended() {
+    let site = Site::start().await;
+    let (jane, erin) = (Browser::new(), Browser::new());
+    jane.sign_in(&site, "jane").await;
+    erin.sign_in(&site, "erin").await;
+    let out = jane.post(&site.auth("/auth/signout"), &[]).await;
+    assert_eq!(out.status, 303);
+    assert_eq!(erin.validate(&site).await.status, 200, "nobody else's");
+    assert_eq!(site.metric("auth_api_sign_outs_total").await, 1);
+}
