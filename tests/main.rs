@@ -10,6 +10,10 @@ mod hostile_provider;
 #[cfg(feature = "dev")]
 mod refresh;
 #[cfg(feature = "dev")]
+mod service;
+#[cfg(feature = "dev")]
+mod sessions;
+#[cfg(feature = "dev")]
 mod sign_in;
 #[cfg(feature = "dev")]
 mod sign_out;

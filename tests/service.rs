@@ -1,0 +1,287 @@
+//! The service as its operator meets it: a process with a configuration, a port and a signal.
+
+use crate::support::{Browser, Site};
+use auth_api::dev::pool::{Endpoint, Fault, Pool, Settings};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+/// A running `auth-api serve`; killed when it is dropped.
+struct Service {
+    child: Child,
+    url: String,
+    ops: String,
+    errors: BufReader<std::process::ChildStderr>,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_auth-api"));
+    command.current_dir(folder).env_clear().stdin(Stdio::null());
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder).args(arguments).output().unwrap()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A configuration file for a pool. Sessions are in the default place, a redb file beside it.
+fn configure(folder: &Path, pool: &Pool, port: u16, ops: u16) {
+    let text = format!(
+        r#"
+[server]
+listen = "127.0.0.1:{port}"
+ops_listen = "127.0.0.1:{ops}"
+public_url = "http://auth-api.app.localhost:{port}"
+[provider]
+issuer = "{}"
+client_id = "dev-web-client"
+client_secret = "dev-web-secret"
+timeout = "2s"
+[cookies]
+domain = "app.localhost"
+keys = ["0123456789 of a key for this test 9876543210"]
+[telemetry]
+format = "json"
+"#,
+        pool.issuer()
+    );
+    std::fs::write(folder.join("auth-api.toml"), text).unwrap();
+}
+
+/// Starts it and waits until it says that it is up. A port can be lost between asking and binding: once more.
+async fn serve(folder: &Path) -> (Service, Pool) {
+    loop {
+        let (port, ops) = (free_port(), free_port());
+        let settings = Settings::for_service(&format!("http://auth-api.app.localhost:{port}"));
+        let pool = Pool::start(settings).await.unwrap();
+        configure(folder, &pool, port, ops);
+        if let Some(service) = spawn(folder, port, ops) {
+            return (service, pool);
+        }
+    }
+}
+
+fn spawn(folder: &Path, port: u16, ops: u16) -> Option<Service> {
+    let mut child = command(folder).arg("serve").stderr(Stdio::piped()).spawn().unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if errors.read_line(&mut line).unwrap() == 0 {
+            child.wait().unwrap();
+            return None;
+        }
+        if line.contains("auth-api is up") {
+            let url = format!("http://auth-api.app.localhost:{port}");
+            return Some(Service { child, url, ops: format!("http://127.0.0.1:{ops}"), errors });
+        }
+    }
+}
+
+async fn sign_in(service: &Service, browser: &Browser) {
+    let authorize = browser.get(&format!("{}/auth/signin", service.url)).await.location();
+    let callback = browser.log_in(&authorize, "jane").await;
+    assert_eq!(browser.get(&callback).await.status, 302);
+}
+
+async fn is_known(service: &Service, browser: &Browser) -> bool {
+    browser.get(&format!("{}/validate", service.url)).await.status == 200
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_survive_a_restart_and_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut service, _pool) = serve(folder.path()).await;
+    let (port, ops) = (port_of(&service.url), port_of(&service.ops));
+    let (jane, second) = (Browser::new(), Browser::new());
+    sign_in(&service, &jane).await;
+    service.child.kill().unwrap(); // SIGKILL: nothing is said good-bye to
+    service.child.wait().unwrap();
+    let mut service = spawn(folder.path(), port, ops).expect("it starts again on its own file");
+    assert!(is_known(&service, &jane).await, "after kill -9");
+    sign_in(&service, &second).await;
+    terminate(&service.child);
+    assert!(service.child.wait().unwrap().success());
+    let service = spawn(folder.path(), port, ops).expect("and again");
+    assert!(is_known(&service, &jane).await && is_known(&service, &second).await, "after a restart");
+    assert!(folder.path().join("auth-api.redb").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_lets_a_request_in_flight_finish_and_exits_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut service, pool) = serve(folder.path()).await;
+    let jane = Browser::new();
+    sign_in(&service, &jane).await;
+    pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(700)));
+    let url = format!("{}/refresh?force=true", service.url);
+    let (renewed, ()) = tokio::join!(jane.post(&url, &[]), async {
+        while pool.count(Endpoint::TokenRefresh) == 0 {
+            tokio::task::yield_now().await;
+        }
+        terminate(&service.child);
+    });
+    assert_eq!(renewed.status, 200, "{}", renewed.body);
+    let mut log = String::new();
+    service.errors.read_to_string(&mut log).unwrap();
+    assert!(service.child.wait().unwrap().success());
+    assert!(log.contains("auth-api has stopped"), "{log}");
+    for line in log.lines() {
+        let json: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(json["level"].is_string() && json["timestamp"].is_string());
+    }
+    assert!(!log.contains("eyJ") && !log.contains("dev-web-secret"), "{log}");
+}
+
+#[cfg(unix)]
+fn terminate(child: &Child) {
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+}
+
+fn port_of(url: &str) -> u16 {
+    url.rsplit(':').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_and_metrics_are_on_the_ops_listener_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (service, pool) = serve(folder.path()).await;
+    let probe = Browser::new();
+    assert_eq!(probe.get(&format!("{}/livez", service.ops)).await.status, 200);
+    while probe.get(&format!("{}/readyz", service.ops)).await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    let healthy = run(folder.path(), &["healthcheck"]);
+    assert_eq!((healthy.status.code(), healthy.stdout.as_slice()), (Some(0), b"ready\n".as_slice()));
+    for path in ["/livez", "/readyz", "/metrics"] {
+        let answer = probe.get(&format!("{}{path}", service.url)).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (404, "not-found"), "{path}");
+    }
+    let jane = Browser::new();
+    sign_in(&service, &jane).await;
+    let text = probe.get(&format!("{}/metrics", service.ops)).await.body;
+    for sample in [
+        "auth_api_sign_ins_total{outcome=\"signed_in\"} 1",
+        "auth_api_provider_request_seconds_count{endpoint=\"token\",outcome=\"ok\"} 1",
+        "auth_api_provider_request_seconds_count{endpoint=\"jwks\",outcome=\"ok\"} 1",
+    ] {
+        assert!(text.contains(sample), "{sample} in {text}");
+    }
+    drop((service, pool));
+    let unhealthy = run(folder.path(), &["healthcheck"]);
+    assert_eq!(unhealthy.status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_tells_every_mistake_and_serve_refuses_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = "[server]\npublic_url = \"http://auth.example.com\"\n[cookies]\ndomain = \"com\"\nkeys = [\"short\"]\ntypo = 1\n";
+    std::fs::write(folder.path().join("auth-api.toml"), bad).unwrap();
+    for command in ["check", "serve"] {
+        let output = run(folder.path(), &[command]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command}: {text}");
+        for key in [
+            "server.public_url",
+            "cookies.domain",
+            "cookies.keys",
+            "cookies.typo",
+            "provider.issuer",
+            "provider.client_id",
+        ] {
+            assert!(text.contains(key), "{command}: {key} in {text}");
+        }
+    }
+    let missing = run(folder.path(), &["serve", "--config", "no-such-file.toml"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("no-such-file.toml"));
+
+    let pool = Pool::start(Settings::default()).await.unwrap();
+    configure(folder.path(), &pool, free_port(), free_port());
+    let good = run(folder.path(), &["check", "--online"]);
+    assert_eq!(good.status.code(), Some(0), "{good:?}");
+    pool.fault(Endpoint::Jwks, Fault::Html);
+    let bad = run(folder.path(), &["check", "--online"]);
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(String::from_utf8(bad.stdout).unwrap().contains("JWKS"));
+    std::fs::write(folder.path().join("auth-api.redb"), b"not a store").unwrap();
+    let damaged = run(folder.path(), &["serve"]);
+    assert_eq!(damaged.status.code(), Some(2));
+    assert!(String::from_utf8(damaged.stderr).unwrap().contains("auth-api.redb cannot be used as a session store"));
+}
+
+#[tokio::test]
+async fn documents_are_printed_and_bad_commands_exit_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = run(folder.path(), &["config-reference"]);
+    assert!(String::from_utf8(reference.stdout).unwrap().contains("[provider]"));
+    let openapi = run(folder.path(), &["openapi"]);
+    let json: serde_json::Value = serde_json::from_slice(&openapi.stdout).unwrap();
+    assert!(json["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert_eq!(run(folder.path(), &["--help"]).status.code(), Some(0));
+    for bad in [&["nonsense"][..], &[], &["serve", "--nonsense"]] {
+        assert_eq!(run(folder.path(), bad).status.code(), Some(2), "{bad:?}");
+    }
+}
+
+#[test]
+fn dev_says_which_port_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["dev", "--port", &port]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains(&port) && text.contains("--port"), "{text}");
+}
+
+#[tokio::test]
+async fn whatever_is_sent_nothing_answers_500() {
+    let site = Site::start().await;
+    let browser = Browser::new();
+    let long = "a".repeat(20_000);
+    for path in [
+        "/nonsense",
+        "/auth",
+        "/auth/",
+        "/auth/signin/",
+        "/AUTH/signin",
+        "/auth/../validate",
+        "/auth/%2e%2e/validate",
+        "//validate",
+        "/validate/",
+        "/validate;x",
+        "/auth/signin?%",
+        "/auth/signin?return_to=%ff%fe",
+        "/auth/signin?provider=%0d%0a",
+        "/auth/signin?login_hint=%00",
+        "/auth/signin/callback?%",
+        "/auth/signout/callback?x",
+        "/auth/session?x",
+        "/openapi.json?x",
+        &format!("/auth/signin?return_to={long}"),
+        &format!("/auth/signin/callback?code={long}&state={long}"),
+    ] {
+        for method in [reqwest::Method::GET, reqwest::Method::POST, reqwest::Method::PATCH, reqwest::Method::OPTIONS] {
+            let answer = browser.send(method.clone(), &site.auth(path), |r| r.body("x=%ff&return_to=%00")).await;
+            assert!(answer.status < 500, "{method} {path}: {}", answer.status);
+        }
+    }
+    let large = browser.send(reqwest::Method::POST, &site.auth("/auth/signout"), |r| r.body("a".repeat(100_000))).await;
+    assert_eq!(large.status, 413);
+    let wrong = browser.post(&site.auth("/auth/signin"), &[]).await;
+    assert_eq!((wrong.status, wrong.problem().as_str()), (405, "method-not-allowed"));
+}
