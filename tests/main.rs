@@ -8,6 +8,8 @@ mod dev_pool;
 #[cfg(feature = "dev")]
 mod hostile_provider;
 #[cfg(feature = "dev")]
+mod https;
+#[cfg(feature = "dev")]
 mod refresh;
 #[cfg(feature = "dev")]
 mod service;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::draft::Draft;
 use super::files::read_file;
+use super::hosts::is_loopback;
 use super::issuer;
 use super::problem::{Problem, Wrong};
 use super::sites;
@@ -98,7 +99,7 @@ fn provider_issuer(draft: &Draft) -> Result<(), Wrong> {
     }
     if url.scheme() == "http"
         && let Some(public_url) = draft.public_url.good()
-        && public_url.is_https()
+        && !is_loopback(public_url.host())
     {
         return Err(Wrong::new(
             format!(
@@ -106,7 +107,7 @@ fn provider_issuer(draft: &Draft) -> Result<(), Wrong> {
                  with tokens of a test provider.",
                 draft.public_url.at
             ),
-            "Write the https issuer of the real provider, or a http loopback public_url for development.",
+            "Write the https issuer of the real provider, or a loopback public_url for development.",
         ));
     }
     Ok(())

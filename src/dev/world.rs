@@ -13,6 +13,7 @@ use anyhow::{Context, anyhow};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -28,13 +29,15 @@ pub struct Plan {
     pub port: u16,
     /// The service's time.
     pub clock: Arc<dyn Clock>,
+    /// Certificate and key, PEM files: the service then speaks https.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// Further configuration, as environment variables.
     pub configuration: Vec<(String, String)>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { port: 0, clock: Arc::new(SystemClock), configuration: vec![] }
+        Self { port: 0, clock: Arc::new(SystemClock), tls: None, configuration: vec![] }
     }
 }
 
@@ -74,13 +77,16 @@ impl World {
         };
         let (auth, auth_port) = listen(0, "the service")?;
         let (site, cms_port) = listen(1, "the demo CMS")?;
-        let (pool, pool_port) = listen(2, "the dev user pool")?;
+        let (pool, _) = listen(2, "the dev user pool")?;
         let (ops, ops_port) = listen(3, "the ops listener")?;
         let url = |host: &str, port: u16| format!("http://{host}.{PARENT}:{port}");
-        let (auth_url, cms_url, blog_url) = (url("auth-api", auth_port), url("cms", cms_port), url("blog", cms_port));
+        let (mut auth_url, cms_url, blog_url) =
+            (url("auth-api", auth_port), url("cms", cms_port), url("blog", cms_port));
+        if plan.tls.is_some() {
+            auth_url = auth_url.replacen("http", "https", 1);
+        }
 
         let settings = Settings { host: format!("pool.{PARENT}"), ..Settings::for_service(&auth_url) };
-        debug_assert_ne!(pool_port, 0);
         let pool = Pool::start_on(tokio_listener(pool)?, settings).await?;
 
         let mut secret = [0; 32];
@@ -99,6 +105,9 @@ impl World {
         ]
         .map(|(key, value)| (format!("AUTH_API__{key}"), value))
         .into();
+        for (name, file) in plan.tls.iter().flat_map(|(cert, key)| [("CERT", cert), ("KEY", key)]) {
+            env.push((format!("AUTH_API__SERVER__TLS_{name}_FILE"), file.display().to_string()));
+        }
         for (key, value) in plan.configuration {
             env.retain(|(k, _)| *k != key);
             env.push((key, value));

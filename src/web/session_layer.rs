@@ -79,6 +79,8 @@ pub(super) fn tower_sessions(web: &Arc<Web>) -> SessionManagerLayer<Adapter> {
 
 /// The browser's session, if it is alive.
 pub(super) async fn current(web: &Web, session: &Session) -> Result<Option<Arc<Live>>, Error> {
+    // Looking loads it: a cookie without a live session is then forgotten, and cleared in the response.
+    session.get_value(ID).await.map_err(failed)?;
     match session.id() {
         Some(id) => web.rp.session(&[ours(&id)]).await,
         None => Ok(None),
@@ -95,7 +97,11 @@ pub(super) async fn issue(session: &Session, live: &Live) -> Result<(), Error> {
         session.set_expiry(Some(Expiry::AtDateTime(at(live.session.ends))));
         session.save().await
     };
-    issue.await.map_err(|e: tower_sessions::session::Error| Error::Store(store::Error(e.to_string())))
+    issue.await.map_err(failed)
+}
+
+fn failed(error: tower_sessions::session::Error) -> Error {
+    Error::Store(store::Error(error.to_string()))
 }
 
 /// Lets one session cookie through, since tower-sessions looks at one: the live one among those of the

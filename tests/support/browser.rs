@@ -4,9 +4,10 @@ use super::Site;
 use reqwest::cookie::{CookieStore, Jar};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder};
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use url::Url;
 
@@ -33,11 +34,21 @@ impl Resolve for Loopback {
 }
 
 impl Browser {
-    #[expect(clippy::disallowed_methods, reason = "the rule is for the service")]
     pub(crate) fn new() -> Self {
+        Self::build(|builder| builder)
+    }
+
+    /// One that trusts a certificate of [`Site::over_https`].
+    pub(crate) fn trusting(folder: &Path) -> Self {
+        let pem = std::fs::read(folder.join("cert.pem")).unwrap();
+        Self::build(|builder| builder.tls_certs_only([Certificate::from_pem(&pem).unwrap()]))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the rule is for the service")]
+    fn build(shape: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let jar = Arc::new(Jar::default());
-        let client = Client::builder()
+        let client = shape(Client::builder())
             .cookie_provider(jar.clone())
             .redirect(reqwest::redirect::Policy::none())
             .dns_resolver(Loopback)

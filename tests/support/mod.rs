@@ -9,6 +9,7 @@ pub(crate) use log::Log;
 use auth_api::dev::world::{Plan, World};
 use auth_api::domain::clock::ShiftedClock;
 use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Pool, service and CMS, with the service's clock.
@@ -32,11 +33,24 @@ impl Site {
 
     /// With further configuration, keys without their prefix: `SESSION__IDLE`.
     pub(crate) async fn with(configuration: &[(&str, &str)]) -> Self {
+        Self::plan(configuration, None).await
+    }
+
+    /// Over https, as in production, with a certificate that only [`Browser::trusting`] trusts.
+    pub(crate) async fn over_https(folder: &Path, configuration: &[(&str, &str)]) -> Self {
+        let made = rcgen::generate_simple_self_signed(["*.app.localhost".to_owned()]).unwrap();
+        let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        Self::plan(configuration, Some((cert, key))).await
+    }
+
+    async fn plan(configuration: &[(&str, &str)], tls: Option<(PathBuf, PathBuf)>) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let clock = Arc::new(ShiftedClock::default());
         let configuration =
             configuration.iter().map(|(key, value)| (format!("AUTH_API__{key}"), (*value).to_owned())).collect();
-        let plan = Plan { port: 0, clock: clock.clone(), configuration };
+        let plan = Plan { port: 0, clock: clock.clone(), tls, configuration };
         Self { world: World::start(plan).await.unwrap(), clock }
     }
 
