@@ -1,5 +1,10 @@
 //! What users can do, one file per capability.
 
+#![cfg_attr(
+    feature = "dev",
+    expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says where")
+)]
+
 mod configuration;
 #[cfg(feature = "dev")]
 mod dev_cms;

@@ -1,7 +1,7 @@
 //! Renewing tokens without ever signing anybody out.
 
 use crate::support::{Answer, Browser, Site};
-use auth_api::dev::pool::{Endpoint, Fault, Rotation};
+use auth_api::dev::pool::{Draft, Endpoint, Fault, Rotation, Signature};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -125,12 +125,13 @@ async fn a_provider_that_cannot_be_reached_ends_nothing() {
 async fn a_renewed_token_that_is_not_right_changes_nothing() {
     let (site, jane) = signed_in(&[], "jane").await;
     let before = jane.validate(&site).await.body;
-    let tamper: [(&str, fn(&mut auth_api::dev::pool::Draft)); 5] = [
+    type Tamper = fn(&mut Draft);
+    let tamper: [(&str, Tamper); 5] = [
         ("another user", |d| drop(d.claims.insert("sub".into(), json!("mallory")))),
         ("another nonce", |d| drop(d.claims.insert("nonce".into(), json!("another-nonce-00000000")))),
         ("another audience", |d| drop(d.claims.insert("aud".into(), json!("other")))),
         ("expired", |d| drop(d.claims.insert("exp".into(), json!(1)))),
-        ("a forged one", |d| d.signature = auth_api::dev::pool::Signature::OtherKey),
+        ("a forged one", |d| d.signature = Signature::OtherKey),
     ];
     for (case, tamper) in tamper {
         site.pool.tamper_id_token(tamper);

@@ -76,19 +76,17 @@ async fn serve(folder: &Path) -> (Service, Pool) {
 
 fn spawn(folder: &Path, port: u16, ops: u16) -> Option<Service> {
     let mut child = command(folder).arg("serve").stderr(Stdio::piped()).spawn().unwrap();
-    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let errors = BufReader::new(child.stderr.take().unwrap());
+    let (url, ops) = (format!("http://auth-api.app.localhost:{port}"), format!("http://127.0.0.1:{ops}"));
+    let mut service = Service { child, url, ops, errors };
     let mut line = String::new();
-    loop {
-        line.clear();
-        if errors.read_line(&mut line).unwrap() == 0 {
-            child.wait().unwrap();
-            return None;
-        }
+    while service.errors.read_line(&mut line).unwrap() > 0 {
         if line.contains("auth-api is up") {
-            let url = format!("http://auth-api.app.localhost:{port}");
-            return Some(Service { child, url, ops: format!("http://127.0.0.1:{ops}"), errors });
+            return Some(service);
         }
+        line.clear();
     }
+    None
 }
 
 async fn sign_in(service: &Service, browser: &Browser) {

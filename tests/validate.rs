@@ -1,7 +1,7 @@
 //! Who is this? What siblings and proxies are told.
 
 use crate::support::{Answer, Browser, Log, Site};
-use auth_api::dev::pool::{Endpoint, Fault, Signature};
+use auth_api::dev::pool::{Draft, Endpoint, Fault, Signature};
 use reqwest::Method;
 use serde_json::json;
 
@@ -94,30 +94,28 @@ async fn id_tokens_count_for_our_client_only() {
 #[tokio::test]
 async fn a_token_is_one_kind_or_the_other_never_either() {
     let site = Site::start().await;
-    let cases: Vec<(&str, Box<dyn Fn(&mut auth_api::dev::pool::Draft) + Send + Sync>)> = vec![
-        ("an access token called id", Box::new(|d| drop(d.claims.insert("token_use".into(), json!("id"))))),
-        ("no use at all", Box::new(|d| drop(d.claims.remove("token_use")))),
-        ("another use", Box::new(|d| drop(d.claims.insert("token_use".into(), json!("Access"))))),
-        ("both uses", Box::new(|d| drop(d.claims.insert("token_use".into(), json!(["access", "id"]))))),
-        (
-            "an access token with our aud, but of another client",
-            Box::new(|d| {
-                d.claims.insert("client_id".into(), json!("other"));
-                d.claims.insert("aud".into(), json!("dev-web-client"));
-            }),
-        ),
-        ("no client_id", Box::new(|d| drop(d.claims.remove("client_id")))),
-        ("expired", Box::new(|d| drop(d.claims.insert("exp".into(), json!(1_000))))),
-        ("expiry as text", Box::new(|d| drop(d.claims.insert("exp".into(), json!("9999999999"))))),
-        ("no expiry", Box::new(|d| drop(d.claims.remove("exp")))),
-        ("nbf as text", Box::new(|d| drop(d.claims.insert("nbf".into(), json!("0"))))),
-        ("nbf ahead", Box::new(|d| drop(d.claims.insert("nbf".into(), json!(9_999_999_999u64))))),
-        ("iat ahead", Box::new(|d| drop(d.claims.insert("iat".into(), json!(9_999_999_999u64))))),
-        ("another issuer", Box::new(|d| drop(d.claims.insert("iss".into(), json!("https://evil.test"))))),
-        ("another key", Box::new(|d| d.signature = Signature::OtherKey)),
-        ("no signature", Box::new(|d| d.signature = Signature::None)),
-        ("HMAC with the public key", Box::new(|d| d.signature = Signature::HmacWithPublicKey)),
-        ("five parts", Box::new(|d| d.signature = Signature::Replace("a.b.c.d.e".into()))),
+    type Tamper = fn(&mut Draft);
+    let cases: &[(&str, Tamper)] = &[
+        ("an access token called id", |d| drop(d.claims.insert("token_use".into(), json!("id")))),
+        ("no use at all", |d| drop(d.claims.remove("token_use"))),
+        ("another use", |d| drop(d.claims.insert("token_use".into(), json!("Access")))),
+        ("both uses", |d| drop(d.claims.insert("token_use".into(), json!(["access", "id"])))),
+        ("an access token with our aud, but of another client", |d| {
+            d.claims.insert("client_id".into(), json!("other"));
+            d.claims.insert("aud".into(), json!("dev-web-client"));
+        }),
+        ("no client_id", |d| drop(d.claims.remove("client_id"))),
+        ("expired", |d| drop(d.claims.insert("exp".into(), json!(1_000)))),
+        ("expiry as text", |d| drop(d.claims.insert("exp".into(), json!("9999999999")))),
+        ("no expiry", |d| drop(d.claims.remove("exp"))),
+        ("nbf as text", |d| drop(d.claims.insert("nbf".into(), json!("0")))),
+        ("nbf ahead", |d| drop(d.claims.insert("nbf".into(), json!(9_999_999_999u64)))),
+        ("iat ahead", |d| drop(d.claims.insert("iat".into(), json!(9_999_999_999u64)))),
+        ("another issuer", |d| drop(d.claims.insert("iss".into(), json!("https://evil.test")))),
+        ("another key", |d| d.signature = Signature::OtherKey),
+        ("no signature", |d| d.signature = Signature::None),
+        ("HMAC with the public key", |d| d.signature = Signature::HmacWithPublicKey),
+        ("five parts", |d| d.signature = Signature::Replace("a.b.c.d.e".into())),
     ];
     for (case, tamper) in cases {
         site.pool.tamper_access_token(tamper);

@@ -204,57 +204,19 @@ fn write_all(db: &Database, requests: &mpsc::Receiver<Write>) {
     }
 }
 
+/// What to tell the asker once the commit is done, or has failed.
+type Answer = Box<dyn FnOnce(Result<(), Error>)>;
+type Sessions<'t> = Table<'t, &'static [u8; 32], &'static [u8]>;
+
 /// Answers only what was committed.
 fn write_batch(db: &Database, batch: Vec<Write>) {
-    let mut answers: Vec<Box<dyn FnOnce(Result<(), Error>)>> = Vec::with_capacity(batch.len());
+    let mut answers = Vec::with_capacity(batch.len());
     let result = (|| -> Result<(), redb::Error> {
         let transaction = db.begin_write()?;
         {
-            let mut table = transaction.open_table(SESSIONS)?;
+            let mut sessions = transaction.open_table(SESSIONS)?;
             for write in batch {
-                match write {
-                    Write::Create(key, record, reply) => {
-                        let free = table.get(&key.0)?.is_none();
-                        if free {
-                            table.insert(&key.0, encode(&record).as_slice())?;
-                        }
-                        answers.push(answer(reply, free));
-                    }
-                    Write::Update(key, expected, record, reply) => {
-                        let old = get(&table, key)?;
-                        let outcome = match old {
-                            None => Update::Gone,
-                            Some(old) if old.version != expected => Update::Stale,
-                            Some(old) => {
-                                let seen = old.seen.max(record.seen);
-                                table.insert(&key.0, encode(&Record { seen, ..record }).as_slice())?;
-                                Update::Done
-                            }
-                        };
-                        answers.push(answer(reply, outcome));
-                    }
-                    Write::Touch(seen, reply) => {
-                        for (key, seen) in seen {
-                            if let Some(old) = get(&table, key)?.filter(|old| old.seen < seen) {
-                                table.insert(&key.0, encode(&Record { seen, ..old }).as_slice())?;
-                            }
-                        }
-                        answers.push(answer(reply, ()));
-                    }
-                    Write::Delete(key, reply) => {
-                        let old = table.remove(&key.0)?.and_then(|value| decode(value.value()));
-                        answers.push(answer(reply, old));
-                    }
-                    Write::Sweep(keys, now, idle, reply) => {
-                        let mut swept = 0;
-                        for key in keys {
-                            if get(&table, key)?.is_none_or(|record| record.is_over(now, idle)) {
-                                swept += u64::from(table.remove(&key.0)?.is_some());
-                            }
-                        }
-                        answers.push(answer(reply, swept));
-                    }
-                }
+                answers.push(apply(&mut sessions, write)?);
             }
         }
         Ok(transaction.commit()?)
@@ -265,13 +227,59 @@ fn write_batch(db: &Database, batch: Vec<Write>) {
     }
 }
 
-fn answer<T: 'static>(reply: Reply<T>, value: T) -> Box<dyn FnOnce(Result<(), Error>)> {
+fn apply(sessions: &mut Sessions<'_>, write: Write) -> Result<Answer, redb::Error> {
+    Ok(match write {
+        Write::Create(key, record, reply) => {
+            let free = sessions.get(&key.0)?.is_none();
+            if free {
+                put(sessions, key, &record)?;
+            }
+            answer(reply, free)
+        }
+        Write::Update(key, expected, record, reply) => match get(sessions, key)? {
+            None => answer(reply, Update::Gone),
+            Some(old) if old.version != expected => answer(reply, Update::Stale),
+            Some(old) => {
+                put(sessions, key, &Record { seen: old.seen.max(record.seen), ..record })?;
+                answer(reply, Update::Done)
+            }
+        },
+        Write::Touch(seen, reply) => {
+            for (key, seen) in seen {
+                if let Some(old) = get(sessions, key)?.filter(|old| old.seen < seen) {
+                    put(sessions, key, &Record { seen, ..old })?;
+                }
+            }
+            answer(reply, ())
+        }
+        Write::Delete(key, reply) => {
+            let old = sessions.remove(&key.0)?.and_then(|value| decode(value.value()));
+            answer(reply, old)
+        }
+        Write::Sweep(keys, now, idle, reply) => {
+            let mut swept = 0;
+            for key in keys {
+                if get(sessions, key)?.is_none_or(|record| record.is_over(now, idle)) {
+                    swept += u64::from(sessions.remove(&key.0)?.is_some());
+                }
+            }
+            answer(reply, swept)
+        }
+    })
+}
+
+fn answer<T: 'static>(reply: Reply<T>, value: T) -> Answer {
     // Whoever asked may have gone away.
     Box::new(move |committed| drop(reply.send(committed.map(|()| value))))
 }
 
-fn get(table: &Table<'_, &'static [u8; 32], &'static [u8]>, key: SessionKey) -> Result<Option<Record>, redb::Error> {
-    Ok(table.get(&key.0)?.and_then(|value| decode(value.value())))
+fn get(sessions: &Sessions<'_>, key: SessionKey) -> Result<Option<Record>, redb::Error> {
+    Ok(sessions.get(&key.0)?.and_then(|value| decode(value.value())))
+}
+
+fn put(sessions: &mut Sessions<'_>, key: SessionKey, record: &Record) -> Result<(), redb::Error> {
+    sessions.insert(&key.0, encode(record).as_slice())?;
+    Ok(())
 }
 
 fn encode(record: &Record) -> Vec<u8> {
