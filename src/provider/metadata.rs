@@ -54,6 +54,8 @@ pub struct Endpoints {
     pub authorization: Url,
     /// RFC 6749 §3.2.
     pub token: Url,
+    /// OIDC Core §5.3.
+    pub userinfo: Option<Url>,
     /// RFC 7009.
     pub revocation: Option<Url>,
     /// OIDC RP-initiated logout; for Cognito its own form of it.
@@ -201,6 +203,7 @@ impl Metadata {
             return Ok(Endpoints {
                 authorization: authorization.clone(),
                 token: token.clone(),
+                userinfo: o.userinfo.clone(),
                 revocation: o.revocation.clone(),
                 end_session: o.end_session.clone(),
                 jwks: jwks.clone(),
@@ -231,6 +234,7 @@ impl Metadata {
                 .clone()
                 .or(token)
                 .ok_or_else(|| Error::Unusable(format!("{address} names no token endpoint")))?,
+            userinfo: o.userinfo.clone().or_else(|| document.userinfo_endpoint().map(|u| u.url().clone())),
             revocation: o.revocation.clone().or_else(|| extra.revocation_endpoint.clone()),
             end_session: o.end_session.clone().or_else(|| extra.end_session_endpoint.clone()),
             jwks: o.jwks_uri.clone().unwrap_or_else(|| document.jwks_uri().url().clone()),
@@ -244,9 +248,9 @@ impl Metadata {
     fn demand_tls(&self, endpoints: &Endpoints) -> Result<(), Error> {
         let development = Url::parse(&self.issuer).is_ok_and(|u| u.scheme() == "http");
         let e = endpoints;
-        let all =
-            [Some(&e.authorization), Some(&e.token), e.revocation.as_ref(), e.end_session.as_ref(), Some(&e.jwks)];
-        for url in all.into_iter().flatten() {
+        let needed = [Some(&e.authorization), Some(&e.token), Some(&e.jwks)];
+        let all = needed.into_iter().chain([e.userinfo.as_ref(), e.revocation.as_ref(), e.end_session.as_ref()]);
+        for url in all.flatten() {
             let loopback = development && url.scheme() == "http" && url.host_str().is_some_and(is_loopback);
             if url.scheme() != "https" && !loopback {
                 return Err(Error::Unusable(format!("the endpoint {url} is not https")));

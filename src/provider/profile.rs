@@ -34,6 +34,11 @@ impl Profile {
         self == Self::Cognito
     }
 
+    /// Whether the userinfo endpoint knows more than the ID token. Cognito's ID token has it all.
+    pub(super) fn asks_userinfo(self) -> bool {
+        self == Self::Oidc
+    }
+
     /// How the client authenticates at the token endpoint. Cognito's secrets may hold `+`, and whether
     /// it decodes HTTP Basic as RFC 6749 §2.3.1 says is not known: the body is safe.
     pub(super) fn auth_type(self, supported: &[CoreClientAuthMethod]) -> AuthType {

@@ -283,6 +283,30 @@ impl<'a> Unverified<'a> {
 }
 
 impl Claims {
+    /// Whether the claims of the scopes `email` and `profile` are missing.
+    pub(super) fn lacks_a_profile(&self) -> bool {
+        self.email.is_none() || self.name.is_none()
+    }
+
+    /// Takes over what `told` knows beyond these claims. It must be about the same subject (OIDC Core §5.3.2).
+    pub(super) fn add(&mut self, mut told: BTreeMap<String, Value>) -> Result<(), Rejected> {
+        if told.remove("sub").as_ref().and_then(Value::as_str) != Some(&self.sub) {
+            return Err(Rejected::Subject);
+        }
+        let text = |value: Value| value.as_str().map(str::to_owned);
+        if self.email.is_none() {
+            self.email = told.remove("email").and_then(text);
+            self.email_verified = told.remove("email_verified");
+        }
+        if self.name.is_none() {
+            self.name = told.remove("name").and_then(text);
+        }
+        for (name, value) in told {
+            self.other.entry(name).or_insert(value);
+        }
+        Ok(())
+    }
+
     fn sane(&self, now: u64) -> Result<(), Rejected> {
         if self.sub.is_empty() {
             return Err(Rejected::Malformed("the subject is empty".into()));
