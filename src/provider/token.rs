@@ -25,7 +25,7 @@ use url::Url;
 
 /// The token endpoint's answer with the ID token as it came (OIDC Core §3.1.3.3).
 #[derive(Debug, Serialize, Deserialize)]
-struct IdTokenField {
+pub(super) struct IdTokenField {
     id_token: Option<String>,
 }
 
