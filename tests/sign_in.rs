@@ -304,6 +304,9 @@ async fn a_refusal_without_state_is_shown_and_decides_nothing() {
     let page = jane.get(&back).await;
     assert_eq!(page.status, 403);
     assert!(page.body.contains("You are not signed in"), "{}", page.body);
+    let spoof = site.auth("/auth/signin/callback?error=Call&error_description=Call+0800+EVIL");
+    let page = jane.get(&spoof).await;
+    assert!(page.status == 403 && !page.body.contains("Call") && !page.body.contains("EVIL"), "{}", page.body);
     jane.sign_in(&site, "jane").await;
     assert_eq!(jane.get(&back).await.status, 400, "nor does it end a session");
     assert_eq!(jane.validate(&site).await.status, 200);

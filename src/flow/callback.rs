@@ -9,7 +9,7 @@
 use super::{Error, RelyingParty, SignIn};
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::{Session, SessionId};
-use crate::domain::transaction::{CallbackParams, CallbackRefused, Transaction};
+use crate::domain::transaction::{CallbackParams, CallbackRefused, ProviderRefusal, Transaction};
 use crate::provider::Hints;
 use crate::store::Live;
 use std::sync::Arc;
@@ -72,8 +72,11 @@ impl RelyingParty {
             return match (live, params.error) {
                 // A reload of a callback that did its work.
                 (Some(live), None) => Ok(Landing::Already(self.arrived_at(live, &tag))),
-                // Cognito does not always return the state with an error. It decides nothing; it is shown.
-                (None, Some(refusal)) if params.state.is_none() => Err(CallbackRefused::Provider(refusal).into()),
+                // Cognito does not always return the state with an error. It decides nothing; it is shown, without
+                // a text that anybody could have put into the link.
+                (None, Some(refusal)) if params.state.is_none() => {
+                    Err(CallbackRefused::Provider(ProviderRefusal { description: None, ..refusal }).into())
+                }
                 _ => Err(Error::UnknownSignIn),
             };
         };

@@ -179,18 +179,10 @@ pub(super) fn page(error: &Error, id: &RequestId, return_to: Option<&ReturnTo>) 
     let said = say(error);
     log(error, &said, id);
     let foreign = match error {
-        Error::Callback(CallbackRefused::Provider(refusal)) => Some(
-            refusal
-                .description
-                .as_deref()
-                .unwrap_or(&refusal.code)
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(300)
-                .collect(),
-        ),
+        Error::Callback(CallbackRefused::Provider(refusal)) => refusal.description.as_deref(),
         _ => None,
     };
+    let foreign = foreign.map(|text| text.chars().filter(|c| !c.is_control()).take(300).collect());
     let page = pages::Problem {
         title: said.title,
         words: &said.words,
