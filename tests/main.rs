@@ -15,6 +15,8 @@ mod hostile_provider;
 #[cfg(feature = "dev")]
 mod https;
 #[cfg(feature = "dev")]
+mod real;
+#[cfg(feature = "dev")]
 mod refresh;
 #[cfg(feature = "dev")]
 mod service;

@@ -1,0 +1,313 @@
+//! What people do with a browser, in a real one.
+
+use super::chromium::{Chromium, PASSWORD};
+use crate::support::Site;
+use serde_json::Value;
+use thirtyfour::By;
+
+/// A person with a browser before a running site; `None` where no browser is installed.
+async fn visit() -> Option<(Site, Chromium)> {
+    let browser = Chromium::start().await?;
+    Some((Site::start().await, browser))
+}
+
+const WANTED: &str = "/articles/one-cookie?page=2&from=a%20friend";
+
+/// The whole tour of one user; `enter` is what they do at the hosted UI.
+async fn tour(name: &str, enter: impl AsyncFnOnce(&Chromium)) {
+    let Some((site, browser)) = visit().await else { return };
+    let (wanted, blog) = (site.cms(WANTED), format!("{}/", site.blog_url));
+    // A stranger is sent to the hosted UI and comes back to the very page.
+    browser.go(&site.cms_url).await;
+    assert_eq!(browser.text("#greeting").await, "Stories for people with a name");
+    browser.go(&wanted).await;
+    browser.is_asked_to_sign_in(&site).await;
+    enter(&browser).await;
+    browser.arrives_at(&wanted).await;
+    assert_eq!(browser.text("h1").await, "One cookie for the whole family");
+    assert_eq!(browser.text(".account-name").await, name);
+    // The sibling on another host knows them too.
+    browser.go(&blog).await;
+    assert_eq!(browser.text("#host").await, "blog.app.localhost");
+    assert_eq!(browser.text("#greeting").await, format!("Hello, {name}"));
+    // Signed out there means signed out on both, and at the pool: no silent way back in.
+    browser.click("#sign-out").await;
+    browser.arrives_at(&blog).await;
+    assert_eq!(browser.text("#greeting").await, "Stories for people with a name");
+    assert!(!browser.has("#sign-out").await);
+    browser.go(&site.cms_url).await;
+    assert!(!browser.has("#sign-out").await);
+    for host in [&site.cms_url, &site.blog_url] {
+        browser.go(&format!("{host}{WANTED}")).await;
+        browser.is_asked_to_sign_in(&site).await;
+    }
+    assert_eq!(site.pool.live_refresh_tokens(), 0);
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn jane_reads_the_page_she_wanted_and_stays_out_after_signing_out() {
+    tour("Jane Doe", async |browser| browser.sign_in("jane", PASSWORD).await).await;
+}
+
+#[tokio::test]
+async fn erin_with_groups_reads_the_page_she_wanted_and_stays_out_after_signing_out() {
+    tour("Erin Editor", async |browser| browser.sign_in("erin", PASSWORD).await).await;
+}
+
+#[tokio::test]
+async fn gary_continues_with_google_and_stays_out_after_signing_out() {
+    tour("Gary Google", async |browser| browser.continue_with("Google").await).await;
+}
+
+#[tokio::test]
+async fn fay_continues_with_facebook_and_stays_out_after_signing_out() {
+    tour("Fay Facebook", async |browser| browser.continue_with("Facebook").await).await;
+}
+
+#[tokio::test]
+async fn people_see_their_account_however_they_signed_in() {
+    let Some((site, browser)) = visit().await else { return };
+    // Straight to Google, from the front page.
+    browser.go(&site.cms_url).await;
+    browser.click("#sign-in-google").await;
+    browser.click("button[name=identity]").await;
+    browser.arrives_at(&site.cms("/")).await;
+    assert_eq!(browser.text("#email").await, "gary@gmail.com");
+    assert_eq!(browser.text("#provider").await, "Google");
+    assert_eq!(browser.text("#groups").await, "none");
+    browser.click("#sign-out").await;
+    // Facebook shares no e-mail address.
+    browser.click("#sign-in").await;
+    browser.is_asked_to_sign_in(&site).await;
+    browser.continue_with("Facebook").await;
+    browser.arrives_at(&site.cms("/")).await;
+    assert_eq!(browser.text("#email").await, "not shared");
+    assert_eq!(browser.text("#provider").await, "Facebook");
+    browser.click("#sign-out").await;
+    browser.click("#sign-in").await;
+    browser.sign_in("erin", PASSWORD).await;
+    browser.arrives_at(&site.cms("/")).await;
+    assert_eq!(browser.text("#provider").await, "COGNITO");
+    assert_eq!(browser.text("#groups").await, "editors admins");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn editors_enter_their_room_and_others_may_use_another_account() {
+    let Some((site, browser)) = visit().await else { return };
+    let editors = site.cms("/editors");
+    browser.go(&editors).await;
+    browser.is_asked_to_sign_in(&site).await;
+    browser.sign_in("jane", PASSWORD).await;
+    browser.arrives_at(&editors).await;
+    assert_eq!(browser.text("h1").await, "This room is for editors");
+    assert_eq!(browser.text(".account-name").await, "Jane Doe");
+    assert_eq!(browser.text(".actions a.primary").await, "Sign in as another account");
+    browser.click(".actions a.primary").await;
+    browser.is_asked_to_sign_in(&site).await;
+    browser.sign_in("erin", PASSWORD).await;
+    browser.arrives_at(&editors).await;
+    assert_eq!(browser.text("h1").await, "The editors’ room");
+    assert_eq!(browser.text(".account-name").await, "Erin Editor");
+    assert_eq!(site.pool.live_refresh_tokens(), 1, "jane's session was replaced");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn two_tabs_sign_in_side_by_side_and_each_ends_on_its_own_page() {
+    let Some((site, browser)) = visit().await else { return };
+    let (first_page, second_page) = (site.cms(WANTED), site.cms("/articles/leaving-properly?tab=2"));
+    let first = browser.driver.window().await.unwrap();
+    browser.go(&first_page).await;
+    browser.is_asked_to_sign_in(&site).await;
+    let second = browser.driver.new_tab().await.unwrap();
+    browser.driver.switch_to_window(second.clone()).await.unwrap();
+    browser.go(&second_page).await;
+    browser.is_asked_to_sign_in(&site).await;
+
+    browser.driver.switch_to_window(first.clone()).await.unwrap();
+    browser.sign_in("jane", PASSWORD).await;
+    browser.arrives_at(&first_page).await;
+    assert_eq!(browser.text("h1").await, "One cookie for the whole family");
+    browser.driver.switch_to_window(second).await.unwrap();
+    browser.sign_in("jane", PASSWORD).await;
+    browser.arrives_at(&second_page).await;
+    assert_eq!(browser.text("h1").await, "Leaving properly");
+    // The second sign-in replaced the session of the first; the first tab goes on with the new one.
+    browser.driver.switch_to_window(first).await.unwrap();
+    browser.driver.refresh().await.unwrap();
+    browser.arrives_at(&first_page).await;
+    assert_eq!(browser.text(".account-name").await, "Jane Doe");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_tab_left_at_the_sign_in_page_may_as_well_be_opened_again() {
+    let Some((site, browser)) = visit().await else { return };
+    let (first_page, second_page) = (site.cms(WANTED), site.cms("/articles/leaving-properly"));
+    let first = browser.driver.window().await.unwrap();
+    browser.go(&first_page).await;
+    browser.is_asked_to_sign_in(&site).await;
+    let second = browser.driver.new_tab().await.unwrap();
+    browser.driver.switch_to_window(second.clone()).await.unwrap();
+    browser.go(&second_page).await;
+    browser.is_asked_to_sign_in(&site).await;
+    let started = browser.documents().await;
+    let authorize = started.iter().rfind(|url| url.contains("/oauth2/authorize?")).unwrap();
+
+    browser.driver.switch_to_window(first).await.unwrap();
+    browser.sign_in("jane", PASSWORD).await;
+    browser.arrives_at(&first_page).await;
+    // The pool knows her by now and asks nothing.
+    browser.driver.switch_to_window(second).await.unwrap();
+    browser.go(authorize).await;
+    browser.arrives_at(&second_page).await;
+    assert_eq!(browser.text(".account-name").await, "Jane Doe");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn after_a_wrong_password_the_right_one_works() {
+    let Some((site, browser)) = visit().await else { return };
+    browser.go(&site.cms(WANTED)).await;
+    browser.is_asked_to_sign_in(&site).await;
+    browser.sign_in("jane", "guess").await;
+    assert_eq!(browser.text("#loginErrorMessage").await, "Incorrect username or password.");
+    browser.sign_in("jane", PASSWORD).await;
+    browser.arrives_at(&site.cms(WANTED)).await;
+    assert_eq!(browser.text(".account-name").await, "Jane Doe");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_callback_s_address_opened_again_leads_to_the_page_it_was_for() {
+    let Some((site, browser)) = visit().await else { return };
+    browser.go(&site.cms(WANTED)).await;
+    browser.is_asked_to_sign_in(&site).await;
+    browser.sign_in("jane", PASSWORD).await;
+    browser.arrives_at(&site.cms(WANTED)).await;
+    let callback = site.auth("/auth/signin/callback?");
+    let callback = browser.documents().await.into_iter().find(|url| url.starts_with(&callback)).unwrap();
+    browser.go(&site.cms("/")).await;
+    browser.go(&callback).await;
+    browser.arrives_at(&site.cms(WANTED)).await;
+    assert_eq!(browser.text(".account-name").await, "Jane Doe");
+    // For somebody who is signed out it is worth nothing.
+    browser.click("#sign-out").await;
+    browser.arrives_at(&site.cms("/")).await;
+    browser.go(&callback).await;
+    browser.arrives_at(&callback).await;
+    assert_eq!(browser.text("h1").await, "This sign-in was not started here");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn who_cancels_at_the_provider_may_try_again() {
+    let Some((site, browser)) = visit().await else { return };
+    browser.go(&site.cms(WANTED)).await;
+    browser.is_asked_to_sign_in(&site).await;
+    browser.click("#GoogleSignIn").await;
+    browser.click("button[name=cancel]").await;
+    assert_eq!(browser.text("h1").await, "You could not be signed in");
+    assert!(browser.url().await.starts_with(&site.auth("/auth/signin/callback?")));
+    let reference = browser.text(".reference code").await;
+    assert!(reference.len() == 16 && reference.bytes().all(|b| b.is_ascii_hexdigit()), "{reference}");
+    browser.follow("Try again").await;
+    browser.is_asked_to_sign_in(&site).await;
+    browser.continue_with("Google").await;
+    browser.arrives_at(&site.cms(WANTED)).await;
+    assert_eq!(browser.text(".account-name").await, "Gary Google");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_sign_out_page_asks_first_and_then_signs_out() {
+    let Some((site, browser)) = visit().await else { return };
+    let out = site.auth("/auth/signout");
+    // With a page to go back to, and with none: every hop after the form must be allowed by our own policy.
+    for (query, target, heading) in [
+        ("", site.auth("/auth/signout/callback"), "You are signed out"),
+        ("?return_to=BLOG", format!("{}/", site.blog_url), "Stories for people with a name"),
+    ] {
+        browser.go(&site.cms(WANTED)).await;
+        browser.is_asked_to_sign_in(&site).await;
+        browser.sign_in("jane", PASSWORD).await;
+        browser.arrives_at(&site.cms(WANTED)).await;
+        let page = format!("{out}{}", query.replace("BLOG", &format!("{}/", site.blog_url)));
+        browser.go(&page).await;
+        browser.arrives_at(&page).await;
+        assert_eq!(browser.text("h1").await, "Sign out?");
+        assert_eq!(browser.text("main strong").await, "Jane Doe");
+        assert_eq!(browser.driver.find_all(By::Css("button, a")).await.unwrap().len(), 1);
+        browser.click("button").await;
+        browser.arrives_at(&target).await;
+        assert_eq!(browser.text("h1").await, heading);
+        browser.go(&site.auth("/")).await;
+        assert_eq!(browser.text("h1").await, "Sign in");
+    }
+    browser.go(&site.cms(WANTED)).await;
+    browser.is_asked_to_sign_in(&site).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn our_own_front_page_signs_in_and_out() {
+    let Some((site, browser)) = visit().await else { return };
+    browser.go(&site.auth_url).await;
+    browser.click("a.button").await;
+    browser.is_asked_to_sign_in(&site).await;
+    browser.sign_in("jane", PASSWORD).await;
+    browser.arrives_at(&site.cms("/")).await;
+    browser.go(&site.auth_url).await;
+    assert_eq!(browser.text("h1").await, "You are signed in");
+    assert_eq!(browser.text("main strong").await, "Jane Doe");
+    // A link on our own page needs no second question.
+    browser.click("a.button").await;
+    browser.arrives_at(&site.auth("/auth/signout/callback")).await;
+    assert_eq!(browser.text("h1").await, "You are signed out");
+    browser.click("a.button").await;
+    browser.is_asked_to_sign_in(&site).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_browser_keeps_one_shared_cookie_that_no_script_can_read() {
+    let Some((site, browser)) = visit().await else { return };
+    // Two sign-ins that are never finished, and one that is.
+    for path in ["/articles/asking-at-the-door", "/articles/leaving-properly", WANTED] {
+        browser.go(&site.cms(path)).await;
+        browser.is_asked_to_sign_in(&site).await;
+    }
+    let pending = |cookies: &[Value]| cookies.iter().filter(|c| name(c).starts_with("auth-signin-")).count();
+    assert_eq!(pending(&browser.cookies().await), 3);
+    browser.sign_in("jane", PASSWORD).await;
+    browser.arrives_at(&site.cms(WANTED)).await;
+
+    let script = "return document.cookie";
+    assert_eq!(browser.driver.execute(script, vec![]).await.unwrap().json(), "");
+    let cookies = browser.cookies().await;
+    assert_eq!(pending(&cookies), 2, "the used one is gone, the others wait for their tabs");
+    let session: Vec<&Value> = cookies.iter().filter(|cookie| name(cookie) == "auth").collect();
+    let [session] = session[..] else { panic!("one session cookie, not {cookies:#?}") };
+    assert_eq!(session["domain"], ".app.localhost");
+    assert_eq!(session["path"], "/");
+    assert_eq!(session["httpOnly"], true);
+    assert_eq!(session["sameSite"], "Lax");
+    assert_eq!(session["session"], false, "it outlives the browser window");
+    let own: Vec<&Value> = cookies.iter().filter(|cookie| name(cookie).starts_with("auth-")).collect();
+    for cookie in own {
+        assert_eq!(cookie["domain"], "auth-api.app.localhost", "{cookie:#?}");
+        assert!(cookie["httpOnly"] == true && cookie["sameSite"] == "Lax", "{cookie:#?}");
+    }
+
+    browser.click("#sign-out").await;
+    browser.arrives_at(&site.cms("/")).await;
+    let cookies = browser.cookies().await;
+    assert!(!cookies.iter().any(|cookie| name(cookie) == "auth"), "{cookies:#?}");
+    browser.close().await;
+}
+
+fn name(cookie: &Value) -> &str {
+    cookie["name"].as_str().unwrap()
+}

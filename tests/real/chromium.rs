@@ -1,0 +1,219 @@
+//! A real browser, driven over WebDriver, and the few things a person does with it.
+
+use super::component;
+use crate::support::Site;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use thirtyfour::common::command::ExtensionCommand;
+use thirtyfour::extensions::query::ElementPollerWithTimeout;
+use thirtyfour::prelude::*;
+use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel};
+
+/// Long enough for a machine that compiles something else meanwhile.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The password of the pool's native users.
+pub(super) const PASSWORD: &str = "Passw0rd!";
+
+/// A browser with a profile of its own.
+pub(super) struct Chromium {
+    // Dropped first, where a test fails: to close a session in order may take the driver a minute.
+    _program: Program,
+    pub(super) driver: WebDriver,
+    _profile: TempDir,
+}
+
+/// ChromeDriver on a port of its own choice.
+struct Program {
+    child: Child,
+    url: String,
+    // It may write to its standard output later on.
+    _output: BufReader<ChildStdout>,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // The whole group: a browser outlives its driver.
+        let _ = Command::new("sh").arg("-c").arg(format!("kill -KILL -{}", self.child.id())).status();
+        let _ = self.child.wait();
+    }
+}
+
+impl Program {
+    fn start(chromedriver: &Path) -> Self {
+        let mut child = Command::new(chromedriver)
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        let port = loop {
+            line.clear();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "chromedriver ended before it listened");
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                break port.trim_end().trim_end_matches('.').to_owned();
+            }
+        };
+        Self { child, url: format!("http://127.0.0.1:{port}"), _output: output }
+    }
+}
+
+impl Chromium {
+    /// `None` where none is installed.
+    pub(super) async fn start() -> Option<Self> {
+        let (chromium, chromedriver) = (component("chromium")?, component("chromedriver")?);
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let program = tokio::task::spawn_blocking(move || Program::start(&chromedriver)).await.unwrap();
+        let profile = TempDir::new().unwrap();
+        let mut wanted = DesiredCapabilities::chrome();
+        wanted.set_binary(chromium.to_str().unwrap()).unwrap();
+        // Without the last four it looks for hosts that no test may need.
+        for flag in [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--window-size=1280,900",
+            "--no-first-run",
+            "--disable-quic",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ] {
+            wanted.add_arg(flag).unwrap();
+        }
+        wanted.add_arg(&format!("--user-data-dir={}", profile.path().display())).unwrap();
+        wanted.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
+        wanted.set_logging_prefs("performance", LoggingPrefsLogLevel::All).unwrap();
+        let driver = WebDriver::builder(&program.url, wanted)
+            .poller(Arc::new(ElementPollerWithTimeout::new(PATIENCE, Duration::from_millis(50))))
+            .await
+            .unwrap();
+        Some(Self { _program: program, driver, _profile: profile })
+    }
+
+    pub(super) async fn go(&self, url: &str) {
+        self.driver.goto(url).await.unwrap();
+    }
+
+    pub(super) async fn click(&self, css: &'static str) {
+        self.element(css).await.click().await.unwrap();
+    }
+
+    /// What a person reads there.
+    pub(super) async fn text(&self, css: &'static str) -> String {
+        self.element(css).await.text().await.unwrap()
+    }
+
+    /// Follows the link that says so.
+    pub(super) async fn follow(&self, words: &str) {
+        self.driver.query(By::LinkText(words)).first().await.unwrap().click().await.unwrap();
+    }
+
+    pub(super) async fn has(&self, css: &'static str) -> bool {
+        self.driver.query(By::Css(css)).nowait().exists().await.unwrap()
+    }
+
+    async fn element(&self, css: &'static str) -> WebElement {
+        match self.driver.query(By::Css(css)).first().await {
+            Ok(element) => element,
+            Err(_) => panic!("no {css} at {}:\n{}", self.url().await, self.source().await),
+        }
+    }
+
+    async fn source(&self) -> String {
+        self.driver.source().await.unwrap()
+    }
+
+    pub(super) async fn url(&self) -> String {
+        self.driver.current_url().await.unwrap().into()
+    }
+
+    /// Waits until the browser is at this address, wherever it is redirected on the way.
+    pub(super) async fn arrives_at(&self, url: &str) {
+        self.arrives(|at| at == url, url).await;
+    }
+
+    /// Waits for the hosted UI's sign-in form.
+    pub(super) async fn is_asked_to_sign_in(&self, site: &Site) {
+        let login = format!("{}/login?", site.pool.base_url());
+        self.arrives(|at| at.starts_with(&login), &login).await;
+        self.element("#signInFormUsername").await;
+    }
+
+    async fn arrives(&self, there: impl Fn(&str) -> bool, wanted: &str) {
+        // Every round waits for the driver's answer, which itself waits for a page that is loading.
+        let arrived = tokio::time::timeout(PATIENCE, async { while !there(&self.url().await) {} }).await;
+        assert!(arrived.is_ok(), "wanted {wanted}, is at {}:\n{}", self.url().await, self.source().await);
+    }
+
+    /// Fills in the hosted UI's form.
+    pub(super) async fn sign_in(&self, username: &str, password: &str) {
+        let field = self.element("#signInFormUsername").await;
+        field.clear().await.unwrap();
+        field.send_keys(username).await.unwrap();
+        self.element("#signInFormPassword").await.send_keys(password).await.unwrap();
+        self.click("form[name=cognitoSignInForm] button").await;
+    }
+
+    /// Chooses a provider in the hosted UI and then the only account there.
+    pub(super) async fn continue_with(&self, provider: &str) {
+        self.driver.query(By::Id(format!("{provider}SignIn"))).first().await.unwrap().click().await.unwrap();
+        self.click("button[name=identity]").await;
+    }
+
+    /// Every cookie of the browser, whatever its host and path.
+    pub(super) async fn cookies(&self) -> Vec<Value> {
+        let answer = self.driver.cmd(thirtyfour::common::command::Command::ExtensionCommand(Box::new(AllCookies)));
+        let answer: Value = answer.await.unwrap().value().unwrap();
+        answer["cookies"].as_array().unwrap().clone()
+    }
+
+    /// The addresses of documents that were asked for since the last look, redirects included.
+    pub(super) async fn documents(&self) -> Vec<String> {
+        let log = self.driver.get_log("performance").await.unwrap();
+        let events = log.iter().map(|entry| serde_json::from_str::<Value>(&entry.message).unwrap());
+        events
+            .filter(|event| event["message"]["method"] == "Network.requestWillBeSent")
+            .map(|event| event["message"]["params"].clone())
+            .filter(|request| request["type"] == "Document")
+            .map(|request| request["request"]["url"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Closes the browser. Nothing a page did may have gone wrong in it: a script, a policy, a missing file.
+    pub(super) async fn close(self) {
+        let log = self.driver.browser_log().await.unwrap();
+        // A page that says no has a status that says so; the browser logs that too.
+        let refusal = |message: &str| [" 400 ", " 403 "].iter().any(|status| message.contains(status));
+        let wrong: Vec<&str> = log.iter().map(|entry| entry.message.as_str()).filter(|m| !refusal(m)).collect();
+        assert!(wrong.is_empty(), "the browser complains: {wrong:#?}");
+        self.driver.quit().await.unwrap();
+    }
+}
+
+/// WebDriver itself shows only the cookies of the page at hand.
+#[derive(Debug)]
+struct AllCookies;
+
+impl ExtensionCommand for AllCookies {
+    fn parameters_json(&self) -> Option<Value> {
+        Some(json!({ "cmd": "Storage.getCookies", "params": {} }))
+    }
+
+    fn method(&self) -> http::Method {
+        http::Method::POST
+    }
+
+    fn endpoint(&self) -> Arc<str> {
+        "/goog/cdp/execute".into()
+    }
+}
