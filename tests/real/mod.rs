@@ -4,6 +4,7 @@
 
 mod browser;
 mod chromium;
+mod oidc_provider;
 
 use std::env;
 use std::path::PathBuf;

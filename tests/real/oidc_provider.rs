@@ -1,0 +1,221 @@
+//! An OpenID Provider that is no Cognito and that nobody here wrote: the npm package `oidc-provider`.
+
+use super::{component, skipped};
+use crate::support::{Answer, Browser, Site, param};
+use auth_api::domain::session::SessionId;
+use secrecy::ExposeSecret;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+const CLIENT: &str = "auth-api";
+const SECRET: &str = "a+secret/with=odd%characters:in it";
+
+/// The provider's process, and a service that trusts it.
+struct Pair {
+    child: Child,
+    issuer: String,
+    site: Site,
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Pair {
+    /// `None` where the provider is not installed.
+    async fn start() -> Option<Self> {
+        let (node, folder) = (component("node")?, folder()?);
+        // The provider says its address first and learns the service's afterwards: each needs the other's.
+        let (mut child, issuer) = tokio::task::spawn_blocking(move || launch(&node, &folder)).await.unwrap();
+        let site = Site::with(&[
+            ("PROVIDER__PROFILE", "oidc"),
+            ("PROVIDER__ISSUER", &issuer),
+            ("PROVIDER__CLIENT_ID", CLIENT),
+            ("PROVIDER__CLIENT_SECRET", SECRET),
+            ("PROVIDER__SCOPES", "openid,profile,email,groups"),
+        ])
+        .await;
+        writeln!(child.stdin.as_mut().unwrap(), "{}", site.auth_url).unwrap();
+        Some(Self { child, issuer, site })
+    }
+
+    /// From `/auth/signin` through the provider's two forms, up to the address of our callback.
+    async fn to_callback(&self, browser: &Browser, login: &str) -> String {
+        let wanted = format!("{}/articles/one-cookie?page=2", self.site.cms_url);
+        let encoded: String = url::form_urlencoded::byte_serialize(wanted.as_bytes()).collect();
+        let mut next = browser.get(&self.site.auth(&format!("/auth/signin?return_to={encoded}"))).await.location();
+        assert!(next.starts_with(&format!("{}/auth?", self.issuer)), "{next}");
+        assert_eq!(param(&next, "code_challenge_method").unwrap(), "S256");
+        // Sign in, resume, consent, resume.
+        for _ in 0..8 {
+            if next.starts_with(&self.site.auth("/auth/signin/callback")) {
+                return next;
+            }
+            let page = browser.get(&next).await;
+            next = match page.status {
+                200 => {
+                    let prompt = page.between("name=\"prompt\" value=\"", "\"");
+                    let form = [("prompt", prompt.as_str()), ("login", login), ("password", "any")];
+                    let fields = if prompt == "login" { &form[..] } else { &form[..1] };
+                    browser.post(&page.between("action=\"", "\""), fields).await.location()
+                }
+                _ => page.location(),
+            };
+        }
+        panic!("the provider does not let {login} through: {next}");
+    }
+
+    async fn sign_in(&self, browser: &Browser, login: &str) -> Answer {
+        let callback = self.to_callback(browser, login).await;
+        browser.get(&callback).await
+    }
+
+    /// The refresh token that the browser's session holds.
+    async fn refresh_token(&self, browser: &Browser) -> String {
+        let cookies = browser.cookies(&self.site.cms_url);
+        let id = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("auth=")).unwrap();
+        let live = self.site.rp.sessions.load(SessionId::parse(id.as_bytes()).unwrap()).await.unwrap().unwrap();
+        live.session.tokens.refresh.as_ref().unwrap().expose_secret().to_owned()
+    }
+
+    /// Shows a refresh token to the provider itself.
+    async fn redeem(&self, token: &str) -> Answer {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let (id, secret) = (encode(CLIENT), encode(SECRET));
+        let url = format!("{}/token", self.issuer);
+        Browser::new().send(reqwest::Method::POST, &url, |r| r.basic_auth(id, Some(secret)).form(&form)).await
+    }
+}
+
+fn folder() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/oidc-provider");
+    if folder.join("node_modules/oidc-provider").is_dir() {
+        return Some(folder);
+    }
+    skipped("oidc-provider is not installed: .ci/run does that, or `npm ci` in tests/real/oidc-provider")
+}
+
+fn launch(node: &Path, folder: &Path) -> (Child, String) {
+    let mut child = Command::new(node)
+        .arg("server.mjs")
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut issuer = String::new();
+    // Nothing more is ever printed, so the pipe may close.
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut issuer).unwrap();
+    (child, issuer.trim_end().to_owned())
+}
+
+#[tokio::test]
+async fn people_sign_in_at_another_provider_and_are_known_by_its_claims() {
+    let Some(pair) = Pair::start().await else { return };
+    let browser = Browser::new();
+    let landed = pair.sign_in(&browser, "erin").await;
+    assert_eq!(landed.status, 302, "{landed:?}");
+    assert_eq!(landed.location(), format!("{}/articles/one-cookie?page=2", pair.site.cms_url));
+    let me = browser.validate(&pair.site).await;
+    assert_eq!(me.status, 200);
+    let json = me.json();
+    for (claim, value) in
+        [("sub", "erin"), ("username", "erin"), ("name", "Erin Editor"), ("email", "erin@example.com")]
+    {
+        assert_eq!(json[claim], value, "{json:#}");
+    }
+    assert_eq!(json["email_verified"], true);
+    assert_eq!(json["groups"], serde_json::json!(["editors", "admins"]));
+    assert_eq!(json["client_id"], CLIENT);
+    assert_eq!(me.header("x-auth-email"), Some("erin@example.com"));
+    assert_eq!(me.header("x-auth-groups"), Some("editors,admins"));
+    assert_eq!(browser.get(&pair.site.auth("/validate?group=editors")).await.status, 200);
+
+    // Fewer claims: no user name of her own, no groups, an address nobody checked.
+    let jane = Browser::new();
+    pair.sign_in(&jane, "jane").await;
+    let me = jane.validate(&pair.site).await;
+    assert_eq!(me.json()["username"], "jane", "the subject stands in");
+    assert_eq!(me.header("x-auth-email"), Some(""));
+    assert_eq!(jane.get(&pair.site.auth("/validate?group=editors")).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_callback_of_another_provider_works_once_and_in_one_browser() {
+    let Some(pair) = Pair::start().await else { return };
+    let (browser, stranger) = (Browser::new(), Browser::new());
+    let callback = pair.to_callback(&browser, "erin").await;
+    assert_eq!(param(&callback, "iss").as_deref(), Some(pair.issuer.as_str()), "RFC 9207");
+    assert_eq!(stranger.get(&callback).await.status, 400);
+    let other_issuer = callback.replace("iss=http", "iss=https");
+    assert_eq!(browser.get(&other_issuer).await.status, 400, "an answer of another provider");
+    assert_eq!(browser.validate(&pair.site).await.status, 401);
+
+    let callback = pair.to_callback(&browser, "erin").await;
+    let landed = browser.get(&callback).await;
+    let before = browser.cookies(&pair.site.cms_url);
+    let again = browser.get(&callback).await;
+    assert_eq!((again.status, again.location()), (302, landed.location()));
+    assert_eq!(browser.cookies(&pair.site.cms_url), before, "the session is the same");
+    assert_eq!(stranger.get(&callback).await.status, 400);
+    // Spending a code twice would have made the provider withdraw the grant.
+    assert_eq!(pair.redeem(&pair.refresh_token(&browser).await).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
+    let Some(pair) = Pair::start().await else { return };
+    let browser = Browser::new();
+    pair.sign_in(&browser, "erin").await;
+    let mut tokens = vec![pair.refresh_token(&browser).await];
+    for _ in 0..2 {
+        let renewed = browser.post(&pair.site.auth("/refresh?force=true"), &[]).await;
+        assert_eq!(renewed.status, 200, "{renewed:?}");
+        assert_eq!(renewed.json()["groups"], serde_json::json!(["editors", "admins"]));
+        let token = pair.refresh_token(&browser).await;
+        assert!(!tokens.contains(&token), "a new refresh token each time");
+        tokens.push(token);
+    }
+    // Somebody shows a used one: the provider withdraws the grant, and with it our session at its next renewal.
+    assert_eq!(pair.redeem(&tokens[0]).await.json()["error"], "invalid_grant");
+    let ended = browser.post(&pair.site.auth("/refresh?force=true"), &[]).await;
+    assert_eq!((ended.status, ended.problem().as_str()), (401, "session-ended"));
+    assert_eq!(browser.validate(&pair.site).await.status, 401);
+}
+
+#[tokio::test]
+async fn signing_out_ends_at_the_provider_s_logout_and_comes_back() {
+    let Some(pair) = Pair::start().await else { return };
+    let browser = Browser::new();
+    pair.sign_in(&browser, "erin").await;
+    let token = pair.refresh_token(&browser).await;
+    let leaving = browser.post(&pair.site.auth("/auth/signout"), &[]).await;
+    assert_eq!(leaving.status, 303);
+    assert_eq!(browser.validate(&pair.site).await.status, 401);
+    assert_eq!(pair.redeem(&token).await.json()["error"], "invalid_grant", "revoked already");
+
+    // OpenID Connect RP-Initiated Logout 1.0.
+    let logout = leaving.location();
+    assert!(logout.starts_with(&format!("{}/session/end?", pair.issuer)), "{logout}");
+    let back = pair.site.auth("/auth/signout/callback");
+    assert_eq!(param(&logout, "post_logout_redirect_uri").as_ref(), Some(&back));
+    assert_eq!(param(&logout, "id_token_hint").unwrap().split('.').count(), 3);
+    let question = browser.get(&logout).await;
+    assert_eq!(question.status, 200, "{question:?}");
+    let xsrf = question.between("name=\"xsrf\" value=\"", "\"");
+    let confirm = question.between("action=\"", "\"");
+    let done = browser.post(&confirm, &[("xsrf", xsrf.as_str()), ("logout", "yes")]).await;
+    assert_eq!(done.location(), back);
+    let page = browser.get(&back).await;
+    assert!(page.status == 200 && page.body.contains("You are signed out"), "{page:?}");
+
+    // And the provider asks for a password again.
+    let authorize = browser.get(&pair.site.auth("/auth/signin")).await.location();
+    let interaction = browser.get(&authorize).await.location();
+    assert!(browser.get(&interaction).await.body.contains("name=\"password\""));
+}
