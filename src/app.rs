@@ -49,6 +49,26 @@ pub enum Error {
     /// A listener.
     #[error("{0}")]
     Listen(std::io::Error),
+    /// A port.
+    #[error(
+        "{what}: {addr} cannot be listened on ({why}). Is another program using the port, or another auth-api running?"
+    )]
+    Port {
+        /// Who wants it.
+        what: String,
+        /// The address.
+        addr: SocketAddr,
+        /// The system's word.
+        why: std::io::Error,
+    },
+}
+
+/// Takes a port for `what`.
+///
+/// # Errors
+/// [`Error::Port`].
+pub fn bind(addr: SocketAddr, what: &str) -> Result<TcpListener, Error> {
+    TcpListener::bind(addr).map_err(|why| Error::Port { what: what.to_owned(), addr, why })
 }
 
 /// A service that is ready to listen.

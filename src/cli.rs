@@ -1,13 +1,12 @@
 //! The command line. Exit codes: 0 good, 1 problems found, 2 cannot run.
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::config::{self, Config, LogFormat, Problem, Sources};
 use crate::domain::clock::SystemClock;
 use crate::telemetry;
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -113,8 +112,8 @@ fn read(file: Option<&Path>) -> Result<Config, Vec<Problem>> {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     telemetry::start(&config.telemetry.log, config.telemetry.format == LogFormat::Json).map_err(|e| anyhow!(e))?;
-    let public = bind(config.server.listen, "server.listen")?;
-    let ops = config.server.ops_listen.map(|addr| bind(addr, "server.ops_listen")).transpose()?;
+    let public = app::bind(config.server.listen, "server.listen")?;
+    let ops = config.server.ops_listen.map(|addr| app::bind(addr, "server.ops_listen")).transpose()?;
     let app = App::build(config, Arc::new(SystemClock)).await?;
     tracing::info!(
         public_url = %config.server.public_url, listen = %public.local_addr()?,
@@ -123,13 +122,6 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     app.serve(public, ops, shutdown()).await?;
     tracing::info!("auth-api has stopped");
     Ok(())
-}
-
-/// Takes a port, or says plainly why not.
-pub(crate) fn bind(addr: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).with_context(|| {
-        format!("{what}: {addr} cannot be listened on. Is another program using the port, or another auth-api running?")
-    })
 }
 
 async fn check(config: &Config, online: bool) -> anyhow::Result<ExitCode> {
@@ -196,7 +188,7 @@ fn report(problems: &[Problem]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(PROBLEMS))
 }
 
-pub(crate) fn print(text: &str) -> anyhow::Result<ExitCode> {
+fn print(text: &str) -> anyhow::Result<ExitCode> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // `auth-api config-reference | head` is no failure.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),

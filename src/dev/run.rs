@@ -1,10 +1,10 @@
 //! `auth-api dev`.
 
 use super::world::{Plan, World};
-use crate::cli::print;
 use crate::telemetry;
 use anyhow::anyhow;
 use std::future::Future;
+use std::io::Write;
 
 /// Starts everything, says where it is, and runs until `shutdown`.
 ///
@@ -13,7 +13,7 @@ use std::future::Future;
 pub async fn run(port: u16, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     telemetry::start("info", false).map_err(|e| anyhow!(e))?;
     let world = World::start(Plan { port, ..Plan::default() }).await?;
-    print(&greeting(&world))?;
+    std::io::stdout().write_all(greeting(&world).as_bytes())?;
     shutdown.await;
     world.stop().await
 }

@@ -3,8 +3,7 @@
 
 use super::cms::{Cms, CmsSettings};
 use super::pool::{Pool, Settings};
-use crate::app::App;
-use crate::cli::bind;
+use crate::app::{App, bind};
 use crate::config::{self, Sources};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::seal::random;
