@@ -196,12 +196,16 @@ impl SessionStore for Redb {
     }
 }
 
-fn write_all(db: &Database, requests: &mpsc::Receiver<Write>) {
+/// Writes until the last handle is gone; returns how many transactions that took.
+fn write_all(db: &Database, requests: &mpsc::Receiver<Write>) -> u64 {
+    let mut transactions = 0;
     while let Ok(first) = requests.recv() {
         let mut batch = vec![first];
         batch.extend(requests.try_iter().take(BATCH - 1));
         write_batch(db, batch);
+        transactions += 1;
     }
+    transactions
 }
 
 /// What to tell the asker once the commit is done, or has failed.
@@ -298,4 +302,29 @@ fn decode(bytes: &[u8]) -> Option<Record> {
 fn decode_head(bytes: &[u8]) -> Option<Record> {
     let number = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
     Some(Record { version: number(0)?, ends: number(8)?, seen: number(16)?, sealed: vec![] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::session::SessionId;
+
+    #[test]
+    fn writes_that_wait_share_one_transaction() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.redb");
+        create(&path, &KeyRing::new([b"a key of this test, 32 bytes long".as_slice()])).unwrap();
+        let db = Database::open(&path).unwrap();
+        let (writer, requests) = mpsc::channel();
+        let mut answers = Vec::new();
+        for _ in 0..300 {
+            let (reply, answer) = oneshot::channel();
+            let record = Record { version: 1, ends: 1, seen: 1, sealed: vec![] };
+            writer.send(Write::Create(SessionId::random().key(), record, reply)).unwrap();
+            answers.push(answer);
+        }
+        drop(writer);
+        assert_eq!(write_all(&db, &requests), 1, "three hundred sign-ins, one fsync");
+        assert!(answers.into_iter().all(|answer| answer.blocking_recv().unwrap().unwrap()));
+    }
 }
