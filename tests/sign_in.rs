@@ -208,6 +208,7 @@ async fn a_callback_with_a_bad_state_spends_no_code() {
         assert_eq!(refused.status, 400, "{query}");
         assert!(refused.body.contains("Try again") && refused.set_cookies("auth=").is_empty(), "{query}");
     }
+    assert_eq!(jane.send(reqwest::Method::HEAD, &callback, |r| r).await.status, 405, "nor by looking ahead");
     assert_eq!(site.pool.count(Endpoint::TokenCode), 0, "no code was spent");
     assert_eq!(jane.get(&callback).await.status, 302, "the genuine callback still works");
     assert_eq!(site.pool.count(Endpoint::TokenCode), 1);

@@ -75,6 +75,15 @@ async fn an_image_tag_cannot_sign_anybody_out_but_our_own_pages_can() {
         assert_eq!((refused.status, refused.set_cookies("auth=").len()), (403, 0), "{case}");
     }
     assert_eq!(jane.validate(&site).await.status, 200);
+    for (name, value) in [("sec-fetch-dest", "image"), ("sec-fetch-dest", "iframe"), ("sec-purpose", "prefetch")] {
+        let shape = |r: reqwest::RequestBuilder| r.header("sec-fetch-site", "same-site").header(name, value);
+        assert_eq!(
+            jane.send(Method::GET, &url, shape).await.status,
+            200,
+            "{value}: a picture in a comment on our site"
+        );
+    }
+    assert_eq!(jane.validate(&site).await.status, 200);
     let ours = jane.send(Method::GET, &url, |r| r.header("sec-fetch-site", "same-site")).await;
     assert_eq!(ours.status, 303);
     assert_eq!(jane.validate(&site).await.status, 401);

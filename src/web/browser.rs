@@ -130,7 +130,7 @@ pub(super) async fn confirm_sign_out(
 ) -> Response {
     let query = query.unwrap_or_default();
     let return_to = first(&query, "return_to");
-    if site(&headers).is_some_and(|site| site == "same-origin" || site == "same-site") {
+    if is_own_navigation(&headers) {
         return end(&web, &session, &headers, return_to.as_deref(), &id).await;
     }
     let name = match session_layer::current(&web, &session).await {
@@ -192,6 +192,15 @@ pub(super) async fn signed_out(State(web): State<Arc<Web>>, headers: HeaderMap) 
         None => pages::render(&pages::SignedOut { sign_in: pages::sign_in_link(None, None) }).into_response(),
     };
     with(response, out)
+}
+
+/// Whether a person followed a link on one of our sites (Fetch Metadata): not an image in a comment there,
+/// not a browser that looks ahead.
+fn is_own_navigation(headers: &HeaderMap) -> bool {
+    let of_ours = site(headers).is_some_and(|site| site == "same-origin" || site == "same-site");
+    of_ours
+        && headers.get("sec-fetch-dest").is_none_or(|dest| dest == "document")
+        && !headers.contains_key("sec-purpose")
 }
 
 /// Whether a browser says that a page of a stranger's site asks (Fetch Metadata, else `Origin`). Our own

@@ -48,7 +48,8 @@ pub fn router(web: Arc<Web>) -> Router {
     let browser = Router::new()
         .route("/", get(browser::home))
         .route("/auth/signin", get(browser::sign_in))
-        .route("/auth/signin/callback", get(browser::callback))
+        // A HEAD is somebody looking ahead, and must not spend the code.
+        .route("/auth/signin/callback", get(browser::callback).head(error::method_not_allowed))
         .route("/auth/signout", get(browser::confirm_sign_out).post(browser::sign_out))
         .route("/auth/signout/callback", get(browser::signed_out))
         .route("/auth/session", get(api::session).layer(layers::cors(&web)))
