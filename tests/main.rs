@@ -12,6 +12,7 @@ mod dev_cms;
 mod dev_pool;
 #[cfg(feature = "dev")]
 mod hostile_provider;
+mod house_rules;
 #[cfg(feature = "dev")]
 mod https;
 #[cfg(feature = "dev")]

@@ -1,0 +1,314 @@
+//! What a reviewer would say about `src`: who may import whom, and how files are kept.
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails; so do the steps it shares")]
+
+mod reading;
+
+use std::path::Path;
+
+use reading::{Reading, read};
+
+/// A room, what it may import of the house, and what to do with code that wants more.
+struct Room {
+    path: &'static str,
+    may: &'static [&'static str],
+    otherwise: &'static str,
+}
+
+/// The first line whose path a file is under (or is) counts.
+const ROOMS: [Room; 13] = [
+    Room {
+        path: "domain",
+        may: &[],
+        otherwise: "nouns know nobody: take what you need as an argument, or put the verb into flow",
+    },
+    Room {
+        path: "config",
+        may: &[],
+        otherwise: "configuration is read before anything else exists: let app hand the values to whoever needs them",
+    },
+    Room { path: "telemetry", may: &[], otherwise: "count and log plain values: let the caller take its types apart" },
+    Room {
+        path: "provider",
+        may: &["domain", "config", "telemetry"],
+        otherwise: "it speaks OpenID Connect and decides nothing: what to do with its answer belongs in flow",
+    },
+    Room {
+        path: "store",
+        may: &["domain", "config", "telemetry"],
+        otherwise: "it keeps records and decides nothing: what to do with them belongs in flow",
+    },
+    Room {
+        path: "flow",
+        may: &["domain", "provider", "store", "telemetry"],
+        otherwise: "a verb knows neither HTTP nor the configuration file: take requests apart in web, and let app \
+                    hand over limits as plain values",
+    },
+    Room {
+        path: "web",
+        may: &["domain", "config", "telemetry", "provider", "flow", "store::Live", "store::Error"],
+        otherwise: "web asks flows: what reads or writes sessions belongs in flow, what puts parts together in app",
+    },
+    Room {
+        path: "app",
+        may: &["domain", "config", "telemetry", "provider", "store", "flow", "web"],
+        otherwise: "the composition root is below the command line: hand over what it needs as an argument",
+    },
+    Room {
+        path: "cli",
+        may: &["app", "config", "domain", "telemetry", "provider", "web", "dev"],
+        otherwise: "a command starts app and prints what comes of it: the work belongs in a room of its own",
+    },
+    Room { path: "main", may: &["cli"], otherwise: "it only hands over to cli" },
+    Room {
+        path: "dev/pool",
+        may: &["dev::pool"],
+        otherwise: "the user pool is a stranger in this house: it learns everything over HTTP, like a real one",
+    },
+    Room {
+        path: "dev/cms",
+        may: &["dev::cms"],
+        otherwise: "the demo site is a stranger in this house: it knows what the outside contract says, and nothing else",
+    },
+    Room {
+        path: "dev",
+        may: &["app", "cli", "config", "domain", "flow", "telemetry"],
+        otherwise: "it starts the service as an operator would; what the service itself needs belongs in app",
+    },
+];
+
+/// Crates that stop at a door: their names, where they may be used, and what to do elsewhere.
+const DOORS: [(&[&str], &[&str], &str); 8] = [
+    (
+        &["axum", "axum_core"],
+        &["web", "app", "dev"],
+        "answer with a plain type and let a handler in web turn it into a response",
+    ),
+    (&["tower", "tower_http"], &["web"], "layers belong in web/layers.rs"),
+    (&["axum_server", "hyper_util"], &["app"], "listening belongs in app"),
+    (&["tower_sessions"], &["web"], "the browser's session is web's; a flow takes and gives ids"),
+    (
+        &["openidconnect", "oauth2", "jsonwebtoken"],
+        &["provider"],
+        "give provider a method that takes and returns types of domain",
+    ),
+    (&["reqwest"], &["provider", "dev/cms"], "requests go through the one client in provider/http.rs"),
+    (&["redb"], &["store/redb.rs"], "stay behind SessionStore: a store is one file"),
+    (&["clap"], &["cli"], "arguments belong in cli"),
+];
+
+/// What does I/O, and so is nothing for a noun.
+const NO_NOUNS: [&str; 6] = ["tokio", "std::fs", "std::net::TcpStream", "std::process", "std::env", "std::thread"];
+
+const LINES_MAX: usize = 450;
+const NO_JOB: [&str; 10] =
+    ["utils", "util", "helpers", "helper", "common", "manager", "managers", "service", "services", "misc"];
+
+/// Everything there is to say about one file; `path` is relative to `src`.
+fn review(path: &str, source: &str) -> Vec<String> {
+    let reading = read(path, source);
+    let mut remarks = Vec::new();
+    let mut say = |line: usize, what: String| remarks.push(format!("src/{path}:{line} {what}"));
+    imports(path, &reading, &mut say);
+    for (line, word) in &reading.attributes_without_reason {
+        say(
+            *line,
+            format!(
+                "silences a lint with a bare `{word}`. Write #[expect(lint, reason = \"…\")], or mend what it says"
+            ),
+        );
+    }
+    let lines = source.lines().count();
+    if lines > LINES_MAX {
+        say(
+            lines,
+            format!("is line {lines} of one file; {LINES_MAX} is the most. It holds two things: give each a file"),
+        );
+    }
+    for part in path.trim_end_matches(".rs").split('/').filter(|part| NO_JOB.contains(part)) {
+        say(1, format!("is in something called `{part}`, which is no job. Name the file after what it does"));
+    }
+    remarks
+}
+
+fn imports(path: &str, reading: &Reading, say: &mut impl FnMut(usize, String)) {
+    // lib.rs is the map: it declares every room and uses none.
+    let Some(room) = ROOMS.iter().find(|room| is_in(path, room.path)) else {
+        if path != "lib.rs" {
+            say(
+                1,
+                "is in no room. Put it into one, or draw a new room on the map in lib.rs and in this test".to_owned(),
+            );
+        }
+        return;
+    };
+    let name = room.path;
+    for (line, used) in &reading.inside {
+        let own = !name.contains('/') && starts_with(used, name);
+        // A room may be named where only some of it may be used: what is used of it is seen where it is.
+        let may = |allowed: &&str| starts_with(used, allowed) || starts_with(allowed, used);
+        if !own && !room.may.iter().any(may) {
+            let may = match room.may {
+                [] => "nothing of the house".to_owned(),
+                all => all.join(", "),
+            };
+            say(*line, format!("imports crate::{used}. {name} may import {may}: {}", room.otherwise));
+        }
+    }
+    for (line, used) in &reading.outside {
+        let door = DOORS.iter().find(|(crates, ..)| crates.iter().any(|name| starts_with(used, name)));
+        if let Some((_, doors, otherwise)) = door.filter(|(_, doors, _)| !doors.iter().any(|door| is_in(path, door))) {
+            let doors: Vec<String> = doors.iter().map(|door| format!("src/{door}")).collect();
+            say(*line, format!("uses {used}, which stops at {}: {otherwise}", doors.join(" and ")));
+        }
+        if name == "domain" && NO_NOUNS.iter().any(|io| starts_with(used, io)) {
+            say(*line, format!("uses {used}. domain does no I/O: put what reads or waits into provider, store or app"));
+        }
+    }
+}
+
+/// Whether a file is in a room: a folder, a file of that name, or a file named in full.
+fn is_in(path: &str, room: &str) -> bool {
+    path == room || path.strip_prefix(room).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+}
+
+/// Whether a path leads to `prefix` or further in.
+fn starts_with(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Every Rust file under `src`, by its path relative to it.
+fn house() -> Vec<(String, String)> {
+    fn collect(root: &Path, folder: &Path, files: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(root, &path, files);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+                files.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &root, &mut files);
+    files.sort();
+    files
+}
+
+#[test]
+fn the_house_is_in_order() {
+    let remarks: Vec<String> = house().iter().flat_map(|(path, source)| review(path, source)).collect();
+    assert!(remarks.is_empty(), "\n\n{}\n", remarks.join("\n\n"));
+}
+
+#[test]
+fn the_whole_house_is_read() {
+    let files = house();
+    assert!(files.len() >= 70, "only {} files were found", files.len());
+    for room in ROOMS {
+        assert!(files.iter().any(|(path, _)| is_in(path, room.path)), "no file of {} was found", room.path);
+    }
+    // Imports that are there by design. If they are not seen, the others are not either.
+    let sees = |room: &str, other: &str| {
+        let mut files = files.iter().filter(|(path, _)| is_in(path, room));
+        files.any(|(path, source)| read(path, source).inside.iter().any(|(_, used)| starts_with(used, other)))
+    };
+    for (room, other) in [
+        ("main", "cli"),
+        ("cli", "dev"),
+        ("cli", "app"),
+        ("app", "web"),
+        ("web", "flow"),
+        ("web", "store::Error"),
+        ("flow", "provider"),
+        ("flow", "store"),
+        ("provider", "domain"),
+        ("store", "domain"),
+        ("dev/pool", "dev::pool"),
+        ("dev/cms", "dev::cms"),
+    ] {
+        assert!(sees(room, other), "{room} is not seen to import crate::{other}");
+    }
+}
+
+#[test]
+fn a_broken_rule_is_found_and_explained() {
+    let broken = [
+        (
+            "domain/seal.rs",
+            "//! x\nuse crate::flow::Error;",
+            ":2 imports crate::flow::Error. domain may import nothing",
+        ),
+        (
+            "domain/seal.rs",
+            "use axum::http::HeaderMap;",
+            "uses axum::http::HeaderMap, which stops at src/web and src/app",
+        ),
+        ("domain/seal.rs", "fn f() { tokio::spawn(async {}); }", "domain does no I/O"),
+        ("config/load.rs", "use super::super::domain::clock;", "imports crate::domain::clock. config may"),
+        ("telemetry/mod.rs", "use crate::{config::Config, domain as d};", "imports crate::config::Config"),
+        ("telemetry/mod.rs", "use crate::{config::Config, domain as d};", "imports crate::domain"),
+        ("provider/mod.rs", "fn f(x: &crate::store::Live) {}", "imports crate::store::Live"),
+        ("provider/mod.rs", "mod a { mod b { use super::super::super::flow; } }", "imports crate::flow"),
+        ("store/mod.rs", "pub use crate::provider::Error;", "what to do with them belongs in flow"),
+        ("store/memory.rs", "use redb::Database;", "stops at src/store/redb.rs"),
+        ("store/mod.rs", "mod redb;\nuse ::redb::Database;", ":2 uses redb::Database"),
+        ("flow/refresh.rs", "use {std::fmt, crate::{domain::{clock, seal}, web::{self}}};", "imports crate::web"),
+        ("flow/refresh.rs", "use crate::config::{Config};", "hand over limits as plain values"),
+        ("flow/refresh.rs", "type R = Result<<T as crate::web::Web>::X, E>;", "imports crate::web::Web"),
+        ("flow/refresh.rs", "extern crate reqwest as r;", "uses reqwest"),
+        (
+            "web/api.rs",
+            "use crate::store::{self, Live}; fn f(s: &dyn store::SessionStore) {}",
+            "crate::store::SessionStore",
+        ),
+        ("web/api.rs", "use crate::store::*;", "imports crate::store::*"),
+        ("web/api.rs", "use crate::app::App;", "in app"),
+        ("web/api.rs", "use openidconnect as o;", "give provider a method"),
+        ("web/api.rs", "#[cfg(feature = \"dev\")] use crate::dev::world;", "imports crate::dev::world"),
+        ("app.rs", "use crate::cli::bind;", "imports crate::cli::bind"),
+        ("main.rs", "fn main() { auth_api::app::x() }", "imports crate::app::x"),
+        ("dev/pool/keys.rs", "use crate::domain::seal;", "a stranger in this house"),
+        ("dev/pool/keys.rs", "use super::super::cms::Cms;", "imports crate::dev::cms::Cms"),
+        ("dev/cms/site.rs", "use crate::dev::pool::Pool;", "imports crate::dev::pool::Pool"),
+        ("dev/pool/keys.rs", "use reqwest::Client;", "the one client"),
+        ("dev/world.rs", "use crate::store::open;", "as an operator would"),
+        ("cellar/wine.rs", "", "is in no room"),
+        ("web/helpers.rs", "", "something called `helpers`"),
+        ("flow/common/x.rs", "", "something called `common`"),
+        ("flow/x.rs", "#[allow(dead_code)] fn f() {}", "a bare `allow`"),
+        ("flow/x.rs", "#![expect(unused,\n clippy::panic)]", "a bare `expect`"),
+        ("flow/x.rs", "#[cfg_attr(test, allow(unused))] fn f() {}", "a bare `allow`"),
+    ];
+    for (path, source, remark) in broken {
+        let remarks = review(path, source);
+        assert!(remarks.iter().any(|r| r.contains(remark)), "{path}: {source}\nsaid: {remarks:#?}\nnot: {remark}");
+        assert!(remarks.iter().all(|r| r.starts_with(&format!("src/{path}:"))), "{remarks:#?}");
+    }
+    let long = "fn f() {}\n".repeat(LINES_MAX + 1);
+    assert!(review("flow/x.rs", &long).concat().contains("holds two things"));
+}
+
+#[test]
+fn what_only_looks_like_a_broken_rule_passes() {
+    let fine = [
+        ("domain/seal.rs", "// use crate::flow;\n/* use axum::Router; /* crate::web */ */ fn f() {}"),
+        ("domain/seal.rs", "const S: &str = \"use crate::flow; \\\" axum::x\"; const C: char = '\"';"),
+        ("domain/seal.rs", "const S: &str = r#\"crate::flow::x \" axum::y\"#; fn f<'a>(x: &'a str) {}"),
+        ("domain/seal.rs", "mod tests { use super::*; use super::super::clock::Clock; }"),
+        ("domain/seal.rs", "pub(crate) fn f() -> impl Sized + use<> {} fn g(axum: u8) -> u8 { axum }"),
+        ("store/mod.rs", "mod redb; fn f() { redb::Redb::open(); }"),
+        ("store/redb.rs", "use redb::Database;"),
+        ("web/session_layer.rs", "use crate::store::{self, Live}; fn f(e: store::Error) {}"),
+        ("web/session_layer.rs", "use tower_sessions::SessionStore;"),
+        ("flow/mod.rs", "mod axum; use axum::X;"),
+        ("flow/x.rs", "#[expect(unused, reason = \"so\")] fn f() { Some(1).expect(\"x\"); }"),
+        ("dev/world.rs", "use super::cms::Cms; use super::pool::{Pool}; use crate::app::App;"),
+        ("cli.rs", "fn f() { crate::dev::run(); }"),
+        ("lib.rs", "pub mod web; pub mod dev;"),
+    ];
+    for (path, source) in fine {
+        assert_eq!(review(path, source), Vec::<String>::new(), "{path}: {source}");
+    }
+}
