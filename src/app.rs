@@ -115,6 +115,11 @@ impl App {
         })
     }
 
+    /// The public listener's routes, for those who call them in process.
+    pub fn router(&self) -> Router {
+        self.public.clone()
+    }
+
     /// Serves until `shutdown`: then `/readyz` says no, requests in flight and renewals finish, and what
     /// is only in memory is written down.
     ///
@@ -163,7 +168,11 @@ impl App {
     }
 }
 
-async fn listen(
+/// Serves `router` with the limits on connections that every listener of ours has.
+///
+/// # Errors
+/// Of the operating system.
+pub async fn listen(
     listener: TcpListener,
     router: Router,
     tls: Option<RustlsConfig>,

@@ -9,6 +9,7 @@ use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::seal::random;
 use crate::flow::RelyingParty;
 use anyhow::{Context, anyhow};
+use axum::Router;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -49,6 +50,8 @@ pub struct World {
     pub cms: Cms,
     /// The service's flows.
     pub rp: Arc<RelyingParty>,
+    /// The service's public routes, to be called in process.
+    pub router: Router,
     /// The service, for browsers.
     pub auth_url: String,
     /// The CMS, for browsers.
@@ -114,7 +117,7 @@ impl World {
         let config = config::load(Sources { file: None, env })
             .map_err(|problems| anyhow!(problems.iter().map(|p| format!("\n{p:#}")).collect::<String>()))?;
         let app = App::build(&config, plan.clock).await?;
-        let rp = app.rp.clone();
+        let (rp, router) = (app.rp.clone(), app.router());
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let served = tokio::spawn(async move { Ok(app.serve(auth, Some(ops), stopped).await?) });
@@ -128,7 +131,7 @@ impl World {
         };
         let cms = Cms::start_on(tokio_listener(site)?, cms).await?;
         let ops_url = format!("http://127.0.0.1:{ops_port}");
-        Ok(Self { pool, cms, rp, auth_url, cms_url, blog_url, ops_url, stop, served })
+        Ok(Self { pool, cms, rp, router, auth_url, cms_url, blog_url, ops_url, stop, served })
     }
 
     /// Stops the service as SIGTERM does, and then the other two.

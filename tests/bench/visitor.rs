@@ -1,0 +1,34 @@
+//! What the benchmarks ask with.
+
+use auth_api::dev::world::World;
+use auth_api::domain::session::Session;
+use auth_api::domain::token::TokenSet;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+/// The app client that the service is for.
+pub const CLIENT: &str = "dev-web-client";
+const SCOPES: [&str; 3] = ["openid", "email", "profile"];
+
+/// An access token that no other one equals.
+pub fn bearer(world: &World, username: &str) -> String {
+    world.pool.mint_access_token(CLIENT, username, &SCOPES)
+}
+
+/// A session of `username` as a sign-in leaves it, and its `Cookie` line.
+pub async fn cookie(world: &World, username: &str) -> anyhow::Result<String> {
+    let (access, id) = (bearer(world, username), world.pool.mint_id_token(CLIENT, username));
+    let mut principal = world.rp.provider.verify_bearer(&id).await?.principal;
+    principal.scopes = SCOPES.map(str::to_owned).into();
+    let now = world.rp.clock.now();
+    let session = Session {
+        tokens: TokenSet { access: access.into(), id: id.into(), refresh: None, expires_at: principal.expires_at },
+        principal,
+        arrival: (String::new(), world.rp.return_to.choose(None)),
+        started: now,
+        ends: now + 86_400,
+        version: 1,
+    };
+    let id = world.rp.sessions.create(&session).await?;
+    Ok(format!("auth={}", BASE64_URL_SAFE_NO_PAD.encode(id.as_bytes())))
+}
