@@ -16,6 +16,8 @@ mod house_rules;
 #[cfg(feature = "dev")]
 mod https;
 #[cfg(feature = "dev")]
+mod openapi;
+#[cfg(feature = "dev")]
 mod real;
 #[cfg(feature = "dev")]
 mod refresh;

@@ -1,0 +1,276 @@
+//! The OpenAPI document says what the service does.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops where it fails; so do the steps it shares")]
+
+#[path = "bench/visitor.rs"]
+mod visitor;
+
+use std::net::TcpListener;
+
+use auth_api::dev::world::{Plan, World};
+use axum::body::{Body, to_bytes};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use serde_json::{Map, Value};
+use tower::ServiceExt;
+
+struct Visit {
+    world: World,
+    document: Value,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+impl Visit {
+    async fn start() -> Self {
+        Self::with(vec![]).await
+    }
+
+    async fn with(configuration: Vec<(String, String)>) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let world = World::start(Plan { configuration, ..Plan::default() }).await.unwrap();
+        let document = auth_api::web::openapi(&world.auth_url);
+        Self { world, document }
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Answer {
+        let response = self.world.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        Answer { status: head.status, headers: head.headers, body: to_bytes(body, 1 << 20).await.unwrap().into() }
+    }
+
+    /// An answer that is as the document says of this operation.
+    async fn documented(&self, method: &str, path: &str, request: axum::http::request::Builder) -> Answer {
+        let answer = self.ask(request.body(Body::empty()).unwrap()).await;
+        let what = format!("{method} {path}: {}", answer.status);
+        let said = &self.document["paths"][path][method]["responses"][answer.status.as_str()];
+        assert!(said.is_object(), "{what} is not in the document");
+        for (name, header) in said["headers"].as_object().into_iter().flatten() {
+            let header = self.resolve(header);
+            match answer.headers.get(name).map(|value| value.to_str().unwrap()) {
+                None => assert!(header["required"] != true, "{what}: there is no {name}"),
+                Some(value) => {
+                    let number = header["schema"]["type"] == "integer";
+                    let value = if number { value.parse::<u64>().unwrap().into() } else { value.into() };
+                    self.check(&header["schema"], &value, &format!("{what} {name}"));
+                }
+            }
+        }
+        for name in answer.headers.keys().filter(|name| name.as_str().starts_with("x-auth-")) {
+            let named = said["headers"].as_object().unwrap().keys().any(|n| n.eq_ignore_ascii_case(name.as_str()));
+            assert!(named, "{what}: {name} is not in the document");
+        }
+        if answer.body.is_empty() {
+            return answer;
+        }
+        let media = answer.headers[CONTENT_TYPE].to_str().unwrap().split(';').next().unwrap();
+        let content = &said["content"][media];
+        assert!(content.is_object(), "{what}: {media} is not in the document");
+        if media.ends_with("json") {
+            self.check(&content["schema"], &answer.json(), &what);
+        }
+        answer
+    }
+
+    fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
+        match value["$ref"].as_str() {
+            Some(target) => self.document.pointer(&target[1..]).unwrap_or_else(|| panic!("{target} leads nowhere")),
+            None => value,
+        }
+    }
+
+    /// Judges by the keywords of JSON Schema that the document uses. Stricter in one thing: an object with
+    /// named properties has no others.
+    fn check(&self, schema: &Value, value: &Value, at: &str) {
+        let schema = self.resolve(schema);
+        for part in schema["allOf"].as_array().into_iter().flatten() {
+            let open = part["$ref"].is_null();
+            self.check_object(self.resolve(part), value, at, open);
+        }
+        self.check_object(schema, value, at, !schema["allOf"].is_null());
+        if let Some(fixed) = schema.get("const") {
+            assert_eq!(value, fixed, "{at}");
+        }
+        if let Some(among) = schema["enum"].as_array() {
+            assert!(among.contains(value), "{at}: {value} is none of {among:?}");
+        }
+        let fits = |name: &str| match name {
+            "null" => value.is_null(),
+            "string" => value.is_string(),
+            "integer" => value.is_u64() || value.is_i64(),
+            "boolean" => value.is_boolean(),
+            "array" => value.is_array(),
+            "object" => value.is_object(),
+            other => panic!("{at}: the document uses the type {other}"),
+        };
+        match &schema["type"] {
+            Value::String(name) => assert!(fits(name), "{at}: {value} is no {name}"),
+            Value::Array(names) => {
+                assert!(names.iter().any(|n| fits(n.as_str().unwrap())), "{at}: {value} is none of {names:?}");
+            }
+            _ => {}
+        }
+        for (i, item) in value.as_array().into_iter().flatten().enumerate() {
+            self.check(&schema["items"], item, &format!("{at}[{i}]"));
+        }
+    }
+
+    fn check_object(&self, schema: &Value, value: &Value, at: &str, open: bool) {
+        let (Some(properties), Some(members)) = (schema["properties"].as_object(), value.as_object()) else { return };
+        for name in schema["required"].as_array().into_iter().flatten() {
+            assert!(members.contains_key(name.as_str().unwrap()), "{at}: there is no {name}");
+        }
+        for (name, member) in members {
+            match properties.get(name) {
+                Some(schema) => self.check(schema, member, &format!("{at} {name}")),
+                None => assert!(open, "{at}: {name} is not in the document"),
+            }
+        }
+    }
+
+    fn operations(&self) -> Vec<(String, String)> {
+        let paths = self.document["paths"].as_object().unwrap();
+        let methods = |item: &Value| {
+            item.as_object().unwrap().keys().filter(|k| k.as_str() != "description").cloned().collect::<Vec<_>>()
+        };
+        paths.iter().flat_map(|(path, item)| methods(item).into_iter().map(|m| (path.clone(), m))).collect()
+    }
+}
+
+fn request(method: &str, uri: &str) -> axum::http::request::Builder {
+    Request::builder().method(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap()).uri(uri)
+}
+
+fn slug(problem: &Value) -> &str {
+    problem["type"].as_str().unwrap().rsplit(':').next().unwrap()
+}
+
+#[tokio::test]
+async fn every_documented_operation_answers_as_documented_to_strangers_and_to_the_signed_in() {
+    let visit = Visit::start().await;
+    let operations = visit.operations();
+    assert!(operations.len() >= 10, "{operations:?}");
+    for (path, method) in &operations {
+        visit.documented(method, path, request(method, path)).await;
+        // A session of its own for each, since one of them is the sign-out.
+        let cookie = visitor::cookie(&visit.world, "jane").await.unwrap();
+        let answer = visit.documented(method, path, request(method, path).header(COOKIE, cookie)).await;
+        assert!(answer.status.as_u16() < 500, "{method} {path}: {}", answer.status);
+    }
+}
+
+#[tokio::test]
+async fn no_route_knows_a_method_that_is_not_documented() {
+    let visit = Visit::start().await;
+    let operations = visit.operations();
+    for (path, _) in operations.iter().filter(|(path, _)| path != "/validate") {
+        for method in ["get", "post", "put", "patch", "delete"] {
+            if !operations.contains(&(path.clone(), method.to_owned())) {
+                let answer = visit.ask(request(method, path).body(Body::empty()).unwrap()).await;
+                assert_eq!(answer.status, 405, "{method} {path}");
+            }
+        }
+    }
+    for method in ["head", "post", "put", "patch", "delete", "options"] {
+        let answer = visit.documented("get", "/validate", request(method, "/validate")).await;
+        assert_eq!(answer.status, 401, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn the_answers_of_validate_are_the_documented_ones() {
+    let visit = Visit::start().await;
+    let cookie = visitor::cookie(&visit.world, "erin").await.unwrap();
+    let bearer = format!("Bearer {}", visitor::bearer(&visit.world, "erin"));
+    let foreign = format!("Bearer {}", visit.world.pool.mint_access_token("somebody-else", "erin", &["openid"]));
+    for (query, header, status, problem, challenge) in [
+        ("", None, 401, "not-signed-in", "Bearer"),
+        (
+            "",
+            Some((COOKIE, "auth=AAAAAAAAAAAAAAAAAAAAAA")),
+            401,
+            "credentials-not-valid",
+            r#"Bearer error="invalid_token""#,
+        ),
+        ("", Some((AUTHORIZATION, "Bearer x.y.z")), 401, "credentials-not-valid", r#"Bearer error="invalid_token""#),
+        ("", Some((AUTHORIZATION, &foreign)), 401, "credentials-not-valid", r#"Bearer error="invalid_token""#),
+        ("?group=nobody", Some((COOKIE, &cookie)), 403, "insufficient-scope", r#"Bearer error="insufficient_scope""#),
+        (
+            "?scope=admin",
+            Some((AUTHORIZATION, &bearer)),
+            403,
+            "insufficient-scope",
+            r#"Bearer error="insufficient_scope""#,
+        ),
+        ("?group=", Some((COOKIE, &cookie)), 400, "malformed-demand", ""),
+        ("?colour=red", Some((COOKIE, &cookie)), 400, "malformed-demand", ""),
+    ] {
+        let mut request = request("get", &format!("/validate{query}"));
+        if let Some((name, value)) = &header {
+            request = request.header(name, *value);
+        }
+        let answer = visit.documented("get", "/validate", request).await;
+        assert_eq!((answer.status.as_u16(), slug(&answer.json())), (status, problem), "{query} {header:?}");
+        let said = answer.headers.get(WWW_AUTHENTICATE).map_or("", |value| value.to_str().unwrap());
+        assert_eq!(said, challenge, "{query} {header:?}");
+    }
+    let schema = visit.document["components"]["schemas"]["Principal"]["properties"].as_object().unwrap();
+    let names = |members: &Map<String, Value>| members.keys().cloned().collect::<std::collections::BTreeSet<_>>();
+    for (name, value) in [(COOKIE, &cookie), (AUTHORIZATION, &bearer)] {
+        let request = request("get", "/validate?group=editors&group=x&scope=openid").header(name, value);
+        let answer = visit.documented("get", "/validate", request).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(names(answer.json().as_object().unwrap()), names(schema));
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_was_never_reached_is_a_documented_answer() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let issuer = ("AUTH_API__PROVIDER__ISSUER".to_owned(), format!("http://{gone}/eu-west-1_gone"));
+    let visit = Visit::with(vec![issuer]).await;
+    let bearer = format!("Bearer {}", visitor::bearer(&visit.world, "erin"));
+    let asked = visit.documented("get", "/validate", request("get", "/validate").header(AUTHORIZATION, bearer)).await;
+    assert_eq!((asked.status.as_u16(), slug(&asked.json())), (503, "provider-unavailable"));
+    let page = visit.documented("get", "/auth/signin", request("get", "/auth/signin")).await;
+    assert_eq!(page.status, 503);
+}
+
+#[tokio::test]
+async fn a_page_of_a_foreign_site_gets_the_documented_refusals() {
+    let visit = Visit::start().await;
+    let foreign = |path| request("post", path).header(ORIGIN, "https://evil.test");
+    let refresh = visit.documented("post", "/refresh", foreign("/refresh")).await;
+    assert_eq!((refresh.status.as_u16(), slug(&refresh.json())), (403, "origin-not-allowed"));
+    assert_eq!(visit.documented("post", "/auth/signout", foreign("/auth/signout")).await.status, 403);
+}
+
+#[tokio::test]
+async fn the_service_hands_out_its_own_document() {
+    let visit = Visit::start().await;
+    let answer = visit.documented("get", "/openapi.json", request("get", "/openapi.json")).await;
+    assert_eq!(answer.json(), visit.document);
+    assert_eq!(visit.document["openapi"], "3.1.0");
+    assert_eq!(visit.document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(visit.document["servers"][0]["url"], visit.world.auth_url);
+    every_reference(&visit.document, &mut |target| {
+        assert!(visit.document.pointer(&target[1..]).is_some(), "{target} leads nowhere");
+    });
+}
+
+fn every_reference(value: &Value, see: &mut impl FnMut(&str)) {
+    if let Some(target) = value["$ref"].as_str() {
+        see(target);
+    }
+    value.as_object().into_iter().flat_map(Map::values).for_each(|inner| every_reference(inner, see));
+    value.as_array().into_iter().flatten().for_each(|inner| every_reference(inner, see));
+}
