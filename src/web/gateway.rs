@@ -10,7 +10,11 @@ use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use secrecy::ExposeSecret;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+/// The identity headers' names, judged once and not in each answer.
+static NAMES: LazyLock<[HeaderName; IDENTITY_HEADERS.len()]> =
+    LazyLock::new(|| IDENTITY_HEADERS.map(HeaderName::from_static));
 
 /// Any method of `/validate`. The body is not read.
 pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> Response {
@@ -59,10 +63,10 @@ fn known(web: &Web, who: &Who) -> Response {
     headers.reserve(IDENTITY_HEADERS.len() + 4);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    for (name, value) in IDENTITY_HEADERS.into_iter().zip(&identity.headers) {
+    for (name, value) in NAMES.iter().zip(&identity.headers) {
         // Identity encodes what no header can hold.
         let value = HeaderValue::from_maybe_shared(value.clone()).unwrap_or(HeaderValue::from_static(""));
-        headers.insert(HeaderName::from_static(name), value);
+        headers.insert(name.clone(), value);
     }
     let tokens = match who {
         Who::Session(live) => Some(&live.session.tokens),
