@@ -189,7 +189,8 @@ pub async fn listen(
 /// A client that sends its head drop by drop holds no connection for long.
 fn bounded<A: Address, Acceptor>(mut server: axum_server::Server<A, Acceptor>) -> axum_server::Server<A, Acceptor> {
     let builder: &mut hyper_util::server::conn::auto::Builder<TokioExecutor> = server.http_builder();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+    // Our answers are small: one buffer is cheaper to fill and to send than a list of them.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).writev(false);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).max_concurrent_streams(250);
     server
 }
