@@ -23,10 +23,16 @@ pub(super) const PASSWORD: &str = "Passw0rd!";
 
 /// A browser with a profile of its own.
 pub(super) struct Chromium {
-    // Dropped first, where a test fails: to close a session in order may take the driver a minute.
-    _program: Program,
     pub(super) driver: WebDriver,
+    _program: Program,
     _profile: TempDir,
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        // Where a test fails, WebDriver would wait two minutes for a connection of the runtime that it blocks.
+        let _ = self.driver.clone().leak();
+    }
 }
 
 /// ChromeDriver on a port of its own choice.
@@ -97,7 +103,7 @@ impl Chromium {
             .poller(Arc::new(ElementPollerWithTimeout::new(PATIENCE, Duration::from_millis(50))))
             .await
             .unwrap();
-        Some(Self { _program: program, driver, _profile: profile })
+        Some(Self { driver, _program: program, _profile: profile })
     }
 
     pub(super) async fn go(&self, url: &str) {
@@ -196,7 +202,7 @@ impl Chromium {
         let refusal = |message: &str| [" 400 ", " 403 "].iter().any(|status| message.contains(status));
         let wrong: Vec<&str> = log.iter().map(|entry| entry.message.as_str()).filter(|m| !refusal(m)).collect();
         assert!(wrong.is_empty(), "the browser complains: {wrong:#?}");
-        self.driver.quit().await.unwrap();
+        self.driver.clone().quit().await.unwrap();
     }
 }
 
