@@ -16,6 +16,9 @@ pub enum Error {
     /// The provider failed or is not believed.
     #[error(transparent)]
     Provider(#[from] provider::Error),
+    /// The tokens could not be renewed now. The session is as it was.
+    #[error("the tokens could not be renewed: {0}")]
+    NotRenewed(provider::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),

@@ -34,7 +34,7 @@ impl RelyingParty {
     ///
     /// # Errors
     /// [`Error::Anonymous`] without an id, [`Error::Dead`] without a live session, [`Error::SessionEnded`]
-    /// when the provider ended it, [`Error::Provider`] and [`Error::Store`] with the session as it was.
+    /// when the provider ended it, [`Error::NotRenewed`] and [`Error::Store`] with the session as it was.
     pub async fn refresh(self: &Arc<Self>, ids: &[SessionId], force: bool) -> Result<Arc<Live>, Error> {
         if ids.is_empty() {
             return Err(Error::Anonymous);
@@ -63,7 +63,7 @@ impl RelyingParty {
                 Ok(_) => "renewed",
                 Err(Error::SessionEnded) => "ended_by_provider",
                 Err(Error::Dead(_)) => "ended_meanwhile",
-                Err(Error::Provider(_)) => "provider_failed",
+                Err(Error::NotRenewed(_)) => "provider_failed",
                 Err(_) => "store_failed",
             });
             result
@@ -91,7 +91,7 @@ impl RelyingParty {
                 tracing::info!(sub = %old.principal.sub, %error, "the provider ended the session");
                 return Err(Error::SessionEnded);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(Error::NotRenewed(error)),
         };
         let refresh = renewed.tokens.refresh.clone();
         let session = Session {

@@ -114,7 +114,9 @@ impl RelyingParty {
         }
         let verified = self.provider.verify_bearer(token).await.map_err(|error| match error {
             provider::Error::Token(rejected) => Error::Dead(rejected.to_string()),
-            other => other.into(),
+            unavailable @ provider::Error::Unavailable { .. } => unavailable.into(),
+            // Without keys there is no safe answer, whatever keeps us from them.
+            other => provider::Error::Unavailable { detail: other.to_string(), retry_after: None }.into(),
         })?;
         let identity = Identity::new(&verified.principal, None);
         let known = Arc::new(KnownBearer { principal: verified.principal, identity, generation: verified.generation });

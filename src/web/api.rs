@@ -11,19 +11,13 @@ use std::sync::Arc;
 use tower_sessions::Session;
 
 /// `GET /auth/session`
-pub(super) async fn session(
-    State(web): State<Arc<Web>>,
-    session: Session,
-    headers: HeaderMap,
-    id: RequestId,
-) -> Response {
+pub(super) async fn session(State(web): State<Arc<Web>>, session: Session, id: RequestId) -> Response {
     let sent = session.id().is_some();
     match session_layer::current(&web, &session).await {
         Ok(Some(live)) => json(&live.identity.json),
         Ok(None) => {
             let error = if sent { Error::Dead("the session is over".into()) } else { Error::Anonymous };
             let signin_url = web.public_url.join("/auth/signin");
-            let _ = headers;
             error::problem(&error, &id, Some(signin_url))
         }
         Err(error) => error::problem(&error, &id, None),

@@ -6,6 +6,7 @@ use crate::domain::transaction::{CallbackParams, Transaction};
 use crate::flow::{CallbackFailed, Error, Landing, SignIn, SignInRequest};
 use crate::provider::Hints;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
 use axum::http::{HeaderName, StatusCode};
@@ -154,11 +155,15 @@ pub(super) async fn sign_out(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
     id: RequestId,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     if is_cross_site(&web, &headers) {
         return error::page(&Error::Origin, &id, None);
     }
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return error::unreadable_body(rejection.status(), &id),
+    };
     let form = String::from_utf8_lossy(&body);
     let return_to = first(&form, "return_to").or_else(|| first(&query.unwrap_or_default(), "return_to"));
     end(&web, &session, &headers, return_to.as_deref(), &id).await

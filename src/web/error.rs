@@ -114,6 +114,19 @@ fn say(error: &Error) -> Said {
                 "Nobody was signed in. If this happens again, tell the people who run this site.",
             )
         },
+        Error::NotRenewed(e) => Said {
+            detail: "the session cannot be renewed now and is as it was; try again later".into(),
+            retry_after: Some(match e {
+                provider::Error::Unavailable { retry_after: Some(seconds), .. } => *seconds,
+                _ => RETRY,
+            }),
+            ..said(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "provider-unavailable",
+                "The session cannot be renewed now",
+                "Nothing is wrong with your account. Please try again in a moment.",
+            )
+        },
         Error::Store(_) => Said {
             detail: "the session store cannot be reached; try again later".into(),
             retry_after: Some(RETRY),
@@ -254,6 +267,18 @@ pub(super) async fn not_found(id: RequestId, OriginalUri(uri): OriginalUri) -> R
 pub(super) async fn method_not_allowed(id: RequestId, method: Method) -> Response {
     let detail = format!("this address does not know the method {method}; see Allow");
     body(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", &detail, id.as_str(), None)
+}
+
+/// A form that is too large, or whose sender went away.
+pub(super) fn unreadable_body(status: StatusCode, id: &RequestId) -> Response {
+    body(
+        status,
+        "unreadable-body",
+        "The form cannot be read",
+        "it is larger than any of ours, or incomplete",
+        id.as_str(),
+        None,
+    )
 }
 
 /// What a caller hears when we panic: nothing, and a reference to the log.

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 fn component(program: &str) -> Option<PathBuf> {
     let path = variable("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
-    found.or_else(|| skipped(&format!("{program} is not installed")))
+    found.or_else(|| skipped(&format!("{program} not installed")))
 }
 
 /// Says why a test is skipped, or fails it where nothing may be.
