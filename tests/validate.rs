@@ -386,8 +386,8 @@ async fn a_validate_is_counted_and_not_logged() {
     }
     Browser::new().validate(&site).await;
     assert!(!log.text().contains("INFO"), "{}", log.text());
-    assert_eq!(site.metric("auth_api_validates_total{outcome=\"session\"}").await, 3);
-    assert_eq!(site.metric("auth_api_validates_total{outcome=\"anonymous\"}").await, 1);
+    assert_eq!(site.metric("auth_api_validates_total{result=\"session\"}").await, 3);
+    assert_eq!(site.metric("auth_api_validates_total{result=\"anonymous\"}").await, 1);
 }
 
 #[tokio::test]

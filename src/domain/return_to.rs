@@ -89,6 +89,10 @@ impl ReturnToPolicy {
         if !own && !self.allows(&url, true) {
             return Err(Refused::Host);
         }
+        // Encoding may have made it longer.
+        if url.as_str().len() > MAX_LEN {
+            return Err(Refused::TooLong);
+        }
         // Back to the sign-in would only go round in a circle.
         if own && url.path().starts_with("/auth/signin") {
             return Err(Refused::Host);
@@ -101,11 +105,6 @@ impl ReturnToPolicy {
         let Some(seen) = Authority::split(origin).filter(|seen| seen.rest.is_empty()) else { return false };
         let Ok(url) = Url::parse(origin) else { return false };
         seen.agrees_with(&url).is_ok() && (url.origin() == self.own.origin() || self.allows(&url, false))
-    }
-
-    /// Our own origin.
-    pub fn own(&self) -> &Url {
-        &self.own
     }
 
     /// The hosts allowed beside our own.
@@ -160,7 +159,7 @@ impl<'a> Authority<'a> {
             }
             None => (authority, None),
         };
-        let label = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let label = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         host.split('.').all(label).then_some(Self { scheme, host, port, rest })
     }
 
@@ -220,6 +219,8 @@ mod tests {
         assert!(tried > 60, "the list was read");
         let long = format!("https://cms.example.com/{}", "a".repeat(MAX_LEN));
         assert_eq!(policy().parse(&long), Err(Refused::TooLong));
+        let grows = format!("https://cms.example.com/?{}", "ж".repeat(900));
+        assert_eq!(policy().parse(&grows), Err(Refused::TooLong), "three bytes for each of two");
     }
 
     #[test]

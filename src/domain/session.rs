@@ -62,13 +62,21 @@ pub struct Session {
     pub principal: Principal,
     /// The tokens behind it.
     pub tokens: TokenSet,
-    /// The sign-in that made it ([`Transaction::tag`](super::transaction::Transaction::tag)) and where that
-    /// one went, so that a reloaded callback goes there too.
-    pub arrival: (String, ReturnTo),
+    /// The sign-in that made it.
+    pub arrival: Arrival,
     /// When the browser signed in, epoch seconds.
     pub started: u64,
     /// The absolute end, epoch seconds. No refresh moves it.
     pub ends: u64,
     /// Counts the writes of this record, for compare-and-set.
     pub version: u64,
+}
+
+/// Which sign-in made a session and where that one went, so that a reloaded callback goes there too.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Arrival {
+    /// [`Transaction::tag`](super::transaction::Transaction::tag).
+    pub tag: String,
+    /// Its target.
+    pub return_to: ReturnTo,
 }

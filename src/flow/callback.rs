@@ -3,17 +3,33 @@
 //! 1. The transaction is the one whose state came back; without one, a live session goes on.
 //! 2. Age, state and issuer are judged before the code is spent ([`Transaction::accept`]).
 //! 3. Cognito's linking quirk gets one more try.
-//! 4. The code is exchanged and the tokens are judged.
-//! 5. A new session under a new id; the browser's old one ends.
+//! 4. The code is exchanged and the tokens are judged, once: a callback that is sent twice gets the
+//!    session that the first one made.
+//! 5. A new session under a new id; the browser's old ones end.
 
-use super::{Error, RelyingParty, SignIn};
+use super::{Error, RelyingParty};
 use crate::domain::return_to::ReturnTo;
-use crate::domain::session::{Session, SessionId};
-use crate::domain::transaction::{CallbackParams, CallbackRefused, ProviderRefusal, Transaction};
+use crate::domain::session::{Arrival, Session, SessionId};
+use crate::domain::transaction::{CallbackParams, CallbackRefused, ProviderRefusal, Transaction, VerifiedCallback};
 use crate::provider::Hints;
 use crate::store::Live;
+use quick_cache::sync::Cache;
 use std::sync::Arc;
 use url::Url;
+
+/// Landings kept at hand, for callbacks that are sent twice.
+const LANDINGS: usize = 1_000;
+
+/// The sessions that callbacks made lately, by the sign-in's tag. To ask for one takes the sealed cookie
+/// of that sign-in and its state.
+#[derive(Debug)]
+pub(super) struct Landings(Cache<String, Arc<Live>>);
+
+impl Default for Landings {
+    fn default() -> Self {
+        Self(Cache::new(LANDINGS))
+    }
+}
 
 /// Where a callback ends.
 #[derive(Debug)]
@@ -36,7 +52,8 @@ pub struct CallbackFailed {
 }
 
 impl RelyingParty {
-    /// Ends a sign-in. `transaction` is the one that belongs to the state, `live` the browser's session.
+    /// Ends a sign-in. `transaction` is the one that belongs to the state; `live` the browser's session,
+    /// `old` all ids that it sent.
     ///
     /// # Errors
     /// [`CallbackFailed`]; nothing was stored.
@@ -45,9 +62,10 @@ impl RelyingParty {
         params: CallbackParams,
         transaction: Option<Transaction>,
         live: Option<&Live>,
+        old: Vec<SessionId>,
     ) -> Result<Landing, CallbackFailed> {
         let wanted = transaction.as_ref().map(|t| t.return_to.clone());
-        let outcome = self.land(params, transaction, live).await;
+        let outcome = self.land(params, transaction, live, old).await;
         self.metrics.sign_in(match &outcome {
             Ok(Landing::SignedIn(_)) => "signed_in",
             Ok(Landing::Already(_)) => "already",
@@ -66,12 +84,16 @@ impl RelyingParty {
         params: CallbackParams,
         transaction: Option<Transaction>,
         live: Option<&Live>,
+        old: Vec<SessionId>,
     ) -> Result<Landing, Error> {
         let tag = params.state.as_deref().map(Transaction::tag).unwrap_or_default();
+        let arrived = live.map(|live| &live.session.arrival).filter(|arrival| arrival.tag == tag);
         let Some(transaction) = transaction else {
             return match (live, params.error) {
                 // A reload of a callback that did its work.
-                (Some(live), None) => Ok(Landing::Already(self.arrived_at(live, &tag))),
+                (Some(_), None) => {
+                    Ok(Landing::Already(arrived.map_or_else(|| self.return_to.choose(None), |a| a.return_to.clone())))
+                }
                 // Cognito does not always return the state with an error. It decides nothing; it is shown, without
                 // a text that anybody could have put into the link.
                 (None, Some(refusal)) if params.state.is_none() => {
@@ -84,43 +106,51 @@ impl RelyingParty {
             (transaction.return_to.clone(), transaction.provider.clone(), transaction.retried);
         let accepted = match transaction.accept(params, self.provider.issuer(), self.clock.now()) {
             Err(CallbackRefused::Provider(refusal)) if !retried && self.provider.is_linking_quirk(&refusal) => {
-                let again = self.begin(return_to, provider, Hints::default(), true).await?;
-                return Ok(match again {
-                    SignIn::Begin(transaction, location) => Landing::Retry(transaction, location),
-                    SignIn::Already(return_to) => Landing::Already(return_to),
-                });
+                let (transaction, location) = self.begin(return_to, provider, Hints::default(), true).await?;
+                return Ok(Landing::Retry(transaction, location));
             }
             accepted => accepted?,
         };
-        let (verified, transaction) = self.provider.exchange(accepted).await?;
+        if arrived.is_some() {
+            return Ok(Landing::Already(return_to));
+        }
+        let this = self.clone();
+        let made = self.to_the_end(async move {
+            let landing = this.landings.0.get_or_insert_async(&tag, this.make_session(&tag, accepted)).await?;
+            this.retire(old, &landing).await;
+            // One that was remembered may have been ended since.
+            this.sessions.load(landing.id).await?.ok_or(Error::UnknownSignIn)
+        });
+        Ok(Landing::SignedIn(made.await?))
+    }
+
+    async fn make_session(self: &Arc<Self>, tag: &str, callback: VerifiedCallback) -> Result<Arc<Live>, Error> {
+        let (verified, transaction) = self.provider.exchange(callback).await?;
         let now = self.clock.now();
         let session = Session {
             principal: verified.principal,
             tokens: verified.tokens,
-            arrival: (tag, transaction.return_to),
+            arrival: Arrival { tag: tag.to_owned(), return_to: transaction.return_to },
             started: now,
-            ends: now.saturating_add(self.max_age),
+            ends: now.saturating_add(self.limits.max_age),
             version: 1,
         };
-        let id = self.sessions.create(&session).await?;
-        if let Some(old) = live {
-            self.retire(old.id).await;
+        let refresh = session.tokens.refresh.clone();
+        let created = self.sessions.create(session).await;
+        if created.is_err() {
+            self.revoke_later(refresh);
         }
-        let gone = || Error::Store(crate::store::Error("a session vanished right after it was created".into()));
-        Ok(Landing::SignedIn(self.sessions.load(id).await?.ok_or_else(gone)?))
+        Ok(created?)
     }
 
-    fn arrived_at(&self, live: &Live, tag: &str) -> ReturnTo {
-        let (arrived, return_to) = &live.session.arrival;
-        if arrived == tag { return_to.clone() } else { self.return_to.choose(None) }
-    }
-
-    /// Ends the session that a new one replaces, without making the browser wait.
-    async fn retire(self: &Arc<Self>, id: SessionId) {
-        match self.sessions.end(id).await {
-            Ok(Some(old)) => self.revoke_later(old.tokens.refresh),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "the browser's old session could not be ended"),
+    /// Ends the sessions that a new one replaces.
+    async fn retire(self: &Arc<Self>, old: Vec<SessionId>, new: &Live) {
+        for id in old.into_iter().filter(|id| *id != new.id) {
+            match self.sessions.end(id).await {
+                Ok(Some(old)) => self.revoke_later(old.tokens.refresh),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the browser's old session could not be ended"),
+            }
         }
     }
 }

@@ -19,9 +19,11 @@ use crate::domain::session::SessionId;
 use crate::provider::Provider;
 use crate::store::{Live, Sessions};
 use crate::telemetry::Metrics;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// The relying party (OIDC Core §1.2): everything a flow needs, one method for each verb.
 #[derive(Debug)]
@@ -36,10 +38,9 @@ pub struct RelyingParty {
     pub return_to: ReturnToPolicy,
     /// The counters.
     pub metrics: Arc<Metrics>,
-    max_age: u64,
-    refresh_margin: u64,
-    revocation_limit: Duration,
+    limits: Limits,
     bearers: validate::Bearers,
+    landings: callback::Landings,
     renewals: refresh::Renewals,
     tasks: TaskTracker,
 }
@@ -71,10 +72,9 @@ impl RelyingParty {
             clock,
             return_to,
             metrics,
-            max_age: limits.max_age,
-            refresh_margin: limits.refresh_margin,
-            revocation_limit: limits.revocation,
+            limits,
             bearers: validate::Bearers::default(),
+            landings: callback::Landings::default(),
             renewals: refresh::Renewals::default(),
             tasks: TaskTracker::new(),
         }
@@ -85,15 +85,30 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::Store`].
     pub async fn session(&self, ids: &[SessionId]) -> Result<Option<Arc<Live>>, Error> {
+        let mut unknown = None;
         for id in ids {
-            if let Some(live) = self.sessions.load(*id).await? {
-                return Ok(Some(live));
+            match self.sessions.load(*id).await {
+                Ok(Some(live)) => return Ok(Some(live)),
+                Ok(None) => {}
+                // Another one may be at hand.
+                Err(error) => unknown = Some(error),
             }
         }
-        Ok(None)
+        unknown.map_or(Ok(None), |error| Err(error.into()))
     }
 
-    /// Waits until no renewal is under way: a rotated refresh token must reach the store.
+    /// Starts `job` and sees it through even if the client hangs up, which makes axum drop the handler
+    /// that waits.
+    fn to_the_end<T: Send + 'static>(
+        &self,
+        job: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
+        let task = self.tasks.spawn(job.in_current_span());
+        let cut_off = || Error::Store(crate::store::Error("the work was cut off".into()));
+        async move { task.await.unwrap_or_else(|_| Err(cut_off())) }
+    }
+
+    /// Waits until nothing is under way that must not be lost: a rotated refresh token has to reach the store.
     pub async fn finish(&self) {
         self.tasks.close();
         self.tasks.wait().await;

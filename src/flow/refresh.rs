@@ -7,15 +7,23 @@
 //! 4. The provider is asked. Only its own `invalid_grant`, and no newer version in the store, ends the
 //!    session; any other fault leaves it as it was.
 //! 5. The result is written with compare-and-set. A session that was ended meanwhile stays ended, and
-//!    what we just got is revoked.
+//!    what we just got is revoked. A new refresh token is written down even if what came with it is not
+//!    believed, since the old one may be dead by then.
 
 use super::{Error, RelyingParty};
 use crate::domain::session::{Session, SessionId, SessionKey};
+use crate::domain::token::TokenSet;
+use crate::provider::NotRefreshed;
 use crate::store::{Live, Updated};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use secrecy::SecretString;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Pauses before a renewed session is written again.
+const STORE_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 
 type Renewal = Shared<BoxFuture<'static, Result<Arc<Live>, Error>>>;
 
@@ -26,6 +34,15 @@ pub(super) struct Renewals(Mutex<HashMap<SessionKey, Renewal>>);
 impl std::fmt::Debug for Renewals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Renewals(…)")
+    }
+}
+
+/// Strikes a renewal off the list, however it ended.
+struct UnderWay<'a>(&'a Renewals, SessionKey);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
     }
 }
 
@@ -42,7 +59,7 @@ impl RelyingParty {
         let live = self.session(ids).await?.ok_or_else(|| Error::Dead("the session is over".into()))?;
         let left = live.session.tokens.remaining(self.clock.now());
         // A provider that gave no refresh token leaves nothing to renew; the session has its own end.
-        if live.session.tokens.refresh.is_none() || !force && left >= self.refresh_margin {
+        if live.session.tokens.refresh.is_none() || !force && left >= self.limits.refresh_margin {
             return Ok(live);
         }
         self.renewal(&live).await
@@ -56,9 +73,9 @@ impl RelyingParty {
             return renewal.clone();
         }
         let (this, id, seen) = (self.clone(), live.id, live.session.version);
-        let task = self.tasks.spawn(async move {
+        let renewal = self.to_the_end(async move {
+            let _under_way = UnderWay(&this.renewals, key);
             let result = this.renew(id, seen).await;
-            this.renewals.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             this.metrics.refresh(match &result {
                 Ok(_) => "renewed",
                 Err(Error::SessionEnded) => "ended_by_provider",
@@ -68,8 +85,7 @@ impl RelyingParty {
             });
             result
         });
-        let lost = || Error::Store(crate::store::Error("the renewal was cut off".into()));
-        let renewal = async move { task.await.unwrap_or_else(|_| Err(lost())) }.boxed().shared();
+        let renewal = renewal.boxed().shared();
         under_way.insert(key, renewal.clone());
         renewal
     }
@@ -82,7 +98,7 @@ impl RelyingParty {
         let old = &live.session;
         let renewed = match self.provider.refresh(old).await {
             Ok(renewed) => renewed,
-            Err(error) if error.is_invalid_grant() => {
+            Err(NotRefreshed { error, .. }) if error.is_invalid_grant() => {
                 let now = self.reload(id).await?;
                 if now.session.version != old.version {
                     return Ok(now);
@@ -91,18 +107,17 @@ impl RelyingParty {
                 tracing::info!(sub = %old.principal.sub, %error, "the provider ended the session");
                 return Err(Error::SessionEnded);
             }
-            Err(error) => return Err(Error::NotRenewed(error)),
+            Err(NotRefreshed { error, rotated }) => {
+                if let Some(refresh) = rotated {
+                    self.keep(&live, refresh).await;
+                }
+                return Err(Error::NotRenewed(error));
+            }
         };
         let refresh = renewed.tokens.refresh.clone();
-        let session = Session {
-            principal: renewed.principal,
-            tokens: renewed.tokens,
-            arrival: old.arrival.clone(),
-            started: old.started,
-            ends: old.ends,
-            version: old.version + 1,
-        };
-        match self.sessions.update(id, old.version, &session).await? {
+        let session =
+            Session { principal: renewed.principal, tokens: renewed.tokens, version: old.version + 1, ..old.clone() };
+        match self.write_down(id, old.version, &session).await? {
             Updated::Done(live) => Ok(live),
             Updated::Stale => self.reload(id).await,
             Updated::Gone => {
@@ -112,6 +127,30 @@ impl RelyingParty {
                 Err(ended())
             }
         }
+    }
+
+    /// Keeps a refresh token that came with something we do not believe.
+    async fn keep(&self, live: &Live, refresh: SecretString) {
+        let old = &live.session;
+        let tokens = TokenSet { refresh: Some(refresh), ..old.tokens.clone() };
+        let session = Session { tokens, version: old.version + 1, ..old.clone() };
+        if let Err(error) = self.write_down(live.id, old.version, &session).await {
+            tracing::error!(%error, "a rotated refresh token was lost: the session ends at its next renewal");
+        }
+    }
+
+    /// Writes a renewed session, more than once if the store hiccups: a rotated token cannot be had again.
+    async fn write_down(&self, id: SessionId, expected: u64, session: &Session) -> Result<Updated, Error> {
+        for pause in STORE_RETRIES {
+            match self.sessions.update(id, expected, session).await {
+                // The write that seemed to fail may have been done.
+                Ok(Updated::Stale) => break,
+                Ok(updated) => return Ok(updated),
+                Err(error) => tracing::warn!(%error, "a renewed session was not written; trying again"),
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Ok(self.sessions.update(id, expected, session).await?)
     }
 
     async fn reload(&self, id: SessionId) -> Result<Arc<Live>, Error> {

@@ -41,7 +41,8 @@ impl RelyingParty {
         if signed_in && request.provider.is_none() && request.hints.prompt.is_none() {
             return Ok(SignIn::Already(return_to));
         }
-        self.begin(return_to, request.provider, request.hints, false).await
+        let (transaction, location) = self.begin(return_to, request.provider, request.hints, false).await?;
+        Ok(SignIn::Begin(transaction, location))
     }
 
     pub(super) async fn begin(
@@ -50,9 +51,9 @@ impl RelyingParty {
         provider: Option<String>,
         hints: Hints,
         retried: bool,
-    ) -> Result<SignIn, Error> {
+    ) -> Result<(Transaction, Url), Error> {
         let transaction = Transaction::begin(return_to, provider, retried, self.clock.now());
         let location = self.provider.authorize_url(&transaction, &hints).await?;
-        Ok(SignIn::Begin(transaction, location))
+        Ok((transaction, location))
     }
 }

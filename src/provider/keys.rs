@@ -95,6 +95,8 @@ impl JsonWebKey for RsaKey {
 pub struct Keys {
     rsa: Vec<RsaKey>,
     by_kid: HashMap<String, DecodingKey>,
+    /// SHA-256 of the document.
+    pub digest: [u8; 32],
     /// Tells readings apart: a verification is good only for the reading it was made with.
     pub generation: u64,
 }
@@ -104,7 +106,7 @@ impl Keys {
     ///
     /// # Errors
     /// If it is no JWKS or holds no usable key.
-    pub fn parse(document: &[u8], generation: u64) -> Result<Self, String> {
+    pub fn parse(document: &[u8], digest: [u8; 32], generation: u64) -> Result<Self, String> {
         let set: JsonWebKeySet<RsaKey> =
             serde_json::from_slice(document).map_err(|e| format!("the JWKS is not the JSON of RFC 7517: {e}"))?;
         let usable = |key: &&RsaKey| {
@@ -122,7 +124,7 @@ impl Keys {
                 Some((key.kid.as_ref()?.to_string(), DecodingKey::from_rsa_raw_components(&key.n, &key.e)))
             })
             .collect();
-        Ok(Self { rsa, by_kid, generation })
+        Ok(Self { rsa, by_kid, digest, generation })
     }
 
     /// The key that a token's header names.

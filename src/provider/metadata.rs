@@ -7,6 +7,7 @@ use super::keys::{Keys, RsaKey};
 use crate::config;
 use crate::domain::clock::Clock;
 use crate::domain::return_to::is_loopback;
+use crate::domain::seal::sha256;
 use arc_swap::ArcSwapOption;
 use openidconnect::core::{
     CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType,
@@ -77,7 +78,6 @@ pub struct Known {
 
 #[derive(Debug, Default)]
 struct Attempts {
-    reads: u64,
     failed: Option<(u64, Error)>,
     unknown_key: Option<u64>,
 }
@@ -109,6 +109,11 @@ impl Metadata {
     /// What was read, if anything was.
     pub fn current(&self) -> Option<Arc<Known>> {
         self.known.load_full()
+    }
+
+    /// Which reading of the keys is current.
+    pub fn generation(&self) -> Option<u64> {
+        self.known.load().as_ref().map(|known| known.keys.generation)
     }
 
     /// What is known, read now if it never was.
@@ -146,29 +151,35 @@ impl Metadata {
     ///
     /// # Errors
     /// As [`Metadata::known`]. That the key is still unknown is no error here.
-    pub async fn with_key(&self, kid: Option<&str>) -> Result<Arc<Known>, Error> {
+    pub async fn with_key(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<Known>, Error> {
         let known = self.known().await?;
         if known.keys.knows(kid) {
             return Ok(known);
         }
+        // A task of its own: a caller who hangs up must not cut off the one read that all wait for.
+        let (this, kid, fallback) = (self.clone(), kid.map(str::to_owned), known.clone());
+        let read = tokio::spawn(async move { this.look_for(kid.as_deref(), known).await });
+        Ok(read.await.unwrap_or(fallback))
+    }
+
+    async fn look_for(&self, kid: Option<&str>, known: Arc<Known>) -> Arc<Known> {
         let mut attempts = self.attempts.lock().await;
         let known = self.known.load_full().unwrap_or(known);
         let now = self.clock.now();
         let lately = attempts.unknown_key.is_some_and(|at| now.abs_diff(at) < UNKNOWN_KEY_PAUSE);
         if known.keys.knows(kid) || lately {
-            return Ok(known);
+            return known;
         }
         attempts.unknown_key = Some(now);
-        let generation = known.keys.generation + 1;
-        match self.read_keys(&known.endpoints.jwks, generation).await {
+        match self.read_keys(&known.endpoints.jwks, Some(&known.keys)).await {
             Ok(keys) => {
-                let known = Arc::new(Known { endpoints: known.endpoints.clone(), keys: Arc::new(keys) });
+                let known = Arc::new(Known { endpoints: known.endpoints.clone(), keys });
                 self.known.store(Some(known.clone()));
-                Ok(known)
+                known
             }
             Err(error) => {
                 tracing::warn!(%error, "the JWKS cannot be read again; the known keys stay");
-                Ok(known)
+                known
             }
         }
     }
@@ -176,12 +187,11 @@ impl Metadata {
     async fn read(&self, attempts: &mut Attempts) -> Result<Arc<Known>, Error> {
         let result = async {
             let endpoints = self.read_endpoints().await?;
-            let generation = self.current().map_or(attempts.reads, |k| k.keys.generation) + 1;
-            let keys = self.read_keys(&endpoints.jwks, generation).await?;
-            Ok(Arc::new(Known { endpoints: Arc::new(endpoints), keys: Arc::new(keys) }))
+            let current = self.current();
+            let keys = self.read_keys(&endpoints.jwks, current.as_deref().map(|known| &known.keys)).await?;
+            Ok(Arc::new(Known { endpoints: Arc::new(endpoints), keys }))
         }
         .await;
-        attempts.reads += 1;
         match &result {
             Ok(known) => {
                 attempts.failed = None;
@@ -192,8 +202,16 @@ impl Metadata {
         result
     }
 
-    async fn read_keys(&self, url: &Url, generation: u64) -> Result<Keys, Error> {
-        Keys::parse(&self.http.get("jwks", url).await?, generation).map_err(Error::Unusable)
+    /// The keys as they are published now; the same reading as before if they have not changed, so that
+    /// what was verified with it stays verified.
+    async fn read_keys(&self, url: &Url, before: Option<&Arc<Keys>>) -> Result<Arc<Keys>, Error> {
+        let document = self.http.get("jwks", url).await?;
+        let digest = sha256(&document);
+        if let Some(same) = before.filter(|keys| keys.digest == digest) {
+            return Ok(same.clone());
+        }
+        let generation = before.map_or(1, |keys| keys.generation + 1);
+        Keys::parse(&document, digest, generation).map(Arc::new).map_err(Error::Unusable)
     }
 
     async fn read_endpoints(&self) -> Result<Endpoints, Error> {

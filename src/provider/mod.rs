@@ -13,6 +13,7 @@ mod verify;
 
 pub use error::Error;
 pub use http::HttpClient;
+pub use token::NotRefreshed;
 pub use verify::Rejected;
 
 use crate::config;
@@ -70,7 +71,7 @@ pub struct Provider {
     rules: Rules,
     redirect_uri: String,
     http: HttpClient,
-    metadata: Metadata,
+    metadata: Arc<Metadata>,
     clock: Arc<dyn Clock>,
 }
 
@@ -101,7 +102,7 @@ impl Provider {
                 trust_email_from: config.trust_email_from.clone(),
             },
             redirect_uri,
-            metadata: Metadata::new(config, http.clone(), clock.clone()),
+            metadata: Arc::new(Metadata::new(config, http.clone(), clock.clone())),
             http,
             clock,
         })
@@ -149,7 +150,8 @@ impl Provider {
         if let (Some(name), Some(provider)) = (self.profile.provider_parameter(), &transaction.provider) {
             request = request.add_extra_param(name, provider.clone());
         }
-        for (name, hint) in [("login_hint", &hints.login_hint), ("lang", &hints.lang), ("prompt", &hints.prompt)] {
+        let language = self.profile.language_parameter();
+        for (name, hint) in [("login_hint", &hints.login_hint), (language, &hints.lang), ("prompt", &hints.prompt)] {
             if let Some(hint) = hint {
                 request = request.add_extra_param(name, hint.clone());
             }
@@ -172,7 +174,7 @@ impl Provider {
 
     /// Which reading of the provider's keys is current.
     pub fn keys_generation(&self) -> Option<u64> {
-        self.metadata.current().map(|known| known.keys.generation)
+        self.metadata.generation()
     }
 
     /// Verifies a bearer token: an access token of an accepted client or an ID token for our client,

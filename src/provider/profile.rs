@@ -51,6 +51,14 @@ impl Profile {
         (self == Self::Cognito).then_some("identity_provider")
     }
 
+    /// The parameter that picks the sign-in page's language.
+    pub(super) fn language_parameter(self) -> &'static str {
+        match self {
+            Self::Cognito => "lang",
+            Self::Oidc => "ui_locales",
+        }
+    }
+
     /// The address that ends the provider's own session and returns to `after`.
     pub(super) fn logout_url(self, end_session: &Url, client_id: &str, after: &str, id_token: Option<&str>) -> Url {
         let mut url = end_session.clone();

@@ -45,6 +45,22 @@ pub(super) type Client = oauth2::Client<
     EndpointSet,
 >;
 
+/// A renewal that failed.
+#[derive(Debug)]
+pub struct NotRefreshed {
+    /// Why.
+    pub error: Error,
+    /// The new refresh token, if the provider gave one before something else turned out wrong: by now the
+    /// old one may be dead.
+    pub rotated: Option<SecretString>,
+}
+
+impl From<Error> for NotRefreshed {
+    fn from(error: Error) -> Self {
+        Self { error, rotated: None }
+    }
+}
+
 impl Provider {
     /// Spends the code and judges what comes back (RFC 6749 §4.1.3, OIDC Core §3.1.3).
     ///
@@ -69,29 +85,43 @@ impl Provider {
     /// Renews a session's tokens (RFC 6749 §6, OIDC Core §12). What the provider leaves out is kept.
     ///
     /// # Errors
-    /// Any [`Error`]; [`Error::is_invalid_grant`] tells a dead session from a passing fault.
-    pub async fn refresh(&self, session: &Session) -> Result<Verified, Error> {
-        let old = &session.tokens;
-        let refresh = old.refresh.as_ref().ok_or_else(|| Error::Refused {
+    /// [`NotRefreshed`]; [`Error::is_invalid_grant`] tells a dead session from a passing fault.
+    pub async fn refresh(&self, session: &Session) -> Result<Verified, NotRefreshed> {
+        let answer = self.ask_for_renewal(session).await?;
+        let rotated = answer.refresh_token().map(|r| SecretString::from(r.secret().clone()));
+        self.judge_renewal(session, &answer).await.map_err(|error| {
+            // A token that came with somebody else's name may be somebody else's.
+            let rotated = rotated.filter(|_| !matches!(error, Error::Token(Rejected::Subject)));
+            NotRefreshed { error, rotated }
+        })
+    }
+
+    async fn ask_for_renewal(&self, session: &Session) -> Result<Answer, Error> {
+        let refresh = session.tokens.refresh.as_ref().ok_or_else(|| Error::Refused {
             code: "invalid_grant".into(),
             description: Some("this session has no refresh token".into()),
         })?;
         let known = self.metadata.known().await?;
-        let answer = self
-            .client(&known.endpoints)?
+        self.client(&known.endpoints)?
             .exchange_refresh_token(&RefreshToken::new(refresh.expose_secret().to_owned()))
             .request_async(&self.http.at("token"))
             .await
-            .map_err(token_error)?;
-        let old_id = old.id.expose_secret();
-        let mut verified = match answer.extra_fields().id_token.clone() {
+            .map_err(token_error)
+    }
+
+    async fn judge_renewal(&self, session: &Session, answer: &Answer) -> Result<Verified, Error> {
+        let old_id = session.tokens.id.expose_secret();
+        let mut verified = match answer.extra_fields().id_token.as_deref() {
             Some(id) => {
                 let first = Unverified::parse(old_id)?;
-                self.judge(&answer, &id, NonceRule::AbsentOr(first.nonce())).await?
+                self.judge(answer, id, NonceRule::AbsentOr(first.nonce())).await?
             }
             None => {
-                let tokens = self.tokens(&answer, old_id);
+                let mut tokens = self.tokens(answer, old_id);
                 let mut principal = session.principal.clone();
+                if let Some(scopes) = self.judge_access(&mut tokens, &principal.sub).await? {
+                    principal.scopes = scopes;
+                }
                 principal.expires_at = tokens.expires_at;
                 Verified { principal, tokens }
             }
@@ -100,7 +130,7 @@ impl Provider {
             return Err(Error::Token(Rejected::Subject));
         }
         if verified.tokens.refresh.is_none() {
-            verified.tokens.refresh = Some(refresh.clone());
+            verified.tokens.refresh.clone_from(&session.tokens.refresh);
         }
         Ok(verified)
     }
@@ -149,22 +179,30 @@ impl Provider {
         let known: Arc<Known> = self.metadata.with_key(token.kid()).await?;
         let claims = token.id_token(&known.keys, self.expected(), nonce, Some(raw_access))?;
         let claims = self.with_userinfo(claims, known.endpoints.userinfo.as_ref(), raw_access).await?;
-        let mut granted = match answer.scopes() {
-            Some(scopes) => scopes.iter().map(|s| s.to_string()).collect(),
-            None => self.scopes.clone(),
+        let granted = match self.judge_access(&mut tokens, &claims.sub).await? {
+            Some(scopes) => scopes,
+            None => match answer.scopes() {
+                Some(scopes) => scopes.iter().map(|s| s.to_string()).collect(),
+                None => self.scopes.clone(),
+            },
         };
-        if self.profile.has_jwt_access_tokens() {
-            let access = Unverified::parse(raw_access)?;
-            let known = self.metadata.with_key(access.kid()).await?;
-            let access = access.access_token(&known.keys, self.expected(), |client| client == self.client_id)?;
-            if access.sub != claims.sub {
-                return Err(Error::Token(Rejected::Subject));
-            }
-            granted = profile::scopes(access.scope.as_deref());
-            tokens.expires_at = tokens.expires_at.min(access.exp);
-        }
         let access = Access { scopes: granted, expires_at: Some(tokens.expires_at) };
         Ok(Verified { principal: self.profile.user(&claims, access, &self.rules), tokens })
+    }
+
+    /// Judges an access token that is a JWT: ours, and the same user's. Returns its scopes.
+    async fn judge_access(&self, tokens: &mut TokenSet, sub: &str) -> Result<Option<Vec<String>>, Error> {
+        if !self.profile.has_jwt_access_tokens() {
+            return Ok(None);
+        }
+        let access = Unverified::parse(tokens.access.expose_secret())?;
+        let known = self.metadata.with_key(access.kid()).await?;
+        let access = access.access_token(&known.keys, self.expected(), |client| client == self.client_id)?;
+        if access.sub != sub {
+            return Err(Error::Token(Rejected::Subject));
+        }
+        tokens.expires_at = tokens.expires_at.min(access.exp);
+        Ok(Some(profile::scopes(access.scope.as_deref())))
     }
 
     /// Adds what only the userinfo endpoint tells: a strict provider keeps the claims of `email` and

@@ -158,7 +158,8 @@ impl<'a> Unverified<'a> {
             return Err(malformed("it is longer than any token"));
         }
         let mut parts = raw.split('.');
-        let (Some(header), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(header), Some(claims), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(malformed("it has not three parts"));
         };
@@ -166,6 +167,8 @@ impl<'a> Unverified<'a> {
         // serde's message may quote a claim: say only where it is.
         let wrong =
             |e: serde_json::Error| malformed(&format!("line {} column {} ({:?})", e.line(), e.column(), e.classify()));
+        // The library is lenient with the last bits, so that one token would have many spellings.
+        decode(signature)?;
         let header: Header = serde_json::from_slice(&decode(header)?).map_err(wrong)?;
         if header.alg != "RS256" || header.crit.is_some() || header.b64.is_some() {
             return Err(Rejected::Algorithm);
@@ -276,6 +279,11 @@ impl<'a> Unverified<'a> {
         }
         if !claims.client_id.as_deref().is_some_and(clients) {
             return Err(Rejected::Client);
+        }
+        // Cognito's have no audience unless one was asked for; elsewhere a token is for whom it names (RFC 9068 §4).
+        let audiences = claims.aud.as_ref().map(Audience::as_slice).unwrap_or_default();
+        if !expected.token_use && !audiences.iter().any(|aud| aud == expected.client_id) {
+            return Err(Rejected::Audience);
         }
         claims.sane(expected.now)?;
         Ok(claims)

@@ -8,6 +8,7 @@ use crate::domain::seal::{KeyRing, Purpose};
 use crate::domain::session::{Session, SessionId, SessionKey};
 use crate::telemetry::Metrics;
 use quick_cache::sync::Cache;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,6 +27,13 @@ pub struct Live {
     /// Who it is, ready to be answered.
     pub identity: Identity,
     seen: AtomicU64,
+}
+
+impl Live {
+    fn new(id: SessionId, session: Session, seen: u64) -> Arc<Self> {
+        let identity = Identity::new(&session.principal, Some(session.ends));
+        Arc::new(Self { id, session, identity, seen: AtomicU64::new(seen) })
+    }
 }
 
 /// How an update of a session ended.
@@ -49,7 +57,7 @@ pub struct Sessions {
     /// Seconds without use after which a session ends.
     idle: Option<u64>,
     snapshots: Cache<SessionKey, Arc<Live>>,
-    touched: Mutex<Vec<(SessionKey, u64)>>,
+    touched: Mutex<HashMap<SessionKey, u64>>,
 }
 
 /// Why a snapshot could not be filled.
@@ -75,11 +83,11 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`]: the session does not exist then.
-    pub async fn create(&self, session: &Session) -> Result<SessionId, Error> {
+    pub async fn create(&self, session: Session) -> Result<Arc<Live>, Error> {
         let id = SessionId::random();
-        let record = self.seal(&id, session);
+        let record = self.seal(&id, &session);
         match self.counted(self.store.create(id.key(), record).await)? {
-            true => Ok(id),
+            true => Ok(Live::new(id, session, self.clock.now())),
             // 128 random bits do not repeat.
             false => Err(Error("a new session id is taken; is the random generator broken?".into())),
         }
@@ -100,14 +108,12 @@ impl Sessions {
             },
         };
         let now = self.clock.now();
-        if now >= live.session.ends {
+        let seen = live.seen.load(Ordering::Relaxed);
+        if now >= live.session.ends || self.idle.is_some_and(|idle| now >= seen.saturating_add(idle)) {
+            self.snapshots.remove(&key);
             return Ok(None);
         }
         if let Some(idle) = self.idle {
-            let seen = live.seen.load(Ordering::Relaxed);
-            if now >= seen.saturating_add(idle) {
-                return Ok(None);
-            }
             self.touch(&live, key, seen, now, idle);
         }
         Ok(Some(live))
@@ -131,21 +137,23 @@ impl Sessions {
         let outcome = self.counted(self.store.update(key, expected, self.seal(&id, session)).await);
         self.snapshots.remove(&key);
         Ok(match outcome? {
-            Update::Done => match self.load(id).await? {
-                Some(live) => Updated::Done(live),
-                None => Updated::Gone,
-            },
+            Update::Done => Updated::Done(Live::new(id, session.clone(), self.clock.now())),
             Update::Stale => Updated::Stale,
             Update::Gone => Updated::Gone,
         })
     }
 
-    /// Ends a session and returns it. `None` if there was none.
+    /// Ends a session and returns it. `None` if there was none. Must run to its end: a caller that stops
+    /// waiting leaves a snapshot of what is gone.
     ///
     /// # Errors
     /// [`Error`]: it may still be alive.
     pub async fn end(&self, id: SessionId) -> Result<Option<Session>, Error> {
         let key = id.key();
+        // Looked up first, so that strangers' ids cause no write.
+        if self.counted(self.store.load(key).await)?.is_none() {
+            return Ok(None);
+        }
         let record = self.counted(self.store.delete(key).await);
         self.snapshots.remove(&key);
         Ok(record?.and_then(|record| self.unseal(&id, &record)))
@@ -169,9 +177,12 @@ impl Sessions {
         if touched.is_empty() {
             return Ok(());
         }
-        let written = self.counted(self.store.touch(touched.clone()).await);
+        let written = self.counted(self.store.touch(touched.iter().map(|(key, seen)| (*key, *seen)).collect()).await);
         if written.is_err() {
-            self.touched.lock().unwrap_or_else(PoisonError::into_inner).extend(touched);
+            let mut newer = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+            for (key, seen) in touched {
+                newer.entry(key).or_insert(seen);
+            }
         }
         written
     }
@@ -188,7 +199,7 @@ impl Sessions {
     fn touch(&self, live: &Live, key: SessionKey, seen: u64, now: u64, idle: u64) {
         let step = (idle / 10).clamp(1, 60);
         if now >= seen + step && live.seen.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.touched.lock().unwrap_or_else(PoisonError::into_inner).push((key, now));
+            self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(key, now);
         }
     }
 
@@ -198,8 +209,7 @@ impl Sessions {
             return Err(Miss::None);
         }
         let session = self.unseal(&id, &record).ok_or(Miss::None)?;
-        let identity = Identity::new(&session.principal, Some(session.ends));
-        Ok(Arc::new(Live { id, session, identity, seen: AtomicU64::new(record.seen) }))
+        Ok(Live::new(id, session, record.seen))
     }
 
     fn seal(&self, id: &SessionId, session: &Session) -> Record {

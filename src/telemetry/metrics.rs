@@ -13,6 +13,11 @@ struct Outcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answer {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ProviderCall {
     endpoint: &'static str,
     outcome: &'static str,
@@ -71,9 +76,9 @@ impl Default for Metrics {
         registry.register("refreshes", "Token renewals at the provider, by outcome", refreshes.clone());
         let sign_outs = Counter::default();
         registry.register("sign_outs", "Sessions ended by their user", sign_outs.clone());
-        let validates = Family::<Outcome, Counter>::default();
+        let validates = Family::<Answer, Counter>::default();
         registry.register("validates", "Answers of /validate, by result", validates.clone());
-        let handles = ValidateResult::ALL.map(|(_, outcome)| validates.get_or_create(&Outcome { outcome }).clone());
+        let handles = ValidateResult::ALL.map(|(_, result)| validates.get_or_create(&Answer { result }).clone());
         let provider = Family::<ProviderCall, Histogram>::new_with_constructor(|| {
             Histogram::new(exponential_buckets(0.005, 2.0, 12))
         });

@@ -4,6 +4,7 @@ pub mod metrics;
 
 pub use metrics::Metrics;
 
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// Starts the log on standard error. `filter` is a level or a `tracing` filter such as
@@ -12,7 +13,8 @@ use tracing_subscriber::EnvFilter;
 /// # Errors
 /// A sentence if the filter cannot be read or a log was started before.
 pub fn start(filter: &str, json: bool) -> Result<(), String> {
-    // Client libraries log request heads at debug level; tokens stay out of the log at any setting.
+    // Client libraries may log request heads, tower-sessions ids. A directive of the operator's for one of
+    // their modules still wins.
     let quiet = ["hyper", "h2", "reqwest", "rustls", "tower_sessions_core=off", "tower_sessions=off"];
     let mut env = EnvFilter::try_new(filter).map_err(|e| format!("telemetry.log cannot be read: {e}"))?;
     for target in quiet {
@@ -21,6 +23,7 @@ pub fn start(filter: &str, json: bool) -> Result<(), String> {
             env = env.add_directive(directive);
         }
     }
-    let log = tracing_subscriber::fmt().with_env_filter(env).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(env).with_ansi(colours).with_writer(std::io::stderr);
     if json { log.json().flatten_event(true).try_init() } else { log.try_init() }.map_err(|e| e.to_string())
 }

@@ -1,27 +1,32 @@
 //! The routes that a page's script or a sibling's server calls.
 
 use super::layers::RequestId;
-use super::{Web, error, session_layer};
+use super::session_layer::Visitor;
+use super::{Web, error};
 use crate::flow::Error;
 use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderMap, ORIGIN};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
-use tower_sessions::Session;
 
 /// `GET /auth/session`
-pub(super) async fn session(State(web): State<Arc<Web>>, session: Session, id: RequestId) -> Response {
-    let sent = session.id().is_some();
-    match session_layer::current(&web, &session).await {
+pub(super) async fn session(State(web): State<Arc<Web>>, visitor: Visitor, id: RequestId) -> Response {
+    match visitor.session {
         Ok(Some(live)) => json(&live.identity.json),
         Ok(None) => {
+            let sent = !visitor.ids.is_empty();
             let error = if sent { Error::Dead("the session is over".into()) } else { Error::Anonymous };
-            let signin_url = web.public_url.join("/auth/signin");
-            error::problem(&error, &id, Some(signin_url))
+            error::problem(&error, &id, Some(web.public_url.join("/auth/signin")))
         }
         Err(error) => error::problem(&error, &id, None),
     }
+}
+
+/// `OPTIONS`: CORS answers preflights before they get here.
+pub(super) async fn preflight() -> StatusCode {
+    StatusCode::NO_CONTENT
 }
 
 /// `POST /refresh`

@@ -1,6 +1,7 @@
 //! The routes that a person's browser navigates to.
 
 use super::layers::RequestId;
+use super::session_layer::Visitor;
 use super::{Web, error, pages, session_layer};
 use crate::domain::transaction::{CallbackParams, Transaction};
 use crate::flow::{CallbackFailed, Error, Landing, SignIn, SignInRequest};
@@ -9,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use tower_sessions::Session;
@@ -20,11 +21,11 @@ const HINT_MAX: usize = 256;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// `GET /`: who is signed in here.
-pub(super) async fn home(State(web): State<Arc<Web>>, session: Session, id: RequestId) -> Response {
-    match session_layer::current(&web, &session).await {
+pub(super) async fn home(visitor: Visitor, id: RequestId) -> Response {
+    match visitor.session {
         Ok(live) => {
             let name = live.as_deref().map(pages::display_name);
-            pages::render(&pages::Home { name, sign_in: pages::sign_in_link(None, None) }).into_response()
+            pages::render(&pages::Home { name, sign_in: pages::sign_in_link(None, None) })
         }
         Err(error) => error::page(&error, &id, None),
     }
@@ -33,8 +34,7 @@ pub(super) async fn home(State(web): State<Arc<Web>>, session: Session, id: Requ
 /// `GET /auth/signin`
 pub(super) async fn sign_in(
     State(web): State<Arc<Web>>,
-    session: Session,
-    headers: HeaderMap,
+    visitor: Visitor,
     RawQuery(query): RawQuery,
     id: RequestId,
 ) -> Response {
@@ -49,34 +49,38 @@ pub(super) async fn sign_in(
             prompt: hint(&query, "prompt"),
         },
     };
-    let wanted = request.return_to.as_deref().and_then(|raw| web.rp.return_to.parse(raw).ok());
+    let wanted = web.rp.return_to.choose(request.return_to.as_deref());
     let now = web.rp.clock.now();
-    if let Some(times) = web.jar.is_looping(&headers, now, &mut out) {
-        let page = error::page(&Error::Looping(times), &id, wanted.as_ref());
-        return with(page, out);
+    if let Some(times) = web.jar.is_looping(&visitor.headers, &wanted, now, &mut out) {
+        return with(error::page(&Error::Looping(times), &id, Some(&wanted)), out);
     }
-    let signed_in = match session_layer::current(&web, &session).await {
-        Ok(live) => live.is_some(),
-        Err(error) => return error::page(&error, &id, wanted.as_ref()),
+    let live = match visitor.session {
+        Ok(live) => live,
+        Err(error) => return error::page(&error, &id, Some(&wanted)),
     };
-    match web.rp.sign_in(request, signed_in).await {
+    match web.rp.sign_in(request, live.is_some()).await {
         Ok(SignIn::Already(return_to)) => {
-            web.jar.note_sign_in(&headers, now, &mut out);
+            web.jar.note_sign_in(&visitor.headers, &return_to, now, &mut out);
+            if web.jar.exposes() {
+                // The sibling may have sent the browser for the tokens' cookies, which end before the session.
+                let renewed = web.rp.refresh(&visitor.ids, false).await.ok().or(live);
+                web.jar.set_exposed(&visitor.headers, renewed.as_deref().map(|l| (&l.session, now)), &mut out);
+            }
             with(redirect(StatusCode::FOUND, return_to.as_str()), out)
         }
         Ok(SignIn::Begin(transaction, location)) => {
-            web.jar.set_pending(&headers, &transaction, &mut out);
+            web.jar.set_pending(&visitor.headers, &transaction, &mut out);
             with(redirect(StatusCode::FOUND, location.as_str()), out)
         }
-        Err(error) => error::page(&error, &id, wanted.as_ref()),
+        Err(error) => error::page(&error, &id, Some(&wanted)),
     }
 }
 
 /// `GET /auth/signin/callback`
 pub(super) async fn callback(
     State(web): State<Arc<Web>>,
+    visitor: Visitor,
     session: Session,
-    headers: HeaderMap,
     RawQuery(query): RawQuery,
     id: RequestId,
 ) -> Response {
@@ -84,15 +88,16 @@ pub(super) async fn callback(
     let query = query.unwrap_or_default();
     // The cookie goes in every outcome, so it is taken before anything is judged.
     let state = first(&query, "state").unwrap_or_default();
-    let transaction = web.jar.take_pending(&headers, &state, &mut out);
-    let landing = land(&web, &session, &query, transaction).await;
-    let response = match landing {
+    let transaction = web.jar.take_pending(&visitor.headers, &state, &mut out);
+    let headers = visitor.headers.clone();
+    let response = match land(&web, visitor, &session, &query, transaction).await {
         Ok(Landing::SignedIn(live)) => {
             let p = &live.session.principal;
-            tracing::info!(request_id = %id, sub = %p.sub, provider = p.provider.as_deref(), "signed in");
-            web.jar.note_sign_in(&headers, web.rp.clock.now(), &mut out);
-            web.jar.set_exposed(&headers, Some((&live.session, web.rp.clock.now())), &mut out);
-            redirect(StatusCode::FOUND, live.session.arrival.1.as_str())
+            tracing::info!(sub = %p.sub, provider = p.provider.as_deref(), "signed in");
+            let (now, target) = (web.rp.clock.now(), &live.session.arrival.return_to);
+            web.jar.note_sign_in(&headers, target, now, &mut out);
+            web.jar.set_exposed(&headers, Some((&live.session, now)), &mut out);
+            redirect(StatusCode::FOUND, target.as_str())
         }
         Ok(Landing::Already(return_to)) => redirect(StatusCode::FOUND, return_to.as_str()),
         Ok(Landing::Retry(transaction, location)) => {
@@ -106,6 +111,7 @@ pub(super) async fn callback(
 
 async fn land(
     web: &Web,
+    visitor: Visitor,
     session: &Session,
     query: &str,
     transaction: Option<Transaction>,
@@ -113,8 +119,8 @@ async fn land(
     let wanted = transaction.as_ref().map(|t| t.return_to.clone());
     let failed = |error| CallbackFailed { error, return_to: wanted.clone() };
     let params = CallbackParams::parse(query).map_err(|e| failed(e.into()))?;
-    let live = session_layer::current(web, session).await.map_err(failed)?;
-    let landing = web.rp.callback(params, transaction, live.as_deref()).await?;
+    let live = visitor.session.map_err(failed)?;
+    let landing = web.rp.callback(params, transaction, live.as_deref(), visitor.ids).await?;
     if let Landing::SignedIn(live) = &landing {
         session_layer::issue(session, live).await.map_err(failed)?;
     }
@@ -124,40 +130,41 @@ async fn land(
 /// `GET /auth/signout`: acts only for our own sites' pages, since an image tag of any site can ask.
 pub(super) async fn confirm_sign_out(
     State(web): State<Arc<Web>>,
+    visitor: Visitor,
     session: Session,
-    headers: HeaderMap,
+    method: Method,
     RawQuery(query): RawQuery,
     id: RequestId,
 ) -> Response {
     let query = query.unwrap_or_default();
     let return_to = first(&query, "return_to");
-    if is_own_navigation(&headers) {
-        return end(&web, &session, &headers, return_to.as_deref(), &id).await;
+    if method == Method::GET && is_own_navigation(&visitor.headers) {
+        return end(&web, visitor, &session, return_to.as_deref(), &id).await;
     }
-    let name = match session_layer::current(&web, &session).await {
+    let name = match visitor.session {
         Ok(live) => live.as_deref().map(pages::display_name),
         Err(error) => return error::page(&error, &id, None),
     };
     // Chromium holds the whole chain of redirects after a form to form-action.
-    let allowed = web.rp.return_to.hosts().iter().flat_map(|a| [format!("https://{0} https://*.{0}", a.host)]);
+    let allowed = web.rp.return_to.hosts().iter().map(|a| format!("https://{0}:* https://*.{0}:*", a.host));
     let mut targets: Vec<String> = allowed.chain(web.rp.provider.logout_origin()).collect();
     if !web.public_url.is_https() {
         targets.push("http:".into());
     }
     let page = pages::render(&pages::SignOut { name, return_to: return_to.unwrap_or_default() });
-    pages::with_form_targets(page.into_response(), &targets)
+    pages::with_form_targets(page, &targets)
 }
 
 /// `POST /auth/signout`
 pub(super) async fn sign_out(
     State(web): State<Arc<Web>>,
+    visitor: Visitor,
     session: Session,
-    headers: HeaderMap,
     RawQuery(query): RawQuery,
     id: RequestId,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    if is_cross_site(&web, &headers) {
+    if is_cross_site(&web, &visitor.headers) {
         return error::page(&Error::Origin, &id, None);
     }
     let body = match body {
@@ -166,35 +173,34 @@ pub(super) async fn sign_out(
     };
     let form = String::from_utf8_lossy(&body);
     let return_to = first(&form, "return_to").or_else(|| first(&query.unwrap_or_default(), "return_to"));
-    end(&web, &session, &headers, return_to.as_deref(), &id).await
+    end(&web, visitor, &session, return_to.as_deref(), &id).await
 }
 
-async fn end(web: &Web, session: &Session, headers: &HeaderMap, return_to: Option<&str>, id: &RequestId) -> Response {
+async fn end(web: &Web, visitor: Visitor, session: &Session, return_to: Option<&str>, id: &RequestId) -> Response {
     let mut out = HeaderMap::new();
-    let sent = web.jar.session_ids(headers);
     let back = web.public_url.join("/auth/signout/callback");
-    let ended = match web.rp.sign_out(sent.ids(), &back).await {
+    let ended = match web.rp.sign_out(visitor.ids, back.clone()).await {
         Ok(ended) => ended,
         Err(error) => return error::page(&error, id, None),
     };
-    if session.id().is_some() && session.flush().await.is_err() {
-        tracing::warn!(request_id = %id, "the ended session could not be looked up again");
+    if let Err(error) = session_layer::clear(session).await {
+        tracing::warn!(%error, "the ended session's cookie could not be looked up");
     }
+    // Also for a browser whose session was over already.
     out.append(SET_COOKIE, web.jar.remove_session());
-    web.jar.set_exposed(headers, None, &mut out);
-    if let Some(raw) = return_to.filter(|raw| !raw.is_empty()) {
-        web.jar.set_after_sign_out(&web.rp.return_to.choose(Some(raw)), &mut out);
-    }
+    web.jar.set_exposed(&visitor.headers, None, &mut out);
+    let target = return_to.filter(|raw| !raw.is_empty()).map(|raw| web.rp.return_to.choose(Some(raw)));
+    web.jar.set_after_sign_out(&visitor.headers, target.as_ref(), &mut out);
     let location = ended.provider_logout.map_or(back, String::from);
     with(redirect(StatusCode::SEE_OTHER, &location), out)
 }
 
 /// `GET /auth/signout/callback`
-pub(super) async fn signed_out(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
+pub(super) async fn signed_out(State(web): State<Arc<Web>>, visitor: Visitor) -> Response {
     let mut out = HeaderMap::new();
-    let response = match web.jar.take_after_sign_out(&headers, &mut out) {
+    let response = match web.jar.take_after_sign_out(&visitor.headers, &mut out) {
         Some(target) => redirect(StatusCode::FOUND, target.as_str()),
-        None => pages::render(&pages::SignedOut { sign_in: pages::sign_in_link(None, None) }).into_response(),
+        None => pages::render(&pages::SignedOut { sign_in: pages::sign_in_link(None, None) }),
     };
     with(response, out)
 }

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Exposed};
 use crate::domain::return_to::ReturnTo;
-use crate::domain::seal::{KeyRing, Purpose};
+use crate::domain::seal::{KeyRing, Purpose, sha256};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::transaction::{MAX_AGE, Transaction};
 use axum::http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
@@ -19,14 +19,18 @@ use std::sync::Arc;
 const PENDING_MAX: usize = 5;
 /// Bytes that their cookies may take together, so that requests stay far below 8 KB of headers.
 const PENDING_BYTES: usize = 5_500;
+/// Cookies of other sign-ins looked at: more are not ours, and each may cost a line to remove.
+const PENDING_SEEN: usize = 20;
 /// Session cookies looked at: a sibling can plant some of the same name.
 const SESSIONS_MAX: usize = 3;
 /// Bytes of a token in one cookie; browsers keep 4,096 with name and attributes.
 const PIECE: usize = 3_800;
 /// Pieces of a token that are put together at most.
 const PIECES_MAX: usize = 5;
-/// Sign-ins completed within [`RECENT_WINDOW`] seconds that look like a loop.
+/// Sign-ins completed for one page within [`RECENT_WINDOW`] seconds that look like a loop.
 const RECENT_MAX: usize = 6;
+/// Sign-ins remembered.
+const RECENT_KEPT: usize = 20;
 const RECENT_WINDOW: u64 = 60;
 
 /// Our cookies' names, attributes and seals.
@@ -41,8 +45,7 @@ pub struct Jar {
     pending: String,
     recent: String,
     after: String,
-    /// Tokens to set beside the session.
-    pub expose: Exposed,
+    expose: Exposed,
 }
 
 impl Jar {
@@ -78,6 +81,11 @@ impl Jar {
         self.secure
     }
 
+    /// Whether tokens are set as cookies beside the session.
+    pub fn exposes(&self) -> bool {
+        self.expose.id_token || self.expose.access_token
+    }
+
     /// The session ids that the browser sent, at most three.
     pub fn session_ids(&self, headers: &HeaderMap) -> Sent {
         let mut sent = Sent::default();
@@ -108,6 +116,7 @@ impl Jar {
         let mut others: Vec<(String, usize, u64)> = pairs(headers)
             .filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)))
             .filter(|(name, _)| name.starts_with(&self.pending))
+            .take(PENDING_SEEN)
             .map(|(name, value)| {
                 // One that does not open is of no use to anybody: it counts as the oldest.
                 let started = self.open::<Transaction>(name, "sign-in", value).map_or(0, |t| t.started);
@@ -133,35 +142,41 @@ impl Jar {
         transaction
     }
 
-    /// Notes a completed sign-in at `now`.
-    pub fn note_sign_in(&self, headers: &HeaderMap, now: u64, out: &mut HeaderMap) {
+    /// Notes a completed sign-in for `target` at `now`.
+    pub fn note_sign_in(&self, headers: &HeaderMap, target: &ReturnTo, now: u64, out: &mut HeaderMap) {
         let mut recent = self.recent(headers, now);
-        recent.push(now);
-        let from = recent.len().saturating_sub(RECENT_MAX);
+        recent.push((now, mark(target)));
+        let from = recent.len().saturating_sub(RECENT_KEPT);
         let sealed = self.seal(&self.recent, "recent", &recent[from..]);
         out.append(SET_COOKIE, value(self.own(self.recent.clone(), sealed, seconds(RECENT_WINDOW))));
     }
 
-    /// How many sign-ins of the last minute make a loop, if they do. Told once: the note is removed, so
-    /// that the visitor can try again.
-    pub fn is_looping(&self, headers: &HeaderMap, now: u64, out: &mut HeaderMap) -> Option<usize> {
-        let recent = self.recent(headers, now).len();
+    /// How many sign-ins of the last minute for the same `target` make a loop, if they do. Told once: the
+    /// note is removed, so that the visitor can try again.
+    pub fn is_looping(&self, headers: &HeaderMap, target: &ReturnTo, now: u64, out: &mut HeaderMap) -> Option<usize> {
+        let target = mark(target);
+        let recent = self.recent(headers, now).into_iter().filter(|(_, mark)| *mark == target).count();
         (recent >= RECENT_MAX).then(|| {
             out.append(SET_COOKIE, value(self.own(self.recent.clone(), String::new(), Duration::ZERO)));
             recent
         })
     }
 
-    fn recent(&self, headers: &HeaderMap, now: u64) -> Vec<u64> {
+    fn recent(&self, headers: &HeaderMap, now: u64) -> Vec<(u64, u32)> {
         let sealed = pairs(headers).find(|(name, _)| *name == self.recent.as_bytes());
-        let recent: Option<Vec<u64>> = sealed.and_then(|(_, value)| self.open(&self.recent, "recent", value));
-        recent.into_iter().flatten().filter(|at| at + RECENT_WINDOW > now).collect()
+        let recent: Option<Vec<(u64, u32)>> = sealed.and_then(|(_, value)| self.open(&self.recent, "recent", value));
+        recent.into_iter().flatten().filter(|(at, _)| at.saturating_add(RECENT_WINDOW) > now).collect()
     }
 
     /// Keeps where a sign-out goes while the browser is at the provider's logout.
-    pub fn set_after_sign_out(&self, target: &ReturnTo, out: &mut HeaderMap) {
-        let sealed = self.seal(&self.after, "sign-out", target);
-        out.append(SET_COOKIE, value(self.own(self.after.clone(), sealed, seconds(MAX_AGE))));
+    /// Without a target, that of an earlier sign-out is forgotten.
+    pub fn set_after_sign_out(&self, headers: &HeaderMap, target: Option<&ReturnTo>, out: &mut HeaderMap) {
+        if let Some(target) = target {
+            let sealed = self.seal(&self.after, "sign-out", target);
+            out.append(SET_COOKIE, value(self.own(self.after.clone(), sealed, seconds(MAX_AGE))));
+        } else {
+            self.take_after_sign_out(headers, out);
+        }
     }
 
     /// Where the sign-out goes that this browser began, once.
@@ -187,6 +202,10 @@ impl Jar {
                 }
                 let age = seconds(session.tokens.remaining(now));
                 let pieces: Vec<&str> = split(token, PIECE);
+                if pieces.len() > PIECES_MAX {
+                    tracing::warn!(bytes = token.len(), "{kind} is too long to be exposed as cookies");
+                    continue;
+                }
                 for (i, piece) in pieces.iter().enumerate() {
                     let name = if pieces.len() == 1 { base.clone() } else { format!("{base}-{i}") };
                     out.append(SET_COOKIE, value(self.shared(name.clone(), (*piece).to_owned(), age)));
@@ -311,6 +330,12 @@ fn split(token: &str, size: usize) -> Vec<&str> {
 
 fn piece_number(rest: &str) -> Option<usize> {
     rest.strip_prefix('-').filter(|n| n.len() == 1)?.parse().ok()
+}
+
+/// Tells pages apart in few bytes; two that look alike only share a count.
+fn mark(target: &ReturnTo) -> u32 {
+    let [a, b, c, d, ..] = sha256(target.as_str().as_bytes());
+    u32::from_le_bytes([a, b, c, d])
 }
 
 fn seconds(seconds: u64) -> Duration {

@@ -24,7 +24,7 @@ struct Said {
     slug: &'static str,
     title: &'static str,
     detail: Cow<'static, str>,
-    words: Cow<'static, str>,
+    words: &'static str,
     retry_after: Option<u64>,
 }
 
@@ -34,7 +34,7 @@ fn say(error: &Error) -> Said {
         slug,
         title,
         detail: Cow::Owned(error.to_string()),
-        words: Cow::Borrowed(words),
+        words,
         retry_after: None,
     };
     const BAD: StatusCode = StatusCode::BAD_REQUEST;
@@ -170,27 +170,27 @@ fn say(error: &Error) -> Said {
     }
 }
 
-/// Logged once, with what stays inside.
-fn log(error: &Error, said: &Said, id: &RequestId) {
-    let (status, reason) = (said.status.as_u16(), error);
+/// Logged once, with what stays inside. The request's id is in the span. Quoted, since a part may be a
+/// stranger's.
+fn log(error: &Error, said: &Said) {
+    let (status, problem, reason) = (said.status.as_u16(), said.slug, error.to_string());
     match error {
         Error::Anonymous | Error::Dead(_) | Error::Unmet(_) | Error::Malformed(_) => {
-            tracing::debug!(request_id = %id, status, problem = said.slug, %reason, "refused");
+            tracing::debug!(status, problem, ?reason, "refused");
         }
         Error::Callback(CallbackRefused::Provider(refusal)) => {
-            tracing::warn!(request_id = %id, status, problem = said.slug, code = ?refusal.code, description = ?refusal.description, "refused");
+            let (code, description) = (&refusal.code, &refusal.description);
+            tracing::warn!(status, problem, ?code, ?description, "refused");
         }
-        _ if said.status.is_server_error() => {
-            tracing::error!(request_id = %id, status, problem = said.slug, %reason, "failed");
-        }
-        _ => tracing::warn!(request_id = %id, status, problem = said.slug, %reason, "refused"),
+        _ if said.status.is_server_error() => tracing::error!(status, problem, ?reason, "failed"),
+        _ => tracing::warn!(status, problem, ?reason, "refused"),
     }
 }
 
 /// A page for a person, with a way on that leads where they wanted to go.
 pub(super) fn page(error: &Error, id: &RequestId, return_to: Option<&ReturnTo>) -> Response {
     let said = say(error);
-    log(error, &said, id);
+    log(error, &said);
     let foreign = match error {
         Error::Callback(CallbackRefused::Provider(refusal)) => refusal.description.as_deref(),
         _ => None,
@@ -198,7 +198,7 @@ pub(super) fn page(error: &Error, id: &RequestId, return_to: Option<&ReturnTo>) 
     let foreign = foreign.map(|text| text.chars().filter(|c| !c.is_control()).take(300).collect());
     let page = pages::Problem {
         title: said.title,
-        words: &said.words,
+        words: said.words,
         foreign,
         reference: id.as_str(),
         again: pages::sign_in_link(return_to, None),
@@ -212,7 +212,7 @@ pub(super) fn page(error: &Error, id: &RequestId, return_to: Option<&ReturnTo>) 
 /// An RFC 9457 problem for a program.
 pub(super) fn problem(error: &Error, id: &RequestId, signin_url: Option<String>) -> Response {
     let said = say(error);
-    log(error, &said, id);
+    log(error, &said);
     let mut response = body(said.status, said.slug, said.title, &said.detail, id.as_str(), signin_url);
     finish(&mut response, &said);
     // RFC 9110 §15.5.2 demands a challenge with every 401; RFC 6750 §3 gives its words.
@@ -258,7 +258,12 @@ fn body(status: StatusCode, slug: &str, title: &str, detail: &str, id: &str, sig
     (status, [(CONTENT_TYPE, "application/problem+json"), (CACHE_CONTROL, "no-store")], json).into_response()
 }
 
+/// Under `/auth` it is most likely a person with an old link.
 pub(super) async fn not_found(id: RequestId, OriginalUri(uri): OriginalUri) -> Response {
+    if uri.path().starts_with("/auth/") {
+        let page = pages::NotFound { sign_in: pages::sign_in_link(None, None) };
+        return (StatusCode::NOT_FOUND, pages::render(&page)).into_response();
+    }
     let path: String = uri.path().chars().take(200).collect();
     let detail = format!("there is nothing at {path}");
     body(StatusCode::NOT_FOUND, "not-found", "Not found", &detail, id.as_str(), None)
@@ -281,9 +286,8 @@ pub(super) fn unreadable_body(status: StatusCode, id: &RequestId) -> Response {
     )
 }
 
-/// What a caller hears when we panic: nothing, and a reference to the log.
+/// What a caller hears when we panic: nothing. The log has the rest under the request's id.
 pub(super) fn panicked() -> Response {
-    let id = RequestId::new();
-    tracing::error!(request_id = %id, "a handler panicked");
-    body(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", "see the log", id.as_str(), None)
+    tracing::error!("a handler panicked");
+    body(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", "see the log", "", None)
 }

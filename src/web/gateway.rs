@@ -51,7 +51,8 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
                 Error::Malformed(_) => ValidateResult::Malformed,
                 _ => ValidateResult::Unavailable,
             });
-            error::problem(&error, &RequestId::new(), None)
+            let id = RequestId::new();
+            id.span().in_scope(|| error::problem(&error, &id, None))
         }
     }
 }

@@ -18,11 +18,10 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::timeout::TimeoutLayer;
+use tracing::{Instrument, Span};
 
 /// No form of ours is larger, bytes.
 const BODY_MAX: usize = 16 << 10;
-/// No request of ours takes longer: the provider's own time-out is at most a minute.
-const REQUEST_MAX: Duration = Duration::from_secs(90);
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -35,6 +34,11 @@ impl RequestId {
         let mut random = [0; 8];
         crate::domain::seal::random(&mut random);
         Self(format!("{:016x}", u64::from_be_bytes(random)).into())
+    }
+
+    /// What is logged within carries the id, at every log level.
+    pub(super) fn span(&self) -> Span {
+        tracing::error_span!("request", request_id = %self)
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -61,7 +65,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestId {
 pub(super) async fn request_id(mut request: Request, next: Next) -> Response {
     let id = RequestId::new();
     request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).await;
+    let mut response = next.run(request).instrument(id.span()).await;
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
@@ -73,7 +77,7 @@ pub(super) async fn private(mut response: Response) -> Response {
     const CSP: &str =
         "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
@@ -96,7 +100,9 @@ pub(super) fn cors(web: &Arc<Web>) -> CorsLayer {
 }
 
 /// Bounds on body and time, and no panic beyond this point.
-pub(super) fn limits<S>() -> impl tower::Layer<
+pub(super) fn limits<S>(
+    time: Duration,
+) -> impl tower::Layer<
     S,
     Service: tower::Service<Request, Response: axum::response::IntoResponse, Error: Into<Infallible>, Future: Send>
                  + Clone
@@ -113,6 +119,6 @@ where
 {
     ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| error::panicked()))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_MAX))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, time))
         .layer(DefaultBodyLimit::max(BODY_MAX))
 }

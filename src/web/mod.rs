@@ -3,7 +3,7 @@
 
 mod api;
 mod browser;
-pub mod cookies;
+mod cookies;
 mod error;
 mod gateway;
 mod layers;
@@ -18,6 +18,7 @@ use axum::Router;
 use axum::routing::{any, get, post};
 use cookies::Jar;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use ops::Readiness;
 
@@ -28,6 +29,8 @@ pub struct Web {
     jar: Jar,
     public_url: PublicUrl,
     forward: Exposed,
+    /// No request takes longer: a callback may have to ask the provider four things.
+    request_limit: Duration,
 }
 
 impl Web {
@@ -38,6 +41,7 @@ impl Web {
             jar: Jar::new(config, ring),
             public_url: config.server.public_url.clone(),
             forward: config.gateway.forward_tokens,
+            request_limit: config.provider.timeout * 4 + Duration::from_secs(10),
         })
     }
 }
@@ -52,22 +56,18 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/auth/signin/callback", get(browser::callback).head(error::method_not_allowed))
         .route("/auth/signout", get(browser::confirm_sign_out).post(browser::sign_out))
         .route("/auth/signout/callback", get(browser::signed_out))
-        .route("/auth/session", get(api::session).layer(layers::cors(&web)))
+        .route("/auth/session", get(api::session).options(api::preflight).layer(layers::cors(&web)))
         .layer(session_layer::tower_sessions(&web))
-        .layer(axum::middleware::from_fn_with_state(web.clone(), session_layer::one_session_cookie))
-        .layer(axum::middleware::map_response(layers::private));
-
-    let api = Router::new()
-        .route("/refresh", post(api::refresh).layer(layers::cors(&web)))
-        .layer(axum::middleware::map_response(layers::private))
-        .route("/openapi.json", get(api::openapi))
-        .route("/auth/assets/style.css", get(pages::stylesheet));
+        .layer(axum::middleware::from_fn_with_state(web.clone(), session_layer::one_session_cookie));
 
     let app = browser
-        .merge(api)
+        .route("/refresh", post(api::refresh).options(api::preflight).layer(layers::cors(&web)))
+        .route("/openapi.json", get(api::openapi))
+        .route("/auth/assets/style.css", get(pages::stylesheet))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(layers::limits())
+        .layer(axum::middleware::map_response(layers::private))
+        .layer(layers::limits(web.request_limit))
         .layer(axum::middleware::from_fn(layers::request_id));
 
     // Outside every layer: it is asked on each request of each sibling.

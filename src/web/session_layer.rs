@@ -1,16 +1,18 @@
-//! tower-sessions over our store: it reads, issues and clears the session cookie on the browser's routes.
+//! tower-sessions over our store: it issues and clears the session cookie on the browser's routes.
 //!
 //! The record it sees holds only the id. Flows create and end sessions, since they know the order: its
 //! own `save` is an upsert, with which a request in flight could revive an ended session, so here it
-//! writes nothing.
+//! writes nothing. And of the request's cookies it is shown only that of the one live session, because it
+//! looks at one, decodes names that browsers do not, and reads no line that is not UTF-8.
 
 use super::Web;
 use crate::domain::session::SessionId;
 use crate::flow::{Error, RelyingParty};
 use crate::store::{self, Live};
 use async_trait::async_trait;
-use axum::extract::{Request, State};
-use axum::http::header::{COOKIE, HeaderValue, SET_COOKIE};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine;
@@ -26,10 +28,6 @@ const ID: &str = "id";
 
 #[derive(Debug, Clone)]
 pub(super) struct Adapter(Arc<RelyingParty>);
-
-fn backend(error: store::Error) -> session_store::Error {
-    session_store::Error::Backend(error.to_string())
-}
 
 fn ours(id: &Id) -> SessionId {
     SessionId::from_bytes(id.0.to_le_bytes())
@@ -50,7 +48,7 @@ impl SessionStore for Adapter {
     }
 
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
-        let live = self.0.sessions.load(ours(id)).await.map_err(backend)?;
+        let live = self.0.sessions.load(ours(id)).await.map_err(|e| session_store::Error::Backend(e.to_string()))?;
         Ok(live.map(|live| Record {
             id: *id,
             data: [(ID.to_owned(), id.to_string().into())].into(),
@@ -58,8 +56,9 @@ impl SessionStore for Adapter {
         }))
     }
 
-    async fn delete(&self, id: &Id) -> session_store::Result<()> {
-        self.0.sessions.end(ours(id)).await.map(|_| ()).map_err(backend)
+    /// Flows end sessions.
+    async fn delete(&self, _: &Id) -> session_store::Result<()> {
+        Ok(())
     }
 }
 
@@ -77,64 +76,73 @@ pub(super) fn tower_sessions(web: &Arc<Web>) -> SessionManagerLayer<Adapter> {
     }
 }
 
-/// The browser's session, if it is alive.
-pub(super) async fn current(web: &Web, session: &Session) -> Result<Option<Arc<Live>>, Error> {
-    // Looking loads it: a cookie without a live session is then forgotten, and cleared in the response.
-    session.get_value(ID).await.map_err(failed)?;
-    match session.id() {
-        Some(id) => web.rp.session(&[ours(&id)]).await,
-        None => Ok(None),
-    }
-}
-
 /// Makes the response issue the cookie of a new session; the old one's id is dropped.
 pub(super) async fn issue(session: &Session, live: &Live) -> Result<(), Error> {
     let issue = async {
-        if session.id().is_some() {
-            session.flush().await?;
-        }
+        clear(session).await?;
         session.insert(ID, BASE64_URL_SAFE_NO_PAD.encode(live.id.as_bytes())).await?;
         session.set_expiry(Some(Expiry::AtDateTime(at(live.session.ends))));
         session.save().await
     };
-    issue.await.map_err(failed)
+    issue.await.map_err(|e| Error::Store(store::Error(e.to_string())))
 }
 
-fn failed(error: tower_sessions::session::Error) -> Error {
-    Error::Store(store::Error(error.to_string()))
-}
-
-/// Lets one session cookie through, since tower-sessions looks at one: the live one among those of the
-/// same name that siblings may have planted. And its removal of the cookie lacks the attributes it was
-/// set with, so that browsers would ignore it: here they are put right.
-pub(super) async fn one_session_cookie(State(web): State<Arc<Web>>, mut request: Request, next: Next) -> Response {
-    let name = web.jar.session_name();
-    let sent = web.jar.session_ids(request.headers());
-    if sent.any {
-        let live = web.rp.session(sent.ids()).await.ok().flatten();
-        let chosen = live.map(|live| live.id).or_else(|| sent.ids().first().copied());
-        let mut line = Vec::new();
-        let others = super::cookies::pairs(request.headers()).filter(|(n, _)| *n != name.as_bytes());
-        for (name, value) in others {
-            line.extend_from_slice(&[name, b"=", value, b"; "].concat());
-        }
-        let id = chosen.map(|id| BASE64_URL_SAFE_NO_PAD.encode(id.as_bytes())).unwrap_or_default();
-        line.extend_from_slice(format!("{name}={id}").as_bytes());
-        if let Ok(line) = HeaderValue::from_bytes(&line) {
-            request.headers_mut().insert(COOKIE, line);
-        }
+/// Makes the response clear the session cookie.
+pub(super) async fn clear(session: &Session) -> Result<(), tower_sessions::session::Error> {
+    match session.id() {
+        Some(_) => session.flush().await,
+        None => Ok(()),
     }
+}
+
+/// What the browser sent, before tower-sessions was shown its part.
+#[derive(Debug, Clone)]
+pub(super) struct Visitor {
+    /// The request's headers.
+    pub(super) headers: HeaderMap,
+    /// The session ids: a sibling may have planted some.
+    pub(super) ids: Vec<SessionId>,
+    /// The live session among them.
+    pub(super) session: Result<Option<Arc<Live>>, Error>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Visitor {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let nobody = || Self { headers: HeaderMap::new(), ids: vec![], session: Ok(None) };
+        Ok(parts.extensions.remove().unwrap_or_else(nobody))
+    }
+}
+
+/// Finds the live session among the cookies, shows tower-sessions that one alone, and puts its removal
+/// of the cookie right: it lacks the attributes that the cookie was set with, so browsers would ignore it.
+///
+/// The cookie of a session that is over is left alone: the answer to a late request with it would
+/// remove the cookie that a sign-in in another tab has just set.
+pub(super) async fn one_session_cookie(State(web): State<Arc<Web>>, mut request: Request, next: Next) -> Response {
+    let headers = request.headers().clone();
+    let ids = web.jar.session_ids(&headers).ids().to_vec();
+    let session = web.rp.session(&ids).await;
+    let name = web.jar.session_name();
+    request.headers_mut().remove(COOKIE);
+    if let Ok(Some(live)) = &session {
+        let shown = format!("{name}={}", BASE64_URL_SAFE_NO_PAD.encode(live.id.as_bytes()));
+        // base64url is always a header value.
+        request.headers_mut().extend(HeaderValue::from_str(&shown).ok().map(|shown| (COOKIE, shown)));
+    }
+    request.extensions_mut().insert(Visitor { headers, ids, session });
     let mut response = next.run(request).await;
+
     let removal = format!("{name}=;");
-    let is_removal = |value: &HeaderValue| value.as_bytes().starts_with(removal.as_bytes());
-    if response.headers().get_all(SET_COOKIE).iter().any(is_removal) {
-        let others: Vec<_> =
-            response.headers().get_all(SET_COOKIE).iter().filter(|v| !is_removal(v)).cloned().collect();
+    let set = response.headers().get_all(SET_COOKIE);
+    let (removals, others): (Vec<_>, Vec<_>) =
+        set.iter().cloned().partition(|value| value.as_bytes().starts_with(removal.as_bytes()));
+    if !removals.is_empty() {
         response.headers_mut().remove(SET_COOKIE);
-        for value in others {
+        for value in others.into_iter().chain([web.jar.remove_session()]) {
             response.headers_mut().append(SET_COOKIE, value);
         }
-        response.headers_mut().append(SET_COOKIE, web.jar.remove_session());
     }
     response
 }

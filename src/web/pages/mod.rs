@@ -28,6 +28,13 @@ pub(super) struct Problem<'a> {
     pub(super) another: String,
 }
 
+/// Nothing is there.
+#[derive(Template)]
+#[template(path = "not_found.html", config = "src/web/askama.toml")]
+pub(super) struct NotFound {
+    pub(super) sign_in: String,
+}
+
 /// `GET /auth/signout`
 #[derive(Template)]
 #[template(path = "sign_out.html", config = "src/web/askama.toml")]
