@@ -1,7 +1,7 @@
 //! Speaks OpenID Connect with the provider. openidconnect, oauth2 and reqwest stop at this door.
 //!
 //! Each step is a pair: a request that is made and an answer that is judged. An exchange takes only a
-//! [`VerifiedCallback`], and no token leaves here unverified.
+//! [`VerifiedCallback`](crate::domain::transaction::VerifiedCallback), and no token leaves here unverified.
 
 mod error;
 mod http;
