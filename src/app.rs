@@ -1,18 +1,18 @@
 //! The composition root: a configuration becomes a running service.
 
-use crate::config::{Config, Tls};
-use crate::domain::clock::Clock;
+use crate::config::{Config, StoreUrl, Tls};
+use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::return_to::{AllowedHost, ReturnToPolicy};
 use crate::domain::seal::KeyRing;
 use crate::flow::{Limits, RelyingParty};
 use crate::provider::{self, Provider};
-use crate::store::{self, Sessions};
+use crate::store::{self, OpenError, SessionStore, Sessions};
 use crate::telemetry::Metrics;
 use crate::web::{self, Readiness, Web};
 use axum::Router;
+use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
-use axum_server::{Address, Handle};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use futures_util::future::OptionFuture;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -27,10 +27,10 @@ const METADATA_RETRY: Duration = Duration::from_secs(2);
 const FLUSH: Duration = Duration::from_secs(10);
 /// How often ended sessions are removed.
 const SWEEP: Duration = Duration::from_secs(5 * 60);
-/// How long requests in flight may take after a shutdown began.
-const DRAIN: Duration = Duration::from_secs(30);
-/// How long a client may take to send a request's head.
-const HEAD: Duration = Duration::from_secs(15);
+/// How long requests in flight, and then renewals, may take after a shutdown began. Together less than the
+/// thirty seconds after which most supervisors kill.
+const DRAIN: Duration = Duration::from_secs(20);
+const FINISH: Duration = Duration::from_secs(5);
 /// How long a sign-out waits for the provider to revoke a token.
 const REVOCATION: Duration = Duration::from_secs(3);
 
@@ -71,6 +71,43 @@ pub fn bind(addr: SocketAddr, what: &str) -> Result<TcpListener, Error> {
     TcpListener::bind(addr).map_err(|why| Error::Port { what: what.to_owned(), addr, why })
 }
 
+/// What the provider and the store had to say.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What works.
+    pub good: Vec<&'static str>,
+    /// What does not, a sentence each.
+    pub bad: Vec<String>,
+}
+
+/// Asks the provider and the store that `config` names. Makes no files: they would belong to whoever asks.
+///
+/// # Errors
+/// [`Error::Provider`] if this machine's TLS set-up cannot be loaded.
+pub async fn probe(config: &Config) -> Result<Findings, Error> {
+    let mut findings = Findings::default();
+    let provider = Provider::new(&config.provider, String::new(), Arc::new(SystemClock), Arc::default())?;
+    match provider.renew_metadata().await {
+        Ok(()) => findings.good.push("the provider answers"),
+        Err(error) => findings.bad.push(error.to_string()),
+    }
+    match &config.session.store {
+        StoreUrl::Redb(path) if !path.exists() => {
+            findings.good.push("the session file will be made at the first start");
+        }
+        url => match store::open(url, &key_ring(config)) {
+            Ok(_) => findings.good.push("the session store can be opened"),
+            Err(OpenError::InUse { .. }) => findings.good.push("the session store is in use by a running service"),
+            Err(error) => findings.bad.push(error.to_string()),
+        },
+    }
+    Ok(findings)
+}
+
+fn key_ring(config: &Config) -> KeyRing {
+    KeyRing::new(config.cookies.keys.iter().map(|key| key.expose()))
+}
+
 /// A service that is ready to listen.
 #[derive(Debug)]
 pub struct App {
@@ -87,10 +124,18 @@ impl App {
     ///
     /// # Errors
     /// [`Error`], a sentence for the operator.
-    pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    pub fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let store = store::open(&config.session.store, &key_ring(config))?;
+        Self::over(store, config, clock)
+    }
+
+    /// Puts the service together over a store that is open already.
+    ///
+    /// # Errors
+    /// [`Error::Provider`].
+    pub fn over(store: Arc<dyn SessionStore>, config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::default());
-        let ring = Arc::new(KeyRing::new(config.cookies.keys.iter().map(|key| key.expose())));
-        let store = store::open(&config.session.store, &ring).await?;
+        let ring = Arc::new(key_ring(config));
         let idle = config.session.idle.map(|idle| idle.as_secs());
         let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle);
         let callback = config.server.public_url.join("/auth/signin/callback");
@@ -140,11 +185,12 @@ impl App {
         upkeep.spawn(keep_uses(self.rp.clone()));
         upkeep.spawn(sweep(self.rp.clone()));
         let (public_handle, ops_handle) = (Handle::new(), Handle::new());
-        let public = tokio::spawn(listen(public, self.public, tls, public_handle.clone()));
-        let ops = ops.map(|ops| tokio::spawn(listen(ops, self.ops, None, ops_handle.clone())));
-        let mut public = std::pin::pin!(public);
+        let public = tokio::spawn(web::listen(public, self.public, tls, public_handle.clone()));
+        let ops = ops.map(|ops| tokio::spawn(web::listen(ops, self.ops, None, ops_handle.clone())));
+        let (mut public, mut ops) = (public, OptionFuture::from(ops));
         let early = tokio::select! {
             ended = &mut public => Some(ended),
+            Some(ended) = &mut ops => Some(ended),
             () = shutdown => None,
         };
         self.readiness.drop_now();
@@ -154,45 +200,15 @@ impl App {
             None => public.await,
         };
         upkeep.shutdown().await;
-        if tokio::time::timeout(DRAIN, self.rp.finish()).await.is_err() {
+        if tokio::time::timeout(FINISH, self.rp.finish()).await.is_err() {
             tracing::warn!("a renewal was still under way at the end");
         }
         if let Err(error) = self.rp.sessions.flush().await {
             tracing::warn!(%error, "the last uses of sessions were not written down");
         }
         ops_handle.graceful_shutdown(Some(Duration::ZERO));
-        if let Some(ops) = ops {
-            let _ = ops.await;
-        }
         ended.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(Error::Listen)
     }
-}
-
-/// Serves `router` with the limits on connections that every listener of ours has.
-///
-/// # Errors
-/// Of the operating system.
-pub async fn listen(
-    listener: TcpListener,
-    router: Router,
-    tls: Option<RustlsConfig>,
-    handle: Handle<SocketAddr>,
-) -> std::io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let service = router.into_make_service();
-    match tls {
-        Some(tls) => bounded(axum_server::from_tcp_rustls(listener, tls)?).handle(handle).serve(service).await,
-        None => bounded(axum_server::from_tcp(listener)?).handle(handle).serve(service).await,
-    }
-}
-
-/// A client that sends its head drop by drop holds no connection for long.
-fn bounded<A: Address, Acceptor>(mut server: axum_server::Server<A, Acceptor>) -> axum_server::Server<A, Acceptor> {
-    let builder: &mut hyper_util::server::conn::auto::Builder<TokioExecutor> = server.http_builder();
-    // Our answers are small: one buffer is cheaper to fill and to send than a list of them.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).writev(false);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).max_concurrent_streams(250);
-    server
 }
 
 /// Reads discovery and keys again and again; soon if they were never had.

@@ -3,6 +3,7 @@
 use crate::app::{self, App};
 use crate::config::{self, Config, LogFormat, Problem, Sources};
 use crate::domain::clock::SystemClock;
+use crate::provider::{self, HttpClient};
 use crate::telemetry;
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
@@ -114,7 +115,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     telemetry::start(&config.telemetry.log, config.telemetry.format == LogFormat::Json).map_err(|e| anyhow!(e))?;
     let public = app::bind(config.server.listen, "server.listen")?;
     let ops = config.server.ops_listen.map(|addr| app::bind(addr, "server.ops_listen")).transpose()?;
-    let app = App::build(config, Arc::new(SystemClock)).await?;
+    let app = App::build(config, Arc::new(SystemClock))?;
     tracing::info!(
         public_url = %config.server.public_url, listen = %public.local_addr()?,
         version = env!("CARGO_PKG_VERSION"), "auth-api is up"
@@ -128,37 +129,25 @@ async fn check(config: &Config, online: bool) -> anyhow::Result<ExitCode> {
     if !online {
         return print("the configuration is good\n");
     }
-    let app = App::build(config, Arc::new(SystemClock)).await;
-    let mut problems = Vec::new();
-    match app {
-        Err(error) => problems.push(error.to_string()),
-        Ok(app) => {
-            if let Err(error) = app.rp.provider.renew_metadata().await {
-                problems.push(error.to_string());
-            }
-            if let Err(error) = app.rp.sessions.ping().await {
-                problems.push(error.to_string());
-            }
-        }
+    let findings = app::probe(config).await?;
+    if findings.bad.is_empty() {
+        return print(&format!("the configuration is good\n{}\n", findings.good.join("\n")));
     }
-    if problems.is_empty() {
-        return print("the configuration is good, the provider and the store answer\n");
-    }
-    print(&problems.iter().map(|p| format!("{p}\n")).collect::<String>())?;
+    std::io::stderr().write_all((findings.bad.join("\n") + "\n").as_bytes())?;
     Ok(ExitCode::from(PROBLEMS))
 }
 
 async fn healthcheck(config: &Config) -> anyhow::Result<ExitCode> {
     let addr = config.server.ops_listen.ok_or_else(|| anyhow!("server.ops_listen is switched off: nothing to ask"))?;
     let url = url::Url::parse(&format!("http://{addr}/readyz"))?;
-    let http = crate::provider::HttpClient::new(Duration::from_secs(5), Arc::default())?;
-    match http.get("readyz", &url).await {
-        Ok(_) => print("ready\n"),
-        Err(error) => {
-            print(&format!("not ready: {error}\n"))?;
-            Ok(ExitCode::from(PROBLEMS))
-        }
-    }
+    let http = HttpClient::new(Duration::from_secs(5), Arc::default())?;
+    let why = match http.get("readyz", &url).await {
+        Ok(_) => return print("ready\n"),
+        Err(provider::Error::Unavailable { detail, .. }) => detail,
+        Err(error) => error.to_string(),
+    };
+    std::io::stderr().write_all(format!("not ready: {why}; {url} has the reason\n").as_bytes())?;
+    Ok(ExitCode::from(PROBLEMS))
 }
 
 /// Resolves at SIGTERM or Ctrl-C.

@@ -30,6 +30,8 @@ mod sign_in;
 #[cfg(feature = "dev")]
 mod sign_out;
 #[cfg(feature = "dev")]
+mod store_outage;
+#[cfg(feature = "dev")]
 mod support;
 #[cfg(feature = "dev")]
 mod validate;

@@ -1,6 +1,6 @@
 //! The service as its operator meets it: a process with a configuration, a port and a signal.
 
-use crate::support::{Browser, Site};
+use crate::support::{Browser, Site, until};
 use auth_api::dev::pool::{Endpoint, Fault, Pool, Settings};
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -127,9 +127,7 @@ async fn sigterm_lets_a_request_in_flight_finish_and_exits_0() {
     pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(700)));
     let url = format!("{}/refresh?force=true", service.url);
     let (renewed, ()) = tokio::join!(jane.post(&url, &[]), async {
-        while pool.count(Endpoint::TokenRefresh) == 0 {
-            tokio::task::yield_now().await;
-        }
+        until("the renewal reaches the pool", async || pool.count(Endpoint::TokenRefresh) > 0).await;
         terminate(&service.child);
     });
     assert_eq!(renewed.status, 200, "{}", renewed.body);
@@ -159,9 +157,7 @@ async fn probes_and_metrics_are_on_the_ops_listener_only() {
     let (service, pool) = serve(folder.path()).await;
     let probe = Browser::new();
     assert_eq!(probe.get(&format!("{}/livez", service.ops)).await.status, 200);
-    while probe.get(&format!("{}/readyz", service.ops)).await.status != 200 {
-        tokio::task::yield_now().await;
-    }
+    until("it is ready", async || probe.get(&format!("{}/readyz", service.ops)).await.status == 200).await;
     let healthy = run(folder.path(), &["healthcheck"]);
     assert_eq!((healthy.status.code(), healthy.stdout.as_slice()), (Some(0), b"ready\n".as_slice()));
     for path in ["/livez", "/readyz", "/metrics"] {
@@ -214,7 +210,8 @@ async fn check_tells_every_mistake_and_serve_refuses_the_same() {
     pool.fault(Endpoint::Jwks, Fault::Html);
     let bad = run(folder.path(), &["check", "--online"]);
     assert_eq!(bad.status.code(), Some(1));
-    assert!(String::from_utf8(bad.stdout).unwrap().contains("JWKS"));
+    assert!(String::from_utf8(bad.stderr).unwrap().contains("JWKS"));
+    assert!(!folder.path().join("auth-api.redb").exists(), "a check makes no files");
     std::fs::write(folder.path().join("auth-api.redb"), b"not a store").unwrap();
     let damaged = run(folder.path(), &["serve"]);
     assert_eq!(damaged.status.code(), Some(2));

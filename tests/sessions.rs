@@ -11,8 +11,8 @@ use std::sync::Arc;
 const KEY: &[u8] = b"a key for the tests, thirty-two bytes+";
 const OTHER: &[u8] = b"another key for the tests, 32 bytes+++";
 
-async fn open(path: &Path, keys: &[&'static [u8]]) -> Result<Arc<dyn SessionStore>, OpenError> {
-    store::open(&StoreUrl::Redb(path.to_owned()), &KeyRing::new(keys.iter().copied())).await
+fn open(path: &Path, keys: &[&'static [u8]]) -> Result<Arc<dyn SessionStore>, OpenError> {
+    store::open(&StoreUrl::Redb(path.to_owned()), &KeyRing::new(keys.iter().copied()))
 }
 
 fn record(version: u64, sealed: &[u8]) -> Record {
@@ -69,13 +69,13 @@ async fn keeps_the_contract(store: Arc<dyn SessionStore>) {
 
 #[tokio::test]
 async fn memory_keeps_the_contract() {
-    keeps_the_contract(store::open(&StoreUrl::Memory, &KeyRing::new([KEY])).await.unwrap()).await;
+    keeps_the_contract(store::open(&StoreUrl::Memory, &KeyRing::new([KEY])).unwrap()).await;
 }
 
 #[tokio::test]
 async fn a_redb_file_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
-    keeps_the_contract(open(&folder.path().join("s.redb"), &[KEY]).await.unwrap()).await;
+    keeps_the_contract(open(&folder.path().join("s.redb"), &[KEY]).unwrap()).await;
 }
 
 #[tokio::test]
@@ -83,9 +83,9 @@ async fn a_file_keeps_its_records_and_is_for_its_owner_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.redb");
     let key = SessionId::random().key();
-    let first = open(&path, &[KEY]).await.unwrap();
+    let first = open(&path, &[KEY]).unwrap();
     assert!(first.create(key, record(1, b"kept")).await.unwrap());
-    assert!(matches!(open(&path, &[KEY]).await, Err(OpenError::InUse { .. })), "one process at a time");
+    assert!(matches!(open(&path, &[KEY]), Err(OpenError::InUse { .. })), "one process at a time");
     drop(first);
     let again = open_when_free(&path, &[KEY]).await.unwrap();
     assert_eq!(again.load(key).await.unwrap(), Some(record(1, b"kept")));
@@ -99,7 +99,7 @@ async fn a_file_keeps_its_records_and_is_for_its_owner_only() {
 /// The writer's thread closes the file a moment after its last handle is gone.
 async fn open_when_free(path: &Path, keys: &[&'static [u8]]) -> Result<Arc<dyn SessionStore>, OpenError> {
     loop {
-        match open(path, keys).await {
+        match open(path, keys) {
             Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
             opened => return opened,
         }
@@ -110,7 +110,7 @@ async fn open_when_free(path: &Path, keys: &[&'static [u8]]) -> Result<Arc<dyn S
 async fn a_file_under_other_keys_or_damaged_is_an_error_and_never_an_empty_store() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.redb");
-    drop(open(&path, &[KEY]).await.unwrap());
+    drop(open(&path, &[KEY]).unwrap());
     let wrong = open_when_free(&path, &[OTHER]).await.unwrap_err();
     assert!(matches!(wrong, OpenError::WrongKey { .. }));
     assert!(wrong.to_string().contains("other cookies.keys") && wrong.to_string().contains("s.redb"));
@@ -134,11 +134,11 @@ async fn a_file_under_other_keys_or_damaged_is_an_error_and_never_an_empty_store
     {
         let path = folder.path().join(format!("{case}.redb"));
         std::fs::write(&path, &bytes).unwrap();
-        let error = open(&path, &[OTHER]).await.expect_err(case);
+        let error = open(&path, &[OTHER]).expect_err(case);
         assert!(error.to_string().contains("cannot be"), "{case}: {error}");
         assert_eq!(std::fs::read(&path).unwrap().len(), bytes.len(), "{case}: the file is left as it was");
     }
-    let nowhere = open(&folder.path().join("no/such/folder/s.redb"), &[KEY]).await.unwrap_err();
+    let nowhere = open(&folder.path().join("no/such/folder/s.redb"), &[KEY]).unwrap_err();
     assert!(matches!(nowhere, OpenError::Io { .. }));
 }
 
@@ -199,7 +199,7 @@ async fn an_idle_session_ends_and_a_used_one_goes_on() {
 #[tokio::test]
 async fn a_sweep_removes_what_is_over() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder.path().join("s.redb"), &[KEY]).await.unwrap();
+    let store = open(&folder.path().join("s.redb"), &[KEY]).unwrap();
     for i in 0..1_500u64 {
         let record = Record { version: 1, ends: i, seen: 0, sealed: vec![] };
         let mut id = [0; 16];

@@ -266,6 +266,62 @@ async fn reloading_a_used_callback_goes_where_it_went_and_a_stranger_cannot_use_
 }
 
 #[tokio::test]
+async fn a_callback_that_is_sent_twice_makes_one_session() {
+    let site = Site::start().await;
+    let jane = Browser::new();
+    let callback = jane.to_callback(&site, "", "jane").await;
+    let cookies = jane.cookies(&site.auth_url);
+    let send = async || Browser::new().send(reqwest::Method::GET, &callback, |r| r.header("cookie", &cookies)).await;
+    let answers = futures_util::future::join_all((0..10).map(|_| send())).await;
+    let issued: Vec<_> =
+        answers.iter().map(|a| (a.status, a.set_cookies("auth=")[0].split(';').next().unwrap())).collect();
+    assert!(issued.iter().all(|one| *one == issued[0] && one.0 == 302), "{issued:?}");
+    assert_eq!(site.pool.count(Endpoint::TokenCode), 1);
+    // Whoever has the link but not the browser's sealed cookie gets nothing.
+    assert_eq!(Browser::new().get(&callback).await.status, 400);
+    let live = issued[0].1.to_owned();
+    Browser::new().send(reqwest::Method::POST, &site.auth("/auth/signout"), |r| r.header("cookie", live)).await;
+    assert_eq!(send().await.status, 400, "nor does it bring back what was ended");
+}
+
+#[tokio::test]
+async fn a_late_answer_to_an_old_cookie_does_not_remove_the_new_one() {
+    let site = Site::start().await;
+    let stale = |r: reqwest::RequestBuilder| r.header("cookie", "auth=AAAAAAAAAAAAAAAAAAAAAA");
+    for path in ["/", "/auth/session", "/auth/signin", "/auth/signout"] {
+        let answer = Browser::new().send(reqwest::Method::GET, &site.auth(path), stale).await;
+        assert!(answer.set_cookies("auth=").is_empty(), "{path}: {:?}", answer.headers);
+    }
+}
+
+#[tokio::test]
+async fn a_siblings_strange_cookie_does_not_hide_the_session() {
+    let site = Site::start().await;
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    let mut cookies = b"name=Jos\xe9; ".to_vec();
+    cookies.extend_from_slice(jane.cookies(&site.cms_url).as_bytes());
+    let cookies = reqwest::header::HeaderValue::from_bytes(&cookies).unwrap();
+    for path in ["/validate", "/auth/session"] {
+        let answer =
+            Browser::new().send(reqwest::Method::GET, &site.auth(path), |r| r.header("cookie", &cookies)).await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_sibling_that_needs_the_exposed_token_gets_it_again() {
+    let site = Site::with(&[("COOKIES__EXPOSE", "id_token")]).await;
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    site.pass(2 * 3_600);
+    let straight = jane.get(&site.auth("/auth/signin")).await;
+    assert_eq!((straight.status, straight.set_cookies("id_token=").len()), (302, 1));
+    assert!(!straight.set_cookies("id_token=")[0].contains("Max-Age=0"));
+    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 1, "renewed, since the old one had run out");
+}
+
+#[tokio::test]
 async fn the_providers_refusal_is_shown_in_plain_words_and_its_text_cannot_act() {
     let site = Site::start().await;
     let log = Log::capture();
@@ -349,6 +405,13 @@ async fn a_loop_between_a_site_and_the_sign_in_is_explained() {
         answers.push(jane.get(&url).await.status);
     }
     assert_eq!(answers, [302, 302, 302, 302, 302, 429, 302, 302], "told once; then she may try again");
+    let many = Browser::new();
+    many.sign_in(&site, "jane").await;
+    for tab in 0..12 {
+        let page = urlencode(&site.cms(&format!("/articles/{tab}")));
+        let answer = many.get(&site.auth(&format!("/auth/signin?return_to={page}"))).await;
+        assert_eq!(answer.status, 302, "a window with many tabs is no loop");
+    }
     let calm = Browser::new();
     calm.sign_in(&site, "jane").await;
     for _ in 0..20 {

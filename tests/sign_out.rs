@@ -1,9 +1,10 @@
 //! Signing out: over everywhere, and not signed straight back in.
 
-use crate::support::{Browser, Log, Site, param};
+use crate::support::{Browser, Log, Site, param, until};
 use auth_api::dev::pool::{Endpoint, Fault};
 use reqwest::Method;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
 
 #[tokio::test]
 async fn a_user_signs_out_everywhere_and_comes_back_where_she_wanted() {
@@ -120,11 +121,53 @@ async fn a_provider_that_is_away_does_not_keep_anybody_signed_in() {
 #[tokio::test]
 async fn all_sessions_that_a_browser_shows_are_ended() {
     let site = Site::start().await;
-    let (jane, erin) = (Browser::new(), Browser::new());
+    let (jane, mallory, erin) = (Browser::new(), Browser::new(), Browser::new());
     jane.sign_in(&site, "jane").await;
+    mallory.sign_in(&site, "jane").await;
     erin.sign_in(&site, "erin").await;
-    let out = jane.post(&site.auth("/auth/signout"), &[]).await;
+    // A sibling planted a session of its own before hers.
+    let both = format!("{}; {}", mallory.cookies(&site.cms_url), jane.cookies(&site.cms_url));
+    let out = Browser::new().send(Method::POST, &site.auth("/auth/signout"), |r| r.header("cookie", both)).await;
     assert_eq!(out.status, 303);
+    assert_eq!(jane.validate(&site).await.status, 401);
+    assert_eq!(mallory.validate(&site).await.status, 401);
     assert_eq!(erin.validate(&site).await.status, 200, "nobody else's");
-    assert_eq!(site.metric("auth_api_sign_outs_total").await, 1);
+    assert_eq!(site.pool.live_refresh_tokens(), 1);
+    assert_eq!(site.metric("auth_api_sign_outs_total").await, 2);
+}
+
+#[tokio::test]
+async fn a_browser_that_hangs_up_is_signed_out_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::with(&[("SESSION__STORE", &format!("redb:{}", folder.path().join("s.redb").display()))]).await;
+    for _ in 0..10 {
+        let jane = Browser::new();
+        jane.sign_in(&site, "jane").await;
+        assert_eq!(jane.validate(&site).await.status, 200, "the session is at hand in memory");
+        let cookie = jane.cookies(&site.cms_url);
+        let addr = site.auth_url.replace("http://auth-api.app.localhost", "127.0.0.1");
+        let mut raw = tokio::net::TcpStream::connect(addr).await.unwrap();
+        let request =
+            format!("POST /auth/signout HTTP/1.1\r\nhost: x\r\ncookie: {cookie}\r\ncontent-length: 0\r\n\r\n");
+        raw.write_all(request.as_bytes()).await.unwrap();
+        raw.set_zero_linger().unwrap();
+        drop(raw);
+        // The request may have been dropped unread; then she is not signed out at all, and asks again.
+        let begun = site.metric("auth_api_sign_outs_total").await;
+        if begun > 0 {
+            until("the session is over", async || jane.validate(&site).await.status == 401).await;
+        }
+        site.clock.shift(61);
+    }
+}
+
+#[tokio::test]
+async fn a_sign_out_forgets_where_an_earlier_one_was_going() {
+    let site = Site::start().await;
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    jane.post(&site.auth("/auth/signout"), &[("return_to", &site.cms("/abandoned"))]).await;
+    jane.post(&site.auth("/auth/signout"), &[]).await;
+    let page = jane.get(&site.auth("/auth/signout/callback")).await;
+    assert_eq!(page.status, 200, "{:?}", page.header("location"));
 }

@@ -1,9 +1,11 @@
 //! Who is this? What siblings and proxies are told.
 
-use crate::support::{Answer, Browser, Log, Site};
+use crate::support::{Answer, Browser, Log, Site, until};
 use auth_api::dev::pool::{Draft, Endpoint, Fault, Signature};
 use reqwest::Method;
 use serde_json::json;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 const IDENTITY: [&str; 9] = [
     "x-auth-subject",
@@ -276,9 +278,9 @@ async fn keys_are_read_again_for_an_unknown_kid_but_not_for_a_flood_of_them() {
     assert_eq!(bearer(&site, "", &old).await.status, 401, "a withdrawn key verifies nothing, remembered or not");
 
     let read = site.pool.count(Endpoint::Jwks);
-    site.pool.tamper_access_token(|d| {
-        let unknown = format!("{:x}", std::ptr::from_ref(d) as usize);
-        d.header.insert("kid".into(), json!(unknown));
+    let unknown = AtomicU64::new(0);
+    site.pool.tamper_access_token(move |d| {
+        d.header.insert("kid".into(), json!(format!("unknown {}", unknown.fetch_add(1, Ordering::Relaxed))));
     });
     for _ in 0..30 {
         let token = site.pool.mint_access_token("dev-web-client", "jane", &["openid"]);
@@ -413,5 +415,62 @@ async fn a_pages_script_reads_the_session_from_allowed_origins_only() {
     assert_eq!(anonymous.json()["signin_url"], site.auth("/auth/signin"));
     for evil in ["https://evil.test", "null", "http://app.localhost.evil.test", "http://evilapp.localhost"] {
         assert_eq!(ask(&jane, evil).await.header("access-control-allow-origin"), None, "{evil}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_does_not_keep_a_new_key_from_the_others() {
+    let site = Site::start().await;
+    assert_eq!(bearer(&site, "", &site.pool.mint_id_token("dev-web-client", "jane")).await.status, 200);
+    site.pool.rotate_keys();
+    let token = site.pool.mint_id_token("dev-web-client", "jane");
+    site.pool.fault_once(Endpoint::Jwks, Fault::Delay(Duration::from_millis(300)));
+    let read = site.pool.count(Endpoint::Jwks);
+    let url = site.auth("/validate");
+    let asking = Browser::new();
+    tokio::select! {
+        _ = asking.send(Method::GET, &url, |r| r.bearer_auth(&token)) => panic!("answered before the keys came"),
+        () = until("the keys are asked for", async || site.pool.count(Endpoint::Jwks) > read) => {}
+    }
+    assert_eq!(bearer(&site, "", &token).await.status, 200);
+    assert_eq!(site.pool.count(Endpoint::Jwks), read + 1);
+}
+
+#[tokio::test]
+async fn a_token_has_one_spelling() {
+    let site = Site::start().await;
+    for token in
+        [site.pool.mint_id_token("dev-web-client", "jane"), site.pool.mint_access_token("dev-web-client", "jane", &[])]
+    {
+        assert_eq!(bearer(&site, "", &token).await.status, 200);
+        let last = token.chars().last().unwrap();
+        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        for other in alphabet.chars().filter(|c| *c != last) {
+            let spelled = format!("{}{other}", &token[..token.len() - 1]);
+            assert_eq!(bearer(&site, "", &spelled).await.status, 401, "{other} for {last}");
+        }
+        assert_eq!(bearer(&site, "", &format!("{token}=")).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_is_answered_for_our_own_pages() {
+    let site = Site::start().await;
+    for (path, method) in [("/refresh", "POST"), ("/auth/session", "GET")] {
+        let ask = async |origin: &str| {
+            let shape = |r: reqwest::RequestBuilder| {
+                r.header("origin", origin)
+                    .header("access-control-request-method", method)
+                    .header("access-control-request-headers", "content-type")
+            };
+            Browser::new().send(Method::OPTIONS, &site.auth(path), shape).await
+        };
+        let ours = ask(&site.cms_url).await;
+        assert!(ours.status == 200 || ours.status == 204, "{path}: {}", ours.status);
+        assert_eq!(ours.header("access-control-allow-origin"), Some(site.cms_url.as_str()), "{path}");
+        assert_eq!(ours.header("access-control-allow-credentials"), Some("true"));
+        assert!(ours.header("access-control-allow-methods").unwrap().contains(method));
+        assert_eq!(ours.header("access-control-allow-headers"), Some("content-type"));
+        assert_eq!(ask("https://evil.test").await.header("access-control-allow-origin"), None);
     }
 }

@@ -8,6 +8,7 @@ use crate::config::{self, Sources};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::seal::random;
 use crate::flow::RelyingParty;
+use crate::store::SessionStore;
 use anyhow::{Context, anyhow};
 use axum::Router;
 use base64::Engine;
@@ -31,13 +32,15 @@ pub struct Plan {
     pub clock: Arc<dyn Clock>,
     /// Certificate and key, PEM files: the service then speaks https.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// The service's session store, in place of the configured one.
+    pub store: Option<Arc<dyn SessionStore>>,
     /// Further configuration, as environment variables.
     pub configuration: Vec<(String, String)>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { port: 0, clock: Arc::new(SystemClock), tls: None, configuration: vec![] }
+        Self { port: 0, clock: Arc::new(SystemClock), tls: None, store: None, configuration: vec![] }
     }
 }
 
@@ -116,7 +119,10 @@ impl World {
         }
         let config = config::load(Sources { file: None, env })
             .map_err(|problems| anyhow!(problems.iter().map(|p| format!("\n{p:#}")).collect::<String>()))?;
-        let app = App::build(&config, plan.clock).await?;
+        let app = match plan.store {
+            Some(store) => App::over(store, &config, plan.clock)?,
+            None => App::build(&config, plan.clock)?,
+        };
         let (rp, router) = (app.rp.clone(), app.router());
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

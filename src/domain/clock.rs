@@ -1,5 +1,6 @@
 //! The one source of time.
 
+#[cfg(feature = "dev")]
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,9 +22,11 @@ impl Clock for SystemClock {
 }
 
 /// The machine's time plus an offset that a test moves.
+#[cfg(feature = "dev")]
 #[derive(Debug, Default)]
 pub struct ShiftedClock(AtomicI64);
 
+#[cfg(feature = "dev")]
 impl ShiftedClock {
     /// Moves this clock by `seconds`, forwards or back.
     pub fn shift(&self, seconds: i64) {
@@ -31,6 +34,7 @@ impl ShiftedClock {
     }
 }
 
+#[cfg(feature = "dev")]
 impl Clock for ShiftedClock {
     fn now(&self) -> u64 {
         SystemClock.now().saturating_add_signed(self.0.load(Ordering::Relaxed))

@@ -111,7 +111,7 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
 ///
 /// # Errors
 /// A sentence for the operator; never a silent empty store.
-pub async fn open(url: &StoreUrl, ring: &KeyRing) -> Result<Arc<dyn SessionStore>, OpenError> {
+pub fn open(url: &StoreUrl, ring: &KeyRing) -> Result<Arc<dyn SessionStore>, OpenError> {
     Ok(match url {
         StoreUrl::Memory => Arc::new(memory::Memory::default()),
         StoreUrl::Redb(path) => Arc::new(redb::Redb::open(path, ring)?),

@@ -9,9 +9,10 @@ use crate::domain::session::SessionKey;
 use async_trait::async_trait;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use std::fs::OpenOptions;
+use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 const SESSIONS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("sessions");
@@ -20,6 +21,8 @@ const FORMAT: &[u8] = b"1";
 const MARK: &[u8] = b"auth-api session store";
 const MARK_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: FORMAT };
 
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// As many requests as one transaction takes.
 const BATCH: usize = 512;
 /// version, ends, seen.
@@ -37,8 +40,36 @@ enum Write {
 
 #[derive(Debug)]
 pub(super) struct Redb {
-    db: Arc<Database>,
+    file: Arc<File>,
     writer: mpsc::Sender<Write>,
+}
+
+/// The file, or nothing between a failure of the disk and the next attempt: after one, redb does nothing
+/// until the file is opened again.
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    db: RwLock<Option<Arc<Database>>>,
+}
+
+impl File {
+    fn current(&self) -> Option<Arc<Database>> {
+        self.db.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, db: Option<Arc<Database>>) {
+        *self.db.write().unwrap_or_else(PoisonError::into_inner) = db;
+    }
+
+    fn current_or_reopened(&self) -> Result<Arc<Database>, redb::Error> {
+        if let Some(db) = self.current() {
+            return Ok(db);
+        }
+        let db = Arc::new(Database::open(&self.path)?);
+        tracing::info!("the session file is open again");
+        self.set(Some(db.clone()));
+        Ok(db)
+    }
 }
 
 impl Redb {
@@ -63,21 +94,20 @@ impl Redb {
         if !check_mark(&db, ring).map_err(damaged)? {
             return Err(OpenError::WrongKey { path: shown });
         }
-        let db = Arc::new(db);
+        let file = Arc::new(File { path: path.to_owned(), db: RwLock::new(Some(Arc::new(db))) });
         let (writer, requests) = mpsc::channel();
-        let target = db.clone();
+        let target = file.clone();
         std::thread::Builder::new()
             .name("redb-writer".into())
             .spawn(move || write_all(&target, &requests))
             .map_err(|e| OpenError::Io { path: shown, why: e.to_string() })?;
-        Ok(Self { db, writer })
+        Ok(Self { file, writer })
     }
 
     async fn write<T>(&self, request: impl FnOnce(Reply<T>) -> Write) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        let gone = || Error("its writer has stopped".into());
-        self.writer.send(request(reply)).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        self.writer.send(request(reply)).map_err(|_| Error("its writer has stopped".into()))?;
+        in_time(answer).await?.unwrap_or_else(|_| Err(Error("the write was not done".into())))
     }
 
     /// Reads in a thread where blocking is no harm.
@@ -85,10 +115,15 @@ impl Redb {
         &self,
         read: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let db = self.db.clone();
-        let done = tokio::task::spawn_blocking(move || read(&db)).await;
+        let db = self.file.current().ok_or_else(|| Error("the file waits to be opened again".into()))?;
+        let done = in_time(tokio::task::spawn_blocking(move || read(&db))).await?;
         done.map_err(|e| Error(e.to_string()))?.map_err(|e| Error(e.to_string()))
     }
+}
+
+/// A disk that stalls is as good as none.
+async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
+    tokio::time::timeout(PATIENCE, answer).await.map_err(|_| Error(format!("no answer in {PATIENCE:?}")))
 }
 
 /// Makes a whole new file beside `path` and moves it there, so that a crash leaves no half of one.
@@ -109,7 +144,10 @@ fn create(path: &Path, ring: &KeyRing) -> Result<(), String> {
     write_mark(&begun, ring).map_err(|e| text(&e))?;
     begun.commit().map_err(|e| text(&e))?;
     drop(db);
-    std::fs::rename(&fresh, path).map_err(|e| text(&e))
+    std::fs::rename(&fresh, path).map_err(|e| text(&e))?;
+    // The name must be as durable as the file.
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| text(&e))
 }
 
 fn write_mark(transaction: &redb::WriteTransaction, ring: &KeyRing) -> Result<(), redb::Error> {
@@ -197,12 +235,12 @@ impl SessionStore for Redb {
 }
 
 /// Writes until the last handle is gone; returns how many transactions that took.
-fn write_all(db: &Database, requests: &mpsc::Receiver<Write>) -> u64 {
+fn write_all(file: &File, requests: &mpsc::Receiver<Write>) -> u64 {
     let mut transactions = 0;
     while let Ok(first) = requests.recv() {
         let mut batch = vec![first];
         batch.extend(requests.try_iter().take(BATCH - 1));
-        write_batch(db, batch);
+        write_batch(file, batch);
         transactions += 1;
     }
     transactions
@@ -210,13 +248,13 @@ fn write_all(db: &Database, requests: &mpsc::Receiver<Write>) -> u64 {
 
 /// What to tell the asker once the commit is done, or has failed.
 type Answer = Box<dyn FnOnce(Result<(), Error>)>;
-type Sessions<'t> = Table<'t, &'static [u8; 32], &'static [u8]>;
+type SessionTable<'t> = Table<'t, &'static [u8; 32], &'static [u8]>;
 
 /// Answers only what was committed.
-fn write_batch(db: &Database, batch: Vec<Write>) {
+fn write_batch(file: &File, batch: Vec<Write>) {
     let mut answers = Vec::with_capacity(batch.len());
     let result = (|| -> Result<(), redb::Error> {
-        let transaction = db.begin_write()?;
+        let transaction = file.current_or_reopened()?.begin_write()?;
         {
             let mut sessions = transaction.open_table(SESSIONS)?;
             for write in batch {
@@ -224,14 +262,18 @@ fn write_batch(db: &Database, batch: Vec<Write>) {
             }
         }
         Ok(transaction.commit()?)
-    })()
-    .map_err(|e| Error(e.to_string()));
+    })();
+    if let Err(error) = &result {
+        tracing::error!(%error, "the session file failed; it is opened again at the next write");
+        file.set(None);
+    }
+    let result = result.map_err(|e| Error(e.to_string()));
     for answer in answers {
         answer(result.clone());
     }
 }
 
-fn apply(sessions: &mut Sessions<'_>, write: Write) -> Result<Answer, redb::Error> {
+fn apply(sessions: &mut SessionTable<'_>, write: Write) -> Result<Answer, redb::Error> {
     Ok(match write {
         Write::Create(key, record, reply) => {
             let free = sessions.get(&key.0)?.is_none();
@@ -277,11 +319,11 @@ fn answer<T: 'static>(reply: Reply<T>, value: T) -> Answer {
     Box::new(move |committed| drop(reply.send(committed.map(|()| value))))
 }
 
-fn get(sessions: &Sessions<'_>, key: SessionKey) -> Result<Option<Record>, redb::Error> {
+fn get(sessions: &SessionTable<'_>, key: SessionKey) -> Result<Option<Record>, redb::Error> {
     Ok(sessions.get(&key.0)?.and_then(|value| decode(value.value())))
 }
 
-fn put(sessions: &mut Sessions<'_>, key: SessionKey, record: &Record) -> Result<(), redb::Error> {
+fn put(sessions: &mut SessionTable<'_>, key: SessionKey, record: &Record) -> Result<(), redb::Error> {
     sessions.insert(&key.0, encode(record).as_slice())?;
     Ok(())
 }
@@ -314,7 +356,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.redb");
         create(&path, &KeyRing::new([b"a key of this test, 32 bytes long".as_slice()])).unwrap();
-        let db = Database::open(&path).unwrap();
+        let db = Some(Arc::new(Database::open(&path).unwrap()));
+        let file = File { path, db: RwLock::new(db) };
         let (writer, requests) = mpsc::channel();
         let mut answers = Vec::new();
         for _ in 0..300 {
@@ -324,7 +367,21 @@ mod tests {
             answers.push(answer);
         }
         drop(writer);
-        assert_eq!(write_all(&db, &requests), 1, "three hundred sign-ins, one fsync");
+        assert_eq!(write_all(&file, &requests), 1, "three hundred sign-ins, one fsync");
         assert!(answers.into_iter().all(|answer| answer.blocking_recv().unwrap().unwrap()));
+    }
+
+    #[tokio::test]
+    async fn after_a_failure_the_file_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = KeyRing::new([b"a key of this test, 32 bytes long".as_slice()]);
+        let store = Redb::open(&folder.path().join("s.redb"), &ring).unwrap();
+        let key = SessionId::random().key();
+        let record = Record { version: 1, ends: 1, seen: 1, sealed: vec![] };
+        assert!(store.create(key, record.clone()).await.unwrap());
+        store.file.set(None); // as the writer does
+        assert!(store.load(key).await.is_err(), "nothing is known until then");
+        store.ping().await.unwrap();
+        assert_eq!(store.load(key).await.unwrap(), Some(record));
     }
 }

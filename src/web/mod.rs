@@ -7,6 +7,7 @@ mod cookies;
 mod error;
 mod gateway;
 mod layers;
+mod listen;
 mod ops;
 mod pages;
 mod session_layer;
@@ -20,6 +21,7 @@ use cookies::Jar;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use listen::listen;
 pub use ops::Readiness;
 
 /// What every handler may use.

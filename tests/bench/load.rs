@@ -11,9 +11,9 @@
 mod visitor;
 
 use anyhow::{Context, bail, ensure};
-use auth_api::app;
 use auth_api::dev::world::{Plan, World};
 use auth_api::domain::principal::IDENTITY_HEADERS;
+use auth_api::web;
 use axum::Router;
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -105,7 +105,7 @@ async fn answer() -> Response {
 fn serve_bare() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
-    tokio::spawn(app::listen(listener, bare(), None, axum_server::Handle::new()));
+    tokio::spawn(web::listen(listener, bare(), None, axum_server::Handle::new()));
     Ok(port)
 }
 

@@ -1,7 +1,7 @@
 //! What the benchmarks ask with.
 
 use auth_api::dev::world::World;
-use auth_api::domain::session::Session;
+use auth_api::domain::session::{Arrival, Session};
 use auth_api::domain::token::TokenSet;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -24,11 +24,11 @@ pub async fn cookie(world: &World, username: &str) -> anyhow::Result<String> {
     let session = Session {
         tokens: TokenSet { access: access.into(), id: id.into(), refresh: None, expires_at: principal.expires_at },
         principal,
-        arrival: (String::new(), world.rp.return_to.choose(None)),
+        arrival: Arrival { tag: String::new(), return_to: world.rp.return_to.choose(None) },
         started: now,
         ends: now + 86_400,
         version: 1,
     };
-    let id = world.rp.sessions.create(&session).await?;
-    Ok(format!("auth={}", BASE64_URL_SAFE_NO_PAD.encode(id.as_bytes())))
+    let live = world.rp.sessions.create(session).await?;
+    Ok(format!("auth={}", BASE64_URL_SAFE_NO_PAD.encode(live.id.as_bytes())))
 }

@@ -8,9 +8,11 @@ pub(crate) use log::Log;
 
 use auth_api::dev::world::{Plan, World};
 use auth_api::domain::clock::ShiftedClock;
+use auth_api::store::SessionStore;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Pool, service and CMS, with the service's clock.
 pub(crate) struct Site {
@@ -33,7 +35,12 @@ impl Site {
 
     /// With further configuration, keys without their prefix: `SESSION__IDLE`.
     pub(crate) async fn with(configuration: &[(&str, &str)]) -> Self {
-        Self::plan(configuration, None).await
+        Self::plan(configuration, Plan::default()).await
+    }
+
+    /// Over a store of the test's own.
+    pub(crate) async fn over(store: Arc<dyn SessionStore>) -> Self {
+        Self::plan(&[], Plan { store: Some(store), ..Plan::default() }).await
     }
 
     /// Over https, as in production, with a certificate that only [`Browser::trusting`] trusts.
@@ -42,15 +49,15 @@ impl Site {
         let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
         std::fs::write(&cert, made.cert.pem()).unwrap();
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        Self::plan(configuration, Some((cert, key))).await
+        Self::plan(configuration, Plan { tls: Some((cert, key)), ..Plan::default() }).await
     }
 
-    async fn plan(configuration: &[(&str, &str)], tls: Option<(PathBuf, PathBuf)>) -> Self {
+    async fn plan(configuration: &[(&str, &str)], plan: Plan) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let clock = Arc::new(ShiftedClock::default());
         let configuration =
             configuration.iter().map(|(key, value)| (format!("AUTH_API__{key}"), (*value).to_owned())).collect();
-        let plan = Plan { port: 0, clock: clock.clone(), tls, configuration };
+        let plan = Plan { clock: clock.clone(), configuration, ..plan };
         Self { world: World::start(plan).await.unwrap(), clock }
     }
 
@@ -80,4 +87,14 @@ impl Site {
 
 async fn reqwest_text(url: &str) -> String {
     Browser::new().get(url).await.body
+}
+
+/// Waits for something that is bound to happen, and fails if it does not.
+pub(crate) async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !happened().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("never happened: {what}"));
 }

@@ -1,0 +1,153 @@
+//! The session store is away: nobody is let in by mistake, and nobody loses a session by it.
+
+use crate::support::{Browser, Site};
+use async_trait::async_trait;
+use auth_api::config::StoreUrl;
+use auth_api::dev::pool::{Endpoint, Rotation};
+use auth_api::domain::seal::KeyRing;
+use auth_api::domain::session::SessionKey;
+use auth_api::store::{self, Error, Record, SessionStore, Update};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// A store in memory that fails on demand.
+#[derive(Debug)]
+struct Shaky {
+    store: Arc<dyn SessionStore>,
+    /// Calls that fail from now on.
+    failures: AtomicI64,
+}
+
+impl Shaky {
+    fn new() -> Arc<Self> {
+        let store = store::open(&StoreUrl::Memory, &KeyRing::new([])).unwrap();
+        Arc::new(Self { store, failures: AtomicI64::new(0) })
+    }
+
+    fn fail(&self, calls: i64) {
+        self.failures.store(calls, Ordering::SeqCst);
+    }
+
+    fn judge(&self) -> Result<(), Error> {
+        match self.failures.fetch_sub(1, Ordering::SeqCst) > 0 {
+            true => Err(Error("it is away".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl SessionStore for Shaky {
+    async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error> {
+        self.judge()?;
+        self.store.create(key, record).await
+    }
+
+    async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+        self.judge()?;
+        self.store.load(key).await
+    }
+
+    async fn update(&self, key: SessionKey, expected: u64, record: Record) -> Result<Update, Error> {
+        self.judge()?;
+        self.store.update(key, expected, record).await
+    }
+
+    async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
+        self.judge()?;
+        self.store.touch(seen).await
+    }
+
+    async fn delete(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+        self.judge()?;
+        self.store.delete(key).await
+    }
+
+    async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {
+        self.judge()?;
+        self.store.sweep(now, idle).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.judge()?;
+        self.store.ping().await
+    }
+}
+
+const AWAY: i64 = i64::MAX / 2;
+
+#[tokio::test]
+async fn what_is_known_is_answered_and_what_is_not_is_503() {
+    let shaky = Shaky::new();
+    let site = Site::over(shaky.clone()).await;
+    let (jane, stranger) = (Browser::new(), Browser::new());
+    jane.sign_in(&site, "jane").await;
+    stranger.plant(&site.cms_url, "auth=AAAAAAAAAAAAAAAAAAAAAA; Domain=app.localhost");
+    assert_eq!(jane.validate(&site).await.status, 200);
+    shaky.fail(AWAY);
+    assert_eq!(jane.validate(&site).await.status, 200, "seen lately");
+    let unknown = stranger.validate(&site).await;
+    assert_eq!((unknown.status, unknown.problem().as_str()), (503, "store-unavailable"));
+    assert!(unknown.header("retry-after").is_some() && !unknown.body.contains("it is away"));
+    let planted = format!("{}; {}", stranger.cookies(&site.cms_url), jane.cookies(&site.cms_url));
+    let shape = |r: reqwest::RequestBuilder| r.header("cookie", planted);
+    let behind = Browser::new().send(reqwest::Method::GET, &site.auth("/validate"), shape).await;
+    assert_eq!(behind.status, 200, "another cookie that cannot be looked up does not stand in the way");
+    let token = site.pool.mint_access_token("dev-web-client", "jane", &["openid"]);
+    let bearer = Browser::new().send(reqwest::Method::GET, &site.auth("/validate"), |r| r.bearer_auth(token)).await;
+    assert_eq!(bearer.status, 200, "a token needs no store");
+    assert_eq!(Browser::new().validate(&site).await.status, 401);
+    let ready = Browser::new().get(&format!("{}/readyz", site.ops_url)).await;
+    assert!(ready.status == 503 && ready.body.contains("session store"), "{}", ready.body);
+    assert!(site.metric("auth_api_store_errors_total").await > 0);
+    shaky.fail(0);
+    assert_eq!(stranger.validate(&site).await.status, 401, "now it is known that there is none");
+}
+
+#[tokio::test]
+async fn a_sign_in_that_cannot_be_kept_signs_nobody_in_and_leaves_no_token_behind() {
+    let shaky = Shaky::new();
+    let site = Site::over(shaky.clone()).await;
+    let jane = Browser::new();
+    let callback = jane.to_callback(&site, "", "jane").await;
+    shaky.fail(AWAY);
+    let page = jane.get(&callback).await;
+    assert_eq!(page.status, 503);
+    assert!(page.body.contains("Try again") && page.set_cookies("auth=").is_empty());
+    crate::support::until("the refresh token is revoked", async || site.pool.live_refresh_tokens() == 0).await;
+    shaky.fail(0);
+    assert_eq!(jane.sign_in(&site, "jane").await.status, 302);
+}
+
+#[tokio::test]
+async fn a_sign_out_that_did_not_happen_is_not_said_to_have_happened() {
+    let shaky = Shaky::new();
+    let site = Site::over(shaky.clone()).await;
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    assert_eq!(jane.validate(&site).await.status, 200);
+    shaky.fail(AWAY);
+    let page = jane.post(&site.auth("/auth/signout"), &[]).await;
+    assert_eq!((page.status, page.set_cookies("auth=").len()), (503, 0));
+    shaky.fail(0);
+    assert_eq!(jane.post(&site.auth("/auth/signout"), &[]).await.status, 303);
+    assert_eq!(jane.validate(&site).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_rotated_token_survives_a_store_that_hiccups() {
+    let shaky = Shaky::new();
+    let site = Site::over(shaky.clone()).await;
+    site.pool.edit_client("dev-web-client", |client| client.rotation = Rotation::On { grace_seconds: 0 });
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    site.pool
+        .fault_once(Endpoint::TokenRefresh, auth_api::dev::pool::Fault::Delay(std::time::Duration::from_millis(200)));
+    let url = site.auth("/refresh?force=true");
+    let (renewed, ()) = tokio::join!(jane.post(&url, &[]), async {
+        crate::support::until("the pool is asked", async || site.pool.count(Endpoint::TokenRefresh) > 0).await;
+        shaky.fail(2); // the write and its first repetition
+    });
+    assert_eq!(renewed.status, 200, "{}", renewed.body);
+    assert_eq!(jane.post(&url, &[]).await.status, 200, "with the rotated token");
+}
