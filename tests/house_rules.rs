@@ -277,7 +277,7 @@ fn a_broken_rule_is_found_and_explained() {
         ("dev/pool/keys.rs", "use super::super::cms::Cms;", "imports crate::dev::cms::Cms"),
         ("dev/cms/site.rs", "use crate::dev::pool::Pool;", "imports crate::dev::pool::Pool"),
         ("dev/pool/keys.rs", "use reqwest::Client;", "the one client"),
-        ("dev/world.rs", "use crate::store::open;", "as an operator would"),
+        ("dev/world.rs", "use crate::provider::Provider;", "as an operator would"),
         ("cellar/wine.rs", "", "is in no room"),
         ("web/helpers.rs", "", "something called `helpers`"),
         ("flow/common/x.rs", "", "something called `common`"),
