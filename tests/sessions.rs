@@ -178,10 +178,8 @@ async fn a_session_ends_at_its_absolute_age_whatever_happens() {
 
 #[tokio::test]
 async fn an_idle_session_ends_and_a_used_one_goes_on() {
-    for store in ["memory:".to_owned(), {
-        let folder = tempfile::tempdir().unwrap().keep();
-        format!("redb:{}", folder.join("s.redb").display())
-    }] {
+    let folder = tempfile::tempdir().unwrap();
+    for store in ["memory:".to_owned(), format!("redb:{}", folder.path().join("s.redb").display())] {
         let site = Site::with(&[("SESSION__IDLE", "1h"), ("SESSION__STORE", &store)]).await;
         let (jane, erin) = (Browser::new(), Browser::new());
         jane.sign_in(&site, "jane").await;

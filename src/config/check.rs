@@ -174,6 +174,12 @@ fn idle(draft: &Draft) -> Result<(), Wrong> {
     let (Some(idle), Some(age)) = (draft.idle.good(), draft.max_age.good()) else {
         return Ok(());
     };
+    if !idle.is_zero() && *idle < Duration::from_secs(60) {
+        return Err(Wrong::new(
+            "Uses are written down every few seconds, so a time this short would end sessions that are in use.",
+            "Write `1m` or more, or `0s` for no idle limit.",
+        ));
+    }
     if idle.is_zero() || idle < age || age.is_zero() {
         return Ok(());
     }

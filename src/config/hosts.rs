@@ -1,44 +1,8 @@
-//! Host names: their grammar, loopback and public suffixes, and the two keys that hold them.
-
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+//! Host names: their grammar and public suffixes, and the two keys that hold them.
 
 use super::problem::{Wrong, shown};
-
-/// A host that may be returned to, with its subdomains.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AllowedHost {
-    /// Lowercase ASCII, no port.
-    pub host: String,
-    /// Written `external:host`: outside the cookie domain on purpose.
-    pub external: bool,
-}
-
-impl AllowedHost {
-    /// Whether `host` (lowercase) is this host or a subdomain of it.
-    pub fn covers(&self, host: &str) -> bool {
-        within(host, &self.host)
-    }
-}
-
-/// Whether `host` equals `parent` or ends in it on a label boundary.
-pub(super) fn within(host: &str, parent: &str) -> bool {
-    host.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')) && !parent.is_empty()
-}
-
-/// An IP address, in brackets or not.
-pub(super) fn ip(host: &str) -> Option<IpAddr> {
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    bare.parse().ok()
-}
-
-/// `localhost`, its subdomains, 127.0.0.0/8 and `[::1]`.
-pub(super) fn is_loopback(host: &str) -> bool {
-    match ip(host) {
-        Some(IpAddr::V4(address)) => Ipv4Addr::is_loopback(&address),
-        Some(IpAddr::V6(address)) => Ipv6Addr::is_loopback(&address),
-        None => within(host, "localhost"),
-    }
-}
+use crate::domain::host::ip;
+pub use crate::domain::host::{AllowedHost, is_loopback, within};
 
 /// Whether strangers can register names directly below `host`: `com`, `co.uk`, `github.io`, and any single label.
 pub(super) fn is_public_suffix(host: &str) -> bool {

@@ -3,9 +3,10 @@
 use url::Url;
 
 use super::draft::Draft;
-use super::hosts::{AllowedHost, ip, is_loopback, is_public_suffix, registrable, within};
+use super::hosts::{AllowedHost, is_loopback, is_public_suffix, registrable, within};
 use super::problem::{Wrong, shown};
 use super::urls::PublicUrl;
+use crate::domain::host::ip;
 
 /// The cookie reaches our own host and no stranger's.
 pub(super) fn cookie_domain(draft: &Draft) -> Result<(), Wrong> {

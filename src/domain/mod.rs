@@ -1,6 +1,7 @@
 //! The nouns: values without I/O, which every other room may use.
 
 pub mod clock;
+pub mod host;
 pub mod policy;
 pub mod principal;
 pub mod return_to;

@@ -1,5 +1,6 @@
 //! Where a browser may be sent after sign-in or sign-out: the only way to a redirect target.
 
+use super::host::{AllowedHost, is_loopback};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -15,15 +16,6 @@ impl ReturnTo {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// A host that may be returned to, with everything under it.
-#[derive(Debug, Clone)]
-pub struct AllowedHost {
-    /// Lower-case ASCII, without a leading dot.
-    pub host: String,
-    /// Outside our cookie's domain on purpose: a redirect target, but no origin for CORS.
-    pub external: bool,
 }
 
 /// The rule for redirect targets and for the origins of scripts that may call us.
@@ -127,13 +119,6 @@ impl ReturnToPolicy {
                 .filter(|a| external || !a.external)
                 .any(|a| host == a.host || host.strip_suffix(a.host.as_str()).is_some_and(|sub| sub.ends_with('.')))
     }
-}
-
-/// Whether `host` is a name or address of this machine by definition (RFC 6761 §6.3).
-pub fn is_loopback(host: &str) -> bool {
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Our own reading of a URL's start, strict where the WHATWG parser is lenient.

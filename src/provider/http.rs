@@ -138,7 +138,7 @@ impl Resolve for LoopbackNames {
     fn resolve(&self, name: Name) -> Resolving {
         let name = name.as_str().to_owned();
         Box::pin(async move {
-            if crate::domain::return_to::is_loopback(&name) {
+            if crate::domain::host::is_loopback(&name) {
                 return Ok(Box::new(std::iter::once(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))) as Addrs);
             }
             let found: Vec<_> = tokio::net::lookup_host((name, 0)).await?.collect();

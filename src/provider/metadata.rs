@@ -6,7 +6,7 @@ use super::http::HttpClient;
 use super::keys::{Keys, RsaKey};
 use crate::config;
 use crate::domain::clock::Clock;
-use crate::domain::return_to::is_loopback;
+use crate::domain::host::is_loopback;
 use crate::domain::seal::sha256;
 use arc_swap::ArcSwapOption;
 use openidconnect::core::{

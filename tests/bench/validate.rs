@@ -21,7 +21,6 @@ use tower::{Service, ServiceExt};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-
 fn main() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut criterion = Criterion::default()

@@ -129,6 +129,7 @@ fn other_values_are_refused_with_a_remedy() {
         ("session.max_age", "\"0s\"", "the moment it starts"),
         ("session.max_age", "\"500d\"", "400 days"),
         ("session.idle", "\"30d\"", "never end a session"),
+        ("session.idle", "\"30s\"", "end sessions that are in use"),
         ("session.refresh_margin", "\"1h\"", "call to the provider"),
         ("telemetry.log", "\"inof\"", "not a log level"),
         ("telemetry.log", "\"auth_api=loud\"", "not a log filter"),
