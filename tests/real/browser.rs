@@ -88,7 +88,7 @@ async fn people_see_their_account_however_they_signed_in() {
     browser.click("#sign-in").await;
     browser.sign_in("erin", PASSWORD).await;
     browser.arrives_at(&site.cms("/")).await;
-    assert_eq!(browser.text("#provider").await, "COGNITO");
+    assert_eq!(browser.text("#provider").await, "user name and password");
     assert_eq!(browser.text("#groups").await, "editors admins");
     browser.close().await;
 }

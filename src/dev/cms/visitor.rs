@@ -31,7 +31,7 @@ pub(super) struct Person {
     name: Option<String>,
     pub(super) email: Option<String>,
     pub(super) groups: Vec<String>,
-    pub(super) provider: Option<String>,
+    provider: Option<String>,
     session_expires_at: Option<i64>,
 }
 
@@ -44,6 +44,11 @@ impl Person {
             .find(|text| given(text))
             .and_then(|text| text.as_deref())
             .unwrap_or("friend")
+    }
+
+    /// The federated provider, or what a user of the pool's own would call it.
+    pub(super) fn signed_in_with(&self) -> Option<&str> {
+        self.provider.as_deref().map(|name| if name == "COGNITO" { "user name and password" } else { name })
     }
 
     pub(super) fn initial(&self) -> char {
