@@ -35,7 +35,12 @@ fn greeting(world: &World) -> String {
     Gary               behind \"Continue with Google\"
     Fay                behind \"Continue with Facebook\", without an e-mail address
 
-  Nothing is kept: Ctrl-C stops all three and forgets every session.
+  To try the service with a site or a program of your own:
+    your site          http://NAME.app.localhost:PORT shares the cookie; its server asks {local}/validate
+    a machine token    curl -u dev-machine-client:dev-machine-secret -d grant_type=client_credentials {pool_local}/oauth2/token
+    the pool's issuer  {issuer}, client dev-web-client, secret dev-web-secret
+
+  Nothing is kept: Ctrl-C stops everything and forgets every session.
 
 ",
         cms = world.cms_url,
@@ -43,5 +48,8 @@ fn greeting(world: &World) -> String {
         auth = world.auth_url,
         ops = world.ops_url,
         pool = world.pool.base_url(),
+        local = world.auth_url.replace("auth-api.app.localhost", "127.0.0.1"),
+        pool_local = world.pool.base_url().replace("pool.app.localhost", "127.0.0.1"),
+        issuer = world.pool.issuer(),
     )
 }

@@ -73,7 +73,10 @@ impl World {
     /// # Errors
     /// A sentence, most likely about a port that is taken.
     pub async fn start(plan: Plan) -> anyhow::Result<Self> {
-        let port = |offset: u16| if plan.port == 0 { 0 } else { plan.port.saturating_add(offset) };
+        if plan.port > u16::MAX - 3 {
+            return Err(anyhow!("--port N takes N to N+3: write {} or less", u16::MAX - 3));
+        }
+        let port = |offset: u16| if plan.port == 0 { 0 } else { plan.port + offset };
         let listen = |offset, what: &str| -> anyhow::Result<(TcpListener, u16)> {
             let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port(offset)));
             let listener = bind(addr, what).context("choose other ports with --port N (N to N+3 must be free)")?;
@@ -103,6 +106,7 @@ impl World {
             ("PROVIDER__ISSUER", pool.issuer()),
             ("PROVIDER__CLIENT_ID", "dev-web-client".into()),
             ("PROVIDER__CLIENT_SECRET", "dev-web-secret".into()),
+            ("PROVIDER__ACCEPTED_CLIENTS", "dev-machine-client".into()),
             ("COOKIES__DOMAIN", PARENT.into()),
             ("COOKIES__KEYS", BASE64_URL_SAFE_NO_PAD.encode(secret)),
             ("SESSION__STORE", "memory:".into()),

@@ -17,6 +17,9 @@ pub enum MalformedDemand {
     /// A parameter that is not a demand.
     #[error("`{0}` is not a demand; use group, scope or email_domain")]
     Unknown(String),
+    /// Several scopes in one demand, as one might write them elsewhere.
+    #[error("one demand names one scope; repeat `scope` for each")]
+    Scopes,
     /// A demand without a value.
     #[error("the demand `{0}` is empty; name what is required or leave it out")]
     Empty(&'static str),
@@ -52,6 +55,9 @@ impl Demand {
             };
             if value.trim().is_empty() {
                 return Err(MalformedDemand::Empty(name));
+            }
+            if name == "scope" && value.contains(char::is_whitespace) {
+                return Err(MalformedDemand::Scopes);
             }
             list.push(value.into_owned());
         }
@@ -92,9 +98,16 @@ mod tests {
 
     #[test]
     fn an_empty_or_unknown_demand_is_malformed() {
-        for query in
-            ["group=", "group=editors&scope=", "email_domain=%20", "groups=editors", "Group=editors", "foo", "="]
-        {
+        for query in [
+            "group=",
+            "group=editors&scope=",
+            "email_domain=%20",
+            "groups=editors",
+            "Group=editors",
+            "foo",
+            "=",
+            "scope=a%20b",
+        ] {
             assert!(Demand::parse(query).is_err(), "{query}");
         }
         assert_eq!(Demand::parse("").unwrap(), Demand::default());

@@ -21,11 +21,13 @@ const HINT_MAX: usize = 256;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// `GET /`: who is signed in here.
-pub(super) async fn home(visitor: Visitor, id: RequestId) -> Response {
+pub(super) async fn home(State(web): State<Arc<Web>>, visitor: Visitor, id: RequestId) -> Response {
     match visitor.session {
         Ok(live) => {
             let name = live.as_deref().map(pages::display_name);
-            pages::render(&pages::Home { name, sign_in: pages::sign_in_link(None, None) })
+            let onward = Some(web.rp.return_to.choose(None).as_str().to_owned());
+            let onward = onward.filter(|onward| *onward != web.public_url.join("/"));
+            pages::render(&pages::Home { name, sign_in: pages::sign_in_link(None, None), onward })
         }
         Err(error) => error::page(&error, &id, None),
     }

@@ -146,9 +146,12 @@ fn say(error: &Error) -> Said {
         Error::Anonymous => {
             said(StatusCode::UNAUTHORIZED, "not-signed-in", "Not signed in", "Please sign in to go on.")
         }
-        Error::Dead(_) => {
-            said(StatusCode::UNAUTHORIZED, "credentials-not-valid", "Your session is over", "Please sign in again.")
-        }
+        Error::Dead(_) => said(
+            StatusCode::UNAUTHORIZED,
+            "credentials-not-valid",
+            "The credentials are not valid",
+            "Please sign in again.",
+        ),
         Error::SessionEnded => {
             said(StatusCode::UNAUTHORIZED, "session-ended", "Your session is over", "Please sign in again.")
         }
@@ -173,17 +176,18 @@ fn say(error: &Error) -> Said {
 /// Logged once, with what stays inside. The request's id is in the span. Quoted, since a part may be a
 /// stranger's.
 fn log(error: &Error, said: &Said) {
-    let (status, problem, reason) = (said.status.as_u16(), said.slug, error.to_string());
+    let (status, problem, text) = (said.status.as_u16(), said.slug, error.to_string());
+    let reason = text.escape_debug();
     match error {
         Error::Anonymous | Error::Dead(_) | Error::Unmet(_) | Error::Malformed(_) => {
-            tracing::debug!(status, problem, ?reason, "refused");
+            tracing::debug!(status, problem, %reason, "refused");
         }
         Error::Callback(CallbackRefused::Provider(refusal)) => {
-            let (code, description) = (&refusal.code, &refusal.description);
-            tracing::warn!(status, problem, ?code, ?description, "refused");
+            let description = refusal.description.as_deref().unwrap_or_default().escape_debug();
+            tracing::warn!(status, problem, code = %refusal.code.escape_debug(), %description, "refused");
         }
-        _ if said.status.is_server_error() => tracing::error!(status, problem, ?reason, "failed"),
-        _ => tracing::warn!(status, problem, ?reason, "refused"),
+        _ if said.status.is_server_error() => tracing::error!(status, problem, %reason, "failed"),
+        _ => tracing::warn!(status, problem, %reason, "refused"),
     }
 }
 
@@ -202,7 +206,9 @@ pub(super) fn page(error: &Error, id: &RequestId, return_to: Option<&ReturnTo>) 
         foreign,
         reference: id.as_str(),
         again: pages::sign_in_link(return_to, None),
-        another: pages::sign_in_link(return_to, Some("select_account login")),
+        // Offered where another account could help.
+        another: matches!(error, Error::Callback(CallbackRefused::Provider(_)) | Error::Unmet(_))
+            .then(|| pages::sign_in_link(return_to, Some("select_account login"))),
     };
     let mut response = (said.status, pages::render(&page)).into_response();
     finish(&mut response, &said);

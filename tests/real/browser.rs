@@ -262,8 +262,11 @@ async fn our_own_front_page_signs_in_and_out() {
     browser.go(&site.auth_url).await;
     assert_eq!(browser.text("h1").await, "You are signed in");
     assert_eq!(browser.text("main strong").await, "Jane Doe");
+    browser.click("a.button:not(.quiet)").await;
+    browser.arrives_at(&site.cms("/")).await;
+    browser.go(&site.auth_url).await;
     // A link on our own page needs no second question.
-    browser.click("a.button").await;
+    browser.click("a.button.quiet").await;
     browser.arrives_at(&site.auth("/auth/signout/callback")).await;
     assert_eq!(browser.text("h1").await, "You are signed out");
     browser.click("a.button").await;

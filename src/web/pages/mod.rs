@@ -13,6 +13,8 @@ use axum::response::{Html, IntoResponse, Response};
 pub(super) struct Home {
     pub(super) name: Option<String>,
     pub(super) sign_in: String,
+    /// Where people go from here, if that is elsewhere.
+    pub(super) onward: Option<String>,
 }
 
 /// Something went wrong.
@@ -25,7 +27,7 @@ pub(super) struct Problem<'a> {
     pub(super) foreign: Option<String>,
     pub(super) reference: &'a str,
     pub(super) again: String,
-    pub(super) another: String,
+    pub(super) another: Option<String>,
 }
 
 /// Nothing is there.
