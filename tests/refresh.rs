@@ -182,6 +182,26 @@ async fn a_renewal_that_ends_after_a_sign_out_revives_nothing_and_revokes_what_i
 }
 
 #[tokio::test]
+async fn a_rotated_token_that_cannot_be_judged_does_not_outlive_a_sign_out() {
+    let (site, jane) = signed_in(&[], "jane").await;
+    rotate(&site, 0);
+    let cookies = jane.cookies(&site.cms_url);
+    site.pool.rotate_keys();
+    site.pool.fault(Endpoint::Jwks, Fault::Disconnect);
+    site.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(400)));
+    let (renewed, out) = tokio::join!(refresh(&site, &jane, "?force=true"), async {
+        until("the renewal reaches the pool", async || site.pool.count(Endpoint::TokenRefresh) > 0).await;
+        // As if the first revocation had not arrived.
+        let lost = Fault::Status { status: 200, content_type: "text/plain", body: String::new() };
+        site.pool.fault_once(Endpoint::Revoke, lost);
+        Browser::new().send(Method::POST, &site.auth("/auth/signout"), |r| r.header("cookie", &cookies)).await
+    });
+    assert_eq!((renewed.status, out.status), (503, 303));
+    assert_eq!(jane.validate(&site).await.status, 401);
+    assert_eq!(site.pool.live_refresh_tokens(), 0);
+}
+
+#[tokio::test]
 async fn a_caller_who_goes_away_does_not_lose_the_rotated_token() {
     let (site, jane) = signed_in(&[], "jane").await;
     rotate(&site, 0);

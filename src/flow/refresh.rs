@@ -132,10 +132,14 @@ impl RelyingParty {
     /// Keeps a refresh token that came with something we do not believe.
     async fn keep(&self, live: &Live, refresh: SecretString) {
         let old = &live.session;
-        let tokens = TokenSet { refresh: Some(refresh), ..old.tokens.clone() };
+        let tokens = TokenSet { refresh: Some(refresh.clone()), ..old.tokens.clone() };
         let session = Session { tokens, version: old.version + 1, ..old.clone() };
-        if let Err(error) = self.write_down(live.id, old.version, &session).await {
-            tracing::error!(%error, "a rotated refresh token was lost: the session ends at its next renewal");
+        match self.write_down(live.id, old.version, &session).await {
+            Ok(Updated::Gone) => self.revoke(&refresh).await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "a rotated refresh token was lost: the session ends at its next renewal");
+            }
         }
     }
 
@@ -143,8 +147,7 @@ impl RelyingParty {
     async fn write_down(&self, id: SessionId, expected: u64, session: &Session) -> Result<Updated, Error> {
         for pause in STORE_RETRIES {
             match self.sessions.update(id, expected, session).await {
-                // The write that seemed to fail may have been done.
-                Ok(Updated::Stale) => break,
+                // Stale also if the write that seemed to fail was done: the caller reads what is there.
                 Ok(updated) => return Ok(updated),
                 Err(error) => tracing::warn!(%error, "a renewed session was not written; trying again"),
             }
