@@ -119,6 +119,32 @@ async fn sessions_survive_a_restart_and_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cookie_keys_change_without_signing_anybody_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (service, _pool) = serve(folder.path()).await;
+    let (port, ops) = (port_of(&service.url), port_of(&service.ops));
+    let (jane, idle) = (Browser::new(), Browser::new());
+    sign_in(&service, &jane).await;
+    sign_in(&service, &idle).await;
+    let file = folder.path().join("auth-api.toml");
+    let first = std::fs::read_to_string(&file).unwrap();
+    let old = "\"0123456789 of a key for this test 9876543210\"";
+    let new = "\"9876543210 of the next key for this test 01\"";
+    let restart = |service: Service, keys: &str| {
+        drop(service);
+        std::fs::write(&file, first.replace(old, keys)).unwrap();
+        spawn(folder.path(), port, ops).expect("it starts with the keys changed")
+    };
+    let service = restart(service, &format!("{new}, {old}"));
+    assert!(is_known(&service, &jane).await && is_known(&service, &idle).await, "the old key still opens");
+    let renewed = jane.post(&format!("{}/refresh?force=true", service.url), &[]).await;
+    assert_eq!(renewed.status, 200, "a write seals with the new one");
+    let service = restart(service, new);
+    assert!(is_known(&service, &jane).await, "which is all that is needed then");
+    assert!(!is_known(&service, &idle).await, "what was not written since is lost with its key");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_lets_a_request_in_flight_finish_and_exits_0() {
     let folder = tempfile::tempdir().unwrap();
     let (mut service, pool) = serve(folder.path()).await;
