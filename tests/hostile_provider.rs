@@ -227,8 +227,9 @@ async fn discovery_of_another_issuer_or_over_plain_http_is_refused() {
 #[tokio::test]
 async fn a_provider_that_was_never_reached_is_a_page_and_not_ready_and_then_it_works() {
     let site = Site::with(&[("PROVIDER__TIMEOUT", "1s")]).await;
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let issuer = format!("http://{nobody}/eu-west-1_DevPool01");
+    // It listens and never answers; a port that nobody listens on could be somebody's the next moment.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let issuer = format!("http://{}/eu-west-1_DevPool01", silent.local_addr().unwrap());
     let lonely = Site::with(&[("PROVIDER__TIMEOUT", "1s"), ("PROVIDER__ISSUER", &issuer)]).await;
     let page = Browser::new().get(&lonely.auth("/auth/signin")).await;
     assert_eq!(page.status, 503);
