@@ -110,28 +110,43 @@ impl Chromium {
         self.driver.goto(url).await.unwrap();
     }
 
-    pub(super) async fn click(&self, css: &'static str) {
-        self.element(css).await.click().await.unwrap();
+    pub(super) async fn click(&self, css: &str) {
+        self.on(By::Css(css), WebElement::click).await;
     }
 
     /// What a person reads there.
-    pub(super) async fn text(&self, css: &'static str) -> String {
-        self.element(css).await.text().await.unwrap()
+    pub(super) async fn text(&self, css: &str) -> String {
+        self.on(By::Css(css), WebElement::text).await
+    }
+
+    /// Does something with an element. The page may be replaced by the next one between finding it and that:
+    /// then nothing was done, and it is looked for again.
+    async fn on<T>(&self, by: By, act: impl AsyncFn(&WebElement) -> WebDriverResult<T>) -> T {
+        let done = tokio::time::timeout(PATIENCE, async {
+            loop {
+                match act(&self.element(by.clone()).await).await {
+                    Ok(done) => break done,
+                    Err(error) if is_of_a_page_that_is_gone(&error) => {}
+                    Err(error) => panic!("{by:?} at {}: {error}", self.url().await),
+                }
+            }
+        });
+        done.await.unwrap_or_else(|_| panic!("{by:?} never stays"))
     }
 
     /// Follows the link that says so.
     pub(super) async fn follow(&self, words: &str) {
-        self.driver.query(By::LinkText(words)).first().await.unwrap().click().await.unwrap();
+        self.on(By::LinkText(words), WebElement::click).await;
     }
 
-    pub(super) async fn has(&self, css: &'static str) -> bool {
+    pub(super) async fn has(&self, css: &str) -> bool {
         self.driver.query(By::Css(css)).nowait().exists().await.unwrap()
     }
 
-    async fn element(&self, css: &'static str) -> WebElement {
-        match self.driver.query(By::Css(css)).first().await {
+    async fn element(&self, by: By) -> WebElement {
+        match self.driver.query(by.clone()).first().await {
             Ok(element) => element,
-            Err(_) => panic!("no {css} at {}:\n{}", self.url().await, self.source().await),
+            Err(_) => panic!("no {by:?} at {}:\n{}", self.url().await, self.source().await),
         }
     }
 
@@ -152,7 +167,7 @@ impl Chromium {
     pub(super) async fn is_asked_to_sign_in(&self, site: &Site) {
         let login = format!("{}/login?", site.pool.base_url());
         self.arrives(|at| at.starts_with(&login), &login).await;
-        self.element("#signInFormUsername").await;
+        self.element(By::Css("#signInFormUsername")).await;
     }
 
     async fn arrives(&self, there: impl Fn(&str) -> bool, wanted: &str) {
@@ -163,16 +178,15 @@ impl Chromium {
 
     /// Fills in the hosted UI's form.
     pub(super) async fn sign_in(&self, username: &str, password: &str) {
-        let field = self.element("#signInFormUsername").await;
-        field.clear().await.unwrap();
-        field.send_keys(username).await.unwrap();
-        self.element("#signInFormPassword").await.send_keys(password).await.unwrap();
+        self.on(By::Css("#signInFormUsername"), WebElement::clear).await;
+        self.on(By::Css("#signInFormUsername"), async |field: &WebElement| field.send_keys(username).await).await;
+        self.on(By::Css("#signInFormPassword"), async |field: &WebElement| field.send_keys(password).await).await;
         self.click("form[name=cognitoSignInForm] button").await;
     }
 
     /// Chooses a provider in the hosted UI and then the only account there.
     pub(super) async fn continue_with(&self, provider: &str) {
-        self.driver.query(By::Id(format!("{provider}SignIn"))).first().await.unwrap().click().await.unwrap();
+        self.click(&format!("#{provider}SignIn")).await;
         self.click("button[name=identity]").await;
     }
 
@@ -222,4 +236,9 @@ impl ExtensionCommand for AllCookies {
     fn endpoint(&self) -> Arc<str> {
         "/goog/cdp/execute".into()
     }
+}
+
+fn is_of_a_page_that_is_gone(error: &WebDriverError) -> bool {
+    let text = error.to_string();
+    text.contains("stale element") || text.contains("does not belong to the document")
 }
