@@ -173,7 +173,7 @@ fn say(error: &Error) -> Said {
     }
 }
 
-/// Logged once, with what stays inside. The request's id is in the span. Quoted, since a part may be a
+/// Logged once, with what stays inside. The request's id is in the span. Escaped, since a part may be a
 /// stranger's.
 fn log(error: &Error, said: &Said) {
     let (status, problem, text) = (said.status.as_u16(), said.slug, error.to_string());

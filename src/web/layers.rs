@@ -2,6 +2,7 @@
 
 use super::Web;
 use super::error;
+use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
@@ -14,7 +15,6 @@ use axum::response::Response;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::timeout::TimeoutLayer;
@@ -100,25 +100,9 @@ pub(super) fn cors(web: &Arc<Web>) -> CorsLayer {
 }
 
 /// Bounds on body and time, and no panic beyond this point.
-pub(super) fn limits<S>(
-    time: Duration,
-) -> impl tower::Layer<
-    S,
-    Service: tower::Service<Request, Response: axum::response::IntoResponse, Error: Into<Infallible>, Future: Send>
-                 + Clone
-                 + Send
-                 + Sync
-                 + 'static,
-> + Clone
-+ Send
-+ Sync
-+ 'static
-where
-    S: tower::Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
-    S::Future: Send,
-{
-    ServiceBuilder::new()
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| error::panicked()))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, time))
+pub(super) fn limited<S: Clone + Send + Sync + 'static>(router: Router<S>, time: Duration) -> Router<S> {
+    router
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, time))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| error::panicked()))
 }

@@ -68,9 +68,8 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/auth/assets/style.css", get(pages::stylesheet))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(axum::middleware::map_response(layers::private))
-        .layer(layers::limits(web.request_limit))
-        .layer(axum::middleware::from_fn(layers::request_id));
+        .layer(axum::middleware::map_response(layers::private));
+    let app = layers::limited(app, web.request_limit).layer(axum::middleware::from_fn(layers::request_id));
 
     // Outside every layer: it is asked on each request of each sibling.
     app.route("/validate", any(gateway::validate)).with_state(web)

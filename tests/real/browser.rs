@@ -3,7 +3,7 @@
 use super::chromium::{Chromium, PASSWORD};
 use crate::support::Site;
 use serde_json::Value;
-use thirtyfour::By;
+use thirtyfour::{By, WindowHandle};
 
 /// A person with a browser before a running site; `None` where no browser is installed.
 async fn visit() -> Option<(Site, Chromium)> {
@@ -114,17 +114,28 @@ async fn editors_enter_their_room_and_others_may_use_another_account() {
     browser.close().await;
 }
 
+/// Two tabs that each wanted a page and wait at the sign-in form; the second is in front.
+async fn two_tabs(
+    site: &Site,
+    browser: &Chromium,
+    first_page: &str,
+    second_page: &str,
+) -> (WindowHandle, WindowHandle) {
+    let first = browser.driver.window().await.unwrap();
+    browser.go(first_page).await;
+    browser.is_asked_to_sign_in(site).await;
+    let second = browser.driver.new_tab().await.unwrap();
+    browser.driver.switch_to_window(second.clone()).await.unwrap();
+    browser.go(second_page).await;
+    browser.is_asked_to_sign_in(site).await;
+    (first, second)
+}
+
 #[tokio::test]
 async fn two_tabs_sign_in_side_by_side_and_each_ends_on_its_own_page() {
     let Some((site, browser)) = visit().await else { return };
     let (first_page, second_page) = (site.cms(WANTED), site.cms("/articles/leaving-properly?tab=2"));
-    let first = browser.driver.window().await.unwrap();
-    browser.go(&first_page).await;
-    browser.is_asked_to_sign_in(&site).await;
-    let second = browser.driver.new_tab().await.unwrap();
-    browser.driver.switch_to_window(second.clone()).await.unwrap();
-    browser.go(&second_page).await;
-    browser.is_asked_to_sign_in(&site).await;
+    let (first, second) = two_tabs(&site, &browser, &first_page, &second_page).await;
 
     browser.driver.switch_to_window(first.clone()).await.unwrap();
     browser.sign_in("jane", PASSWORD).await;
@@ -146,13 +157,7 @@ async fn two_tabs_sign_in_side_by_side_and_each_ends_on_its_own_page() {
 async fn a_tab_left_at_the_sign_in_page_may_as_well_be_opened_again() {
     let Some((site, browser)) = visit().await else { return };
     let (first_page, second_page) = (site.cms(WANTED), site.cms("/articles/leaving-properly"));
-    let first = browser.driver.window().await.unwrap();
-    browser.go(&first_page).await;
-    browser.is_asked_to_sign_in(&site).await;
-    let second = browser.driver.new_tab().await.unwrap();
-    browser.driver.switch_to_window(second.clone()).await.unwrap();
-    browser.go(&second_page).await;
-    browser.is_asked_to_sign_in(&site).await;
+    let (first, second) = two_tabs(&site, &browser, &first_page, &second_page).await;
     let started = browser.documents().await;
     let authorize = started.iter().rfind(|url| url.contains("/oauth2/authorize?")).unwrap();
 

@@ -118,41 +118,27 @@ impl User {
 
     /// `identities` as the ID token has it: an array whose `primary` and `dateCreated` are strings.
     pub(super) fn identities_claim(&self) -> Option<Value> {
-        let primary = if self.is_federated() { "true" } else { "false" };
-        let list: Vec<Value> = self
-            .identities
-            .iter()
-            .map(|identity| {
-                json!({
-                    "userId": identity.user_id,
-                    "providerName": identity.provider,
-                    "providerType": identity.provider,
-                    "issuer": null,
-                    "primary": primary,
-                    "dateCreated": identity.created_ms.to_string(),
-                })
-            })
-            .collect();
-        (!list.is_empty()).then_some(Value::Array(list))
+        self.links(|primary, created| (primary.to_string().into(), created.to_string().into()))
     }
 
     /// `identities` as the attribute has it: JSON text, with a boolean and a number inside.
     pub(super) fn identities_attribute(&self) -> Option<String> {
-        let list: Vec<Value> = self
-            .identities
-            .iter()
-            .map(|identity| {
-                json!({
-                    "userId": identity.user_id,
-                    "providerName": identity.provider,
-                    "providerType": identity.provider,
-                    "issuer": null,
-                    "primary": self.is_federated(),
-                    "dateCreated": identity.created_ms,
-                })
+        self.links(|primary, created| (primary.into(), created.into())).map(|links| links.to_string())
+    }
+
+    fn links(&self, write: impl Fn(bool, i64) -> (Value, Value)) -> Option<Value> {
+        let link = |identity: &Identity| {
+            let (primary, created) = write(self.is_federated(), identity.created_ms);
+            json!({
+                "userId": identity.user_id,
+                "providerName": identity.provider,
+                "providerType": identity.provider,
+                "issuer": null,
+                "primary": primary,
+                "dateCreated": created,
             })
-            .collect();
-        (!list.is_empty()).then(|| Value::Array(list).to_string())
+        };
+        (!self.identities.is_empty()).then(|| self.identities.iter().map(link).collect())
     }
 
     /// The attributes these scopes let a client read. `openid` alone opens all of them.
