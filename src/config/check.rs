@@ -26,6 +26,8 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     report(&draft.timeout.at, timeout(draft));
     report(&draft.cookie_domain.at, sites::cookie_domain(draft));
     report(&draft.cookie_keys.at, cookie_keys(draft));
+    report(&draft.store_timeout.at, store_timeout(draft));
+    report(&draft.max_stale.at, max_stale(draft));
     report(&draft.max_age.at, max_age(draft));
     report(&draft.idle.at, idle(draft));
     report(&draft.refresh_margin.at, refresh_margin(draft));
@@ -152,6 +154,26 @@ fn cookie_keys(draft: &Draft) -> Result<(), Wrong> {
         ));
     }
     Ok(())
+}
+
+fn store_timeout(draft: &Draft) -> Result<(), Wrong> {
+    match draft.store_timeout.good() {
+        Some(timeout) if !(100..=10_000).contains(&timeout.as_millis()) => Err(Wrong::new(
+            "Under 100ms a busy store would count as lost; over 10s every request of every site would hang with it.",
+            "Write a time from `100ms` to `10s`; `1s` suits most.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn max_stale(draft: &Draft) -> Result<(), Wrong> {
+    match draft.max_stale.good() {
+        Some(stale) if !(50..=3_600_000).contains(&stale.as_millis()) => Err(Wrong::new(
+            "Under 50ms a busy machine would ask the store for every request; over an hour a sign-out would hardly count.",
+            "Write a time from `50ms` to `1h`; `250ms` suits most.",
+        )),
+        _ => Ok(()),
+    }
 }
 
 const DAY: u64 = 86_400;

@@ -140,6 +140,12 @@ keys! {
     STORE = "session" "store" Text Default("redb:auth-api.redb"),
         "Where sessions are kept: \"redb:PATH\", a file that survives restarts and serves one process, or \"memory:\",\n\
          which signs everyone out on restart. Relative paths start at this file's folder.";
+    STORE_TIMEOUT = "session" "store_timeout" Text Default("1s"),
+        "Longest wait for one answer of the store, from 100ms to 10s. After it /validate answers 503.";
+    MAX_STALE = "session" "max_stale" Text Default("250ms"),
+        "A process remembers sessions and hears of every change that another one makes in Redis. When it can no longer\n\
+         hear, it answers from memory for this long and then asks the store each time, from 50ms to 1h: a longer time\n\
+         keeps people signed in through an outage of Redis, and may keep one who signed out elsewhere meanwhile.";
     MAX_AGE = "session" "max_age" Text Default("30d"),
         "How long a session lasts at most. The provider's refresh token should live as long, or the session ends\n\
          when that does. Browsers keep cookies for 400d at most.";

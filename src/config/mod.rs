@@ -136,6 +136,10 @@ pub struct Cookies {
 pub struct Session {
     /// Where sessions are kept.
     pub store: StoreUrl,
+    /// Longest wait for one answer of the store.
+    pub store_timeout: Duration,
+    /// How old an answer from this process's memory may be.
+    pub max_stale: Duration,
     /// Absolute lifetime of a session.
     pub max_age: Duration,
     /// Lifetime without use; `None` for no idle timeout.

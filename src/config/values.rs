@@ -133,6 +133,14 @@ pub(super) fn log_filter(text: &str) -> Result<String, Wrong> {
     }
 }
 
+/// [`duration`], or milliseconds: `250ms`.
+pub(super) fn fine_duration(text: &str) -> Result<Duration, Wrong> {
+    match text.strip_suffix("ms").filter(|digits| digits.bytes().all(|b| b.is_ascii_digit())).map(str::parse) {
+        Some(Ok(ms)) => Ok(Duration::from_millis(ms)),
+        _ => duration(text),
+    }
+}
+
 /// `90s`, `5m`, `12h`, `30d`, `0s`.
 pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     let instead = "Write a whole number and one unit of s, m, h or d: `90s`, `5m`, `12h`, `30d`.";

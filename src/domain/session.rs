@@ -16,6 +16,18 @@ pub struct SessionId([u8; 16]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionKey(pub [u8; 32]);
 
+/// What something is found under in a store without being told: the SHA-256 of its kind and name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mark(pub [u8; 32]);
+
+impl Mark {
+    /// The mark of a `name` among those of its `kind`, a fixed word.
+    pub fn new(kind: &'static str, name: &str) -> Self {
+        // The kind holds no NUL, so kind and name cannot run into each other.
+        Self(sha256(format!("{kind}\0{name}").as_bytes()))
+    }
+}
+
 impl SessionId {
     /// A new id.
     pub fn random() -> Self {

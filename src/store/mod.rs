@@ -1,4 +1,4 @@
-//! Where sessions are kept: sealed records in memory or in a redb file.
+//! Where sessions are kept: sealed records in memory, in a redb file or in Redis.
 //!
 //! [`SessionStore`] is what a place must do; [`Sessions`] is what the flows use: it seals and opens
 //! records and keeps opened ones at hand. A place sees neither ids nor contents.
@@ -9,11 +9,12 @@ mod sessions;
 
 pub use sessions::{Live, Sessions, Updated};
 
-use crate::config::StoreUrl;
+use crate::config::{self, StoreUrl};
 use crate::domain::seal::KeyRing;
-use crate::domain::session::SessionKey;
+use crate::domain::session::{Mark, SessionKey};
 use async_trait::async_trait;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A stored session. Times are epoch seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub struct Record {
     pub seen: u64,
     /// The session, sealed under its id. `version` and `ends` are bound into the seal.
     pub sealed: Vec<u8>,
+    /// What can be known of the session without its id, sealed under its key.
+    pub card: Vec<u8>,
+    /// What it is listed under: its user, the provider's session.
+    pub listed: Vec<Mark>,
 }
 
 impl Record {
@@ -43,6 +48,28 @@ pub enum Update {
     /// Another writer was first; nothing was written.
     Stale,
     /// There is no such session any more; nothing was written.
+    Gone,
+}
+
+/// Tells the holder of a lease from all earlier ones: each is greater than the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fence(pub u64);
+
+/// How asking for a lease ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leased {
+    /// It is ours until its time is up.
+    Taken {
+        /// What shows that it is ours.
+        fence: Fence,
+        /// The last holder neither gave it back nor kept it: it died at work.
+        abandoned: bool,
+    },
+    /// Another has it.
+    Held,
+    /// Its last holder asked everybody to wait for this long.
+    Paused(Duration),
+    /// There is no such session.
     Gone,
 }
 
@@ -88,31 +115,74 @@ pub enum OpenError {
     },
 }
 
-/// A place for sealed session records. All of it is safe to call from many tasks at once.
+/// How long a deleted key cannot be created again: a process that puts back what a store has lost must
+/// not put back what was ended.
+pub const DELETED_FOR: Duration = Duration::from_secs(60);
+
+/// A place for sealed session records. All of it is safe to call from many tasks at once, and every call
+/// answers within the configured time.
 #[async_trait]
 pub trait SessionStore: Send + Sync + std::fmt::Debug {
-    /// Writes a new record. `false`, and nothing written, if the key is taken.
+    /// Writes a new record. `false`, and nothing written, if the key is taken or was deleted less than
+    /// [`DELETED_FOR`] ago.
     async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error>;
     /// Reads a record, over or not.
     async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error>;
-    /// Replaces the record if its version is still `expected`. Never creates one.
-    async fn update(&self, key: SessionKey, expected: u64, record: Record) -> Result<Update, Error>;
+    /// Replaces the record if its version is still `expected`. Never creates one. With a `fence`, also only
+    /// if no later holder has the lease; the lease is given back then.
+    async fn update(
+        &self,
+        key: SessionKey,
+        expected: u64,
+        record: Record,
+        fence: Option<Fence>,
+    ) -> Result<Update, Error>;
     /// Moves `seen` of the records that exist, forwards only.
     async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error>;
-    /// Removes a record and returns it.
+    /// Removes a record and returns it; remembers for [`DELETED_FOR`] that the key was deleted, there or not.
     async fn delete(&self, key: SessionKey) -> Result<Option<Record>, Error>;
-    /// Removes the records that are over and counts them.
+    /// The records listed under `mark`, over or not.
+    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error>;
+    /// Takes the lease of a session for `ttl`, if nobody has it.
+    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error>;
+    /// Keeps a lease for another `ttl`. `false` if it is another's by now.
+    async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error>;
+    /// Gives a lease back; with `pause`, nobody gets it for that long. Nothing happens if it is another's.
+    async fn release(&self, key: SessionKey, fence: Fence, pause: Option<Duration>) -> Result<(), Error>;
+    /// Remembers a mark until `until`, epoch seconds, or somewhat longer. `false` if it was there.
+    async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error>;
+    /// Whether a mark is remembered.
+    async fn is_marked(&self, mark: Mark) -> Result<bool, Error>;
+    /// Removes the records that are over and counts them; forgets marks that are.
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error>;
-    /// Whether the store answers.
+    /// Whether the store answers and is ours.
     async fn ping(&self) -> Result<(), Error>;
+    /// Tells `watcher` of the changes that other processes make; returns when it no longer can.
+    async fn follow(&self, watcher: &dyn Watcher) -> Error;
 }
 
-/// Opens the store that `url` names.
+/// Hears what changes in a store.
+pub trait Watcher: Send + Sync {
+    /// From now on every change is told. What was read before may be old.
+    fn begun(&self);
+    /// A record was written or removed.
+    fn changed(&self, key: SessionKey);
+    /// A mark was written or forgotten.
+    fn marked(&self, mark: Mark);
+    /// Everything was removed at once.
+    fn emptied(&self);
+    /// Every change made before `at` was told.
+    fn current(&self, at: Instant);
+    /// How long it took until a change was told.
+    fn lag(&self, took: Duration);
+}
+
+/// Opens the store that `config` names.
 ///
 /// # Errors
 /// A sentence for the operator; never a silent empty store.
-pub fn open(url: &StoreUrl, ring: &KeyRing) -> Result<Arc<dyn SessionStore>, OpenError> {
-    Ok(match url {
+pub fn open(config: &config::Session, ring: &Arc<KeyRing>) -> Result<Arc<dyn SessionStore>, OpenError> {
+    Ok(match &config.store {
         StoreUrl::Memory => Arc::new(memory::Memory::default()),
         StoreUrl::Redb(path) => Arc::new(redb::Redb::open(path, ring)?),
     })
