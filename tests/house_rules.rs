@@ -96,7 +96,7 @@ const DOORS: [(&[&str], &[&str], &str); 8] = [
         "give provider a method that takes and returns types of domain",
     ),
     (&["reqwest"], &["provider", "dev/cms"], "requests go through the one client in provider/http.rs"),
-    (&["redb"], &["store/redb.rs"], "stay behind SessionStore: a store is one file"),
+    (&["redb"], &["store/redb"], "stay behind SessionStore: a store is one file"),
     (&["clap"], &["cli"], "arguments belong in cli"),
 ];
 
