@@ -256,7 +256,7 @@ fn a_broken_rule_is_found_and_explained() {
         ("provider/mod.rs", "fn f(x: &crate::store::Live) {}", "imports crate::store::Live"),
         ("provider/mod.rs", "mod a { mod b { use super::super::super::flow; } }", "imports crate::flow"),
         ("store/mod.rs", "pub use crate::provider::Error;", "what to do with them belongs in flow"),
-        ("store/memory.rs", "use redb::Database;", "stops at src/store/redb.rs"),
+        ("store/memory.rs", "use redb::Database;", "stops at src/store/redb"),
         ("store/mod.rs", "mod redb;\nuse ::redb::Database;", ":2 uses redb::Database"),
         ("flow/refresh.rs", "use {std::fmt, crate::{domain::{clock, seal}, web::{self}}};", "imports crate::web"),
         ("flow/refresh.rs", "use crate::config::{Config};", "hand over limits as plain values"),

@@ -134,9 +134,13 @@ async fn what_is_known_is_answered_and_what_is_not_is_503() {
     let shape = |r: reqwest::RequestBuilder| r.header("cookie", planted);
     let behind = Browser::new().send(reqwest::Method::GET, &site.auth("/validate"), shape).await;
     assert_eq!(behind.status, 200, "another cookie that cannot be looked up does not stand in the way");
+    let bearer = async |token: String| {
+        Browser::new().send(reqwest::Method::GET, &site.auth("/validate"), |r| r.bearer_auth(token)).await.status
+    };
     let token = site.pool.mint_access_token("dev-web-client", "jane", &["openid"]);
-    let bearer = Browser::new().send(reqwest::Method::GET, &site.auth("/validate"), |r| r.bearer_auth(token)).await;
-    assert_eq!(bearer.status, 200, "a token needs no store");
+    assert_eq!(bearer(token).await, 503, "her session may have been ended");
+    let machine = site.pool.mint_machine_token("dev-machine-client", &["cms/read"]);
+    assert_eq!(bearer(machine).await, 200, "a machine's token needs no store");
     assert_eq!(Browser::new().validate(&site).await.status, 401);
     let ready = Browser::new().get(&format!("{}/readyz", site.ops_url)).await;
     assert!(ready.status == 503 && ready.body.contains("session store"), "{}", ready.body);
