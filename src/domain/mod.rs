@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod host;
+pub mod machine;
 pub mod policy;
 pub mod principal;
 pub mod return_to;

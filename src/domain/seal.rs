@@ -114,6 +114,19 @@ impl KeyRing {
     }
 }
 
+impl KeyRing {
+    /// A keyed hash of `data`, another for each `label`: tells nothing about the data to who has not the key.
+    ///
+    /// # Panics
+    /// If the ring is empty.
+    pub fn tag(&self, label: &'static str, data: &[u8]) -> [u8; 32] {
+        let key = self.0.first().expect("configuration demands a key");
+        let mut tag = [0; 32];
+        expand(&key.prk, &[b"tag\0", label.as_bytes(), b"\0", data], &mut tag);
+        tag
+    }
+}
+
 impl RingKey {
     fn derive(&self, purpose: Purpose<'_>) -> LessSafeKey {
         let mut key = Zeroizing::new([0; 32]);

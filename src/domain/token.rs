@@ -56,14 +56,14 @@ impl TokenSet {
 }
 
 // Tokens are written only into records that are sealed right after.
-mod exposed {
+pub(super) mod exposed {
     use super::*;
 
-    pub(super) fn serialize<S: Serializer>(secret: &SecretString, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(secret: &SecretString, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(secret.expose_secret())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
         String::deserialize(from).map(SecretString::from)
     }
 }

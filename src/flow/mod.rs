@@ -2,6 +2,7 @@
 
 mod callback;
 mod error;
+mod machine;
 mod refresh;
 mod renew_ahead;
 mod sign_in;
@@ -10,6 +11,7 @@ mod validate;
 
 pub use callback::{CallbackFailed, Landing};
 pub use error::Error;
+pub use machine::{Broker, Credentials as MachineCredentials, Granted, Introspection, MachineError, MachineLimits, TokenRequest};
 pub use sign_in::{SignIn, SignInRequest};
 pub use sign_out::SignedOut;
 pub use validate::{Credentials, Who};
@@ -39,6 +41,8 @@ pub struct RelyingParty {
     pub return_to: ReturnToPolicy,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Tokens for machines.
+    pub broker: Broker,
     limits: Limits,
     bearers: validate::Bearers,
     landings: callback::Landings,
@@ -70,6 +74,7 @@ impl RelyingParty {
         clock: Arc<dyn Clock>,
         return_to: ReturnToPolicy,
         metrics: Arc<Metrics>,
+        broker: Broker,
         limits: Limits,
     ) -> Self {
         Self {
@@ -78,6 +83,7 @@ impl RelyingParty {
             clock,
             return_to,
             metrics,
+            broker,
             limits,
             bearers: validate::Bearers::default(),
             landings: callback::Landings::default(),

@@ -50,6 +50,18 @@ pub struct KnownBearer {
     generation: u64,
 }
 
+impl KnownBearer {
+    /// Who it speaks for.
+    pub(super) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// What it is refused by.
+    pub(super) fn names(&self) -> &[Mark] {
+        &self.names
+    }
+}
+
 /// Verified bearer tokens by the SHA-256 of the token. There is one issuer and one rule for tokens, and
 /// demands are judged afterwards, so an entry holds nothing that depends on the caller.
 #[derive(Debug)]
@@ -102,7 +114,7 @@ impl RelyingParty {
         Ok(who)
     }
 
-    async fn bearer(&self, token: &str) -> Result<Arc<KnownBearer>, Error> {
+    pub(super) async fn bearer(&self, token: &str) -> Result<Arc<KnownBearer>, Error> {
         let hash = sha256(token.as_bytes());
         if let Some(known) = self.bearers.0.get(&hash) {
             // Keys may have been withdrawn since: then the token is judged anew.
@@ -129,10 +141,10 @@ impl RelyingParty {
         self.unless_ended(known).await
     }
 
-    /// A user's token is good only while the session that it came with is not ended.
+    /// A token is good only while it is not revoked and the session that it came with is not ended.
     async fn unless_ended(&self, known: Arc<KnownBearer>) -> Result<Arc<KnownBearer>, Error> {
         match self.sessions.is_ended(&known.names).await? {
-            true => Err(Error::Dead("the session that the token belongs to was ended".into())),
+            true => Err(Error::Dead("the token was revoked, or its session was ended".into())),
             false => Ok(known),
         }
     }

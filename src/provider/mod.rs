@@ -6,6 +6,7 @@
 mod error;
 mod http;
 mod keys;
+mod machine;
 mod metadata;
 mod profile;
 mod token;
@@ -18,7 +19,7 @@ pub use verify::Rejected;
 
 use crate::config;
 use crate::domain::clock::Clock;
-use crate::domain::principal::{Kind, Principal};
+use crate::domain::principal::Principal;
 use crate::domain::session::Mark;
 use crate::domain::token::TokenSet;
 use crate::domain::transaction::{ProviderRefusal, Transaction};
@@ -56,7 +57,7 @@ pub struct Verified {
 pub struct Bearer {
     /// Who it speaks for.
     pub principal: Principal,
-    /// What a user's token is refused by when its session has ended. A machine's has no session.
+    /// What it is refused by when its session has ended or it was revoked.
     pub names: Vec<Mark>,
     /// The reading of the keys that it was verified with; see [`Provider::keys_generation`].
     pub generation: u64,
@@ -195,7 +196,6 @@ impl Provider {
             let claims = token.id_token(&known.keys, self.expected(), NonceRule::Any, None)?;
             (self.profile.user(&claims, Access::default(), &self.rules), claims.all_names())
         };
-        let names = if principal.kind == Kind::Machine { vec![] } else { names };
         Ok(Bearer { principal, names, generation: known.keys.generation })
     }
 

@@ -241,8 +241,7 @@ impl Provider {
     }
 
     fn tokens(&self, answer: &Answer, id: &str) -> TokenSet {
-        // RFC 6749 §5.1 only recommends expires_in; an hour is Cognito's default.
-        let lifetime = answer.expires_in().map_or(3_600, |d| d.as_secs());
+        let lifetime = lifetime(answer.expires_in());
         TokenSet {
             access: answer.access_token().secret().clone().into(),
             id: id.to_owned().into(),
@@ -267,7 +266,12 @@ impl Provider {
     }
 }
 
-fn token_error(error: RequestTokenError<Error, BasicErrorResponse>) -> Error {
+/// RFC 6749 §5.1 only recommends `expires_in`; an hour is Cognito's default. Seconds.
+pub(super) fn lifetime(told: Option<std::time::Duration>) -> u64 {
+    told.map_or(3_600, |told| told.as_secs())
+}
+
+pub(super) fn token_error(error: RequestTokenError<Error, BasicErrorResponse>) -> Error {
     match error {
         RequestTokenError::Request(error) => error,
         RequestTokenError::ServerResponse(e) => match e.error() {

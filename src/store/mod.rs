@@ -10,8 +10,10 @@ mod redb;
 mod sealing;
 mod sessions;
 mod snapshots;
+mod tokens;
 
 pub use sessions::{Listed, Live, Sessions, Updated};
+pub use tokens::{Place, Tokens, Turn};
 
 use crate::config::{self, StoreUrl};
 use crate::domain::seal::KeyRing;

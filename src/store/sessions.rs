@@ -284,6 +284,14 @@ impl Sessions {
         Ok(false)
     }
 
+    /// Refuses a token that runs out at `until`, epoch seconds.
+    ///
+    /// # Errors
+    /// [`Error`]: it may still be accepted.
+    pub async fn refuse_token(&self, names: &[Mark], until: u64) -> Result<(), Error> {
+        self.refuse(&TokenNames { marks: names.to_vec(), until }).await
+    }
+
     /// Remembers, until then, that something was used up. `false` if it was already.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -66,6 +67,9 @@ pub struct Metrics {
     provider: Family<ProviderCall, Histogram>,
     store_errors: Counter,
     revocation_lag: Histogram,
+    machine_tokens: Family<Answer, Counter>,
+    machine_calls: Family<Answer, Counter>,
+    machine_saved: Counter<f64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -96,7 +100,29 @@ impl Default for Metrics {
             "Time until a change in a shared session store is known here, measured once a second",
             revocation_lag.clone(),
         );
-        Self { registry, sign_ins, refreshes, sign_outs, validates: handles, provider, store_errors, revocation_lag }
+        let machine_tokens = Family::<Answer, Counter>::default();
+        registry.register("machine_tokens", "Answers of /token, by result", machine_tokens.clone());
+        let machine_calls = Family::<Answer, Counter>::default();
+        registry.register("machine_calls", "Requests for machine tokens at the provider", machine_calls.clone());
+        let machine_saved = Counter::<f64, AtomicU64>::default();
+        registry.register(
+            "machine_saved_dollars",
+            "What cached machine tokens would have cost at machine.price_per_1000",
+            machine_saved.clone(),
+        );
+        Self {
+            registry,
+            sign_ins,
+            refreshes,
+            sign_outs,
+            validates: handles,
+            provider,
+            store_errors,
+            revocation_lag,
+            machine_tokens,
+            machine_calls,
+            machine_saved,
+        }
     }
 }
 
@@ -134,6 +160,21 @@ impl Metrics {
     /// Records how long a change in the store took to be known here.
     pub fn revocation_lag(&self, took: Duration) {
         self.revocation_lag.observe(took.as_secs_f64());
+    }
+
+    /// Counts an answer to a machine.
+    pub fn machine_token(&self, result: &'static str) {
+        self.machine_tokens.get_or_create(&Answer { result }).inc();
+    }
+
+    /// Counts a token that was not fetched, at the price of one, US dollars.
+    pub fn machine_saved(&self, price: f64) {
+        self.machine_saved.inc_by(price);
+    }
+
+    /// Counts a request for a machine token at the provider.
+    pub fn machine_call(&self, issued: bool) {
+        self.machine_calls.get_or_create(&Answer { result: if issued { "issued" } else { "failed" } }).inc();
     }
 
     /// The text for `/metrics`.

@@ -1,0 +1,204 @@
+//! Programs that fetch tokens for themselves (RFC 6749 §4.4): who they are, what they may ask for, what
+//! they get.
+
+use super::seal::{random, same, sha256};
+use super::session::Mark;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Scopes (RFC 6749 §3.3), sorted and each once: two that mean the same are equal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Scopes(Vec<String>);
+
+/// A scope with a character that none can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a scope has a character that RFC 6749 §3.3 does not allow")]
+pub struct MalformedScope;
+
+impl Scopes {
+    /// The scopes in `words`.
+    pub fn new<S: Into<String>>(words: impl IntoIterator<Item = S>) -> Self {
+        let mut scopes: Vec<String> = words.into_iter().map(Into::into).collect();
+        scopes.sort();
+        scopes.dedup();
+        Self(scopes)
+    }
+
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether every scope of `other` is among these.
+    pub fn cover(&self, other: &Self) -> bool {
+        other.0.iter().all(|scope| self.0.binary_search(scope).is_ok())
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl FromStr for Scopes {
+    type Err = MalformedScope;
+
+    /// Reads a `scope` parameter.
+    fn from_str(text: &str) -> Result<Self, MalformedScope> {
+        let scope = |word: &str| word.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+        let words = || text.split(' ').filter(|word| !word.is_empty());
+        if words().all(scope) { Ok(Self::new(words())) } else { Err(MalformedScope) }
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" "))
+    }
+}
+
+/// The SHA-256 of a client's secret, written `sha256:` and base64url. Secrets are 256 random bits of ours,
+/// so that nothing slower is needed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SecretHash([u8; 32]);
+
+impl SecretHash {
+    /// The hash of a secret.
+    pub fn of(secret: &str) -> Self {
+        Self(sha256(secret.as_bytes()))
+    }
+
+    /// Reads what [`fmt::Display`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut hash = [0; 32];
+        let decoded = BASE64_URL_SAFE_NO_PAD.decode_slice(text.strip_prefix("sha256:")?, &mut hash).ok()?;
+        (decoded == hash.len()).then_some(Self(hash))
+    }
+
+    /// Whether both are of the same secret, in constant time.
+    pub fn is(&self, other: &Self) -> bool {
+        same(&self.0, &other.0)
+    }
+}
+
+impl fmt::Display for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", BASE64_URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretHash(…)")
+    }
+}
+
+/// A new secret: 256 random bits in base64url.
+pub fn new_secret() -> SecretString {
+    let mut secret = [0; 32];
+    random(&mut secret);
+    BASE64_URL_SAFE_NO_PAD.encode(secret).into()
+}
+
+/// A machine app client at the provider. Its secret never leaves us.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Its id at the provider.
+    pub client_id: String,
+    /// Its secret there.
+    pub secret: SecretString,
+}
+
+/// A client that is registered here.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its id here.
+    pub id: String,
+    /// Every one of them authenticates it: two while a secret is rotated.
+    pub secrets: Vec<SecretHash>,
+    /// Who answers for it: a person, a team.
+    pub owner: String,
+    /// What it may ask for.
+    pub scopes: Scopes,
+    /// The app client that serves it.
+    pub upstream: Arc<Upstream>,
+    /// Whether it may do nothing for now.
+    pub disabled: bool,
+}
+
+impl Client {
+    /// Whether `secret` is one of its own, in a time that does not depend on which.
+    pub fn knows(&self, secret: &SecretHash) -> bool {
+        self.secrets.iter().fold(false, |found, own| found | own.is(secret))
+    }
+}
+
+/// The registered clients by id.
+pub type Registry = HashMap<String, Arc<Client>>;
+
+/// A token that was fetched for a machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MachineToken {
+    /// The token.
+    #[serde(with = "super::token::exposed")]
+    access: SecretString,
+    /// What was granted, which is what was asked for.
+    pub scopes: Scopes,
+    /// When it was fetched, epoch seconds.
+    pub issued_at: u64,
+    /// When it runs out, epoch seconds.
+    pub expires_at: u64,
+    /// What it is refused by once it was revoked.
+    pub names: Vec<Mark>,
+}
+
+impl MachineToken {
+    /// A token as the provider gave it.
+    pub fn new(access: SecretString, scopes: Scopes, issued_at: u64, expires_at: u64, names: Vec<Mark>) -> Self {
+        Self { access, scopes, issued_at, expires_at, names }
+    }
+
+    /// The token itself.
+    pub fn expose(&self) -> &str {
+        self.access.expose_secret()
+    }
+
+    /// Seconds of life left at `now`.
+    pub fn remaining(&self, now: u64) -> u64 {
+        self.expires_at.saturating_sub(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_that_mean_the_same_are_the_same() {
+        let scopes = |text: &str| text.parse::<Scopes>();
+        assert_eq!(scopes("b a  b"), scopes("a b"));
+        assert!(scopes("").unwrap().is_empty());
+        assert!(scopes("a b c").unwrap().cover(&scopes("c a").unwrap()));
+        assert!(!scopes("a b").unwrap().cover(&scopes("a ab").unwrap()));
+        for bad in ["a\"b", "a\\b", "é", "a\tb", "a\nb"] {
+            assert_eq!(scopes(bad), Err(MalformedScope), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_hash_is_read_as_it_is_written_and_shows_nothing() {
+        let hash = SecretHash::of("a secret");
+        assert_eq!(SecretHash::parse(&hash.to_string()), Some(hash));
+        for bad in ["", "sha256:", "sha256:AAAA", "md5:AAAA", &hash.to_string()[7..], "a secret"] {
+            assert_eq!(SecretHash::parse(bad), None, "{bad}");
+        }
+        assert_eq!(format!("{hash:?}"), "SecretHash(…)");
+        assert_ne!(new_secret().expose_secret(), new_secret().expose_secret());
+    }
+}

@@ -1,0 +1,160 @@
+//! The tokens that this process has at hand.
+
+use super::MachineError;
+use crate::domain::machine::{MachineToken, Scopes, Upstream};
+use crate::domain::seal::{random, sha256};
+use futures_util::future::{BoxFuture, Shared};
+use quick_cache::sync::Cache as Map;
+use secrecy::ExposeSecret;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Tokens kept at hand.
+const TOKENS: usize = 50_000;
+/// Wrong credentials remembered.
+const WRONG: usize = 10_000;
+/// For how long, seconds.
+const WRONG_FOR: u64 = 5;
+
+/// A hash of everything that shapes a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key([u8; 32]);
+
+/// Everything that shapes a token. The secret belongs to it: what was fetched with another one is another
+/// caller's.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) scopes: Scopes,
+    pub(super) resource: Option<String>,
+}
+
+impl Shape {
+    /// All of it as one text, in which no part runs into another.
+    pub(super) fn name(&self) -> zeroize::Zeroizing<Vec<u8>> {
+        let scopes = self.scopes.to_string();
+        let mut name = zeroize::Zeroizing::new(Vec::with_capacity(256));
+        let resource = self.resource.as_deref();
+        for part in [&self.upstream.client_id, self.upstream.secret.expose_secret(), &scopes, resource.unwrap_or("")] {
+            name.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            name.extend_from_slice(part.as_bytes());
+        }
+        name.push(u8::from(resource.is_some()));
+        name
+    }
+
+    pub(super) fn key(&self) -> Key {
+        Key(sha256(&self.name()))
+    }
+
+    /// The credentials alone.
+    pub(super) fn credentials(upstream: &Arc<Upstream>) -> Key {
+        Shape { upstream: upstream.clone(), scopes: Scopes::default(), resource: None }.key()
+    }
+}
+
+/// A token at hand.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) token: MachineToken,
+    /// When it is renewed in the background: between 75 and 90 % of its life, epoch seconds.
+    renew_at: u64,
+    renewing: AtomicBool,
+}
+
+impl Entry {
+    pub(super) fn new(token: MachineToken) -> Arc<Self> {
+        let mut jitter = [0];
+        random(&mut jitter);
+        let life = token.expires_at.saturating_sub(token.issued_at);
+        let renew_at = token.issued_at + life * 75 / 100 + life * 15 * u64::from(jitter[0]) / (100 * 255);
+        Arc::new(Self { token, renew_at, renewing: AtomicBool::new(false) })
+    }
+
+    /// Whether the caller is the one to renew it now.
+    pub(super) fn is_due(&self, now: u64) -> bool {
+        now >= self.renew_at && !self.renewing.swap(true, Ordering::Relaxed)
+    }
+
+    /// A renewal failed: the next caller may try.
+    pub(super) fn renewal_failed(&self) {
+        self.renewing.store(false, Ordering::Relaxed);
+    }
+}
+
+pub(super) type Flight = Shared<BoxFuture<'static, Result<Arc<Entry>, MachineError>>>;
+
+pub(super) struct Cache {
+    pub(super) tokens: Map<Key, Arc<Entry>>,
+    /// Credentials that the provider has accepted.
+    pub(super) good: Map<Key, ()>,
+    /// Credentials that it has refused, and until when that is remembered.
+    wrong: Map<Key, u64>,
+    pub(super) flights: Mutex<HashMap<Key, Flight>>,
+    pub(super) away: Away,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            tokens: Map::new(TOKENS),
+            good: Map::new(TOKENS),
+            wrong: Map::new(WRONG),
+            flights: Mutex::default(),
+            away: Away::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cache(…)")
+    }
+}
+
+impl Cache {
+    pub(super) fn note_wrong(&self, credentials: Key, now: u64) {
+        self.good.remove(&credentials);
+        self.wrong.insert(credentials, now + WRONG_FOR);
+    }
+
+    pub(super) fn is_wrong(&self, credentials: Key, now: u64) -> bool {
+        self.wrong.get(&credentials).is_some_and(|until| now < until)
+    }
+}
+
+/// While the provider answers 429 or not at all, it is left alone, longer each time.
+#[derive(Debug, Default)]
+pub(super) struct Away {
+    /// Epoch seconds.
+    until: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Away {
+    /// The most that anybody has to wait, seconds.
+    const MOST: u64 = 60;
+
+    /// Seconds that it has to be left alone.
+    pub(super) fn left(&self, now: u64) -> Option<u64> {
+        let left = self.until.load(Ordering::Relaxed).saturating_sub(now);
+        (left > 0).then_some(left)
+    }
+
+    /// Notes a failure and returns the pause, seconds: what the provider said, or 1 to 30 s that double with
+    /// each failure, up to a half more so that processes do not come back together.
+    pub(super) fn failed(&self, now: u64, told: Option<u64>) -> u64 {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed).min(5);
+        let mut jitter = [0];
+        random(&mut jitter);
+        let own = (1 << failures).min(30) * (255 + u64::from(jitter[0]) / 2) / 255;
+        let pause = told.unwrap_or(own).clamp(1, Self::MOST);
+        self.until.fetch_max(now + pause, Ordering::Relaxed);
+        pause
+    }
+
+    pub(super) fn answered(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,146 @@
+//! Fetching a token: one at a time for each, in this process and across all that share a store.
+
+use super::cache::{Entry, Flight, Key, Shape};
+use super::MachineError;
+use crate::domain::machine::MachineToken;
+use crate::flow::RelyingParty;
+use crate::provider;
+use crate::store::{Place, Turn};
+use futures_util::FutureExt;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+/// How often a process that waits for another's fetch looks.
+const LOOK: Duration = Duration::from_millis(30);
+
+impl RelyingParty {
+    /// The fetch of this token that is under way, or a new one. Only a token issued after `than` will do.
+    pub(super) fn fetch(self: &Arc<Self>, key: Key, shape: Shape, than: u64) -> Flight {
+        let mut flights = self.broker.cache.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(&key) {
+            return flight.clone();
+        }
+        let this = self.clone();
+        // A task of its own: a caller who hangs up must not lose a token that is paid for.
+        let task = self.tasks.spawn(
+            async move {
+                let fetched = this.fetch_now(&shape, than).await;
+                if let Ok(entry) = &fetched {
+                    this.broker.cache.tokens.insert(key, entry.clone());
+                }
+                this.broker.cache.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                fetched
+            }
+            .in_current_span(),
+        );
+        let flight = async move { task.await.unwrap_or(Err(MachineError::Unavailable(1))) }.boxed().shared();
+        flights.insert(key, flight.clone());
+        flight
+    }
+
+    async fn fetch_now(&self, shape: &Shape, than: u64) -> Result<Arc<Entry>, MachineError> {
+        let name = shape.name();
+        let patience = Instant::now() + 2 * self.broker.limits.lease;
+        loop {
+            let (margin, lease) = (self.broker.limits.margin, self.broker.limits.lease);
+            let place = match self.broker.tokens.turn(&name, than, margin, lease).await {
+                Ok(Turn::Fetched(token)) => return Ok(Entry::new(token)),
+                Ok(Turn::Ours(place)) => Some(place),
+                Ok(Turn::Paused(left)) => return Err(MachineError::Unavailable(left.as_secs() + 1)),
+                Ok(Turn::Theirs) if Instant::now() < patience => {
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+                Ok(Turn::Theirs) => None,
+                Err(error) => {
+                    // Without the store each process fetches its own: dearer, and nobody has to wait.
+                    tracing::warn!(%error, "a machine token is fetched without the store");
+                    None
+                }
+            };
+            let asked = self.ask_for_token(shape).await;
+            if let Some(place) = place {
+                self.share(place, &asked).await;
+            }
+            return asked.map(Entry::new);
+        }
+    }
+
+    async fn share(&self, place: Place, asked: &Result<MachineToken, MachineError>) {
+        let shared = match asked {
+            Ok(token) => self.broker.tokens.put(place, token).await.map(|_| ()),
+            Err(MachineError::Unavailable(seconds)) => {
+                self.broker.tokens.leave(place, Some(Duration::from_secs((*seconds).min(5)))).await
+            }
+            Err(_) => self.broker.tokens.leave(place, None).await,
+        };
+        if let Err(error) = shared {
+            tracing::warn!(%error, "a machine token could not be shared");
+        }
+    }
+
+    /// Asks the provider, unless it is to be left alone.
+    async fn ask_for_token(&self, shape: &Shape) -> Result<MachineToken, MachineError> {
+        let (cache, now) = (&self.broker.cache, self.clock.now());
+        if let Some(left) = cache.away.left(now) {
+            return Err(MachineError::Unavailable(left));
+        }
+        let asked = self.provider.client_credentials(&shape.upstream, &shape.scopes, shape.resource.as_deref()).await;
+        self.metrics.machine_call(asked.is_ok());
+        match asked {
+            Ok(token) => {
+                cache.away.answered();
+                judge(shape, token)
+            }
+            Err(provider::Error::Unavailable { detail, retry_after, .. }) => {
+                let pause = cache.away.failed(now, retry_after);
+                tracing::warn!(detail = %detail.escape_debug(), pause, "no machine token could be fetched");
+                Err(MachineError::Unavailable(pause))
+            }
+            Err(provider::Error::Refused { code, description }) => {
+                cache.away.answered();
+                let description = description.unwrap_or_default();
+                tracing::warn!(
+                    client = %shape.upstream.client_id, code = %code.escape_debug(),
+                    description = %description.escape_debug(), "the provider refused a machine token"
+                );
+                Err(refused(&code))
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                tracing::error!(reason = %reason.escape_debug(), "the provider's machine token cannot be used");
+                Err(MachineError::Unavailable(cache.away.failed(now, None)))
+            }
+        }
+    }
+}
+
+/// A token is handed out only for exactly the scopes that were asked for: Cognito drops those that an app
+/// client may not have, without a word.
+fn judge(shape: &Shape, token: MachineToken) -> Result<MachineToken, MachineError> {
+    if shape.scopes.is_empty() || token.scopes == shape.scopes {
+        return Ok(token);
+    }
+    let missing: Vec<_> = shape.scopes.iter().filter(|scope| !token.scopes.iter().any(|has| has == *scope)).collect();
+    Err(match missing.is_empty() {
+        true => MachineError::InvalidScope("the provider granted more than was asked for".into()),
+        false => MachineError::InvalidScope(format!("the provider does not grant this client: {}", missing.join(" "))),
+    })
+}
+
+/// Cognito says `invalid_grant` for a scope that exists and is not the client's, and for a client without
+/// the grant.
+fn refused(code: &str) -> MachineError {
+    match code {
+        "invalid_client" => MachineError::InvalidClient,
+        "invalid_scope" | "invalid_grant" => MachineError::InvalidScope(
+            "the provider does not know one of the scopes, or does not grant it to this client".into(),
+        ),
+        "unauthorized_client" => {
+            MachineError::UnauthorizedClient("the app client may not use the client_credentials grant")
+        }
+        _ => MachineError::InvalidRequest("the provider does not accept the request"),
+    }
+}

@@ -1,0 +1,189 @@
+//! `POST /token` (RFC 6749 §4.4).
+//!
+//! 1. The caller is authenticated, cached token or not.
+//! 2. A registered client gets what it is allowed, all of it if it names nothing.
+//! 3. A token at hand with more life left than the margin is the answer; one that will run out soon is
+//!    renewed in the background meanwhile.
+//! 4. Else it is fetched: once, whoever else waits for the same.
+
+use super::authenticate::{Credentials, Machine};
+use super::cache::{Entry, Shape};
+use super::MachineError;
+use crate::domain::machine::Scopes;
+use crate::flow::RelyingParty;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What a machine asks for.
+#[derive(Debug, Default, Clone)]
+pub struct TokenRequest {
+    /// The scopes; empty for all that it may have.
+    pub scopes: Scopes,
+    /// The resource that the token is for (RFC 8707).
+    pub resource: Option<String>,
+}
+
+/// A token that is handed out.
+#[derive(Debug)]
+pub struct Granted {
+    entry: Arc<Entry>,
+    /// Seconds of life left.
+    pub expires_in: u64,
+    /// Whether it cost nothing.
+    pub from_cache: bool,
+}
+
+impl Granted {
+    /// The token.
+    pub fn access_token(&self) -> &str {
+        self.entry.token.expose()
+    }
+
+    /// What it is good for.
+    pub fn scopes(&self) -> &Scopes {
+        &self.entry.token.scopes
+    }
+}
+
+impl RelyingParty {
+    /// Hands out a token.
+    ///
+    /// # Errors
+    /// [`MachineError`].
+    pub async fn machine_token(
+        self: &Arc<Self>,
+        shown: Credentials,
+        request: TokenRequest,
+    ) -> Result<Granted, MachineError> {
+        let (id, address) = (shown.id.clone(), shown.address);
+        let outcome = match self.broker.authenticate(shown) {
+            Ok(machine) => self.token_for(&machine, request, address).await.map(|granted| (granted, machine)),
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok((granted, machine)) => {
+                let cache = if granted.from_cache { "hit" } else { "miss" };
+                self.metrics.machine_token(cache);
+                if granted.from_cache {
+                    self.metrics.machine_saved(self.broker.limits.price);
+                }
+                // The audit trail: who got what, never the token.
+                tracing::info!(
+                    target: "auth_api::audit", client = %machine.id(), owner = machine.owner(),
+                    scopes = %granted.scopes(), cache, "issued a machine token"
+                );
+                Ok(granted)
+            }
+            Err(error) => {
+                self.metrics.machine_token(error.outcome());
+                tracing::debug!(client = %id.escape_debug(), %error, "refused a machine token");
+                Err(error)
+            }
+        }
+    }
+
+    async fn token_for(
+        self: &Arc<Self>,
+        machine: &Machine,
+        request: TokenRequest,
+        address: Option<IpAddr>,
+    ) -> Result<Granted, MachineError> {
+        let scopes = match machine {
+            Machine::Registered(client) if request.scopes.is_empty() => client.scopes.clone(),
+            Machine::Registered(client) if !client.scopes.cover(&request.scopes) => {
+                let not_theirs: Vec<_> =
+                    request.scopes.iter().filter(|scope| !client.scopes.iter().any(|own| own == *scope)).collect();
+                let what = format!("this client may not ask for: {}", not_theirs.join(" "));
+                return Err(MachineError::InvalidScope(what));
+            }
+            _ => request.scopes,
+        };
+        let shape = Shape { upstream: machine.upstream().clone(), scopes, resource: request.resource };
+        let (key, now) = (shape.key(), self.clock.now());
+        let mut than = 0;
+        if let Some(entry) = self.broker.cache.tokens.get(&key) {
+            match self.is_good(&entry, machine, now).await? {
+                true => {
+                    if entry.is_due(now) {
+                        self.renew_machine_token(entry.clone(), shape);
+                    }
+                    let expires_in = entry.token.remaining(now);
+                    return Ok(Granted { entry, expires_in, from_cache: true });
+                }
+                false => than = entry.token.issued_at,
+            }
+        }
+        let credentials = matches!(machine, Machine::PassThrough(_)).then(|| Shape::credentials(machine.upstream()));
+        if let Some(credentials) = credentials {
+            if self.broker.cache.is_wrong(credentials, now) {
+                return Err(MachineError::InvalidClient);
+            }
+            if self.broker.cache.good.get(&credentials).is_none() {
+                self.broker.charge(address)?;
+            }
+        }
+        match self.fetch(key, shape, than).await {
+            Ok(entry) => {
+                if let Some(credentials) = credentials {
+                    self.broker.cache.good.insert(credentials, ());
+                }
+                let expires_in = entry.token.remaining(self.clock.now());
+                Ok(Granted { entry, expires_in, from_cache: false })
+            }
+            Err(MachineError::InvalidClient) => match credentials {
+                Some(credentials) => {
+                    self.broker.cache.note_wrong(credentials, now);
+                    Err(MachineError::InvalidClient)
+                }
+                None => Err(MachineError::Upstream),
+            },
+            Err(MachineError::UnauthorizedClient(_)) if credentials.is_none() => Err(MachineError::Upstream),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a token at hand may still be handed out.
+    async fn is_good(&self, entry: &Entry, machine: &Machine, now: u64) -> Result<bool, MachineError> {
+        let token = &entry.token;
+        let checked = match machine {
+            Machine::Registered(_) => true,
+            // The secret may have been changed at the provider.
+            Machine::PassThrough(_) => now.saturating_sub(token.issued_at) < self.broker.limits.recheck,
+        };
+        if !checked || token.remaining(now) <= self.broker.limits.margin {
+            return Ok(false);
+        }
+        Ok(!self.sessions.is_ended(&token.names).await?)
+    }
+
+    fn renew_machine_token(self: &Arc<Self>, entry: Arc<Entry>, shape: Shape) {
+        let flight = self.fetch(shape.key(), shape.clone(), entry.token.issued_at);
+        let this = self.clone();
+        self.tasks.spawn(async move {
+            match flight.await {
+                Ok(_) => {}
+                // Its secret is dead: so is what was fetched with it.
+                Err(MachineError::InvalidClient) => {
+                    this.broker.cache.tokens.remove(&shape.key());
+                    this.broker.cache.note_wrong(Shape::credentials(&shape.upstream), this.clock.now());
+                }
+                Err(_) => entry.renewal_failed(),
+            }
+        });
+    }
+}
+
+impl MachineError {
+    /// For the metrics.
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) | Self::UnsupportedGrantType => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::UnauthorizedClient(_) => "unauthorized_client",
+            Self::InvalidScope(_) => "invalid_scope",
+            Self::TooMany(_) => "limited",
+            Self::Unavailable(_) | Self::Store(_) | Self::Provider(_) => "unavailable",
+            Self::Upstream => "upstream_refused",
+        }
+    }
+}
