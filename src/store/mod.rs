@@ -5,6 +5,7 @@
 
 mod memory;
 mod redb;
+mod redis;
 mod sessions;
 
 pub use sessions::{Live, Sessions, Updated};
@@ -185,5 +186,6 @@ pub fn open(config: &config::Session, ring: &Arc<KeyRing>) -> Result<Arc<dyn Ses
     Ok(match &config.store {
         StoreUrl::Memory => Arc::new(memory::Memory::default()),
         StoreUrl::Redb(path) => Arc::new(redb::Redb::open(path, ring)?),
+        StoreUrl::Redis(url) => Arc::new(redis::Redis::open(url, config, ring)),
     })
 }
