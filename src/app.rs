@@ -27,6 +27,8 @@ const METADATA_RETRY: Duration = Duration::from_secs(2);
 const FLUSH: Duration = Duration::from_secs(10);
 /// How often ended sessions are removed.
 const SWEEP: Duration = Duration::from_secs(5 * 60);
+/// How often sessions that are due for a renewal are looked for.
+const RENEW_AHEAD: Duration = Duration::from_secs(5);
 /// How long requests in flight, and then renewals, may take after a shutdown began. Together less than the
 /// thirty seconds after which most supervisors kill.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -95,7 +97,7 @@ pub async fn probe(config: &Config) -> Result<Findings, Error> {
         StoreUrl::Redb(path) if !path.exists() => {
             findings.good.push("the session file will be made at the first start");
         }
-        url => match store::open(url, &key_ring(config)) {
+        _ => match store::open(&config.session, &Arc::new(key_ring(config))) {
             Ok(_) => findings.good.push("the session store can be opened"),
             Err(OpenError::InUse { .. }) => findings.good.push("the session store is in use by a running service"),
             Err(error) => findings.bad.push(error.to_string()),
@@ -125,7 +127,7 @@ impl App {
     /// # Errors
     /// [`Error`], a sentence for the operator.
     pub fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let store = store::open(&config.session.store, &key_ring(config))?;
+        let store = store::open(&config.session, &Arc::new(key_ring(config)))?;
         Self::over(store, config, clock)
     }
 
@@ -137,7 +139,8 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let ring = Arc::new(key_ring(config));
         let idle = config.session.idle.map(|idle| idle.as_secs());
-        let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle);
+        let sessions =
+            Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, config.session.max_stale);
         let callback = config.server.public_url.join("/auth/signin/callback");
         let provider = Provider::new(&config.provider, callback, clock.clone(), metrics.clone())?;
         let allow = config.return_to.allow.clone();
@@ -147,6 +150,7 @@ impl App {
             max_age: config.session.max_age.as_secs(),
             refresh_margin: config.session.refresh_margin.as_secs(),
             revocation: REVOCATION.min(config.provider.timeout),
+            lease: config.provider.timeout + 2 * config.session.store_timeout + Duration::from_secs(1),
         };
         let rp = Arc::new(RelyingParty::new(provider, sessions, clock, return_to, metrics, limits));
         let readiness = Readiness::default();
@@ -183,6 +187,8 @@ impl App {
         upkeep.spawn(keep_metadata(self.rp.clone()));
         upkeep.spawn(keep_uses(self.rp.clone()));
         upkeep.spawn(sweep(self.rp.clone()));
+        upkeep.spawn(follow(self.rp.clone()));
+        upkeep.spawn(renew_ahead(self.rp.clone()));
         let (public_handle, ops_handle) = (Handle::new(), Handle::new());
         let public = tokio::spawn(web::listen(public, self.public, tls, public_handle.clone()));
         let ops = ops.map(|ops| tokio::spawn(web::listen(ops, self.ops, None, ops_handle.clone())));
@@ -231,6 +237,19 @@ async fn keep_uses(rp: Arc<RelyingParty>) {
         if let Err(error) = rp.sessions.flush().await {
             tracing::warn!(%error, "uses of sessions were not written down; tried again later");
         }
+    }
+}
+
+/// Hears what other processes change in the store.
+async fn follow(rp: Arc<RelyingParty>) {
+    rp.sessions.follow().await;
+}
+
+/// Renews tokens before they run out.
+async fn renew_ahead(rp: Arc<RelyingParty>) {
+    loop {
+        tokio::time::sleep(RENEW_AHEAD).await;
+        rp.renew_ahead().await;
     }
 }
 

@@ -96,7 +96,7 @@ const DOORS: [(&[&str], &[&str], &str); 9] = [
         "give provider a method that takes and returns types of domain",
     ),
     (&["reqwest"], &["provider", "dev/cms"], "requests go through the one client in provider/http.rs"),
-    (&["redb"], &["store/redb.rs"], "stay behind SessionStore: a store is one file"),
+    (&["redb"], &["store/redb"], "stay behind SessionStore: a store is one file"),
     (&["redis"], &["store/redis"], "stay behind SessionStore: a store is one folder"),
     (&["clap"], &["cli"], "arguments belong in cli"),
 ];
@@ -257,7 +257,7 @@ fn a_broken_rule_is_found_and_explained() {
         ("provider/mod.rs", "fn f(x: &crate::store::Live) {}", "imports crate::store::Live"),
         ("provider/mod.rs", "mod a { mod b { use super::super::super::flow; } }", "imports crate::flow"),
         ("store/mod.rs", "pub use crate::provider::Error;", "what to do with them belongs in flow"),
-        ("store/memory.rs", "use redb::Database;", "stops at src/store/redb.rs"),
+        ("store/memory.rs", "use redb::Database;", "stops at src/store/redb"),
         ("store/mod.rs", "mod redb;\nuse ::redb::Database;", ":2 uses redb::Database"),
         ("store/sessions.rs", "use redis::Cmd;", "stops at src/store/redis"),
         ("flow/refresh.rs", "use {std::fmt, crate::{domain::{clock, seal}, web::{self}}};", "imports crate::web"),

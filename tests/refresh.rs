@@ -2,6 +2,7 @@
 
 use crate::support::{Answer, Browser, Site, until};
 use auth_api::dev::pool::{Draft, Endpoint, Fault, Rotation, Signature};
+use auth_api::domain::clock::Clock;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -66,12 +67,29 @@ async fn rotated_refresh_tokens_are_followed_and_unrotated_ones_kept() {
     let (site, jane) = signed_in(&[], "jane").await;
     for _ in 0..3 {
         assert_eq!(refresh(&site, &jane, "?force=true").await.status, 200);
+        site.pass(5);
     }
     rotate(&site, 0);
     for _ in 0..3 {
         assert_eq!(refresh(&site, &jane, "?force=true").await.status, 200);
+        site.pass(5);
     }
     assert_eq!(site.pool.count(Endpoint::TokenRefresh), 6);
+}
+
+#[tokio::test]
+async fn what_was_renewed_a_moment_ago_is_good_for_everybody() {
+    let (site, jane) = signed_in(&[], "jane").await;
+    rotate(&site, 0);
+    site.pass(60);
+    let first = refresh(&site, &jane, "?force=true").await;
+    for _ in 0..10 {
+        assert_eq!(refresh(&site, &jane, "?force=true").await.body, first.body);
+    }
+    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 1);
+    site.pass(5);
+    assert_ne!(refresh(&site, &jane, "?force=true").await.body, first.body);
+    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 2);
 }
 
 #[tokio::test]
@@ -89,13 +107,14 @@ async fn the_providers_invalid_grant_ends_the_session() {
 
 #[tokio::test]
 async fn a_provider_that_cannot_be_reached_ends_nothing() {
-    let (site, jane) = signed_in(&[("PROVIDER__TIMEOUT", "1s")], "jane").await;
+    let (site, first) = signed_in(&[("PROVIDER__TIMEOUT", "1s")], "jane").await;
     let html = |status| Fault::Status { status, content_type: "text/html", body: "<h1>invalid_grant</h1>".into() };
     let oauth = |error: &str| Fault::Status {
         status: 400,
         content_type: "application/json",
         body: json!({ "error": error }).to_string(),
     };
+    let mut late = Vec::new();
     for (case, fault) in [
         ("a closed connection", Fault::Disconnect),
         ("silence", Fault::Stall),
@@ -110,19 +129,92 @@ async fn a_provider_that_cannot_be_reached_ends_nothing() {
         ("temporarily_unavailable", oauth("temporarily_unavailable")),
     ] {
         site.pool.fault(Endpoint::TokenRefresh, fault);
-        let answer = refresh(&site, &jane, "?force=true").await;
-        assert_eq!((answer.status, answer.problem().as_str()), (503, "provider-unavailable"), "{case}");
-        assert!(answer.header("retry-after").is_some(), "{case}");
+        let (jane, asked) = (Browser::new(), site.pool.count(Endpoint::TokenRefresh));
+        jane.sign_in(&site, "jane").await;
+        for _ in 0..3 {
+            let answer = refresh(&site, &jane, "?force=true").await;
+            assert_eq!((answer.status, answer.problem().as_str()), (503, "provider-unavailable"), "{case}");
+            assert!(answer.header("retry-after").is_some(), "{case}");
+        }
+        assert_eq!(site.pool.count(Endpoint::TokenRefresh), asked + 1, "{case}: nobody hammers");
         assert_eq!(jane.validate(&site).await.status, 200, "{case}");
+        late.push(jane);
     }
     site.pool.clear_faults();
-    assert_eq!(refresh(&site, &jane, "?force=true").await.status, 200);
+    for jane in late.iter().chain([&first]) {
+        until("it can be renewed again", async || refresh(&site, jane, "?force=true").await.status == 200).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_never_came_signs_nobody_out() {
+    let (site, jane) = signed_in(&[("PROVIDER__TIMEOUT", "1s")], "jane").await;
+    let spent = async |grace: i64| {
+        rotate(&site, grace);
+        site.pass(10);
+        site.pool.fault_once(Endpoint::TokenRefresh, Fault::Truncate);
+        assert_eq!(refresh(&site, &jane, "?force=true").await.status, 503, "the new token is lost");
+    };
+    spent(60).await;
+    until("in the grace period the old token works once more", async || {
+        refresh(&site, &jane, "?force=true").await.status == 200
+    })
+    .await;
+    let renewed = jane.validate(&site).await.json();
+    spent(0).await;
+    until("without one, the session goes on as it is", async || {
+        refresh(&site, &jane, "?force=true").await.status == 200
+    })
+    .await;
+    let kept = jane.validate(&site).await.json();
+    assert_eq!(kept["expires_at"], renewed["expires_at"], "it was not renewed");
+    let left = kept["session_expires_at"].as_u64().unwrap() - site.clock.now();
+    assert!(left <= 86_400, "and ends within a day: {left}");
+    site.pass(86_400);
+    assert_eq!(jane.validate(&site).await.status, 401);
+}
+
+#[tokio::test]
+async fn tokens_are_renewed_before_they_run_out_and_nobody_waits() {
+    let (site, jane) = signed_in(&[], "jane").await;
+    let idle = Browser::new();
+    idle.sign_in(&site, "erin").await;
+    for at in [jane.validate(&site).await, idle.validate(&site).await] {
+        assert_eq!(at.status, 200);
+    }
+    site.pass(3_600 * 74 / 100);
+    site.rp.renew_ahead().await;
+    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 0, "not yet due");
+    site.pass(3_600 * 17 / 100);
+    let before = jane.validate(&site).await.json();
+    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 0, "never inside a validate");
+    until("hers is renewed in the background", async || site.pool.count(Endpoint::TokenRefresh) > 0).await;
+    until("and known", async || jane.validate(&site).await.json()["expires_at"] != before["expires_at"]).await;
+    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 1, "and not the one that nobody uses");
+}
+
+#[tokio::test]
+async fn while_the_provider_is_away_the_background_does_not_hammer_it() {
+    let (site, jane) = signed_in(&[], "jane").await;
+    let browsers: Vec<_> = (0..30).map(|_| Browser::new()).collect();
+    for browser in &browsers {
+        browser.sign_in(&site, "erin").await;
+    }
+    site.pass(3_500);
+    site.pool.fault(Endpoint::TokenRefresh, Fault::Disconnect);
+    for browser in browsers.iter().chain([&jane]) {
+        assert_eq!(browser.validate(&site).await.status, 200);
+    }
+    for _ in 0..50 {
+        site.rp.renew_ahead().await;
+    }
+    let asked = site.pool.count(Endpoint::TokenRefresh);
+    assert!((1..=16).contains(&asked), "{asked}");
 }
 
 #[tokio::test]
 async fn a_renewed_token_that_is_not_right_changes_nothing() {
-    let (site, jane) = signed_in(&[], "jane").await;
-    let before = jane.validate(&site).await.body;
+    let (site, _) = signed_in(&[], "jane").await;
     type Tamper = fn(&mut Draft);
     let tamper: [(&str, Tamper); 5] = [
         ("another user", |d| drop(d.claims.insert("sub".into(), json!("mallory")))),
@@ -132,10 +224,17 @@ async fn a_renewed_token_that_is_not_right_changes_nothing() {
         ("a forged one", |d| d.signature = Signature::OtherKey),
     ];
     for (case, tamper) in tamper {
+        site.pool.clear_tampering();
+        let jane = Browser::new();
+        jane.sign_in(&site, "jane").await;
+        let before = jane.validate(&site).await.body;
         site.pool.tamper_id_token(tamper);
         assert_eq!(refresh(&site, &jane, "?force=true").await.status, 503, "{case}");
         assert_eq!(jane.validate(&site).await.body, before, "{case}");
     }
+    site.pool.clear_tampering();
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
     // Both tokens of another user: consistent, and still not the one who signed in.
     site.pool.tamper_id_token(|d| {
         d.claims.insert("sub".into(), json!("mallory"));
@@ -144,7 +243,7 @@ async fn a_renewed_token_that_is_not_right_changes_nothing() {
     site.pool.tamper_access_token(|d| drop(d.claims.insert("sub".into(), json!("mallory"))));
     assert_eq!(refresh(&site, &jane, "?force=true").await.status, 503);
     site.pool.clear_tampering();
-    assert_eq!(refresh(&site, &jane, "?force=true").await.status, 200);
+    until("it can be renewed again", async || refresh(&site, &jane, "?force=true").await.status == 200).await;
 }
 
 #[tokio::test]

@@ -1,81 +1,229 @@
 //! Sessions: kept safely, ended on time.
 
-use crate::support::{Browser, Site};
+use crate::support::{Browser, Site, stored_in};
 use auth_api::config::StoreUrl;
 use auth_api::domain::seal::KeyRing;
-use auth_api::domain::session::SessionId;
-use auth_api::store::{self, OpenError, Record, SessionStore, Update};
+use auth_api::domain::session::{Mark, SessionId};
+use auth_api::store::{self, After, Leased, OpenError, Record, SessionStore, Update};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 const KEY: &[u8] = b"a key for the tests, thirty-two bytes+";
 const OTHER: &[u8] = b"another key for the tests, 32 bytes+++";
 
 fn open(path: &Path, keys: &[&'static [u8]]) -> Result<Arc<dyn SessionStore>, OpenError> {
-    store::open(&StoreUrl::Redb(path.to_owned()), &KeyRing::new(keys.iter().copied()))
+    let ring = Arc::new(KeyRing::new(keys.iter().copied()));
+    store::open(&stored_in(StoreUrl::Redb(path.to_owned())), &ring)
 }
 
 fn record(version: u64, sealed: &[u8]) -> Record {
-    Record { version, ends: 1_000, seen: 100, sealed: sealed.to_vec() }
+    Record { version, ends: 1_000, seen: 100, sealed: sealed.to_vec(), ..Record::default() }
 }
 
+const A_WHILE: Duration = Duration::from_secs(30);
+
 /// What every store must do, whatever it is made of.
-async fn keeps_the_contract(store: Arc<dyn SessionStore>) {
+pub(crate) async fn keeps_the_contract(store: Arc<dyn SessionStore>) {
+    keeps_records(&*store).await;
+    lists_sessions(&*store).await;
+    grants_leases(&*store).await;
+    remembers_marks(&*store).await;
+    answers_many_at_once(store).await;
+}
+
+async fn keeps_records(store: &dyn SessionStore) {
     let (a, b) = (SessionId::random().key(), SessionId::random().key());
     assert_eq!(store.load(a).await.unwrap(), None);
-    assert_eq!(store.update(a, 1, record(2, b"x")).await.unwrap(), Update::Gone, "an update never creates");
+    assert_eq!(store.update(a, 1, live(2, b"x"), None).await.unwrap(), Update::Gone, "an update never creates");
     assert_eq!(store.load(a).await.unwrap(), None);
-    assert_eq!(store.delete(a).await.unwrap(), None);
     store.touch(vec![(a, 200)]).await.unwrap();
     assert_eq!(store.load(a).await.unwrap(), None, "nor does a touch");
 
-    assert!(store.create(a, record(1, b"one")).await.unwrap());
-    assert!(!store.create(a, record(1, b"two")).await.unwrap(), "a create never overwrites");
-    assert_eq!(store.load(a).await.unwrap(), Some(record(1, b"one")));
+    assert!(store.create(a, live(1, b"one")).await.unwrap());
+    assert!(!store.create(a, live(1, b"two")).await.unwrap(), "a create never overwrites");
+    assert_eq!(store.load(a).await.unwrap(), Some(live(1, b"one")));
 
-    assert_eq!(store.update(a, 7, record(8, b"x")).await.unwrap(), Update::Stale);
-    assert_eq!(store.update(a, 1, record(2, b"two")).await.unwrap(), Update::Done);
-    assert_eq!(store.update(a, 1, record(2, b"lost")).await.unwrap(), Update::Stale, "one writer wins");
-    assert_eq!(store.load(a).await.unwrap(), Some(record(2, b"two")));
+    assert_eq!(store.update(a, 7, live(8, b"x"), None).await.unwrap(), Update::Stale);
+    assert_eq!(store.update(a, 1, live(2, b"two"), None).await.unwrap(), Update::Done);
+    assert_eq!(store.update(a, 1, live(2, b"lost"), None).await.unwrap(), Update::Stale, "one writer wins");
+    assert_eq!(store.load(a).await.unwrap(), Some(live(2, b"two")));
 
-    store.touch(vec![(a, 300), (b, 300)]).await.unwrap();
-    store.touch(vec![(a, 200)]).await.unwrap();
-    assert_eq!(store.load(a).await.unwrap().unwrap().seen, 300, "forwards only");
-    assert_eq!(store.update(a, 2, record(3, b"three")).await.unwrap(), Update::Done);
-    assert_eq!(store.load(a).await.unwrap().unwrap().seen, 300, "an update keeps a later use");
+    store.touch(vec![(a, SEEN + 300), (b, SEEN + 300)]).await.unwrap();
+    store.touch(vec![(a, SEEN + 200)]).await.unwrap();
+    assert_eq!(store.load(a).await.unwrap().unwrap().seen, SEEN + 300, "forwards only");
+    assert_eq!(store.update(a, 2, live(3, b"three"), None).await.unwrap(), Update::Done);
+    assert_eq!(store.load(a).await.unwrap().unwrap().seen, SEEN + 300, "an update keeps a later use");
 
-    assert!(store.create(b, record(1, b"b")).await.unwrap());
+    assert_eq!(store.delete(b).await.unwrap(), None);
+    assert!(!store.create(b, live(1, b"b")).await.unwrap(), "what was ended before it arrived does not arrive");
+    let taken = store.delete(a).await.unwrap();
+    assert_eq!(
+        taken.map(|record| record.sealed).as_deref(),
+        Some(b"three".as_slice()),
+        "a delete returns what it took"
+    );
+    assert_eq!(store.load(a).await.unwrap(), None);
+    assert_eq!(store.update(a, 3, live(4, b"revived"), None).await.unwrap(), Update::Gone);
+    assert!(!store.create(a, live(1, b"again")).await.unwrap(), "what was ended is not put back");
+    store.ping().await.unwrap();
+}
+
+/// Far in the future, for a store that removes by its own clock what is over.
+const SEEN: u64 = 4_000_000_000;
+
+fn live(version: u64, sealed: &[u8]) -> Record {
+    let card = [b"card of ", sealed].concat();
+    Record { version, ends: SEEN + 1_000, seen: SEEN, sealed: sealed.to_vec(), card, listed: vec![] }
+}
+
+async fn lists_sessions(store: &dyn SessionStore) {
+    let (jane, erin) = (Mark::user(&unique()), Mark::user(&unique()));
+    assert_eq!(store.listed(jane).await.unwrap(), []);
+    let listed = |version| Record { listed: vec![jane, Mark::provider_session("s")], ..live(version, b"x") };
+    let keys: Vec<_> = (0..40).map(|_| SessionId::random().key()).collect();
+    for key in &keys {
+        assert!(store.create(*key, listed(1)).await.unwrap());
+    }
+    let other = SessionId::random().key();
+    assert!(store.create(other, Record { listed: vec![erin], ..live(1, b"y") }).await.unwrap());
+    let mut found = store.listed(jane).await.unwrap();
+    found.sort_by_key(|(key, _)| *key);
+    let mut sorted = keys.clone();
+    sorted.sort();
+    assert_eq!(found.iter().map(|(key, _)| *key).collect::<Vec<_>>(), sorted, "all of hers and nobody else's");
+    assert!(found.iter().all(|(_, record)| *record == listed(1)));
+    assert_eq!(store.update(keys[0], 1, listed(2), None).await.unwrap(), Update::Done);
+    store.delete(keys[1]).await.unwrap();
+    let found = store.listed(jane).await.unwrap();
+    assert_eq!(found.len(), 39);
+    assert!(found.contains(&(keys[0], listed(2))), "as it is now");
+    assert_eq!(store.listed(erin).await.unwrap().len(), 1);
+}
+
+async fn grants_leases(store: &dyn SessionStore) {
+    let key = SessionId::random().key();
+    assert_eq!(store.lease(key, A_WHILE).await.unwrap(), Leased::Gone);
+    assert!(store.create(key, live(1, b"one")).await.unwrap());
+    let taken = async |ttl| match store.lease(key, ttl).await.unwrap() {
+        Leased::Taken { fence, abandoned } => (fence, abandoned),
+        other => panic!("{other:?}"),
+    };
+    let (first, abandoned) = taken(A_WHILE).await;
+    assert!(!abandoned);
+    assert_eq!(store.lease(key, A_WHILE).await.unwrap(), Leased::Held);
+    assert!(store.extend(key, first, A_WHILE).await.unwrap());
+    store.release(key, first, After::Nothing).await.unwrap();
+    assert!(!store.extend(key, first, A_WHILE).await.unwrap(), "given back");
+
+    let (second, abandoned) = taken(Duration::from_millis(1)).await;
+    assert!(second > first && !abandoned);
+    let third = loop {
+        match store.lease(key, A_WHILE).await.unwrap() {
+            Leased::Held => tokio::task::yield_now().await,
+            Leased::Taken { fence, abandoned } => break (fence, abandoned),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(third.0 > second && third.1, "its holder died at work");
+    assert!(!store.extend(key, second, A_WHILE).await.unwrap(), "too late");
+    store.release(key, second, After::Nothing).await.unwrap();
+    assert_eq!(store.lease(key, A_WHILE).await.unwrap(), Leased::Held, "what is another's is not given back");
+    assert_eq!(store.update(key, 1, live(2, b"late"), Some(second)).await.unwrap(), Update::Stale, "fenced off");
+    assert_eq!(store.update(key, 1, live(2, b"two"), Some(third.0)).await.unwrap(), Update::Done);
+    let (fourth, abandoned) = taken(A_WHILE).await;
+    assert!(!abandoned, "an update gives the lease back");
+
+    store.release(key, fourth, After::Pause(A_WHILE)).await.unwrap();
+    let Leased::Paused(left) = store.lease(key, A_WHILE).await.unwrap() else { panic!("nobody gets it") };
+    assert!(left <= A_WHILE && left > A_WHILE / 2, "{left:?}");
+    store.delete(key).await.unwrap();
+    assert_eq!(store.lease(key, A_WHILE).await.unwrap(), Leased::Gone);
+    assert_eq!(store.update(key, 2, live(3, b"x"), Some(fourth)).await.unwrap(), Update::Gone);
+
+    let key = SessionId::random().key();
+    assert!(store.create(key, live(1, b"one")).await.unwrap());
+    for (after, doubt) in [(After::Doubt(Duration::ZERO), true), (After::Pause(Duration::ZERO), false)] {
+        let Leased::Taken { fence, .. } = store.lease(key, A_WHILE).await.unwrap() else { panic!("free") };
+        store.release(key, fence, after).await.unwrap();
+        let next = store.lease(key, A_WHILE).await.unwrap();
+        let Leased::Taken { fence, abandoned } = next else { panic!("{next:?}") };
+        assert_eq!(abandoned, doubt, "{after:?}");
+        store.release(key, fence, After::Nothing).await.unwrap();
+    }
+}
+
+async fn remembers_marks(store: &dyn SessionStore) {
+    let (a, b) = (Mark::token(&unique()), Mark::token(&unique()));
+    assert!(!store.is_marked(a).await.unwrap());
+    assert!(store.mark(a, SEEN).await.unwrap());
+    assert!(!store.mark(a, SEEN).await.unwrap(), "once");
+    assert!(store.is_marked(a).await.unwrap() && !store.is_marked(b).await.unwrap());
+}
+
+/// Every one is answered, and of those who race exactly one wins.
+async fn answers_many_at_once(store: Arc<dyn SessionStore>) {
+    let keys: Vec<_> = (0..100).map(|_| SessionId::random().key()).collect();
+    let many = futures_util::future::join_all((0..300).map(|i| {
+        let (store, key) = (store.clone(), keys[i % 100]);
+        async move { store.create(key, live(1, b"m")).await }
+    }));
+    assert_eq!(many.await.into_iter().filter(|created| *created.as_ref().unwrap()).count(), 100);
+}
+
+fn unique() -> String {
+    format!("{:?}", SessionId::random().key())
+}
+
+/// What a store of this machine does beyond: it removes by itself what is over, when it is told the time.
+async fn sweeps(store: &dyn SessionStore) {
+    let (a, b) = (SessionId::random().key(), SessionId::random().key());
+    assert!(store.create(a, record(1, b"a")).await.unwrap() && store.create(b, record(1, b"b")).await.unwrap());
+    store.touch(vec![(a, 300)]).await.unwrap();
     assert_eq!(store.sweep(350, Some(100)).await.unwrap(), 1, "b idled, a did not");
     assert_eq!(store.load(b).await.unwrap(), None);
     assert_eq!(store.sweep(999, None).await.unwrap(), 0);
     assert_eq!(store.sweep(1_000, None).await.unwrap(), 1);
     assert_eq!(store.load(a).await.unwrap(), None);
-
-    assert!(store.create(a, record(1, b"again")).await.unwrap());
-    assert_eq!(store.delete(a).await.unwrap(), Some(record(1, b"again")), "a delete returns what it took");
-    assert_eq!(store.update(a, 1, record(2, b"revived")).await.unwrap(), Update::Gone);
-    store.ping().await.unwrap();
-
-    // Many writers at once: every one is answered, and of those who race exactly one wins.
-    let many =
-        futures_util::future::join_all((0..300).map(|i| {
-            let store = store.clone();
-            async move {
-                store.create(SessionId::from_bytes([u8::try_from(i % 100).unwrap(); 16]).key(), record(1, b"m")).await
-            }
-        }));
-    assert_eq!(many.await.into_iter().filter(|created| *created.as_ref().unwrap()).count(), 100);
+    let mark = Mark::token(&unique());
+    store.mark(mark, 500).await.unwrap();
+    store.sweep(500, None).await.unwrap();
+    assert!(store.is_marked(mark).await.unwrap());
+    store.sweep(501, None).await.unwrap();
+    assert!(!store.is_marked(mark).await.unwrap());
 }
 
 #[tokio::test]
 async fn memory_keeps_the_contract() {
-    keeps_the_contract(store::open(&StoreUrl::Memory, &KeyRing::new([KEY])).unwrap()).await;
+    let store = store::open(&stored_in(StoreUrl::Memory), &Arc::new(KeyRing::new([KEY]))).unwrap();
+    sweeps(&*store).await;
+    keeps_the_contract(store).await;
 }
 
 #[tokio::test]
 async fn a_redb_file_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
-    keeps_the_contract(open(&folder.path().join("s.redb"), &[KEY]).unwrap()).await;
+    let store = open(&folder.path().join("s.redb"), &[KEY]).unwrap();
+    sweeps(&*store).await;
+    keeps_the_contract(store).await;
+}
+
+#[tokio::test]
+async fn a_renewal_that_a_kill_cut_off_is_told_after_the_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.redb");
+    let key = SessionId::random().key();
+    let first = open(&path, &[KEY]).unwrap();
+    assert!(first.create(key, live(1, b"one")).await.unwrap());
+    assert!(matches!(first.lease(key, A_WHILE).await.unwrap(), Leased::Taken { abandoned: false, .. }));
+    drop(first);
+    let again = open_when_free(&path, &[KEY]).await.unwrap();
+    let Leased::Taken { fence, abandoned } = again.lease(key, A_WHILE).await.unwrap() else { panic!("free") };
+    assert!(abandoned);
+    assert_eq!(again.update(key, 1, live(2, b"two"), Some(fence)).await.unwrap(), Update::Done);
+    drop(again);
+    let again = open_when_free(&path, &[KEY]).await.unwrap();
+    assert!(matches!(again.lease(key, A_WHILE).await.unwrap(), Leased::Taken { abandoned: false, .. }));
 }
 
 #[tokio::test]
@@ -199,7 +347,7 @@ async fn a_sweep_removes_what_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("s.redb"), &[KEY]).unwrap();
     for i in 0..1_500u64 {
-        let record = Record { version: 1, ends: i, seen: 0, sealed: vec![] };
+        let record = Record { version: 1, ends: i, ..Record::default() };
         let mut id = [0; 16];
         id[..8].copy_from_slice(&i.to_le_bytes());
         let store = store.clone();

@@ -1,14 +1,15 @@
 //! The session store is away: nobody is let in by mistake, and nobody loses a session by it.
 
-use crate::support::{Browser, Site};
+use crate::support::{Browser, Site, stored_in};
 use async_trait::async_trait;
 use auth_api::config::StoreUrl;
 use auth_api::dev::pool::{Endpoint, Rotation};
 use auth_api::domain::seal::KeyRing;
-use auth_api::domain::session::SessionKey;
-use auth_api::store::{self, Error, Record, SessionStore, Update};
+use auth_api::domain::session::{Mark, SessionKey};
+use auth_api::store::{self, After, Error, Fence, Leased, Record, SessionStore, Update, Watcher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 /// A store in memory that fails on demand.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ struct Shaky {
 
 impl Shaky {
     fn new() -> Arc<Self> {
-        let store = store::open(&StoreUrl::Memory, &KeyRing::new([])).unwrap();
+        let store = store::open(&stored_in(StoreUrl::Memory), &Arc::new(KeyRing::new([]))).unwrap();
         Arc::new(Self { store, failures: AtomicI64::new(0) })
     }
 
@@ -48,9 +49,15 @@ impl SessionStore for Shaky {
         self.store.load(key).await
     }
 
-    async fn update(&self, key: SessionKey, expected: u64, record: Record) -> Result<Update, Error> {
+    async fn update(
+        &self,
+        key: SessionKey,
+        expected: u64,
+        record: Record,
+        fence: Option<Fence>,
+    ) -> Result<Update, Error> {
         self.judge()?;
-        self.store.update(key, expected, record).await
+        self.store.update(key, expected, record, fence).await
     }
 
     async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
@@ -63,6 +70,36 @@ impl SessionStore for Shaky {
         self.store.delete(key).await
     }
 
+    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
+        self.judge()?;
+        self.store.listed(mark).await
+    }
+
+    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error> {
+        self.judge()?;
+        self.store.lease(key, ttl).await
+    }
+
+    async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+        self.judge()?;
+        self.store.extend(key, fence, ttl).await
+    }
+
+    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error> {
+        self.judge()?;
+        self.store.release(key, fence, after).await
+    }
+
+    async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error> {
+        self.judge()?;
+        self.store.mark(mark, until).await
+    }
+
+    async fn is_marked(&self, mark: Mark) -> Result<bool, Error> {
+        self.judge()?;
+        self.store.is_marked(mark).await
+    }
+
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {
         self.judge()?;
         self.store.sweep(now, idle).await
@@ -71,6 +108,10 @@ impl SessionStore for Shaky {
     async fn ping(&self) -> Result<(), Error> {
         self.judge()?;
         self.store.ping().await
+    }
+
+    async fn follow(&self, watcher: &dyn Watcher) -> Error {
+        self.store.follow(watcher).await
     }
 }
 
@@ -93,9 +134,13 @@ async fn what_is_known_is_answered_and_what_is_not_is_503() {
     let shape = |r: reqwest::RequestBuilder| r.header("cookie", planted);
     let behind = Browser::new().send(reqwest::Method::GET, &site.auth("/validate"), shape).await;
     assert_eq!(behind.status, 200, "another cookie that cannot be looked up does not stand in the way");
+    let bearer = async |token: String| {
+        Browser::new().send(reqwest::Method::GET, &site.auth("/validate"), |r| r.bearer_auth(token)).await.status
+    };
     let token = site.pool.mint_access_token("dev-web-client", "jane", &["openid"]);
-    let bearer = Browser::new().send(reqwest::Method::GET, &site.auth("/validate"), |r| r.bearer_auth(token)).await;
-    assert_eq!(bearer.status, 200, "a token needs no store");
+    assert_eq!(bearer(token).await, 503, "her session may have been ended");
+    let machine = site.pool.mint_machine_token("dev-machine-client", &["cms/read"]);
+    assert_eq!(bearer(machine).await, 200, "a machine's token needs no store");
     assert_eq!(Browser::new().validate(&site).await.status, 401);
     let ready = Browser::new().get(&format!("{}/readyz", site.ops_url)).await;
     assert!(ready.status == 503 && ready.body.contains("session store"), "{}", ready.body);

@@ -3,9 +3,10 @@
 use super::principal::Principal;
 use super::return_to::ReturnTo;
 use super::seal::{random, sha256};
-use super::token::TokenSet;
+use super::token::{TokenNames, TokenSet};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 /// The session cookie's value: 128 random bits. Whoever holds it is signed in.
@@ -21,10 +22,32 @@ pub struct SessionKey(pub [u8; 32]);
 pub struct Mark(pub [u8; 32]);
 
 impl Mark {
+    /// A user, by the provider's `sub`.
+    pub fn user(sub: &str) -> Self {
+        Self::new("user", sub)
+    }
+
+    /// The provider's own session, by its `sid` (OIDC Back-Channel Logout §2.1).
+    pub fn provider_session(sid: &str) -> Self {
+        Self::new("sid", sid)
+    }
+
+    /// A token, by its `jti` or by the `origin_jti` of all that one sign-in led to.
+    pub fn token(jti: &str) -> Self {
+        Self::new("jti", jti)
+    }
+
     /// The mark of a `name` among those of its `kind`, a fixed word.
     pub fn new(kind: &'static str, name: &str) -> Self {
         // The kind holds no NUL, so kind and name cannot run into each other.
         Self(sha256(format!("{kind}\0{name}").as_bytes()))
+    }
+}
+
+impl SessionKey {
+    /// A name for the session that opens nothing: for its user's list.
+    pub fn handle(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(&Mark::new("handle", &BASE64_URL_SAFE_NO_PAD.encode(self.0)).0[..12])
     }
 }
 
@@ -78,6 +101,8 @@ pub struct Session {
     pub arrival: Arrival,
     /// When the browser signed in, epoch seconds.
     pub started: u64,
+    /// When the tokens were issued or last renewed, epoch seconds.
+    pub renewed: u64,
     /// The absolute end, epoch seconds. No refresh moves it.
     pub ends: u64,
     /// Counts the writes of this record, for compare-and-set.
@@ -91,4 +116,52 @@ pub struct Arrival {
     pub tag: String,
     /// Its target.
     pub return_to: ReturnTo,
+    /// The browser that signed in.
+    pub device: Device,
+}
+
+/// A browser, as far as it shows.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// What it calls itself (`User-Agent`), cut to a sane length. Foreign text.
+    pub agent: String,
+    /// The address that it came from.
+    pub address: String,
+}
+
+/// What can be known of a session without its id, for its user's list and to end it from afar.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Card {
+    /// Whose it is.
+    pub sub: String,
+    /// The identity provider's name.
+    pub provider: Option<String>,
+    /// Where it was started.
+    pub device: Device,
+    /// When it was started, epoch seconds.
+    pub started: u64,
+    /// What has to be revoked when it ends.
+    #[serde(with = "super::token::exposed_option")]
+    pub refresh: Option<SecretString>,
+    /// What its tokens are refused by afterwards.
+    pub names: TokenNames,
+}
+
+impl Session {
+    /// Its card.
+    pub fn card(&self) -> Card {
+        Card {
+            sub: self.principal.sub.clone(),
+            provider: self.principal.provider.clone(),
+            device: self.arrival.device.clone(),
+            started: self.started,
+            refresh: self.tokens.refresh.clone(),
+            names: self.tokens.names.clone(),
+        }
+    }
+
+    /// What it is listed under.
+    pub fn listed(&self) -> Vec<Mark> {
+        [Mark::user(&self.principal.sub)].into_iter().chain(self.tokens.provider_session).collect()
+    }
 }

@@ -1,5 +1,6 @@
 //! The tokens that the provider issued for a session.
 
+use super::session::Mark;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -17,6 +18,34 @@ pub struct TokenSet {
     pub refresh: Option<SecretString>,
     /// When the access token runs out, epoch seconds.
     pub expires_at: u64,
+    /// What the tokens are called.
+    pub names: TokenNames,
+    /// The provider's own session (`sid`), where it says.
+    pub provider_session: Option<Mark>,
+}
+
+/// What tokens are called, so that they can be refused when their session has ended.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenNames {
+    /// Their `origin_jti`, or each one's `jti`.
+    pub marks: Vec<Mark>,
+    /// When the last of them runs out, epoch seconds.
+    pub until: u64,
+}
+
+impl TokenNames {
+    /// As many as are kept: a provider that names the sign-in needs one, others two for each renewal.
+    const MOST: usize = 6;
+
+    /// Adds the names of a token that runs out at `until`, the newest first.
+    pub fn add(&mut self, marks: impl IntoIterator<Item = Mark>, until: u64) {
+        for mark in marks {
+            if self.marks.len() < Self::MOST && !self.marks.contains(&mark) {
+                self.marks.push(mark);
+            }
+        }
+        self.until = self.until.max(until);
+    }
 }
 
 impl TokenSet {
@@ -39,14 +68,14 @@ mod exposed {
     }
 }
 
-mod exposed_option {
+pub(super) mod exposed_option {
     use super::*;
 
-    pub(super) fn serialize<S: Serializer>(secret: &Option<SecretString>, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(secret: &Option<SecretString>, to: S) -> Result<S::Ok, S::Error> {
         secret.as_ref().map(ExposeSecret::expose_secret).serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
         Ok(Option::<String>::deserialize(from)?.map(SecretString::from))
     }
 }

@@ -9,7 +9,7 @@
 
 use super::{Error, RelyingParty};
 use crate::domain::return_to::ReturnTo;
-use crate::domain::session::{Arrival, Session, SessionId};
+use crate::domain::session::{Arrival, Device, Session, SessionId};
 use crate::domain::transaction::{CallbackParams, CallbackRefused, ProviderRefusal, Transaction, VerifiedCallback};
 use crate::provider::Hints;
 use crate::store::Live;
@@ -53,7 +53,7 @@ pub struct CallbackFailed {
 
 impl RelyingParty {
     /// Ends a sign-in. `transaction` is the one that belongs to the state; `live` the browser's session,
-    /// `old` all ids that it sent.
+    /// `old` all ids that it sent, `device` what shows of it.
     ///
     /// # Errors
     /// [`CallbackFailed`]; nothing was stored.
@@ -63,9 +63,10 @@ impl RelyingParty {
         transaction: Option<Transaction>,
         live: Option<&Live>,
         old: Vec<SessionId>,
+        device: Device,
     ) -> Result<Landing, CallbackFailed> {
         let wanted = transaction.as_ref().map(|t| t.return_to.clone());
-        let outcome = self.land(params, transaction, live, old).await;
+        let outcome = self.land(params, transaction, live, old, device).await;
         self.metrics.sign_in(match &outcome {
             Ok(Landing::SignedIn(_)) => "signed_in",
             Ok(Landing::Already(_)) => "already",
@@ -85,6 +86,7 @@ impl RelyingParty {
         transaction: Option<Transaction>,
         live: Option<&Live>,
         old: Vec<SessionId>,
+        device: Device,
     ) -> Result<Landing, Error> {
         let tag = params.state.as_deref().map(Transaction::tag).unwrap_or_default();
         let arrived = live.map(|live| &live.session.arrival).filter(|arrival| arrival.tag == tag);
@@ -116,7 +118,7 @@ impl RelyingParty {
         }
         let this = self.clone();
         let made = self.to_the_end(async move {
-            let landing = this.landings.0.get_or_insert_async(&tag, this.make_session(&tag, accepted)).await?;
+            let landing = this.landings.0.get_or_insert_async(&tag, this.make_session(&tag, accepted, device)).await?;
             this.retire(old, &landing).await;
             // One that was remembered may have been ended since.
             this.sessions.load(landing.id).await?.ok_or(Error::UnknownSignIn)
@@ -124,14 +126,20 @@ impl RelyingParty {
         Ok(Landing::SignedIn(made.await?))
     }
 
-    async fn make_session(self: &Arc<Self>, tag: &str, callback: VerifiedCallback) -> Result<Arc<Live>, Error> {
+    async fn make_session(
+        self: &Arc<Self>,
+        tag: &str,
+        callback: VerifiedCallback,
+        device: Device,
+    ) -> Result<Arc<Live>, Error> {
         let (verified, transaction) = self.provider.exchange(callback).await?;
         let now = self.clock.now();
         let session = Session {
             principal: verified.principal,
             tokens: verified.tokens,
-            arrival: Arrival { tag: tag.to_owned(), return_to: transaction.return_to },
+            arrival: Arrival { tag: tag.to_owned(), return_to: transaction.return_to, device },
             started: now,
+            renewed: now,
             ends: now.saturating_add(self.limits.max_age),
             version: 1,
         };

@@ -3,6 +3,7 @@
 mod callback;
 mod error;
 mod refresh;
+mod renew_ahead;
 mod sign_in;
 mod sign_out;
 mod validate;
@@ -42,6 +43,8 @@ pub struct RelyingParty {
     bearers: validate::Bearers,
     landings: callback::Landings,
     renewals: refresh::Renewals,
+    soon: renew_ahead::Soon,
+    rhythm: renew_ahead::Rhythm,
     tasks: TaskTracker,
 }
 
@@ -54,6 +57,9 @@ pub struct Limits {
     pub refresh_margin: u64,
     /// How long a sign-out may wait for the provider.
     pub revocation: Duration,
+    /// How long a renewal holds its lease before it has to keep it: longer than the provider and the store
+    /// may take.
+    pub lease: Duration,
 }
 
 impl RelyingParty {
@@ -76,6 +82,8 @@ impl RelyingParty {
             bearers: validate::Bearers::default(),
             landings: callback::Landings::default(),
             renewals: refresh::Renewals::default(),
+            soon: renew_ahead::Soon::default(),
+            rhythm: renew_ahead::Rhythm::default(),
             tasks: TaskTracker::new(),
         }
     }

@@ -1,29 +1,47 @@
 //! Renewal of a session's tokens (RFC 6749 §6): the part where others sign people out.
 //!
-//! 1. Tokens with enough life left are good as they are, unless the caller insists.
-//! 2. One renewal of a session at a time: who comes while one is under way gets its result. It runs as
-//!    a task of its own, so that a caller who goes away cannot lose a rotated refresh token.
-//! 3. The session is read again, since another writer may have renewed it.
+//! 1. Tokens with enough life left are good as they are, unless the caller insists; what was renewed a
+//!    moment ago is good for everybody, or callers who came together would each cost a renewal.
+//! 2. One renewal of a session at a time: in this process, who comes while one is under way gets its
+//!    result; across processes, whoever holds the session's lease renews, and the others wait for what
+//!    it writes. It runs as a task of its own, so that a caller who goes away cannot lose a rotated
+//!    refresh token.
+//! 3. With the lease in hand the session is read again: no refresh token is spent that was replaced.
 //! 4. The provider is asked. Only its own `invalid_grant`, and no newer version in the store, ends the
-//!    session; any other fault leaves it as it was.
+//!    session; any other fault leaves it as it was, and nobody asks again for a while.
 //! 5. The result is written with compare-and-set. A session that was ended meanwhile stays ended, and
 //!    what we just got is revoked. A new refresh token is written down even if what came with it is not
 //!    believed, since the old one may be dead by then.
+//!
+//! A refresh token can be spent with nothing to show for it: by a process that died at work, by an
+//! answer that never came. If the provider then says `invalid_grant`, that may be our own doing. Such a
+//! session goes on without a refresh token, for [`ORPHANED`] at most.
 
 use super::{Error, RelyingParty};
 use crate::domain::session::{Session, SessionId, SessionKey};
 use crate::domain::token::TokenSet;
-use crate::provider::NotRefreshed;
-use crate::store::{Live, Updated};
+use crate::provider::{self, NotRefreshed, Verified};
+use crate::store::{After, Fence, Leased, Live, Updated};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use secrecy::SecretString;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
+/// Tokens renewed less than this ago are not renewed again, seconds.
+const JUST_RENEWED: u64 = 5;
+/// How often a process that waits for another's renewal looks, from the first time to the last.
+const LOOKS: [Duration; 4] =
+    [Duration::from_millis(20), Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(250)];
+/// How long nobody asks again after a failure, if the provider did not say.
+const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// Pauses before a renewed session is written again.
 const STORE_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
+/// How long a session lasts whose refresh token was lost by a fault, seconds.
+const ORPHANED: u64 = 86_400;
 
 type Renewal = Shared<BoxFuture<'static, Result<Arc<Live>, Error>>>;
 
@@ -46,6 +64,14 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// The right to renew a session now.
+struct Turn {
+    live: Arc<Live>,
+    fence: Fence,
+    /// Whether the one before us may have spent the refresh token.
+    abandoned: bool,
+}
+
 impl RelyingParty {
     /// Renews the tokens of the session among `ids` if less than the margin is left or `force` is set.
     ///
@@ -57,16 +83,20 @@ impl RelyingParty {
             return Err(Error::Anonymous);
         }
         let live = self.session(ids).await?.ok_or_else(|| Error::Dead("the session is over".into()))?;
-        let left = live.session.tokens.remaining(self.clock.now());
+        let (now, session) = (self.clock.now(), &live.session);
+        let fresh = match force {
+            true => now.saturating_sub(session.renewed) < JUST_RENEWED && session.version > 1,
+            false => session.tokens.remaining(now) >= self.limits.refresh_margin,
+        };
         // A provider that gave no refresh token leaves nothing to renew; the session has its own end.
-        if live.session.tokens.refresh.is_none() || !force && left >= self.limits.refresh_margin {
+        if fresh || session.tokens.refresh.is_none() {
             return Ok(live);
         }
         self.renewal(&live).await
     }
 
     /// The renewal of this session that is under way, or a new one.
-    fn renewal(self: &Arc<Self>, live: &Live) -> Renewal {
+    pub(super) fn renewal(self: &Arc<Self>, live: &Live) -> Renewal {
         let key = live.id.key();
         let mut under_way = self.renewals.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(renewal) = under_way.get(&key) {
@@ -90,77 +120,182 @@ impl RelyingParty {
         renewal
     }
 
-    async fn renew(&self, id: SessionId, seen: u64) -> Result<Arc<Live>, Error> {
-        let live = self.reload(id).await?;
-        if live.session.version != seen {
-            return Ok(live);
-        }
-        let old = &live.session;
-        let renewed = match self.provider.refresh(old).await {
-            Ok(renewed) => renewed,
-            Err(NotRefreshed { error, .. }) if error.is_invalid_grant() => {
-                let now = self.reload(id).await?;
-                if now.session.version != old.version {
-                    return Ok(now);
-                }
-                self.sessions.end(id).await?;
-                tracing::info!(sub = %old.principal.sub, %error, "the provider ended the session");
-                return Err(Error::SessionEnded);
-            }
-            Err(NotRefreshed { error, rotated }) => {
-                if let Some(refresh) = rotated {
-                    self.keep(&live, refresh).await;
-                }
-                return Err(Error::NotRenewed(error));
-            }
+    async fn renew(self: &Arc<Self>, id: SessionId, seen: u64) -> Result<Arc<Live>, Error> {
+        let turn = match self.wait_for_turn(id, seen).await? {
+            Ok(turn) => turn,
+            Err(renewed_by_another) => return Ok(renewed_by_another),
         };
-        let refresh = renewed.tokens.refresh.clone();
-        let session =
-            Session { principal: renewed.principal, tokens: renewed.tokens, version: old.version + 1, ..old.clone() };
-        match self.write_down(id, old.version, &session).await? {
-            Updated::Done(live) => Ok(live),
-            Updated::Stale => self.reload(id).await,
-            Updated::Gone => {
-                if let Some(refresh) = &refresh {
-                    self.revoke(refresh).await;
+        match self.ask(&turn).await {
+            Ok(renewed) => self.write_down(&turn, renewed).await,
+            Err(NotRefreshed { error, .. }) if error.is_invalid_grant() => self.refused(&turn, &error).await,
+            Err(NotRefreshed { error, rotated, spent }) => {
+                let kept = match rotated {
+                    Some(refresh) => self.keep(&turn, refresh).await,
+                    None => false,
+                };
+                if !kept {
+                    self.put_off(&turn, &error, spent).await;
                 }
+                Err(Error::NotRenewed(error))
+            }
+        }
+    }
+
+    /// Waits until it is this process's turn, or another one has renewed the session since version `seen`.
+    async fn wait_for_turn(&self, id: SessionId, seen: u64) -> Result<Result<Turn, Arc<Live>>, Error> {
+        let patience = Instant::now() + 2 * self.limits.lease;
+        let mut looks = 0;
+        loop {
+            let leased = self.sessions.lease(id, self.limits.lease).await?;
+            let live = match leased {
+                Leased::Gone => return Err(ended()),
+                _ => self.sessions.reload(id).await?,
+            };
+            let Some(live) = live else {
+                return Err(ended());
+            };
+            if live.session.version != seen {
+                if let Leased::Taken { fence, abandoned } = leased {
+                    let after = if abandoned { After::Doubt(Duration::ZERO) } else { After::Nothing };
+                    self.give_back(id, fence, after).await;
+                }
+                return Ok(Err(live));
+            }
+            match leased {
+                Leased::Taken { fence, abandoned } => return Ok(Ok(Turn { live, fence, abandoned })),
+                Leased::Paused(left) => return Err(Error::NotRenewed(put_off(left))),
+                Leased::Held | Leased::Gone if Instant::now() > patience => {
+                    return Err(Error::NotRenewed(put_off(PAUSE)));
+                }
+                Leased::Held | Leased::Gone => tokio::time::sleep(LOOKS[looks.min(LOOKS.len() - 1)]).await,
+            }
+            looks += 1;
+        }
+    }
+
+    /// Asks the provider, and keeps the lease while it takes its time.
+    async fn ask(&self, turn: &Turn) -> Result<Verified, NotRefreshed> {
+        let asking = self.provider.refresh(&turn.live.session);
+        tokio::pin!(asking);
+        let mut keep = tokio::time::interval_at(Instant::now() + self.limits.lease / 3, self.limits.lease / 3);
+        loop {
+            tokio::select! {
+                answer = &mut asking => return answer,
+                _ = keep.tick() => {
+                    // Lost or not, the answer counts: compare-and-set decides whose is kept.
+                    if let Err(error) = self.sessions.extend(turn.live.id, turn.fence, self.limits.lease).await {
+                        tracing::warn!(%error, "the lease of a renewal could not be kept");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes a renewed session.
+    async fn write_down(self: &Arc<Self>, turn: &Turn, renewed: Verified) -> Result<Arc<Live>, Error> {
+        let (old, id) = (&turn.live.session, turn.live.id);
+        let session = Session {
+            principal: renewed.principal,
+            tokens: renewed.tokens,
+            version: old.version + 1,
+            renewed: self.clock.now(),
+            ..old.clone()
+        };
+        match self.update(turn, &session).await? {
+            Updated::Done(live) => Ok(live),
+            Updated::Stale => self.sessions.reload(id).await?.ok_or_else(ended),
+            Updated::Gone => {
+                self.revoke_later(session.tokens.refresh);
                 Err(ended())
             }
         }
     }
 
-    /// Keeps a refresh token that came with something we do not believe.
-    async fn keep(&self, live: &Live, refresh: SecretString) {
-        let old = &live.session;
-        let tokens = TokenSet { refresh: Some(refresh.clone()), ..old.tokens.clone() };
-        let session = Session { tokens, version: old.version + 1, ..old.clone() };
-        match self.write_down(live.id, old.version, &session).await {
-            Ok(Updated::Gone) => self.revoke(&refresh).await,
-            Ok(_) => {}
-            Err(error) => {
-                tracing::error!(%error, "a rotated refresh token was lost: the session ends at its next renewal");
-            }
+    /// The provider says that the refresh token is dead.
+    async fn refused(&self, turn: &Turn, error: &provider::Error) -> Result<Arc<Live>, Error> {
+        let (old, id) = (&turn.live.session, turn.live.id);
+        let now = self.sessions.reload(id).await?.ok_or_else(ended)?;
+        if now.session.version != old.version {
+            return Ok(now);
+        }
+        if !turn.abandoned {
+            self.sessions.end(id).await?;
+            tracing::info!(sub = %old.principal.sub, %error, "the provider ended the session");
+            return Err(Error::SessionEnded);
+        }
+        tracing::warn!(
+            sub = %old.principal.sub,
+            "the refresh token was spent by a renewal that never ended; the session goes on without one for a day"
+        );
+        let tokens = TokenSet { refresh: None, ..old.tokens.clone() };
+        let ends = old.ends.min(self.clock.now().saturating_add(ORPHANED));
+        let session = Session { tokens, ends, version: old.version + 1, ..old.clone() };
+        match self.update(turn, &session).await? {
+            Updated::Done(live) => Ok(live),
+            Updated::Stale | Updated::Gone => self.sessions.reload(id).await?.ok_or_else(ended),
         }
     }
 
-    /// Writes a renewed session, more than once if the store hiccups: a rotated token cannot be had again.
-    async fn write_down(&self, id: SessionId, expected: u64, session: &Session) -> Result<Updated, Error> {
+    /// Keeps a refresh token that came with something we do not believe. `false` if it is lost.
+    async fn keep(self: &Arc<Self>, turn: &Turn, refresh: SecretString) -> bool {
+        let old = &turn.live.session;
+        let tokens = TokenSet { refresh: Some(refresh.clone()), ..old.tokens.clone() };
+        let session = Session { tokens, version: old.version + 1, ..old.clone() };
+        match self.update(turn, &session).await {
+            Ok(Updated::Gone) => self.revoke_later(Some(refresh)),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "a rotated refresh token was lost");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Lets nobody ask again for a while.
+    async fn put_off(&self, turn: &Turn, error: &provider::Error, spent: bool) {
+        let pause = match error {
+            provider::Error::Unavailable { retry_after: Some(seconds), .. } => Duration::from_secs(*seconds),
+            _ => PAUSE,
+        };
+        let pause = pause.clamp(PAUSE, PAUSE_MAX);
+        let after = if spent || turn.abandoned { After::Doubt(pause) } else { After::Pause(pause) };
+        self.give_back(turn.live.id, turn.fence, after).await;
+        if spent {
+            // Within the provider's grace period the old token still works.
+            self.soon.note(&turn.live);
+        }
+    }
+
+    async fn give_back(&self, id: SessionId, fence: Fence, after: After) {
+        if let Err(error) = self.sessions.release(id, fence, after).await {
+            tracing::warn!(%error, "the lease of a renewal was not given back; it runs out by itself");
+        }
+    }
+
+    /// Writes a session, more than once if the store hiccups: a rotated token cannot be had again.
+    async fn update(&self, turn: &Turn, session: &Session) -> Result<Updated, Error> {
+        let (id, expected) = (turn.live.id, turn.live.session.version);
         for pause in STORE_RETRIES {
-            match self.sessions.update(id, expected, session).await {
+            match self.sessions.update(id, expected, session, Some(turn.fence)).await {
                 // Stale also if the write that seemed to fail was done: the caller reads what is there.
                 Ok(updated) => return Ok(updated),
                 Err(error) => tracing::warn!(%error, "a renewed session was not written; trying again"),
             }
             tokio::time::sleep(pause).await;
         }
-        Ok(self.sessions.update(id, expected, session).await?)
-    }
-
-    async fn reload(&self, id: SessionId) -> Result<Arc<Live>, Error> {
-        self.sessions.reload(id).await?.ok_or_else(ended)
+        Ok(self.sessions.update(id, expected, session, Some(turn.fence)).await?)
     }
 }
 
 fn ended() -> Error {
     Error::Dead("the session was ended".into())
+}
+
+fn put_off(left: Duration) -> provider::Error {
+    provider::Error::Unavailable {
+        detail: "a renewal failed a moment ago".into(),
+        retry_after: Some(left.as_secs() + 1),
+        untouched: true,
+    }
 }

@@ -1,7 +1,7 @@
 //! Who is this? Asked on every request of every sibling.
 //!
-//! 1. A bearer token is verified locally, its result kept under the token's hash; a session is read
-//!    from memory, else from the store.
+//! 1. A bearer token is verified locally, its result kept under the token's hash, and refused if its
+//!    session was ended here; a session is read from memory, else from the store.
 //! 2. The demands are judged.
 //!
 //! No provider call (but for a key never seen), no store write, nothing logged.
@@ -10,7 +10,7 @@ use super::{Error, RelyingParty};
 use crate::domain::policy::Demand;
 use crate::domain::principal::{Identity, Principal};
 use crate::domain::seal::sha256;
-use crate::domain::session::SessionId;
+use crate::domain::session::{Mark, SessionId};
 use crate::provider::{self, Provider};
 use crate::store::Live;
 use quick_cache::sync::Cache;
@@ -46,6 +46,7 @@ pub enum Who {
 pub struct KnownBearer {
     principal: Principal,
     identity: Identity,
+    names: Vec<Mark>,
     generation: u64,
 }
 
@@ -107,7 +108,7 @@ impl RelyingParty {
             // Keys may have been withdrawn since: then the token is judged anew.
             if self.provider.keys_generation() == Some(known.generation) {
                 return match self.clock.now() < Provider::accepted_until(known.principal.expires_at) {
-                    true => Ok(known),
+                    true => self.unless_ended(known).await,
                     false => Err(Error::Dead("the token has expired".into())),
                 };
             }
@@ -116,11 +117,23 @@ impl RelyingParty {
             provider::Error::Token(rejected) => Error::Dead(rejected.to_string()),
             unavailable @ provider::Error::Unavailable { .. } => unavailable.into(),
             // Without keys there is no safe answer, whatever keeps us from them.
-            other => provider::Error::Unavailable { detail: other.to_string(), retry_after: None }.into(),
+            other => {
+                let detail = other.to_string();
+                provider::Error::Unavailable { detail, retry_after: None, untouched: false }.into()
+            }
         })?;
         let identity = Identity::new(&verified.principal, None);
-        let known = Arc::new(KnownBearer { principal: verified.principal, identity, generation: verified.generation });
+        let (principal, names, generation) = (verified.principal, verified.names, verified.generation);
+        let known = Arc::new(KnownBearer { principal, identity, names, generation });
         self.bearers.0.insert(hash, known.clone());
-        Ok(known)
+        self.unless_ended(known).await
+    }
+
+    /// A user's token is good only while the session that it came with is not ended.
+    async fn unless_ended(&self, known: Arc<KnownBearer>) -> Result<Arc<KnownBearer>, Error> {
+        match self.sessions.is_ended(&known.names).await? {
+            true => Err(Error::Dead("the session that the token belongs to was ended".into())),
+            false => Ok(known),
+        }
     }
 }

@@ -12,6 +12,8 @@ pub enum Error {
         detail: String,
         /// Seconds, if the provider said.
         retry_after: Option<u64>,
+        /// The request was certainly not acted upon: it did not arrive, or was turned away.
+        untouched: bool,
     },
     /// The provider said no, in the words of RFC 6749 §5.2.
     #[error("the provider refused: {code}{}", .description.as_ref().map(|d| format!(" ({d})")).unwrap_or_default())]
@@ -31,7 +33,12 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn unavailable(detail: String) -> Self {
-        Self::Unavailable { detail, retry_after: None }
+        Self::Unavailable { detail, retry_after: None, untouched: false }
+    }
+
+    /// Whether the provider may have done what it was asked for, though nobody can tell.
+    pub fn may_have_been_done(&self) -> bool {
+        matches!(self, Self::Unavailable { untouched: false, .. } | Self::Unusable(_))
     }
 
     /// Whether the grant itself is dead: a used code, a revoked or expired refresh token.

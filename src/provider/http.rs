@@ -73,13 +73,18 @@ impl HttpClient {
         let request = reqwest::Request::try_from(request).map_err(|e| Error::unavailable(e.to_string()))?;
         // The address may carry parameters; the host says enough.
         let host = request.url().host_str().unwrap_or_default().to_owned();
-        let failed = |e: reqwest::Error| Error::unavailable(format!("{host}: {}", reason(&e)));
+        let failed = |e: reqwest::Error| Error::Unavailable {
+            detail: format!("{host}: {}", reason(&e)),
+            retry_after: None,
+            untouched: e.is_connect(),
+        };
         let mut response = self.client.execute(request).await.map_err(failed)?;
         let status = response.status();
         if status.as_u16() == 429 || status.is_server_error() {
             let retry_after =
                 response.headers().get(http::header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
-            return Err(Error::Unavailable { detail: format!("{host} answered {status}"), retry_after });
+            let untouched = status.as_u16() == 429;
+            return Err(Error::Unavailable { detail: format!("{host} answered {status}"), retry_after, untouched });
         }
         let mut answer = http::Response::builder().status(status);
         if let Some(headers) = answer.headers_mut() {

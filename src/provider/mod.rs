@@ -18,7 +18,8 @@ pub use verify::Rejected;
 
 use crate::config;
 use crate::domain::clock::Clock;
-use crate::domain::principal::Principal;
+use crate::domain::principal::{Kind, Principal};
+use crate::domain::session::Mark;
 use crate::domain::token::TokenSet;
 use crate::domain::transaction::{ProviderRefusal, Transaction};
 use crate::telemetry::Metrics;
@@ -55,6 +56,8 @@ pub struct Verified {
 pub struct Bearer {
     /// Who it speaks for.
     pub principal: Principal,
+    /// What a user's token is refused by when its session has ended. A machine's has no session.
+    pub names: Vec<Mark>,
     /// The reading of the keys that it was verified with; see [`Provider::keys_generation`].
     pub generation: u64,
 }
@@ -185,14 +188,15 @@ impl Provider {
     pub async fn verify_bearer(&self, token: &str) -> Result<Bearer, Error> {
         let token = Unverified::parse(token)?;
         let known = self.metadata.with_key(token.kid()).await?;
-        let principal = if token.is_access_token(self.profile.has_token_use()) {
+        let (principal, names) = if token.is_access_token(self.profile.has_token_use()) {
             let claims = token.access_token(&known.keys, self.expected(), |client| self.accepts(client))?;
-            self.profile.bearer(&claims, &self.rules)
+            (self.profile.bearer(&claims, &self.rules), claims.all_names())
         } else {
             let claims = token.id_token(&known.keys, self.expected(), NonceRule::Any, None)?;
-            self.profile.user(&claims, Access::default(), &self.rules)
+            (self.profile.user(&claims, Access::default(), &self.rules), claims.all_names())
         };
-        Ok(Bearer { principal, generation: known.keys.generation })
+        let names = if principal.kind == Kind::Machine { vec![] } else { names };
+        Ok(Bearer { principal, names, generation: known.keys.generation })
     }
 
     /// The last second at which a token that runs out at `expires_at` is accepted.

@@ -90,8 +90,8 @@ impl Profile {
     pub(super) fn user(self, id: &Claims, access: Access, rules: &Rules) -> Principal {
         let links = self.links(id);
         let username = match self {
-            Self::Cognito => id.text("cognito:username"),
-            Self::Oidc => id.text("preferred_username"),
+            Self::Cognito => id.other_text("cognito:username"),
+            Self::Oidc => id.other_text("preferred_username"),
         };
         let username = username.unwrap_or(&id.sub).to_owned();
         let provider = match self {
@@ -110,7 +110,7 @@ impl Profile {
             username,
             email_verified: vouched && id.email.is_some(),
             email: id.email.clone(),
-            name: id.name.clone().or_else(|| id.text("given_name").map(str::to_owned)),
+            name: id.name.clone().or_else(|| id.other_text("given_name").map(str::to_owned)),
             groups: self.groups(id, rules),
             scopes: access.scopes,
             client_id: rules.client_id.clone(),
@@ -189,10 +189,4 @@ fn attributes(claims: &Claims) -> BTreeMap<String, String> {
     custom
         .map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
         .collect()
-}
-
-impl Claims {
-    fn text(&self, name: &str) -> Option<&str> {
-        self.other.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
-    }
 }

@@ -6,8 +6,8 @@ use super::metadata::{Endpoints, Known};
 use super::profile::{self, Access};
 use super::verify::{Claims, NonceRule, Rejected, Unverified};
 use super::{Provider, Verified};
-use crate::domain::session::Session;
-use crate::domain::token::TokenSet;
+use crate::domain::session::{Mark, Session};
+use crate::domain::token::{TokenNames, TokenSet};
 use crate::domain::transaction::{Transaction, VerifiedCallback};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -53,11 +53,13 @@ pub struct NotRefreshed {
     /// The new refresh token, if the provider gave one before something else turned out wrong: by now the
     /// old one may be dead.
     pub rotated: Option<SecretString>,
+    /// Whether the old refresh token may be spent, with nothing to show for it.
+    pub spent: bool,
 }
 
 impl From<Error> for NotRefreshed {
     fn from(error: Error) -> Self {
-        Self { error, rotated: None }
+        Self { error, rotated: None, spent: false }
     }
 }
 
@@ -92,11 +94,11 @@ impl Provider {
         self.judge_renewal(session, &answer).await.map_err(|error| {
             // A token that came with somebody else's name may be somebody else's.
             let rotated = rotated.filter(|_| !matches!(error, Error::Token(Rejected::Subject)));
-            NotRefreshed { error, rotated }
+            NotRefreshed { error, rotated, spent: false }
         })
     }
 
-    async fn ask_for_renewal(&self, session: &Session) -> Result<Answer, Error> {
+    async fn ask_for_renewal(&self, session: &Session) -> Result<Answer, NotRefreshed> {
         let refresh = session.tokens.refresh.as_ref().ok_or_else(|| Error::Refused {
             code: "invalid_grant".into(),
             description: Some("this session has no refresh token".into()),
@@ -107,6 +109,7 @@ impl Provider {
             .request_async(&self.http.at("token"))
             .await
             .map_err(token_error)
+            .map_err(|error| NotRefreshed { rotated: None, spent: error.may_have_been_done(), error })
     }
 
     async fn judge_renewal(&self, session: &Session, answer: &Answer) -> Result<Verified, Error> {
@@ -119,8 +122,10 @@ impl Provider {
             None => {
                 let mut tokens = self.tokens(answer, old_id);
                 let mut principal = session.principal.clone();
-                if let Some(scopes) = self.judge_access(&mut tokens, &principal.sub).await? {
-                    principal.scopes = scopes;
+                tokens.names.until = session.tokens.names.until;
+                if let Some(access) = self.judge_access(&mut tokens, &principal.sub).await? {
+                    principal.scopes = profile::scopes(access.scope.as_deref());
+                    tokens.names.add(access.names(), access.exp);
                 }
                 principal.expires_at = tokens.expires_at;
                 Verified { principal, tokens }
@@ -129,9 +134,13 @@ impl Provider {
         if verified.principal.sub != session.principal.sub {
             return Err(Error::Token(Rejected::Subject));
         }
-        if verified.tokens.refresh.is_none() {
-            verified.tokens.refresh.clone_from(&session.tokens.refresh);
+        let tokens = &mut verified.tokens;
+        if tokens.refresh.is_none() {
+            tokens.refresh.clone_from(&session.tokens.refresh);
         }
+        tokens.provider_session = tokens.provider_session.or(session.tokens.provider_session);
+        // The tokens before these may live a while yet.
+        tokens.names.add(session.tokens.names.marks.iter().copied(), session.tokens.names.until);
         Ok(verified)
     }
 
@@ -179,8 +188,13 @@ impl Provider {
         let known: Arc<Known> = self.metadata.with_key(token.kid()).await?;
         let claims = token.id_token(&known.keys, self.expected(), nonce, Some(raw_access))?;
         let claims = self.with_userinfo(claims, known.endpoints.userinfo.as_ref(), raw_access).await?;
+        tokens.names.add(claims.names(), claims.exp);
+        tokens.provider_session = claims.sid().map(Mark::provider_session);
         let granted = match self.judge_access(&mut tokens, &claims.sub).await? {
-            Some(scopes) => scopes,
+            Some(access) => {
+                tokens.names.add(access.names(), access.exp);
+                profile::scopes(access.scope.as_deref())
+            }
             None => match answer.scopes() {
                 Some(scopes) => scopes.iter().map(|s| s.to_string()).collect(),
                 None => self.scopes.clone(),
@@ -190,8 +204,8 @@ impl Provider {
         Ok(Verified { principal: self.profile.user(&claims, access, &self.rules), tokens })
     }
 
-    /// Judges an access token that is a JWT: ours, and the same user's. Returns its scopes.
-    async fn judge_access(&self, tokens: &mut TokenSet, sub: &str) -> Result<Option<Vec<String>>, Error> {
+    /// Judges an access token that is a JWT: ours, and the same user's.
+    async fn judge_access(&self, tokens: &mut TokenSet, sub: &str) -> Result<Option<Claims>, Error> {
         if !self.profile.has_jwt_access_tokens() {
             return Ok(None);
         }
@@ -202,7 +216,7 @@ impl Provider {
             return Err(Error::Token(Rejected::Subject));
         }
         tokens.expires_at = tokens.expires_at.min(access.exp);
-        Ok(Some(profile::scopes(access.scope.as_deref())))
+        Ok(Some(access))
     }
 
     /// Adds what only the userinfo endpoint tells: a strict provider keeps the claims of `email` and
@@ -234,6 +248,8 @@ impl Provider {
             id: id.to_owned().into(),
             refresh: answer.refresh_token().map(|r| r.secret().clone().into()),
             expires_at: self.clock.now().saturating_add(lifetime),
+            names: TokenNames::default(),
+            provider_session: None,
         }
     }
 
@@ -256,7 +272,7 @@ fn token_error(error: RequestTokenError<Error, BasicErrorResponse>) -> Error {
         RequestTokenError::Request(error) => error,
         RequestTokenError::ServerResponse(e) => match e.error() {
             BasicErrorResponseType::Extension(code) if code == "temporarily_unavailable" || code == "server_error" => {
-                Error::Unavailable { detail: format!("the token endpoint said {code}"), retry_after: None }
+                Error::unavailable(format!("the token endpoint said {code}"))
             }
             code => Error::Refused { code: code.as_ref().to_owned(), description: e.error_description().cloned() },
         },

@@ -5,6 +5,7 @@
 //! have no `aud`) are verified with jsonwebtoken and the same claim rules.
 
 use super::keys::Keys;
+use crate::domain::session::Mark;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use openidconnect::core::{CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm};
@@ -313,6 +314,25 @@ impl Claims {
             self.other.entry(name).or_insert(value);
         }
         Ok(())
+    }
+
+    /// What a token of a session is called by: the sign-in that it goes back to, else itself.
+    pub(super) fn names(&self) -> Option<Mark> {
+        self.other_text("origin_jti").or(self.other_text("jti")).map(Mark::token)
+    }
+
+    /// All that a bearer token may have been called by.
+    pub(super) fn all_names(&self) -> Vec<Mark> {
+        ["origin_jti", "jti"].into_iter().filter_map(|name| self.other_text(name)).map(Mark::token).collect()
+    }
+
+    /// The provider's own session.
+    pub(super) fn sid(&self) -> Option<&str> {
+        self.other_text("sid")
+    }
+
+    pub(super) fn other_text(&self, name: &str) -> Option<&str> {
+        self.other.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
     fn sane(&self, now: u64) -> Result<(), Rejected> {

@@ -1,54 +1,89 @@
 //! Sessions in this process's memory: for development and tests.
 
-use super::{Error, Record, SessionStore, Update};
-use crate::domain::session::SessionKey;
+use super::local::Local;
+use super::{After, Error, Fence, Leased, Record, SessionStore, Update, Watcher, alone};
+use crate::domain::session::{Mark, SessionKey};
 use async_trait::async_trait;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 #[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<HashMap<SessionKey, Record>>);
+pub(super) struct Memory {
+    kept: Mutex<Kept>,
+    local: Local,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    records: HashMap<SessionKey, Record>,
+    lists: BTreeSet<(Mark, SessionKey)>,
+    marks: HashMap<Mark, u64>,
+}
+
+impl Kept {
+    fn put(&mut self, key: SessionKey, record: Record) {
+        self.remove(key);
+        self.lists.extend(record.listed.iter().map(|mark| (*mark, key)));
+        self.records.insert(key, record);
+    }
+
+    fn remove(&mut self, key: SessionKey) -> Option<Record> {
+        let record = self.records.remove(&key)?;
+        for mark in &record.listed {
+            self.lists.remove(&(*mark, key));
+        }
+        Some(record)
+    }
+}
 
 impl Memory {
-    fn records(&self) -> MutexGuard<'_, HashMap<SessionKey, Record>> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         // No code that holds this lock leaves a record half written.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl SessionStore for Memory {
     async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error> {
-        match self.records().entry(key) {
-            Entry::Occupied(_) => Ok(false),
-            Entry::Vacant(place) => {
-                place.insert(record);
-                Ok(true)
-            }
+        let mut kept = self.kept();
+        let free = !kept.records.contains_key(&key) && !self.local.was_deleted(key);
+        if free {
+            kept.put(key, record);
         }
+        Ok(free)
     }
 
     async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error> {
-        Ok(self.records().get(&key).cloned())
+        Ok(self.kept().records.get(&key).cloned())
     }
 
-    async fn update(&self, key: SessionKey, expected: u64, record: Record) -> Result<Update, Error> {
-        Ok(match self.records().get_mut(&key) {
-            None => Update::Gone,
-            Some(old) if old.version != expected => Update::Stale,
-            Some(old) => {
-                let seen = old.seen.max(record.seen);
-                *old = Record { seen, ..record };
-                Update::Done
-            }
-        })
+    async fn update(
+        &self,
+        key: SessionKey,
+        expected: u64,
+        record: Record,
+        fence: Option<Fence>,
+    ) -> Result<Update, Error> {
+        let mut kept = self.kept();
+        let seen = match kept.records.get(&key) {
+            None => return Ok(Update::Gone),
+            Some(old) if old.version != expected || !self.local.admits(key, fence) => return Ok(Update::Stale),
+            Some(old) => old.seen.max(record.seen),
+        };
+        kept.put(key, Record { seen, ..record });
+        if let Some(fence) = fence {
+            self.local.release(key, fence, After::Nothing);
+        }
+        Ok(Update::Done)
     }
 
     async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
-        let mut records = self.records();
+        let mut kept = self.kept();
         for (key, seen) in seen {
-            if let Some(record) = records.get_mut(&key) {
+            if let Some(record) = kept.records.get_mut(&key) {
                 record.seen = record.seen.max(seen);
             }
         }
@@ -56,17 +91,65 @@ impl SessionStore for Memory {
     }
 
     async fn delete(&self, key: SessionKey) -> Result<Option<Record>, Error> {
-        Ok(self.records().remove(&key))
+        let mut kept = self.kept();
+        self.local.note_deleted(key);
+        Ok(kept.remove(key))
+    }
+
+    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
+        let kept = self.kept();
+        let of_mark = kept.lists.range((mark, SessionKey([0; 32]))..=(mark, SessionKey([0xff; 32])));
+        Ok(of_mark.filter_map(|(_, key)| Some((*key, kept.records.get(key)?.clone()))).collect())
+    }
+
+    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error> {
+        let kept = self.kept();
+        Ok(if kept.records.contains_key(&key) { self.local.lease(key, ttl) } else { Leased::Gone })
+    }
+
+    async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+        Ok(self.local.extend(key, fence, ttl))
+    }
+
+    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error> {
+        self.local.release(key, fence, after);
+        Ok(())
+    }
+
+    async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error> {
+        match self.kept().marks.entry(mark) {
+            Entry::Occupied(mut there) => {
+                there.insert(until.max(*there.get()));
+                Ok(false)
+            }
+            Entry::Vacant(place) => {
+                place.insert(until);
+                Ok(true)
+            }
+        }
+    }
+
+    async fn is_marked(&self, mark: Mark) -> Result<bool, Error> {
+        Ok(self.kept().marks.contains_key(&mark))
     }
 
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {
-        let mut records = self.records();
-        let before = records.len();
-        records.retain(|_, record| !record.is_over(now, idle));
-        Ok((before - records.len()) as u64)
+        let mut kept = self.kept();
+        let over: Vec<_> =
+            kept.records.iter().filter(|(_, record)| record.is_over(now, idle)).map(|(key, _)| *key).collect();
+        for key in &over {
+            kept.remove(*key);
+        }
+        kept.marks.retain(|_, until| now <= *until);
+        self.local.sweep();
+        Ok(over.len() as u64)
     }
 
     async fn ping(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    async fn follow(&self, watcher: &dyn Watcher) -> Error {
+        alone(watcher).await
     }
 }

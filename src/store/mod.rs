@@ -3,12 +3,16 @@
 //! [`SessionStore`] is what a place must do; [`Sessions`] is what the flows use: it seals and opens
 //! records and keeps opened ones at hand. A place sees neither ids nor contents.
 
+mod journal;
+mod local;
 mod memory;
 mod redb;
 mod redis;
+mod sealing;
 mod sessions;
+mod snapshots;
 
-pub use sessions::{Live, Sessions, Updated};
+pub use sessions::{Listed, Live, Sessions, Updated};
 
 use crate::config::{self, StoreUrl};
 use crate::domain::seal::KeyRing;
@@ -18,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A stored session. Times are epoch seconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Counts the writes of the sealed part.
     pub version: u64,
@@ -63,7 +67,7 @@ pub enum Leased {
     Taken {
         /// What shows that it is ours.
         fence: Fence,
-        /// The last holder neither gave it back nor kept it: it died at work.
+        /// The last holder did not say how its work ended: it died, or left in doubt.
         abandoned: bool,
     },
     /// Another has it.
@@ -72,6 +76,18 @@ pub enum Leased {
     Paused(Duration),
     /// There is no such session.
     Gone,
+}
+
+/// How the holder of a lease gives it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// At once: the next may have it.
+    Nothing,
+    /// Nobody gets it for this long.
+    Pause(Duration),
+    /// As [`After::Pause`], and whether the work was done is not known: the next holder is told that this one
+    /// abandoned it.
+    Doubt(Duration),
 }
 
 /// The store cannot be asked. Nothing is known about the session then.
@@ -148,8 +164,8 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error>;
     /// Keeps a lease for another `ttl`. `false` if it is another's by now.
     async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error>;
-    /// Gives a lease back; with `pause`, nobody gets it for that long. Nothing happens if it is another's.
-    async fn release(&self, key: SessionKey, fence: Fence, pause: Option<Duration>) -> Result<(), Error>;
+    /// Gives a lease back. Nothing happens if it is another's.
+    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error>;
     /// Remembers a mark until `until`, epoch seconds, or somewhat longer. `false` if it was there.
     async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error>;
     /// Whether a mark is remembered.
@@ -174,8 +190,17 @@ pub trait Watcher: Send + Sync {
     fn emptied(&self);
     /// Every change made before `at` was told.
     fn current(&self, at: Instant);
+    /// No other process makes changes.
+    fn alone(&self);
     /// How long it took until a change was told.
     fn lag(&self, took: Duration);
+}
+
+/// [`SessionStore::follow`] for a store that no other process writes to: what is known stays true.
+async fn alone(watcher: &dyn Watcher) -> Error {
+    watcher.begun();
+    watcher.alone();
+    std::future::pending().await
 }
 
 /// Opens the store that `config` names.

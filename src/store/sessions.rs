@@ -1,21 +1,29 @@
 //! Sessions as the flows see them: sealed on the way in, opened on the way out, the opened ones kept
 //! at hand so that a session seen before costs one hash and one look-up.
 
-use super::{Error, Record, SessionStore, Update};
+use super::journal::{Journal, Write};
+use super::sealing::Sealing;
+use super::snapshots::{Lost, Snapshots, in_doubt};
+use super::{After, Error, Fence, Leased, SessionStore, Update};
 use crate::domain::clock::Clock;
 use crate::domain::principal::Identity;
-use crate::domain::seal::{KeyRing, Purpose};
-use crate::domain::session::{Session, SessionId, SessionKey};
+use crate::domain::seal::KeyRing;
+use crate::domain::session::{Card, Mark, Session, SessionId, SessionKey};
+use crate::domain::token::TokenNames;
 use crate::telemetry::Metrics;
-use quick_cache::sync::Cache;
+use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-/// Opened sessions kept at hand.
-const SNAPSHOTS: usize = 50_000;
-/// The encoding of the sealed part.
-const ENCODING: u8 = 1;
+/// A use is noted at most this often, seconds.
+const TOUCH_STEP: u64 = 60;
+/// How far a verifier's clock may be behind: so much longer a token's name is refused.
+const NAME_LEEWAY: u64 = 120;
+/// Pauses between attempts to hear from the store again.
+const DEAF: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1)];
 
 /// An opened session.
 #[derive(Debug)]
@@ -26,13 +34,44 @@ pub struct Live {
     pub session: Session,
     /// Who it is, ready to be answered.
     pub identity: Identity,
+    /// What it takes of memory, about.
+    pub(super) bytes: u64,
     seen: AtomicU64,
 }
 
 impl Live {
     fn new(id: SessionId, session: Session, seen: u64) -> Arc<Self> {
         let identity = Identity::new(&session.principal, Some(session.ends));
-        Arc::new(Self { id, session, identity, seen: AtomicU64::new(seen) })
+        let tokens = &session.tokens;
+        let texts = [&tokens.id, &tokens.access].map(|token| token.expose_secret().len()).iter().sum::<usize>()
+            + tokens.refresh.as_ref().map_or(0, |token| token.expose_secret().len());
+        // The principal holds once more what its JSON says, in pieces.
+        let bytes = 1_500 + texts + 3 * identity.json.len();
+        Arc::new(Self { id, session, identity, bytes: bytes as u64, seen: AtomicU64::new(seen) })
+    }
+
+    /// When it was last used, epoch seconds, to a minute.
+    pub fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Relaxed)
+    }
+}
+
+/// A session as its user's list shows it.
+#[derive(Debug)]
+pub struct Listed {
+    key: SessionKey,
+    /// What is known of it.
+    pub card: Card,
+    /// When it was last used, epoch seconds.
+    pub seen: u64,
+    /// The absolute end, epoch seconds.
+    pub ends: u64,
+}
+
+impl Listed {
+    /// Its name in the list.
+    pub fn handle(&self) -> String {
+        self.key.handle()
     }
 }
 
@@ -51,32 +90,30 @@ pub enum Updated {
 #[derive(Debug)]
 pub struct Sessions {
     store: Arc<dyn SessionStore>,
-    ring: Arc<KeyRing>,
+    sealing: Sealing,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     /// Seconds without use after which a session ends.
     idle: Option<u64>,
-    snapshots: Cache<SessionKey, Arc<Live>>,
+    snapshots: Snapshots,
+    journal: Journal,
     touched: Mutex<HashMap<SessionKey, u64>>,
 }
 
-/// Why a snapshot could not be filled.
-enum Miss {
-    None,
-    Failed(Error),
-}
-
 impl Sessions {
-    /// Sessions in `store`, ending after `idle` seconds without use if given.
+    /// Sessions in `store`, ending after `idle` seconds without use if given; memory is believed for
+    /// `max_stale` after the store was last heard.
     pub fn new(
         store: Arc<dyn SessionStore>,
         ring: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         idle: Option<u64>,
+        max_stale: Duration,
     ) -> Self {
-        let snapshots = Cache::new(SNAPSHOTS);
-        Self { store, ring, clock, metrics, idle, snapshots, touched: Mutex::default() }
+        let snapshots = Snapshots::new(metrics.clone(), max_stale);
+        let (sealing, journal, touched) = (Sealing(ring), Journal::default(), Mutex::default());
+        Self { store, sealing, clock, metrics, idle, snapshots, journal, touched }
     }
 
     /// Stores a new session under a new id.
@@ -84,10 +121,13 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: the session does not exist then.
     pub async fn create(&self, session: Session) -> Result<Arc<Live>, Error> {
-        let id = SessionId::random();
-        let record = self.seal(&id, &session);
-        match self.counted(self.store.create(id.key(), record).await)? {
-            true => Ok(Live::new(id, session, self.clock.now())),
+        let (id, now) = (SessionId::random(), self.clock.now());
+        let record = self.sealing.seal(&id, &session, now);
+        match self.counted(self.store.create(id.key(), record.clone()).await)? {
+            true => {
+                self.note(Write::Create(id.key(), record));
+                Ok(Live::new(id, session, now))
+            }
             // 128 random bits do not repeat.
             false => Err(Error("a new session id is taken; is the random generator broken?".into())),
         }
@@ -99,64 +139,219 @@ impl Sessions {
     /// [`Error`]: whether it is alive is not known.
     pub async fn load(&self, id: SessionId) -> Result<Option<Arc<Live>>, Error> {
         let key = id.key();
-        let live = match self.snapshots.get(&key) {
-            Some(live) => live,
-            None => match self.snapshots.get_or_insert_async(&key, self.open(id, key)).await {
-                Ok(live) => live,
-                Err(Miss::None) => return Ok(None),
-                Err(Miss::Failed(error)) => return Err(error),
-            },
-        };
-        let now = self.clock.now();
-        let seen = live.seen.load(Ordering::Relaxed);
+        let Some(live) = self.snapshots.session(key, self.open(id, key)).await? else { return Ok(None) };
+        let (now, seen) = (self.clock.now(), live.seen());
         if now >= live.session.ends || self.idle.is_some_and(|idle| now >= seen.saturating_add(idle)) {
-            self.snapshots.remove(&key);
+            self.snapshots.forget(key);
             return Ok(None);
         }
-        if let Some(idle) = self.idle {
-            self.touch(&live, key, seen, now, idle);
+        let step = self.idle.map_or(TOUCH_STEP, |idle| (idle / 10).clamp(1, TOUCH_STEP));
+        if now >= seen.saturating_add(step) {
+            self.touch(&live, key, seen, now);
         }
         Ok(Some(live))
     }
 
-    /// The session as the store has it now, past any snapshot.
+    /// The session as the store has it now, past anything remembered.
     ///
     /// # Errors
     /// As [`Sessions::load`].
     pub async fn reload(&self, id: SessionId) -> Result<Option<Arc<Live>>, Error> {
-        self.snapshots.remove(&id.key());
-        self.load(id).await
+        let live = self.open(id, id.key()).await?;
+        match live {
+            None if self.snapshots.is_unsettled() => Err(in_doubt()),
+            live => Ok(live.filter(|live| self.clock.now() < live.session.ends)),
+        }
     }
 
-    /// Replaces a session that is still at `expected`. Never brings back one that was ended.
+    /// Takes the lease of a session: whoever has it may renew its tokens.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn lease(&self, id: SessionId, ttl: Duration) -> Result<Leased, Error> {
+        match self.counted(self.store.lease(id.key(), ttl).await)? {
+            Leased::Gone if self.snapshots.is_unsettled() => Err(in_doubt()),
+            leased => Ok(leased),
+        }
+    }
+
+    /// Keeps a lease. `false` if it is another's by now.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn extend(&self, id: SessionId, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+        self.counted(self.store.extend(id.key(), fence, ttl).await)
+    }
+
+    /// Gives a lease back.
+    ///
+    /// # Errors
+    /// [`Error`]; it runs out by itself then.
+    pub async fn release(&self, id: SessionId, fence: Fence, after: After) -> Result<(), Error> {
+        self.counted(self.store.release(id.key(), fence, after).await)
+    }
+
+    /// Replaces a session that is still at `expected`, if no later holder has its lease. Never brings back
+    /// one that was ended.
     ///
     /// # Errors
     /// [`Error`]: whether it was written is not known.
-    pub async fn update(&self, id: SessionId, expected: u64, session: &Session) -> Result<Updated, Error> {
-        let key = id.key();
-        let outcome = self.counted(self.store.update(key, expected, self.seal(&id, session)).await);
-        self.snapshots.remove(&key);
+    pub async fn update(
+        &self,
+        id: SessionId,
+        expected: u64,
+        session: &Session,
+        fence: Option<Fence>,
+    ) -> Result<Updated, Error> {
+        let (key, now) = (id.key(), self.clock.now());
+        let record = self.sealing.seal(&id, session, now);
+        let outcome = self.counted(self.store.update(key, expected, record.clone(), fence).await);
+        self.snapshots.forget(key);
         Ok(match outcome? {
-            Update::Done => Updated::Done(Live::new(id, session.clone(), self.clock.now())),
+            Update::Done => {
+                self.note(Write::Update(key, expected, record));
+                Updated::Done(Live::new(id, session.clone(), now))
+            }
             Update::Stale => Updated::Stale,
+            Update::Gone if self.snapshots.is_unsettled() => return Err(in_doubt()),
             Update::Gone => Updated::Gone,
         })
     }
 
-    /// Ends a session and returns it. `None` if there was none. Must run to its end: a caller that stops
-    /// waiting leaves a snapshot of what is gone.
+    /// Ends a session and returns it. `None` if there was none. Its tokens are refused from here on.
     ///
     /// # Errors
     /// [`Error`]: it may still be alive.
     pub async fn end(&self, id: SessionId) -> Result<Option<Session>, Error> {
         let key = id.key();
         // Looked up first, so that strangers' ids cause no write.
-        if self.counted(self.store.load(key).await)?.is_none() {
-            return Ok(None);
+        let known = match self.counted(self.store.load(key).await)? {
+            Some(record) => self.sealing.session(&id, &record).map(|session| session.tokens.names),
+            None if self.snapshots.is_unsettled() => None,
+            None => return Ok(None),
+        };
+        let record = self.remove(key, known.as_ref()).await?;
+        let ended = record.and_then(|record| self.sealing.session(&id, &record));
+        // A renewal may have come between.
+        if let Some(names) =
+            ended.as_ref().map(|ended| &ended.tokens.names).filter(|names| Some(*names) != known.as_ref())
+        {
+            self.refuse(names).await?;
         }
-        let record = self.counted(self.store.delete(key).await);
-        self.snapshots.remove(&key);
-        Ok(record?.and_then(|record| self.unseal(&id, &record)))
+        Ok(ended)
+    }
+
+    /// The live sessions listed under `mark`, the newest first.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn listed(&self, mark: Mark) -> Result<Vec<Listed>, Error> {
+        let now = self.clock.now();
+        let records = self.counted(self.store.listed(mark).await)?;
+        let alive = records.into_iter().filter(|(_, record)| !record.is_over(now, self.idle));
+        let listed = alive.filter_map(|(key, record)| {
+            Some(Listed { key, card: self.sealing.card(key, &record)?, seen: record.seen, ends: record.ends })
+        });
+        let mut listed: Vec<_> = listed.collect();
+        listed.sort_by_key(|listed| std::cmp::Reverse(listed.card.started));
+        Ok(listed)
+    }
+
+    /// Ends a session of a list and returns its last card. `None` if it had ended meanwhile.
+    ///
+    /// # Errors
+    /// [`Error`]: it may still be alive.
+    pub async fn end_listed(&self, listed: &Listed) -> Result<Option<Card>, Error> {
+        let record = self.remove(listed.key, Some(&listed.card.names)).await?;
+        let card = record.and_then(|record| self.sealing.card(listed.key, &record));
+        if let Some(card) = card.as_ref().filter(|card| card.names != listed.card.names) {
+            self.refuse(&card.names).await?;
+        }
+        Ok(card)
+    }
+
+    /// Whether a token with one of these names belongs to a session that was ended.
+    ///
+    /// # Errors
+    /// [`Error`]: that is not known.
+    pub async fn is_ended(&self, names: &[Mark]) -> Result<bool, Error> {
+        for name in names {
+            let read = async { self.counted(self.store.is_marked(*name).await) };
+            if self.snapshots.mark(*name, read).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Remembers, until then, that something was used up. `false` if it was already.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn use_up(&self, mark: Mark, until: u64) -> Result<bool, Error> {
+        let new = self.counted(self.store.mark(mark, until).await)?;
+        self.journal.note_mark(mark, until);
+        Ok(new)
+    }
+
+    /// Whether something was used up.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn is_used_up(&self, mark: Mark) -> Result<bool, Error> {
+        self.counted(self.store.is_marked(mark).await)
+    }
+
+    /// The sessions that this process has at hand.
+    pub fn at_hand(&self) -> Vec<Arc<Live>> {
+        self.snapshots.all()
+    }
+
+    /// Hears what other processes change, for as long as it is polled, and puts back what the store loses.
+    pub async fn follow(&self) {
+        tokio::join!(self.hear(), self.put_back());
+    }
+
+    async fn hear(&self) {
+        let mut failures = 0;
+        loop {
+            let began = std::time::Instant::now();
+            let error = self.store.follow(&self.snapshots).await;
+            self.snapshots.deaf();
+            failures = if began.elapsed() > DEAF[DEAF.len() - 1] { 1 } else { failures + 1 };
+            if failures == 1 {
+                tracing::warn!(%error, "no longer told of changes in the session store; asking it for every request");
+            }
+            tokio::time::sleep(DEAF[failures.min(DEAF.len() - 1)]).await;
+        }
+    }
+
+    async fn put_back(&self) {
+        loop {
+            self.snapshots.bell.notified().await;
+            while let Some(lost) = self.snapshots.take_lost() {
+                if let Err(error) = self.put_back_all(lost).await {
+                    tracing::warn!(%error, "what the session store may have lost was not all written again");
+                }
+            }
+            self.snapshots.settle();
+        }
+    }
+
+    async fn put_back_all(&self, lost: Lost) -> Result<(), Error> {
+        self.counted(self.journal.replay(&*self.store).await)?;
+        if lost == Lost::Recent {
+            return Ok(());
+        }
+        // What was ended before the store was emptied is not at hand any more, what is ended from here on is
+        // remembered in the store.
+        let (live, now) = (self.snapshots.all(), self.clock.now());
+        tracing::warn!(sessions = live.len(), "the session store was emptied; writing back what is at hand");
+        for live in live {
+            let record = self.sealing.seal(&live.id, &live.session, now);
+            self.counted(self.store.create(live.id.key(), record).await)?;
+        }
+        Ok(())
     }
 
     /// Removes the sessions that are over.
@@ -164,6 +359,7 @@ impl Sessions {
     /// # Errors
     /// [`Error`].
     pub async fn sweep(&self) -> Result<u64, Error> {
+        self.journal.sweep(self.clock.now());
         self.flush().await?;
         self.counted(self.store.sweep(self.clock.now(), self.idle).await)
     }
@@ -195,45 +391,47 @@ impl Sessions {
         self.counted(self.store.ping().await)
     }
 
-    /// Notes a use, at most once in a tenth of the idle time or a minute.
-    fn touch(&self, live: &Live, key: SessionKey, seen: u64, now: u64, idle: u64) {
-        let step = (idle / 10).clamp(1, 60);
-        if now >= seen + step && live.seen.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+    /// Removes a record once its tokens are refused.
+    async fn remove(&self, key: SessionKey, names: Option<&TokenNames>) -> Result<Option<super::Record>, Error> {
+        if let Some(names) = names {
+            self.refuse(names).await?;
+        }
+        let removed = self.counted(self.store.delete(key).await);
+        self.snapshots.forget(key);
+        if removed.is_ok() {
+            self.note(Write::Delete(key));
+        }
+        removed
+    }
+
+    async fn refuse(&self, names: &TokenNames) -> Result<(), Error> {
+        let until = names.until.saturating_add(NAME_LEEWAY);
+        for mark in &names.marks {
+            self.use_up(*mark, until).await?;
+            self.snapshots.forget_mark(*mark);
+        }
+        Ok(())
+    }
+
+    /// Notes a use.
+    fn touch(&self, live: &Live, key: SessionKey, seen: u64, now: u64) {
+        if live.seen.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(key, now);
         }
     }
 
-    async fn open(&self, id: SessionId, key: SessionKey) -> Result<Arc<Live>, Miss> {
-        let record = self.counted(self.store.load(key).await).map_err(Miss::Failed)?.ok_or(Miss::None)?;
-        if record.is_over(self.clock.now(), self.idle) {
-            return Err(Miss::None);
-        }
-        let session = self.unseal(&id, &record).ok_or(Miss::None)?;
-        Ok(Live::new(id, session, record.seen))
+    async fn open(&self, id: SessionId, key: SessionKey) -> Result<Option<Arc<Live>>, Error> {
+        let record = self.counted(self.store.load(key).await)?;
+        let record = record.filter(|record| !record.is_over(self.clock.now(), self.idle));
+        let opened = record.and_then(|record| Some((self.sealing.session(&id, &record)?, record.seen)));
+        Ok(opened.map(|(session, seen)| Live::new(id, session, seen)))
     }
 
-    fn seal(&self, id: &SessionId, session: &Session) -> Record {
-        let mut plain = zeroize::Zeroizing::new(vec![ENCODING]);
-        plain = postcard::to_extend(session, std::mem::take(&mut *plain)).expect("a session is plain data").into();
-        let bound = bound(session.version, session.ends);
-        let sealed = self.ring.seal(purpose(id, &bound), &plain);
-        Record { version: session.version, ends: session.ends, seen: self.clock.now(), sealed }
-    }
-
-    /// A record that does not open is nobody's session: the caller is not signed in by it.
-    fn unseal(&self, id: &SessionId, record: &Record) -> Option<Session> {
-        let bound = bound(record.version, record.ends);
-        let plain = self.ring.open(purpose(id, &bound), &record.sealed).ok();
-        let session = plain.as_deref().and_then(|plain| match plain.split_first() {
-            Some((&ENCODING, session)) => postcard::from_bytes(session).ok(),
-            _ => None,
-        });
-        if session.is_none() {
-            tracing::error!(
-                "a stored session cannot be opened: damaged, or sealed by a key that is no longer in cookies.keys"
-            );
+    /// Keeps a write that a shared store may lose.
+    fn note(&self, write: Write) {
+        if !self.snapshots.is_alone() {
+            self.journal.note(write);
         }
-        session
     }
 
     fn counted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
@@ -242,15 +440,4 @@ impl Sessions {
         }
         result
     }
-}
-
-fn bound(version: u64, ends: u64) -> [u8; 16] {
-    let mut bound = [0; 16];
-    bound[..8].copy_from_slice(&version.to_le_bytes());
-    bound[8..].copy_from_slice(&ends.to_le_bytes());
-    bound
-}
-
-fn purpose<'a>(id: &'a SessionId, bound: &'a [u8]) -> Purpose<'a> {
-    Purpose { label: "session", context: id.as_bytes(), bound }
 }

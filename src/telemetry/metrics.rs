@@ -65,6 +65,7 @@ pub struct Metrics {
     validates: [Counter; 7],
     provider: Family<ProviderCall, Histogram>,
     store_errors: Counter,
+    revocation_lag: Histogram,
 }
 
 impl Default for Metrics {
@@ -89,7 +90,13 @@ impl Default for Metrics {
         );
         let store_errors = Counter::default();
         registry.register("store_errors", "Failed calls of the session store", store_errors.clone());
-        Self { registry, sign_ins, refreshes, sign_outs, validates: handles, provider, store_errors }
+        let revocation_lag = Histogram::new(exponential_buckets(0.000_1, 2.0, 16));
+        registry.register(
+            "revocation_lag_seconds",
+            "Time until a change in a shared session store is known here, measured once a second",
+            revocation_lag.clone(),
+        );
+        Self { registry, sign_ins, refreshes, sign_outs, validates: handles, provider, store_errors, revocation_lag }
     }
 }
 
@@ -122,6 +129,11 @@ impl Metrics {
     /// Counts a failed store call.
     pub fn store_error(&self) {
         self.store_errors.inc();
+    }
+
+    /// Records how long a change in the store took to be known here.
+    pub fn revocation_lag(&self, took: Duration) {
+        self.revocation_lag.observe(took.as_secs_f64());
     }
 
     /// The text for `/metrics`.

@@ -3,6 +3,7 @@
 use super::layers::RequestId;
 use super::session_layer::Visitor;
 use super::{Web, error, pages, session_layer};
+use crate::domain::session::Device;
 use crate::domain::transaction::{CallbackParams, Transaction};
 use crate::flow::{CallbackFailed, Error, Landing, SignIn, SignInRequest};
 use crate::provider::Hints;
@@ -122,7 +123,8 @@ async fn land(
     let failed = |error| CallbackFailed { error, return_to: wanted.clone() };
     let params = CallbackParams::parse(query).map_err(|e| failed(e.into()))?;
     let live = visitor.session.map_err(failed)?;
-    let landing = web.rp.callback(params, transaction, live.as_deref(), visitor.ids).await?;
+    let device = Device::default();
+    let landing = web.rp.callback(params, transaction, live.as_deref(), visitor.ids, device).await?;
     if let Landing::SignedIn(live) = &landing {
         session_layer::issue(session, live).await.map_err(failed)?;
     }

@@ -1,8 +1,8 @@
 //! What the benchmarks ask with.
 
 use auth_api::dev::world::World;
-use auth_api::domain::session::{Arrival, Session};
-use auth_api::domain::token::TokenSet;
+use auth_api::domain::session::{Arrival, Device, Session};
+use auth_api::domain::token::{TokenNames, TokenSet};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
@@ -22,9 +22,17 @@ pub async fn cookie(world: &World, username: &str) -> anyhow::Result<String> {
     principal.scopes = SCOPES.map(str::to_owned).into();
     let now = world.rp.clock.now();
     let session = Session {
-        tokens: TokenSet { access: access.into(), id: id.into(), refresh: None, expires_at: principal.expires_at },
+        tokens: TokenSet {
+            access: access.into(),
+            id: id.into(),
+            refresh: None,
+            expires_at: principal.expires_at,
+            names: TokenNames::default(),
+            provider_session: None,
+        },
         principal,
-        arrival: Arrival { tag: String::new(), return_to: world.rp.return_to.choose(None) },
+        arrival: Arrival { tag: String::new(), return_to: world.rp.return_to.choose(None), device: Device::default() },
+        renewed: world.rp.clock.now(),
         started: now,
         ends: now + 86_400,
         version: 1,

@@ -6,6 +6,7 @@ mod log;
 pub(crate) use browser::{Answer, Browser, param};
 pub(crate) use log::Log;
 
+use auth_api::config::{self, StoreUrl};
 use auth_api::dev::world::{Plan, World};
 use auth_api::domain::clock::ShiftedClock;
 use auth_api::store::SessionStore;
@@ -87,6 +88,18 @@ impl Site {
 
 async fn reqwest_text(url: &str) -> String {
     Browser::new().get(url).await.body
+}
+
+/// A `[session]` with this store and otherwise the defaults.
+pub(crate) fn stored_in(store: StoreUrl) -> config::Session {
+    config::Session {
+        store,
+        store_timeout: Duration::from_secs(1),
+        max_stale: Duration::from_millis(250),
+        max_age: Duration::from_secs(30 * 86_400),
+        idle: None,
+        refresh_margin: Duration::from_secs(300),
+    }
 }
 
 /// Waits for something that is bound to happen, and fails if it does not.

@@ -10,7 +10,7 @@ mod names;
 mod scripts;
 mod servers;
 
-use super::{DELETED_FOR, Error, Fence, Leased, Record, SessionStore, Update, Watcher};
+use super::{After, DELETED_FOR, Error, Fence, Leased, Record, SessionStore, Update, Watcher};
 use crate::config::{self, RedisUrl};
 use crate::domain::seal::{KeyRing, Purpose, random};
 use crate::domain::session::{Mark, SessionKey};
@@ -33,7 +33,7 @@ const OWN_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bou
 const KEEP: u64 = 120;
 /// The end of the year 9999. Times beyond it would not survive being multiplied.
 const LAST: u64 = 253_402_300_799;
-/// How long a lease is remembered after its end, to tell one that was abandoned.
+/// How long a lease that was given back is remembered, and one that was not at least.
 const REMEMBER_LEASE: Duration = Duration::from_secs(600);
 /// A member of an index younger than this may belong to a record that is just being written.
 const YOUNG: u64 = 60;
@@ -174,11 +174,11 @@ impl SessionStore for Redis {
         let fence = fence.map(|fence| text(fence.0)).unwrap_or_default();
         let numbers = [expected, record.seen, record.ends.min(LAST), KEEP].map(text);
         let [expected, seen, ends, keep] = &numbers;
-        let idle = text(self.idle_ms());
+        let (idle, remember) = (text(self.idle_ms()), text(REMEMBER_LEASE.as_millis()));
         let call = Call::script(
             &scripts::UPDATE,
             &[&names.record, &names.used, &names.lease],
-            &[expected, &encode(&record), seen, ends, &idle, keep, &fence],
+            &[expected, &encode(&record), seen, ends, &idle, keep, &fence, &remember],
         );
         Ok(match self.servers.ask(&call, deadline).await? {
             1 => Update::Done,
@@ -247,16 +247,20 @@ impl SessionStore for Redis {
 
     async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error> {
         let names = self.names.session(key);
-        let args = [text(fence.0), text(ttl.as_millis()), text(REMEMBER_LEASE.as_millis())];
-        let call = Call::script(&scripts::EXTEND, &[&names.lease], &[&args[0], &args[1], &args[2]]).again();
+        let args = [text(fence.0), text(ttl.as_millis())];
+        let call = Call::script(&scripts::EXTEND, &[&names.lease], &[&args[0], &args[1]]).again();
         self.servers.ask(&call, self.servers.deadline()).await
     }
 
-    async fn release(&self, key: SessionKey, fence: Fence, pause: Option<Duration>) -> Result<(), Error> {
+    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error> {
         let names = self.names.session(key);
-        let pause = pause.unwrap_or_default();
-        let args = [text(fence.0), text(pause.as_millis()), text(REMEMBER_LEASE.as_millis())];
-        let call = Call::script(&scripts::RELEASE, &[&names.lease], &[&args[0], &args[1], &args[2]]).again();
+        let (pause, doubt): (_, &[u8]) = match after {
+            After::Nothing => (vec![], b"0"),
+            After::Pause(pause) => (text(pause.as_millis()), b"0"),
+            After::Doubt(pause) => (text(pause.as_millis()), b"1"),
+        };
+        let (fence, remember) = (text(fence.0), text(REMEMBER_LEASE.as_millis()));
+        let call = Call::script(&scripts::RELEASE, &[&names.lease], &[&fence, &pause, doubt, &remember]).again();
         self.servers.ask::<i64>(&call, self.servers.deadline()).await.map(drop)
     }
 

@@ -22,15 +22,18 @@ redis.call('SET', KEYS[2], ARGV[2], 'PXAT', ARGV[3])
 return 1";
 
     /// record, used, lease; expected version, record, seen, ends, idle in ms or 0, seconds to keep what is over,
-    /// fence or '' → 1, 0 if stale, -1 if gone.
+    /// fence or '', how long to remember a lease in ms → 1, 0 if stale, -1 if gone.
     UPDATE = "
 local old = redis.call('GETRANGE', KEYS[1], 0, 63)
 if old == '' then return -1 end
 if string.match(old, '^%d+') ~= ARGV[1] then return 0 end
 if ARGV[7] ~= '' then
-    local holder = redis.call('HGET', KEYS[3], 'fence')
-    if holder and tonumber(holder) > tonumber(ARGV[7]) then return 0 end
-    if holder == ARGV[7] then redis.call('HDEL', KEYS[3], 'until') end
+    local lease = redis.call('HMGET', KEYS[3], 'fence', 'held')
+    if lease[2] and lease[1] ~= ARGV[7] then return 0 end
+    if lease[2] then
+        redis.call('HDEL', KEYS[3], 'held', 'until', 'doubt')
+        redis.call('PEXPIRE', KEYS[3], ARGV[8])
+    end
 end
 local used = redis.call('GET', KEYS[2]) or '0'
 local before = string.match(old, '^%d+ %d+ (%d+)')
@@ -69,43 +72,50 @@ redis.call('SET', KEYS[4], '', 'PX', ARGV[1])
 return old";
 
     /// record, lease; how long, how long to remember it in ms → what came of it, and ms to wait or
-    /// fence and whether it was abandoned.
+    /// fence and whether it was abandoned. One that is abandoned is remembered as long as the record.
     LEASE = "
-if redis.call('EXISTS', KEYS[1]) == 0 then return {'gone', 0, 0} end
+local left = redis.call('PTTL', KEYS[1])
+if left == -2 then return {'gone', 0, 0} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local lease = redis.call('HMGET', KEYS[2], 'fence', 'until', 'pause')
-local till, pause = tonumber(lease[2] or '0'), tonumber(lease[3] or '0')
-if till > now then return {'held', 0, 0} end
-if pause > now then return {'paused', pause - now, 0} end
+local lease = redis.call('HMGET', KEYS[2], 'fence', 'held', 'until', 'doubt')
+local till = tonumber(lease[3] or '0')
+if till > now then
+    if lease[2] then return {'held', 0, 0} end
+    return {'paused', till - now, 0}
+end
 local fence = math.max(time[1] * 1000000 + time[2], tonumber(lease[1] or '0') + 1)
 fence = string.format('%.0f', fence)
-redis.call('HSET', KEYS[2], 'fence', fence, 'until', string.format('%.0f', now + ARGV[1]))
-redis.call('HDEL', KEYS[2], 'pause')
-redis.call('PEXPIRE', KEYS[2], ARGV[1] + ARGV[2])
-return {'taken', fence, till > 0 and 1 or 0}";
+till = string.format('%.0f', now + ARGV[1])
+redis.call('HSET', KEYS[2], 'fence', fence, 'held', '1', 'until', till)
+redis.call('HDEL', KEYS[2], 'doubt')
+redis.call('PEXPIRE', KEYS[2], string.format('%.0f', math.max(left, ARGV[1] + ARGV[2])))
+return {'taken', fence, (lease[2] or lease[4]) and 1 or 0}";
 
-    /// lease; fence, how long, how long to remember it in ms → 1 if it is still ours.
+    /// lease; fence, how long in ms → 1 if it is still ours.
     EXTEND = "
-local lease = redis.call('HMGET', KEYS[1], 'fence', 'until')
+local lease = redis.call('HMGET', KEYS[1], 'fence', 'held')
 if lease[1] ~= ARGV[1] or not lease[2] then return 0 end
 local time = redis.call('TIME')
 local till = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2]
 redis.call('HSET', KEYS[1], 'until', string.format('%.0f', till))
-redis.call('PEXPIRE', KEYS[1], ARGV[2] + ARGV[3])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 1";
 
-    /// lease; fence, pause in ms or 0, how long to remember it in ms.
+    /// lease; fence, pause in ms or '', 1 for doubt or 0, how long to remember it in ms.
     RELEASE = "
-local lease = redis.call('HMGET', KEYS[1], 'fence', 'until')
+local lease = redis.call('HMGET', KEYS[1], 'fence', 'held')
 if lease[1] ~= ARGV[1] or not lease[2] then return 0 end
-redis.call('HDEL', KEYS[1], 'until')
-if tonumber(ARGV[2]) > 0 then
-    local time = redis.call('TIME')
-    local till = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2]
-    redis.call('HSET', KEYS[1], 'pause', string.format('%.0f', till))
-    redis.call('PEXPIRE', KEYS[1], ARGV[2] + ARGV[3])
+redis.call('HDEL', KEYS[1], 'held', 'until')
+if ARGV[2] == '' then
+    redis.call('PEXPIRE', KEYS[1], ARGV[4])
+    return 1
 end
+local time = redis.call('TIME')
+local till = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2]
+redis.call('HSET', KEYS[1], 'until', string.format('%.0f', till))
+if ARGV[3] == '1' then redis.call('HSET', KEYS[1], 'doubt', '1') end
+if redis.call('PTTL', KEYS[1]) < ARGV[2] + ARGV[4] then redis.call('PEXPIRE', KEYS[1], ARGV[2] + ARGV[4]) end
 return 1";
 
     /// mark; expiry → 1, or 0 if it was there; the later expiry counts.

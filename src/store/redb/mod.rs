@@ -3,41 +3,39 @@
 //! A single thread writes. It takes every request that waits, applies them in one transaction and
 //! answers them after its one fsync, so that sign-ins share the cost instead of queueing behind it.
 
-use super::{Error, OpenError, Record, SessionStore, Update};
+mod writer;
+
+use super::local::Local;
+use super::{After, Error, Fence, Leased, OpenError, Record, SessionStore, Update, Watcher, alone};
 use crate::domain::seal::{KeyRing, Purpose};
-use crate::domain::session::SessionKey;
+use crate::domain::session::{Mark, SessionKey};
 use async_trait::async_trait;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::{
+    Database, DatabaseError, MultimapTableDefinition, ReadableDatabase, ReadableTable, TableDefinition,
+    WriteTransaction,
+};
 use std::fs::OpenOptions;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use writer::{BATCH, Reply, Write, decode, is_over, write_all};
 
 const SESSIONS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("sessions");
+/// The sessions listed under a mark.
+const LISTS: MultimapTableDefinition<'_, &[u8; 32], &[u8; 32]> = MultimapTableDefinition::new("lists");
+/// Marks and when they are forgotten.
+const MARKS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("marks");
+/// Sessions that are being renewed: one that is here at start was left in the middle of it.
+const AT_WORK: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("at_work");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const FORMAT: &[u8] = b"1";
+const FORMAT: &[u8] = b"2";
 const MARK: &[u8] = b"auth-api session store";
 const MARK_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: FORMAT };
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// As many requests as one transaction takes.
-const BATCH: usize = 512;
-/// version, ends, seen.
-const HEAD: usize = 24;
-
-type Reply<T> = oneshot::Sender<Result<T, Error>>;
-
-enum Write {
-    Create(SessionKey, Record, Reply<bool>),
-    Update(SessionKey, u64, Record, Reply<Update>),
-    Touch(Vec<(SessionKey, u64)>, Reply<()>),
-    Delete(SessionKey, Reply<Option<Record>>),
-    Sweep(Vec<SessionKey>, u64, Option<u64>, Reply<u64>),
-}
-
 #[derive(Debug)]
 pub(super) struct Redb {
     file: Arc<File>,
@@ -49,6 +47,7 @@ pub(super) struct Redb {
 #[derive(Debug)]
 struct File {
     path: PathBuf,
+    local: Local,
     db: RwLock<Option<Arc<Database>>>,
 }
 
@@ -94,7 +93,8 @@ impl Redb {
         if !check_mark(&db, ring).map_err(damaged)? {
             return Err(OpenError::WrongKey { path: shown });
         }
-        let file = Arc::new(File { path: path.to_owned(), db: RwLock::new(Some(Arc::new(db))) });
+        let file =
+            Arc::new(File { path: path.to_owned(), local: Local::default(), db: RwLock::new(Some(Arc::new(db))) });
         let (writer, requests) = mpsc::channel();
         let target = file.clone();
         std::thread::Builder::new()
@@ -140,7 +140,7 @@ fn create(path: &Path, ring: &KeyRing) -> Result<(), String> {
     let file = options.open(&fresh).map_err(|e| text(&e))?;
     let db = Database::builder().create_file(file).map_err(|e| text(&e))?;
     let begun = db.begin_write().map_err(|e| text(&e))?;
-    begun.open_table(SESSIONS).map_err(|e| text(&e))?;
+    open_tables(&begun).map_err(|e| text(&e))?;
     write_mark(&begun, ring).map_err(|e| text(&e))?;
     begun.commit().map_err(|e| text(&e))?;
     drop(db);
@@ -150,7 +150,16 @@ fn create(path: &Path, ring: &KeyRing) -> Result<(), String> {
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| text(&e))
 }
 
-fn write_mark(transaction: &redb::WriteTransaction, ring: &KeyRing) -> Result<(), redb::Error> {
+/// A reader finds no table that was never opened for writing.
+fn open_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(SESSIONS)?;
+    transaction.open_multimap_table(LISTS)?;
+    transaction.open_table(MARKS)?;
+    transaction.open_table(AT_WORK)?;
+    Ok(())
+}
+
+fn write_mark(transaction: &WriteTransaction, ring: &KeyRing) -> Result<(), redb::Error> {
     let mut meta = transaction.open_table(META)?;
     meta.insert("format", FORMAT)?;
     meta.insert("mark", ring.seal(MARK_PURPOSE, MARK).as_slice())?;
@@ -195,8 +204,14 @@ impl SessionStore for Redb {
         .await
     }
 
-    async fn update(&self, key: SessionKey, expected: u64, record: Record) -> Result<Update, Error> {
-        self.write(|reply| Write::Update(key, expected, record, reply)).await
+    async fn update(
+        &self,
+        key: SessionKey,
+        expected: u64,
+        record: Record,
+        fence: Option<Fence>,
+    ) -> Result<Update, Error> {
+        self.write(|reply| Write::Update(key, expected, record, fence, reply)).await
     }
 
     async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
@@ -207,6 +222,40 @@ impl SessionStore for Redb {
         self.write(|reply| Write::Delete(key, reply)).await
     }
 
+    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
+        self.read(move |db| {
+            let transaction = db.begin_read()?;
+            let (lists, sessions) = (transaction.open_multimap_table(LISTS)?, transaction.open_table(SESSIONS)?);
+            let mut found = Vec::new();
+            for key in lists.get(&mark.0)? {
+                let key = SessionKey(*key?.value());
+                found.extend(sessions.get(&key.0)?.and_then(|value| Some((key, decode(value.value())?))));
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error> {
+        self.write(|reply| Write::Lease(key, ttl, reply)).await
+    }
+
+    async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+        Ok(self.file.local.extend(key, fence, ttl))
+    }
+
+    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error> {
+        self.write(|reply| Write::Release(key, fence, after, reply)).await
+    }
+
+    async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error> {
+        self.write(|reply| Write::Mark(mark, until, reply)).await
+    }
+
+    async fn is_marked(&self, mark: Mark) -> Result<bool, Error> {
+        self.read(move |db| Ok(db.begin_read()?.open_table(MARKS)?.get(&mark.0)?.is_some())).await
+    }
+
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {
         // Found by a reader, which holds up nobody; judged again by the writer.
         let over = self
@@ -214,7 +263,7 @@ impl SessionStore for Redb {
                 let mut over = Vec::new();
                 for entry in db.begin_read()?.open_table(SESSIONS)?.iter()? {
                     let (key, value) = entry?;
-                    if decode_head(value.value()).is_none_or(|record| record.is_over(now, idle)) {
+                    if is_over(value.value(), now, idle) {
                         over.push(SessionKey(*key.value()));
                     }
                 }
@@ -225,6 +274,8 @@ impl SessionStore for Redb {
         for some in over.chunks(BATCH) {
             swept += self.write(|reply| Write::Sweep(some.to_vec(), now, idle, reply)).await?;
         }
+        self.write(|reply| Write::Forget(now, reply)).await?;
+        self.file.local.sweep();
         Ok(swept)
     }
 
@@ -232,118 +283,10 @@ impl SessionStore for Redb {
         // An empty write goes the whole way to the disk.
         self.write(|reply| Write::Touch(vec![], reply)).await
     }
-}
 
-/// Writes until the last handle is gone; returns how many transactions that took.
-fn write_all(file: &File, requests: &mpsc::Receiver<Write>) -> u64 {
-    let mut transactions = 0;
-    while let Ok(first) = requests.recv() {
-        let mut batch = vec![first];
-        batch.extend(requests.try_iter().take(BATCH - 1));
-        write_batch(file, batch);
-        transactions += 1;
+    async fn follow(&self, watcher: &dyn Watcher) -> Error {
+        alone(watcher).await
     }
-    transactions
-}
-
-/// What to tell the asker once the commit is done, or has failed.
-type Answer = Box<dyn FnOnce(Result<(), Error>)>;
-type SessionTable<'t> = Table<'t, &'static [u8; 32], &'static [u8]>;
-
-/// Answers only what was committed.
-fn write_batch(file: &File, batch: Vec<Write>) {
-    let mut answers = Vec::with_capacity(batch.len());
-    let result = (|| -> Result<(), redb::Error> {
-        let transaction = file.current_or_reopened()?.begin_write()?;
-        {
-            let mut sessions = transaction.open_table(SESSIONS)?;
-            for write in batch {
-                answers.push(apply(&mut sessions, write)?);
-            }
-        }
-        Ok(transaction.commit()?)
-    })();
-    if let Err(error) = &result {
-        tracing::error!(%error, "the session file failed; it is opened again at the next write");
-        file.set(None);
-    }
-    let result = result.map_err(|e| Error(e.to_string()));
-    for answer in answers {
-        answer(result.clone());
-    }
-}
-
-fn apply(sessions: &mut SessionTable<'_>, write: Write) -> Result<Answer, redb::Error> {
-    Ok(match write {
-        Write::Create(key, record, reply) => {
-            let free = sessions.get(&key.0)?.is_none();
-            if free {
-                put(sessions, key, &record)?;
-            }
-            answer(reply, free)
-        }
-        Write::Update(key, expected, record, reply) => match get(sessions, key)? {
-            None => answer(reply, Update::Gone),
-            Some(old) if old.version != expected => answer(reply, Update::Stale),
-            Some(old) => {
-                put(sessions, key, &Record { seen: old.seen.max(record.seen), ..record })?;
-                answer(reply, Update::Done)
-            }
-        },
-        Write::Touch(seen, reply) => {
-            for (key, seen) in seen {
-                if let Some(old) = get(sessions, key)?.filter(|old| old.seen < seen) {
-                    put(sessions, key, &Record { seen, ..old })?;
-                }
-            }
-            answer(reply, ())
-        }
-        Write::Delete(key, reply) => {
-            let old = sessions.remove(&key.0)?.and_then(|value| decode(value.value()));
-            answer(reply, old)
-        }
-        Write::Sweep(keys, now, idle, reply) => {
-            let mut swept = 0;
-            for key in keys {
-                if get(sessions, key)?.is_none_or(|record| record.is_over(now, idle)) {
-                    swept += u64::from(sessions.remove(&key.0)?.is_some());
-                }
-            }
-            answer(reply, swept)
-        }
-    })
-}
-
-fn answer<T: 'static>(reply: Reply<T>, value: T) -> Answer {
-    // Whoever asked may have gone away.
-    Box::new(move |committed| drop(reply.send(committed.map(|()| value))))
-}
-
-fn get(sessions: &SessionTable<'_>, key: SessionKey) -> Result<Option<Record>, redb::Error> {
-    Ok(sessions.get(&key.0)?.and_then(|value| decode(value.value())))
-}
-
-fn put(sessions: &mut SessionTable<'_>, key: SessionKey, record: &Record) -> Result<(), redb::Error> {
-    sessions.insert(&key.0, encode(record).as_slice())?;
-    Ok(())
-}
-
-fn encode(record: &Record) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEAD + record.sealed.len());
-    for number in [record.version, record.ends, record.seen] {
-        bytes.extend_from_slice(&number.to_le_bytes());
-    }
-    bytes.extend_from_slice(&record.sealed);
-    bytes
-}
-
-fn decode(bytes: &[u8]) -> Option<Record> {
-    decode_head(bytes).map(|head| Record { sealed: bytes[HEAD..].to_vec(), ..head })
-}
-
-fn decode_head(bytes: &[u8]) -> Option<Record> {
-    let number = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
-    Some(Record { version: number(0)?, ends: number(8)?, seen: number(16)?, sealed: vec![] })
 }
 
 #[cfg(test)]
@@ -357,12 +300,12 @@ mod tests {
         let path = folder.path().join("s.redb");
         create(&path, &KeyRing::new([b"a key of this test, 32 bytes long".as_slice()])).unwrap();
         let db = Some(Arc::new(Database::open(&path).unwrap()));
-        let file = File { path, db: RwLock::new(db) };
+        let file = File { path, local: Local::default(), db: RwLock::new(db) };
         let (writer, requests) = mpsc::channel();
         let mut answers = Vec::new();
         for _ in 0..300 {
             let (reply, answer) = oneshot::channel();
-            let record = Record { version: 1, ends: 1, seen: 1, sealed: vec![] };
+            let record = Record { version: 1, ends: 1, seen: 1, ..Record::default() };
             writer.send(Write::Create(SessionId::random().key(), record, reply)).unwrap();
             answers.push(answer);
         }
@@ -377,7 +320,7 @@ mod tests {
         let ring = KeyRing::new([b"a key of this test, 32 bytes long".as_slice()]);
         let store = Redb::open(&folder.path().join("s.redb"), &ring).unwrap();
         let key = SessionId::random().key();
-        let record = Record { version: 1, ends: 1, seen: 1, sealed: vec![] };
+        let record = Record { version: 1, ends: 1, seen: 1, ..Record::default() };
         assert!(store.create(key, record.clone()).await.unwrap());
         store.file.set(None); // as the writer does
         assert!(store.load(key).await.is_err(), "nothing is known until then");

@@ -1,0 +1,93 @@
+//! What a store that serves one process remembers beside its records: who renews which session, and what
+//! was deleted lately.
+
+use super::{After, DELETED_FOR, Fence, Leased};
+use crate::domain::session::SessionKey;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Default)]
+pub(super) struct Local(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    last: u64,
+    leases: HashMap<SessionKey, Lease>,
+    deleted: HashMap<SessionKey, Instant>,
+}
+
+#[derive(Debug)]
+struct Lease {
+    /// `None` once it was given back.
+    holder: Option<Fence>,
+    /// Whether the last holder left in doubt.
+    doubt: bool,
+    until: Instant,
+}
+
+impl Local {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // No code that holds this lock leaves anything half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// [`SessionStore::lease`](super::SessionStore::lease) of a session that exists.
+    pub(super) fn lease(&self, key: SessionKey, ttl: Duration) -> Leased {
+        let (now, inner) = (Instant::now(), &mut *self.inner());
+        let abandoned = match inner.leases.get(&key) {
+            Some(lease) if now < lease.until => {
+                return lease.holder.map_or(Leased::Paused(lease.until - now), |_| Leased::Held);
+            }
+            Some(lease) => lease.holder.is_some() || lease.doubt,
+            None => false,
+        };
+        inner.last += 1;
+        let fence = Fence(inner.last);
+        inner.leases.insert(key, Lease { holder: Some(fence), doubt: false, until: now + ttl });
+        Leased::Taken { fence, abandoned }
+    }
+
+    pub(super) fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> bool {
+        let mut inner = self.inner();
+        let lease = inner.leases.get_mut(&key).filter(|lease| lease.holder == Some(fence));
+        lease.map(|lease| lease.until = Instant::now() + ttl).is_some()
+    }
+
+    pub(super) fn release(&self, key: SessionKey, fence: Fence, after: After) {
+        let mut inner = self.inner();
+        if inner.leases.get(&key).is_none_or(|lease| lease.holder != Some(fence)) {
+            return;
+        }
+        let paused = |pause, doubt| Lease { holder: None, doubt, until: Instant::now() + pause };
+        match after {
+            After::Nothing => inner.leases.remove(&key),
+            After::Pause(pause) => inner.leases.insert(key, paused(pause, false)),
+            After::Doubt(pause) => inner.leases.insert(key, paused(pause, true)),
+        };
+    }
+
+    /// Whether a writer with this fence may write: nobody took the lease after it.
+    pub(super) fn admits(&self, key: SessionKey, fence: Option<Fence>) -> bool {
+        let inner = self.inner();
+        let holder = inner.leases.get(&key).and_then(|lease| lease.holder);
+        fence.is_none_or(|fence| holder.is_none_or(|holder| holder == fence))
+    }
+
+    pub(super) fn note_deleted(&self, key: SessionKey) {
+        let mut inner = self.inner();
+        inner.leases.remove(&key);
+        inner.deleted.insert(key, Instant::now() + DELETED_FOR);
+    }
+
+    pub(super) fn was_deleted(&self, key: SessionKey) -> bool {
+        self.inner().deleted.get(&key).is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// Forgets what no longer counts.
+    pub(super) fn sweep(&self) {
+        let (now, mut inner) = (Instant::now(), self.inner());
+        inner.leases.retain(|_, lease| lease.holder.is_some() || lease.doubt || now < lease.until);
+        inner.deleted.retain(|_, until| now < *until);
+    }
+}

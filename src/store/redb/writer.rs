@@ -1,0 +1,205 @@
+//! The one thread that writes.
+
+use super::{AT_WORK, File, LISTS, MARKS, SESSIONS};
+use crate::domain::session::{Mark, SessionKey};
+use crate::store::local::Local;
+use crate::store::{After, Error, Fence, Leased, Record, Update};
+use redb::{ReadableTable, WriteTransaction};
+use std::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// As many requests as one transaction takes.
+pub(super) const BATCH: usize = 512;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What the writer can be asked for.
+pub(super) enum Write {
+    Create(SessionKey, Record, Reply<bool>),
+    Update(SessionKey, u64, Record, Option<Fence>, Reply<Update>),
+    Touch(Vec<(SessionKey, u64)>, Reply<()>),
+    Delete(SessionKey, Reply<Option<Record>>),
+    Lease(SessionKey, Duration, Reply<Leased>),
+    Release(SessionKey, Fence, After, Reply<()>),
+    Mark(Mark, u64, Reply<bool>),
+    Sweep(Vec<SessionKey>, u64, Option<u64>, Reply<u64>),
+    Forget(u64, Reply<()>),
+}
+
+/// Writes until the last handle is gone; returns how many transactions that took.
+pub(super) fn write_all(file: &File, requests: &mpsc::Receiver<Write>) -> u64 {
+    let mut transactions = 0;
+    while let Ok(first) = requests.recv() {
+        let mut batch = vec![first];
+        batch.extend(requests.try_iter().take(BATCH - 1));
+        write_batch(file, batch);
+        transactions += 1;
+    }
+    transactions
+}
+
+/// What to tell the asker once the commit is done, or has failed.
+type Answer = Box<dyn FnOnce(Result<(), Error>)>;
+
+/// Answers only what was committed.
+fn write_batch(file: &File, batch: Vec<Write>) {
+    let mut answers = Vec::with_capacity(batch.len());
+    let result = (|| -> Result<(), redb::Error> {
+        let transaction = file.current_or_reopened()?.begin_write()?;
+        {
+            let mut tables = Tables::open(&transaction)?;
+            for write in batch {
+                answers.push(apply(&mut tables, &file.local, write)?);
+            }
+        }
+        Ok(transaction.commit()?)
+    })();
+    if let Err(error) = &result {
+        tracing::error!(%error, "the session file failed; it is opened again at the next write");
+        file.set(None);
+    }
+    let result = result.map_err(|e| Error(e.to_string()));
+    for answer in answers {
+        answer(result.clone());
+    }
+}
+
+fn apply(tables: &mut Tables<'_>, local: &Local, write: Write) -> Result<Answer, redb::Error> {
+    Ok(match write {
+        Write::Create(key, record, reply) => {
+            let free = tables.get(key)?.is_none() && !local.was_deleted(key);
+            if free {
+                tables.put(key, &record)?;
+            }
+            answer(reply, free)
+        }
+        Write::Update(key, expected, record, fence, reply) => match tables.get(key)? {
+            None => answer(reply, Update::Gone),
+            Some(old) if old.version != expected || !local.admits(key, fence) => answer(reply, Update::Stale),
+            Some(old) => {
+                tables.put(key, &Record { seen: old.seen.max(record.seen), ..record })?;
+                if let Some(fence) = fence {
+                    tables.at_work.remove(&key.0)?;
+                    local.release(key, fence, After::Nothing);
+                }
+                answer(reply, Update::Done)
+            }
+        },
+        Write::Touch(seen, reply) => {
+            for (key, seen) in seen {
+                if let Some(old) = tables.get(key)?.filter(|old| old.seen < seen) {
+                    tables.put(key, &Record { seen, ..old })?;
+                }
+            }
+            answer(reply, ())
+        }
+        Write::Delete(key, reply) => {
+            local.note_deleted(key);
+            answer(reply, tables.remove(key)?)
+        }
+        Write::Lease(key, ttl, reply) => {
+            if tables.get(key)?.is_none() {
+                return Ok(answer(reply, Leased::Gone));
+            }
+            let leased = match local.lease(key, ttl) {
+                Leased::Taken { fence, abandoned } => {
+                    let left = tables.at_work.insert(&key.0, ())?.is_some();
+                    Leased::Taken { fence, abandoned: abandoned || left }
+                }
+                other => other,
+            };
+            answer(reply, leased)
+        }
+        Write::Release(key, fence, after, reply) => {
+            if local.admits(key, Some(fence)) && !matches!(after, After::Doubt(_)) {
+                tables.at_work.remove(&key.0)?;
+            }
+            local.release(key, fence, after);
+            answer(reply, ())
+        }
+        Write::Mark(mark, until, reply) => {
+            let there = tables.marks.get(&mark.0)?.map(|until| until.value());
+            tables.marks.insert(&mark.0, until.max(there.unwrap_or(0)))?;
+            answer(reply, there.is_none())
+        }
+        Write::Sweep(keys, now, idle, reply) => {
+            let mut swept = 0;
+            for key in keys {
+                if tables.get(key)?.is_none_or(|record| record.is_over(now, idle)) {
+                    swept += u64::from(tables.remove(key)?.is_some());
+                }
+            }
+            answer(reply, swept)
+        }
+        Write::Forget(now, reply) => {
+            tables.marks.retain(|_, until| now <= until)?;
+            answer(reply, ())
+        }
+    })
+}
+
+fn answer<T: 'static>(reply: Reply<T>, value: T) -> Answer {
+    // Whoever asked may have gone away.
+    Box::new(move |committed| drop(reply.send(committed.map(|()| value))))
+}
+
+struct Tables<'t> {
+    sessions: redb::Table<'t, &'static [u8; 32], &'static [u8]>,
+    lists: redb::MultimapTable<'t, &'static [u8; 32], &'static [u8; 32]>,
+    marks: redb::Table<'t, &'static [u8; 32], u64>,
+    at_work: redb::Table<'t, &'static [u8; 32], ()>,
+}
+
+impl<'t> Tables<'t> {
+    fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            sessions: transaction.open_table(SESSIONS)?,
+            lists: transaction.open_multimap_table(LISTS)?,
+            marks: transaction.open_table(MARKS)?,
+            at_work: transaction.open_table(AT_WORK)?,
+        })
+    }
+
+    fn get(&self, key: SessionKey) -> Result<Option<Record>, redb::Error> {
+        Ok(self.sessions.get(&key.0)?.and_then(|value| decode(value.value())))
+    }
+
+    fn put(&mut self, key: SessionKey, record: &Record) -> Result<(), redb::Error> {
+        for mark in &record.listed {
+            self.lists.insert(&mark.0, &key.0)?;
+        }
+        self.sessions.insert(&key.0, encode(record).as_slice())?;
+        Ok(())
+    }
+
+    /// Removes a record, readable or not.
+    fn remove(&mut self, key: SessionKey) -> Result<Option<Record>, redb::Error> {
+        let old = self.sessions.remove(&key.0)?.map(|value| decode(value.value()).unwrap_or_default());
+        for mark in old.iter().flat_map(|record| &record.listed) {
+            self.lists.remove(&mark.0, &key.0)?;
+        }
+        self.at_work.remove(&key.0)?;
+        Ok(old)
+    }
+}
+
+/// The numbers come first, so that a sweep reads no more.
+fn encode(record: &Record) -> Vec<u8> {
+    let Record { version, ends, seen, sealed, card, listed } = record;
+    let listed: Vec<[u8; 32]> = listed.iter().map(|mark| mark.0).collect();
+    postcard::to_stdvec(&(version, ends, seen, listed, card, sealed)).expect("a record is plain data")
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Option<Record> {
+    type Parts = (u64, u64, u64, Vec<[u8; 32]>, Vec<u8>, Vec<u8>);
+    let (version, ends, seen, listed, card, sealed): Parts = postcard::from_bytes(bytes).ok()?;
+    Some(Record { version, ends, seen, sealed, card, listed: listed.into_iter().map(Mark).collect() })
+}
+
+pub(super) fn is_over(bytes: &[u8], now: u64, idle: Option<u64>) -> bool {
+    let head = postcard::take_from_bytes::<(u64, u64, u64)>(bytes);
+    head.map_or(true, |((version, ends, seen), _)| {
+        Record { version, ends, seen, ..Record::default() }.is_over(now, idle)
+    })
+}

@@ -1,0 +1,80 @@
+//! Sessions into records and back.
+
+use super::Record;
+use crate::domain::seal::{KeyRing, Purpose};
+use crate::domain::session::{Card, Session, SessionId, SessionKey};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// The encoding of the sealed parts.
+const ENCODING: u8 = 2;
+
+#[derive(Debug)]
+pub(super) struct Sealing(pub(super) Arc<KeyRing>);
+
+impl Sealing {
+    /// The record of a session that was used at `now`.
+    pub(super) fn seal(&self, id: &SessionId, session: &Session, now: u64) -> Record {
+        let bound = bound(session.version, session.ends);
+        Record {
+            version: session.version,
+            ends: session.ends,
+            seen: now,
+            sealed: self.0.seal(for_session(id, &bound), &encode(session)),
+            card: self.0.seal(for_card(&id.key(), &bound), &encode(&session.card())),
+            listed: session.listed(),
+        }
+    }
+
+    /// A record that does not open is nobody's session: the caller is not signed in by it.
+    pub(super) fn session(&self, id: &SessionId, record: &Record) -> Option<Session> {
+        let bound = bound(record.version, record.ends);
+        let plain = self.0.open(for_session(id, &bound), &record.sealed).ok();
+        told(plain.as_deref().and_then(|plain| decode(plain)))
+    }
+
+    pub(super) fn card(&self, key: SessionKey, record: &Record) -> Option<Card> {
+        let bound = bound(record.version, record.ends);
+        let plain = self.0.open(for_card(&key, &bound), &record.card).ok();
+        told(plain.as_deref().and_then(|plain| decode(plain)))
+    }
+}
+
+fn encode<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
+    let mut plain = Zeroizing::new(vec![ENCODING]);
+    plain = postcard::to_extend(value, std::mem::take(&mut *plain)).expect("a session is plain data").into();
+    plain
+}
+
+fn decode<T: DeserializeOwned>(plain: &[u8]) -> Option<T> {
+    match plain.split_first() {
+        Some((&ENCODING, value)) => postcard::from_bytes(value).ok(),
+        _ => None,
+    }
+}
+
+fn told<T>(opened: Option<T>) -> Option<T> {
+    if opened.is_none() {
+        tracing::error!(
+            "a stored session cannot be opened: damaged, or sealed by a key that is no longer in cookies.keys"
+        );
+    }
+    opened
+}
+
+fn bound(version: u64, ends: u64) -> [u8; 16] {
+    let mut bound = [0; 16];
+    bound[..8].copy_from_slice(&version.to_le_bytes());
+    bound[8..].copy_from_slice(&ends.to_le_bytes());
+    bound
+}
+
+fn for_session<'a>(id: &'a SessionId, bound: &'a [u8]) -> Purpose<'a> {
+    Purpose { label: "session", context: id.as_bytes(), bound }
+}
+
+fn for_card<'a>(key: &'a SessionKey, bound: &'a [u8]) -> Purpose<'a> {
+    Purpose { label: "card", context: &key.0, bound }
+}

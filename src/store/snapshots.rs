@@ -1,0 +1,258 @@
+//! What this process remembers of the store, and for how long that may be believed.
+//!
+//! A store that several processes write to tells each of every change. What is remembered is believed
+//! only up to `max_stale` after the last moment at which all changes were known to have been told; then
+//! the store is asked each time. Entries are filled through the cache's own placeholder, which a change
+//! told meanwhile voids: so nothing that was read before a change is remembered after it.
+
+use super::sessions::Live;
+use super::{Error, Watcher};
+use crate::domain::session::{Mark, SessionKey};
+use crate::telemetry::Metrics;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Bytes of sessions remembered, about: some 40,000.
+const BYTES: u64 = 256 << 20;
+/// Marks remembered.
+const MARKS: usize = 100_000;
+/// How long it is remembered that there is no such session.
+const UNKNOWN_FOR: Duration = Duration::from_secs(5);
+/// After the store was away or emptied: how long "there is no such session" is no answer, because another
+/// process may be about to put it back.
+const UNSETTLED_FOR: Duration = Duration::from_secs(1);
+/// The same while it is away.
+const AWAY_FOR: Duration = Duration::from_secs(30);
+
+/// A session as it is remembered.
+#[derive(Debug, Clone)]
+pub(super) enum Known {
+    Live(Arc<Live>),
+    /// There is none, as of then.
+    Nobody(Instant),
+}
+
+#[derive(Debug, Clone)]
+struct Bytes;
+
+impl Weighter<SessionKey, Known> for Bytes {
+    fn weight(&self, _: &SessionKey, known: &Known) -> u64 {
+        match known {
+            Known::Live(live) => live.bytes,
+            Known::Nobody(_) => 128,
+        }
+    }
+}
+
+/// What has to be put back into a store.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// It was away, and may have lost its last writes.
+    Recent,
+    /// It was emptied.
+    Everything,
+}
+
+#[derive(Debug)]
+pub(super) struct Snapshots {
+    sessions: Cache<SessionKey, Known, Bytes>,
+    marks: Cache<Mark, bool>,
+    metrics: Arc<Metrics>,
+    max_stale: Duration,
+    started: Instant,
+    /// Milliseconds since the start until which memory is believed; `u64::MAX` if nobody else writes.
+    believed: AtomicU64,
+    /// Milliseconds since the start until which an unknown session is in doubt.
+    unsettled: AtomicU64,
+    lost: Mutex<Option<Lost>>,
+    /// Rung when something was lost.
+    pub(super) bell: Notify,
+}
+
+impl Snapshots {
+    pub(super) fn new(metrics: Arc<Metrics>, max_stale: Duration) -> Self {
+        Self {
+            sessions: Cache::with_weighter(50_000, BYTES, Bytes),
+            marks: Cache::new(MARKS),
+            metrics,
+            max_stale,
+            started: Instant::now(),
+            believed: AtomicU64::new(0),
+            unsettled: AtomicU64::new(0),
+            lost: Mutex::new(None),
+            bell: Notify::new(),
+        }
+    }
+
+    /// The session, remembered or read by `read`.
+    pub(super) async fn session(
+        &self,
+        key: SessionKey,
+        read: impl Future<Output = Result<Option<Arc<Live>>, Error>>,
+    ) -> Result<Option<Arc<Live>>, Error> {
+        if !self.is_believed() {
+            return self.settled(read.await?);
+        }
+        match self.sessions.get(&key) {
+            Some(Known::Live(live)) => return Ok(Some(live)),
+            Some(Known::Nobody(since)) if since.elapsed() < UNKNOWN_FOR => return self.settled(None),
+            Some(Known::Nobody(_)) => drop(self.sessions.remove(&key)),
+            None => {}
+        }
+        let read = async {
+            let known = match self.settled(read.await?)? {
+                Some(live) => Known::Live(live),
+                None => Known::Nobody(Instant::now()),
+            };
+            Ok::<_, Error>(known)
+        };
+        Ok(match self.sessions.get_or_insert_async(&key, read).await? {
+            Known::Live(live) => Some(live),
+            Known::Nobody(_) => None,
+        })
+    }
+
+    /// Whether a mark is there, remembered or read by `read`.
+    pub(super) async fn mark(
+        &self,
+        mark: Mark,
+        read: impl Future<Output = Result<bool, Error>>,
+    ) -> Result<bool, Error> {
+        let read = async {
+            match read.await? {
+                false if self.is_unsettled() => Err(in_doubt()),
+                there => Ok(there),
+            }
+        };
+        match self.is_believed() {
+            true => self.marks.get_or_insert_async(&mark, read).await,
+            false => read.await,
+        }
+    }
+
+    pub(super) fn forget(&self, key: SessionKey) {
+        self.sessions.remove(&key);
+    }
+
+    pub(super) fn forget_mark(&self, mark: Mark) {
+        self.marks.remove(&mark);
+    }
+
+    /// Every session that is remembered.
+    pub(super) fn all(&self) -> Vec<Arc<Live>> {
+        let live = self.sessions.iter().filter_map(|(_, known)| match known {
+            Known::Live(live) => Some(live),
+            Known::Nobody(_) => None,
+        });
+        live.collect()
+    }
+
+    /// Whether "there is no such session" is in doubt.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.now() < self.unsettled.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody else writes to the store.
+    pub(super) fn is_alone(&self) -> bool {
+        self.believed.load(Ordering::Relaxed) == u64::MAX
+    }
+
+    /// The store no longer tells what changes.
+    pub(super) fn deaf(&self) {
+        // Only once for each time that it did: a store that never tells is asked every time and has the last word.
+        if self.believed.swap(0, Ordering::Relaxed) > 0 {
+            self.doubt(AWAY_FOR);
+        }
+    }
+
+    /// What was lost since it was asked last.
+    pub(super) fn take_lost(&self) -> Option<Lost> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// All that this process knows is back in the store; others may need a moment more.
+    pub(super) fn settle(&self) {
+        self.doubt(UNSETTLED_FOR);
+    }
+
+    fn lose(&self, what: Lost) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if *lost != Some(Lost::Everything) {
+            *lost = Some(what);
+        }
+        drop(lost);
+        self.doubt(AWAY_FOR);
+        self.bell.notify_one();
+    }
+
+    fn settled(&self, found: Option<Arc<Live>>) -> Result<Option<Arc<Live>>, Error> {
+        match found {
+            None if self.is_unsettled() => Err(in_doubt()),
+            found => Ok(found),
+        }
+    }
+
+    fn doubt(&self, how_long: Duration) {
+        self.unsettled.store(self.now() + millis(how_long), Ordering::Relaxed);
+    }
+
+    fn is_believed(&self) -> bool {
+        let until = self.believed.load(Ordering::Relaxed);
+        until == u64::MAX || self.now() < until
+    }
+
+    fn now(&self) -> u64 {
+        millis(self.started.elapsed())
+    }
+}
+
+pub(super) fn in_doubt() -> Error {
+    Error("it is just back, and what it has lost is not known yet".into())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Watcher for Snapshots {
+    fn begun(&self) {
+        let again = !self.sessions.is_empty() || self.unsettled.load(Ordering::Relaxed) > 0;
+        self.sessions.clear();
+        self.marks.clear();
+        if again {
+            self.lose(Lost::Recent);
+        }
+    }
+
+    fn changed(&self, key: SessionKey) {
+        self.forget(key);
+    }
+
+    fn marked(&self, mark: Mark) {
+        self.forget_mark(mark);
+    }
+
+    fn emptied(&self) {
+        // What is remembered is as true as it was, and now the only place where it is.
+        self.marks.clear();
+        self.lose(Lost::Everything);
+    }
+
+    fn current(&self, at: Instant) {
+        let until = at.saturating_duration_since(self.started) + self.max_stale;
+        self.believed.store(millis(until), Ordering::Relaxed);
+    }
+
+    fn alone(&self) {
+        self.believed.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    fn lag(&self, took: Duration) {
+        self.metrics.revocation_lag(took);
+    }
+}
