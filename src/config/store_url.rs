@@ -258,8 +258,8 @@ fn host_port(text: &str, standard: u16) -> Result<HostPort, Wrong> {
         Some(Ok(port)) if port > 0 => port,
         Some(_) => {
             return Err(Wrong::new(
-                "A port of the address is not a number from 1 to 65535; a password with `:`, `/` or `@` looks like that.",
-                "Write the port as a number; in a password, write such characters as `%3A`, `%2F` and `%40`.",
+                "A port of the address is not a number from 1 to 65535; a password with `/` or `?` in it looks like that.",
+                "Write the port as a number; in a password, write `/` as `%2F` and `?` as `%3F`.",
             ));
         }
     };

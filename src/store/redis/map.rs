@@ -110,7 +110,8 @@ mod tests {
         assert_eq!(map.find(200), None);
         for slot in [0, 50, 99, 150] {
             let moved = map.with_slot_at(slot, &at(3));
-            assert!((0..200).all(|s| moved.find(s) == if s == slot { Some(&at(3)) } else { map.find(s) }), "{slot}");
+            let there = at(3);
+            assert!((0..200).all(|s| moved.find(s) == if s == slot { Some(&there) } else { map.find(s) }), "{slot}");
         }
         assert_eq!(Map::default().with_slot_at(7, &at(3)).find(7), Some(&at(3)));
         assert_eq!(map.primaries(), [at(1), at(2)]);
