@@ -10,6 +10,7 @@ mod house_rules;
 mod https;
 mod openapi;
 mod real;
+mod redis_store;
 mod refresh;
 mod service;
 mod sessions;

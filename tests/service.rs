@@ -1,12 +1,11 @@
 //! The service as its operator meets it: a process with a configuration, a port and a signal.
 
-use crate::support::{Browser, Site, until};
+use crate::support::{Browser, Site, free_port, until};
 use auth_api::dev::pool::{Endpoint, Fault, Pool, Settings};
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A running `auth-api serve`; killed when it is dropped.
@@ -32,19 +31,6 @@ fn command(folder: &Path) -> Command {
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
     command(folder).args(arguments).output().unwrap()
-}
-
-/// A port that stays free between two starts of a process: none of those that the system gives to everybody
-/// else who asks for any, and a new one each time.
-fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let offset = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = 10_000 + u16::try_from(offset % 20_000).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// A configuration file for a pool. Sessions are in the default place, a redb file beside it.

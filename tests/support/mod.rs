@@ -2,9 +2,12 @@
 
 mod browser;
 mod log;
+mod ports;
+pub(crate) mod redis;
 
 pub(crate) use browser::{Answer, Browser, param};
 pub(crate) use log::Log;
+pub(crate) use ports::free_port;
 
 use auth_api::config::{self, StoreUrl};
 use auth_api::dev::world::{Plan, World};
