@@ -316,7 +316,11 @@ impl Sessions {
         let mut failures = 0;
         loop {
             let began = std::time::Instant::now();
-            let error = self.store.follow(&self.snapshots).await;
+            // A store with other keys, or that takes no writes, is not one to listen to.
+            let error = match self.store.ping().await {
+                Ok(()) => self.store.follow(&self.snapshots).await,
+                Err(error) => error,
+            };
             self.snapshots.deaf();
             failures = if began.elapsed() > DEAF[DEAF.len() - 1] { 1 } else { failures + 1 };
             if failures == 1 {
