@@ -11,8 +11,8 @@ async fn sentinel(master: u16) -> Option<Redis> {
     Redis::with_files(|folder| {
         let file = folder.join("sentinel.conf");
         let text = format!(
-            "sentinel monitor main 127.0.0.1 {master} 2\nsentinel down-after-milliseconds main 500\n\
-             sentinel failover-timeout main 3000\n"
+            "sentinel monitor main 127.0.0.1 {master} 2\nsentinel down-after-milliseconds main 1000\n\
+             sentinel failover-timeout main 1000\n"
         );
         std::fs::write(&file, text).unwrap();
         vec![file.display().to_string(), "--sentinel".to_owned()]
