@@ -3,8 +3,7 @@
 use super::following::{caught_up, follow, in_time};
 use super::{key, record};
 use crate::sessions::keeps_the_contract;
-use crate::support::redis::{Redis, store_at, url};
-use crate::support::until;
+use crate::support::redis::{Redis, eventually, store_at, url};
 use auth_api::config::RedisServers;
 
 async fn sentinel(master: u16) -> Option<Redis> {
@@ -30,7 +29,7 @@ async fn sessions_survive_a_fail_over() {
         sentinels.push(sentinel);
     }
     for sentinel in &sentinels {
-        until("the sentinels know each other and the replica", async || {
+        eventually("the sentinels know each other and the replica", async || {
             let info: String = sentinel.ask("INFO sentinel").await;
             info.contains("slaves=1,sentinels=3")
         })
@@ -48,7 +47,7 @@ async fn sessions_survive_a_fail_over() {
 
     main.kill();
     in_time(task).await;
-    until("another is the master", async || store.ping().await.is_ok()).await;
+    eventually("another is the master", async || store.ping().await.is_ok()).await;
     assert_eq!(store.load(kept).await.unwrap(), Some(record(1)));
     assert!(store.create(key(), record(1)).await.unwrap());
     let (heard, task) = follow(store.clone()).await;
