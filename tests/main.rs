@@ -5,6 +5,7 @@
 mod configuration;
 mod dev_cms;
 mod dev_pool;
+mod fleet;
 mod hostile_provider;
 mod house_rules;
 mod https;

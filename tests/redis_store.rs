@@ -5,6 +5,8 @@ mod following;
 mod sentinel;
 mod tls;
 
+pub(crate) use sentinel::sentinels;
+
 use crate::sessions::keeps_the_contract;
 use crate::support::redis::{KEY, Redis, eventually, store_at, store_with, url};
 use crate::support::{stored_in, until};

@@ -19,13 +19,13 @@ async fn sentinel(master: u16) -> Option<Redis> {
     .await
 }
 
-#[tokio::test]
-async fn sessions_survive_a_fail_over() {
-    let Some(mut main) = Redis::start().await else { return };
-    let Some(replica) = Redis::with(&["--replicaof", &format!("127.0.0.1 {}", main.port)]).await else { return };
+/// A master, its replica, and three sentinels that know both.
+pub(crate) async fn sentinels() -> Option<(Redis, Redis, Vec<Redis>)> {
+    let main = Redis::start().await?;
+    let Some(replica) = Redis::with(&["--replicaof", &format!("127.0.0.1 {}", main.port)]).await else { return None };
     let mut sentinels = vec![];
     for _ in 0..3 {
-        let Some(sentinel) = sentinel(main.port).await else { return };
+        let Some(sentinel) = sentinel(main.port).await else { return None };
         sentinels.push(sentinel);
     }
     for sentinel in &sentinels {
@@ -35,6 +35,12 @@ async fn sessions_survive_a_fail_over() {
         })
         .await;
     }
+    Some((main, replica, sentinels))
+}
+
+#[tokio::test]
+async fn sessions_survive_a_fail_over() {
+    let Some((mut main, replica, mut sentinels)) = sentinels().await else { return };
     let servers =
         RedisServers::Sentinel { sentinels: sentinels.iter().map(Redis::at).collect(), master: "main".into() };
     let store = store_at(url(servers.clone()));

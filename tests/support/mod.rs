@@ -3,6 +3,7 @@
 mod browser;
 mod log;
 mod ports;
+pub(crate) mod process;
 pub(crate) mod redis;
 
 pub(crate) use browser::{Answer, Browser, param};
