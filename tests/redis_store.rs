@@ -8,7 +8,7 @@ mod tls;
 pub(crate) use sentinel::sentinels;
 
 use crate::sessions::keeps_the_contract;
-use crate::support::redis::{KEY, Redis, store_at, store_with, url};
+use crate::support::redis::{KEY, Redis, eventually, store_at, store_with, url};
 use crate::support::{stored_in, until};
 use auth_api::config::{HostPort, RedisServers, RedisUrl, StoreUrl};
 use auth_api::domain::session::{Mark, SessionId, SessionKey};
@@ -279,8 +279,10 @@ async fn a_read_only_replica_is_no_store() {
     redis.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", main.port)).await;
     let why = store.ping().await.unwrap_err().to_string();
     assert!(why.contains("read-only") || why.contains("LOADING") || why.contains("MASTERDOWN"), "{why}");
-    until("it is in step", async || redis.ask::<String>("INFO replication").await.contains("master_link_status:up"))
-        .await;
+    eventually("it is in step", async || {
+        redis.ask::<String>("INFO replication").await.contains("master_link_status:up")
+    })
+    .await;
     let why = store.ping().await.unwrap_err().to_string();
     assert!(why.contains("read-only"), "{why}");
     let why = store.create(key(), record(1)).await.unwrap_err().to_string();

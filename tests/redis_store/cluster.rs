@@ -3,8 +3,8 @@
 use super::following::{caught_up, follow, in_time};
 use super::{ENDS, key, record};
 use crate::sessions::keeps_the_contract;
-use crate::support::redis::{Redis, store_at, url};
-use crate::support::{free_port, until};
+use crate::support::free_port;
+use crate::support::redis::{Redis, eventually, store_at, url};
 use auth_api::config::RedisServers;
 use auth_api::domain::session::Mark;
 use auth_api::store::SessionStore;
@@ -40,7 +40,7 @@ fn bus(node: &Redis) -> String {
 
 async fn in_order(nodes: &[Redis], known: usize) {
     for node in nodes {
-        until("the cluster is in order", async || {
+        eventually("the cluster is in order", async || {
             let info: String = node.ask("CLUSTER INFO").await;
             info.contains("cluster_state:ok") && info.contains(&format!("cluster_known_nodes:{known}"))
         })
@@ -84,7 +84,7 @@ async fn changes_on_every_node_are_told() {
             keys.iter().all(|key| said.changed.contains(key)) && marks.iter().all(|mark| said.marked.contains(mark))
         );
     }
-    until("the lag is measured", async || heard.said().lag.is_some()).await;
+    eventually("the lag is measured", async || heard.said().lag.is_some()).await;
     nodes[1].ask::<()>("FLUSHALL").await;
     caught_up(&heard).await;
     assert_eq!(heard.said().emptied, 1);
@@ -124,7 +124,7 @@ async fn a_slot_that_moves_is_followed() {
         assert_eq!(theirs.load(*key).await.unwrap(), Some(record(1)), "once it has moved");
     }
     in_time(task).await;
-    until("following goes on", async || {
+    eventually("following goes on", async || {
         let heard = super::following::Heard::default();
         let following = ours.follow(&heard);
         tokio::time::timeout(std::time::Duration::from_millis(300), following).await.is_err() && heard.said().begun == 1
@@ -141,7 +141,7 @@ async fn a_node_that_dies_is_replaced() {
     in_order(std::slice::from_ref(&replica), 4).await;
     let id: String = nodes[0].ask("CLUSTER MYID").await;
     replica.ask::<()>(&format!("CLUSTER REPLICATE {id}")).await;
-    until("the replica is in step", async || {
+    eventually("the replica is in step", async || {
         replica.ask::<String>("INFO replication").await.contains("master_link_status:up")
     })
     .await;
@@ -154,7 +154,7 @@ async fn a_node_that_dies_is_replaced() {
     nodes[0].ask::<u64>("WAIT 1 5000").await;
     nodes[0].kill();
     in_time(task).await;
-    until("every session can be read again", async || {
+    eventually("every session can be read again", async || {
         let all = futures_util::future::join_all(keys.iter().map(|key| store.load(*key))).await;
         all.into_iter().all(|loaded| loaded.is_ok_and(|record| record.is_some()))
     })

@@ -1,12 +1,16 @@
 //! Hearing of what others change.
 
 use super::{ENDS, IN_TIME, key, record};
-use crate::support::redis::Redis;
+use crate::support::redis::{Redis, store_at, url};
 use crate::support::until;
+use auth_api::config::{HostPort, RedisServers};
 use auth_api::domain::session::{Mark, SessionKey};
 use auth_api::store::{Error, SessionStore, Update, Watcher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// Writes down what it hears.
@@ -164,4 +168,53 @@ async fn following_ends_when_the_server_becomes_a_replica() {
 /// What a task that follows says when it ends, which it does in time.
 pub(super) async fn in_time(task: JoinHandle<Error>) -> String {
     tokio::time::timeout(IN_TIME, task).await.expect("it ends").unwrap().to_string()
+}
+
+/// Stands between a store and its server, and swallows what the server tells while it is deaf.
+async fn deafener(server: u16) -> (u16, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, deaf) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(false)));
+    let flag = deaf.clone();
+    tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) =
+                TcpStream::connect(("127.0.0.1", server)).await.unwrap().into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+            let flag = flag.clone();
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 65_536];
+                loop {
+                    let read = from_server.read(&mut bytes).await.unwrap();
+                    let mut kept = bytes[..read].to_vec();
+                    if flag.load(Ordering::Relaxed) {
+                        // `>2 $10 invalidate *1 $LENGTH KEY`: six lines.
+                        const PUSH: &[u8] = b">2\r\n$10\r\ninvalidate\r\n";
+                        while let Some(at) = kept.windows(PUSH.len()).position(|found| found == PUSH) {
+                            let lines = kept[at..].split_inclusive(|byte| *byte == b'\n');
+                            let length = lines.take(6).map(<[u8]>::len).sum::<usize>();
+                            kept.drain(at..at + length);
+                        }
+                    }
+                    if read == 0 || to_client.write_all(&kept).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (port, deaf)
+}
+
+#[tokio::test]
+async fn changes_that_are_no_longer_told_are_noticed() {
+    let Some(redis) = Redis::start().await else { return };
+    let (port, deaf) = deafener(redis.port).await;
+    let (heard, task) = follow(store_at(url(RedisServers::One(HostPort { port, ..redis.at() })))).await;
+    until("the lag is measured", async || heard.said().lag.is_some()).await;
+    deaf.store(true, Ordering::Relaxed);
+    // Up to a second until the next one is written, and the store's time to hear of it.
+    let why = tokio::time::timeout(IN_TIME * 2, task).await.expect("it ends").unwrap().to_string();
+    assert!(why.contains("not told"), "{why}");
 }

@@ -3,16 +3,15 @@
 use super::following::{caught_up, follow, in_time};
 use super::{key, record};
 use crate::sessions::keeps_the_contract;
-use crate::support::redis::{Redis, store_at, url};
-use crate::support::until;
+use crate::support::redis::{Redis, eventually, store_at, url};
 use auth_api::config::RedisServers;
 
 async fn sentinel(master: u16) -> Option<Redis> {
     Redis::with_files(|folder| {
         let file = folder.join("sentinel.conf");
         let text = format!(
-            "sentinel monitor main 127.0.0.1 {master} 2\nsentinel down-after-milliseconds main 500\n\
-             sentinel failover-timeout main 3000\n"
+            "sentinel monitor main 127.0.0.1 {master} 2\nsentinel down-after-milliseconds main 1000\n\
+             sentinel failover-timeout main 1000\n"
         );
         std::fs::write(&file, text).unwrap();
         vec![file.display().to_string(), "--sentinel".to_owned()]
@@ -30,7 +29,7 @@ pub(crate) async fn sentinels() -> Option<(Redis, Redis, Vec<Redis>)> {
         sentinels.push(sentinel);
     }
     for sentinel in &sentinels {
-        until("the sentinels know each other and the replica", async || {
+        eventually("the sentinels know each other and the replica", async || {
             let info: String = sentinel.ask("INFO sentinel").await;
             info.contains("slaves=1,sentinels=3")
         })
@@ -54,7 +53,7 @@ async fn sessions_survive_a_fail_over() {
 
     main.kill();
     in_time(task).await;
-    until("another is the master", async || store.ping().await.is_ok()).await;
+    eventually("another is the master", async || store.ping().await.is_ok()).await;
     assert_eq!(store.load(kept).await.unwrap(), Some(record(1)));
     assert!(store.create(key(), record(1)).await.unwrap());
     let (heard, task) = follow(store.clone()).await;

@@ -1,6 +1,6 @@
 //! Real Redis servers, started for one test and stopped with it.
 
-use super::{free_port, stored_in, until};
+use super::{free_port, stored_in};
 use crate::real::component;
 use auth_api::config::{self, HostPort, RedisServers, RedisUrl, StoreUrl};
 use auth_api::domain::seal::KeyRing;
@@ -10,8 +10,21 @@ use redis::{FromRedisValue, RedisResult};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) const KEY: &[u8] = b"a key for the tests, thirty-two bytes+";
+
+/// As [`until`](super::until), for what servers do among themselves: asking them without a pause would keep
+/// the processors from them.
+pub(crate) async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bool) {
+    let mut rests = tokio::time::interval(Duration::from_millis(10));
+    let waiting = async {
+        while !happened().await {
+            rests.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("never happened: {what}"));
+}
 
 /// A redis-server; killed when it is dropped.
 pub(crate) struct Redis {
@@ -73,7 +86,7 @@ impl Redis {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         self.child = Some(child);
         let mut up = false;
-        until("redis-server answers or stops", async || {
+        eventually("redis-server answers or stops", async || {
             let stopped = self.child.as_mut().unwrap().try_wait().unwrap().is_some();
             up = !stopped && pidfile.exists() && tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok();
             stopped || up
@@ -130,7 +143,9 @@ impl Redis {
     pub(crate) async fn try_ask<T: FromRedisValue>(&self, words: &str) -> RedisResult<T> {
         let mut words = words.split(' ');
         let mut command = redis::cmd(words.next().unwrap());
-        words.for_each(|word| drop(command.arg(word)));
+        for word in words {
+            command.arg(word);
+        }
         command.query_async(&mut self.connection().await).await
     }
 }

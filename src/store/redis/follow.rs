@@ -145,7 +145,7 @@ impl Redis {
     /// Times before which everything was put into the queue.
     fn beats<'a>(&'a self, ears: &'a [Ear]) -> impl Stream<Item = Result<Instant, Error>> + 'a {
         let patience = self.servers.dialer.patience;
-        every((self.max_stale / 4).max(BEAT_MIN), move || async move {
+        every((self.max_stale / 4).clamp(BEAT_MIN, LOOK), move || async move {
             let asked = Instant::now();
             match timeout(patience, try_join_all(ears.iter().map(Ear::ask))).await {
                 Ok(answered) => answered.map(|_| asked),
