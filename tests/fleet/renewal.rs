@@ -14,7 +14,7 @@ fn unavailable(status: u16) -> Fault {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_renewals_at_three_processes_are_one_call() {
     let Some(redis) = Redis::start().await else { return };
-    let fleet = Fleet::start(3, &at(&redis)).await;
+    let fleet = Fleet::with(3, &at(&redis), &[("SESSION__STORE_TIMEOUT", "5s")]).await;
     fleet.rotate(0);
     let jane = fleet.sign_in("jane").await;
     fleet.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(300)));
