@@ -22,11 +22,10 @@ async fn sentinel(master: u16) -> Option<Redis> {
 /// A master, its replica, and three sentinels that know both.
 pub(crate) async fn sentinels() -> Option<(Redis, Redis, Vec<Redis>)> {
     let main = Redis::start().await?;
-    let Some(replica) = Redis::with(&["--replicaof", &format!("127.0.0.1 {}", main.port)]).await else { return None };
+    let replica = Redis::with(&["--replicaof", &format!("127.0.0.1 {}", main.port)]).await?;
     let mut sentinels = vec![];
     for _ in 0..3 {
-        let Some(sentinel) = sentinel(main.port).await else { return None };
-        sentinels.push(sentinel);
+        sentinels.push(sentinel(main.port).await?);
     }
     for sentinel in &sentinels {
         eventually("the sentinels know each other and the replica", async || {
