@@ -5,11 +5,13 @@
 mod configuration;
 mod dev_cms;
 mod dev_pool;
+mod fleet;
 mod hostile_provider;
 mod house_rules;
 mod https;
 mod openapi;
 mod real;
+mod redis_store;
 mod refresh;
 mod service;
 mod sessions;

@@ -31,6 +31,8 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     report(&draft.max_age.at, max_age(draft));
     report(&draft.idle.at, idle(draft));
     report(&draft.refresh_margin.at, refresh_margin(draft));
+    report(&draft.cache_margin.at, cache_margin(draft));
+    report(&draft.recheck.at, recheck(draft));
     sites::return_hosts(draft, &mut report);
     report(&draft.return_default.at, sites::return_default(draft));
 }
@@ -171,6 +173,27 @@ fn max_stale(draft: &Draft) -> Result<(), Wrong> {
         Some(stale) if !(50..=3_600_000).contains(&stale.as_millis()) => Err(Wrong::new(
             "Under 50ms a busy machine would ask the store for every request; over an hour a sign-out would hardly count.",
             "Write a time from `50ms` to `1h`; `250ms` suits most.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn cache_margin(draft: &Draft) -> Result<(), Wrong> {
+    match draft.cache_margin.good() {
+        Some(margin) if !(1..=240).contains(&margin.as_secs()) => Err(Wrong::new(
+            "Without a margin tokens run out on their way; a provider's tokens may live no longer than 5m, so a margin \
+             near that would have every request fetch and pay for a new one.",
+            "Write a time from `1s` to `4m`; `60s` suits most.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn recheck(draft: &Draft) -> Result<(), Wrong> {
+    match draft.recheck.good() {
+        Some(recheck) if recheck.as_secs() < 60 => Err(Wrong::new(
+            "Each check is a token that the provider bills, so this would undo what the cache saves.",
+            "Write a time of `1m` or more; `1h` suits most.",
         )),
         _ => Ok(()),
     }

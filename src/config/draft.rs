@@ -9,10 +9,12 @@ use url::Url;
 
 use super::credentials;
 use super::hosts::{self, AllowedHost};
+use super::machine::{self, Machine};
 use super::problem::{Wrong, shown};
 use super::reader::{Field, Reader};
+use super::store_url::{self, StoreUrl};
 use super::urls::{self, PublicUrl};
-use super::values::{self, Exposed, LogFormat, Profile, Secret, StoreUrl};
+use super::values::{self, Exposed, LogFormat, Profile, Secret};
 use super::{Config, Cookies, EndpointOverrides, Gateway, Provider, ReturnTo, Server, Session, Telemetry, Tls, keys};
 
 /// One field a key; a secret and its file share one.
@@ -48,6 +50,13 @@ pub(super) struct Draft {
     pub(super) return_default: Field<Url>,
     pub(super) return_allow: Field<Vec<AllowedHost>>,
     pub(super) forward_tokens: Field<Exposed>,
+    pub(super) pass_through: Field<bool>,
+    pub(super) recheck: Field<Duration>,
+    pub(super) cache_margin: Field<Duration>,
+    pub(super) clients: Field<PathBuf>,
+    pub(super) per_client: Field<u32>,
+    pub(super) per_address: Field<u32>,
+    pub(super) price: Field<f64>,
     pub(super) log: Field<String>,
     pub(super) format: Field<LogFormat>,
 }
@@ -55,9 +64,9 @@ pub(super) struct Draft {
 impl Draft {
     /// Reads every key of the table once.
     pub(super) fn read(r: &mut Reader) -> Draft {
-        let store = r.text(&keys::STORE, values::store_url).map(|store| match store {
+        let store = r.secret(&keys::STORE, &keys::STORE_FILE, store_url::store_url).map(|store| match store {
             StoreUrl::Redb(path) => StoreUrl::Redb(r.absolute(&path)),
-            StoreUrl::Memory => StoreUrl::Memory,
+            other => other,
         });
         Draft {
             listen: r.text(&keys::LISTEN, values::socket_addr),
@@ -91,13 +100,20 @@ impl Draft {
             return_default: r.text(&keys::RETURN_DEFAULT, urls::web_url),
             return_allow: r.list(&keys::RETURN_ALLOW, hosts::allowed_host),
             forward_tokens: r.list(&keys::FORWARD_TOKENS, values::token_name),
+            pass_through: r.text(&keys::PASS_THROUGH, values::flag),
+            recheck: r.text(&keys::RECHECK, values::duration),
+            cache_margin: r.text(&keys::CACHE_MARGIN, values::duration),
+            clients: r.path(&keys::CLIENTS),
+            per_client: r.text(&keys::PER_CLIENT, values::count),
+            per_address: r.text(&keys::PER_ADDRESS, values::count),
+            price: r.text(&keys::PRICE, values::price),
             log: r.text(&keys::LOG, values::log_filter),
             format: r.text(&keys::FORMAT, values::log_format),
         }
     }
 
     /// The configuration; `None` if a required value is missing or wrong.
-    pub(super) fn finish(self) -> Option<Config> {
+    pub(super) fn finish(self, blocks: machine::Blocks) -> Option<Config> {
         let public_url = self.public_url.take()?;
         let domain = self.cookie_domain.take();
         let own = || AllowedHost { host: domain.as_deref().unwrap_or(public_url.host()).to_owned(), external: false };
@@ -137,6 +153,16 @@ impl Draft {
             },
             return_to: ReturnTo { default: self.return_default.take(), allow },
             gateway: Gateway { forward_tokens: self.forward_tokens.take()? },
+            machine: Machine {
+                pass_through: self.pass_through.take()?,
+                recheck: self.recheck.take()?,
+                cache_margin: self.cache_margin.take()?,
+                clients: self.clients.take(),
+                per_client: self.per_client.take()?,
+                per_address: self.per_address.take()?,
+                price_per_1000: self.price.take()?,
+                blocks,
+            },
             telemetry: Telemetry { log: self.log.take()?, format: self.format.take()? },
         })
     }

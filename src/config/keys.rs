@@ -6,6 +6,8 @@
 pub(super) enum Shape {
     /// A TOML string.
     Text,
+    /// A TOML number or `true` and `false`, without quotes.
+    Plain,
     /// A TOML array of strings; in the environment, items separated by commas.
     List,
 }
@@ -21,7 +23,7 @@ pub(super) enum Unwritten {
     Absent(&'static str),
 }
 
-use Shape::{List, Text};
+use Shape::{List, Plain, Text};
 use Unwritten::{Absent, Default, Required};
 
 /// One key.
@@ -70,6 +72,21 @@ pub(super) static SECTIONS: &[(&str, &str)] = &[
     ("session", "How long people stay signed in, and where that is remembered."),
     ("return_to", "Where a browser may be sent after sign-in and sign-out. Anything else is an open redirect."),
     ("gateway", "What `/validate` answers to sibling services."),
+    ("machine", "Tokens for programs: POST /token hands them out and fetches each only once.\n\
+         Registered clients are blocks of their own, here or in the files of `clients`; `auth-api client new` prints one:\n\
+         #\n\
+         # [[machine.upstream]]                 an app client at the provider with the client_credentials grant\n\
+         # name = \"reports\"\n\
+         # client_id = \"1example23456789\"\n\
+         # client_secret_file = \"/run/secrets/reports-client\"    or client_secret\n\
+         #\n\
+         # [[machine.client]]                   a program that knows only its own secret\n\
+         # id = \"nightly-report\"\n\
+         # secret_hashes = [\"sha256:…\"]       two while a secret is changed\n\
+         # owner = \"data team\"\n\
+         # scopes = [\"reports/read\"]\n\
+         # upstream = \"reports\"\n\
+         # disabled = false"),
     ("telemetry", "Logs."),
 ];
 
@@ -138,8 +155,13 @@ keys! {
          Each adds kilobytes to every request to every host below cookies.domain.";
 
     STORE = "session" "store" Text Default("redb:auth-api.redb"),
-        "Where sessions are kept: \"redb:PATH\", a file that survives restarts and serves one process, or \"memory:\",\n\
-         which signs everyone out on restart. Relative paths start at this file's folder.";
+        "Where sessions are kept: \"redb:PATH\", a file that survives restarts and serves one process; \"memory:\", which\n\
+         signs everyone out on restart; or Redis 6.2 or later, or Valkey, which many processes share:\n\
+         \"redis://:PASSWORD@HOST:6379/0\", \"rediss://…\" with TLS, \"redis+sentinel://HOST:26379,HOST:26379/MASTER\",\n\
+         \"redis+cluster://HOST:6379,HOST:6379\". Deployments that share one server differ in \"?prefix=NAME\".\n\
+         Relative paths start at this file's folder.";
+    STORE_FILE = "session" "store_file" Text Absent("/run/secrets/session-store"),
+        "A file that holds the address of the store, instead of store: it can hold a password.";
     STORE_TIMEOUT = "session" "store_timeout" Text Default("1s"),
         "Longest wait for one answer of the store, from 100ms to 10s. After it /validate answers 503.";
     MAX_STALE = "session" "max_stale" Text Default("250ms"),
@@ -165,6 +187,24 @@ keys! {
     FORWARD_TOKENS = "gateway" "forward_tokens" List Default(""),
         "Tokens that /validate answers as X-Auth-Id-Token and X-Auth-Access-Token: \"id_token\", \"access_token\".\n\
          Proxies in between need room for headers of several kilobytes.";
+
+    PASS_THROUGH = "machine" "pass_through" Plain Default("false"),
+        "Whether programs may come with the id and secret of an app client of their own, which the provider judges.\n\
+         Its tokens are kept for whoever shows the same secret.";
+    RECHECK = "machine" "recheck" Text Default("1h"),
+        "After this long, such a secret is tried at the provider again though a token is still good: a secret that was\n\
+         changed there stops working here within this time. Each try is a token that is billed.";
+    CACHE_MARGIN = "machine" "cache_margin" Text Default("60s"),
+        "No token with this little life left is handed out, up to 4m.";
+    CLIENTS = "machine" "clients" Text Absent("clients.d"),
+        "A file, or a folder of .toml files, with more [[client]] blocks. Read again within five seconds when something\n\
+         changes; while it has a mistake, what was read before stays.";
+    PER_CLIENT = "machine" "requests_per_second" Plain Default("20000"),
+        "What one registered client may ask for in a second.";
+    PER_ADDRESS = "machine" "failures_per_minute" Plain Default("120"),
+        "How many wrong secrets one address may show in a minute. Right ones always pass.";
+    PRICE = "machine" "price_per_1000" Plain Default("2.25"),
+        "What the provider bills for 1,000 tokens, for the metric auth_api_machine_saved_dollars.";
 
     LOG = "telemetry" "log" Text Default("info"),
         "Log filter: off, error, warn, info, debug, trace, or directives such as \"info,auth_api=debug\".";

@@ -11,6 +11,7 @@ use super::draft::Draft;
 use super::files::read_file;
 use super::keys::{ALL, ENV_PREFIX, Key, SECTIONS, Shape};
 use super::problem::{Problem, Wrong};
+use super::machine;
 use super::reader::{Raw, Reader, Written};
 use super::suggest::{folded, unknown, unknown_section};
 use super::{Config, check};
@@ -72,11 +73,12 @@ pub fn load(sources: Sources) -> Result<Config, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut written = HashMap::new();
     let mut base = PathBuf::new();
+    let mut blocks = machine::Blocks::default();
     let mut readable = true;
     if let Some((path, text)) = &sources.file {
         base = path.parent().map(Path::to_owned).unwrap_or_default();
         match text.trim_start_matches('\u{feff}').parse::<toml::Table>() {
-            Ok(table) => from_table(table, &mut written, &mut problems),
+            Ok(table) => from_table(table, &base, &mut written, &mut blocks, &mut problems),
             Err(error) => {
                 problems.push(syntax(path, text, &error));
                 readable = false;
@@ -93,8 +95,11 @@ pub fn load(sources: Sources) -> Result<Config, Vec<Problem>> {
     check::check(&draft, &mut reader.problems);
     // A key that no field reads would be ignored, so it is refused like one that does not exist.
     reader.refuse_left_over();
-    match draft.finish() {
-        Some(config) if reader.problems.is_empty() => Ok(config),
+    match draft.finish(blocks) {
+        Some(config) if reader.problems.is_empty() => {
+            // Their files are read once here, so that a mistake in them stops the start.
+            config.machine.read_clients().map(|_| config)
+        }
         _ => Err(reader.problems),
     }
 }
@@ -110,11 +115,22 @@ fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
     .at(format!("{} line {line}", path.display()))
 }
 
-fn from_table(table: toml::Table, written: &mut HashMap<String, Written>, problems: &mut Vec<Problem>) {
+fn from_table(
+    table: toml::Table,
+    base: &Path,
+    written: &mut HashMap<String, Written>,
+    blocks: &mut machine::Blocks,
+    problems: &mut Vec<Problem>,
+) {
     for (section, value) in table {
         let known = SECTIONS.iter().any(|(name, _)| *name == section);
         match value {
-            Value::Table(entries) if known => from_section(&section, entries, written, problems),
+            Value::Table(mut entries) if known => {
+                if section == machine::SECTION {
+                    *blocks = machine::Blocks::take(&mut entries, base, problems);
+                }
+                from_section(&section, entries, written, problems);
+            }
             Value::Table(_) => problems.push(unknown_section(&section)),
             _ if known => {
                 let what = format!("`{section}` is a section, not a key.");
@@ -171,6 +187,9 @@ fn typed(key: &Key, value: Value) -> Result<Raw, Wrong> {
     let found = value.type_str();
     match (key.shape, value) {
         (Shape::Text, Value::String(text)) => return Ok(Raw::Text(text)),
+        (Shape::Plain, Value::Boolean(value)) => return Ok(Raw::Text(value.to_string())),
+        (Shape::Plain, Value::Integer(value)) => return Ok(Raw::Text(value.to_string())),
+        (Shape::Plain, Value::Float(value)) => return Ok(Raw::Text(value.to_string())),
         (Shape::List, Value::Array(items)) => {
             let text = |item: Value| {
                 if let Value::String(text) = item { Some(text) } else { None }
@@ -189,6 +208,10 @@ fn typed(key: &Key, value: Value) -> Result<Raw, Wrong> {
         Shape::Text => Wrong::new(
             format!("A string is expected here, and this is of type {found}."),
             format!("Write it in double quotes: `{} = \"…\"`.", key.name),
+        ),
+        Shape::Plain => Wrong::new(
+            format!("A number, or true or false, is expected here, and this is of type {found}."),
+            format!("Write it without quotes: `{} = …`.", key.name),
         ),
         Shape::List => Wrong::new(
             format!("A list of strings is expected here, and this is of type {found}."),

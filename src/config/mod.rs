@@ -17,10 +17,12 @@ mod hosts;
 mod issuer;
 mod keys;
 mod load;
+mod machine;
 mod problem;
 mod reader;
 mod reference;
 mod sites;
+mod store_url;
 mod suggest;
 mod urls;
 mod values;
@@ -34,10 +36,12 @@ use url::Url;
 
 pub use hosts::AllowedHost;
 pub use load::{Sources, load};
+pub use machine::Machine;
 pub use problem::Problem;
 pub use reference::reference;
+pub use store_url::{HostPort, RedisServers, RedisUrl, StoreUrl};
 pub use urls::PublicUrl;
-pub use values::{Exposed, LogFormat, Profile, Secret, StoreUrl};
+pub use values::{Exposed, LogFormat, Profile, Secret};
 
 /// Everything the service can be told. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -54,6 +58,8 @@ pub struct Config {
     pub return_to: ReturnTo,
     /// What `/validate` hands to a sibling service.
     pub gateway: Gateway,
+    /// Tokens for programs.
+    pub machine: Machine,
     /// Logs.
     pub telemetry: Telemetry,
 }

@@ -18,7 +18,7 @@ impl Raw {
     /// A value as the environment and the table of keys write it.
     pub(super) fn of(shape: Shape, text: &str) -> Raw {
         match shape {
-            Shape::Text => Raw::Text(text.to_owned()),
+            Shape::Text | Shape::Plain => Raw::Text(text.to_owned()),
             Shape::List => Raw::List(split(text)),
         }
     }

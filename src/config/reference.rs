@@ -47,6 +47,7 @@ fn entry(key: &Key) -> String {
 pub(super) fn toml_value(shape: Shape, text: &str) -> String {
     match shape {
         Shape::Text => toml::Value::from(text).to_string(),
+        Shape::Plain => text.to_owned(),
         Shape::List => toml::Value::from(split(text)).to_string(),
     }
 }

@@ -1,7 +1,6 @@
 //! Small values, each parsed once from text.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretSlice};
@@ -31,15 +30,6 @@ pub enum Profile {
     Cognito,
     /// Any provider that keeps to OpenID Connect.
     Oidc,
-}
-
-/// Where sessions are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// In this process; gone when it stops.
-    Memory,
-    /// In a redb file.
-    Redb(PathBuf),
 }
 
 /// Which of the provider's tokens are handed on.
@@ -133,6 +123,34 @@ pub(super) fn log_filter(text: &str) -> Result<String, Wrong> {
     }
 }
 
+pub(super) fn flag(text: &str) -> Result<bool, Wrong> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Wrong::new(format!("{} is neither true nor false.", shown(text)), "Write `true` or `false`.")),
+    }
+}
+
+/// A whole number from one to a million.
+pub(super) fn count(text: &str) -> Result<u32, Wrong> {
+    text.parse().ok().filter(|count| (1..=1_000_000).contains(count)).ok_or_else(|| {
+        Wrong::new(
+            format!("{} is not a whole number from 1 to 1000000.", shown(text)),
+            "Write how often something may happen, in digits.",
+        )
+    })
+}
+
+/// US dollars.
+pub(super) fn price(text: &str) -> Result<f64, Wrong> {
+    text.parse().ok().filter(|price| (0.0..=1_000.0).contains(price)).ok_or_else(|| {
+        Wrong::new(
+            format!("{} is not a price in US dollars for 1,000 tokens.", shown(text)),
+            "Write a number from 0 to 1000, with a point: `2.25`.",
+        )
+    })
+}
+
 /// [`duration`], or milliseconds: `250ms`.
 pub(super) fn fine_duration(text: &str) -> Result<Duration, Wrong> {
     match text.strip_suffix("ms").filter(|digits| digits.bytes().all(|b| b.is_ascii_digit())).map(str::parse) {
@@ -180,27 +198,4 @@ pub(super) fn socket_addr(text: &str) -> Result<SocketAddr, Wrong> {
 /// `""` switches the ops listener off.
 pub(super) fn ops_addr(text: &str) -> Result<Option<SocketAddr>, Wrong> {
     if text.is_empty() { Ok(None) } else { socket_addr(text).map(Some) }
-}
-
-/// `memory:` or `redb:PATH`; the path is still relative to the configuration. Never shows the value: store URLs can
-/// hold passwords.
-pub(super) fn store_url(text: &str) -> Result<StoreUrl, Wrong> {
-    let instead =
-        "Write `redb:PATH`, a file that survives restarts, or `memory:`, which forgets every session on restart.";
-    let lower = text.to_ascii_lowercase();
-    if lower.starts_with("redis:") || lower.starts_with("rediss:") {
-        return Err(Wrong::new("This version has no Redis store: it has `memory:` and `redb:PATH`.", instead));
-    }
-    if text == "memory:" {
-        return Ok(StoreUrl::Memory);
-    }
-    match text.strip_prefix("redb:") {
-        Some("") => Err(Wrong::new("`redb:` names no file, so sessions could not be kept.", instead)),
-        Some(path) if path.starts_with("//") => Err(Wrong::new(
-            "After `redb:` comes a plain path, and this one starts with `//` as in a web address.",
-            "Write `redb:sessions.redb` for a file beside the configuration or `redb:/var/lib/auth-api/sessions.redb`.",
-        )),
-        Some(path) => Ok(StoreUrl::Redb(PathBuf::from(path))),
-        None => Err(Wrong::new("This is not a session store.", instead)),
-    }
 }

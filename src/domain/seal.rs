@@ -125,6 +125,12 @@ impl KeyRing {
         expand(&key.prk, &[b"tag\0", label.as_bytes(), b"\0", data], &mut tag);
         tag
     }
+
+    /// Whether the first key, the one that seals, sealed this.
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        let id = sealed.get(1..1 + KEY_ID_LEN);
+        self.0.first().is_some_and(|key| id == Some(&key.id))
+    }
 }
 
 impl RingKey {
@@ -202,6 +208,7 @@ mod tests {
         let p = purpose("tx", b"", b"");
         assert!(both.open(p, &old.seal(p, b"value")).is_ok());
         assert!(old.open(p, &both.seal(p, b"value")).is_err());
+        assert!(both.is_current(&both.seal(p, b"value")) && !both.is_current(&old.seal(p, b"value")));
     }
 
     #[test]

@@ -30,8 +30,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `serve WHAT` with further environment variables.
-    pub fn start(what: &str, env: &[(&str, String)]) -> anyhow::Result<Self> {
+    /// Starts `serve WHAT` with further configuration, `KEY=VALUE` each.
+    pub fn start(what: &str, configuration: &[String]) -> anyhow::Result<Self> {
         let this = std::env::current_exe()?;
         // A core of its own keeps the driver and the scheduler out of the figure.
         let mut command = match runs("taskset", "-V") {
@@ -41,7 +41,7 @@ impl Server {
         if command.get_program() == "taskset" {
             command.args(["-c", "0"]).arg(&this);
         }
-        let command = command.args(["serve", what]).envs(env.iter().map(|(name, value)| (*name, value)));
+        let command = command.args(["serve", what]).args(configuration);
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn()?;
         let mut line = String::new();
@@ -63,6 +63,15 @@ impl Server {
         let ticks =
             |nth: usize| -> anyhow::Result<f64> { Ok(fields.split_whitespace().nth(nth).context("short")?.parse()?) };
         Ok((ticks(11)? + ticks(12)?) / TICKS)
+    }
+}
+
+impl Server {
+    /// Bytes of memory in use.
+    pub fn memory(&self) -> anyhow::Result<f64> {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.process.id()))?;
+        let pages: f64 = statm.split(' ').nth(1).context("short")?.parse()?;
+        Ok(pages * 4_096.0)
     }
 }
 

@@ -1,0 +1,315 @@
+//! `[machine]`, and the blocks of its clients: lists of tables, which no other section has.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::{Table, Value};
+
+use super::credentials;
+use super::files::read_file;
+use super::problem::{Problem, Wrong, line, shown};
+use crate::domain::machine::{Client, Registry, Scopes, SecretHash, Upstream};
+
+pub(super) const SECTION: &str = "machine";
+
+/// `[machine]`
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Whether callers may come with an app client of their own.
+    pub pass_through: bool,
+    /// After this long, such a client's secret is tried at the provider again.
+    pub recheck: Duration,
+    /// No token with this little life left is handed out.
+    pub cache_margin: Duration,
+    /// Where more clients are.
+    pub clients: Option<PathBuf>,
+    /// Requests a client may make in a second.
+    pub per_client: u32,
+    /// Failures an address may make in a minute.
+    pub per_address: u32,
+    /// What the provider bills, US dollars.
+    pub price_per_1000: f64,
+    pub(super) blocks: Blocks,
+}
+
+/// What stands in the blocks of the configuration itself.
+#[derive(Clone, Debug, Default)]
+pub struct Blocks {
+    upstreams: BTreeMap<String, Arc<Upstream>>,
+    clients: Vec<Client>,
+}
+
+impl Machine {
+    /// The ids of the app clients at the provider that serve clients here.
+    pub fn upstream_ids(&self) -> impl Iterator<Item = &str> {
+        self.blocks.upstreams.values().map(|upstream| upstream.client_id.as_str())
+    }
+
+    /// Every registered client, those of the files as they are now.
+    ///
+    /// # Errors
+    /// Every mistake in the files.
+    pub fn read_clients(&self) -> Result<Registry, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut clients = self.blocks.clients.clone();
+        for path in self.clients.iter().flat_map(|path| files(path, &mut problems)) {
+            let shown = path.display().to_string();
+            match read_file(&path).map(|text| text.parse::<Table>()) {
+                Ok(Ok(table)) => {
+                    for (index, block) in blocks_of(table, "client", &shown, &mut problems).into_iter().enumerate() {
+                        let at = format!("{shown} client {}", index + 1);
+                        clients.extend(client(block, &at, &self.blocks.upstreams, &mut problems));
+                    }
+                }
+                Ok(Err(_)) => problems.push(
+                    Wrong::new("This is not TOML, so no client in it could be read.", "Write [[client]] blocks.")
+                        .at(shown),
+                ),
+                Err(wrong) => problems.push(wrong.at(shown)),
+            }
+        }
+        let mut registry = HashMap::new();
+        for client in clients {
+            if let Some(twice) = registry.insert(client.id.clone(), Arc::new(client)) {
+                let what = format!("The client {} is there twice, and only one of the two could count.", shown(&twice.id));
+                problems.push(Wrong::new(what, "Remove one, or give it another id.").at("machine.client"));
+            }
+        }
+        if problems.is_empty() { Ok(registry) } else { Err(problems) }
+    }
+}
+
+impl Blocks {
+    /// Takes the blocks out of the section, so that only its keys are left.
+    pub(super) fn take(section: &mut Table, base: &Path, problems: &mut Vec<Problem>) -> Self {
+        let mut own = Table::new();
+        for name in ["upstream", "client"] {
+            own.extend(section.remove(name).map(|value| (name.to_owned(), value)));
+        }
+        let mut read = Self::default();
+        let upstreams = own.remove("upstream").map(|value| Table::from_iter([("upstream".to_owned(), value)]));
+        for (index, block) in
+            upstreams.into_iter().flat_map(|table| blocks_of(table, "upstream", SECTION, problems)).enumerate()
+        {
+            let at = format!("machine.upstream {}", index + 1);
+            if let Some((name, upstream)) = upstream(block, &at, base, problems)
+                && read.upstreams.insert(name.clone(), Arc::new(upstream)).is_some()
+            {
+                let what = format!("The upstream {} is there twice, and only one of the two could count.", shown(&name));
+                problems.push(Wrong::new(what, "Remove one, or give it another name.").at(at));
+            }
+        }
+        for (index, block) in blocks_of(own, "client", SECTION, problems).into_iter().enumerate() {
+            let at = format!("machine.client {}", index + 1);
+            read.clients.extend(client(block, &at, &read.upstreams, problems));
+        }
+        read
+    }
+}
+
+/// The file, or the .toml files of the folder in the order of their names.
+fn files(path: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    match std::fs::read_dir(path) {
+        Ok(entries) => {
+            let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+            let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|e| e == "toml")).collect();
+            files.sort();
+            files
+        }
+        Err(error) => {
+            let what = format!("The folder {} cannot be read ({error}).", path.display());
+            problems.push(Wrong::new(what, "Make it readable for the user that runs the service.").at("machine.clients"));
+            vec![]
+        }
+    }
+}
+
+fn blocks_of(mut table: Table, name: &str, at: &str, problems: &mut Vec<Problem>) -> Vec<Table> {
+    let found = table.remove(name);
+    for other in table.keys() {
+        let what = "There is no such key, so it would have no effect.";
+        problems.push(Wrong::new(what, format!("Write [[{name}]] blocks only.")).at(format!("{at}.{}", line(other))));
+    }
+    let tables = match found {
+        None => return vec![],
+        Some(Value::Array(items)) => {
+            items.into_iter().map(|item| if let Value::Table(t) = item { Some(t) } else { None }).collect()
+        }
+        Some(_) => None,
+    };
+    tables.unwrap_or_else(|| {
+        let what = format!("`{name}` is a list of blocks.");
+        problems.push(Wrong::new(what, format!("Write `[[{name}]]` and its keys on lines below it.")).at(at));
+        vec![]
+    })
+}
+
+/// The keys of one block, each taken once.
+struct Block<'a> {
+    table: Table,
+    at: &'a str,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Block<'_> {
+    fn wrong<T>(&mut self, key: &str, wrong: Wrong) -> Option<T> {
+        self.problems.push(wrong.at(format!("{}: {key}", self.at)));
+        None
+    }
+
+    fn text(&mut self, key: &str) -> Option<String> {
+        match self.table.remove(key) {
+            Some(Value::String(text)) if !text.trim().is_empty() => Some(text),
+            Some(_) => self.wrong(key, Wrong::new("A text is expected here.", format!("Write `{key} = \"…\"`."))),
+            None => self.wrong(
+                key,
+                Wrong::new("This key is required and was not given.", format!("Add a line `{key} = \"…\"`.")),
+            ),
+        }
+    }
+
+    fn list(&mut self, key: &str) -> Option<Vec<String>> {
+        let texts = match self.table.remove(key) {
+            Some(Value::Array(items)) if !items.is_empty() => {
+                items.into_iter().map(|item| item.as_str().map(str::to_owned)).collect()
+            }
+            _ => None,
+        };
+        if texts.is_none() {
+            let wrong = Wrong::new(
+                "A list of texts with at least one item is expected here.",
+                format!("Write `{key} = [\"…\", \"…\"]`."),
+            );
+            return self.wrong(key, wrong);
+        }
+        texts
+    }
+
+    fn flag(&mut self, key: &str) -> Option<bool> {
+        match self.table.remove(key) {
+            None => Some(false),
+            Some(Value::Boolean(flag)) => Some(flag),
+            Some(_) => self.wrong(
+                key,
+                Wrong::new("This is neither true nor false.", "Write `true` or `false`, without quotes."),
+            ),
+        }
+    }
+
+    fn judged<T>(&mut self, key: &str, result: Result<T, Wrong>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(wrong) => self.wrong(key, wrong),
+        }
+    }
+
+    /// Whatever was not taken is not known.
+    fn close(mut self, known: &[&str]) {
+        for key in std::mem::take(&mut self.table).keys() {
+            let wrong = Wrong::new(
+                "There is no such key, so it would have no effect.",
+                format!("Remove it; the keys here are {}.", known.join(", ")),
+            );
+            self.wrong::<()>(&line(key), wrong);
+        }
+    }
+}
+
+fn upstream(table: Table, at: &str, base: &Path, problems: &mut Vec<Problem>) -> Option<(String, Upstream)> {
+    let mut block = Block { table, at, problems };
+    let name = block.text("name");
+    let id = block.text("client_id").map(|id| credentials::client_id(&id));
+    let id = id.and_then(|id| block.judged("client_id", id));
+    let secret = match (block.table.contains_key("client_secret"), block.table.contains_key("client_secret_file")) {
+        (true, true) => {
+            block.table.remove("client_secret");
+            block.table.remove("client_secret_file");
+            let wrong = Wrong::new("Both this and client_secret are given, and only one can count.", "Remove one.");
+            block.wrong("client_secret_file", wrong)
+        }
+        (false, true) => block.text("client_secret_file").and_then(|file| {
+            let read = read_file(&base.join(file)).map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+            block.judged("client_secret_file", read)
+        }),
+        _ => block.text("client_secret"),
+    };
+    let secret = secret.map(|secret| credentials::client_secret(&secret));
+    let secret = secret.and_then(|secret| block.judged("client_secret", secret));
+    block.close(&["name", "client_id", "client_secret", "client_secret_file"]);
+    Some((name?, Upstream { client_id: id?, secret: secret? }))
+}
+
+fn client(
+    table: Table,
+    at: &str,
+    upstreams: &BTreeMap<String, Arc<Upstream>>,
+    problems: &mut Vec<Problem>,
+) -> Option<Client> {
+    // Most have an id, and a message with it is found faster than one with a number.
+    let named = table.get("id").and_then(Value::as_str).map(|id| format!("{at} ({})", line(id)));
+    let mut block = Block { table, at: named.as_deref().unwrap_or(at), problems };
+    let id = block.text("id").map(|id| client_name(&id));
+    let id = id.and_then(|id| block.judged("id", id));
+    let secrets = block.list("secret_hashes").map(|hashes| secret_hashes(&hashes));
+    let secrets = secrets.and_then(|secrets| block.judged("secret_hashes", secrets));
+    let owner = block.text("owner");
+    let scopes = block.list("scopes").map(|scopes| {
+        scopes.iter().map(|scope| credentials::scope(scope)).collect::<Result<Vec<_>, _>>().map(Scopes::new)
+    });
+    let scopes = scopes.and_then(|scopes| block.judged("scopes", scopes));
+    let upstream = block.text("upstream").map(|name| {
+        upstreams.get(&name).cloned().ok_or_else(|| {
+            let names = upstreams.keys().cloned().collect::<Vec<_>>().join(", ");
+            Wrong::new(
+                format!("There is no [[machine.upstream]] {}, so nothing could serve this client.", shown(&name)),
+                if names.is_empty() { "Add the block.".to_owned() } else { format!("Write one of: {names}.") },
+            )
+        })
+    });
+    let upstream = upstream.and_then(|upstream| block.judged("upstream", upstream));
+    let disabled = block.flag("disabled");
+    block.close(&["id", "secret_hashes", "owner", "scopes", "upstream", "disabled"]);
+    Some(Client {
+        id: id?,
+        secrets: secrets?,
+        owner: owner?,
+        scopes: scopes?,
+        upstream: upstream?,
+        disabled: disabled?,
+    })
+}
+
+/// Ours are plain, so that they are the same in every encoding.
+fn client_name(text: &str) -> Result<String, Wrong> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if text.len() <= 64 && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(
+        format!("{} cannot be the id of a client.", shown(text)),
+        "Write letters, digits, `-`, `_` and `.`, at most 64.",
+    ))
+}
+
+fn secret_hashes(texts: &[String]) -> Result<Vec<SecretHash>, Wrong> {
+    if texts.len() > 2 {
+        return Err(Wrong::new(
+            "There are more than two, and an old secret that nobody needs is a danger.",
+            "Keep the newest two at most.",
+        ));
+    }
+    let hashes: Option<Vec<_>> = texts.iter().map(|text| SecretHash::parse(text)).collect();
+    let distinct = texts.iter().collect::<HashSet<_>>().len() == texts.len();
+    hashes.filter(|_| distinct).ok_or_else(|| {
+        // Not shown: it may be the secret itself.
+        Wrong::new(
+            "An item is not the hash of a secret, or stands there twice.",
+            "Make a secret and its hash with `auth-api client new`; the hash begins with `sha256:`.",
+        )
+    })
+}

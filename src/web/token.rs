@@ -1,0 +1,259 @@
+//! The routes of machines, in the words of RFC 6749 §5: `/token`, `/introspect` (RFC 7662), `/revoke`
+//! (RFC 7009), and where they are (RFC 8414).
+
+use super::Web;
+use super::device::ClientAddress;
+use crate::domain::machine::Scopes;
+use crate::flow::{Introspection, MachineCredentials, MachineError, TokenRequest};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use secrecy::SecretString;
+use serde::Serialize;
+use serde_json::json;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A form's parameters, each once.
+type Form = HashMap<String, String>;
+
+/// `POST /token`
+pub(super) async fn token(
+    State(web): State<Arc<Web>>,
+    ClientAddress(address): ClientAddress,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let request = async {
+        let mut form = read(&headers, body)?;
+        match form.remove("grant_type").as_deref() {
+            Some("client_credentials") => {}
+            Some(_) => return Err(MachineError::UnsupportedGrantType),
+            None => return Err(MachineError::InvalidRequest("grant_type is missing")),
+        }
+        let shown = credentials(&headers, &mut form, address)?;
+        let scopes: Result<Scopes, _> = form.remove("scope").unwrap_or_default().parse();
+        let scopes = scopes.map_err(|e| MachineError::InvalidScope(e.to_string()))?;
+        let resource = form.remove("resource");
+        if resource.as_deref().is_some_and(|r| url::Url::parse(r).is_err() || r.contains('#')) {
+            return Err(MachineError::InvalidRequest("resource must be an absolute URI without a fragment"));
+        }
+        web.rp.machine_token(shown, TokenRequest { scopes, resource }).await
+    };
+    match request.await {
+        Ok(granted) => {
+            #[derive(Serialize)]
+            struct Answer<'a> {
+                access_token: &'a str,
+                token_type: &'static str,
+                expires_in: u64,
+                scope: String,
+            }
+            json(&Answer {
+                access_token: granted.access_token(),
+                token_type: "Bearer",
+                expires_in: granted.expires_in,
+                scope: granted.scopes().to_string(),
+            })
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+/// `POST /introspect`
+pub(super) async fn introspect(
+    State(web): State<Arc<Web>>,
+    ClientAddress(address): ClientAddress,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let request = async {
+        let mut form = read(&headers, body)?;
+        let shown = credentials(&headers, &mut form, address)?;
+        let token = form.remove("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
+        web.rp.introspect(shown, &token).await
+    };
+    match request.await {
+        Ok(Introspection::Inactive) => json(&json!({ "active": false })),
+        Ok(Introspection::Active(principal)) => {
+            let mut answer = json!({
+                "active": true, "scope": principal.scopes.join(" "), "client_id": principal.client_id,
+                "username": principal.username, "token_type": "Bearer", "exp": principal.expires_at,
+                "iat": principal.issued_at, "sub": principal.sub, "iss": web.rp.provider.issuer(),
+            });
+            if !principal.groups.is_empty() {
+                answer["groups"] = principal.groups.into();
+            }
+            json(&answer)
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+/// `POST /revoke`
+pub(super) async fn revoke(
+    State(web): State<Arc<Web>>,
+    ClientAddress(address): ClientAddress,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let request = async {
+        let mut form = read(&headers, body)?;
+        let shown = credentials(&headers, &mut form, address)?;
+        let token = form.remove("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
+        web.rp.revoke_machine_token(shown, &token).await
+    };
+    match request.await {
+        Ok(()) => (StatusCode::OK, no_store()).into_response(),
+        Err(error) => refuse(&error),
+    }
+}
+
+/// `GET /.well-known/oauth-authorization-server`
+pub(super) async fn metadata(State(web): State<Arc<Web>>) -> Json<serde_json::Value> {
+    let methods = ["client_secret_basic", "client_secret_post"];
+    Json(json!({
+        "issuer": web.public_url.as_str(),
+        "token_endpoint": web.public_url.join("/token"),
+        "introspection_endpoint": web.public_url.join("/introspect"),
+        "revocation_endpoint": web.public_url.join("/revoke"),
+        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+    }))
+}
+
+/// Any method but POST: the token endpoint knows one (RFC 6749 §3.2).
+pub(super) async fn post_only(method: Method) -> Response {
+    let description = format!("this address takes POST, not {method}");
+    let mut response = said(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", &description);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
+/// A form in which nothing is there twice (RFC 6749 §3.2); what is empty counts as left out.
+fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Form, MachineError> {
+    const TYPE: &str = "application/x-www-form-urlencoded";
+    let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !essence.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(TYPE) {
+        return Err(MachineError::InvalidRequest("the content type must be application/x-www-form-urlencoded"));
+    }
+    let body = body.map_err(|_| MachineError::InvalidRequest("the body is too large, or incomplete"))?;
+    let mut form = Form::new();
+    for (name, value) in url::form_urlencoded::parse(&body) {
+        if form.insert(name.into_owned(), value.into_owned()).is_some() {
+            return Err(MachineError::InvalidRequest("a parameter is there twice"));
+        }
+    }
+    form.retain(|_, value| !value.is_empty());
+    Ok(form)
+}
+
+/// HTTP Basic or the body, never both (RFC 6749 §2.3). In Basic, both parts are form-encoded first (§2.3.1).
+fn credentials(
+    headers: &HeaderMap,
+    form: &mut Form,
+    address: Option<IpAddr>,
+) -> Result<MachineCredentials, MachineError> {
+    let mut lines = headers.get_all(AUTHORIZATION).iter();
+    let (id, secret) = match (lines.next(), lines.next()) {
+        (None, _) => (form.remove("client_id"), form.remove("client_secret")),
+        (Some(_), Some(_)) => return Err(MachineError::InvalidRequest("there are two Authorization lines")),
+        (Some(line), None) => {
+            let (id, secret) = basic(line).ok_or(MachineError::InvalidClient)?;
+            if form.contains_key("client_secret") {
+                return Err(MachineError::InvalidRequest("the client must authenticate in one way, not in two"));
+            }
+            if form.remove("client_id").is_some_and(|other| other != id) {
+                return Err(MachineError::InvalidRequest("client_id is not the client that authenticates"));
+            }
+            (Some(id), Some(secret))
+        }
+    };
+    match (id, secret) {
+        (Some(id), Some(secret)) => Ok(MachineCredentials { id, secret: SecretString::from(secret), address }),
+        _ => Err(MachineError::InvalidClient),
+    }
+}
+
+fn basic(line: &HeaderValue) -> Option<(String, String)> {
+    let (scheme, encoded) = line.to_str().ok()?.trim().split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (id, secret) = pair.split_once(':')?;
+    Some((decode(id)?, decode(secret)?)).filter(|(id, _)| !id.is_empty())
+}
+
+fn decode(text: &str) -> Option<String> {
+    let text = text.replace('+', " ");
+    percent_encoding::percent_decode_str(&text).decode_utf8().ok().map(Cow::into_owned)
+}
+
+fn no_store() -> [(axum::http::HeaderName, HeaderValue); 2] {
+    [(CACHE_CONTROL, HeaderValue::from_static("no-store")), (PRAGMA, HeaderValue::from_static("no-cache"))]
+}
+
+fn json<T: Serialize>(body: &T) -> Response {
+    (no_store(), Json(body)).into_response()
+}
+
+/// One table from error to answer (RFC 6749 §5.2).
+fn refuse(error: &MachineError) -> Response {
+    let (status, code) = match error {
+        MachineError::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+        MachineError::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+        MachineError::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
+        MachineError::UnauthorizedClient(_) => (StatusCode::BAD_REQUEST, "unauthorized_client"),
+        MachineError::InvalidScope(_) => (StatusCode::BAD_REQUEST, "invalid_scope"),
+        MachineError::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
+        MachineError::Unavailable(_) | MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
+        }
+    };
+    let description = match error {
+        MachineError::Store(error) => {
+            tracing::error!(%error, "no answer to a machine");
+            "the session store cannot be reached; try again later".to_owned()
+        }
+        MachineError::Provider(error) => {
+            tracing::error!(reason = %error.to_string().escape_debug(), "no answer to a machine");
+            "the provider cannot be reached; try again later".to_owned()
+        }
+        error => error.to_string(),
+    };
+    let mut response = said(status, code, &description);
+    let retry = match error {
+        MachineError::TooMany(seconds) | MachineError::Unavailable(seconds) => Some(*seconds),
+        MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => Some(5),
+        _ => None,
+    };
+    if let Some(seconds) = retry {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 9110 §15.5.2 demands a challenge with every 401.
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"auth-api\""));
+    }
+    response
+}
+
+fn said(status: StatusCode, code: &str, description: &str) -> Response {
+    // Only characters that RFC 6749 §5.2 allows.
+    let description: String =
+        description.chars().map(|c| if matches!(c, ' '..='~') && c != '"' && c != '\\' { c } else { '?' }).collect();
+    (status, json(&json!({ "error": code, "error_description": description }))).into_response()
+}
