@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says where")]
 
+mod backchannel;
 mod configuration;
 mod dev_cms;
 mod dev_pool;
@@ -11,6 +12,7 @@ mod https;
 mod openapi;
 mod real;
 mod refresh;
+mod revocation;
 mod service;
 mod sessions;
 mod sign_in;

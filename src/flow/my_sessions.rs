@@ -103,14 +103,19 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::Store`]: some may still be alive.
     pub async fn end_sessions_of(&self, sub: &str, handle: Option<&str>) -> Result<EndedFor, Error> {
-        let (mut refresh, mut sessions) = (Vec::new(), 0);
+        let (mut refresh, mut sessions, mut failed) = (Vec::new(), 0, None);
         let listed = self.sessions.listed(Mark::user(sub)).await?;
         for listed in listed.iter().filter(|listed| handle.is_none_or(|handle| listed.handle() == handle)) {
-            if let Some(card) = self.end_from_afar(listed).await? {
-                sessions += 1;
-                refresh.extend(card.refresh);
+            match self.end_from_afar(listed).await {
+                Ok(Some(card)) => {
+                    sessions += 1;
+                    refresh.extend(card.refresh);
+                }
+                Ok(None) => {}
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(EndedFor { sessions, not_revoked: self.revoke_all(refresh).await })
+        let not_revoked = self.revoke_all(refresh).await;
+        failed.map_or(Ok(EndedFor { sessions, not_revoked }), Err)
     }
 }

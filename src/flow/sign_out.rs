@@ -7,7 +7,7 @@
 //! 4. The browser goes to the provider's logout, or that page would sign it straight back in.
 
 use super::{Error, RelyingParty};
-use crate::domain::session::{Card, Mark, Session, SessionId};
+use crate::domain::session::{Card, Mark, SessionId};
 use crate::store::Listed;
 use futures_util::StreamExt;
 use secrecy::SecretString;
@@ -40,65 +40,63 @@ impl RelyingParty {
     ) -> Result<SignedOut, Error> {
         let this = self.clone();
         self.to_the_end(async move {
-            let others = match everywhere {
-                true => this.end_others(&ids).await?,
-                false => vec![],
-            };
-            let ended = this.end_all(&ids).await?;
-            let refresh = ended.iter().filter_map(|session| session.tokens.refresh.clone());
-            this.revoke_all(refresh.chain(others).collect()).await;
-            let id_token = ended.first().map(|session| &session.tokens.id);
-            let logout = timeout(this.limits.revocation, this.provider.logout_url(id_token, &after)).await;
+            let mut refresh = Vec::new();
+            let ended = this.end_with_others(&ids, everywhere, &mut refresh).await;
+            if ended.is_err() {
+                // Those that did end are not there to be ended a second time.
+                this.revoke_later(refresh);
+            } else {
+                this.revoke_all(refresh).await;
+            }
+            let id_token = ended?;
+            let logout = timeout(this.limits.revocation, this.provider.logout_url(id_token.as_ref(), &after)).await;
             Ok(SignedOut { provider_logout: logout.ok().flatten() })
         })
         .await
     }
 
-    /// Ends the sessions of the same users as `ids`, but not those; returns the refresh tokens.
-    async fn end_others(&self, ids: &[SessionId]) -> Result<Vec<SecretString>, Error> {
-        let own: Vec<_> = ids.iter().map(|id| id.key().handle()).collect();
-        let (mut refresh, mut failed) = (Vec::new(), None);
-        for id in ids {
-            let Some(live) = self.sessions.load(*id).await? else { continue };
-            for listed in self.sessions.listed(Mark::user(&live.session.principal.sub)).await? {
-                if own.contains(&listed.handle()) {
-                    continue;
-                }
-                match self.end_from_afar(&listed).await {
-                    Ok(card) => refresh.extend(card.and_then(|card| card.refresh)),
-                    Err(error) => failed = Some(error),
-                }
-            }
+    /// Returns an ID token of the browser's own; `refresh` gets what is to be revoked, whatever fails.
+    async fn end_with_others(
+        &self,
+        ids: &[SessionId],
+        everywhere: bool,
+        refresh: &mut Vec<SecretString>,
+    ) -> Result<Option<SecretString>, Error> {
+        if everywhere {
+            self.end_others(ids, refresh).await?;
         }
-        match failed {
-            Some(error) => {
-                // Those that did end are not listed a second time.
-                self.revoke_all(refresh).await;
-                Err(error)
-            }
-            None => Ok(refresh),
-        }
-    }
-
-    /// Every id is tried, whatever becomes of another.
-    async fn end_all(&self, ids: &[SessionId]) -> Result<Vec<Session>, Error> {
-        let mut ended = Vec::new();
-        let mut failed = None;
+        let (mut id_token, mut failed) = (None, None);
+        // Every id is tried, whatever becomes of another.
         for id in ids {
             match self.sessions.end(*id).await {
                 Ok(Some(session)) => {
                     self.metrics.sign_out();
                     tracing::info!(sub = %session.principal.sub, "signed out");
-                    ended.push(session);
+                    refresh.extend(session.tokens.refresh);
+                    id_token.get_or_insert(session.tokens.id);
                 }
                 Ok(None) => {}
                 Err(error) => failed = Some(error),
             }
         }
-        match failed {
-            Some(error) => Err(error.into()),
-            None => Ok(ended),
+        failed.map_or(Ok(id_token), |error| Err(error.into()))
+    }
+
+    /// Ends the sessions of the same users as `ids`, but not those.
+    async fn end_others(&self, ids: &[SessionId], refresh: &mut Vec<SecretString>) -> Result<(), Error> {
+        let own: Vec<_> = ids.iter().map(|id| id.key().handle()).collect();
+        let mut failed = None;
+        for id in ids {
+            let Some(live) = self.sessions.load(*id).await? else { continue };
+            let listed = self.sessions.listed(Mark::user(&live.session.principal.sub)).await?;
+            for other in listed.iter().filter(|listed| !own.contains(&listed.handle())) {
+                match self.end_from_afar(other).await {
+                    Ok(card) => refresh.extend(card.and_then(|card| card.refresh)),
+                    Err(error) => failed = Some(error),
+                }
+            }
         }
+        failed.map_or(Ok(()), Err)
     }
 
     /// Ends a session of a list. `None` if it had ended meanwhile. Its refresh token is left to be revoked.
