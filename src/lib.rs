@@ -12,7 +12,7 @@
 //! ```
 //!
 //! - [`domain`]: nouns without I/O: transaction, session, principal, return_to, seal, policy, clock
-//! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, sign_out
+//! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, sign_out, my_sessions, backchannel
 //! - [`provider`]: speaks OpenID Connect; every provider quirk is in its `profile`
 //! - [`store`]: keeps sealed sessions, in memory or in a redb file
 //! - [`web`]: the routes, cookies and pages, and the one table from error to answer

@@ -31,6 +31,11 @@ fn nobody(web: &Web, ids: &[SessionId], id: &RequestId) -> Response {
     error::problem(&error, id, Some(web.public_url.join("/auth/signin")))
 }
 
+#[derive(Serialize)]
+struct List {
+    sessions: Vec<Item>,
+}
+
 /// A session in the list of its user's.
 #[derive(Serialize)]
 struct Item {
@@ -63,8 +68,8 @@ pub(super) async fn sessions(State(web): State<Arc<Web>>, visitor: Visitor, id: 
     };
     match web.rp.my_sessions(&me).await {
         Ok(mine) => {
-            let items: Vec<Item> = mine.into_iter().map(item).collect();
-            Json(serde_json::json!({ "sessions": items })).into_response()
+            let sessions = mine.into_iter().map(item).collect();
+            Json(List { sessions }).into_response()
         }
         Err(error) => error::problem(&error, &id, None),
     }

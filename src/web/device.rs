@@ -70,7 +70,6 @@ fn address(item: &str) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use super::*;
     use axum::http::HeaderValue;
