@@ -6,6 +6,7 @@
 mod error;
 mod http;
 mod keys;
+mod logout;
 mod metadata;
 mod profile;
 mod token;
@@ -13,6 +14,7 @@ mod verify;
 
 pub use error::Error;
 pub use http::HttpClient;
+pub use logout::LogoutNotice;
 pub use token::NotRefreshed;
 pub use verify::Rejected;
 
