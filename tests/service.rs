@@ -3,7 +3,6 @@
 use crate::support::process::{Service, command, configure, is_known, run, serve, sign_in, spawn, terminate};
 use crate::support::{Browser, Site, free_port, until};
 use auth_api::dev::pool::{Endpoint, Fault, Pool, Settings};
-use std::io::Read;
 use std::net::TcpListener;
 use std::process::Child;
 use std::time::Duration;
@@ -66,8 +65,7 @@ async fn sigterm_lets_a_request_in_flight_finish_and_exits_0() {
         terminate(&service.child);
     });
     assert_eq!(renewed.status, 200, "{}", renewed.body);
-    let mut log = String::new();
-    service.errors.read_to_string(&mut log).unwrap();
+    let log = service.log();
     assert!(service.child.wait().unwrap().success());
     assert!(log.contains("auth-api has stopped"), "{log}");
     for line in log.lines() {
