@@ -8,13 +8,14 @@
 //! ```text
 //! web ──▶ flow ──▶ provider ──▶ domain
 //!   │       └────▶ store ─────▶ domain
-//!   └─ axum stops here    openidconnect, oauth2, reqwest stop at provider; redb at its file in store
+//!   └─ axum stops here    openidconnect, oauth2, reqwest stop at provider; redb and redis in store
 //! ```
 //!
 //! - [`domain`]: nouns without I/O: transaction, session, principal, return_to, seal, policy, clock
-//! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, sign_out, my_sessions, backchannel
+//! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, renew_ahead, sign_out, my_sessions,
+//!   backchannel
 //! - [`provider`]: speaks OpenID Connect; every provider quirk is in its `profile`
-//! - [`store`]: keeps sealed sessions, in memory or in a redb file
+//! - [`store`]: keeps sealed sessions, in memory, in a redb file or in Redis, and remembers what it has seen
 //! - [`web`]: the routes, cookies and pages, and the one table from error to answer
 //! - [`config`]: text to one typed struct; [`telemetry`]: log and metrics
 //! - [`app`]: puts it together; [`cli`]: the command line

@@ -6,6 +6,7 @@ mod any_input;
 mod files;
 mod reference;
 mod sites;
+mod store_url;
 mod values;
 
 use std::collections::BTreeMap;

@@ -137,14 +137,14 @@ async fn an_access_token_that_does_not_belong_to_the_id_token_signs_nobody_in() 
 }
 
 #[tokio::test]
-async fn clocks_may_be_half_a_minute_apart() {
+async fn clocks_may_be_more_than_a_minute_apart() {
     let site = Site::start().await;
-    for skew in [-25, 25] {
+    for skew in [-80, 80] {
         site.clock.shift(skew);
         assert_eq!(Browser::new().sign_in(&site, "jane").await.status, 302, "{skew}");
         site.clock.shift(-skew);
     }
-    site.clock.shift(-60);
+    site.clock.shift(-110);
     assert_eq!(Browser::new().sign_in(&site, "jane").await.status, 502);
 }
 

@@ -77,7 +77,7 @@ const ROOMS: [Room; 13] = [
 ];
 
 /// Crates that stop at a door: their names, where they may be used, and what to do elsewhere.
-const DOORS: [(&[&str], &[&str], &str); 8] = [
+const DOORS: [(&[&str], &[&str], &str); 9] = [
     (
         &["axum", "axum_core"],
         &["web", "app", "dev"],
@@ -97,6 +97,7 @@ const DOORS: [(&[&str], &[&str], &str); 8] = [
     ),
     (&["reqwest"], &["provider", "dev/cms"], "requests go through the one client in provider/http.rs"),
     (&["redb"], &["store/redb"], "stay behind SessionStore: a store is one file"),
+    (&["redis"], &["store/redis"], "stay behind SessionStore: a store is one folder"),
     (&["clap"], &["cli"], "arguments belong in cli"),
 ];
 
@@ -258,6 +259,7 @@ fn a_broken_rule_is_found_and_explained() {
         ("store/mod.rs", "pub use crate::provider::Error;", "what to do with them belongs in flow"),
         ("store/memory.rs", "use redb::Database;", "stops at src/store/redb"),
         ("store/mod.rs", "mod redb;\nuse ::redb::Database;", ":2 uses redb::Database"),
+        ("store/sessions.rs", "use redis::Cmd;", "stops at src/store/redis"),
         ("flow/refresh.rs", "use {std::fmt, crate::{domain::{clock, seal}, web::{self}}};", "imports crate::web"),
         ("flow/refresh.rs", "use crate::config::{Config};", "hand over limits as plain values"),
         ("flow/refresh.rs", "type R = Result<<T as crate::web::Web>::X, E>;", "imports crate::web::Web"),

@@ -175,6 +175,23 @@ async fn an_answer_that_never_came_signs_nobody_out() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_a_minute_off_signs_nobody_out() {
+    for skew in [-60, 60] {
+        let (site, jane) = signed_in(&[], "jane").await;
+        site.clock.shift(skew);
+        assert_eq!(jane.validate(&site).await.status, 200, "{skew}");
+        assert_eq!(refresh(&site, &jane, "?force=true").await.status, 200, "{skew}");
+        let erin = Browser::new();
+        assert_eq!(erin.sign_in(&site, "erin").await.status, 302, "{skew}");
+        let token = site.pool.mint_access_token("dev-web-client", "jane", &["openid"]);
+        let bearer = Browser::new().send(Method::GET, &site.auth("/validate"), |r| r.bearer_auth(token)).await;
+        assert_eq!(bearer.status, 200, "{skew}");
+        assert_eq!(erin.post(&site.auth("/auth/signout"), &[]).await.status, 303, "{skew}");
+        assert_eq!((erin.validate(&site).await.status, jane.validate(&site).await.status), (401, 200), "{skew}");
+    }
+}
+
+#[tokio::test]
 async fn tokens_are_renewed_before_they_run_out_and_nobody_waits() {
     let (site, jane) = signed_in(&[], "jane").await;
     let idle = Browser::new();

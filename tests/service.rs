@@ -1,113 +1,12 @@
 //! The service as its operator meets it: a process with a configuration, a port and a signal.
 
-use crate::support::{Browser, Site, until};
+use crate::support::process::{Service, command, configure, is_known, run, serve, sign_in, spawn, terminate};
+use crate::support::{Browser, Site, free_port, until};
 use auth_api::dev::pool::{Endpoint, Fault, Pool, Settings};
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::Child;
 use std::time::Duration;
-
-/// A running `auth-api serve`; killed when it is dropped.
-struct Service {
-    child: Child,
-    url: String,
-    ops: String,
-    errors: BufReader<std::process::ChildStderr>,
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_auth-api"));
-    command.current_dir(folder).env_clear().stdin(Stdio::null());
-    command
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    command(folder).args(arguments).output().unwrap()
-}
-
-/// A port that stays free between two starts of a process: none of those that the system gives to everybody
-/// else who asks for any, and a new one each time.
-fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let offset = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = 10_000 + u16::try_from(offset % 20_000).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
-/// A configuration file for a pool. Sessions are in the default place, a redb file beside it.
-fn configure(folder: &Path, pool: &Pool, port: u16, ops: u16) {
-    let text = format!(
-        r#"
-[server]
-listen = "127.0.0.1:{port}"
-ops_listen = "127.0.0.1:{ops}"
-public_url = "http://auth-api.app.localhost:{port}"
-[provider]
-issuer = "{}"
-client_id = "dev-web-client"
-client_secret = "dev-web-secret"
-timeout = "2s"
-[cookies]
-domain = "app.localhost"
-keys = ["0123456789 of a key for this test 9876543210"]
-[telemetry]
-format = "json"
-"#,
-        pool.issuer()
-    );
-    std::fs::write(folder.join("auth-api.toml"), text).unwrap();
-}
-
-/// Starts it and waits until it says that it is up. A port can be lost between asking and binding: once more.
-async fn serve(folder: &Path) -> (Service, Pool) {
-    loop {
-        let (port, ops) = (free_port(), free_port());
-        let settings = Settings::for_service(&format!("http://auth-api.app.localhost:{port}"));
-        let pool = Pool::start(settings).await.unwrap();
-        configure(folder, &pool, port, ops);
-        if let Some(service) = spawn(folder, port, ops) {
-            return (service, pool);
-        }
-    }
-}
-
-fn spawn(folder: &Path, port: u16, ops: u16) -> Option<Service> {
-    let mut child = command(folder).arg("serve").stderr(Stdio::piped()).spawn().unwrap();
-    let errors = BufReader::new(child.stderr.take().unwrap());
-    let (url, ops) = (format!("http://auth-api.app.localhost:{port}"), format!("http://127.0.0.1:{ops}"));
-    let mut service = Service { child, url, ops, errors };
-    let mut line = String::new();
-    while service.errors.read_line(&mut line).unwrap() > 0 {
-        if line.contains("auth-api is up") {
-            return Some(service);
-        }
-        line.clear();
-    }
-    None
-}
-
-async fn sign_in(service: &Service, browser: &Browser) {
-    let authorize = browser.get(&format!("{}/auth/signin", service.url)).await.location();
-    let callback = browser.log_in(&authorize, "jane").await;
-    assert_eq!(browser.get(&callback).await.status, 302);
-}
-
-async fn is_known(service: &Service, browser: &Browser) -> bool {
-    browser.get(&format!("{}/validate", service.url)).await.status == 200
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_survive_a_restart_and_a_kill() {
@@ -254,13 +153,6 @@ async fn an_operator_lists_and_ends_a_users_sessions() {
     assert!(!folder.path().join("elsewhere.redb").exists());
     assert_eq!(ask(&["list"]).0, 2);
     assert_eq!(ask(&[]).0, 2);
-}
-
-#[cfg(unix)]
-fn terminate(child: &Child) {
-    // The shell's own: a bare machine may have no program of that name.
-    let kill = format!("kill -TERM {}", child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }
 
 fn port_of(url: &str) -> u16 {

@@ -12,8 +12,9 @@ use super::credentials;
 use super::hosts::{self, AllowedHost};
 use super::problem::{Wrong, shown};
 use super::reader::{Field, Reader};
+use super::store_url::{self, StoreUrl};
 use super::urls::{self, PublicUrl};
-use super::values::{self, Exposed, LogFormat, Profile, Secret, StoreUrl};
+use super::values::{self, Exposed, LogFormat, Profile, Secret};
 use super::{Config, Cookies, EndpointOverrides, Gateway, Provider, ReturnTo, Server, Session, Telemetry, Tls, keys};
 
 /// One field a key; a secret and its file share one.
@@ -57,9 +58,9 @@ pub(super) struct Draft {
 impl Draft {
     /// Reads every key of the table once.
     pub(super) fn read(r: &mut Reader) -> Draft {
-        let store = r.text(&keys::STORE, values::store_url).map(|store| match store {
+        let store = r.secret(&keys::STORE, &keys::STORE_FILE, store_url::store_url).map(|store| match store {
             StoreUrl::Redb(path) => StoreUrl::Redb(r.absolute(&path)),
-            StoreUrl::Memory => StoreUrl::Memory,
+            other => other,
         });
         Draft {
             listen: r.text(&keys::LISTEN, values::socket_addr),

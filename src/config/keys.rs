@@ -142,8 +142,13 @@ keys! {
          Each adds kilobytes to every request to every host below cookies.domain.";
 
     STORE = "session" "store" Text Default("redb:auth-api.redb"),
-        "Where sessions are kept: \"redb:PATH\", a file that survives restarts and serves one process, or \"memory:\",\n\
-         which signs everyone out on restart. Relative paths start at this file's folder.";
+        "Where sessions are kept: \"redb:PATH\", a file that survives restarts and serves one process; \"memory:\", which\n\
+         signs everyone out on restart; or Redis 6.2 or later, or Valkey, which many processes share:\n\
+         \"redis://:PASSWORD@HOST:6379/0\", \"rediss://…\" with TLS, \"redis+sentinel://HOST:26379,HOST:26379/MASTER\",\n\
+         \"redis+cluster://HOST:6379,HOST:6379\". Deployments that share one server differ in \"?prefix=NAME\".\n\
+         Relative paths start at this file's folder.";
+    STORE_FILE = "session" "store_file" Text Absent("/run/secrets/session-store"),
+        "A file that holds the address of the store, instead of store: it can hold a password.";
     STORE_TIMEOUT = "session" "store_timeout" Text Default("1s"),
         "Longest wait for one answer of the store, from 100ms to 10s. After it /validate answers 503.";
     MAX_STALE = "session" "max_stale" Text Default("250ms"),

@@ -21,6 +21,7 @@ mod problem;
 mod reader;
 mod reference;
 mod sites;
+mod store_url;
 mod suggest;
 mod urls;
 mod values;
@@ -37,8 +38,9 @@ pub use hosts::AllowedHost;
 pub use load::{Sources, load};
 pub use problem::Problem;
 pub use reference::reference;
+pub use store_url::{HostPort, RedisServers, RedisUrl, StoreUrl};
 pub use urls::PublicUrl;
-pub use values::{Exposed, LogFormat, Profile, Secret, StoreUrl};
+pub use values::{Exposed, LogFormat, Profile, Secret};
 
 /// Everything the service can be told. `Debug` shows no secret.
 #[derive(Clone, Debug)]

@@ -1,7 +1,6 @@
 //! Small values, each parsed once from text.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -32,15 +31,6 @@ pub enum Profile {
     Cognito,
     /// Any provider that keeps to OpenID Connect.
     Oidc,
-}
-
-/// Where sessions are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// In this process; gone when it stops.
-    Memory,
-    /// In a redb file.
-    Redb(PathBuf),
 }
 
 /// Which of the provider's tokens are handed on.
@@ -212,27 +202,4 @@ pub(super) fn proxy(text: &str) -> Result<IpNet, Wrong> {
 /// `""` switches the ops listener off.
 pub(super) fn ops_addr(text: &str) -> Result<Option<SocketAddr>, Wrong> {
     if text.is_empty() { Ok(None) } else { socket_addr(text).map(Some) }
-}
-
-/// `memory:` or `redb:PATH`; the path is still relative to the configuration. Never shows the value: store URLs can
-/// hold passwords.
-pub(super) fn store_url(text: &str) -> Result<StoreUrl, Wrong> {
-    let instead =
-        "Write `redb:PATH`, a file that survives restarts, or `memory:`, which forgets every session on restart.";
-    let lower = text.to_ascii_lowercase();
-    if lower.starts_with("redis:") || lower.starts_with("rediss:") {
-        return Err(Wrong::new("This version has no Redis store: it has `memory:` and `redb:PATH`.", instead));
-    }
-    if text == "memory:" {
-        return Ok(StoreUrl::Memory);
-    }
-    match text.strip_prefix("redb:") {
-        Some("") => Err(Wrong::new("`redb:` names no file, so sessions could not be kept.", instead)),
-        Some(path) if path.starts_with("//") => Err(Wrong::new(
-            "After `redb:` comes a plain path, and this one starts with `//` as in a web address.",
-            "Write `redb:sessions.redb` for a file beside the configuration or `redb:/var/lib/auth-api/sessions.redb`.",
-        )),
-        Some(path) => Ok(StoreUrl::Redb(PathBuf::from(path))),
-        None => Err(Wrong::new("This is not a session store.", instead)),
-    }
 }

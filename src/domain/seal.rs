@@ -114,6 +114,14 @@ impl KeyRing {
     }
 }
 
+impl KeyRing {
+    /// Whether the first key, the one that seals, sealed this.
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        let id = sealed.get(1..1 + KEY_ID_LEN);
+        self.0.first().is_some_and(|key| id == Some(&key.id))
+    }
+}
+
 impl RingKey {
     fn derive(&self, purpose: Purpose<'_>) -> LessSafeKey {
         let mut key = Zeroizing::new([0; 32]);
@@ -189,6 +197,7 @@ mod tests {
         let p = purpose("tx", b"", b"");
         assert!(both.open(p, &old.seal(p, b"value")).is_ok());
         assert!(old.open(p, &both.seal(p, b"value")).is_err());
+        assert!(both.is_current(&both.seal(p, b"value")) && !both.is_current(&old.seal(p, b"value")));
     }
 
     #[test]

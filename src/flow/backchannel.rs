@@ -44,10 +44,9 @@ impl RelyingParty {
             if sub.is_some_and(|sub| listed.card.sub != sub) {
                 continue;
             }
-            if let Some(card) = self.end_from_afar(&listed).await? {
-                ended += 1;
-                self.revoke_later(card.refresh);
-            }
+            let card = self.end_from_afar(&listed).await?;
+            ended += 1;
+            self.revoke_later(card.refresh);
         }
         Ok(ended)
     }

@@ -83,7 +83,7 @@ impl RelyingParty {
             let listed = this.sessions.listed(Mark::user(&sub)).await?;
             let listed = listed.into_iter().find(|listed| listed.handle() == handle).ok_or(Error::NoSuchSession)?;
             let ended = this.end_from_afar(&listed).await?;
-            this.revoke_later(ended.and_then(|card| card.refresh));
+            this.revoke_later(ended.refresh);
             Ok(EndedMine { current: handle == own })
         })
         .await
@@ -107,11 +107,10 @@ impl RelyingParty {
         let listed = self.sessions.listed(Mark::user(sub)).await?;
         for listed in listed.iter().filter(|listed| handle.is_none_or(|handle| listed.handle() == handle)) {
             match self.end_from_afar(listed).await {
-                Ok(Some(card)) => {
+                Ok(card) => {
                     sessions += 1;
                     refresh.extend(card.refresh);
                 }
-                Ok(None) => {}
                 Err(error) => failed = Some(error),
             }
         }

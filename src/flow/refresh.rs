@@ -147,17 +147,20 @@ impl RelyingParty {
         let mut looks = 0;
         loop {
             let leased = self.sessions.lease(id, self.limits.lease).await?;
-            let live = match leased {
-                Leased::Gone => return Err(ended()),
-                _ => self.sessions.reload(id).await?,
-            };
-            let Some(live) = live else {
+            if leased == Leased::Gone {
                 return Err(ended());
+            }
+            let live = match (self.sessions.reload(id).await, leased) {
+                (Ok(live), _) => live.ok_or_else(ended)?,
+                (Err(error), Leased::Taken { fence, abandoned }) => {
+                    self.give_back(id, fence, untouched(abandoned)).await;
+                    return Err(error.into());
+                }
+                (Err(error), _) => return Err(error.into()),
             };
             if live.session.version != seen {
                 if let Leased::Taken { fence, abandoned } = leased {
-                    let after = if abandoned { After::Doubt(Duration::ZERO) } else { After::Nothing };
-                    self.give_back(id, fence, after).await;
+                    self.give_back(id, fence, untouched(abandoned)).await;
                 }
                 return Ok(Err(live));
             }
@@ -286,6 +289,11 @@ impl RelyingParty {
         }
         Ok(self.sessions.update(id, expected, session, Some(turn.fence)).await?)
     }
+}
+
+/// How a lease is given back with which nothing was done.
+fn untouched(abandoned: bool) -> After {
+    if abandoned { After::Doubt(Duration::ZERO) } else { After::Nothing }
 }
 
 fn ended() -> Error {

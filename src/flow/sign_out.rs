@@ -91,7 +91,7 @@ impl RelyingParty {
             let listed = self.sessions.listed(Mark::user(&live.session.principal.sub)).await?;
             for other in listed.iter().filter(|listed| !own.contains(&listed.handle())) {
                 match self.end_from_afar(other).await {
-                    Ok(card) => refresh.extend(card.and_then(|card| card.refresh)),
+                    Ok(card) => refresh.extend(card.refresh),
                     Err(error) => failed = Some(error),
                 }
             }
@@ -99,13 +99,11 @@ impl RelyingParty {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Ends a session of a list. `None` if it had ended meanwhile. Its refresh token is left to be revoked.
-    pub(super) async fn end_from_afar(&self, listed: &Listed) -> Result<Option<Card>, Error> {
+    /// Ends a session of a list. Its refresh token is left to be revoked.
+    pub(super) async fn end_from_afar(&self, listed: &Listed) -> Result<Card, Error> {
         let card = self.sessions.end_listed(listed).await?;
-        if let Some(card) = &card {
-            self.metrics.sign_out();
-            tracing::info!(sub = %card.sub, "signed out from elsewhere");
-        }
+        self.metrics.sign_out();
+        tracing::info!(sub = %card.sub, "signed out from elsewhere");
         Ok(card)
     }
 

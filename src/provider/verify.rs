@@ -19,8 +19,10 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// How far two clocks may be apart, seconds.
+/// How long a token is accepted after its end, seconds.
 pub const LEEWAY: u64 = 30;
+/// How far our clock may be behind the provider's, seconds: only then is a token from the future.
+const BEHIND: u64 = 90;
 
 /// No token of a provider is longer; a longer one is not looked at.
 const MAX_TOKEN: usize = 32 << 10;
@@ -363,7 +365,8 @@ impl Claims {
         if self.exp.saturating_add(LEEWAY) <= now {
             return Err(Rejected::Expired);
         }
-        if self.iat > now.saturating_add(LEEWAY) || self.nbf.is_some_and(|nbf| nbf > now.saturating_add(LEEWAY)) {
+        let soonest = now.saturating_add(BEHIND);
+        if self.iat > soonest || self.nbf.is_some_and(|nbf| nbf > soonest) {
             return Err(Rejected::NotYetValid);
         }
         Ok(())

@@ -7,6 +7,7 @@ mod journal;
 mod local;
 mod memory;
 mod redb;
+mod redis;
 mod sealing;
 mod sessions;
 mod snapshots;
@@ -210,5 +211,6 @@ pub fn open(config: &config::Session, ring: &Arc<KeyRing>) -> Result<Arc<dyn Ses
     Ok(match &config.store {
         StoreUrl::Memory => Arc::new(memory::Memory::default()),
         StoreUrl::Redb(path) => Arc::new(redb::Redb::open(path, ring)?),
+        StoreUrl::Redis(url) => Arc::new(redis::Redis::open(url, config, ring)),
     })
 }

@@ -12,7 +12,7 @@ use crate::telemetry::Metrics;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -67,6 +67,8 @@ pub(super) struct Snapshots {
     started: Instant,
     /// Milliseconds since the start until which memory is believed; `u64::MAX` if nobody else writes.
     believed: AtomicU64,
+    /// Whether a change would have been told.
+    heard: AtomicBool,
     /// Milliseconds since the start until which an unknown session is in doubt.
     unsettled: AtomicU64,
     lost: Mutex<Option<Lost>>,
@@ -83,6 +85,7 @@ impl Snapshots {
             max_stale,
             started: Instant::now(),
             believed: AtomicU64::new(0),
+            heard: AtomicBool::new(false),
             unsettled: AtomicU64::new(0),
             lost: Mutex::new(None),
             bell: Notify::new(),
@@ -162,10 +165,10 @@ impl Snapshots {
         self.believed.load(Ordering::Relaxed) == u64::MAX
     }
 
-    /// The store no longer tells what changes.
+    /// The store no longer tells what changes. What is remembered is believed as long as it was going to be.
     pub(super) fn deaf(&self) {
         // Only once for each time that it did: a store that never tells is asked every time and has the last word.
-        if self.believed.swap(0, Ordering::Relaxed) > 0 {
+        if self.heard.swap(false, Ordering::Relaxed) {
             self.doubt(AWAY_FOR);
         }
     }
@@ -246,6 +249,7 @@ impl Watcher for Snapshots {
     fn current(&self, at: Instant) {
         let until = at.saturating_duration_since(self.started) + self.max_stale;
         self.believed.store(millis(until), Ordering::Relaxed);
+        self.heard.store(true, Ordering::Relaxed);
     }
 
     fn alone(&self) {

@@ -8,9 +8,9 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark stops where it fails")]
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
+mod driver;
 mod visitor;
 
-use anyhow::{Context, bail, ensure};
 use auth_api::dev::world::{Plan, World};
 use auth_api::domain::principal::IDENTITY_HEADERS;
 use auth_api::web;
@@ -20,18 +20,14 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::response::Response;
 use axum::routing::any;
-use std::io::{BufRead, BufReader, Read};
+use driver::{CONNECTIONS, SECONDS, Server, can_measure, drive, spread};
+use std::io::Read;
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 7;
-const SECONDS: usize = 2;
-const CONNECTIONS: usize = 64;
-/// `USER_HZ`: the unit of the times in `/proc/PID/stat`, the same on every Linux we run on.
-const TICKS: f64 = 100.0;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,14 +35,7 @@ fn main() -> anyhow::Result<()> {
         Some("serve") => serve(arguments.get(1).map_or("", String::as_str)),
         // Cargo says `--bench` when it means it; anything else only asks whether this builds and starts.
         _ if !arguments.iter().any(|a| a == "--bench") => Ok(()),
-        _ if !runs("wrk", "-v") => {
-            println!("skipped: wrk not installed");
-            Ok(())
-        }
-        _ if !cfg!(target_os = "linux") => {
-            println!("skipped: processor time is read from /proc");
-            Ok(())
-        }
+        _ if !can_measure(&[("wrk", "-v")]) => Ok(()),
         _ => measure(),
     }
 }
@@ -111,52 +100,6 @@ fn serve_bare() -> anyhow::Result<u16> {
 
 // --- the measurement ---
 
-struct Server {
-    process: Child,
-    said: serde_json::Value,
-}
-
-impl Server {
-    fn start(what: &str) -> anyhow::Result<Self> {
-        let this = std::env::current_exe()?;
-        // A core of its own keeps the driver and the scheduler out of the figure.
-        let mut command = match runs("taskset", "-V") {
-            true => Command::new("taskset"),
-            false => Command::new(&this),
-        };
-        if command.get_program() == "taskset" {
-            command.args(["-c", "0"]).arg(&this);
-        }
-        let command = command.args(["serve", what]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn()?;
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().context("a piped stdout")?).read_line(&mut line)?;
-        let said = serde_json::from_str(&line).with_context(|| format!("{what} did not start"))?;
-        Ok(Self { process, said })
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.said["port"])
-    }
-
-    /// User and system seconds spent so far.
-    fn processor_time(&self) -> anyhow::Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        // The second field is the program's name and may hold spaces.
-        let (_, fields) = stat.rsplit_once(')').context("no process name")?;
-        let ticks =
-            |nth: usize| -> anyhow::Result<f64> { Ok(fields.split_whitespace().nth(nth).context("short")?.parse()?) };
-        Ok((ticks(11)? + ticks(12)?) / TICKS)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        let _ = self.process.wait();
-    }
-}
-
 struct Mode<'a> {
     name: &'static str,
     server: &'a Server,
@@ -168,7 +111,7 @@ struct Mode<'a> {
 }
 
 fn measure() -> anyhow::Result<()> {
-    let (ours, bare) = (Server::start("ours")?, Server::start("bare")?);
+    let (ours, bare) = (Server::start("ours", &[])?, Server::start("bare", &[])?);
     let said = |name: &str| ours.said[name].as_str().unwrap().to_owned();
     let cookie = Some(format!("Cookie: {}", said("cookie")));
     let bearer = Some(format!("Authorization: Bearer {}", said("bearer")));
@@ -193,7 +136,8 @@ fn measure() -> anyhow::Result<()> {
     for _ in 0..ROUNDS {
         for mode in &mut modes {
             let before = mode.server.processor_time()?;
-            let requests = drive(mode)?;
+            let header = mode.header.iter().flat_map(|header| ["-H", header]).collect::<Vec<_>>();
+            let requests = drive(&mode.url, &header, mode.good)?;
             let spent = mode.server.processor_time()? - before;
             mode.per_second.push(requests.per_second);
             mode.micros.push(spent * 1e6 / requests.total);
@@ -216,45 +160,4 @@ fn report(modes: &[Mode<'_>]) {
             mode.name
         );
     }
-}
-
-/// Median, least and most.
-fn spread(values: &[f64]) -> (f64, f64, f64) {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    (sorted[sorted.len() / 2], sorted[0], sorted[sorted.len() - 1])
-}
-
-struct Requests {
-    total: f64,
-    per_second: f64,
-}
-
-fn drive(mode: &Mode<'_>) -> anyhow::Result<Requests> {
-    let mut wrk = match runs("taskset", "-V") && std::thread::available_parallelism()?.get() > 1 {
-        true => Command::new("taskset"),
-        false => Command::new("wrk"),
-    };
-    if wrk.get_program() == "taskset" {
-        wrk.args(["-c", "1", "wrk"]);
-    }
-    wrk.args(["-t1".into(), format!("-c{CONNECTIONS}"), format!("-d{SECONDS}s")]);
-    if let Some(header) = &mode.header {
-        wrk.args(["-H", header]);
-    }
-    let output = wrk.arg(&mode.url).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let number = |line: &str| line.split_whitespace().find_map(|word| word.trim_end_matches(',').parse::<f64>().ok());
-    let find = |part: &str| text.lines().find(|line| line.contains(part)).and_then(number);
-    let (Some(total), Some(per_second)) = (find(" requests in "), find("Requests/sec:")) else {
-        bail!("wrk: {text}{}", String::from_utf8_lossy(&output.stderr));
-    };
-    ensure!(!text.contains("Socket errors"), "{}: {text}", mode.name);
-    let refused = find("Non-2xx").unwrap_or(0.0);
-    ensure!(refused == if mode.good { 0.0 } else { total }, "{}: {text}", mode.name);
-    Ok(Requests { total, per_second })
-}
-
-fn runs(program: &str, flag: &str) -> bool {
-    Command::new(program).arg(flag).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }

@@ -1,8 +1,11 @@
 //! What the benchmarks ask with.
 
+#![allow(dead_code, reason = "each benchmark uses a part")]
+
 use auth_api::dev::world::World;
 use auth_api::domain::session::{Arrival, Device, Session};
 use auth_api::domain::token::{TokenNames, TokenSet};
+use auth_api::store::Live;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
@@ -15,28 +18,30 @@ pub fn bearer(world: &World, username: &str) -> String {
     world.pool.mint_access_token(CLIENT, username, &SCOPES)
 }
 
-/// A session of `username` as a sign-in leaves it, and its `Cookie` line.
-pub async fn cookie(world: &World, username: &str) -> anyhow::Result<String> {
+/// A session of `username` as a sign-in leaves it.
+pub async fn session(world: &World, username: &str) -> anyhow::Result<Session> {
     let (access, id) = (bearer(world, username), world.pool.mint_id_token(CLIENT, username));
     let mut principal = world.rp.provider.verify_bearer(&id).await?.principal;
     principal.scopes = SCOPES.map(str::to_owned).into();
     let now = world.rp.clock.now();
-    let session = Session {
-        tokens: TokenSet {
-            access: access.into(),
-            id: id.into(),
-            refresh: None,
-            expires_at: principal.expires_at,
-            names: TokenNames::default(),
-            provider_session: None,
-        },
-        principal,
-        arrival: Arrival { tag: String::new(), return_to: world.rp.return_to.choose(None), device: Device::default() },
-        renewed: world.rp.clock.now(),
-        started: now,
-        ends: now + 86_400,
-        version: 1,
+    let tokens = TokenSet {
+        access: access.into(),
+        id: id.into(),
+        refresh: None,
+        expires_at: principal.expires_at,
+        names: TokenNames::default(),
+        provider_session: None,
     };
-    let live = world.rp.sessions.create(session).await?;
-    Ok(format!("auth={}", BASE64_URL_SAFE_NO_PAD.encode(live.id.as_bytes())))
+    let arrival = Arrival { tag: String::new(), return_to: world.rp.return_to.choose(None), device: Device::default() };
+    Ok(Session { tokens, principal, arrival, started: now, renewed: now, ends: now + 86_400, version: 1 })
+}
+
+/// The `Cookie` line of a session that is stored.
+pub fn cookie_of(live: &Live) -> String {
+    format!("auth={}", BASE64_URL_SAFE_NO_PAD.encode(live.id.as_bytes()))
+}
+
+/// The `Cookie` line of a new session of `username`.
+pub async fn cookie(world: &World, username: &str) -> anyhow::Result<String> {
+    Ok(cookie_of(&*world.rp.sessions.create(session(world, username).await?).await?))
 }

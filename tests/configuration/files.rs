@@ -87,7 +87,9 @@ fn secrets_are_never_shown() {
     let config = good(&[("provider.client_secret", &format!("{secret:?}")), ("cookies.keys", &keys)]);
     assert!(!format!("{config:?} {config:#?}").contains("s3cr3t"));
     let twice = format!("[\"{secret}\", \"{secret}\"]");
-    let url = format!("\"redis://:{secret}@cache\"");
+    let redis = good(&[("session.store", &format!("\"redis://{secret}:{secret}@cache\""))]);
+    assert!(!format!("{redis:?} {redis:#?}").contains("s3cr3t"));
+    let url = format!("\"redis://:{secret}@cache:x\"");
     let user = format!("\"https://{secret}:{secret}@auth-api.example.com\"");
     for changes in [
         [("cookies.keys", twice.as_str())],

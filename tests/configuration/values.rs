@@ -143,8 +143,6 @@ fn other_values_are_refused_with_a_remedy() {
         ("cookies.expose", "[\"refresh_token\"]", "never leaves"),
         ("cookies.expose", "[\"id\"]", "not a token"),
         ("gateway.forward_tokens", "[\"ID_TOKEN\"]", "lower case"),
-        ("session.store", "\"redis://:hunter2@cache:6379\"", "`memory:` and `redb:PATH`"),
-        ("session.store", "\"rediss://cache\"", "no Redis"),
         ("session.store", "\"memory\"", "`memory:`"),
         ("session.store", "\"redb:\"", "names no file"),
         ("session.store", "\"redb://var/lib/a.redb\"", "plain path"),

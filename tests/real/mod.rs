@@ -10,7 +10,7 @@ use std::env;
 use std::path::PathBuf;
 
 /// Where a program is, or `None` to skip the test that needs it.
-fn component(program: &str) -> Option<PathBuf> {
+pub(crate) fn component(program: &str) -> Option<PathBuf> {
     let path = variable("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
     found.or_else(|| skipped(&format!("{program} not installed")))
@@ -25,6 +25,6 @@ fn skipped<T>(why: &str) -> Option<T> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the rule is for the service")]
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     env::var(name).ok()
 }

@@ -2,9 +2,13 @@
 
 mod browser;
 mod log;
+mod ports;
+pub(crate) mod process;
+pub(crate) mod redis;
 
 pub(crate) use browser::{Answer, Browser, param};
 pub(crate) use log::Log;
+pub(crate) use ports::free_port;
 
 use auth_api::config::{self, StoreUrl};
 use auth_api::dev::world::{Plan, World};
@@ -109,5 +113,5 @@ pub(crate) async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("never happened: {what}"));
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("never happened: {what}"));
 }

@@ -78,6 +78,8 @@ pub enum Fault {
     Disconnect,
     /// The genuine answer, later.
     Delay(Duration),
+    /// The genuine work, and no answer, ever.
+    Lose,
 }
 
 /// Counts and faults per endpoint.
@@ -157,6 +159,11 @@ pub(super) async fn gate(Shared(pool): Shared<Arc<State>>, request: Request, nex
                 cut.now();
             }
             StatusCode::OK.into_response()
+        }
+        Fault::Lose => {
+            // As a server that works on when its client has gone.
+            let _ = tokio::spawn(next.run(request)).await;
+            std::future::pending().await
         }
         Fault::Delay(delay) => {
             tokio::time::sleep(delay).await;

@@ -1,0 +1,305 @@
+//! Sessions in Redis or Valkey, for many processes: one server, a master behind sentinels, or a cluster.
+//!
+//! Records expire by themselves, some time after they are over: whether one is over is judged by our clock.
+//! Leases go by the server's clock.
+
+mod connect;
+mod follow;
+mod map;
+mod names;
+mod scripts;
+mod servers;
+
+use super::{After, DELETED_FOR, Error, Fence, Leased, Record, SessionStore, Update, Watcher};
+use crate::config::{self, RedisUrl};
+use crate::domain::seal::{KeyRing, Purpose, random};
+use crate::domain::session::{Mark, SessionKey};
+use async_trait::async_trait;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use connect::{Dialer, is_master};
+use futures_util::future::{join_all, try_join_all};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use names::{Names, decode, encode};
+use redis::Value;
+use servers::{Call, Servers};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+const OWN: &[u8] = b"auth-api session store";
+const OWN_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: b"redis 1" };
+/// How long what is over stays, in seconds: clocks differ.
+const KEEP: u64 = 120;
+/// The end of the year 9999. Times beyond it would not survive being multiplied.
+const LAST: u64 = 253_402_300_799;
+/// How long a lease that was given back is remembered, and one that was not at least.
+const REMEMBER_LEASE: Duration = Duration::from_secs(600);
+/// A member of an index younger than this may belong to a record that is just being written.
+const YOUNG: u64 = 60;
+/// Calls under way at once for one list.
+const AT_ONCE: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Redis {
+    servers: Servers,
+    names: Names,
+    ring: Arc<KeyRing>,
+    idle: Option<Duration>,
+    max_stale: Duration,
+    /// Tells this process from others.
+    process: String,
+}
+
+impl Redis {
+    /// Connects when it is first asked.
+    pub(super) fn open(url: &RedisUrl, config: &config::Session, ring: &Arc<KeyRing>) -> Self {
+        let mut process = [0; 12];
+        random(&mut process);
+        Self {
+            servers: Servers::new(Dialer { url: url.clone(), patience: config.store_timeout }),
+            names: Names(url.prefix.clone()),
+            ring: ring.clone(),
+            idle: config.idle,
+            max_stale: config.max_stale,
+            process: BASE64_URL_SAFE_NO_PAD.encode(process),
+        }
+    }
+
+    /// When Redis may forget a record, in ms since 1970.
+    fn expiry(&self, record: &Record) -> u64 {
+        let idles = self.idle.map_or(u64::MAX, |idle| record.seen.saturating_add(2 * idle.as_secs()));
+        (record.ends.min(idles).min(LAST) + KEEP) * 1_000
+    }
+
+    fn idle_ms(&self) -> u128 {
+        self.idle.map_or(0, |idle| idle.as_millis())
+    }
+
+    /// Before its record, so that no record is missing in a list.
+    async fn list(&self, key: SessionKey, record: &Record, deadline: Instant) -> Result<(), Error> {
+        let expiry = text((record.ends.min(LAST) + KEEP) * 1_000);
+        try_join_all(record.listed.iter().map(async |mark| {
+            let index = self.names.index(*mark);
+            let call = Call::script(&scripts::LIST, &[&index], &[&key.0, &expiry]).again();
+            self.servers.ask::<i64>(&call, deadline).await
+        }))
+        .await
+        .map(drop)
+    }
+
+    async fn load_until(&self, key: SessionKey, deadline: Instant) -> Result<Option<Record>, Error> {
+        let names = self.names.session(key);
+        let mut command = redis::cmd("MGET");
+        command.arg(&names.record).arg(&names.used);
+        let found = self.servers.ask(&Call::command(&names.record, command).again(), deadline).await?;
+        Ok(record(found))
+    }
+
+    async fn touch_one(&self, key: SessionKey, seen: u64, deadline: Instant) -> Result<(), Error> {
+        let names = self.names.session(key);
+        let args = [text(seen), text(self.idle_ms()), text(KEEP)];
+        let args = [&*args[0], &*args[1], &*args[2]];
+        let call = Call::script(&scripts::TOUCH, &[&names.record, &names.used], &args).again();
+        self.servers.ask::<i64>(&call, deadline).await.map(drop)
+    }
+
+    /// Whether what is there was sealed by our keys; sealed anew, so that it follows a rotation of the keys.
+    async fn is_ours(&self, found: Option<Vec<u8>>, deadline: Instant) -> Result<(), Error> {
+        let name = self.names.own();
+        let set = |condition: &str| {
+            let mut command = redis::cmd("SET");
+            command.arg(&name).arg(self.ring.seal(OWN_PURPOSE, OWN)).arg(condition);
+            Call::command(&name, command).again()
+        };
+        let mut found = found;
+        if found.is_none() {
+            let _: Value = self.servers.ask(&set("NX"), deadline).await?;
+            let mut command = redis::cmd("GET");
+            command.arg(&name);
+            found = self.servers.ask(&Call::command(&name, command).again(), deadline).await?;
+        }
+        let sealed = found.unwrap_or_default();
+        if self.ring.open(OWN_PURPOSE, &sealed).is_err() {
+            return Err(Error(format!(
+                "sessions under the prefix `{}` are sealed by other cookies.keys. Add the old key at the end of the \
+                 list, or write another ?prefix= in session.store to begin with an empty store (everybody signs in \
+                 again)",
+                self.names.0
+            )));
+        }
+        if !self.ring.is_current(&sealed) {
+            let _: Value = self.servers.ask(&set("XX"), deadline).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A number as an argument.
+fn text(number: impl std::fmt::Display) -> Vec<u8> {
+    number.to_string().into_bytes()
+}
+
+fn record((bytes, used): (Option<Vec<u8>>, Option<u64>)) -> Option<Record> {
+    decode(&bytes?, used)
+}
+
+#[async_trait]
+impl SessionStore for Redis {
+    async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error> {
+        let deadline = self.servers.deadline();
+        self.list(key, &record, deadline).await?;
+        let names = self.names.session(key);
+        let (seen, expiry) = (text(record.seen), text(self.expiry(&record)));
+        let keys = [&*names.record, &names.used, &names.deleted];
+        let call = Call::script(&scripts::CREATE, &keys, &[&encode(&record), &seen, &expiry]);
+        self.servers.ask(&call, deadline).await
+    }
+
+    async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+        self.load_until(key, self.servers.deadline()).await
+    }
+
+    async fn update(
+        &self,
+        key: SessionKey,
+        expected: u64,
+        record: Record,
+        fence: Option<Fence>,
+    ) -> Result<Update, Error> {
+        let deadline = self.servers.deadline();
+        // Again, though it was there: what an index lost comes back.
+        self.list(key, &record, deadline).await?;
+        let names = self.names.session(key);
+        let fence = fence.map(|fence| text(fence.0)).unwrap_or_default();
+        let numbers = [expected, record.seen, record.ends.min(LAST), KEEP].map(text);
+        let [expected, seen, ends, keep] = &numbers;
+        let (idle, remember) = (text(self.idle_ms()), text(REMEMBER_LEASE.as_millis()));
+        let call = Call::script(
+            &scripts::UPDATE,
+            &[&names.record, &names.used, &names.lease],
+            &[expected, &encode(&record), seen, ends, &idle, keep, &fence, &remember],
+        );
+        Ok(match self.servers.ask(&call, deadline).await? {
+            1 => Update::Done,
+            0 => Update::Stale,
+            _ => Update::Gone,
+        })
+    }
+
+    async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
+        let deadline = self.servers.deadline();
+        let touched = stream::iter(seen).map(|(key, seen)| self.touch_one(key, seen, deadline));
+        touched.buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn delete(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+        let deadline = self.servers.deadline();
+        let names = self.names.session(key);
+        let keys = [&*names.record, &names.used, &names.lease, &names.deleted];
+        let call = Call::script(&scripts::DELETE, &keys, &[&text(DELETED_FOR.as_millis())]).again();
+        let old = record(self.servers.ask(&call, deadline).await?);
+        // One that stays is found to have no record, and removed then.
+        join_all(old.iter().flat_map(|old| &old.listed).map(async |mark| {
+            let index = self.names.index(*mark);
+            let mut command = redis::cmd("ZREM");
+            command.arg(&index).arg(&key.0);
+            drop(self.servers.ask::<i64>(&Call::command(&index, command).again(), deadline).await);
+        }))
+        .await;
+        Ok(old)
+    }
+
+    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
+        let deadline = self.servers.deadline();
+        let index = self.names.index(mark);
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(&index).arg(0).arg(-1);
+        let members: Vec<Vec<u8>> = self.servers.ask(&Call::command(&index, command).again(), deadline).await?;
+        let keys = members.into_iter().filter_map(|member| member.try_into().ok().map(SessionKey));
+        let loaded: Vec<_> = stream::iter(keys)
+            .map(async |key| Ok::<_, Error>((key, self.load_until(key, deadline).await?)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let without: Vec<_> = loaded.iter().filter(|(_, record)| record.is_none()).map(|(key, _)| key.0).collect();
+        if !without.is_empty() {
+            let young = text(YOUNG);
+            let args: Vec<&[u8]> = std::iter::once(&*young).chain(without.iter().map(<[u8; 32]>::as_slice)).collect();
+            let call = Call::script(&scripts::PRUNE, &[&index], &args).again();
+            drop(self.servers.ask::<i64>(&call, deadline).await);
+        }
+        Ok(loaded.into_iter().filter_map(|(key, record)| Some((key, record?))).collect())
+    }
+
+    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error> {
+        let names = self.names.session(key);
+        let args = [text(ttl.as_millis()), text(REMEMBER_LEASE.as_millis())];
+        let call = Call::script(&scripts::LEASE, &[&names.record, &names.lease], &[&args[0], &args[1]]);
+        let (came, number, abandoned): (String, u64, bool) = self.servers.ask(&call, self.servers.deadline()).await?;
+        Ok(match came.as_str() {
+            "taken" => Leased::Taken { fence: Fence(number), abandoned },
+            "paused" => Leased::Paused(Duration::from_millis(number)),
+            "held" => Leased::Held,
+            _ => Leased::Gone,
+        })
+    }
+
+    async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+        let names = self.names.session(key);
+        let args = [text(fence.0), text(ttl.as_millis())];
+        let call = Call::script(&scripts::EXTEND, &[&names.lease], &[&args[0], &args[1]]).again();
+        self.servers.ask(&call, self.servers.deadline()).await
+    }
+
+    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error> {
+        let names = self.names.session(key);
+        let (pause, doubt): (_, &[u8]) = match after {
+            After::Nothing => (vec![], b"0"),
+            After::Pause(pause) => (text(pause.as_millis()), b"0"),
+            After::Doubt(pause) => (text(pause.as_millis()), b"1"),
+        };
+        let (fence, remember) = (text(fence.0), text(REMEMBER_LEASE.as_millis()));
+        let call = Call::script(&scripts::RELEASE, &[&names.lease], &[&fence, &pause, doubt, &remember]).again();
+        self.servers.ask::<i64>(&call, self.servers.deadline()).await.map(drop)
+    }
+
+    async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error> {
+        let expiry = text((until.min(LAST) + KEEP) * 1_000);
+        let call = Call::script(&scripts::MARK, &[&self.names.mark(mark)], &[&expiry]);
+        self.servers.ask(&call, self.servers.deadline()).await
+    }
+
+    async fn is_marked(&self, mark: Mark) -> Result<bool, Error> {
+        let name = self.names.mark(mark);
+        let mut command = redis::cmd("EXISTS");
+        command.arg(&name);
+        self.servers.ask(&Call::command(&name, command).again(), self.servers.deadline()).await
+    }
+
+    async fn sweep(&self, _now: u64, _idle: Option<u64>) -> Result<u64, Error> {
+        // Redis forgets by itself.
+        Ok(0)
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        let deadline = self.servers.deadline();
+        let name = self.names.own();
+        let mut command = redis::cmd("GET");
+        command.arg(&name);
+        let call = Call::command(&name, command).again();
+        let (mut live, found) = self.servers.ask_anything(&call, deadline).await?;
+        let late = |_| Error(format!("Redis at {}: no answer in time", live.at));
+        timeout_at(deadline, is_master(&mut live.connection, &live.at)).await.map_err(late)??;
+        let found = redis::from_redis_value(found).map_err(|e| Error(format!("Redis at {}: {e}", live.at)))?;
+        // Each time, for it may be gone after somebody emptied the server.
+        self.is_ours(found, deadline).await
+    }
+
+    async fn follow(&self, watcher: &dyn Watcher) -> Error {
+        match self.follow_until(watcher).await {
+            Err(why) => why,
+            Ok(never) => match never {},
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The names of keys, and what stands in a record.
+//!
+//! ```text
+//! PREFIX:s:{SESSION}  the record        PREFIX:m:{MARK}  a mark
+//! PREFIX:u:{SESSION}  its last use      PREFIX:i:{MARK}  the sessions listed under it
+//! PREFIX:l:{SESSION}  its lease         PREFIX:h:{NAME}  written to measure how soon it is told
+//! PREFIX:d:{SESSION}  that it was deleted   PREFIX:mark  sealed with our keys
+//! ```
+//!
+//! The last use has a key of its own so that writing it tells nobody. What is in brackets decides the slot
+//! in a cluster, so that all of one session is on one server.
+
+use crate::domain::session::{Mark, SessionKey};
+use crate::store::Record;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+/// The prefix of a deployment.
+#[derive(Debug)]
+pub(super) struct Names(pub(super) String);
+
+/// The keys of one session.
+pub(super) struct SessionNames {
+    pub(super) record: String,
+    pub(super) used: String,
+    pub(super) lease: String,
+    pub(super) deleted: String,
+}
+
+/// What a key that changed is about.
+#[derive(Debug, PartialEq)]
+pub(super) enum About {
+    Session(SessionKey),
+    Mark(Mark),
+    /// The whole key.
+    Canary(String),
+    /// Something that is not ours.
+    Nothing,
+}
+
+impl Names {
+    pub(super) fn session(&self, key: SessionKey) -> SessionNames {
+        let tag = BASE64_URL_SAFE_NO_PAD.encode(key.0);
+        let name = |kind| format!("{}:{kind}:{{{tag}}}", self.0);
+        SessionNames { record: name('s'), used: name('u'), lease: name('l'), deleted: name('d') }
+    }
+
+    pub(super) fn mark(&self, mark: Mark) -> String {
+        format!("{}:m:{{{}}}", self.0, BASE64_URL_SAFE_NO_PAD.encode(mark.0))
+    }
+
+    pub(super) fn index(&self, mark: Mark) -> String {
+        format!("{}:i:{{{}}}", self.0, BASE64_URL_SAFE_NO_PAD.encode(mark.0))
+    }
+
+    pub(super) fn canary(&self, name: &str) -> String {
+        format!("{}:h:{{{name}}}", self.0)
+    }
+
+    pub(super) fn own(&self) -> String {
+        format!("{}:mark", self.0)
+    }
+
+    /// The prefixes of the keys whose changes are told.
+    pub(super) fn told(&self) -> [String; 3] {
+        ['s', 'm', 'h'].map(|kind| format!("{}:{kind}:", self.0))
+    }
+
+    pub(super) fn about(&self, name: &[u8]) -> About {
+        let parse = || {
+            let name = std::str::from_utf8(name).ok()?;
+            let (kind, tag) = name.strip_prefix(&self.0)?.strip_prefix(':')?.split_once(':')?;
+            if kind == "h" {
+                return Some(About::Canary(name.to_owned()));
+            }
+            let mut bytes = [0; 32];
+            let tag = tag.strip_prefix('{')?.strip_suffix('}')?;
+            BASE64_URL_SAFE_NO_PAD.decode_slice(tag, &mut bytes).ok().filter(|length| *length == 32)?;
+            match kind {
+                "s" => Some(About::Session(SessionKey(bytes))),
+                "m" => Some(About::Mark(Mark(bytes))),
+                _ => None,
+            }
+        };
+        parse().unwrap_or(About::Nothing)
+    }
+}
+
+/// The slot of a key in a cluster: CRC-16 (XMODEM) of what is in its brackets.
+pub(super) fn slot(name: &str) -> u16 {
+    let tag = name.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
+    let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(name);
+    let crc = hashed.bytes().fold(0u16, |crc, byte| {
+        (0..8).fold(
+            crc ^ (u16::from(byte) << 8),
+            |crc, _| {
+                if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+            },
+        )
+    });
+    crc % 16_384
+}
+
+/// `VERSION ENDS SEEN ` for the scripts, then lengths and bytes.
+pub(super) fn encode(record: &Record) -> Vec<u8> {
+    let mut bytes = format!("{} {} {} ", record.version, record.ends, record.seen).into_bytes();
+    for part in [&record.sealed, &record.card] {
+        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(part);
+    }
+    for mark in &record.listed {
+        bytes.extend_from_slice(&mark.0);
+    }
+    bytes
+}
+
+/// A record and its last use as far as that was written apart from it; `None` if it is none of ours.
+pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<Record> {
+    let mut parts = bytes.splitn(4, |b| *b == b' ');
+    let mut number = || std::str::from_utf8(parts.next()?).ok()?.parse::<u64>().ok();
+    let (version, ends, seen) = (number()?, number()?, number()?);
+    let mut rest = parts.next()?;
+    let mut part = || {
+        let (length, after) = rest.split_first_chunk::<8>()?;
+        let (part, after) = after.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+        rest = after;
+        Some(part.to_vec())
+    };
+    let (sealed, card) = (part()?, part()?);
+    let (marks, left) = rest.as_chunks::<32>();
+    let listed = marks.iter().copied().map(Mark).collect();
+    let seen = seen.max(used.unwrap_or_default());
+    left.is_empty().then_some(Record { version, ends, seen, sealed, card, listed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_to_what_they_name() {
+        let names = Names("a-b".into());
+        let (key, mark) = (SessionKey([7; 32]), Mark([9; 32]));
+        let session = names.session(key);
+        assert_eq!(names.about(session.record.as_bytes()), About::Session(key));
+        assert_eq!(names.about(names.mark(mark).as_bytes()), About::Mark(mark));
+        let canary = names.canary("x-1");
+        assert_eq!(names.about(canary.as_bytes()), About::Canary(canary.clone()));
+        let index = names.index(mark);
+        for other in [session.used.as_bytes(), index.as_bytes(), b"a-bc:s:{x}", b"a-b:s:{x}", b"a-b:s:", b"\xff"] {
+            assert_eq!(names.about(other), About::Nothing);
+        }
+        assert!([&session.used, &session.lease, &session.deleted].iter().all(|n| slot(n) == slot(&session.record)));
+    }
+
+    #[test]
+    fn slots_are_those_of_the_cluster_specification() {
+        assert_eq!(slot("123456789"), 0x31c3);
+        assert_eq!(slot("{user1000}.following"), slot("{user1000}.followers"));
+        assert_eq!(slot("foo{}{bar}"), slot("foo{}{bar}"));
+        assert_ne!(slot("foo{{bar}}zap"), slot("bar"), "the key is {{bar");
+    }
+
+    #[test]
+    fn a_record_survives_and_a_broken_one_is_none() {
+        let record = Record {
+            version: 3,
+            ends: u64::MAX,
+            seen: 5,
+            sealed: b"a b c ".to_vec(),
+            card: vec![],
+            listed: vec![Mark([1; 32]), Mark([2; 32])],
+        };
+        let bytes = encode(&record);
+        assert_eq!(decode(&bytes, None).as_ref(), Some(&record));
+        assert_eq!(decode(&bytes, Some(9)).unwrap().seen, 9);
+        assert_eq!(decode(&bytes, Some(1)).unwrap().seen, 5);
+        for cut in 0..bytes.len() {
+            // Whole marks can be missing without anything being wrong.
+            let whole = cut + 64 == bytes.len() || cut + 32 == bytes.len();
+            assert_eq!(decode(&bytes[..cut], None).is_some(), whole, "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Several processes on one Redis: what a validate costs there, how soon a sign-out counts elsewhere, and
+//! what a million sessions change.
+//!
+//! `cargo bench --bench fleet` (needs `wrk` and `redis-server`; Linux; 8 GB of memory for the million). Like
+//! `load`, it compares processes with one worker thread each, in turn.
+
+#![expect(clippy::print_stdout, reason = "the figures are what it is for")]
+
+mod driver;
+mod visitor;
+
+use anyhow::Context;
+use auth_api::app::App;
+use auth_api::config::{self, Sources};
+use auth_api::dev::world::{Plan, World};
+use auth_api::domain::clock::SystemClock;
+use auth_api::domain::session::Session;
+use auth_api::flow::RelyingParty;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::any;
+use driver::{Server, can_measure, drive, spread};
+use futures_util::StreamExt;
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::runtime::Runtime;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const ROUNDS: usize = 7;
+const KEYS: &str = "0123456789 of a key for the benchmark 9876543210";
+const SIGN_OUTS: usize = 500;
+const FEW: usize = 1_000;
+const MANY: usize = 1_000_000;
+/// Sessions whose memory is weighed.
+const WEIGHED: usize = 20_000;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("serve") => serve(&arguments[1], &arguments[2..]),
+        _ if !arguments.iter().any(|a| a == "--bench") => Ok(()),
+        _ if !can_measure(&[("wrk", "-v"), ("redis-server", "--version")]) => Ok(()),
+        _ => measure(),
+    }
+}
+
+/// Serves until standard input closes, after a line of JSON that says where and what to ask with.
+fn serve(what: &str, configuration: &[String]) -> anyhow::Result<()> {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let (world, port) = runtime.block_on(async {
+        if what == "bare" {
+            let listener = TcpListener::bind("127.0.0.1:0")?;
+            let port = listener.local_addr()?.port();
+            let bare = Router::new().route("/", any(async || StatusCode::NO_CONTENT));
+            tokio::spawn(auth_api::web::listen(listener, bare, None, axum_server::Handle::new()));
+            return anyhow::Ok((None, port));
+        }
+        let world = World::start(Plan { configuration: pairs(configuration), ..Plan::default() }).await?;
+        let port = url::Url::parse(&world.auth_url)?.port().context("a port")?;
+        Ok((Some(world), port))
+    })?;
+    println!("{}", serde_json::json!({ "port": port }));
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    world.map_or(Ok(()), |world| runtime.block_on(world.stop()))
+}
+
+fn pairs(configuration: &[String]) -> Vec<(String, String)> {
+    let pair = |text: &String| text.split_once('=').map(|(key, value)| (format!("AUTH_API__{key}"), value.to_owned()));
+    configuration.iter().filter_map(pair).collect()
+}
+
+/// A redis-server on a port of the system's choice.
+struct Redis(Child, u16, #[expect(dead_code, reason = "kept for its files")] tempfile::TempDir);
+
+impl Redis {
+    fn start() -> anyhow::Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let folder = tempfile::tempdir()?;
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()?;
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::yield_now();
+        }
+        Ok(Self(child, port, folder))
+    }
+
+    fn configuration(&self, user: &str) -> Vec<String> {
+        let store = format!("SESSION__STORE=redis://{user}127.0.0.1:{}", self.1);
+        vec![store, format!("COOKIES__KEYS={KEYS}")]
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// This process as one more of the fleet, without a listener.
+struct Member {
+    rp: Arc<RelyingParty>,
+    pattern: Session,
+}
+
+impl Member {
+    async fn join(redis: &Redis) -> anyhow::Result<Self> {
+        let world = World::start(Plan::default()).await?;
+        let pattern = visitor::session(&world, "erin").await?;
+        let mut env = pairs(&redis.configuration(""));
+        for (key, value) in [
+            ("SERVER__PUBLIC_URL", "http://auth-api.app.localhost:1"),
+            ("PROVIDER__ISSUER", &world.pool.issuer()),
+            ("PROVIDER__CLIENT_ID", visitor::CLIENT),
+            ("COOKIES__DOMAIN", "app.localhost"),
+        ] {
+            env.push((format!("AUTH_API__{key}"), value.to_owned()));
+        }
+        let config = config::load(Sources { file: None, env }).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
+        Ok(Self { rp: App::build(&config, Arc::new(SystemClock))?.rp, pattern })
+    }
+
+    /// Stores sessions; the first `shown` cookies.
+    async fn fill(&self, count: usize, shown: usize) -> anyhow::Result<Vec<String>> {
+        let create = async |_| self.rp.sessions.create(self.pattern.clone()).await;
+        let mut made = futures_util::stream::iter(0..count).map(create).buffer_unordered(256);
+        let mut cookies = Vec::with_capacity(shown);
+        while let Some(live) = made.next().await {
+            let live = live?;
+            if cookies.len() < shown {
+                cookies.push(visitor::cookie_of(&live));
+            }
+        }
+        Ok(cookies)
+    }
+}
+
+fn measure() -> anyhow::Result<()> {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let redis = Redis::start()?;
+    let member = runtime.block_on(Member::join(&redis))?;
+    processor_time(&runtime, &redis, &member)?;
+    revocation_lag(&runtime, &redis, &member)?;
+    memory(&runtime, &redis, &member)?;
+    a_million(&runtime)
+}
+
+/// What a validate costs with and without memory, beside a bare handler.
+fn processor_time(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::Result<()> {
+    // One that may not ask to be told of changes has to ask Redis every time.
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", redis.1))?;
+    std::io::Write::write_all(&mut client, b"ACL SETUSER blind on nopass ~* &* +@all -client|tracking\r\n")?;
+    client.read_exact(&mut [0; 5])?;
+    let bare = Server::start("bare", &[])?;
+    let (warm, blind) =
+        (Server::start("ours", &redis.configuration(""))?, Server::start("ours", &redis.configuration("blind:x@"))?);
+    let cookie = format!("Cookie: {}", runtime.block_on(member.fill(1, 1))?[0]);
+    let modes = [
+        ("bare axum handler, 204", &bare, bare.url("/")),
+        ("validate, Redis, remembered", &warm, warm.url("/validate")),
+        ("validate, Redis, asked each time", &blind, blind.url("/validate")),
+    ];
+    let mut micros = [const { Vec::new() }; 3];
+    for _ in 0..ROUNDS {
+        for ((_, server, url), micros) in modes.iter().zip(&mut micros) {
+            let before = server.processor_time()?;
+            let requests = drive(url, &["-H", &cookie], true)?;
+            micros.push((server.processor_time()? - before) * 1e6 / requests.total);
+        }
+    }
+    println!("user+sys µs per request, median of {ROUNDS} rounds in turn, and the ratio to the bare handler\n");
+    for ((name, ..), spent) in modes.iter().zip(&micros) {
+        let ratios: Vec<_> = spent.iter().zip(&micros[0]).map(|(ours, bare)| ours / bare).collect();
+        println!("{name:36} {:>7.2} {:>7.2}", spread(spent).0, spread(&ratios).0);
+    }
+    Ok(())
+}
+
+/// From the end of a session at one process to the first 401 at another, which serves others meanwhile.
+fn revocation_lag(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::Result<()> {
+    let other = Server::start("ours", &redis.configuration(""))?;
+    let url = other.url("/validate");
+    let busy = format!("Cookie: {}", runtime.block_on(member.fill(1, 1))?[0]);
+    let seconds = "-d20s";
+    let mut load =
+        Command::new("wrk").args(["-t1", "-c16", seconds, "-H", &busy, &url]).stdout(Stdio::null()).spawn()?;
+    let mut lags = runtime.block_on(async {
+        #[expect(clippy::disallowed_methods, reason = "the rule is for the service")]
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let mut lags = Vec::new();
+        for _ in 0..SIGN_OUTS {
+            let live = member.rp.sessions.create(member.pattern.clone()).await?;
+            let cookie = visitor::cookie_of(&live);
+            let ask = async || anyhow::Ok(client.get(&url).header("cookie", &cookie).send().await?.status().as_u16());
+            anyhow::ensure!(ask().await? == 200 && ask().await? == 200, "a new session is known");
+            let ended = Instant::now();
+            member.rp.sessions.end(live.id).await?;
+            while ask().await? != 401 {}
+            lags.push(ended.elapsed().as_secs_f64() * 1e3);
+        }
+        anyhow::Ok(lags)
+    })?;
+    let under_load = load.try_wait()?.is_none();
+    let _ = load.kill();
+    let _ = load.wait();
+    lags.sort_by(f64::total_cmp);
+    let at = |percent: usize| lags[lags.len() * percent / 100];
+    println!(
+        "\na sign-out counts at the other process{}, asked for until it does: p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms ({SIGN_OUTS} sign-outs)",
+        if under_load { " under load" } else { "" },
+        at(50),
+        at(99),
+        lags[lags.len() - 1],
+    );
+    Ok(())
+}
+
+/// What a remembered session takes.
+fn memory(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::Result<()> {
+    let cookies = runtime.block_on(member.fill(WEIGHED, WEIGHED))?;
+    let folder = tempfile::tempdir()?;
+    let server = Server::start("ours", &redis.configuration(""))?;
+    let url = server.url("/validate");
+    // Whatever it needs to serve at all.
+    drive(&url, &["-H", &format!("Cookie: {}", cookies[0])], true)?;
+    let before = server.memory()?;
+    let script = many(folder.path(), &cookies)?;
+    for _ in 0..3 {
+        drive(&url, &["-s", &script], true)?;
+    }
+    let each = (server.memory()? - before) / WEIGHED as f64;
+    println!("\nmemory of a remembered session: {each:.0} bytes ({WEIGHED} of them)");
+    Ok(())
+}
+
+/// The same traffic on a store with a thousand sessions and on one with a million.
+fn a_million(runtime: &Runtime) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (small, large) = (Redis::start()?, Redis::start()?);
+    let few = runtime.block_on(async { Member::join(&small).await?.fill(FEW, FEW).await })?;
+    let began = Instant::now();
+    let many_cookies = runtime.block_on(async { Member::join(&large).await?.fill(MANY, 200_000).await })?;
+    println!("\n{MANY} sessions stored in {:.0} s", began.elapsed().as_secs_f64());
+    let servers = [Server::start("ours", &small.configuration(""))?, Server::start("ours", &large.configuration(""))?];
+    let folders = ["few", "same", "spread"].map(|name| folder.path().join(name));
+    folders.iter().try_for_each(std::fs::create_dir)?;
+    let modes = [
+        ("1,000 sessions", &servers[0], many(&folders[0], &few)?),
+        ("1,000,000, of which 1,000 are at work", &servers[1], many(&folders[1], &many_cookies[..FEW])?),
+        ("1,000,000, of which 200,000 are", &servers[1], many(&folders[2], &many_cookies)?),
+    ];
+    let mut rates = [const { Vec::new() }; 3];
+    let mut micros = [const { Vec::new() }; 3];
+    for _ in 0..ROUNDS {
+        for ((rates, micros), (_, server, script)) in rates.iter_mut().zip(&mut micros).zip(&modes) {
+            let before = server.processor_time()?;
+            let requests = drive(&server.url("/validate"), &["-s", script], true)?;
+            rates.push(requests.per_second);
+            micros.push((server.processor_time()? - before) * 1e6 / requests.total);
+        }
+    }
+    println!("validates with, median of {ROUNDS} rounds in turn: a second, of the first, µs per request\n");
+    for ((name, ..), (rate, micros)) in modes.iter().zip(rates.iter().zip(&micros)) {
+        let ratios: Vec<_> = rate.iter().zip(&rates[0]).map(|(this, first)| this / first).collect();
+        println!("{name:40} {:>8.0} {:>6.2} {:>7.2}", spread(rate).0, spread(&ratios).0, spread(micros).0);
+    }
+    Ok(())
+}
+
+/// A script for wrk that asks with one cookie after the other.
+fn many(folder: &Path, cookies: &[String]) -> anyhow::Result<String> {
+    let list = folder.join("cookies");
+    std::fs::write(&list, cookies.join("\n"))?;
+    let script = folder.join("many.lua");
+    let text = format!(
+        "local all, at = {{}}, 0\nfor line in io.lines({:?}) do all[#all + 1] = {{ Cookie = line }} end\n\
+         request = function() at = at % #all + 1; return wrk.format('GET', nil, all[at]) end\n",
+        list.display().to_string()
+    );
+    std::fs::write(&script, text)?;
+    Ok(script.display().to_string())
+}

@@ -1,0 +1,155 @@
+//! Several processes on one Redis, as behind a load balancer, and everything that can happen to them.
+
+mod faults;
+mod renewal;
+mod revocation;
+
+use crate::support::process::{Service, spawn_with};
+use crate::support::redis::Redis;
+use crate::support::{Answer, Browser, free_port, until};
+use auth_api::dev::pool::{Client, Pool, Rotation, Settings};
+use reqwest::Method;
+use std::time::{Duration, Instant};
+
+/// How long a process may wait for the store, and how much longer a test on a busy machine sees it.
+const STORE_TIMEOUT: Duration = Duration::from_millis(500);
+const SLACK: Duration = Duration::from_secs(2);
+
+/// Processes that share everything but their ports. Browsers know the first one's address.
+pub(crate) struct Fleet {
+    pub(crate) pool: Pool,
+    pub(crate) services: Vec<Service>,
+    settings: Vec<(String, String)>,
+    folder: tempfile::TempDir,
+}
+
+impl Fleet {
+    /// `size` processes on a store.
+    pub(crate) async fn start(size: usize, store: &str) -> Self {
+        Self::with(size, store, &[]).await
+    }
+
+    /// With further configuration, keys without their prefix.
+    pub(crate) async fn with(size: usize, store: &str, configuration: &[(&str, &str)]) -> Self {
+        loop {
+            let port = free_port();
+            let public_url = format!("http://auth-api.app.localhost:{port}");
+            let pool = Pool::start(Settings::for_service(&public_url)).await.unwrap();
+            let mut settings: Vec<(String, String)> = [
+                ("SERVER__PUBLIC_URL", public_url.as_str()),
+                ("PROVIDER__ISSUER", &pool.issuer()),
+                ("PROVIDER__CLIENT_ID", "dev-web-client"),
+                ("PROVIDER__CLIENT_SECRET", "dev-web-secret"),
+                ("PROVIDER__TIMEOUT", "2s"),
+                ("COOKIES__DOMAIN", "app.localhost"),
+                ("COOKIES__KEYS", "0123456789 of a key for this test 9876543210"),
+                ("SESSION__STORE", store),
+                ("SESSION__STORE_TIMEOUT", "500ms"),
+                ("TELEMETRY__LOG", "info"),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+            for (key, value) in configuration {
+                settings.retain(|(known, _)| known != key);
+                settings.push(((*key).to_owned(), (*value).to_owned()));
+            }
+            let mut fleet = Self { pool, services: vec![], settings, folder: tempfile::tempdir().unwrap() };
+            if fleet.launch(port) && (1..size).all(|_| (0..5).any(|_| fleet.launch(free_port()))) {
+                return fleet;
+            }
+        }
+    }
+
+    /// One more process; whether it could have its port.
+    pub(crate) fn launch(&mut self, port: u16) -> bool {
+        let ops = free_port();
+        let env = self.settings.iter().map(|(key, value)| (format!("AUTH_API__{key}"), value.clone()));
+        let env = env.chain([
+            ("AUTH_API__SERVER__LISTEN".to_owned(), format!("127.0.0.1:{port}")),
+            ("AUTH_API__SERVER__OPS_LISTEN".to_owned(), format!("127.0.0.1:{ops}")),
+        ]);
+        let started = spawn_with(self.folder.path(), port, ops, env);
+        started.map(|service| self.services.push(service)).is_some()
+    }
+
+    /// Changes the configuration of the processes that start from here on.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != key);
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Stops a process as its operator does, and starts it again on its port.
+    pub(crate) fn restart(&mut self, nth: usize) {
+        let service = self.services.remove(nth);
+        let port = service.port();
+        crate::support::process::terminate(&service.child);
+        drop(service);
+        assert!(self.launch(port), "it gets its port again");
+        let service = self.services.pop().unwrap();
+        self.services.insert(nth, service);
+    }
+
+    pub(crate) async fn sign_in(&self, user: &str) -> Browser {
+        let browser = Browser::new();
+        let answer = self.try_sign_in(&browser, user).await;
+        assert_eq!(answer.status, 302, "{answer:?}");
+        browser
+    }
+
+    pub(crate) async fn try_sign_in(&self, browser: &Browser, user: &str) -> Answer {
+        let authorize = browser.get(&format!("{}/auth/signin", self.services[0].url)).await.location();
+        let callback = browser.log_in(&authorize, user).await;
+        browser.get(&callback).await
+    }
+
+    /// Sends a browser's request to one of the processes, as a load balancer would.
+    pub(crate) async fn ask(&self, nth: usize, browser: &Browser, method: Method, path: &str) -> Answer {
+        let cookies = browser.cookies(&self.services[0].url);
+        let url = format!("http://127.0.0.1:{}{path}", self.services[nth].port());
+        Browser::new().send(method, &url, |request| request.header("cookie", cookies)).await
+    }
+
+    pub(crate) async fn validate(&self, nth: usize, browser: &Browser) -> u16 {
+        let began = Instant::now();
+        let status = self.ask(nth, browser, Method::GET, "/validate").await.status;
+        assert!(began.elapsed() < STORE_TIMEOUT + SLACK, "no validate hangs: {:?}", began.elapsed());
+        status
+    }
+
+    pub(crate) async fn refresh(&self, nth: usize, browser: &Browser) -> Answer {
+        self.ask(nth, browser, Method::POST, "/refresh?force=true").await
+    }
+
+    pub(crate) async fn sign_out(&self, nth: usize, browser: &Browser) -> u16 {
+        self.ask(nth, browser, Method::POST, "/auth/signout").await.status
+    }
+
+    /// Waits until every process answers so.
+    pub(crate) async fn all_say(&self, what: &str, status: u16, browser: &Browser) {
+        for nth in 0..self.services.len() {
+            until(what, async || self.validate(nth, browser).await == status).await;
+        }
+    }
+
+    /// The same for every process but one.
+    pub(crate) async fn all_say_but(&self, one: usize, status: u16, browser: &Browser) {
+        for nth in (0..self.services.len()).filter(|nth| *nth != one) {
+            assert_eq!(self.validate(nth, browser).await, status);
+        }
+    }
+
+    pub(crate) fn rotate(&self, grace_seconds: i64) {
+        let on = Rotation::On { grace_seconds };
+        self.pool.edit_client("dev-web-client", |client: &mut Client| client.rotation = on);
+    }
+}
+
+/// The address of a Redis for a configuration.
+fn at(redis: &Redis) -> String {
+    format!("redis://127.0.0.1:{}", redis.port)
+}
+
+/// One that keeps what it was told through `kill -9`.
+async fn durable() -> Option<Redis> {
+    Redis::with(&["--appendonly", "yes", "--appendfsync", "always"]).await
+}

@@ -1,0 +1,149 @@
+//! Redis stopped, slow, read-only, emptied, restarted, and replaced. Nobody with a session is signed out, and
+//! nobody who signed out gets back in.
+
+use super::{Fleet, at, durable};
+use crate::redis_store::sentinels;
+use crate::support::redis::Redis;
+use crate::support::{Browser, until};
+use std::time::{Duration, Instant};
+
+/// What a session that goes on may be answered: known, or try again.
+async fn never_signed_out(fleet: &Fleet, browser: &Browser, for_how_long: Duration) {
+    let until = Instant::now() + for_how_long;
+    while Instant::now() < until {
+        for nth in 0..fleet.services.len() {
+            let status = fleet.validate(nth, browser).await;
+            assert!(status == 200 || status == 503, "{status}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_stops_and_comes_back() {
+    let Some(mut redis) = durable().await else { return };
+    let fleet = Fleet::start(2, &at(&redis)).await;
+    let (jane, gone) = (fleet.sign_in("jane").await, fleet.sign_in("erin").await);
+    fleet.all_say("both are known", 200, &jane).await;
+    assert_eq!(fleet.sign_out(1, &gone).await, 303);
+    redis.kill();
+    fleet.all_say("after a moment, nothing is known for sure", 503, &jane).await;
+    assert_eq!(fleet.sign_out(0, &jane).await, 503, "nobody is told that it worked");
+    assert_eq!(fleet.refresh(0, &jane).await.status, 503);
+    assert_eq!(fleet.try_sign_in(&Browser::new(), "erin").await.status, 503);
+    for service in &fleet.services {
+        let ready = Browser::new().get(&format!("{}/readyz", service.ops)).await;
+        assert!(ready.status == 503 && ready.body.contains("session store"), "{}", ready.body);
+    }
+    assert!(redis.up().await);
+    fleet.all_say("she is back", 200, &jane).await;
+    fleet.all_say("he is not", 401, &gone).await;
+    assert_eq!(fleet.refresh(0, &jane).await.status, 200);
+    assert_eq!(fleet.sign_out(0, &jane).await, 303);
+    fleet.all_say("and sign-outs count again", 401, &jane).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_longer_max_stale_bridges_an_outage() {
+    let Some(mut redis) = durable().await else { return };
+    let fleet = Fleet::with(1, &at(&redis), &[("SESSION__MAX_STALE", "10m")]).await;
+    let (jane, stranger) = (fleet.sign_in("jane").await, Browser::new());
+    stranger.plant(&fleet.services[0].url, "auth=AAAAAAAAAAAAAAAAAAAAAA; Domain=app.localhost");
+    fleet.all_say("she is known", 200, &jane).await;
+    until("the process hears of changes", async || {
+        let metrics = Browser::new().get(&format!("{}/metrics", fleet.services[0].ops)).await.body;
+        !metrics.contains("auth_api_revocation_lag_seconds_count 0")
+    })
+    .await;
+    assert_eq!(fleet.validate(0, &jane).await, 200);
+    redis.kill();
+    until("it is noticed", async || fleet.validate(0, &stranger).await == 503).await;
+    for _ in 0..50 {
+        assert_eq!(fleet.validate(0, &jane).await, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_hangs_makes_nobody_wait() {
+    let Some(redis) = Redis::start().await else { return };
+    let fleet = Fleet::start(2, &at(&redis)).await;
+    let jane = fleet.sign_in("jane").await;
+    fleet.all_say("she is known", 200, &jane).await;
+    redis.pause();
+    never_signed_out(&fleet, &jane, Duration::from_secs(2)).await;
+    fleet.all_say("nothing is known for sure", 503, &jane).await;
+    redis.resume();
+    fleet.all_say("it goes on", 200, &jane).await;
+    assert_eq!(fleet.sign_out(0, &jane).await, 303);
+    fleet.all_say("and she can sign out", 401, &jane).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_takes_no_writes_signs_nobody_out() {
+    let Some(redis) = Redis::start().await else { return };
+    let fleet = Fleet::start(2, &at(&redis)).await;
+    let jane = fleet.sign_in("jane").await;
+    fleet.all_say("she is known", 200, &jane).await;
+    redis.ask::<()>("CONFIG SET min-replicas-to-write 1").await;
+    never_signed_out(&fleet, &jane, Duration::from_secs(1)).await;
+    assert_eq!(fleet.sign_out(0, &jane).await, 503);
+    assert_eq!(fleet.refresh(1, &jane).await.status, 503);
+    assert_eq!(fleet.try_sign_in(&Browser::new(), "erin").await.status, 503);
+    fleet.all_say("she still is", 200, &jane).await;
+    redis.ask::<()>("CONFIG SET min-replicas-to-write 0").await;
+    until("renewals work again", async || fleet.refresh(1, &jane).await.status == 200).await;
+    until("she can sign out", async || fleet.sign_out(0, &jane).await == 303).await;
+    fleet.all_say("and is out", 401, &jane).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_redis_is_filled_again_with_who_is_signed_in_and_nobody_else() {
+    let Some(redis) = Redis::start().await else { return };
+    let fleet = Fleet::start(2, &at(&redis)).await;
+    let (jane, gone, late) = (fleet.sign_in("jane").await, fleet.sign_in("erin").await, fleet.sign_in("jane").await);
+    for browser in [&jane, &gone, &late] {
+        until("known at the first", async || fleet.validate(0, browser).await == 200).await;
+    }
+    until("what is known there is believed", async || {
+        let metrics = Browser::new().get(&format!("{}/metrics", fleet.services[0].ops)).await.body;
+        !metrics.contains("auth_api_revocation_lag_seconds_count 0")
+    })
+    .await;
+    for browser in [&jane, &gone, &late] {
+        assert_eq!(fleet.validate(0, browser).await, 200);
+    }
+    assert_eq!(fleet.sign_out(1, &gone).await, 303);
+    redis.ask::<()>("FLUSHALL").await;
+    assert_eq!(fleet.sign_out(1, &late).await, 303, "right behind it");
+    never_signed_out(&fleet, &jane, Duration::from_secs(3)).await;
+    fleet.all_say("she is there, also where she was not known", 200, &jane).await;
+    for browser in [&gone, &late] {
+        fleet.all_say("who signed out stays out", 401, browser).await;
+    }
+    assert_eq!(fleet.refresh(1, &jane).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fail_over_that_forgets_the_last_writes_changes_nothing() {
+    let Some((mut main, replica, sentinels)) = sentinels().await else { return };
+    let hosts = sentinels.iter().map(|s| format!("127.0.0.1:{}", s.port)).collect::<Vec<_>>().join(",");
+    let fleet = Fleet::start(2, &format!("redis+sentinel://{hosts}/main")).await;
+    fleet.rotate(0);
+    let (jane, gone) = (fleet.sign_in("jane").await, fleet.sign_in("erin").await);
+    for browser in [&jane, &gone] {
+        fleet.all_say("known everywhere", 200, browser).await;
+    }
+    assert_eq!(main.ask::<u64>("WAIT 1 5000").await, 1);
+    // From here on nothing reaches the replica.
+    replica.pause();
+    let new = fleet.sign_in("jane").await;
+    fleet.all_say("known everywhere", 200, &new).await;
+    assert_eq!(fleet.sign_out(0, &gone).await, 303);
+    assert_eq!(fleet.refresh(1, &jane).await.status, 200, "her refresh token is another one now");
+    main.kill();
+    replica.resume();
+    until("the replica has taken over", async || fleet.refresh(0, &jane).await.status == 200).await;
+    for browser in [&jane, &new] {
+        fleet.all_say("nobody is signed out", 200, browser).await;
+    }
+    fleet.all_say("who signed out stays out", 401, &gone).await;
+}

@@ -1,0 +1,131 @@
+//! Renewal across processes: one call, and nobody is signed out whatever happens to it.
+
+use super::{Fleet, at};
+use crate::support::redis::Redis;
+use crate::support::until;
+use auth_api::dev::pool::{Endpoint, Fault};
+use futures_util::future::join_all;
+use std::time::Duration;
+
+fn unavailable(status: u16) -> Fault {
+    Fault::Status { status, content_type: "text/html", body: "<h1>busy</h1>".into() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_renewals_at_three_processes_are_one_call() {
+    let Some(redis) = Redis::start().await else { return };
+    let fleet = Fleet::with(3, &at(&redis), &[("SESSION__STORE_TIMEOUT", "5s")]).await;
+    fleet.rotate(0);
+    let jane = fleet.sign_in("jane").await;
+    fleet.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(300)));
+    let answers = join_all((0..100).map(|i| fleet.refresh(i % 3, &jane))).await;
+    assert_eq!(fleet.pool.count(Endpoint::TokenRefresh), 1);
+    assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == answers[0].body));
+    fleet.all_say("nobody is signed out", 200, &jane).await;
+}
+
+/// The first process has the provider renew, and is killed before it hears of it.
+async fn killed_at_work(fleet: &mut Fleet, jane: &crate::support::Browser) {
+    fleet.pool.fault_once(Endpoint::TokenRefresh, Fault::Lose);
+    let asked = fleet.pool.count(Endpoint::TokenRefresh);
+    tokio::select! {
+        answer = fleet.refresh(0, jane) => panic!("{answer:?}"),
+        () = until("the pool is asked", async || fleet.pool.count(Endpoint::TokenRefresh) > asked) => {}
+    }
+    fleet.services[0].child.kill().unwrap();
+    fleet.services[0].child.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_killed_at_work_is_replaced_within_the_grace_period() {
+    let Some(redis) = Redis::start().await else { return };
+    let mut fleet = Fleet::start(2, &at(&redis)).await;
+    fleet.rotate(60);
+    let jane = fleet.sign_in("jane").await;
+    killed_at_work(&mut fleet, &jane).await;
+    assert_eq!(fleet.validate(1, &jane).await, 200, "nobody waits for a renewal");
+    let answer = fleet.refresh(1, &jane).await;
+    assert_eq!(answer.status, 200, "the other one takes over: {answer:?}");
+    assert_eq!(fleet.pool.count(Endpoint::TokenRefresh), 2);
+    assert_eq!(fleet.validate(1, &jane).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_killed_at_work_signs_nobody_out_even_without_a_grace_period() {
+    let Some(redis) = Redis::start().await else { return };
+    let mut fleet = Fleet::start(2, &at(&redis)).await;
+    fleet.rotate(0);
+    let jane = fleet.sign_in("jane").await;
+    killed_at_work(&mut fleet, &jane).await;
+    let answer = fleet.refresh(1, &jane).await;
+    assert_eq!(answer.status, 200, "the session goes on: {answer:?}");
+    assert_eq!(fleet.validate(1, &jane).await, 200);
+    assert_eq!(fleet.refresh(1, &jane).await.status, 200);
+    assert_eq!(fleet.pool.count(Endpoint::TokenRefresh), 2, "a token that is dead is not spent again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_in_trouble_is_asked_once_and_signs_nobody_out() {
+    let Some(redis) = Redis::start().await else { return };
+    let fleet = Fleet::start(2, &at(&redis)).await;
+    fleet.rotate(60);
+    for (case, fault) in [
+        ("429", unavailable(429)),
+        ("500", unavailable(500)),
+        ("slower than the time-out", Fault::Stall),
+        ("an answer that is lost", Fault::Lose),
+    ] {
+        let jane = fleet.sign_in("jane").await;
+        fleet.all_say("known everywhere", 200, &jane).await;
+        fleet.pool.fault(Endpoint::TokenRefresh, fault);
+        let asked = fleet.pool.count(Endpoint::TokenRefresh);
+        let answers = join_all((0..10).map(|i| fleet.refresh(i % 2, &jane))).await;
+        for answer in answers {
+            assert_eq!((answer.status, answer.problem().as_str()), (503, "provider-unavailable"), "{case}");
+            assert!(answer.header("retry-after").is_some(), "{case}");
+        }
+        assert_eq!(fleet.pool.count(Endpoint::TokenRefresh), asked + 1, "{case}: once for all processes");
+        fleet.all_say("nobody is signed out", 200, &jane).await;
+        fleet.pool.clear_faults();
+        until(case, async || fleet.refresh(1, &jane).await.status == 200).await;
+        fleet.all_say("nor afterwards", 200, &jane).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_out_elsewhere_beats_a_renewal_under_way() {
+    let Some(redis) = Redis::start().await else { return };
+    let fleet = Fleet::start(2, &at(&redis)).await;
+    fleet.rotate(0);
+    let jane = fleet.sign_in("jane").await;
+    fleet.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(500)));
+    // As if the first revocation had not arrived.
+    fleet.pool.fault_once(Endpoint::Revoke, Fault::Status { status: 200, content_type: "text/plain", body: "".into() });
+    let (renewed, out) = tokio::join!(fleet.refresh(0, &jane), async {
+        until("the pool is asked", async || fleet.pool.count(Endpoint::TokenRefresh) > 0).await;
+        fleet.sign_out(1, &jane).await
+    });
+    assert_eq!((renewed.status, out), (401, 303));
+    fleet.all_say("she stays out", 401, &jane).await;
+    until("nothing is left that could sign her in again", async || fleet.pool.live_refresh_tokens() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_providers_keys_change_under_traffic() {
+    let Some(redis) = Redis::start().await else { return };
+    let fleet = Fleet::start(2, &at(&redis)).await;
+    let jane = fleet.sign_in("jane").await;
+    for round in 0..2 {
+        fleet.pool.rotate_keys();
+        for nth in 0..2 {
+            assert_eq!(fleet.validate(nth, &jane).await, 200, "{round}");
+        }
+        until("keys are read again, in their time", async || fleet.refresh(round, &jane).await.status == 200).await;
+        fleet.all_say("nobody is signed out", 200, &jane).await;
+        until("people can sign in", async || {
+            let browser = crate::support::Browser::new();
+            fleet.try_sign_in(&browser, "erin").await.status == 302
+        })
+        .await;
+    }
+}

@@ -1,0 +1,79 @@
+//! What is ended at one process is over at all.
+
+use super::{Fleet, at};
+use crate::support::redis::Redis;
+use crate::support::{Browser, until};
+use reqwest::Method;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_out_at_one_process_counts_at_all() {
+    let Some(redis) = Redis::start().await else { return };
+    let fleet = Fleet::start(3, &at(&redis)).await;
+    let stays = fleet.sign_in("erin").await;
+    for nth in [0, 1, 2, 1] {
+        let jane = fleet.sign_in("jane").await;
+        fleet.all_say("everybody knows her", 200, &jane).await;
+        assert_eq!(fleet.sign_out(nth, &jane).await, 303);
+        assert_eq!(fleet.validate(nth, &jane).await, 401, "at once where she signed out");
+        fleet.all_say("and soon elsewhere", 401, &jane).await;
+        assert_eq!(fleet.refresh((nth + 1) % 3, &jane).await.status, 401);
+    }
+    fleet.all_say("nobody else is signed out", 200, &stays).await;
+    let metrics = Browser::new().get(&format!("{}/metrics", fleet.services[1].ops)).await.body;
+    assert!(metrics.contains("auth_api_revocation_lag_seconds_count"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tokens_of_a_session_that_ended_are_refused_everywhere() {
+    let Some(redis) = Redis::start().await else { return };
+    let fleet = Fleet::with(2, &at(&redis), &[("GATEWAY__FORWARD_TOKENS", "access_token,id_token")]).await;
+    let jane = fleet.sign_in("jane").await;
+    let known = fleet.ask(0, &jane, Method::GET, "/validate").await;
+    let tokens = ["x-auth-access-token", "x-auth-id-token"].map(|name| known.header(name).unwrap().to_owned());
+    let bearer = async |nth: usize, token: &str| {
+        let url = format!("http://127.0.0.1:{}/validate", fleet.services[nth].port());
+        Browser::new().send(Method::GET, &url, |request| request.bearer_auth(token)).await.status
+    };
+    for token in &tokens {
+        assert_eq!((bearer(0, token).await, bearer(1, token).await), (200, 200));
+    }
+    assert_eq!(fleet.sign_out(0, &jane).await, 303);
+    for token in &tokens {
+        assert_eq!(bearer(0, token).await, 401);
+        until("elsewhere too", async || bearer(1, token).await == 401).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_change_process_by_process_and_nobody_is_signed_out() {
+    const OLD: &str = "0123456789 of a key for this test 9876543210";
+    const NEW: &str = "9876543210 of a new key for the test 0123456789";
+    let Some(redis) = Redis::start().await else { return };
+    let mut fleet = Fleet::start(2, &at(&redis)).await;
+    let mut browsers = vec![fleet.sign_in("jane").await];
+    for keys in [format!("{OLD},{NEW}"), format!("{NEW},{OLD}")] {
+        fleet.set("COOKIES__KEYS", &keys);
+        for nth in 0..2 {
+            fleet.restart(nth);
+            browsers.push(fleet.sign_in("jane").await);
+            for browser in &browsers {
+                fleet.all_say("every process knows every session", 200, browser).await;
+            }
+        }
+    }
+    for browser in &browsers {
+        assert_eq!(fleet.refresh(1, browser).await.status, 200, "a write seals it anew");
+    }
+    fleet.set("COOKIES__KEYS", NEW);
+    for nth in 0..2 {
+        fleet.restart(nth);
+    }
+    for browser in &browsers {
+        fleet.all_say("what was written since opens with the new key alone", 200, browser).await;
+    }
+    fleet.set("COOKIES__KEYS", "a key that has nothing to do with the others 00");
+    fleet.restart(1);
+    let ready = Browser::new().get(&format!("{}/readyz", fleet.services[1].ops)).await;
+    assert!(ready.status == 503 && ready.body.contains("cookies.keys"), "{}", ready.body);
+    fleet.all_say_but(1, 200, &browsers[0]).await;
+}

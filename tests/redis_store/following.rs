@@ -1,0 +1,220 @@
+//! Hearing of what others change.
+
+use super::{ENDS, IN_TIME, key, record};
+use crate::support::redis::{Redis, store_at, url};
+use crate::support::until;
+use auth_api::config::{HostPort, RedisServers};
+use auth_api::domain::session::{Mark, SessionKey};
+use auth_api::store::{Error, SessionStore, Update, Watcher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// Writes down what it hears.
+#[derive(Debug, Default)]
+pub(super) struct Heard(Mutex<Said>);
+
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) begun: u32,
+    pub(super) changed: Vec<SessionKey>,
+    pub(super) marked: Vec<Mark>,
+    pub(super) emptied: u32,
+    pub(super) current: Option<Instant>,
+    pub(super) lag: Option<Duration>,
+}
+
+impl Heard {
+    pub(super) fn said(&self) -> MutexGuard<'_, Said> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Watcher for Heard {
+    fn begun(&self) {
+        self.said().begun += 1;
+    }
+    fn alone(&self) {
+        panic!("Redis is for many processes");
+    }
+    fn changed(&self, key: SessionKey) {
+        self.said().changed.push(key);
+    }
+    fn marked(&self, mark: Mark) {
+        self.said().marked.push(mark);
+    }
+    fn emptied(&self) {
+        self.said().emptied += 1;
+    }
+    fn current(&self, at: Instant) {
+        self.said().current = Some(at);
+    }
+    fn lag(&self, took: Duration) {
+        self.said().lag = Some(took);
+    }
+}
+
+/// Follows a store until it can no longer, and says when it began.
+pub(super) async fn follow(store: Arc<dyn SessionStore>) -> (Arc<Heard>, JoinHandle<Error>) {
+    let heard = Arc::new(Heard::default());
+    let task = {
+        let heard = heard.clone();
+        tokio::spawn(async move { store.follow(&*heard).await })
+    };
+    until("following begins", async || heard.said().begun == 1).await;
+    (heard, task)
+}
+
+/// Waits until everything before now was heard.
+pub(super) async fn caught_up(heard: &Heard) {
+    let now = Instant::now();
+    until("everything is heard", async || heard.said().current.is_some_and(|at| at > now)).await;
+}
+
+#[tokio::test]
+async fn changes_by_others_are_told_and_uses_are_not() {
+    let Some(redis) = Redis::start().await else { return };
+    let (ours, theirs) = (redis.store(), redis.store());
+    let (heard, task) = follow(ours.clone()).await;
+    let (a, b, mark) = (key(), key(), Mark::token("t"));
+    for (what, store) in [("others", &theirs), ("ourselves", &ours)] {
+        let (a, mark) = if what == "others" { (a, mark) } else { (b, Mark::token("u")) };
+        assert!(store.create(a, record(1)).await.unwrap());
+        caught_up(&heard).await;
+        assert_eq!(std::mem::take(&mut heard.said().changed), [a], "created by {what}");
+        store.touch(vec![(a, ENDS)]).await.unwrap();
+        let _ = store.lease(a, Duration::from_secs(9)).await.unwrap();
+        let _ = store.listed(Mark::user("jane")).await.unwrap();
+        caught_up(&heard).await;
+        assert_eq!(heard.said().changed, [], "used by {what}");
+        assert_eq!(store.update(a, 1, record(2), None).await.unwrap(), Update::Done);
+        caught_up(&heard).await;
+        assert_eq!(std::mem::take(&mut heard.said().changed), [a], "updated by {what}");
+        assert!(store.mark(mark, ENDS).await.unwrap());
+        caught_up(&heard).await;
+        assert_eq!(std::mem::take(&mut heard.said().marked), [mark], "marked by {what}");
+        assert!(store.delete(a).await.unwrap().is_some());
+        caught_up(&heard).await;
+        assert_eq!(std::mem::take(&mut heard.said().changed), [a], "deleted by {what}");
+    }
+    until("the lag is measured", async || heard.said().lag.is_some_and(|lag| lag < IN_TIME)).await;
+    assert_eq!(heard.said().emptied, 0);
+    redis.ask::<()>("FLUSHALL").await;
+    caught_up(&heard).await;
+    assert_eq!(heard.said().emptied, 1);
+    assert!(!task.is_finished());
+    assert_eq!(heard.said().begun, 1);
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_change_is_always_told_before_the_time_it_was_made_counts_as_heard() {
+    let Some(redis) = Redis::start().await else { return };
+    let (ours, theirs) = (redis.store(), redis.store());
+    let (heard, task) = follow(ours).await;
+    for _ in 0..30 {
+        let keys: Vec<_> = (0..50).map(|_| key()).collect();
+        for created in futures_util::future::join_all(keys.iter().map(|key| theirs.create(*key, record(1)))).await {
+            assert!(created.unwrap());
+        }
+        caught_up(&heard).await;
+        let changed = std::mem::take(&mut heard.said().changed);
+        assert!(keys.iter().all(|key| changed.contains(key)));
+    }
+    task.abort();
+}
+
+#[tokio::test]
+async fn following_ends_when_the_connection_does() {
+    let Some(mut redis) = Redis::start().await else { return };
+    let store = redis.store();
+    let (_, task) = follow(store.clone()).await;
+    redis.ask::<u64>("CLIENT KILL TYPE normal SKIPME yes").await;
+    let why = in_time(task).await;
+    assert!(why.contains("lost") || why.contains("Redis at"), "{why}");
+    let (_, task) = follow(store.clone()).await;
+    redis.kill();
+    in_time(task).await;
+    let heard = Heard::default();
+    let began = Instant::now();
+    store.follow(&heard).await;
+    assert!(began.elapsed() < IN_TIME && heard.said().begun == 0, "nobody is there");
+}
+
+#[tokio::test]
+async fn following_ends_when_the_server_hangs() {
+    let Some(redis) = Redis::start().await else { return };
+    let (heard, task) = follow(redis.store()).await;
+    caught_up(&heard).await;
+    redis.pause();
+    let paused = Instant::now();
+    in_time(task).await;
+    assert!(heard.said().current.is_none_or(|at| at < paused + Duration::from_millis(100)));
+    redis.resume();
+}
+
+#[tokio::test]
+async fn following_ends_when_the_server_becomes_a_replica() {
+    let (Some(redis), Some(main)) = (Redis::start().await, Redis::start().await) else { return };
+    let (_, task) = follow(redis.store()).await;
+    redis.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", main.port)).await;
+    let why = in_time(task).await;
+    assert!(why.contains("read-only"), "{why}");
+}
+
+/// What a task that follows says when it ends, which it does in time.
+pub(super) async fn in_time(task: JoinHandle<Error>) -> String {
+    tokio::time::timeout(IN_TIME, task).await.expect("it ends").unwrap().to_string()
+}
+
+/// Stands between a store and its server, and swallows what the server tells while it is deaf.
+async fn deafener(server: u16) -> (u16, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, deaf) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(false)));
+    let flag = deaf.clone();
+    tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) =
+                TcpStream::connect(("127.0.0.1", server)).await.unwrap().into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+            let flag = flag.clone();
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 65_536];
+                loop {
+                    let read = from_server.read(&mut bytes).await.unwrap();
+                    let mut kept = bytes[..read].to_vec();
+                    if flag.load(Ordering::Relaxed) {
+                        // `>2 $10 invalidate *1 $LENGTH KEY`: six lines.
+                        const PUSH: &[u8] = b">2\r\n$10\r\ninvalidate\r\n";
+                        while let Some(at) = kept.windows(PUSH.len()).position(|found| found == PUSH) {
+                            let lines = kept[at..].split_inclusive(|byte| *byte == b'\n');
+                            let length = lines.take(6).map(<[u8]>::len).sum::<usize>();
+                            kept.drain(at..at + length);
+                        }
+                    }
+                    if read == 0 || to_client.write_all(&kept).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (port, deaf)
+}
+
+#[tokio::test]
+async fn changes_that_are_no_longer_told_are_noticed() {
+    let Some(redis) = Redis::start().await else { return };
+    let (port, deaf) = deafener(redis.port).await;
+    let (heard, task) = follow(store_at(url(RedisServers::One(HostPort { port, ..redis.at() })))).await;
+    until("the lag is measured", async || heard.said().lag.is_some()).await;
+    deaf.store(true, Ordering::Relaxed);
+    // Up to a second until the next one is written, and the store's time to hear of it.
+    let why = tokio::time::timeout(IN_TIME * 2, task).await.expect("it ends").unwrap().to_string();
+    assert!(why.contains("not told"), "{why}");
+}

@@ -1,0 +1,117 @@
+//! The service as a process of its own.
+
+use super::{Browser, free_port};
+use auth_api::dev::pool::{Pool, Settings};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+/// A running `auth-api serve`; killed when it is dropped.
+pub(crate) struct Service {
+    pub(crate) child: Child,
+    pub(crate) url: String,
+    pub(crate) ops: String,
+    pub(crate) errors: BufReader<std::process::ChildStderr>,
+}
+
+impl Service {
+    pub(crate) fn port(&self) -> u16 {
+        self.url.rsplit(':').next().unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_auth-api"));
+    command.current_dir(folder).env_clear().stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder).args(arguments).output().unwrap()
+}
+
+/// A configuration file for a pool. Sessions are in the default place, a redb file beside it.
+pub(crate) fn configure(folder: &Path, pool: &Pool, port: u16, ops: u16) {
+    let text = format!(
+        r#"
+[server]
+listen = "127.0.0.1:{port}"
+ops_listen = "127.0.0.1:{ops}"
+public_url = "http://auth-api.app.localhost:{port}"
+[provider]
+issuer = "{}"
+client_id = "dev-web-client"
+client_secret = "dev-web-secret"
+timeout = "2s"
+[cookies]
+domain = "app.localhost"
+keys = ["0123456789 of a key for this test 9876543210"]
+[telemetry]
+format = "json"
+"#,
+        pool.issuer()
+    );
+    std::fs::write(folder.join("auth-api.toml"), text).unwrap();
+}
+
+/// Starts it and waits until it says that it is up. A port can be lost between asking and binding: once more.
+pub(crate) async fn serve(folder: &Path) -> (Service, Pool) {
+    loop {
+        let (port, ops) = (free_port(), free_port());
+        let settings = Settings::for_service(&format!("http://auth-api.app.localhost:{port}"));
+        let pool = Pool::start(settings).await.unwrap();
+        configure(folder, &pool, port, ops);
+        if let Some(service) = spawn(folder, port, ops) {
+            return (service, pool);
+        }
+    }
+}
+
+pub(crate) fn spawn(folder: &Path, port: u16, ops: u16) -> Option<Service> {
+    spawn_with(folder, port, ops, [])
+}
+
+/// With further environment variables. `None` if it could not have its ports.
+pub(crate) fn spawn_with(
+    folder: &Path,
+    port: u16,
+    ops: u16,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Option<Service> {
+    let mut child = command(folder).arg("serve").envs(env).stderr(Stdio::piped()).spawn().unwrap();
+    let errors = BufReader::new(child.stderr.take().unwrap());
+    let (url, ops) = (format!("http://auth-api.app.localhost:{port}"), format!("http://127.0.0.1:{ops}"));
+    let mut service = Service { child, url, ops, errors };
+    let mut line = String::new();
+    while service.errors.read_line(&mut line).unwrap() > 0 {
+        if line.contains("auth-api is up") {
+            return Some(service);
+        }
+        line.clear();
+    }
+    None
+}
+
+pub(crate) async fn sign_in(service: &Service, browser: &Browser) {
+    let authorize = browser.get(&format!("{}/auth/signin", service.url)).await.location();
+    let callback = browser.log_in(&authorize, "jane").await;
+    assert_eq!(browser.get(&callback).await.status, 302);
+}
+
+pub(crate) async fn is_known(service: &Service, browser: &Browser) -> bool {
+    browser.get(&format!("{}/validate", service.url)).await.status == 200
+}
+
+/// Asks a process to stop, as its operator does.
+pub(crate) fn terminate(child: &Child) {
+    // The shell's own: a bare machine may have no program of that name.
+    let kill = format!("kill -TERM {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}
