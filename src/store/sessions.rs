@@ -139,7 +139,14 @@ impl Sessions {
     /// [`Error`]: whether it is alive is not known.
     pub async fn load(&self, id: SessionId) -> Result<Option<Arc<Live>>, Error> {
         let key = id.key();
-        let Some(live) = self.snapshots.session(key, self.open(id, key)).await? else { return Ok(None) };
+        let live = match self.snapshots.remembered(&key) {
+            Some(live) => live,
+            // Boxed, so that the way that is nearly always taken carries nothing of it along.
+            None => match Box::pin(self.snapshots.session(key, self.open(id, key))).await? {
+                Some(live) => live,
+                None => return Ok(None),
+            },
+        };
         let (now, seen) = (self.clock.now(), live.seen());
         if now >= live.session.ends || self.idle.is_some_and(|idle| now >= seen.saturating_add(idle)) {
             self.snapshots.forget(key);
@@ -277,8 +284,14 @@ impl Sessions {
     /// [`Error`]: that is not known.
     pub async fn is_ended(&self, names: &[Mark]) -> Result<bool, Error> {
         for name in names {
-            let read = async { self.counted(self.store.is_marked(*name).await) };
-            if self.snapshots.mark(*name, read).await? {
+            let ended = match self.snapshots.remembered_mark(name) {
+                Some(ended) => ended,
+                None => {
+                    let read = async { self.counted(self.store.is_marked(*name).await) };
+                    Box::pin(self.snapshots.mark(*name, read)).await?
+                }
+            };
+            if ended {
                 return Ok(true);
             }
         }
