@@ -153,7 +153,7 @@ async fn a_node_that_dies_is_replaced() {
         assert!(store.create(*key, record(1)).await.unwrap());
     }
     let (_, task) = follow(store.clone()).await;
-    nodes[0].ask::<u64>("WAIT 1 5000").await;
+    nodes[0].replicated().await;
     nodes[0].kill();
     in_time(task).await;
     eventually("every session can be read again", async || {
