@@ -4,7 +4,7 @@ use crate::config::{Config, StoreUrl, Tls};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::seal::KeyRing;
-use crate::flow::{Limits, RelyingParty};
+use crate::flow::{self, EndedFor, Limits, MySession, RelyingParty};
 use crate::provider::{self, Provider};
 use crate::store::{self, OpenError, SessionStore, Sessions};
 use crate::telemetry::Metrics;
@@ -63,6 +63,18 @@ pub enum Error {
         /// The system's word.
         why: std::io::Error,
     },
+    /// A command about sessions that only the service itself knows.
+    #[error("session.store is \"memory:\": only the running service has these sessions, and they end with it")]
+    OnlyInMemory,
+    /// A command about sessions in a file that is not there: most likely of another configuration.
+    #[error("{0} does not exist: is this the configuration that the service runs with?")]
+    NoStore(String),
+    /// A command about sessions while the service has its file.
+    #[error("{0}. Stop the service first; with a Redis store this works beside it")]
+    Busy(store::OpenError),
+    /// A command about sessions that failed half-way.
+    #[error(transparent)]
+    Flow(#[from] flow::Error),
 }
 
 /// Takes a port for `what`.
@@ -104,6 +116,36 @@ pub async fn probe(config: &Config) -> Result<Findings, Error> {
         },
     }
     Ok(findings)
+}
+
+/// The live sessions of the user `sub` in the configured store, the newest first.
+///
+/// # Errors
+/// [`Error`], a sentence for the operator.
+pub async fn sessions_of(config: &Config, sub: &str) -> Result<Vec<MySession>, Error> {
+    Ok(beside_the_service(config)?.rp.sessions_of(sub).await?)
+}
+
+/// Ends the sessions of the user `sub` in the configured store, or the one called `handle`, and revokes their
+/// refresh tokens at the provider.
+///
+/// # Errors
+/// [`Error`], a sentence for the operator. Some sessions may have ended all the same.
+pub async fn end_sessions_of(config: &Config, sub: &str, handle: Option<&str>) -> Result<EndedFor, Error> {
+    Ok(beside_the_service(config)?.rp.end_sessions_of(sub, handle).await?)
+}
+
+/// The flows over the configured store, for a command. Makes no store where there is none.
+fn beside_the_service(config: &Config) -> Result<App, Error> {
+    match &config.session.store {
+        StoreUrl::Memory => return Err(Error::OnlyInMemory),
+        StoreUrl::Redb(path) if !path.exists() => return Err(Error::NoStore(path.display().to_string())),
+        _ => {}
+    }
+    App::build(config, Arc::new(SystemClock)).map_err(|error| match error {
+        Error::Store(in_use @ OpenError::InUse { .. }) => Error::Busy(in_use),
+        other => other,
+    })
 }
 
 fn key_ring(config: &Config) -> KeyRing {

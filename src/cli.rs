@@ -6,6 +6,7 @@ use crate::domain::clock::SystemClock;
 use crate::provider::{self, HttpClient};
 use crate::telemetry;
 use anyhow::anyhow;
+use chrono::{DateTime, SecondsFormat};
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -40,12 +41,38 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// A user's sessions in the configured store
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
     /// The commented reference configuration
     ConfigReference,
     /// The OpenAPI 3.1 document
     Openapi(ConfigFlag),
     /// For a container: asks /readyz of the running service
     Healthcheck(ConfigFlag),
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionsCommand {
+    /// Lists them
+    List {
+        /// The user, by the provider's `sub`
+        #[arg(long)]
+        sub: String,
+        #[command(flatten)]
+        config: ConfigFlag,
+    },
+    /// Ends them, here and at the provider
+    End {
+        /// The user, by the provider's `sub`
+        #[arg(long)]
+        sub: String,
+        /// This session only, as `list` calls it
+        #[arg(long)]
+        handle: Option<String>,
+        #[command(flatten)]
+        config: ConfigFlag,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -89,6 +116,14 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         },
         Command::Check { config, online } => match read(config.config.as_deref()) {
             Ok(config) => check(&config, online).await,
+            Err(problems) => report(&problems),
+        },
+        Command::Sessions(SessionsCommand::List { sub, config }) => match read(config.config.as_deref()) {
+            Ok(config) => list_sessions(&config, &sub).await,
+            Err(problems) => report(&problems),
+        },
+        Command::Sessions(SessionsCommand::End { sub, handle, config }) => match read(config.config.as_deref()) {
+            Ok(config) => end_sessions(&config, &sub, handle.as_deref()).await,
             Err(problems) => report(&problems),
         },
         Command::ConfigReference => print(&config::reference()),
@@ -155,6 +190,60 @@ async fn healthcheck(config: &Config) -> anyhow::Result<ExitCode> {
     };
     std::io::stderr().write_all(format!("not ready: {why}; {url} has the reason\n").as_bytes())?;
     Ok(ExitCode::from(PROBLEMS))
+}
+
+async fn list_sessions(config: &Config, sub: &str) -> anyhow::Result<ExitCode> {
+    let sessions = app::sessions_of(config, sub).await?;
+    if sessions.is_empty() {
+        return print(&format!("{} has no sessions\n", foreign(sub)));
+    }
+    let mut rows = vec![["HANDLE", "STARTED", "LAST SEEN", "ADDRESS", "PROVIDER", "DEVICE"].map(str::to_owned)];
+    rows.extend(sessions.into_iter().map(|session| {
+        let known = |text: &str| if text.is_empty() { "-".to_owned() } else { foreign(text) };
+        let (address, agent) = (known(&session.device.address), known(&session.device.agent));
+        let provider = known(session.provider.as_deref().unwrap_or_default());
+        [session.handle, time(session.started), time(session.last_seen), address, provider, agent]
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths = [0, 1, 2, 3, 4].map(width);
+    let mut table = String::new();
+    for row in &rows {
+        for (cell, width) in row.iter().zip(widths) {
+            table += &format!("{cell:width$}  ");
+        }
+        table += &row[5];
+        table.push('\n');
+    }
+    print(&table)
+}
+
+async fn end_sessions(config: &Config, sub: &str, handle: Option<&str>) -> anyhow::Result<ExitCode> {
+    let ended = app::end_sessions_of(config, sub, handle).await?;
+    match (ended.sessions, handle) {
+        (0, None) => print(&format!("{} has no sessions\n", foreign(sub)))?,
+        (0, Some(handle)) => print(&format!("{} has no session {}\n", foreign(sub), foreign(handle)))?,
+        (1, _) => print("1 session ended\n")?,
+        (count, _) => print(&format!("{count} sessions ended\n"))?,
+    };
+    if ended.not_revoked == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = format!(
+        "{} of their refresh tokens could not be revoked at the provider; nobody holds them any more\n",
+        ended.not_revoked
+    );
+    std::io::stderr().write_all(text.as_bytes())?;
+    Ok(ExitCode::from(PROBLEMS))
+}
+
+/// Text of strangers, without what could move a terminal's cursor.
+fn foreign(text: &str) -> String {
+    text.escape_debug().to_string()
+}
+
+fn time(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    time.map_or_else(|| seconds.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 /// Resolves at SIGTERM or Ctrl-C.

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! - [`domain`]: nouns without I/O: transaction, session, principal, return_to, seal, policy, clock
-//! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, renew_ahead, sign_out
+//! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, renew_ahead, sign_out, my_sessions,
+//!   backchannel
 //! - [`provider`]: speaks OpenID Connect; every provider quirk is in its `profile`
 //! - [`store`]: keeps sealed sessions, in memory, in a redb file or in Redis, and remembers what it has seen
 //! - [`web`]: the routes, cookies and pages, and the one table from error to answer

@@ -129,7 +129,6 @@ fn unknown_names_are_refused_with_a_suggestion() {
         ("listen", "listen", "Write `server.listen`"),
         ("sesion.idle", "sesion", "Write `[session]`"),
         ("policy.email_domains", "policy", "no such section"),
-        ("server.trusted_proxies", "server.trusted_proxies", "no such key"),
         ("gateway.header_style", "gateway.header_style", "no such key"),
         ("machine.pass_through", "machine", "no such section"),
         ("telemetry.otlp_endpoint", "telemetry.otlp_endpoint", "no such key"),

@@ -1,10 +1,11 @@
 //! Several processes on one Redis, as behind a load balancer, and everything that can happen to them.
 
 mod faults;
+mod from_afar;
 mod renewal;
 mod revocation;
 
-use crate::support::process::{Service, spawn_with};
+use crate::support::process::{Service, command, spawn_with};
 use crate::support::redis::Redis;
 use crate::support::{Answer, Browser, free_port, until};
 use auth_api::dev::pool::{Client, Pool, Rotation, Settings};
@@ -70,6 +71,13 @@ impl Fleet {
         ]);
         let started = spawn_with(self.folder.path(), port, ops, env);
         started.map(|service| self.services.push(service)).is_some()
+    }
+
+    /// The program with the configuration of the processes.
+    pub(crate) fn command(&self) -> std::process::Command {
+        let mut command = command(self.folder.path());
+        command.envs(self.settings.iter().map(|(key, value)| (format!("AUTH_API__{key}"), value)));
+        command
     }
 
     /// Changes the configuration of the processes that start from here on.

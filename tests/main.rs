@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says where")]
 
+mod backchannel;
 mod configuration;
 mod dev_cms;
 mod dev_pool;
@@ -13,6 +14,7 @@ mod openapi;
 mod real;
 mod redis_store;
 mod refresh;
+mod revocation;
 mod service;
 mod sessions;
 mod sign_in;

@@ -252,6 +252,28 @@ async fn a_page_of_a_foreign_site_gets_the_documented_refusals() {
     let refresh = visit.documented("post", "/refresh", foreign("/refresh")).await;
     assert_eq!((refresh.status.as_u16(), slug(&refresh.json())), (403, "origin-not-allowed"));
     assert_eq!(visit.documented("post", "/auth/signout", foreign("/auth/signout")).await.status, 403);
+    let path = "/auth/sessions/{handle}";
+    let ended = visit.documented("delete", path, request("delete", path).header(ORIGIN, "https://evil.test")).await;
+    assert_eq!((ended.status.as_u16(), slug(&ended.json())), (403, "origin-not-allowed"));
+}
+
+#[tokio::test]
+async fn a_listed_session_ends_as_documented() {
+    let visit = Visit::start().await;
+    let cookie = visitor::cookie(&visit.world, "jane").await.unwrap();
+    visitor::cookie(&visit.world, "jane").await.unwrap();
+    let asked = request("get", "/auth/sessions").header(COOKIE, &cookie);
+    let listed = visit.documented("get", "/auth/sessions", asked).await.json();
+    let listed = listed["sessions"].as_array().unwrap();
+    assert_eq!(listed.len(), 2);
+    // The other one, then its own, whose cookie goes with it.
+    for current in [false, true] {
+        let item = listed.iter().find(|item| item["current"] == current).unwrap();
+        let url = format!("/auth/sessions/{}", item["handle"].as_str().unwrap());
+        let asked = request("delete", &url).header(COOKIE, &cookie);
+        let ended = visit.documented("delete", "/auth/sessions/{handle}", asked).await;
+        assert_eq!((ended.status.as_u16(), ended.headers.contains_key("set-cookie")), (204, current));
+    }
 }
 
 #[tokio::test]

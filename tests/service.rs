@@ -1,9 +1,8 @@
 //! The service as its operator meets it: a process with a configuration, a port and a signal.
 
-use crate::support::process::{Service, configure, is_known, run, serve, sign_in, spawn, terminate};
+use crate::support::process::{Service, command, configure, is_known, run, serve, sign_in, spawn, terminate};
 use crate::support::{Browser, Site, free_port, until};
 use auth_api::dev::pool::{Endpoint, Fault, Pool, Settings};
-use std::io::Read;
 use std::net::TcpListener;
 use std::process::Child;
 use std::time::Duration;
@@ -66,8 +65,7 @@ async fn sigterm_lets_a_request_in_flight_finish_and_exits_0() {
         terminate(&service.child);
     });
     assert_eq!(renewed.status, 200, "{}", renewed.body);
-    let mut log = String::new();
-    service.errors.read_to_string(&mut log).unwrap();
+    let log = service.log();
     assert!(service.child.wait().unwrap().success());
     assert!(log.contains("auth-api has stopped"), "{log}");
     for line in log.lines() {
@@ -78,6 +76,83 @@ async fn sigterm_lets_a_request_in_flight_finish_and_exits_0() {
 }
 
 #[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_lists_and_ends_a_users_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut service, pool) = serve(folder.path()).await;
+    let (port, ops) = (port_of(&service.url), port_of(&service.ops));
+    let (jane, phone, erin) = (Browser::new(), Browser::new(), Browser::new());
+    sign_in(&service, &jane).await;
+    let authorize = phone.get(&format!("{}/auth/signin", service.url)).await.location();
+    let callback = phone.log_in(&authorize, "jane").await;
+    // Raw bytes, as a client of no good will can send them: a terminal would obey the second.
+    let agent = reqwest::header::HeaderValue::from_bytes("Phone \u{202e}\u{9b}31m".as_bytes()).unwrap();
+    let landed = phone.send(reqwest::Method::GET, &callback, |r| r.header("user-agent", agent)).await;
+    assert_eq!(landed.status, 302);
+    let authorize = erin.get(&format!("{}/auth/signin", service.url)).await.location();
+    erin.get(&erin.log_in(&authorize, "erin").await).await;
+    let sub = phone.get(&format!("{}/validate", service.url)).await.json()["sub"].as_str().unwrap().to_owned();
+
+    let ask = |arguments: &[&str]| {
+        let output = run(folder.path(), &[&["sessions"], arguments].concat());
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let (code, _, error) = ask(&["list", "--sub", &sub]);
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("in use by another process") && error.contains("Stop the service first"), "{error}");
+    assert!(is_known(&service, &phone).await);
+    terminate(&service.child);
+    assert!(service.child.wait().unwrap().success());
+
+    let (code, table, error) = ask(&["list", "--sub", &sub]);
+    assert_eq!(code, 0, "{error}");
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 3, "{table}");
+    assert!(lines[0].starts_with("HANDLE") && lines[0].ends_with("DEVICE"), "{table}");
+    let line = lines.iter().find(|line| line.contains("Phone")).unwrap();
+    assert!(line.ends_with(r"Phone \u{202e}31m") && !table.contains('\u{202e}'), "{table}");
+    let cells: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!((cells[0].len(), cells[3], cells[4]), (16, "127.0.0.1", "COGNITO"), "{table}");
+    for time in &cells[1..3] {
+        assert!(time.len() == 20 && time.ends_with('Z') && time.contains('T'), "{table}");
+    }
+    let nobody = ask(&["list", "--sub", "nobody\u{1b}[2J"]);
+    assert_eq!((nobody.0, nobody.1.as_str()), (0, "nobody\\u{1b}[2J has no sessions\n"));
+    let unknown = ask(&["end", "--sub", &sub, "--handle", "AAAAAAAAAAAAAAAA"]);
+    assert_eq!(unknown.0, 0);
+    assert!(unknown.1.contains("has no session AAAAAAAAAAAAAAAA"), "{unknown:?}");
+    let others = ask(&["end", "--sub", "somebody-else", "--handle", cells[0]]);
+    assert!(others.1.contains("has no session"), "{others:?}");
+
+    assert_eq!(pool.live_refresh_tokens(), 3);
+    let one = ask(&["end", "--sub", &sub, "--handle", cells[0]]);
+    assert_eq!((one.0, one.1.as_str()), (0, "1 session ended\n"), "{one:?}");
+    assert_eq!(pool.live_refresh_tokens(), 2, "revoked at the provider");
+    pool.fault(Endpoint::Revoke, Fault::Stall);
+    let rest = ask(&["end", "--sub", &sub]);
+    assert_eq!((rest.0, rest.1.as_str()), (1, "1 session ended\n"), "{rest:?}");
+    assert!(rest.2.contains("could not be revoked"), "{rest:?}");
+    let none = ask(&["end", "--sub", &sub]);
+    assert_eq!(none.0, 0);
+    assert!(none.1.contains("has no sessions"), "{none:?}");
+
+    let service = spawn(folder.path(), port, ops).expect("it starts again on its own file");
+    assert!(!is_known(&service, &jane).await && !is_known(&service, &phone).await);
+    assert!(is_known(&service, &erin).await, "nobody else's");
+
+    for (store, sentence) in [("memory:", "only the running service"), ("redb:elsewhere.redb", "does not exist")] {
+        let mut command = command(folder.path());
+        command.env("AUTH_API__SESSION__STORE", store).args(["sessions", "end", "--sub", &sub]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{store}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains(sentence), "{store}");
+    }
+    assert!(!folder.path().join("elsewhere.redb").exists());
+    assert_eq!(ask(&["list"]).0, 2);
+    assert_eq!(ask(&[]).0, 2);
+}
+
 fn port_of(url: &str) -> u16 {
     url.rsplit(':').next().unwrap().parse().unwrap()
 }
@@ -197,6 +272,9 @@ async fn whatever_is_sent_nothing_answers_500() {
         "/auth/signin/callback?%",
         "/auth/signout/callback?x",
         "/auth/session?x",
+        "/auth/sessions?x",
+        "/auth/sessions/%ff%00",
+        "/auth/backchannel-logout",
         "/openapi.json?x",
         &format!("/auth/signin?return_to={long}"),
         &format!("/auth/signin/callback?code={long}&state={long}"),

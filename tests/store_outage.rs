@@ -1,6 +1,6 @@
 //! The session store is away: nobody is let in by mistake, and nobody loses a session by it.
 
-use crate::support::{Browser, Site, stored_in};
+use crate::support::{Browser, Site, stored_in, until};
 use async_trait::async_trait;
 use auth_api::config::StoreUrl;
 use auth_api::dev::pool::{Endpoint, Rotation};
@@ -15,21 +15,33 @@ use std::time::Duration;
 #[derive(Debug)]
 struct Shaky {
     store: Arc<dyn SessionStore>,
-    /// Calls that fail from now on.
+    /// Calls that are answered first.
+    answers: AtomicI64,
+    /// Calls that fail from then on.
     failures: AtomicI64,
 }
 
 impl Shaky {
     fn new() -> Arc<Self> {
         let store = store::open(&stored_in(StoreUrl::Memory), &Arc::new(KeyRing::new([]))).unwrap();
-        Arc::new(Self { store, failures: AtomicI64::new(0) })
+        Arc::new(Self { store, answers: AtomicI64::new(0), failures: AtomicI64::new(0) })
     }
 
     fn fail(&self, calls: i64) {
+        self.answers.store(0, Ordering::SeqCst);
         self.failures.store(calls, Ordering::SeqCst);
     }
 
+    /// Answers so many calls and then no more.
+    fn fail_after(&self, calls: i64) {
+        self.failures.store(AWAY, Ordering::SeqCst);
+        self.answers.store(calls, Ordering::SeqCst);
+    }
+
     fn judge(&self) -> Result<(), Error> {
+        if self.answers.fetch_sub(1, Ordering::SeqCst) > 0 {
+            return Ok(());
+        }
         match self.failures.fetch_sub(1, Ordering::SeqCst) > 0 {
             true => Err(Error("it is away".into())),
             false => Ok(()),
@@ -159,7 +171,7 @@ async fn a_sign_in_that_cannot_be_kept_signs_nobody_in_and_leaves_no_token_behin
     let page = jane.get(&callback).await;
     assert_eq!(page.status, 503);
     assert!(page.body.contains("Try again") && page.set_cookies("auth=").is_empty());
-    crate::support::until("the refresh token is revoked", async || site.pool.live_refresh_tokens() == 0).await;
+    until("the refresh token is revoked", async || site.pool.live_refresh_tokens() == 0).await;
     shaky.fail(0);
     assert_eq!(jane.sign_in(&site, "jane").await.status, 302);
 }
@@ -190,9 +202,94 @@ async fn a_rotated_token_survives_a_store_that_hiccups() {
         .fault_once(Endpoint::TokenRefresh, auth_api::dev::pool::Fault::Delay(std::time::Duration::from_millis(200)));
     let url = site.auth("/refresh?force=true");
     let (renewed, ()) = tokio::join!(jane.post(&url, &[]), async {
-        crate::support::until("the pool is asked", async || site.pool.count(Endpoint::TokenRefresh) > 0).await;
+        until("the pool is asked", async || site.pool.count(Endpoint::TokenRefresh) > 0).await;
         shaky.fail(2); // the write and its first repetition
     });
     assert_eq!(renewed.status, 200, "{}", renewed.body);
     assert_eq!(jane.post(&url, &[]).await.status, 200, "with the rotated token");
+}
+
+#[tokio::test]
+async fn a_sign_out_everywhere_that_did_not_happen_can_be_repeated() {
+    let shaky = Shaky::new();
+    let site = Site::over(shaky.clone()).await;
+    let browsers = [Browser::new(), Browser::new(), Browser::new()];
+    for browser in &browsers {
+        browser.sign_in(&site, "jane").await;
+        assert_eq!(browser.validate(&site).await.status, 200);
+    }
+    let url = site.auth("/auth/signout?everywhere=true");
+    // The list, each write of each of the others, her own: whichever fails, she is told and stays signed in.
+    let mut failed = 0;
+    loop {
+        shaky.fail_after(failed);
+        let page = browsers[1].post(&url, &[]).await;
+        shaky.fail(0);
+        if page.status == 303 {
+            break;
+        }
+        assert_eq!((page.status, page.set_cookies("auth=").len()), (503, 0), "after {failed} calls");
+        assert_eq!(browsers[1].get(&site.auth("/auth/session")).await.status, 200, "after {failed} calls");
+        failed += 1;
+    }
+    assert!(failed > 3, "only {failed} calls of the store");
+    for browser in &browsers {
+        assert_eq!(browser.validate(&site).await.status, 401);
+    }
+    until("nothing is left at the provider", async || site.pool.live_refresh_tokens() == 0).await;
+    assert_eq!(site.metric("auth_api_sign_outs_total").await, 3);
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_is_503_and_ends_nothing() {
+    let shaky = Shaky::new();
+    let site = Site::over(shaky.clone()).await;
+    let (jane, phone) = (Browser::new(), Browser::new());
+    jane.sign_in(&site, "jane").await;
+    phone.sign_in(&site, "jane").await;
+    assert_eq!((jane.validate(&site).await.status, phone.validate(&site).await.status), (200, 200));
+    let url = site.auth("/auth/sessions");
+    let listed = jane.get(&url).await.json();
+    let other = listed["sessions"].as_array().unwrap().iter().find(|item| item["current"] == false).unwrap();
+    let one = format!("{url}/{}", other["handle"].as_str().unwrap());
+    shaky.fail(AWAY);
+    for (method, url) in [(reqwest::Method::GET, &url), (reqwest::Method::DELETE, &one)] {
+        let answer = jane.send(method, url, |r| r).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (503, "store-unavailable"));
+        assert!(answer.header("retry-after").is_some());
+    }
+    shaky.fail(0);
+    assert_eq!(phone.validate(&site).await.status, 200);
+    assert_eq!(jane.send(reqwest::Method::DELETE, &one, |r| r).await.status, 204);
+    assert_eq!(phone.validate(&site).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_logout_token_that_failed_half_way_is_taken_again() {
+    let shaky = Shaky::new();
+    let site = Site::over(shaky.clone()).await;
+    let browsers = [Browser::new(), Browser::new()];
+    for browser in &browsers {
+        browser.sign_in(&site, "jane").await;
+    }
+    let token = site.pool.mint_logout_token("dev-web-client", "jane", |_| ());
+    let (url, stranger) = (site.auth("/auth/backchannel-logout"), Browser::new());
+    let mut failed = 0;
+    loop {
+        shaky.fail_after(failed);
+        let answer = stranger.post(&url, &[("logout_token", &token)]).await;
+        shaky.fail(0);
+        if answer.status == 200 {
+            break;
+        }
+        assert_eq!(answer.status, 503, "after {failed} calls");
+        assert_eq!(answer.json()["error"], "temporarily_unavailable");
+        assert!(answer.header("retry-after").is_some() && !answer.body.contains("it is away"));
+        failed += 1;
+    }
+    assert!(failed > 3, "only {failed} calls of the store");
+    for browser in &browsers {
+        assert_eq!(browser.validate(&site).await.status, 401);
+    }
+    assert_eq!(stranger.post(&url, &[("logout_token", &token)]).await.status, 400, "used up by now");
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
@@ -22,6 +23,7 @@ pub(super) struct Draft {
     pub(super) listen: Field<SocketAddr>,
     pub(super) ops_listen: Field<Option<SocketAddr>>,
     pub(super) public_url: Field<PublicUrl>,
+    pub(super) trusted_proxies: Field<Vec<IpNet>>,
     pub(super) tls_cert_file: Field<PathBuf>,
     pub(super) tls_key_file: Field<PathBuf>,
     pub(super) profile: Field<Profile>,
@@ -72,6 +74,7 @@ impl Draft {
             listen: r.text(&keys::LISTEN, values::socket_addr),
             ops_listen: r.maybe_empty(&keys::OPS_LISTEN, values::ops_addr),
             public_url: r.text(&keys::PUBLIC_URL, urls::public_url),
+            trusted_proxies: r.list(&keys::TRUSTED_PROXIES, values::proxy),
             tls_cert_file: r.path(&keys::TLS_CERT_FILE),
             tls_key_file: r.path(&keys::TLS_KEY_FILE),
             profile: r.text(&keys::PROFILE, values::profile),
@@ -123,7 +126,13 @@ impl Draft {
             _ => None,
         };
         Some(Config {
-            server: Server { listen: self.listen.take()?, ops_listen: self.ops_listen.take()?, public_url, tls },
+            server: Server {
+                listen: self.listen.take()?,
+                ops_listen: self.ops_listen.take()?,
+                public_url,
+                trusted_proxies: self.trusted_proxies.take()?,
+                tls,
+            },
             provider: Provider {
                 profile: self.profile.take()?,
                 issuer: self.issuer.take()?.0,

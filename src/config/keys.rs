@@ -100,6 +100,10 @@ keys! {
         "The origin that browsers use: scheme, host and port, nothing behind them. Every link and the callback that\n\
          is registered at the provider are built from it; a wrong one fails as a redirect mismatch at sign-in.\n\
          Plain http is for loopback names only: localhost, names below it, 127.0.0.0/8, [::1].";
+    TRUSTED_PROXIES = "server" "trusted_proxies" List Default(""),
+        "Addresses and networks of the proxies in front of this service (\"10.0.0.0/8\"): whose X-Forwarded-For is\n\
+         believed. The last address in it that is none of these is the visitor's, as the list of sessions shows it.\n\
+         Name only what nobody else can connect from: others could claim any address.";
     TLS_CERT_FILE = "server" "tls_cert_file" Text Absent("tls/cert.pem"),
         "PEM certificate chain, leaf first, when this service ends TLS itself. Goes with tls_key_file.\n\
          Without both, a proxy or load balancer in front has to end TLS.";

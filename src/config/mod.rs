@@ -31,6 +31,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
@@ -73,6 +74,8 @@ pub struct Server {
     pub ops_listen: Option<SocketAddr>,
     /// Our own origin, the only source of our own links.
     pub public_url: PublicUrl,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Certificate and key of the public listener; `None` when something in front of us ends TLS.
     pub tls: Option<Tls>,
 }

@@ -1,8 +1,9 @@
 //! Small values, each parsed once from text.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretSlice};
 
 use super::problem::{Wrong, shown};
@@ -193,6 +194,37 @@ pub(super) fn socket_addr(text: &str) -> Result<SocketAddr, Wrong> {
             format!("Write `127.0.0.1:{port}` for this machine only or `0.0.0.0:{port}` for every interface."),
         )
     })
+}
+
+/// One entry of `server.trusted_proxies`: an address, or a network in CIDR notation.
+pub(super) fn proxy(text: &str) -> Result<IpNet, Wrong> {
+    let instead = "Write an address, `10.0.0.7`, or a network, `10.0.0.0/8`.";
+    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let Ok(net) = parsed else {
+        return Err(Wrong::new(format!("{} is neither an IP address nor a network of them.", shown(text)), instead));
+    };
+    if net.prefix_len() == 0 {
+        return Err(Wrong::new(
+            format!("{} is everybody, which would let anybody claim any address.", shown(text)),
+            "Write only the networks that your own proxies connect from.",
+        ));
+    }
+    if matches!(net.addr(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some()) {
+        return Err(Wrong::new(
+            format!(
+                "{} is an IPv4 address written as IPv6; visitors are compared as IPv4, so it would never fit.",
+                shown(text)
+            ),
+            instead,
+        ));
+    }
+    if net.addr() != net.network() {
+        return Err(Wrong::new(
+            format!("{} is an address within a network; it could mean either.", shown(text)),
+            format!("Write `{}` for the network or `{}` for the address.", net.trunc(), net.addr()),
+        ));
+    }
+    Ok(net)
 }
 
 /// `""` switches the ops listener off.

@@ -43,4 +43,10 @@ pub enum Error {
     /// A page of a foreign site asked.
     #[error("the request comes from a page of a site that is not allowed")]
     Origin,
+    /// The user has no session of that name.
+    #[error("you have no such session")]
+    NoSuchSession,
+    /// A logout token that is not, or no longer, good.
+    #[error("the logout token is not accepted: {0}")]
+    LogoutToken(String),
 }

@@ -1,8 +1,10 @@
 //! The verbs: one file for each thing that can be asked of us.
 
+mod backchannel;
 mod callback;
 mod error;
 mod machine;
+mod my_sessions;
 mod refresh;
 mod renew_ahead;
 mod sign_in;
@@ -12,6 +14,7 @@ mod validate;
 pub use callback::{CallbackFailed, Landing};
 pub use error::Error;
 pub use machine::{Broker, Credentials as MachineCredentials, Granted, Introspection, MachineError, MachineLimits, TokenRequest};
+pub use my_sessions::{EndedFor, EndedMine, MySession};
 pub use sign_in::{SignIn, SignInRequest};
 pub use sign_out::SignedOut;
 pub use validate::{Credentials, Who};

@@ -1,16 +1,23 @@
-//! Sign-out.
+//! Sign-out, of a browser or of a user everywhere.
 //!
-//! 1. The sessions are deleted: whatever fails after this, they are over.
-//! 2. Their refresh tokens are revoked at the provider (RFC 7009), best effort and time-boxed.
-//! 3. The browser goes to the provider's logout, or that page would sign it straight back in.
+//! 1. Everywhere: the user's other sessions are ended. The browser's own comes last, so that it can ask again
+//!    if one of them may still be alive.
+//! 2. The browser's sessions are deleted: whatever fails after this, they are over.
+//! 3. Their refresh tokens are revoked at the provider (RFC 7009), best effort and time-boxed.
+//! 4. The browser goes to the provider's logout, or that page would sign it straight back in.
 
 use super::{Error, RelyingParty};
-use crate::domain::session::{Session, SessionId};
-use futures_util::future::join_all;
+use crate::domain::session::{Card, Mark, SessionId};
+use crate::store::Listed;
+use futures_util::StreamExt;
 use secrecy::SecretString;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::timeout;
 use tracing::Instrument;
+
+/// Revocations at once.
+const AT_ONCE: usize = 16;
 
 /// Where a signed-out browser goes.
 #[derive(Debug)]
@@ -20,57 +27,112 @@ pub struct SignedOut {
 }
 
 impl RelyingParty {
-    /// Ends the sessions behind `ids` (one, unless a sibling planted others). `after` is where the
-    /// provider's logout returns.
+    /// Ends the sessions behind `ids` (one, unless a sibling planted others) and, with `everywhere`, all
+    /// others of the users of those that are alive. `after` is where the provider's logout returns.
     ///
     /// # Errors
     /// [`Error::Store`]: a session may still be alive, and nobody must be told otherwise.
-    pub async fn sign_out(self: &Arc<Self>, ids: Vec<SessionId>, after: String) -> Result<SignedOut, Error> {
+    pub async fn sign_out(
+        self: &Arc<Self>,
+        ids: Vec<SessionId>,
+        everywhere: bool,
+        after: String,
+    ) -> Result<SignedOut, Error> {
         let this = self.clone();
         self.to_the_end(async move {
-            let ended = this.end_all(&ids).await?;
-            join_all(ended.iter().filter_map(|s| s.tokens.refresh.as_ref()).map(|refresh| this.revoke(refresh))).await;
-            let id_token = ended.first().map(|session| &session.tokens.id);
-            let logout = timeout(this.limits.revocation, this.provider.logout_url(id_token, &after)).await;
+            let mut refresh = Vec::new();
+            let ended = this.end_with_others(&ids, everywhere, &mut refresh).await;
+            if ended.is_err() {
+                // Those that did end are not there to be ended a second time.
+                this.revoke_later(refresh);
+            } else {
+                this.revoke_all(refresh).await;
+            }
+            let id_token = ended?;
+            let logout = timeout(this.limits.revocation, this.provider.logout_url(id_token.as_ref(), &after)).await;
             Ok(SignedOut { provider_logout: logout.ok().flatten() })
         })
         .await
     }
 
-    /// Every id is tried, whatever becomes of another.
-    async fn end_all(&self, ids: &[SessionId]) -> Result<Vec<Session>, Error> {
-        let mut ended = Vec::new();
-        let mut failed = None;
+    /// Returns an ID token of the browser's own; `refresh` gets what is to be revoked, whatever fails.
+    async fn end_with_others(
+        &self,
+        ids: &[SessionId],
+        everywhere: bool,
+        refresh: &mut Vec<SecretString>,
+    ) -> Result<Option<SecretString>, Error> {
+        if everywhere {
+            self.end_others(ids, refresh).await?;
+        }
+        let (mut id_token, mut failed) = (None, None);
+        // Every id is tried, whatever becomes of another.
         for id in ids {
             match self.sessions.end(*id).await {
                 Ok(Some(session)) => {
                     self.metrics.sign_out();
                     tracing::info!(sub = %session.principal.sub, "signed out");
-                    ended.push(session);
+                    refresh.extend(session.tokens.refresh);
+                    id_token.get_or_insert(session.tokens.id);
                 }
                 Ok(None) => {}
                 Err(error) => failed = Some(error),
             }
         }
-        match failed {
-            Some(error) => Err(error.into()),
-            None => Ok(ended),
-        }
+        failed.map_or(Ok(id_token), |error| Err(error.into()))
     }
 
-    pub(super) async fn revoke(&self, refresh: &SecretString) {
-        match timeout(self.limits.revocation, self.provider.revoke(refresh)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "a refresh token could not be revoked"),
-            Err(_) => tracing::warn!("a refresh token could not be revoked in time"),
+    /// Ends the sessions of the same users as `ids`, but not those.
+    async fn end_others(&self, ids: &[SessionId], refresh: &mut Vec<SecretString>) -> Result<(), Error> {
+        let own: Vec<_> = ids.iter().map(|id| id.key().handle()).collect();
+        let mut failed = None;
+        for id in ids {
+            let Some(live) = self.sessions.load(*id).await? else { continue };
+            let listed = self.sessions.listed(Mark::user(&live.session.principal.sub)).await?;
+            for other in listed.iter().filter(|listed| !own.contains(&listed.handle())) {
+                match self.end_from_afar(other).await {
+                    Ok(card) => refresh.extend(card.refresh),
+                    Err(error) => failed = Some(error),
+                }
+            }
         }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Ends a session of a list. Its refresh token is left to be revoked.
+    pub(super) async fn end_from_afar(&self, listed: &Listed) -> Result<Card, Error> {
+        let card = self.sessions.end_listed(listed).await?;
+        self.metrics.sign_out();
+        tracing::info!(sub = %card.sub, "signed out from elsewhere");
+        Ok(card)
+    }
+
+    /// Revokes refresh tokens within one time limit for all. Returns how many it could not.
+    pub(super) async fn revoke_all(&self, refresh: Vec<SecretString>) -> usize {
+        let (all, revoked) = (refresh.len(), AtomicUsize::new(0));
+        let revoking = futures_util::stream::iter(refresh).for_each_concurrent(AT_ONCE, async |refresh| {
+            match self.provider.revoke(&refresh).await {
+                Ok(()) => {
+                    revoked.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(error) => tracing::warn!(%error, "a refresh token could not be revoked"),
+            }
+        });
+        if timeout(self.limits.revocation, revoking).await.is_err() {
+            tracing::warn!("a refresh token could not be revoked in time");
+        }
+        all - revoked.into_inner()
     }
 
     /// Revokes without making anybody wait.
-    pub(super) fn revoke_later(self: &Arc<Self>, refresh: Option<SecretString>) {
-        if let Some(refresh) = refresh {
+    pub(super) fn revoke_later(self: &Arc<Self>, refresh: impl IntoIterator<Item = SecretString>) {
+        let refresh: Vec<_> = refresh.into_iter().collect();
+        if !refresh.is_empty() {
             let this = self.clone();
-            self.tasks.spawn(async move { this.revoke(&refresh).await }.in_current_span());
+            let revoking = async move {
+                this.revoke_all(refresh).await;
+            };
+            self.tasks.spawn(revoking.in_current_span());
         }
     }
 }

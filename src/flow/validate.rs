@@ -125,6 +125,13 @@ impl RelyingParty {
                 };
             }
         }
+        // Boxed, so that the way that is nearly always taken carries nothing of it along.
+        let known = Box::pin(self.verify(token)).await?;
+        self.bearers.0.insert(hash, known.clone());
+        self.unless_ended(known).await
+    }
+
+    async fn verify(&self, token: &str) -> Result<Arc<KnownBearer>, Error> {
         let verified = self.provider.verify_bearer(token).await.map_err(|error| match error {
             provider::Error::Token(rejected) => Error::Dead(rejected.to_string()),
             unavailable @ provider::Error::Unavailable { .. } => unavailable.into(),
@@ -136,9 +143,7 @@ impl RelyingParty {
         })?;
         let identity = Identity::new(&verified.principal, None);
         let (principal, names, generation) = (verified.principal, verified.names, verified.generation);
-        let known = Arc::new(KnownBearer { principal, identity, names, generation });
-        self.bearers.0.insert(hash, known.clone());
-        self.unless_ended(known).await
+        Ok(Arc::new(KnownBearer { principal, identity, names, generation }))
     }
 
     /// A token is good only while it is not revoked and the session that it came with is not ended.

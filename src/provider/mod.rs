@@ -6,6 +6,7 @@
 mod error;
 mod http;
 mod keys;
+mod logout;
 mod machine;
 mod metadata;
 mod profile;
@@ -14,6 +15,7 @@ mod verify;
 
 pub use error::Error;
 pub use http::HttpClient;
+pub use logout::LogoutNotice;
 pub use token::NotRefreshed;
 pub use verify::Rejected;
 

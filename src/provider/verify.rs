@@ -14,6 +14,7 @@ use openidconnect::{
     IssuerUrl, Nonce, SignatureVerificationError,
 };
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -100,7 +101,7 @@ pub(super) enum Audience {
 }
 
 impl Audience {
-    fn as_slice(&self) -> &[String] {
+    pub(super) fn as_slice(&self) -> &[String] {
         match self {
             Self::One(one) => std::slice::from_ref(one),
             Self::Many(many) => many,
@@ -144,18 +145,18 @@ struct Header {
 
 /// A token in compact form, read but not verified.
 #[derive(Debug)]
-pub struct Unverified<'a> {
+pub struct Unverified<'a, C = Claims> {
     raw: &'a str,
     header: Header,
-    claims: Claims,
+    claims: C,
 }
 
-impl<'a> Unverified<'a> {
+impl<'a, C: DeserializeOwned> Unverified<'a, C> {
     /// Reads a token of three parts (RFC 7515 §3.1).
     ///
     /// # Errors
     /// [`Rejected::Malformed`] or [`Rejected::Algorithm`].
-    pub fn parse(raw: &'a str) -> Result<Self, Rejected> {
+    pub fn read(raw: &'a str) -> Result<Self, Rejected> {
         let malformed = |what: &str| Rejected::Malformed(what.to_owned());
         if raw.len() > MAX_TOKEN {
             return Err(malformed("it is longer than any token"));
@@ -176,8 +177,13 @@ impl<'a> Unverified<'a> {
         if header.alg != "RS256" || header.crit.is_some() || header.b64.is_some() {
             return Err(Rejected::Algorithm);
         }
-        let claims: Claims = serde_json::from_slice(&decode(claims)?).map_err(wrong)?;
+        let claims: C = serde_json::from_slice(&decode(claims)?).map_err(wrong)?;
         Ok(Self { raw, header, claims })
+    }
+
+    /// The token as it came.
+    pub fn raw(&self) -> &'a str {
+        self.raw
     }
 
     /// The key that the header names.
@@ -185,12 +191,27 @@ impl<'a> Unverified<'a> {
         self.header.kid.as_deref()
     }
 
+    /// What the header says it is (RFC 7515 §4.1.9).
+    pub fn typ(&self) -> Option<&str> {
+        self.header.typ.as_deref()
+    }
+}
+
+impl<'a> Unverified<'a> {
+    /// Reads an ID token or an access token.
+    ///
+    /// # Errors
+    /// As [`Unverified::read`].
+    pub fn parse(raw: &'a str) -> Result<Self, Rejected> {
+        Self::read(raw)
+    }
+
     /// Whether this claims to be an access token: by Cognito's `token_use`, else by RFC 9068's `typ`.
     pub fn is_access_token(&self, by_token_use: bool) -> bool {
         if by_token_use {
             self.claims.token_use.as_deref() == Some("access")
         } else {
-            let typ = self.header.typ.as_deref().unwrap_or_default();
+            let typ = self.typ().unwrap_or_default();
             typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
         }
     }
@@ -375,7 +396,7 @@ fn rejected(error: ClaimsVerificationError) -> Rejected {
     }
 }
 
-fn refused(error: jsonwebtoken::errors::Error) -> Rejected {
+pub(super) fn refused(error: jsonwebtoken::errors::Error) -> Rejected {
     use jsonwebtoken::errors::ErrorKind;
     match error.kind() {
         ErrorKind::InvalidSignature => Rejected::Signature,

@@ -3,6 +3,7 @@
 //! [`SessionStore`] is what a place must do; [`Sessions`] is what the flows use: it seals and opens
 //! records and keeps opened ones at hand. A place sees neither ids nor contents.
 
+mod following;
 mod journal;
 mod local;
 mod memory;

@@ -3,7 +3,7 @@
 
 use super::journal::{Journal, Write};
 use super::sealing::Sealing;
-use super::snapshots::{Lost, Snapshots, in_doubt};
+use super::snapshots::{Snapshots, in_doubt};
 use super::{After, Error, Fence, Leased, SessionStore, Update};
 use crate::domain::clock::Clock;
 use crate::domain::principal::Identity;
@@ -21,10 +21,6 @@ use std::time::Duration;
 const TOUCH_STEP: u64 = 60;
 /// How far a verifier's clock may be behind: so much longer a token's name is refused.
 const NAME_LEEWAY: u64 = 120;
-/// Pauses between attempts to hear from the store again.
-const DEAF: [Duration; 4] =
-    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1)];
-
 /// An opened session.
 #[derive(Debug)]
 pub struct Live {
@@ -89,14 +85,14 @@ pub enum Updated {
 /// The live sessions.
 #[derive(Debug)]
 pub struct Sessions {
-    store: Arc<dyn SessionStore>,
-    sealing: Sealing,
-    clock: Arc<dyn Clock>,
+    pub(super) store: Arc<dyn SessionStore>,
+    pub(super) sealing: Sealing,
+    pub(super) clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     /// Seconds without use after which a session ends.
     idle: Option<u64>,
-    snapshots: Snapshots,
-    journal: Journal,
+    pub(super) snapshots: Snapshots,
+    pub(super) journal: Journal,
     touched: Mutex<HashMap<SessionKey, u64>>,
 }
 
@@ -139,7 +135,14 @@ impl Sessions {
     /// [`Error`]: whether it is alive is not known.
     pub async fn load(&self, id: SessionId) -> Result<Option<Arc<Live>>, Error> {
         let key = id.key();
-        let Some(live) = self.snapshots.session(key, self.open(id, key)).await? else { return Ok(None) };
+        let live = match self.snapshots.remembered(&key) {
+            Some(live) => live,
+            // Boxed, so that the way that is nearly always taken carries nothing of it along.
+            None => match Box::pin(self.snapshots.session(key, self.open(id, key))).await? {
+                Some(live) => live,
+                None => return Ok(None),
+            },
+        };
         let (now, seen) = (self.clock.now(), live.seen());
         if now >= live.session.ends || self.idle.is_some_and(|idle| now >= seen.saturating_add(idle)) {
             self.snapshots.forget(key);
@@ -277,8 +280,14 @@ impl Sessions {
     /// [`Error`]: that is not known.
     pub async fn is_ended(&self, names: &[Mark]) -> Result<bool, Error> {
         for name in names {
-            let read = async { self.counted(self.store.is_marked(*name).await) };
-            if self.snapshots.mark(*name, read).await? {
+            let ended = match self.snapshots.remembered_mark(name) {
+                Some(ended) => ended,
+                None => {
+                    let read = async { self.counted(self.store.is_marked(*name).await) };
+                    Box::pin(self.snapshots.mark(*name, read)).await?
+                }
+            };
+            if ended {
                 return Ok(true);
             }
         }
@@ -314,57 +323,6 @@ impl Sessions {
     /// The sessions that this process has at hand.
     pub fn at_hand(&self) -> Vec<Arc<Live>> {
         self.snapshots.all()
-    }
-
-    /// Hears what other processes change, for as long as it is polled, and puts back what the store loses.
-    pub async fn follow(&self) {
-        tokio::join!(self.hear(), self.put_back());
-    }
-
-    async fn hear(&self) {
-        let mut failures = 0;
-        loop {
-            let began = std::time::Instant::now();
-            // A store with other keys, or that takes no writes, is not one to listen to.
-            let error = match self.store.ping().await {
-                Ok(()) => self.store.follow(&self.snapshots).await,
-                Err(error) => error,
-            };
-            self.snapshots.deaf();
-            failures = if began.elapsed() > DEAF[DEAF.len() - 1] { 1 } else { failures + 1 };
-            if failures == 1 {
-                tracing::warn!(%error, "no longer told of changes in the session store; asking it for every request");
-            }
-            tokio::time::sleep(DEAF[failures.min(DEAF.len() - 1)]).await;
-        }
-    }
-
-    async fn put_back(&self) {
-        loop {
-            self.snapshots.bell.notified().await;
-            while let Some(lost) = self.snapshots.take_lost() {
-                if let Err(error) = self.put_back_all(lost).await {
-                    tracing::warn!(%error, "what the session store may have lost was not all written again");
-                }
-            }
-            self.snapshots.settle();
-        }
-    }
-
-    async fn put_back_all(&self, lost: Lost) -> Result<(), Error> {
-        self.counted(self.journal.replay(&*self.store).await)?;
-        if lost == Lost::Recent {
-            return Ok(());
-        }
-        // What was ended before the store was emptied is not at hand any more, what is ended from here on is
-        // remembered in the store.
-        let (live, now) = (self.snapshots.all(), self.clock.now());
-        tracing::warn!(sessions = live.len(), "the session store was emptied; writing back what is at hand");
-        for live in live {
-            let record = self.sealing.seal(&live.id, &live.session, now);
-            self.counted(self.store.create(live.id.key(), record).await)?;
-        }
-        Ok(())
     }
 
     /// Removes the sessions that are over.
@@ -447,7 +405,7 @@ impl Sessions {
         }
     }
 
-    fn counted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn counted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_err() {
             self.metrics.store_error();
         }

@@ -92,7 +92,15 @@ impl Snapshots {
         }
     }
 
-    /// The session, remembered or read by `read`.
+    /// The session, if it is remembered and may be believed.
+    pub(super) fn remembered(&self, key: &SessionKey) -> Option<Arc<Live>> {
+        match self.sessions.get(key) {
+            Some(Known::Live(live)) if self.is_believed() => Some(live),
+            _ => None,
+        }
+    }
+
+    /// The session that is not remembered, read by `read`.
     pub(super) async fn session(
         &self,
         key: SessionKey,
@@ -102,10 +110,9 @@ impl Snapshots {
             return self.settled(read.await?);
         }
         match self.sessions.get(&key) {
-            Some(Known::Live(live)) => return Ok(Some(live)),
             Some(Known::Nobody(since)) if since.elapsed() < UNKNOWN_FOR => return self.settled(None),
             Some(Known::Nobody(_)) => drop(self.sessions.remove(&key)),
-            None => {}
+            _ => {}
         }
         let read = async {
             let known = match self.settled(read.await?)? {
@@ -120,7 +127,12 @@ impl Snapshots {
         })
     }
 
-    /// Whether a mark is there, remembered or read by `read`.
+    /// Whether a mark is there, if that is remembered and may be believed.
+    pub(super) fn remembered_mark(&self, mark: &Mark) -> Option<bool> {
+        self.marks.get(mark).filter(|_| self.is_believed())
+    }
+
+    /// Whether a mark is there that is not remembered, read by `read`.
     pub(super) async fn mark(
         &self,
         mark: Mark,

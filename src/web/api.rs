@@ -1,27 +1,114 @@
 //! The routes that a page's script or a sibling's server calls.
 
+use super::browser::{forget, with};
 use super::layers::RequestId;
 use super::session_layer::Visitor;
 use super::{Web, error};
-use crate::flow::Error;
+use crate::domain::session::SessionId;
+use crate::flow::{Error, MySession};
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderMap, ORIGIN};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use std::sync::Arc;
+use tower_sessions::Session;
 
 /// `GET /auth/session`
 pub(super) async fn session(State(web): State<Arc<Web>>, visitor: Visitor, id: RequestId) -> Response {
     match visitor.session {
         Ok(Some(live)) => json(&live.identity.json),
-        Ok(None) => {
-            let sent = !visitor.ids.is_empty();
-            let error = if sent { Error::Dead("the session is over".into()) } else { Error::Anonymous };
-            error::problem(&error, &id, Some(web.public_url.join("/auth/signin")))
+        Ok(None) => nobody(&web, &visitor.ids, &id),
+        Err(error) => error::problem(&error, &id, None),
+    }
+}
+
+/// The 401 for a visitor who sent these ids.
+fn nobody(web: &Web, ids: &[SessionId], id: &RequestId) -> Response {
+    let error = if ids.is_empty() { Error::Anonymous } else { Error::Dead("the session is over".into()) };
+    error::problem(&error, id, Some(web.public_url.join("/auth/signin")))
+}
+
+#[derive(Serialize)]
+struct List {
+    sessions: Vec<Item>,
+}
+
+/// A session in the list of its user's.
+#[derive(Serialize)]
+struct Item {
+    handle: String,
+    current: bool,
+    device: String,
+    address: String,
+    provider: Option<String>,
+    started: u64,
+    last_seen: u64,
+    ends: u64,
+}
+
+/// `GET /auth/sessions`
+pub(super) async fn sessions(State(web): State<Arc<Web>>, visitor: Visitor, id: RequestId) -> Response {
+    let me = match visitor.session {
+        Ok(Some(me)) => me,
+        Ok(None) => return nobody(&web, &visitor.ids, &id),
+        Err(error) => return error::problem(&error, &id, None),
+    };
+    let item = |s: MySession| Item {
+        handle: s.handle,
+        current: s.current,
+        device: s.device.agent,
+        address: s.device.address,
+        provider: s.provider,
+        started: s.started,
+        last_seen: s.last_seen,
+        ends: s.ends,
+    };
+    match web.rp.my_sessions(&me).await {
+        Ok(mine) => {
+            let sessions = mine.into_iter().map(item).collect();
+            Json(List { sessions }).into_response()
         }
         Err(error) => error::problem(&error, &id, None),
     }
+}
+
+/// `DELETE /auth/sessions/{handle}`
+pub(super) async fn end_session(
+    State(web): State<Arc<Web>>,
+    handle: Result<Path<String>, PathRejection>,
+    visitor: Visitor,
+    session: Session,
+    id: RequestId,
+) -> Response {
+    if is_foreign(&web, &visitor.headers) {
+        return error::problem(&Error::Origin, &id, None);
+    }
+    let me = match visitor.session {
+        Ok(Some(me)) => me,
+        Ok(None) => return nobody(&web, &visitor.ids, &id),
+        Err(error) => return error::problem(&error, &id, None),
+    };
+    let mut out = HeaderMap::new();
+    // What does not decode is no handle.
+    let handle = handle.map(|Path(handle)| handle).unwrap_or_default();
+    match web.rp.end_mine(&me, &handle).await {
+        Ok(ended) => {
+            if ended.current {
+                forget(&web, &session, &visitor.headers, &mut out).await;
+            }
+            with(StatusCode::NO_CONTENT.into_response(), out)
+        }
+        Err(error) => error::problem(&error, &id, None),
+    }
+}
+
+/// Whether a page of a site that is not allowed asks: a browser names the page's origin in every request that
+/// changes something, a sibling's server names none.
+fn is_foreign(web: &Web, headers: &HeaderMap) -> bool {
+    headers.get_all(ORIGIN).iter().any(|o| !o.to_str().is_ok_and(|o| web.rp.return_to.allows_origin(o)))
 }
 
 /// `OPTIONS`: CORS answers preflights before they get here.
@@ -36,9 +123,7 @@ pub(super) async fn refresh(
     RawQuery(query): RawQuery,
     id: RequestId,
 ) -> Response {
-    // A browser names the page's origin in every POST; a sibling's server names none.
-    let foreign = headers.get_all(ORIGIN).iter().any(|o| !o.to_str().is_ok_and(|o| web.rp.return_to.allows_origin(o)));
-    if foreign {
+    if is_foreign(&web, &headers) {
         return error::problem(&Error::Origin, &id, None);
     }
     let force =

@@ -1,5 +1,6 @@
 //! The routes that a person's browser navigates to.
 
+use super::device::Peer;
 use super::layers::RequestId;
 use super::session_layer::Visitor;
 use super::{Web, error, pages, session_layer};
@@ -83,6 +84,7 @@ pub(super) async fn sign_in(
 pub(super) async fn callback(
     State(web): State<Arc<Web>>,
     visitor: Visitor,
+    peer: Peer,
     session: Session,
     RawQuery(query): RawQuery,
     id: RequestId,
@@ -93,7 +95,8 @@ pub(super) async fn callback(
     let state = first(&query, "state").unwrap_or_default();
     let transaction = web.jar.take_pending(&visitor.headers, &state, &mut out);
     let headers = visitor.headers.clone();
-    let response = match land(&web, visitor, &session, &query, transaction).await {
+    let device = peer.device(&headers, &web.trusted_proxies);
+    let response = match land(&web, visitor, &session, &query, transaction, device).await {
         Ok(Landing::SignedIn(live)) => {
             let p = &live.session.principal;
             tracing::info!(sub = %p.sub, provider = p.provider.as_deref(), "signed in");
@@ -118,12 +121,12 @@ async fn land(
     session: &Session,
     query: &str,
     transaction: Option<Transaction>,
+    device: Device,
 ) -> Result<Landing, CallbackFailed> {
     let wanted = transaction.as_ref().map(|t| t.return_to.clone());
     let failed = |error| CallbackFailed { error, return_to: wanted.clone() };
     let params = CallbackParams::parse(query).map_err(|e| failed(e.into()))?;
     let live = visitor.session.map_err(failed)?;
-    let device = Device::default();
     let landing = web.rp.callback(params, transaction, live.as_deref(), visitor.ids, device).await?;
     if let Landing::SignedIn(live) = &landing {
         session_layer::issue(session, live).await.map_err(failed)?;
@@ -142,8 +145,10 @@ pub(super) async fn confirm_sign_out(
 ) -> Response {
     let query = query.unwrap_or_default();
     let return_to = first(&query, "return_to");
-    if method == Method::GET && is_own_navigation(&visitor.headers) {
-        return end(&web, visitor, &session, return_to.as_deref(), &id).await;
+    let everywhere = is_everywhere(&query);
+    // What reaches beyond this browser is asked for in any case.
+    if method == Method::GET && is_own_navigation(&visitor.headers) && !everywhere {
+        return end(&web, visitor, &session, return_to.as_deref(), false, &id).await;
     }
     let name = match visitor.session {
         Ok(live) => live.as_deref().map(pages::display_name),
@@ -155,7 +160,7 @@ pub(super) async fn confirm_sign_out(
     if !web.public_url.is_https() {
         targets.push("http:".into());
     }
-    let page = pages::render(&pages::SignOut { name, return_to: return_to.unwrap_or_default() });
+    let page = pages::render(&pages::SignOut { name, return_to: return_to.unwrap_or_default(), everywhere });
     pages::with_form_targets(page, &targets)
 }
 
@@ -176,27 +181,41 @@ pub(super) async fn sign_out(
         Err(rejection) => return error::unreadable_body(rejection.status(), &id),
     };
     let form = String::from_utf8_lossy(&body);
-    let return_to = first(&form, "return_to").or_else(|| first(&query.unwrap_or_default(), "return_to"));
-    end(&web, visitor, &session, return_to.as_deref(), &id).await
+    let query = query.unwrap_or_default();
+    let return_to = first(&form, "return_to").or_else(|| first(&query, "return_to"));
+    let everywhere = is_everywhere(&form) || is_everywhere(&query);
+    end(&web, visitor, &session, return_to.as_deref(), everywhere, &id).await
 }
 
-async fn end(web: &Web, visitor: Visitor, session: &Session, return_to: Option<&str>, id: &RequestId) -> Response {
+async fn end(
+    web: &Web,
+    visitor: Visitor,
+    session: &Session,
+    return_to: Option<&str>,
+    everywhere: bool,
+    id: &RequestId,
+) -> Response {
     let mut out = HeaderMap::new();
     let back = web.public_url.join("/auth/signout/callback");
-    let ended = match web.rp.sign_out(visitor.ids, back.clone()).await {
+    let ended = match web.rp.sign_out(visitor.ids, everywhere, back.clone()).await {
         Ok(ended) => ended,
         Err(error) => return error::page(&error, id, None),
     };
-    if let Err(error) = session_layer::clear(session).await {
-        tracing::warn!(%error, "the ended session's cookie could not be looked up");
-    }
     // Also for a browser whose session was over already.
-    out.append(SET_COOKIE, web.jar.remove_session());
-    web.jar.set_exposed(&visitor.headers, None, &mut out);
+    forget(web, session, &visitor.headers, &mut out).await;
     let target = return_to.filter(|raw| !raw.is_empty()).map(|raw| web.rp.return_to.choose(Some(raw)));
     web.jar.set_after_sign_out(&visitor.headers, target.as_ref(), &mut out);
     let location = ended.provider_logout.map_or(back, String::from);
     with(redirect(StatusCode::SEE_OTHER, &location), out)
+}
+
+/// Removes the cookies of a session that was ended.
+pub(super) async fn forget(web: &Web, session: &Session, headers: &HeaderMap, out: &mut HeaderMap) {
+    if let Err(error) = session_layer::clear(session).await {
+        tracing::warn!(%error, "the ended session's cookie could not be looked up");
+    }
+    out.append(SET_COOKIE, web.jar.remove_session());
+    web.jar.set_exposed(headers, None, out);
 }
 
 /// `GET /auth/signout/callback`
@@ -236,6 +255,10 @@ fn first(query: &str, name: &str) -> Option<String> {
     url::form_urlencoded::parse(query.as_bytes()).find(|(n, _)| n == name).map(|(_, value)| value.into_owned())
 }
 
+fn is_everywhere(query: &str) -> bool {
+    first(query, "everywhere").is_some_and(|value| value == "true")
+}
+
 fn hint(query: &str, name: &str) -> Option<String> {
     first(query, name).filter(|v| !v.is_empty() && v.len() <= HINT_MAX && !v.chars().any(char::is_control))
 }
@@ -248,7 +271,7 @@ fn redirect(status: StatusCode, location: &str) -> Response {
     }
 }
 
-fn with(mut response: Response, headers: HeaderMap) -> Response {
+pub(super) fn with(mut response: Response, headers: HeaderMap) -> Response {
     for (name, value) in &headers {
         response.headers_mut().append(name, value.clone());
     }

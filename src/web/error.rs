@@ -1,5 +1,6 @@
-//! One table from what went wrong to what is said, in three faces: a page for a person, an RFC 9457
-//! problem for a program, and the same with RFC 6750's header for a gateway. Logged once, here.
+//! One table from what went wrong to what is said, in four faces: a page for a person, an RFC 9457
+//! problem for a program, the same with RFC 6750's header for a gateway, and RFC 6749's JSON for a provider.
+//! Logged once, here.
 
 use super::layers::RequestId;
 use super::pages;
@@ -170,6 +171,15 @@ fn say(error: &Error) -> Said {
             "This came from another site",
             "For your safety, pages of other sites may not do this.",
         ),
+        Error::NoSuchSession => said(
+            StatusCode::NOT_FOUND,
+            "no-such-session",
+            "There is no such session",
+            "It may have ended already. Nothing else was changed.",
+        ),
+        Error::LogoutToken(_) => {
+            said(BAD, "logout-token-not-accepted", "The logout token is not accepted", "This request is not valid.")
+        }
     }
 }
 
@@ -232,6 +242,25 @@ pub(super) fn problem(error: &Error, id: &RequestId, signin_url: Option<String>)
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     response
+}
+
+/// For a provider that calls us (OIDC Back-Channel Logout §2.8): the words of RFC 6749 §5.2.
+pub(super) fn oauth(error: &Error) -> Response {
+    let said = say(error);
+    log(error, &said);
+    let mut response = oauth_refusal(said.status, &said.detail);
+    finish(&mut response, &said);
+    response
+}
+
+/// The same, for what never became an error of a flow.
+pub(super) fn oauth_refusal(status: StatusCode, description: &str) -> Response {
+    let error = if status.is_server_error() { "temporarily_unavailable" } else { "invalid_request" };
+    // RFC 6749 §5.2 has no room for others.
+    let plain = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+    let description: String = description.chars().filter(plain).collect();
+    let json = serde_json::json!({ "error": error, "error_description": description }).to_string();
+    (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], json).into_response()
 }
 
 fn finish(response: &mut Response, said: &Said) {

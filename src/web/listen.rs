@@ -31,7 +31,7 @@ pub async fn listen(
     handle: Handle<SocketAddr>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    let service = router.into_make_service();
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     match tls {
         Some(tls) => bounded(axum_server::from_tcp_rustls(listener, tls)?).handle(handle).serve(service).await,
         None => bounded(axum_server::from_tcp(listener)?).handle(handle).serve(service).await,

@@ -2,8 +2,10 @@
 //! came of it in the face of their route group.
 
 mod api;
+mod backchannel;
 mod browser;
 mod cookies;
+mod device;
 mod error;
 mod gateway;
 mod layers;
@@ -16,8 +18,9 @@ use crate::config::{Config, Exposed, PublicUrl};
 use crate::domain::seal::KeyRing;
 use crate::flow::RelyingParty;
 use axum::Router;
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 use cookies::Jar;
+use ipnet::IpNet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +34,7 @@ pub struct Web {
     jar: Jar,
     public_url: PublicUrl,
     forward: Exposed,
+    trusted_proxies: Vec<IpNet>,
     /// No request takes longer: a callback may have to ask the provider four things.
     request_limit: Duration,
 }
@@ -43,6 +47,7 @@ impl Web {
             jar: Jar::new(config, ring),
             public_url: config.server.public_url.clone(),
             forward: config.gateway.forward_tokens,
+            trusted_proxies: config.server.trusted_proxies.clone(),
             request_limit: config.provider.timeout * 4 + Duration::from_secs(10),
         })
     }
@@ -59,11 +64,14 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/auth/signout", get(browser::confirm_sign_out).post(browser::sign_out))
         .route("/auth/signout/callback", get(browser::signed_out))
         .route("/auth/session", get(api::session).options(api::preflight).layer(layers::cors(&web)))
+        .route("/auth/sessions", get(api::sessions).options(api::preflight).layer(layers::cors(&web)))
+        .route("/auth/sessions/{handle}", delete(api::end_session).options(api::preflight).layer(layers::cors(&web)))
         .layer(session_layer::tower_sessions(&web))
         .layer(axum::middleware::from_fn_with_state(web.clone(), session_layer::one_session_cookie));
 
     let app = browser
         .route("/refresh", post(api::refresh).options(api::preflight).layer(layers::cors(&web)))
+        .route("/auth/backchannel-logout", post(backchannel::logout))
         .route("/openapi.json", get(api::openapi))
         .route("/auth/assets/style.css", get(pages::stylesheet))
         .fallback(error::not_found)

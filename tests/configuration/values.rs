@@ -28,6 +28,28 @@ fn defaults_are_those_of_the_contract() {
 }
 
 #[test]
+fn trusted_proxies_are_addresses_or_networks_but_not_everybody() {
+    assert!(good(&[]).server.trusted_proxies.is_empty());
+    let fine = good(&[("server.trusted_proxies", "[\"10.0.0.0/8\", \"192.168.0.7\", \"fd00::/8\", \"::1\"]")]);
+    let nets: Vec<_> = fine.server.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(nets, ["10.0.0.0/8", "192.168.0.7/32", "fd00::/8", "::1/128"]);
+    for (proxy, words) in [
+        ("0.0.0.0/0", "would let anybody claim any address"),
+        ("::/0", "would let anybody claim any address"),
+        ("10.1.2.3/0", "would let anybody claim any address"),
+        ("10.1.2.3/8", "Write `10.0.0.0/8` for the network or `10.1.2.3` for the address"),
+        ("::ffff:10.0.0.0/104", "would never fit"),
+        ("10.0.0.0/33", "neither an IP address nor a network"),
+        ("10.0.0.1:8080", "neither an IP address nor a network"),
+        ("proxy.example.com", "neither an IP address nor a network"),
+        ("*", "neither an IP address nor a network"),
+        ("", "Item 1"),
+    ] {
+        one_problem(&[("server.trusted_proxies", &format!("[{proxy:?}]"))], "server.trusted_proxies", words);
+    }
+}
+
+#[test]
 fn cookie_keys_are_long_different_and_random() {
     good(&[("cookies.keys", &format!("[\"{KEY}\", \"{KEY_2}\"]"))]);
     for (keys, words) in [

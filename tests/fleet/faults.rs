@@ -132,7 +132,7 @@ async fn a_fail_over_that_forgets_the_last_writes_changes_nothing() {
     for browser in [&jane, &gone] {
         fleet.all_say("known everywhere", 200, browser).await;
     }
-    assert_eq!(main.ask::<u64>("WAIT 1 5000").await, 1);
+    main.replicated().await;
     // From here on nothing reaches the replica.
     replica.pause();
     let new = fleet.sign_in("jane").await;

@@ -1,7 +1,7 @@
 //! What people do with a browser, in a real one.
 
 use super::chromium::{Chromium, PASSWORD};
-use crate::support::Site;
+use crate::support::{Browser, Site};
 use serde_json::Value;
 use thirtyfour::{By, WindowHandle};
 
@@ -254,6 +254,44 @@ async fn the_sign_out_page_asks_first_and_then_signs_out() {
     browser.go(&site.cms(WANTED)).await;
     browser.is_asked_to_sign_in(&site).await;
     browser.close().await;
+}
+
+#[tokio::test]
+async fn a_page_s_script_ends_another_browser_and_the_sign_out_page_all_of_them() {
+    let Some((site, browser)) = visit().await else { return };
+    let others = [Browser::new(), Browser::new()];
+    for other in &others {
+        other.sign_in(&site, "jane").await;
+    }
+    let known = async || {
+        let statuses = [others[0].validate(&site).await.status, others[1].validate(&site).await.status];
+        statuses.iter().filter(|status| **status == 200).count()
+    };
+    browser.go(&site.auth("/auth/signin?return_to=/")).await;
+    browser.sign_in("jane", PASSWORD).await;
+    browser.arrives_at(&site.auth("/")).await;
+    assert_eq!(known().await, 2);
+    // From a sibling, where no policy of its own forbids scripts: the browser asks first whether that may DELETE
+    // (Fetch standard, CORS).
+    browser.go(&site.cms("/icon.svg")).await;
+    let script = "
+        const [all, done] = arguments;
+        fetch(all, { credentials: 'include' }).then((answer) => answer.json())
+            .then(({ sessions }) => `${all}/${sessions.find((session) => !session.current).handle}`)
+            .then((one) => fetch(one, { method: 'DELETE', credentials: 'include' }))
+            .then((answer) => done(answer.status), (error) => done(String(error)));
+    ";
+    let ended = browser.driver.execute_async(script, vec![site.auth("/auth/sessions").into()]).await.unwrap();
+    assert_eq!(*ended.json(), 204);
+    assert_eq!(known().await, 1);
+
+    browser.go(&site.auth("/auth/signout")).await;
+    browser.click("input[name=everywhere]").await;
+    browser.click("button").await;
+    browser.arrives_at(&site.auth("/auth/signout/callback")).await;
+    assert_eq!(known().await, 0);
+    // It misses an icon for a page that is a picture: not what `close` asks about.
+    browser.driver.clone().quit().await.unwrap();
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! An OpenID Provider that is no Cognito and that nobody here wrote: the npm package `oidc-provider`.
 
 use super::{component, skipped};
-use crate::support::{Answer, Browser, Site, param};
+use crate::support::{Answer, Browser, Site, param, until};
 use auth_api::domain::session::SessionId;
 use secrecy::ExposeSecret;
 use std::io::{BufRead, BufReader, Write};
@@ -174,6 +174,7 @@ async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
     pair.sign_in(&browser, "erin").await;
     let mut tokens = vec![pair.refresh_token(&browser).await];
     for _ in 0..2 {
+        pair.site.clock.shift(6); // what was renewed a moment ago is not renewed again
         let renewed = browser.post(&pair.site.auth("/refresh?force=true"), &[]).await;
         assert_eq!(renewed.status, 200, "{renewed:?}");
         assert_eq!(renewed.json()["groups"], serde_json::json!(["editors", "admins"]));
@@ -183,6 +184,7 @@ async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
     }
     // Somebody shows a used one: the provider withdraws the grant, and with it our session at its next renewal.
     assert_eq!(pair.redeem(&tokens[0]).await.json()["error"], "invalid_grant");
+    pair.site.clock.shift(6);
     let ended = browser.post(&pair.site.auth("/refresh?force=true"), &[]).await;
     assert_eq!((ended.status, ended.problem().as_str()), (401, "session-ended"));
     assert_eq!(browser.validate(&pair.site).await.status, 401);
@@ -218,4 +220,24 @@ async fn signing_out_ends_at_the_provider_s_logout_and_comes_back() {
     let authorize = browser.get(&pair.site.auth("/auth/signin")).await.location();
     let interaction = browser.get(&authorize).await.location();
     assert!(browser.get(&interaction).await.body.contains("name=\"password\""));
+}
+
+#[tokio::test]
+async fn a_sign_out_at_the_provider_ends_the_session_here() {
+    let Some(pair) = Pair::start().await else { return };
+    let (erin, other, jane) = (Browser::new(), Browser::new(), Browser::new());
+    for (browser, login) in [(&erin, "erin"), (&other, "erin"), (&jane, "jane")] {
+        pair.sign_in(browser, login).await;
+        assert_eq!(browser.validate(&pair.site).await.status, 200);
+    }
+    // Not through us: at the provider itself, which tells us (OpenID Connect Back-Channel Logout 1.0).
+    let question = erin.get(&format!("{}/session/end", pair.issuer)).await;
+    assert_eq!(question.status, 200, "{question:?}");
+    let (xsrf, confirm) = (question.between("name=\"xsrf\" value=\"", "\""), question.between("action=\"", "\""));
+    let done = erin.post(&confirm, &[("xsrf", xsrf.as_str()), ("logout", "yes")]).await;
+    assert!(done.status < 400, "{done:?}");
+    until("the session here is gone", async || erin.validate(&pair.site).await.status == 401).await;
+    assert_eq!(other.validate(&pair.site).await.status, 200, "her other browser is still signed in there");
+    assert_eq!(jane.validate(&pair.site).await.status, 200);
+    assert_eq!(pair.site.metric("auth_api_sign_outs_total").await, 1);
 }

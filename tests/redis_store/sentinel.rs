@@ -46,7 +46,7 @@ async fn sessions_survive_a_fail_over() {
     keeps_the_contract(store.clone()).await;
     let kept = key();
     assert!(store.create(kept, record(1)).await.unwrap());
-    assert_eq!(main.ask::<u64>("WAIT 1 5000").await, 1);
+    main.replicated().await;
     let (heard, task) = follow(store.clone()).await;
     caught_up(&heard).await;
 

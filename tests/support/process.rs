@@ -5,16 +5,23 @@ use auth_api::dev::pool::{Pool, Settings};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 
 /// A running `auth-api serve`; killed when it is dropped.
 pub(crate) struct Service {
     pub(crate) child: Child,
     pub(crate) url: String,
     pub(crate) ops: String,
-    pub(crate) errors: BufReader<std::process::ChildStderr>,
+    log: Option<JoinHandle<String>>,
 }
 
 impl Service {
+    /// What it has written, once it has ended.
+    pub(crate) fn log(&mut self) -> String {
+        self.log.take().unwrap().join().unwrap()
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.url.rsplit(':').next().unwrap().parse().unwrap()
     }
@@ -86,17 +93,24 @@ pub(crate) fn spawn_with(
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Option<Service> {
     let mut child = command(folder).arg("serve").envs(env).stderr(Stdio::piped()).spawn().unwrap();
-    let errors = BufReader::new(child.stderr.take().unwrap());
-    let (url, ops) = (format!("http://auth-api.app.localhost:{port}"), format!("http://127.0.0.1:{ops}"));
-    let mut service = Service { child, url, ops, errors };
-    let mut line = String::new();
-    while service.errors.read_line(&mut line).unwrap() > 0 {
-        if line.contains("auth-api is up") {
-            return Some(service);
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let (tell, told) = mpsc::channel();
+    // Read on and on: a process whose log nobody reads stands still.
+    let log = std::thread::spawn(move || {
+        let mut log = String::new();
+        loop {
+            let read = log.len();
+            if errors.read_line(&mut log).unwrap_or(0) == 0 {
+                return log;
+            }
+            if log[read..].contains("auth-api is up") {
+                let _ = tell.send(());
+            }
         }
-        line.clear();
-    }
-    None
+    });
+    let (url, ops) = (format!("http://auth-api.app.localhost:{port}"), format!("http://127.0.0.1:{ops}"));
+    let service = Service { child, url, ops, log: Some(log) };
+    told.recv().is_ok().then_some(service)
 }
 
 pub(crate) async fn sign_in(service: &Service, browser: &Browser) {

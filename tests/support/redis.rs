@@ -128,6 +128,17 @@ impl Redis {
         HostPort { host: "127.0.0.1".into(), port: self.port }
     }
 
+    /// Waits until its replica has every write. `WAIT` speaks only of writes of the connection that asks.
+    pub(crate) async fn replicated(&self) {
+        eventually("the replica has every write", async || {
+            let info: String = self.ask("INFO replication").await;
+            let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok();
+            let after = |name: &str| info.split_once(name).and_then(|(_, rest)| number(rest));
+            after("master_repl_offset:").is_some_and(|all| after(",offset=").is_some_and(|has| has >= all))
+        })
+        .await;
+    }
+
     /// A connection of the test's own.
     pub(crate) async fn connection(&self) -> MultiplexedConnection {
         let client = redis::Client::open(("127.0.0.1", self.port)).unwrap();

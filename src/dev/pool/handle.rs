@@ -213,6 +213,13 @@ impl Pool {
         tokens::machine_token(self.state(), &client, &sign_in.scopes)
     }
 
+    /// A logout token (OIDC Back-Channel Logout 1.0 §2.4) for `username`'s sessions at `client_id`, changed by
+    /// `tamper` before it is signed. Cognito sends none; other providers do.
+    pub fn mint_logout_token(&self, client_id: &str, username: &str, tamper: impl FnOnce(&mut Draft)) -> String {
+        let (client, user, _) = self.pretend_sign_in(client_id, username, &[]);
+        tokens::logout_token(self.state(), &client, &user, tamper)
+    }
+
     fn pretend_sign_in(&self, client_id: &str, username: &str, scopes: &[&str]) -> (Client, User, SignIn) {
         let now = self.state().now();
         let world = self.state().world();

@@ -100,6 +100,25 @@ pub(super) fn id_token(
     draft.sign(&key, |json| pool.write_json(json))
 }
 
+/// A logout token with the key of the ID tokens.
+pub(super) fn logout_token(pool: &State, client: &Client, user: &User, tamper: impl FnOnce(&mut Draft)) -> String {
+    let now = pool.now();
+    let claims = object(json!({
+        "iss": pool.issuer(),
+        "aud": client.id,
+        "sub": user.sub,
+        "iat": now,
+        "exp": now.saturating_add(120),
+        "jti": random::uuid(),
+        "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+    }));
+    let key = pool.keys().id;
+    let mut draft = Draft::new(&key, claims);
+    draft.header.insert("typ".to_owned(), "logout+jwt".into());
+    tamper(&mut draft);
+    draft.sign(&key, |json| pool.write_json(json))
+}
+
 fn sign_access(pool: &State, claims: Map<String, Value>) -> String {
     let key = pool.keys().access;
     let mut draft = Draft::new(&key, claims);

@@ -43,6 +43,8 @@ pub(super) struct NotFound {
 pub(super) struct SignOut {
     pub(super) name: Option<String>,
     pub(super) return_to: String,
+    /// Whether the box for all devices is ticked.
+    pub(super) everywhere: bool,
 }
 
 /// `GET /auth/signout/callback`

@@ -35,6 +35,8 @@ const provider = new Provider(issuer, {
     client_secret: 'a+secret/with=odd%characters:in it',
     redirect_uris: [`${client}/auth/signin/callback`],
     post_logout_redirect_uris: [`${client}/auth/signout/callback`],
+    backchannel_logout_uri: `${client}/auth/backchannel-logout`,
+    backchannel_logout_session_required: true,
     grant_types: ['authorization_code', 'refresh_token'],
   }],
   claims: {
@@ -44,7 +46,13 @@ const provider = new Provider(issuer, {
   },
   conformIdTokenClaims: false,
   cookies: { keys: ['a key for tests'] },
-  features: { revocation: { enabled: true }, rpInitiatedLogout: { enabled: true } },
+  features: { backchannelLogout: { enabled: true }, revocation: { enabled: true }, rpInitiatedLogout: { enabled: true } },
+  // Names under localhost do not resolve everywhere, and its own dispatcher refuses to connect to loopback.
+  fetch: (url, { dispatcher, ...options }) => {
+    const here = new URL(url);
+    here.hostname = '127.0.0.1';
+    return fetch(here, options);
+  },
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, ...people[id] }) }),
   issueRefreshToken: () => true,
   jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: 'of-the-day', alg: 'RS256', use: 'sig' }] },

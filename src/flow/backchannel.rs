@@ -1,0 +1,53 @@
+//! The provider says that somebody signed out there (OIDC Back-Channel Logout 1.0 §2.7).
+//!
+//! 1. The logout token is verified in full. Anybody can call, so nothing is read or written before.
+//! 2. A token counts once: one that was used up is refused.
+//! 3. The sessions that it names are ended.
+//! 4. Only then is it used up, so that the provider can repeat what failed half-way.
+
+use super::{Error, RelyingParty};
+use crate::domain::session::Mark;
+use crate::provider;
+use std::sync::Arc;
+
+impl RelyingParty {
+    /// Ends the sessions that a logout token names and counts them.
+    ///
+    /// # Errors
+    /// [`Error::LogoutToken`] for a bad token; [`Error::Provider`] and [`Error::Store`] if it should be sent again.
+    pub async fn backchannel_logout(self: &Arc<Self>, token: &str) -> Result<usize, Error> {
+        let notice = self.provider.verify_logout(token).await.map_err(|error| match error {
+            provider::Error::Token(rejected) => Error::LogoutToken(rejected.to_string()),
+            other => other.into(),
+        })?;
+        let once = Mark::new("logout", &notice.jti);
+        let this = self.clone();
+        self.to_the_end(async move {
+            if this.sessions.is_used_up(once).await? {
+                return Err(Error::LogoutToken("it was used before".into()));
+            }
+            let ended = match (&notice.sid, &notice.sub) {
+                (Some(sid), sub) => this.end_listed_under(Mark::provider_session(sid), sub.as_deref()).await?,
+                (None, Some(sub)) => this.end_listed_under(Mark::user(sub), Some(sub)).await?,
+                (None, None) => 0,
+            };
+            this.sessions.use_up(once, notice.until).await?;
+            Ok(ended)
+        })
+        .await
+    }
+
+    /// Ends the sessions listed under `mark`, of the user `sub` only if one is given.
+    async fn end_listed_under(self: &Arc<Self>, mark: Mark, sub: Option<&str>) -> Result<usize, Error> {
+        let mut ended = 0;
+        for listed in self.sessions.listed(mark).await? {
+            if sub.is_some_and(|sub| listed.card.sub != sub) {
+                continue;
+            }
+            let card = self.end_from_afar(&listed).await?;
+            ended += 1;
+            self.revoke_later(card.refresh);
+        }
+        Ok(ended)
+    }
+}

@@ -1,0 +1,120 @@
+//! A user's sessions on all devices, for the user and for an operator who speaks for the user.
+//!
+//! 1. The list is asked of the store: memory knows only what was used here.
+//! 2. A session is named by its handle, which opens nothing, and is looked for among the user's own only: to
+//!    everybody else it is as if it did not exist.
+//! 3. What was ended is revoked at the provider, too.
+
+use super::{Error, RelyingParty};
+use crate::domain::session::{Device, Mark};
+use crate::store::{Listed, Live};
+use std::sync::Arc;
+
+/// A session as its user sees it. Times are epoch seconds.
+#[derive(Debug)]
+pub struct MySession {
+    /// Its name in the list.
+    pub handle: String,
+    /// Whether it is the one that asks.
+    pub current: bool,
+    /// The browser.
+    pub device: Device,
+    /// The identity provider's name.
+    pub provider: Option<String>,
+    /// When it signed in.
+    pub started: u64,
+    /// When it was last used, to a minute or so.
+    pub last_seen: u64,
+    /// The absolute end.
+    pub ends: u64,
+}
+
+/// What ending a session did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndedMine {
+    /// It was the one that asked.
+    pub current: bool,
+}
+
+/// What an operator has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndedFor {
+    /// Sessions.
+    pub sessions: usize,
+    /// Refresh tokens that the provider may still accept.
+    pub not_revoked: usize,
+}
+
+impl MySession {
+    fn new(listed: Listed, me: Option<&Live>) -> Self {
+        let handle = listed.handle();
+        let me = me.filter(|me| me.id.key().handle() == handle);
+        Self {
+            handle,
+            current: me.is_some(),
+            // Uses are written down a little later.
+            last_seen: me.map_or(0, Live::seen).max(listed.seen),
+            device: listed.card.device,
+            provider: listed.card.provider,
+            started: listed.card.started,
+            ends: listed.ends,
+        }
+    }
+}
+
+impl RelyingParty {
+    /// The live sessions of the user of `me`, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn my_sessions(&self, me: &Live) -> Result<Vec<MySession>, Error> {
+        let listed = self.sessions.listed(Mark::user(&me.session.principal.sub)).await?;
+        Ok(listed.into_iter().map(|listed| MySession::new(listed, Some(me))).collect())
+    }
+
+    /// Ends the session of the user of `me` that is called `handle`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSession`] if the user has none of that name; [`Error::Store`]: it may still be alive.
+    pub async fn end_mine(self: &Arc<Self>, me: &Live, handle: &str) -> Result<EndedMine, Error> {
+        let (sub, own) = (me.session.principal.sub.clone(), me.id.key().handle());
+        let (this, handle) = (self.clone(), handle.to_owned());
+        self.to_the_end(async move {
+            let listed = this.sessions.listed(Mark::user(&sub)).await?;
+            let listed = listed.into_iter().find(|listed| listed.handle() == handle).ok_or(Error::NoSuchSession)?;
+            let ended = this.end_from_afar(&listed).await?;
+            this.revoke_later(ended.refresh);
+            Ok(EndedMine { current: handle == own })
+        })
+        .await
+    }
+
+    /// The live sessions of the user `sub`, for an operator.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn sessions_of(&self, sub: &str) -> Result<Vec<MySession>, Error> {
+        let listed = self.sessions.listed(Mark::user(sub)).await?;
+        Ok(listed.into_iter().map(|listed| MySession::new(listed, None)).collect())
+    }
+
+    /// Ends the sessions of the user `sub`, or the one called `handle`, and waits for the provider.
+    ///
+    /// # Errors
+    /// [`Error::Store`]: some may still be alive.
+    pub async fn end_sessions_of(&self, sub: &str, handle: Option<&str>) -> Result<EndedFor, Error> {
+        let (mut refresh, mut sessions, mut failed) = (Vec::new(), 0, None);
+        let listed = self.sessions.listed(Mark::user(sub)).await?;
+        for listed in listed.iter().filter(|listed| handle.is_none_or(|handle| listed.handle() == handle)) {
+            match self.end_from_afar(listed).await {
+                Ok(card) => {
+                    sessions += 1;
+                    refresh.extend(card.refresh);
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        let not_revoked = self.revoke_all(refresh).await;
+        failed.map_or(Ok(EndedFor { sessions, not_revoked }), Err)
+    }
+}

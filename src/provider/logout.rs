@@ -1,0 +1,104 @@
+//! Logout tokens (OIDC Back-Channel Logout 1.0 §§2.4 and 2.6): signed by the same keys as ID tokens, and told
+//! apart from them by what they must and must not hold.
+
+use super::keys::Keys;
+use super::verify::{Audience, Expected, LEEWAY, Rejected, Unverified, refused};
+use super::{Error, Provider};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The member of `events` that makes a token a logout token.
+const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+/// A notice older than this is refused, seconds: a provider that repeats itself signs a new one.
+const AGE_MAX: u64 = 10 * 60;
+
+/// A sign-out at the provider, verified. `sid`, `sub` or both say whose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogoutNotice {
+    /// The provider's session that ended.
+    pub sid: Option<String>,
+    /// The user.
+    pub sub: Option<String>,
+    /// The notice's own name.
+    pub jti: String,
+    /// From then on it would be refused for its age, epoch seconds.
+    pub until: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: Audience,
+    exp: u64,
+    iat: u64,
+    nbf: Option<u64>,
+    jti: String,
+    sub: Option<String>,
+    sid: Option<String>,
+    events: BTreeMap<String, Value>,
+    #[serde(flatten)]
+    other: BTreeMap<String, Value>,
+}
+
+impl Unverified<'_, Claims> {
+    fn logout_token(self, keys: &Keys, expected: Expected<'_>) -> Result<LogoutNotice, Rejected> {
+        let key = self.kid().and_then(|kid| keys.get(kid)).ok_or(Rejected::UnknownKey)?;
+        let typ = self.typ().unwrap_or("JWT");
+        if !["logout+jwt", "application/logout+jwt", "JWT"].iter().any(|fine| typ.eq_ignore_ascii_case(fine)) {
+            return Err(Rejected::TokenUse);
+        }
+        let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
+        rules.set_required_spec_claims(&["iss"]);
+        rules.validate_aud = false;
+        // Its clock is the machine's; ours is asked below.
+        rules.validate_exp = false;
+        let claims = jsonwebtoken::decode::<Claims>(self.raw(), key, &rules).map_err(refused)?.claims;
+        claims.judge(expected)
+    }
+}
+
+impl Claims {
+    fn judge(self, expected: Expected<'_>) -> Result<LogoutNotice, Rejected> {
+        let now = expected.now;
+        if self.iss != expected.issuer {
+            return Err(Rejected::Issuer);
+        }
+        if !self.aud.as_slice().iter().any(|aud| aud == expected.client_id) {
+            return Err(Rejected::Audience);
+        }
+        // An ID token may be signed with the same key for the same client: these keep the two apart.
+        let for_another_use = ["nonce"].into_iter().chain(expected.token_use.then_some("token_use"));
+        if !self.events.get(EVENT).is_some_and(Value::is_object)
+            || for_another_use.into_iter().any(|name| self.other.contains_key(name))
+        {
+            return Err(Rejected::TokenUse);
+        }
+        if self.exp.saturating_add(LEEWAY) <= now || self.iat.saturating_add(AGE_MAX + LEEWAY) <= now {
+            return Err(Rejected::Expired);
+        }
+        if self.iat.max(self.nbf.unwrap_or_default()) > now.saturating_add(LEEWAY) {
+            return Err(Rejected::NotYetValid);
+        }
+        let empty = |text: &Option<String>| text.as_deref() == Some("");
+        if self.jti.is_empty() || empty(&self.sub) || empty(&self.sid) || self.sub.is_none() && self.sid.is_none() {
+            return Err(Rejected::Malformed("it does not say who signed out, or has no name".into()));
+        }
+        // Another process's clock may be behind.
+        let until = self.exp.min(self.iat.saturating_add(AGE_MAX)).saturating_add(2 * LEEWAY);
+        Ok(LogoutNotice { sid: self.sid, sub: self.sub, jti: self.jti, until })
+    }
+}
+
+impl Provider {
+    /// Verifies a logout token.
+    ///
+    /// # Errors
+    /// [`Error::Token`] for a bad token; others while the provider was never read.
+    pub async fn verify_logout(&self, token: &str) -> Result<LogoutNotice, Error> {
+        let token = Unverified::<Claims>::read(token)?;
+        let known = self.metadata.with_key(token.kid()).await?;
+        Ok(token.logout_token(&known.keys, self.expected())?)
+    }
+}
