@@ -1,12 +1,12 @@
 //! The composition root: a configuration becomes a running service.
 
-use crate::config::{Config, StoreUrl, Tls};
+use crate::config::{self, Config, StoreUrl, Tls};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::seal::KeyRing;
-use crate::flow::{self, EndedFor, Limits, MySession, RelyingParty};
+use crate::flow::{self, Broker, EndedFor, Limits, MachineLimits, MySession, RelyingParty};
 use crate::provider::{self, Provider};
-use crate::store::{self, OpenError, SessionStore, Sessions};
+use crate::store::{self, OpenError, SessionStore, Sessions, Tokens};
 use crate::telemetry::Metrics;
 use crate::web::{self, Readiness, Web};
 use axum::Router;
@@ -27,6 +27,8 @@ const METADATA_RETRY: Duration = Duration::from_secs(2);
 const FLUSH: Duration = Duration::from_secs(10);
 /// How often ended sessions are removed.
 const SWEEP: Duration = Duration::from_secs(5 * 60);
+/// How often the clients' files are looked at.
+const CLIENTS: Duration = Duration::from_secs(3);
 /// How often sessions that are due for a renewal are looked for.
 const RENEW_AHEAD: Duration = Duration::from_secs(5);
 /// How long requests in flight, and then renewals, may take after a shutdown began. Together less than the
@@ -45,6 +47,9 @@ pub enum Error {
     /// The HTTP client.
     #[error(transparent)]
     Provider(#[from] provider::Error),
+    /// The registered clients.
+    #[error("{}", .0.iter().map(|problem| format!("{problem} ")).collect::<String>())]
+    Clients(Vec<config::Problem>),
     /// A certificate or key.
     #[error("server.tls_cert_file and server.tls_key_file cannot be used: {0}")]
     Tls(std::io::Error),
@@ -110,7 +115,10 @@ pub async fn probe(config: &Config) -> Result<Findings, Error> {
             findings.good.push("the session file will be made at the first start");
         }
         _ => match store::open(&config.session, &Arc::new(key_ring(config))) {
-            Ok(_) => findings.good.push("the session store can be opened"),
+            Ok(store) => match store.ping().await {
+                Ok(()) => findings.good.push("the session store answers"),
+                Err(error) => findings.bad.push(error.to_string()),
+            },
             Err(OpenError::InUse { .. }) => findings.good.push("the session store is in use by a running service"),
             Err(error) => findings.bad.push(error.to_string()),
         },
@@ -148,6 +156,13 @@ fn beside_the_service(config: &Config) -> Result<App, Error> {
     })
 }
 
+/// The provider's configuration, with the machine clients that we serve among the accepted ones.
+fn accepting(config: &Config) -> config::Provider {
+    let mut provider = config.provider.clone();
+    provider.accepted_clients.extend(config.machine.upstream_ids().map(str::to_owned));
+    provider
+}
+
 fn key_ring(config: &Config) -> KeyRing {
     KeyRing::new(config.cookies.keys.iter().map(|key| key.expose()))
 }
@@ -161,6 +176,7 @@ pub struct App {
     ops: Router,
     readiness: Readiness,
     tls: Option<Tls>,
+    machine: config::Machine,
 }
 
 impl App {
@@ -181,10 +197,11 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let ring = Arc::new(key_ring(config));
         let idle = config.session.idle.map(|idle| idle.as_secs());
-        let sessions =
-            Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, config.session.max_stale);
+        let tokens = Tokens::new(store.clone(), ring.clone(), clock.clone());
+        let stale = config.session.max_stale;
+        let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, stale);
         let callback = config.server.public_url.join("/auth/signin/callback");
-        let provider = Provider::new(&config.provider, callback, clock.clone(), metrics.clone())?;
+        let provider = Provider::new(&accepting(config), callback, clock.clone(), metrics.clone())?;
         let allow = config.return_to.allow.clone();
         let own = config.server.public_url.url().clone();
         let return_to = ReturnToPolicy::new(own, allow, config.return_to.default.as_ref());
@@ -194,12 +211,27 @@ impl App {
             revocation: REVOCATION.min(config.provider.timeout),
             lease: config.provider.timeout + 2 * config.session.store_timeout + Duration::from_secs(1),
         };
-        let rp = Arc::new(RelyingParty::new(provider, sessions, clock, return_to, metrics, limits));
+        let machine = &config.machine;
+        let broker = Broker::new(
+            machine.read_clients().map_err(Error::Clients)?,
+            tokens,
+            MachineLimits {
+                pass_through: machine.pass_through,
+                margin: machine.cache_margin.as_secs(),
+                recheck: machine.recheck.as_secs(),
+                per_client: machine.per_client,
+                per_address: machine.per_address,
+                price: machine.price_per_1000 / 1_000.0,
+                lease: limits.lease,
+            },
+        );
+        let rp = Arc::new(RelyingParty::new(provider, sessions, clock, return_to, metrics, broker, limits));
         let readiness = Readiness::default();
         Ok(Self {
             public: web::router(Web::new(rp.clone(), ring, config)),
             ops: web::ops_router(rp.clone(), readiness.clone()),
             tls: config.server.tls.clone(),
+            machine: config.machine.clone(),
             rp,
             readiness,
         })
@@ -230,6 +262,7 @@ impl App {
         upkeep.spawn(keep_uses(self.rp.clone()));
         upkeep.spawn(sweep(self.rp.clone()));
         upkeep.spawn(follow(self.rp.clone()));
+        upkeep.spawn(keep_clients(self.rp.clone(), self.machine));
         upkeep.spawn(renew_ahead(self.rp.clone()));
         let (public_handle, ops_handle) = (Handle::new(), Handle::new());
         let public = tokio::spawn(web::listen(public, self.public, tls, public_handle.clone()));
@@ -287,6 +320,32 @@ async fn follow(rp: Arc<RelyingParty>) {
     rp.sessions.follow().await;
 }
 
+/// Reads the clients' files again when they change. What was read before stays while they have a mistake.
+async fn keep_clients(rp: Arc<RelyingParty>, machine: config::Machine) {
+    if machine.clients.is_none() {
+        std::future::pending::<()>().await;
+    }
+    let mut known = None;
+    loop {
+        let machine = machine.clone();
+        // Reading files blocks; thousands of clients take a while.
+        let read = tokio::task::spawn_blocking(move || machine.read_clients()).await;
+        let problem = match read {
+            Ok(Ok(registry)) => {
+                rp.broker.replace_clients(registry);
+                None
+            }
+            Ok(Err(problems)) => problems.first().map(ToString::to_string),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(problem) = problem.as_ref().filter(|_| known != problem) {
+            tracing::error!(%problem, "the clients were not read again; those that were known stay");
+        }
+        known = problem;
+        tokio::time::sleep(CLIENTS).await;
+    }
+}
+
 /// Renews tokens before they run out.
 async fn renew_ahead(rp: Arc<RelyingParty>) {
     loop {
@@ -298,6 +357,7 @@ async fn renew_ahead(rp: Arc<RelyingParty>) {
 /// Removes sessions that are over.
 async fn sweep(rp: Arc<RelyingParty>) {
     loop {
+        rp.broker.sweep();
         match rp.sessions.sweep().await {
             Ok(0) => {}
             Ok(swept) => tracing::info!(swept, "removed sessions that were over"),

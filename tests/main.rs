@@ -10,6 +10,7 @@ mod fleet;
 mod hostile_provider;
 mod house_rules;
 mod https;
+mod machine;
 mod openapi;
 mod real;
 mod redis_store;

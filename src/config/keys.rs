@@ -72,7 +72,9 @@ pub(super) static SECTIONS: &[(&str, &str)] = &[
     ("session", "How long people stay signed in, and where that is remembered."),
     ("return_to", "Where a browser may be sent after sign-in and sign-out. Anything else is an open redirect."),
     ("gateway", "What `/validate` answers to sibling services."),
-    ("machine", "Tokens for programs: POST /token hands them out and fetches each only once.\n\
+    (
+        "machine",
+        "Tokens for programs: POST /token hands them out and fetches each only once.\n\
          Registered clients are blocks of their own, here or in the files of `clients`; `auth-api client new` prints one:\n\
          #\n\
          # [[machine.upstream]]                 an app client at the provider with the client_credentials grant\n\
@@ -86,7 +88,8 @@ pub(super) static SECTIONS: &[(&str, &str)] = &[
          # owner = \"data team\"\n\
          # scopes = [\"reports/read\"]\n\
          # upstream = \"reports\"\n\
-         # disabled = false"),
+         # disabled = false",
+    ),
     ("telemetry", "Logs."),
 ];
 

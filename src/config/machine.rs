@@ -54,7 +54,8 @@ impl Machine {
     pub fn read_clients(&self) -> Result<Registry, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut clients = self.blocks.clients.clone();
-        for path in self.clients.iter().flat_map(|path| files(path, &mut problems)) {
+        let files = self.clients.as_ref().map(|path| files(path, &mut problems)).unwrap_or_default();
+        for path in files {
             let shown = path.display().to_string();
             match read_file(&path).map(|text| text.parse::<Table>()) {
                 Ok(Ok(table)) => {
@@ -73,7 +74,8 @@ impl Machine {
         let mut registry = HashMap::new();
         for client in clients {
             if let Some(twice) = registry.insert(client.id.clone(), Arc::new(client)) {
-                let what = format!("The client {} is there twice, and only one of the two could count.", shown(&twice.id));
+                let what =
+                    format!("The client {} is there twice, and only one of the two could count.", shown(&twice.id));
                 problems.push(Wrong::new(what, "Remove one, or give it another id.").at("machine.client"));
             }
         }
@@ -84,24 +86,20 @@ impl Machine {
 impl Blocks {
     /// Takes the blocks out of the section, so that only its keys are left.
     pub(super) fn take(section: &mut Table, base: &Path, problems: &mut Vec<Problem>) -> Self {
-        let mut own = Table::new();
-        for name in ["upstream", "client"] {
-            own.extend(section.remove(name).map(|value| (name.to_owned(), value)));
-        }
+        let mut take = |name: &str| Table::from_iter(section.remove(name).map(|value| (name.to_owned(), value)));
+        let (upstreams, clients) = (take("upstream"), take("client"));
         let mut read = Self::default();
-        let upstreams = own.remove("upstream").map(|value| Table::from_iter([("upstream".to_owned(), value)]));
-        for (index, block) in
-            upstreams.into_iter().flat_map(|table| blocks_of(table, "upstream", SECTION, problems)).enumerate()
-        {
+        for (index, block) in blocks_of(upstreams, "upstream", SECTION, problems).into_iter().enumerate() {
             let at = format!("machine.upstream {}", index + 1);
             if let Some((name, upstream)) = upstream(block, &at, base, problems)
                 && read.upstreams.insert(name.clone(), Arc::new(upstream)).is_some()
             {
-                let what = format!("The upstream {} is there twice, and only one of the two could count.", shown(&name));
+                let what =
+                    format!("The upstream {} is there twice, and only one of the two could count.", shown(&name));
                 problems.push(Wrong::new(what, "Remove one, or give it another name.").at(at));
             }
         }
-        for (index, block) in blocks_of(own, "client", SECTION, problems).into_iter().enumerate() {
+        for (index, block) in blocks_of(clients, "client", SECTION, problems).into_iter().enumerate() {
             let at = format!("machine.client {}", index + 1);
             read.clients.extend(client(block, &at, &read.upstreams, problems));
         }
@@ -123,7 +121,8 @@ fn files(path: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
         }
         Err(error) => {
             let what = format!("The folder {} cannot be read ({error}).", path.display());
-            problems.push(Wrong::new(what, "Make it readable for the user that runs the service.").at("machine.clients"));
+            problems
+                .push(Wrong::new(what, "Make it readable for the user that runs the service.").at("machine.clients"));
             vec![]
         }
     }
@@ -194,10 +193,8 @@ impl Block<'_> {
         match self.table.remove(key) {
             None => Some(false),
             Some(Value::Boolean(flag)) => Some(flag),
-            Some(_) => self.wrong(
-                key,
-                Wrong::new("This is neither true nor false.", "Write `true` or `false`, without quotes."),
-            ),
+            Some(_) => self
+                .wrong(key, Wrong::new("This is neither true nor false.", "Write `true` or `false`, without quotes.")),
         }
     }
 

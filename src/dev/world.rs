@@ -34,13 +34,15 @@ pub struct Plan {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// The service's session store, in place of the configured one.
     pub store: Option<Arc<dyn SessionStore>>,
+    /// A configuration file, for what variables cannot say.
+    pub file: Option<PathBuf>,
     /// Further configuration, as environment variables.
     pub configuration: Vec<(String, String)>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { port: 0, clock: Arc::new(SystemClock), tls: None, store: None, configuration: vec![] }
+        Self { port: 0, clock: Arc::new(SystemClock), tls: None, store: None, file: None, configuration: vec![] }
     }
 }
 
@@ -121,7 +123,8 @@ impl World {
             env.retain(|(k, _)| *k != key);
             env.push((key, value));
         }
-        let config = config::load(Sources { file: None, env })
+        let file = plan.file.map(|path| std::fs::read_to_string(&path).map(|text| (path, text))).transpose()?;
+        let config = config::load(Sources { file, env })
             .map_err(|problems| anyhow!(problems.iter().map(|p| format!("\n{p:#}")).collect::<String>()))?;
         let app = match plan.store {
             Some(store) => App::over(store, &config, plan.clock)?,

@@ -13,7 +13,9 @@ mod validate;
 
 pub use callback::{CallbackFailed, Landing};
 pub use error::Error;
-pub use machine::{Broker, Credentials as MachineCredentials, Granted, Introspection, MachineError, MachineLimits, TokenRequest};
+pub use machine::{
+    Broker, Credentials as MachineCredentials, Granted, Introspection, MachineError, MachineLimits, TokenRequest,
+};
 pub use my_sessions::{EndedFor, EndedMine, MySession};
 pub use sign_in::{SignIn, SignInRequest};
 pub use sign_out::SignedOut;

@@ -34,8 +34,13 @@ impl Peer {
         let agent = headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes())).unwrap_or_default();
         Device {
             agent: agent.chars().filter(|c| !c.is_control()).take(AGENT_MAX).collect(),
-            address: self.0.map(|peer| visitor(peer, headers, trusted).to_string()).unwrap_or_default(),
+            address: self.address(headers, trusted).map(|address| address.to_string()).unwrap_or_default(),
         }
+    }
+
+    /// Where it comes from.
+    pub(super) fn address(self, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+        self.0.map(|peer| visitor(peer, headers, trusted))
     }
 }
 

@@ -13,6 +13,7 @@ mod listen;
 mod ops;
 mod pages;
 mod session_layer;
+mod token;
 
 use crate::config::{Config, Exposed, PublicUrl};
 use crate::domain::seal::KeyRing;
@@ -79,8 +80,15 @@ pub fn router(web: Arc<Web>) -> Router {
         .layer(axum::middleware::map_response(layers::private));
     let app = layers::limited(app, web.request_limit).layer(axum::middleware::from_fn(layers::request_id));
 
+    let machines = Router::new()
+        .route("/token", post(token::token).fallback(token::post_only))
+        .route("/introspect", post(token::introspect).fallback(token::post_only))
+        .route("/revoke", post(token::revoke).fallback(token::post_only))
+        .route("/.well-known/oauth-authorization-server", get(token::metadata));
+    let machines = layers::limited(machines, web.request_limit);
+
     // Outside every layer: it is asked on each request of each sibling.
-    app.route("/validate", any(gateway::validate)).with_state(web)
+    app.merge(machines).route("/validate", any(gateway::validate)).with_state(web)
 }
 
 /// The ops listener's routes.

@@ -2,7 +2,7 @@
 //! (RFC 7009), and where they are (RFC 8414).
 
 use super::Web;
-use super::device::ClientAddress;
+use super::device::Peer;
 use crate::domain::machine::Scopes;
 use crate::flow::{Introspection, MachineCredentials, MachineError, TokenRequest};
 use axum::Json;
@@ -30,10 +30,11 @@ type Form = HashMap<String, String>;
 /// `POST /token`
 pub(super) async fn token(
     State(web): State<Arc<Web>>,
-    ClientAddress(address): ClientAddress,
+    peer: Peer,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let address = peer.address(&headers, &web.trusted_proxies);
     let request = async {
         let mut form = read(&headers, body)?;
         match form.remove("grant_type").as_deref() {
@@ -73,10 +74,11 @@ pub(super) async fn token(
 /// `POST /introspect`
 pub(super) async fn introspect(
     State(web): State<Arc<Web>>,
-    ClientAddress(address): ClientAddress,
+    peer: Peer,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let address = peer.address(&headers, &web.trusted_proxies);
     let request = async {
         let mut form = read(&headers, body)?;
         let shown = credentials(&headers, &mut form, address)?;
@@ -103,10 +105,11 @@ pub(super) async fn introspect(
 /// `POST /revoke`
 pub(super) async fn revoke(
     State(web): State<Arc<Web>>,
-    ClientAddress(address): ClientAddress,
+    peer: Peer,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let address = peer.address(&headers, &web.trusted_proxies);
     let request = async {
         let mut form = read(&headers, body)?;
         let shown = credentials(&headers, &mut form, address)?;

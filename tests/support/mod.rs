@@ -43,6 +43,11 @@ impl Site {
         Self::plan(configuration, Plan::default()).await
     }
 
+    /// With a configuration file beside it.
+    pub(crate) async fn with_file(file: &Path, configuration: &[(&str, &str)]) -> Self {
+        Self::plan(configuration, Plan { file: Some(file.to_owned()), ..Plan::default() }).await
+    }
+
     /// Over a store of the test's own.
     pub(crate) async fn over(store: Arc<dyn SessionStore>) -> Self {
         Self::plan(&[], Plan { store: Some(store), ..Plan::default() }).await

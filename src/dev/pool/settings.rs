@@ -34,9 +34,10 @@ impl Default for Settings {
             clients: vec![
                 Client::web("dev-web-client", "dev-web-secret"),
                 Client::machine("dev-machine-client", "dev-machine-secret", &orders_scopes),
+                Client::machine("dev-cms-client", "dev-cms-secret", &["cms/read", "cms/write"]),
             ],
             users: User::seeded(),
-            resource_servers: vec![orders],
+            resource_servers: vec![orders, ResourceServer::new("cms", &["read", "write"])],
         }
     }
 }

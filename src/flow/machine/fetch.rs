@@ -1,7 +1,7 @@
 //! Fetching a token: one at a time for each, in this process and across all that share a store.
 
-use super::cache::{Entry, Flight, Key, Shape};
 use super::MachineError;
+use super::cache::{Entry, Flight, Key, Shape};
 use crate::domain::machine::MachineToken;
 use crate::flow::RelyingParty;
 use crate::provider;

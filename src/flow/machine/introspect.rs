@@ -1,9 +1,9 @@
 //! `POST /introspect` (RFC 7662) and `POST /revoke` (RFC 7009): for tokens of our issuer, by local
 //! verification and by what was ended here. The provider has neither for machine tokens.
 
+use super::MachineError;
 use super::authenticate::{Credentials, Machine};
 use super::cache::Shape;
-use super::MachineError;
 use crate::domain::principal::{Kind, Principal};
 use crate::flow::{Error, RelyingParty};
 
@@ -73,4 +73,3 @@ impl RelyingParty {
         Err(MachineError::InvalidClient)
     }
 }
-
