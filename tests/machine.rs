@@ -314,3 +314,48 @@ async fn a_secret_changed_at_the_provider_stops_working_here() {
     assert_eq!(ask("dev-cms-secret").await, 401);
     assert_eq!(ask("a-new-secret").await, 200);
 }
+
+#[tokio::test]
+async fn a_thousand_different_ones_at_once_each_get_their_own() {
+    let (site, folder) = with(&[]).await;
+    let clients: Vec<_> = (0..100).map(|i| (format!("client-{i}"), format!("a secret of client {i}"))).collect();
+    let blocks: String = clients
+        .iter()
+        .enumerate()
+        .map(|(i, (id, secret))| {
+            let own: Vec<_> = (0..10).map(|j| format!("\"cms/area-{}\"", i * 10 + j)).collect();
+            let (hash, scopes) = (SecretHash::of(secret), own.join(", "));
+            format!(
+                "[[client]]\nid = \"{id}\"\nsecret_hashes = [\"{hash}\"]\nowner = \"jane\"\nscopes = [{scopes}]\n\
+                 upstream = \"dev\"\n"
+            )
+        })
+        .collect();
+    let areas: Vec<_> = (0..1_000).map(|i| format!("area-{i}")).collect();
+    let all: Vec<_> = areas.iter().map(|area| format!("cms/{area}")).collect();
+    site.pool.edit_resource_server("cms", |cms| cms.scopes = areas.clone());
+    site.pool.edit_client("dev-cms-client", |client| client.scopes = all.clone());
+    std::fs::write(folder.path().join("clients.d/many.toml"), blocks).unwrap();
+    until("they are known", async || token(&site, "client-99", "a secret of client 99", &[]).await.status == 200).await;
+    let before = site.pool.count(Endpoint::TokenClientCredentials);
+    let ask = async |i: usize| {
+        let (id, secret) = &clients[i / 10];
+        let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}&scope=cms/area-{i}");
+        let request = http::Request::post("/token").header("content-type", "application/x-www-form-urlencoded");
+        let answer = site.router.clone().oneshot(request.body(axum::body::Body::from(form)).unwrap()).await.unwrap();
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 16).await.unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        (
+            json["scope"].as_str().unwrap_or_default().to_owned(),
+            json["access_token"].as_str().unwrap_or_default().to_owned(),
+        )
+    };
+    let answers = join_all((0..1_000).map(ask)).await;
+    for (i, (scope, token)) in answers.iter().enumerate() {
+        assert_eq!(*scope, format!("cms/area-{i}"));
+        assert!(!token.is_empty());
+    }
+    let distinct: std::collections::HashSet<_> = answers.iter().map(|(_, token)| token).collect();
+    assert_eq!(distinct.len(), 1_000);
+    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), before + 1_000);
+}

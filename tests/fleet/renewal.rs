@@ -129,3 +129,22 @@ async fn the_providers_keys_change_under_traffic() {
         .await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_token_is_fetched_once_for_all_processes() {
+    let Some(redis) = Redis::start().await else { return };
+    let fleet = Fleet::with(3, &at(&redis), &[("MACHINE__PASS_THROUGH", "true")]).await;
+    fleet.pool.fault_once(Endpoint::TokenClientCredentials, Fault::Delay(Duration::from_millis(300)));
+    let ask = async |nth: usize, secret: &'static str| {
+        let url = format!("http://127.0.0.1:{}/token", fleet.services[nth].port());
+        let form = [("grant_type", "client_credentials"), ("scope", "cms/read")];
+        let shape = |r: reqwest::RequestBuilder| r.basic_auth("dev-cms-client", Some(secret)).form(&form);
+        crate::support::Browser::new().send(reqwest::Method::POST, &url, shape).await
+    };
+    let answers = join_all((0..60).map(|i| ask(i % 3, "dev-cms-secret"))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    let token = |answer: &crate::support::Answer| answer.json()["access_token"].as_str().unwrap().to_owned();
+    assert!(answers.iter().all(|answer| token(answer) == token(&answers[0])), "all get the same");
+    assert_eq!(fleet.pool.count(Endpoint::TokenClientCredentials), 1);
+    assert_eq!(ask(1, "wrong").await.status, 401, "what is shared takes the right secret");
+}

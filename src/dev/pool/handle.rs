@@ -8,7 +8,7 @@ use std::{fmt, io};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::clients::Client;
+use super::clients::{Client, ResourceServer};
 use super::draft::Draft;
 use super::faults::{Endpoint, Fault};
 use super::federation::FederationFault;
@@ -167,6 +167,14 @@ impl Pool {
     pub fn edit_client(&self, client_id: &str, edit: impl FnOnce(&mut Client)) {
         if let Some(client) = self.state().world().clients.get_mut(client_id) {
             edit(client);
+        }
+    }
+
+    /// Changes a resource server; an unknown identifier changes nothing.
+    pub fn edit_resource_server(&self, identifier: &str, edit: impl FnOnce(&mut ResourceServer)) {
+        let mut world = self.state().world();
+        if let Some(server) = world.resource_servers.iter_mut().find(|server| server.identifier == identifier) {
+            edit(server);
         }
     }
 

@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
 
 /// Tokens kept at hand.
 const TOKENS: usize = 50_000;
@@ -16,6 +17,9 @@ const TOKENS: usize = 50_000;
 const WRONG: usize = 10_000;
 /// For how long, seconds.
 const WRONG_FOR: u64 = 5;
+
+/// Requests at the provider at once: with one that takes 100 ms, about Cognito's quota of 150 a second.
+const AT_ONCE: usize = 16;
 
 /// A hash of everything that shapes a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,6 +97,8 @@ pub(super) struct Cache {
     wrong: Map<Key, u64>,
     pub(super) flights: Mutex<HashMap<Key, Flight>>,
     pub(super) away: Away,
+    /// Requests at the provider.
+    pub(super) at_once: Semaphore,
 }
 
 impl Default for Cache {
@@ -103,6 +109,7 @@ impl Default for Cache {
             wrong: Map::new(WRONG),
             flights: Mutex::default(),
             away: Away::default(),
+            at_once: Semaphore::new(AT_ONCE),
         }
     }
 }

@@ -84,7 +84,9 @@ impl RelyingParty {
     /// Asks the provider, unless it is to be left alone.
     async fn ask_for_token(&self, shape: &Shape) -> Result<MachineToken, MachineError> {
         let (cache, now) = (&self.broker.cache, self.clock.now());
-        if let Some(left) = cache.away.left(now) {
+        // Never closed.
+        let _turn = cache.at_once.acquire().await;
+        if let Some(left) = cache.away.left(self.clock.now()) {
             return Err(MachineError::Unavailable(left));
         }
         let asked = self.provider.client_credentials(&shape.upstream, &shape.scopes, shape.resource.as_deref()).await;
