@@ -1,4 +1,4 @@
-//! `/validate` over the network, beside a bare axum handler.
+//! `/validate` and `/token` over the network, beside a bare axum handler.
 //!
 //! `cargo bench --bench load` (needs `wrk`; Linux). The service and the bare handler run as processes of
 //! their own, each with one worker thread, the same allocator and the same server loop, and are driven
@@ -12,6 +12,7 @@ mod driver;
 mod visitor;
 
 use auth_api::dev::world::{Plan, World};
+use auth_api::domain::machine::SecretHash;
 use auth_api::domain::principal::IDENTITY_HEADERS;
 use auth_api::web;
 use axum::Router;
@@ -50,7 +51,17 @@ fn serve(what: &str) -> anyhow::Result<()> {
         if what == "bare" {
             return anyhow::Ok((None, serde_json::json!({ "port": serve_bare()? })));
         }
-        let world = World::start(Plan::default()).await?;
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("auth-api.toml");
+        let hash = SecretHash::of("a-secret-for-the-benchmark");
+        let text = format!(
+            "[[machine.upstream]]\nname = \"dev\"\nclient_id = \"dev-cms-client\"\nclient_secret = \"dev-cms-secret\"\n\
+             [machine]\nrequests_per_second = 1000000\n[telemetry]\nlog = \"off\"\n\
+             [[machine.client]]\nid = \"nightly\"\nsecret_hashes = [\"{hash}\"]\nowner = \"me\"\n\
+             scopes = [\"cms/read\"]\nupstream = \"dev\"\n"
+        );
+        std::fs::write(&file, text)?;
+        let world = World::start(Plan { file: Some(file), ..Plan::default() }).await?;
         let cookie = visitor::cookie(&world, "erin").await?;
         let bearer = visitor::bearer(&world, "erin");
         let port = url::Url::parse(&world.auth_url)?.port();
@@ -100,11 +111,17 @@ fn serve_bare() -> anyhow::Result<u16> {
 
 // --- the measurement ---
 
+/// A machine that asks for its token, for wrk.
+const TOKEN: &str = "wrk.method = 'POST'\n\
+    wrk.body = 'grant_type=client_credentials&scope=cms%2Fread'\n\
+    wrk.headers['Content-Type'] = 'application/x-www-form-urlencoded'\n\
+    wrk.headers['Authorization'] = 'Basic bmlnaHRseTphLXNlY3JldC1mb3ItdGhlLWJlbmNobWFyaw=='\n";
+
 struct Mode<'a> {
     name: &'static str,
     server: &'a Server,
     url: String,
-    header: Option<String>,
+    options: Vec<String>,
     good: bool,
     per_second: Vec<f64>,
     micros: Vec<f64>,
@@ -119,25 +136,33 @@ fn measure() -> anyhow::Result<()> {
         name,
         server,
         url,
-        header: header.clone(),
+        options: header.iter().flat_map(|header| ["-H".to_owned(), header.clone()]).collect(),
         good,
         per_second: vec![],
         micros: vec![],
     };
     let validate = ours.url("/validate");
-    let mut modes = [
+    let folder = tempfile::tempdir()?;
+    let script = folder.path().join("token.lua");
+    std::fs::write(&script, TOKEN)?;
+    let script = script.display().to_string();
+    let mut modes = vec![
         mode("bare axum handler, 204", &bare, bare.url("/"), &cookie, true),
         mode("validate, session cookie", &ours, validate.clone(), &cookie, true),
         mode("validate, bearer seen before", &ours, validate.clone(), &bearer, true),
         mode("validate, nobody: 401", &ours, validate, &None, false),
+        Mode {
+            options: vec!["-s".into(), script],
+            ..mode("token, registered, cached", &ours, ours.url("/token"), &None, true)
+        },
         mode("bare, 200 with as much to say", &bare, bare.url("/answer"), &cookie, true),
     ];
     println!("wrk -t1 -c{CONNECTIONS} -d{SECONDS}s, {ROUNDS} rounds in turn; one worker thread on each side\n");
     for _ in 0..ROUNDS {
         for mode in &mut modes {
             let before = mode.server.processor_time()?;
-            let header = mode.header.iter().flat_map(|header| ["-H", header]).collect::<Vec<_>>();
-            let requests = drive(&mode.url, &header, mode.good)?;
+            let options: Vec<_> = mode.options.iter().map(String::as_str).collect();
+            let requests = drive(&mode.url, &options, mode.good)?;
             let spent = mode.server.processor_time()? - before;
             mode.per_second.push(requests.per_second);
             mode.micros.push(spent * 1e6 / requests.total);
