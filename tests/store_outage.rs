@@ -137,6 +137,11 @@ async fn what_is_known_is_answered_and_what_is_not_is_503() {
     jane.sign_in(&site, "jane").await;
     stranger.plant(&site.cms_url, "auth=AAAAAAAAAAAAAAAAAAAAAA; Domain=app.localhost");
     assert_eq!(jane.validate(&site).await.status, 200);
+    let bearer = async |token: String| {
+        Browser::new().send(reqwest::Method::GET, &site.auth("/validate"), |r| r.bearer_auth(token)).await.status
+    };
+    let seen = site.pool.mint_machine_token("dev-machine-client", &["cms/write"]);
+    assert_eq!(bearer(seen.clone()).await, 200);
     shaky.fail(AWAY);
     assert_eq!(jane.validate(&site).await.status, 200, "seen lately");
     let unknown = stranger.validate(&site).await;
@@ -146,13 +151,11 @@ async fn what_is_known_is_answered_and_what_is_not_is_503() {
     let shape = |r: reqwest::RequestBuilder| r.header("cookie", planted);
     let behind = Browser::new().send(reqwest::Method::GET, &site.auth("/validate"), shape).await;
     assert_eq!(behind.status, 200, "another cookie that cannot be looked up does not stand in the way");
-    let bearer = async |token: String| {
-        Browser::new().send(reqwest::Method::GET, &site.auth("/validate"), |r| r.bearer_auth(token)).await.status
-    };
     let token = site.pool.mint_access_token("dev-web-client", "jane", &["openid"]);
     assert_eq!(bearer(token).await, 503, "her session may have been ended");
     let machine = site.pool.mint_machine_token("dev-machine-client", &["cms/read"]);
-    assert_eq!(bearer(machine).await, 200, "a machine's token needs no store");
+    assert_eq!(bearer(machine).await, 503, "it may have been revoked");
+    assert_eq!(bearer(seen).await, 200, "one seen lately");
     assert_eq!(Browser::new().validate(&site).await.status, 401);
     let ready = Browser::new().get(&format!("{}/readyz", site.ops_url)).await;
     assert!(ready.status == 503 && ready.body.contains("session store"), "{}", ready.body);
@@ -292,4 +295,21 @@ async fn a_logout_token_that_failed_half_way_is_taken_again() {
         assert_eq!(browser.validate(&site).await.status, 401);
     }
     assert_eq!(stranger.post(&url, &[("logout_token", &token)]).await.status, 400, "used up by now");
+}
+
+#[tokio::test]
+async fn machines_get_their_tokens_without_a_store() {
+    let shaky = Shaky::new();
+    let site = Site::over_with(shaky.clone(), &[("MACHINE__PASS_THROUGH", "true")]).await;
+    let token = async || {
+        let form = [("grant_type", "client_credentials"), ("scope", "cms/read")];
+        let shape = |r: reqwest::RequestBuilder| r.basic_auth("dev-cms-client", Some("dev-cms-secret")).form(&form);
+        let answer = Browser::new().send(reqwest::Method::POST, &site.auth("/token"), shape).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["access_token"].as_str().unwrap().to_owned()
+    };
+    shaky.fail(AWAY);
+    let first = token().await;
+    assert_eq!(token().await, first, "remembered all the same");
+    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 1);
 }
