@@ -8,6 +8,7 @@ mod local;
 mod memory;
 mod redb;
 mod redis;
+mod restore;
 mod sealing;
 mod sessions;
 mod snapshots;
@@ -134,7 +135,7 @@ pub enum OpenError {
 
 /// How long a deleted key cannot be created again: a process that puts back what a store has lost must
 /// not put back what was ended.
-pub const DELETED_FOR: Duration = Duration::from_secs(60);
+pub const DELETED_FOR: Duration = Duration::from_secs(3_600);
 
 /// A place for sealed session records. All of it is safe to call from many tasks at once, and every call
 /// answers within the configured time.
