@@ -45,7 +45,11 @@ impl Site {
 
     /// Over a store of the test's own.
     pub(crate) async fn over(store: Arc<dyn SessionStore>) -> Self {
-        Self::plan(&[], Plan { store: Some(store), ..Plan::default() }).await
+        Self::over_with(store, &[]).await
+    }
+
+    pub(crate) async fn over_with(store: Arc<dyn SessionStore>, configuration: &[(&str, &str)]) -> Self {
+        Self::plan(configuration, Plan { store: Some(store), ..Plan::default() }).await
     }
 
     /// Over https, as in production, with a certificate that only [`Browser::trusting`] trusts.
