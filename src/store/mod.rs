@@ -197,6 +197,12 @@ pub trait Watcher: Send + Sync {
     fn lag(&self, took: Duration);
 }
 
+/// How often the use of a session is written down at most, seconds, if it ends after `idle` seconds without.
+fn touch_step(idle: Option<u64>) -> u64 {
+    const MOST: u64 = 60;
+    idle.map_or(MOST, |idle| (idle / 10).clamp(1, MOST))
+}
+
 /// [`SessionStore::follow`] for a store that no other process writes to: what is known stays true.
 async fn alone(watcher: &dyn Watcher) -> Error {
     watcher.begun();

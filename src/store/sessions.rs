@@ -4,7 +4,7 @@
 use super::journal::{Journal, Write};
 use super::sealing::Sealing;
 use super::snapshots::{Snapshots, in_doubt};
-use super::{After, Error, Fence, Leased, SessionStore, Update};
+use super::{After, Error, Fence, Leased, SessionStore, Update, touch_step};
 use crate::domain::clock::Clock;
 use crate::domain::principal::Identity;
 use crate::domain::seal::KeyRing;
@@ -19,8 +19,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A use is noted at most this often, seconds.
-const TOUCH_STEP: u64 = 60;
 /// How far a verifier's clock may be behind: so much longer a token's name is refused.
 const NAME_LEEWAY: u64 = 120;
 /// A store keeps to its time itself; so much later nobody waits any longer, for it or behind others who do.
@@ -163,8 +161,7 @@ impl Sessions {
             return Ok(None);
         }
         let (now, seen) = (self.clock.now(), live.seen());
-        let step = self.idle.map_or(TOUCH_STEP, |idle| (idle / 10).clamp(1, TOUCH_STEP));
-        if now >= seen.saturating_add(step) {
+        if now >= seen.saturating_add(touch_step(self.idle)) {
             self.touch(&live, key, seen, now);
         }
         Ok(Some(live))

@@ -51,7 +51,7 @@ local head = redis.call('GETRANGE', KEYS[1], 0, 63)
 local ends, seen = string.match(head, '^%d+ (%d+) (%d+)')
 if not ends then return 0 end
 local used = redis.call('GET', KEYS[2])
-if tonumber(ARGV[1]) <= math.max(tonumber(used or '0'), tonumber(seen)) then return 0 end
+if tonumber(ARGV[1]) < math.max(tonumber(used or '0'), tonumber(seen)) + tonumber(ARGV[4]) then return 0 end
 local idle = tonumber(ARGV[2])
 if idle == 0 then
     redis.call('SET', KEYS[2], ARGV[1], 'KEEPTTL')
