@@ -198,8 +198,8 @@ impl App {
         let ring = Arc::new(key_ring(config));
         let idle = config.session.idle.map(|idle| idle.as_secs());
         let tokens = Tokens::new(store.clone(), ring.clone(), clock.clone());
-        let stale = config.session.max_stale;
-        let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, stale);
+        let (max_stale, patience) = (config.session.max_stale, config.session.store_timeout);
+        let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, max_stale, patience);
         let callback = config.server.public_url.join("/auth/signin/callback");
         let provider = Provider::new(&accepting(config), callback, clock.clone(), metrics.clone())?;
         let allow = config.return_to.allow.clone();

@@ -2,6 +2,7 @@
 
 use crate::support::{Browser, Site, stored_in};
 use auth_api::config::StoreUrl;
+use auth_api::domain::clock::Clock;
 use auth_api::domain::seal::KeyRing;
 use auth_api::domain::session::{Mark, SessionId};
 use auth_api::store::{self, After, Leased, OpenError, Record, SessionStore, Update};
@@ -340,6 +341,25 @@ async fn an_idle_session_ends_and_a_used_one_goes_on() {
         assert_eq!(site.rp.sessions.sweep().await.unwrap(), 1, "hers is removed, the used one is not");
         assert_eq!(jane.validate(&site).await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn who_works_elsewhere_does_not_idle_here() {
+    let store = store::open(&stored_in(StoreUrl::Memory), &Arc::new(KeyRing::new([KEY]))).unwrap();
+    let site = Site::over_with(store.clone(), &[("SESSION__IDLE", "1h")]).await;
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    let cookie = jane.cookies(&site.cms_url).split_once('=').unwrap().1.to_owned();
+    let key = SessionId::parse(cookie.as_bytes()).unwrap().key();
+    for _ in 0..3 {
+        assert_eq!(jane.validate(&site).await.status, 200);
+        site.pass(40 * 60);
+        store.touch(vec![(key, site.clock.now())]).await.unwrap(); // as another process does
+        site.pass(40 * 60);
+    }
+    assert_eq!(jane.validate(&site).await.status, 200);
+    site.pass(60 * 60);
+    assert_eq!(jane.validate(&site).await.status, 401);
 }
 
 #[tokio::test]

@@ -3,13 +3,13 @@
 use crate::support::{Browser, Site, stored_in, until};
 use async_trait::async_trait;
 use auth_api::config::StoreUrl;
-use auth_api::dev::pool::{Endpoint, Rotation};
+use auth_api::dev::pool::{Endpoint, Fault, Rotation};
 use auth_api::domain::seal::KeyRing;
 use auth_api::domain::session::{Mark, SessionKey};
 use auth_api::store::{self, After, Error, Fence, Leased, Record, SessionStore, Update, Watcher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 /// A store in memory that fails on demand.
 #[derive(Debug)]
@@ -19,12 +19,14 @@ struct Shaky {
     answers: AtomicI64,
     /// Calls that fail from then on.
     failures: AtomicI64,
+    /// Whether a record that is asked for never comes.
+    hangs: AtomicBool,
 }
 
 impl Shaky {
     fn new() -> Arc<Self> {
         let store = store::open(&stored_in(StoreUrl::Memory), &Arc::new(KeyRing::new([]))).unwrap();
-        Arc::new(Self { store, answers: AtomicI64::new(0), failures: AtomicI64::new(0) })
+        Arc::new(Self { store, answers: AtomicI64::new(0), failures: AtomicI64::new(0), hangs: AtomicBool::new(false) })
     }
 
     fn fail(&self, calls: i64) {
@@ -58,6 +60,9 @@ impl SessionStore for Shaky {
 
     async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error> {
         self.judge()?;
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.store.load(key).await
     }
 
@@ -165,6 +170,53 @@ async fn what_is_known_is_answered_and_what_is_not_is_503() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_others_who_wait() {
+    let shaky = Shaky::new();
+    let site = Site::over_with(shaky.clone(), &[("SESSION__STORE_TIMEOUT", "1s")]).await;
+    let ids: Vec<_> = ["A", "B", "C"].iter().map(|letter| format!("auth={}", letter.repeat(21) + "A")).collect();
+    shaky.hangs.store(true, Ordering::SeqCst);
+    let browser = Browser::new();
+    let ask = async |cookies: String| {
+        let began = Instant::now();
+        let shape = |r: reqwest::RequestBuilder| r.header("cookie", cookies);
+        let answer = browser.send(reqwest::Method::GET, &site.auth("/validate"), shape).await;
+        (answer.status, began.elapsed())
+    };
+    let many = futures_util::future::join_all((0..8).map(|_| ask(ids[0].clone())));
+    let (many, planted) = tokio::join!(many, ask(ids.join("; ")));
+    for (status, took) in many.into_iter().chain([planted]) {
+        assert!(status == 503 && took < Duration::from_secs(2), "{status} after {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_token_that_was_lost_signs_nobody_out() {
+    let shaky = Shaky::new();
+    let site = Site::over(shaky.clone()).await;
+    site.pool.edit_client("dev-web-client", |client| client.rotation = Rotation::On { grace_seconds: 0 });
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    site.pool.rotate_keys();
+    site.pool.fault(Endpoint::Jwks, Fault::Disconnect);
+    site.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(200)));
+    let url = site.auth("/refresh?force=true");
+    let (renewed, ()) = tokio::join!(jane.post(&url, &[]), async {
+        until("the pool is asked", async || site.pool.count(Endpoint::TokenRefresh) > 0).await;
+        shaky.fail(3); // the write and its repetitions, not the lease
+    });
+    assert_eq!(renewed.status, 503);
+    site.pool.clear_faults();
+    site.clock.shift(11);
+    until("the session goes on without it", async || {
+        let status = jane.post(&url, &[]).await.status;
+        assert!(status == 200 || status == 503, "{status}");
+        status == 200
+    })
+    .await;
+    assert_eq!(jane.validate(&site).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_sign_in_that_cannot_be_kept_signs_nobody_in_and_leaves_no_token_behind() {
     let shaky = Shaky::new();
     let site = Site::over(shaky.clone()).await;
@@ -201,8 +253,7 @@ async fn a_rotated_token_survives_a_store_that_hiccups() {
     site.pool.edit_client("dev-web-client", |client| client.rotation = Rotation::On { grace_seconds: 0 });
     let jane = Browser::new();
     jane.sign_in(&site, "jane").await;
-    site.pool
-        .fault_once(Endpoint::TokenRefresh, auth_api::dev::pool::Fault::Delay(std::time::Duration::from_millis(200)));
+    site.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(200)));
     let url = site.auth("/refresh?force=true");
     let (renewed, ()) = tokio::join!(jane.post(&url, &[]), async {
         until("the pool is asked", async || site.pool.count(Endpoint::TokenRefresh) > 0).await;

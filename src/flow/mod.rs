@@ -27,6 +27,7 @@ use crate::domain::session::SessionId;
 use crate::provider::Provider;
 use crate::store::{Live, Sessions};
 use crate::telemetry::Metrics;
+use futures_util::future::join_all;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,9 +105,13 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::Store`].
     pub async fn session(&self, ids: &[SessionId]) -> Result<Option<Arc<Live>>, Error> {
+        if let [id] = ids {
+            return Ok(self.sessions.load(*id).await?);
+        }
         let mut unknown = None;
-        for id in ids {
-            match self.sessions.load(*id).await {
+        // All at once: planted ones must cost no time.
+        for loaded in Box::pin(join_all(ids.iter().map(|id| self.sessions.load(*id)))).await {
+            match loaded {
                 Ok(Some(live)) => return Ok(Some(live)),
                 Ok(None) => {}
                 // Another one may be at hand.

@@ -129,9 +129,9 @@ impl RelyingParty {
             Ok(renewed) => self.write_down(&turn, renewed).await,
             Err(NotRefreshed { error, .. }) if error.is_invalid_grant() => self.refused(&turn, &error).await,
             Err(NotRefreshed { error, rotated, spent }) => {
-                let kept = match rotated {
-                    Some(refresh) => self.keep(&turn, refresh).await,
-                    None => false,
+                let (kept, spent) = match rotated {
+                    Some(refresh) => (self.keep(&turn, refresh).await, true),
+                    None => (false, spent),
                 };
                 if !kept {
                     self.put_off(&turn, &error, spent).await;
@@ -165,13 +165,18 @@ impl RelyingParty {
                 return Ok(Err(live));
             }
             match leased {
+                // Another process may be about to put back a newer refresh token than this one.
+                Leased::Taken { fence, abandoned } if self.sessions.is_unsettled() => {
+                    self.give_back(id, fence, untouched(abandoned)).await;
+                }
                 Leased::Taken { fence, abandoned } => return Ok(Ok(Turn { live, fence, abandoned })),
                 Leased::Paused(left) => return Err(Error::NotRenewed(put_off(left))),
-                Leased::Held | Leased::Gone if Instant::now() > patience => {
-                    return Err(Error::NotRenewed(put_off(PAUSE)));
-                }
-                Leased::Held | Leased::Gone => tokio::time::sleep(LOOKS[looks.min(LOOKS.len() - 1)]).await,
+                Leased::Held | Leased::Gone => {}
             }
+            if Instant::now() > patience {
+                return Err(Error::NotRenewed(put_off(PAUSE)));
+            }
+            tokio::time::sleep(LOOKS[looks.min(LOOKS.len() - 1)]).await;
             looks += 1;
         }
     }
@@ -220,6 +225,10 @@ impl RelyingParty {
         let now = self.sessions.reload(id).await?.ok_or_else(ended)?;
         if now.session.version != old.version {
             return Ok(now);
+        }
+        if self.sessions.is_unsettled() {
+            self.put_off(turn, error, false).await;
+            return Err(Error::NotRenewed(put_off(PAUSE)));
         }
         if !turn.abandoned {
             self.sessions.end(id).await?;

@@ -56,7 +56,8 @@ impl Rhythm {
     /// Epoch seconds.
     fn due(&self, live: &Live) -> u64 {
         let session = &live.session;
-        let life = session.tokens.expires_at.saturating_sub(session.renewed);
+        // A provider may say that they never run out.
+        let life = session.tokens.expires_at.min(session.ends).saturating_sub(session.renewed);
         let jitter = u64::from(live.id.key().0[0] ^ self.salt);
         session.renewed + life * 75 / 100 + life * 15 * jitter / (100 * 255)
     }

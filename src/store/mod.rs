@@ -3,12 +3,12 @@
 //! [`SessionStore`] is what a place must do; [`Sessions`] is what the flows use: it seals and opens
 //! records and keeps opened ones at hand. A place sees neither ids nor contents.
 
-mod following;
 mod journal;
 mod local;
 mod memory;
 mod redb;
 mod redis;
+mod restore;
 mod sealing;
 mod sessions;
 mod snapshots;
@@ -137,7 +137,7 @@ pub enum OpenError {
 
 /// How long a deleted key cannot be created again: a process that puts back what a store has lost must
 /// not put back what was ended.
-pub const DELETED_FOR: Duration = Duration::from_secs(60);
+pub const DELETED_FOR: Duration = Duration::from_secs(3_600);
 
 /// A place for sealed session records. All of it is safe to call from many tasks at once, and every call
 /// answers within the configured time.
@@ -197,6 +197,12 @@ pub trait Watcher: Send + Sync {
     fn alone(&self);
     /// How long it took until a change was told.
     fn lag(&self, took: Duration);
+}
+
+/// How often the use of a session is written down at most, seconds, if it ends after `idle` seconds without.
+fn touch_step(idle: Option<u64>) -> u64 {
+    const MOST: u64 = 60;
+    idle.map_or(MOST, |idle| (idle / 10).clamp(1, MOST))
 }
 
 /// [`SessionStore::follow`] for a store that no other process writes to: what is known stays true.

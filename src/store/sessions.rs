@@ -4,23 +4,26 @@
 use super::journal::{Journal, Write};
 use super::sealing::Sealing;
 use super::snapshots::{Snapshots, in_doubt};
-use super::{After, Error, Fence, Leased, SessionStore, Update};
+use super::{After, Error, Fence, Leased, SessionStore, Update, touch_step};
 use crate::domain::clock::Clock;
 use crate::domain::principal::Identity;
 use crate::domain::seal::KeyRing;
 use crate::domain::session::{Card, Mark, Session, SessionId, SessionKey};
 use crate::domain::token::TokenNames;
 use crate::telemetry::Metrics;
+use futures_util::future::try_join_all;
 use secrecy::ExposeSecret;
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A use is noted at most this often, seconds.
-const TOUCH_STEP: u64 = 60;
 /// How far a verifier's clock may be behind: so much longer a token's name is refused.
 const NAME_LEEWAY: u64 = 120;
+/// A store keeps to its time itself; so much later nobody waits any longer, for it or behind others who do.
+const LATE: Duration = Duration::from_millis(50);
+
 /// An opened session.
 #[derive(Debug)]
 pub struct Live {
@@ -89,6 +92,7 @@ pub struct Sessions {
     pub(super) sealing: Sealing,
     pub(super) clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    patience: Duration,
     /// Seconds without use after which a session ends.
     idle: Option<u64>,
     pub(super) snapshots: Snapshots,
@@ -98,7 +102,7 @@ pub struct Sessions {
 
 impl Sessions {
     /// Sessions in `store`, ending after `idle` seconds without use if given; memory is believed for
-    /// `max_stale` after the store was last heard.
+    /// `max_stale` after the store was last heard; reading takes `patience` at most.
     pub fn new(
         store: Arc<dyn SessionStore>,
         ring: Arc<KeyRing>,
@@ -106,10 +110,11 @@ impl Sessions {
         metrics: Arc<Metrics>,
         idle: Option<u64>,
         max_stale: Duration,
+        patience: Duration,
     ) -> Self {
         let snapshots = Snapshots::new(metrics.clone(), max_stale);
         let (sealing, journal, touched) = (Sealing(ring), Journal::default(), Mutex::default());
-        Self { store, sealing, clock, metrics, idle, snapshots, journal, touched }
+        Self { store, sealing, clock, metrics, patience: patience + LATE, idle, snapshots, journal, touched }
     }
 
     /// Stores a new session under a new id.
@@ -135,21 +140,28 @@ impl Sessions {
     /// [`Error`]: whether it is alive is not known.
     pub async fn load(&self, id: SessionId) -> Result<Option<Arc<Live>>, Error> {
         let key = id.key();
-        let live = match self.snapshots.remembered(&key) {
+        let remembered = self.snapshots.remembered(&key).filter(|live| {
+            // Uses at other processes are not told.
+            let idles = self.is_over(live);
+            if idles {
+                self.snapshots.forget(key);
+            }
+            !idles
+        });
+        let live = match remembered {
             Some(live) => live,
             // Boxed, so that the way that is nearly always taken carries nothing of it along.
-            None => match Box::pin(self.snapshots.session(key, self.open(id, key))).await? {
+            None => match Box::pin(self.in_time(self.snapshots.session(key, self.open(id, key)))).await? {
                 Some(live) => live,
                 None => return Ok(None),
             },
         };
-        let (now, seen) = (self.clock.now(), live.seen());
-        if now >= live.session.ends || self.idle.is_some_and(|idle| now >= seen.saturating_add(idle)) {
+        if self.is_over(&live) {
             self.snapshots.forget(key);
             return Ok(None);
         }
-        let step = self.idle.map_or(TOUCH_STEP, |idle| (idle / 10).clamp(1, TOUCH_STEP));
-        if now >= seen.saturating_add(step) {
+        let (now, seen) = (self.clock.now(), live.seen());
+        if now >= seen.saturating_add(touch_step(self.idle)) {
             self.touch(&live, key, seen, now);
         }
         Ok(Some(live))
@@ -230,8 +242,12 @@ impl Sessions {
         // Looked up first, so that strangers' ids cause no write.
         let known = match self.counted(self.store.load(key).await)? {
             Some(record) => self.sealing.session(&id, &record),
-            None if self.snapshots.is_unsettled() => None,
-            None => return Ok(None),
+            // The store may have lost it a moment ago, and somebody may put it back.
+            None => match self.snapshots.at_hand(&key) {
+                Some(live) => Some(live.session.clone()),
+                None if self.snapshots.is_unsettled() => None,
+                None => return Ok(None),
+            },
         };
         let names = known.as_ref().map(|known| &known.tokens.names);
         let record = self.remove(key, names).await?;
@@ -247,10 +263,13 @@ impl Sessions {
     /// The live sessions listed under `mark`, the newest first.
     ///
     /// # Errors
-    /// [`Error`].
+    /// [`Error`]: there may be others.
     pub async fn listed(&self, mark: Mark) -> Result<Vec<Listed>, Error> {
         let now = self.clock.now();
         let records = self.counted(self.store.listed(mark).await)?;
+        if self.snapshots.is_unsettled() {
+            return Err(in_doubt());
+        }
         let alive = records.into_iter().filter(|(_, record)| !record.is_over(now, self.idle));
         let listed = alive.filter_map(|(key, record)| {
             Some(Listed { key, card: self.sealing.card(key, &record)?, seen: record.seen, ends: record.ends })
@@ -279,19 +298,23 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: that is not known.
     pub async fn is_ended(&self, names: &[Mark]) -> Result<bool, Error> {
+        let mut unknown = Vec::new();
         for name in names {
-            let ended = match self.snapshots.remembered_mark(name) {
-                Some(ended) => ended,
-                None => {
-                    let read = async { self.counted(self.store.is_marked(*name).await) };
-                    Box::pin(self.snapshots.mark(*name, read)).await?
-                }
-            };
-            if ended {
-                return Ok(true);
+            match self.snapshots.remembered_mark(name) {
+                Some(true) => return Ok(true),
+                Some(false) => {}
+                None => unknown.push(*name),
             }
         }
-        Ok(false)
+        if unknown.is_empty() {
+            return Ok(false);
+        }
+        let read = unknown.into_iter().map(|name| {
+            let read = async move { self.counted(self.store.is_marked(name).await) };
+            self.snapshots.mark(name, read)
+        });
+        let ended = Box::pin(self.in_time(try_join_all(read))).await?;
+        Ok(ended.contains(&true))
     }
 
     /// Refuses a token that runs out at `until`, epoch seconds.
@@ -323,6 +346,11 @@ impl Sessions {
     /// The sessions that this process has at hand.
     pub fn at_hand(&self) -> Vec<Arc<Live>> {
         self.snapshots.all()
+    }
+
+    /// Whether the store may lack what it had a moment ago.
+    pub fn is_unsettled(&self) -> bool {
+        self.snapshots.is_unsettled()
     }
 
     /// Removes the sessions that are over.
@@ -375,7 +403,7 @@ impl Sessions {
         removed
     }
 
-    async fn refuse(&self, names: &TokenNames) -> Result<(), Error> {
+    pub(super) async fn refuse(&self, names: &TokenNames) -> Result<(), Error> {
         let until = names.until.saturating_add(NAME_LEEWAY);
         for mark in &names.marks {
             self.use_up(*mark, until).await?;
@@ -396,6 +424,17 @@ impl Sessions {
         let record = record.filter(|record| !record.is_over(self.clock.now(), self.idle));
         let opened = record.and_then(|record| Some((self.sealing.session(&id, &record)?, record.seen)));
         Ok(opened.map(|(session, seen)| Live::new(id, session, seen)))
+    }
+
+    /// Whether a session is over, as far as is known here.
+    fn is_over(&self, live: &Live) -> bool {
+        let now = self.clock.now();
+        now >= live.session.ends || self.idle.is_some_and(|idle| now >= live.seen().saturating_add(idle))
+    }
+
+    async fn in_time<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let late = |_| Err(Error(format!("no answer in {:?}", self.patience)));
+        tokio::time::timeout(self.patience, read).await.unwrap_or_else(late)
     }
 
     /// Keeps a write that a shared store may lose.

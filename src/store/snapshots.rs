@@ -94,10 +94,7 @@ impl Snapshots {
 
     /// The session, if it is remembered and may be believed.
     pub(super) fn remembered(&self, key: &SessionKey) -> Option<Arc<Live>> {
-        match self.sessions.get(key) {
-            Some(Known::Live(live)) if self.is_believed() => Some(live),
-            _ => None,
-        }
+        self.at_hand(key).filter(|_| self.is_believed())
     }
 
     /// The session that is not remembered, read by `read`.
@@ -158,6 +155,14 @@ impl Snapshots {
         self.marks.remove(&mark);
     }
 
+    /// The session if it is remembered, whether that may be believed or not.
+    pub(super) fn at_hand(&self, key: &SessionKey) -> Option<Arc<Live>> {
+        match self.sessions.get(key) {
+            Some(Known::Live(live)) => Some(live),
+            _ => None,
+        }
+    }
+
     /// Every session that is remembered.
     pub(super) fn all(&self) -> Vec<Arc<Live>> {
         let live = self.sessions.iter().filter_map(|(_, known)| match known {
@@ -188,6 +193,11 @@ impl Snapshots {
     /// What was lost since it was asked last.
     pub(super) fn take_lost(&self) -> Option<Lost> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Not all that this process knows is back in the store.
+    pub(super) fn still_away(&self) {
+        self.doubt(AWAY_FOR);
     }
 
     /// All that this process knows is back in the store; others may need a moment more.

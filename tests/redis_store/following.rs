@@ -99,6 +99,9 @@ async fn changes_by_others_are_told_and_uses_are_not() {
         assert!(store.delete(a).await.unwrap().is_some());
         caught_up(&heard).await;
         assert_eq!(std::mem::take(&mut heard.said().changed), [a], "deleted by {what}");
+        assert!(store.delete(a).await.unwrap().is_none());
+        caught_up(&heard).await;
+        assert_eq!(std::mem::take(&mut heard.said().changed), [a], "some may have at hand what was lost");
     }
     until("the lag is measured", async || heard.said().lag.is_some_and(|lag| lag < IN_TIME)).await;
     assert_eq!(heard.said().emptied, 0);

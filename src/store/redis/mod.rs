@@ -98,8 +98,10 @@ impl Redis {
 
     async fn touch_one(&self, key: SessionKey, seen: u64, deadline: Instant) -> Result<(), Error> {
         let names = self.names.session(key);
-        let args = [text(seen), text(self.idle_ms()), text(KEEP)];
-        let args = [&*args[0], &*args[1], &*args[2]];
+        // However many processes saw a use, it is written once.
+        let step = super::touch_step(self.idle.map(|idle| idle.as_secs()));
+        let args = [text(seen), text(self.idle_ms()), text(KEEP), text(step)];
+        let args = [&*args[0], &*args[1], &*args[2], &*args[3]];
         let call = Call::script(&scripts::TOUCH, &[&names.record, &names.used], &args).again();
         self.servers.ask::<i64>(&call, deadline).await.map(drop)
     }

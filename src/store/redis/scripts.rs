@@ -51,7 +51,7 @@ local head = redis.call('GETRANGE', KEYS[1], 0, 63)
 local ends, seen = string.match(head, '^%d+ (%d+) (%d+)')
 if not ends then return 0 end
 local used = redis.call('GET', KEYS[2])
-if tonumber(ARGV[1]) <= math.max(tonumber(used or '0'), tonumber(seen)) then return 0 end
+if tonumber(ARGV[1]) < math.max(tonumber(used or '0'), tonumber(seen)) + tonumber(ARGV[4]) then return 0 end
 local idle = tonumber(ARGV[2])
 if idle == 0 then
     redis.call('SET', KEYS[2], ARGV[1], 'KEEPTTL')
@@ -64,9 +64,11 @@ redis.call('SET', KEYS[2], ARGV[1], 'PXAT', expiry)
 if redis.call('PTTL', KEYS[1]) < idle then redis.call('PEXPIREAT', KEYS[1], expiry) end
 return 1";
 
-    /// record, used, lease, deleted; how long to remember in ms → the record and its last use.
+    /// record, used, lease, deleted; how long to remember in ms → the record and its last use. One that is not
+    /// there is told too: others may have it at hand after the store has lost it.
     DELETE = "
 local old = redis.call('MGET', KEYS[1], KEYS[2])
+if not old[1] then redis.call('SET', KEYS[1], '') end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
 redis.call('SET', KEYS[4], '', 'PX', ARGV[1])
 return old";
