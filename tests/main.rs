@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says where")]
 
 mod backchannel;
+mod client_command;
 mod configuration;
 mod dev_cms;
 mod dev_pool;
