@@ -6,6 +6,7 @@ mod backchannel;
 mod client_command;
 mod configuration;
 mod dev_cms;
+mod dev_command;
 mod dev_pool;
 mod fleet;
 mod hostile_provider;
