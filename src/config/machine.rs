@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 use super::credentials;
 use super::files::{read_up_to, secret_in};
+use super::load::syntax;
 use super::problem::{Problem, Wrong, line, shown};
 use crate::domain::machine::{Client, Registry, Scopes, SecretHash, Upstream};
 
@@ -60,18 +61,21 @@ impl Machine {
         let files = self.clients.as_ref().map(|path| files(path, &mut problems)).unwrap_or_default();
         for path in files {
             let shown = path.display().to_string();
-            match read_up_to(CLIENTS_MAX, &path).map(|text| text.parse::<Table>()) {
-                Ok(Ok(table)) => {
+            let text = match read_up_to(CLIENTS_MAX, &path) {
+                Ok(text) => text,
+                Err(wrong) => {
+                    problems.push(wrong.at(shown));
+                    continue;
+                }
+            };
+            match text.trim_start_matches('\u{feff}').parse::<Table>() {
+                Ok(table) => {
                     for (index, block) in blocks_of(table, "client", &shown, &mut problems).into_iter().enumerate() {
                         let at = format!("{shown} client {}", index + 1);
                         clients.extend(client(block, &at, &self.blocks.upstreams, &mut problems));
                     }
                 }
-                Ok(Err(_)) => problems.push(
-                    Wrong::new("This is not TOML, so no client in it could be read.", "Write [[client]] blocks.")
-                        .at(shown),
-                ),
-                Err(wrong) => problems.push(wrong.at(shown)),
+                Err(error) => problems.push(syntax(&path, &text, &error)),
             }
         }
         let mut registry = HashMap::new();

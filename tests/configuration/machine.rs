@@ -171,7 +171,7 @@ fn a_folder_of_files_is_read_as_one_list() {
     assert_eq!(with_files(&[]).0.unwrap().machine.read_clients().unwrap().len(), 0);
     for (text, at, words) in [
         (&*nightly, "machine.client", "`nightly` is there twice"),
-        ("[[client]]\nid = plain-secret", "b.toml", "not TOML"),
+        ("[[client]]\nid = plain-secret", "b.toml line 2", "not TOML"),
         (&*format!("[[machine.client]]\n{}", client(&[])), "b.toml", "[[client]]"),
         ("colour = 1", "b.toml.colour", "no such key"),
         ("client = 1", "b.toml", "list of blocks"),
