@@ -74,6 +74,7 @@ fn what_the_configuration_would_refuse_is_refused_at_once() {
         ("--owner", " ", "text is expected"),
         ("--scope", "cms/read cms/write", "white space"),
         ("--scope", "a\"b", "cannot have"),
+        ("--scope", "", "once for each scope"),
         ("--upstream", "", "text is expected"),
     ] {
         let pairs = good.map(|(name, right)| if name == flag { [name, value] } else { [name, right] });

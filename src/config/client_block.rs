@@ -50,7 +50,12 @@ pub fn new_client(id: &str, owner: &str, scopes: Vec<String>, upstream: &str) ->
 
 /// Named as on the command line.
 fn as_flag(mut problem: Problem) -> Problem {
-    let key = problem.key.rsplit(' ').next().unwrap_or_default();
-    problem.key = format!("--{}", if key == "scopes" { "scope" } else { key });
+    problem.key = match problem.key.rsplit(' ').next().unwrap_or_default() {
+        "scopes" => {
+            problem.instead = "Write `--scope` once for each scope, as the provider lists them.".to_owned();
+            "--scope".to_owned()
+        }
+        key => format!("--{key}"),
+    };
     problem
 }
