@@ -8,6 +8,7 @@ use crate::telemetry;
 use anyhow::anyhow;
 use chrono::{DateTime, SecondsFormat};
 use clap::{Parser, Subcommand};
+use secrecy::ExposeSecret;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -44,6 +45,9 @@ enum Command {
     /// A user's sessions in the configured store
     #[command(subcommand)]
     Sessions(SessionsCommand),
+    /// Programs that fetch tokens at POST /token
+    #[command(subcommand)]
+    Client(ClientCommand),
     /// The commented reference configuration
     ConfigReference,
     /// The OpenAPI 3.1 document
@@ -72,6 +76,25 @@ enum SessionsCommand {
         handle: Option<String>,
         #[command(flatten)]
         config: ConfigFlag,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ClientCommand {
+    /// Makes a secret, and prints the block that registers the client
+    New {
+        /// How the client calls itself: letters, digits, `-`, `_` and `.`
+        #[arg(long)]
+        id: String,
+        /// Who answers for it: a person, a team
+        #[arg(long)]
+        owner: String,
+        /// What it may ask for; once for each scope
+        #[arg(long, required = true)]
+        scope: Vec<String>,
+        /// The `name` of the [[machine.upstream]] that serves it
+        #[arg(long, value_name = "NAME")]
+        upstream: String,
     },
 }
 
@@ -126,6 +149,12 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Ok(config) => end_sessions(&config, &sub, handle.as_deref()).await,
             Err(problems) => report(&problems),
         },
+        Command::Client(ClientCommand::New { id, owner, scope, upstream }) => {
+            match config::new_client(&id, &owner, scope, &upstream) {
+                Ok(made) => print_client(&id, &made),
+                Err(problems) => report_in("what was asked for", &problems),
+            }
+        }
         Command::ConfigReference => print(&config::reference()),
         Command::Openapi(flag) => {
             // The document differs only in our address; without a configuration it is the reference's.
@@ -263,9 +292,22 @@ async fn shutdown() {
     let _ = interrupt.await;
 }
 
+fn print_client(id: &str, made: &config::NewClient) -> anyhow::Result<ExitCode> {
+    let secret = made.secret.expose_secret();
+    print(&format!(
+        "client_id      {id}\nclient_secret  {secret}\n\n\
+         The secret is not shown again. Hand it to the client; the configuration needs only its hash:\n\n{}",
+        made.block
+    ))
+}
+
 fn report(problems: &[Problem]) -> anyhow::Result<ExitCode> {
+    report_in("the configuration", problems)
+}
+
+fn report_in(what: &str, problems: &[Problem]) -> anyhow::Result<ExitCode> {
     let count = problems.len();
-    let mut text = format!("{count} problem{} in the configuration:\n", if count == 1 { "" } else { "s" });
+    let mut text = format!("{count} problem{} in {what}:\n", if count == 1 { "" } else { "s" });
     for problem in problems {
         text += &format!("\n{problem:#}\n");
     }

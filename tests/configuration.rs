@@ -4,6 +4,7 @@
 
 mod any_input;
 mod files;
+mod machine;
 mod reference;
 mod sites;
 mod store_url;
@@ -130,7 +131,7 @@ fn unknown_names_are_refused_with_a_suggestion() {
         ("sesion.idle", "sesion", "Write `[session]`"),
         ("policy.email_domains", "policy", "no such section"),
         ("gateway.header_style", "gateway.header_style", "no such key"),
-        ("machine.pass_through", "machine", "no such section"),
+        ("machine.passthrough", "machine.passthrough", "Write `machine.pass_through`"),
         ("telemetry.otlp_endpoint", "telemetry.otlp_endpoint", "no such key"),
     ] {
         one_problem(&[(key, "\"x\"")], at, words);

@@ -77,7 +77,7 @@ const ROOMS: [Room; 13] = [
 ];
 
 /// Crates that stop at a door: their names, where they may be used, and what to do elsewhere.
-const DOORS: [(&[&str], &[&str], &str); 9] = [
+const DOORS: [(&[&str], &[&str], &str); 10] = [
     (
         &["axum", "axum_core"],
         &["web", "app", "dev"],
@@ -98,6 +98,7 @@ const DOORS: [(&[&str], &[&str], &str); 9] = [
     (&["reqwest"], &["provider", "dev/cms"], "requests go through the one client in provider/http.rs"),
     (&["redb"], &["store/redb"], "stay behind SessionStore: a store is one file"),
     (&["redis"], &["store/redis"], "stay behind SessionStore: a store is one folder"),
+    (&["governor"], &["flow/machine"], "limits on machines belong in flow/machine/authenticate.rs"),
     (&["clap"], &["cli"], "arguments belong in cli"),
 ];
 

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says where")]
 
 mod backchannel;
+mod client_command;
 mod configuration;
 mod dev_cms;
+mod dev_command;
 mod dev_pool;
 mod fleet;
 mod hostile_provider;

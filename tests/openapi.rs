@@ -50,7 +50,11 @@ impl Visit {
 
     /// An answer that is as the document says of this operation.
     async fn documented(&self, method: &str, path: &str, request: axum::http::request::Builder) -> Answer {
-        let answer = self.ask(request.body(Body::empty()).unwrap()).await;
+        self.documented_with(method, path, request.body(Body::empty()).unwrap()).await
+    }
+
+    async fn documented_with(&self, method: &str, path: &str, request: Request<Body>) -> Answer {
+        let answer = self.ask(request).await;
         let what = format!("{method} {path}: {}", answer.status);
         let said = &self.document["paths"][path][method]["responses"][answer.status.as_str()];
         assert!(said.is_object(), "{what} is not in the document");
@@ -231,6 +235,45 @@ async fn the_answers_of_validate_are_the_documented_ones() {
         assert_eq!(answer.status, 200);
         assert_eq!(names(answer.json().as_object().unwrap()), names(schema));
     }
+}
+
+#[tokio::test]
+async fn machines_are_answered_as_documented() {
+    let set = |key: &str, value: &str| (format!("AUTH_API__MACHINE__{key}"), value.to_owned());
+    let visit = Visit::with(vec![set("PASS_THROUGH", "true"), set("FAILURES_PER_MINUTE", "5")]).await;
+    let ask = async |path: &str, form: &str| {
+        let form = format!("client_id=dev-cms-client&{form}");
+        let request = request("post", path).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        visit.documented_with("post", path, request.body(Body::from(form)).unwrap()).await
+    };
+    let right = "client_secret=dev-cms-secret";
+    let grant = format!("{right}&grant_type=client_credentials&scope");
+    let granted = ask("/token", &format!("{grant}=cms/read")).await;
+    assert_eq!(granted.status, 200);
+    let token = granted.json()["access_token"].as_str().unwrap().to_owned();
+    for (path, form, status, error) in [
+        ("/token", &*format!("{grant}=nowhere/nothing"), 400, Some("invalid_scope")),
+        ("/token", &*format!("{right}&grant_type=password"), 400, Some("unsupported_grant_type")),
+        ("/token", right, 400, Some("invalid_request")),
+        ("/introspect", right, 400, Some("invalid_request")),
+        ("/introspect", &*format!("{right}&token={token}"), 200, None),
+        ("/introspect", &*format!("{right}&token=garbage"), 200, None),
+        ("/introspect", "client_secret=wrong&token=garbage", 401, Some("invalid_client")),
+        ("/revoke", right, 400, Some("invalid_request")),
+        ("/revoke", "token=garbage", 401, Some("invalid_client")),
+        ("/revoke", &*format!("{right}&token={token}"), 200, None),
+    ] {
+        let answer = ask(path, form).await;
+        assert_eq!(answer.status, status, "{path} {form}");
+        if let Some(error) = error {
+            assert_eq!(answer.json()["error"], error, "{path} {form}");
+        }
+    }
+    let mut statuses = vec![];
+    for _ in 0..6 {
+        statuses.push(ask("/introspect", "client_secret=wrong&token=garbage").await.status.as_u16());
+    }
+    assert!(statuses.contains(&429), "{statuses:?}");
 }
 
 #[tokio::test]

@@ -64,12 +64,7 @@ impl Reader {
         let Some(path) = named else {
             return FromFile::Broken(at);
         };
-        let content = read_file(path).and_then(|content| {
-            let text = content.strip_suffix('\n').unwrap_or(&content);
-            let text = text.strip_suffix('\r').unwrap_or(text);
-            if text.trim().is_empty() { Err(wrong_file(path, "is empty")) } else { Ok(Zeroizing::new(text.to_owned())) }
-        });
-        match content {
+        match secret_in(path) {
             Ok(content) => FromFile::Content(at, content),
             Err(wrong) => {
                 self.problems.push(wrong.at(&at));
@@ -86,12 +81,25 @@ enum FromFile {
     Content(String, Zeroizing<String>),
 }
 
+/// Reads a secret; one newline at its end is none of it.
+pub(super) fn secret_in(path: &Path) -> Result<Zeroizing<String>, Wrong> {
+    let content = read_file(path)?;
+    let text = content.strip_suffix('\n').unwrap_or(&content);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.trim().is_empty() { Err(wrong_file(path, "is empty")) } else { Ok(Zeroizing::new(text.to_owned())) }
+}
+
 /// Reads a small text file.
 pub(super) fn read_file(path: &Path) -> Result<Zeroizing<String>, Wrong> {
-    const MOST: u64 = 1 << 20;
+    read_up_to(1, path)
+}
+
+/// Reads a text file of so many megabytes at most.
+pub(super) fn read_up_to(megabytes: u64, path: &Path) -> Result<Zeroizing<String>, Wrong> {
+    let most = megabytes << 20;
     let mut content = Zeroizing::new(String::new());
-    match File::open(path).and_then(|file| file.take(MOST + 1).read_to_string(&mut content)) {
-        Ok(_) if content.len() as u64 > MOST => Err(wrong_file(path, "is larger than a megabyte")),
+    match File::open(path).and_then(|file| file.take(most + 1).read_to_string(&mut content)) {
+        Ok(_) if content.len() as u64 > most => Err(wrong_file(path, &format!("is larger than {megabytes} MiB"))),
         Ok(_) => Ok(content),
         Err(error) => Err(wrong_file(path, &format!("cannot be read ({error})"))),
     }

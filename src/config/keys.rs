@@ -76,19 +76,19 @@ pub(super) static SECTIONS: &[(&str, &str)] = &[
         "machine",
         "Tokens for programs: POST /token hands them out and fetches each only once.\n\
          Registered clients are blocks of their own, here or in the files of `clients`; `auth-api client new` prints one:\n\
-         #\n\
-         # [[machine.upstream]]                 an app client at the provider with the client_credentials grant\n\
-         # name = \"reports\"\n\
-         # client_id = \"1example23456789\"\n\
-         # client_secret_file = \"/run/secrets/reports-client\"    or client_secret\n\
-         #\n\
-         # [[machine.client]]                   a program that knows only its own secret\n\
-         # id = \"nightly-report\"\n\
-         # secret_hashes = [\"sha256:…\"]       two while a secret is changed\n\
-         # owner = \"data team\"\n\
-         # scopes = [\"reports/read\"]\n\
-         # upstream = \"reports\"\n\
-         # disabled = false",
+         \n\
+         [[machine.upstream]]  # an app client at the provider with the client_credentials grant\n\
+         name = \"reports\"\n\
+         client_id = \"1example23456789\"\n\
+         client_secret_file = \"/run/secrets/reports-client\"  # or client_secret\n\
+         \n\
+         [[machine.client]]  # a program that knows only its own secret\n\
+         id = \"nightly-report\"\n\
+         secret_hashes = [\"sha256:…\"]  # two while a secret is changed\n\
+         owner = \"data team\"\n\
+         scopes = [\"reports/read\"]\n\
+         upstream = \"reports\"\n\
+         disabled = false",
     ),
     ("telemetry", "Logs."),
 ];

@@ -105,7 +105,7 @@ pub fn load(sources: Sources) -> Result<Config, Vec<Problem>> {
 }
 
 /// The parser's own message would quote the line, and lines can hold secrets.
-fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
+pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     Wrong::new(

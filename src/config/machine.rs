@@ -8,11 +8,15 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use super::credentials;
-use super::files::read_file;
+use super::files::{read_up_to, secret_in};
+use super::load::syntax;
 use super::problem::{Problem, Wrong, line, shown};
 use crate::domain::machine::{Client, Registry, Scopes, SecretHash, Upstream};
 
 pub(super) const SECTION: &str = "machine";
+
+/// Megabytes of one file: a hundred thousand clients.
+const CLIENTS_MAX: u64 = 32;
 
 /// `[machine]`
 #[derive(Clone, Debug)]
@@ -57,18 +61,21 @@ impl Machine {
         let files = self.clients.as_ref().map(|path| files(path, &mut problems)).unwrap_or_default();
         for path in files {
             let shown = path.display().to_string();
-            match read_file(&path).map(|text| text.parse::<Table>()) {
-                Ok(Ok(table)) => {
+            let text = match read_up_to(CLIENTS_MAX, &path) {
+                Ok(text) => text,
+                Err(wrong) => {
+                    problems.push(wrong.at(shown));
+                    continue;
+                }
+            };
+            match text.trim_start_matches('\u{feff}').parse::<Table>() {
+                Ok(table) => {
                     for (index, block) in blocks_of(table, "client", &shown, &mut problems).into_iter().enumerate() {
                         let at = format!("{shown} client {}", index + 1);
                         clients.extend(client(block, &at, &self.blocks.upstreams, &mut problems));
                     }
                 }
-                Ok(Err(_)) => problems.push(
-                    Wrong::new("This is not TOML, so no client in it could be read.", "Write [[client]] blocks.")
-                        .at(shown),
-                ),
-                Err(wrong) => problems.push(wrong.at(shown)),
+                Err(error) => problems.push(syntax(&path, &text, &error)),
             }
         }
         let mut registry = HashMap::new();
@@ -175,13 +182,14 @@ impl Block<'_> {
     fn list(&mut self, key: &str) -> Option<Vec<String>> {
         let texts = match self.table.remove(key) {
             Some(Value::Array(items)) if !items.is_empty() => {
-                items.into_iter().map(|item| item.as_str().map(str::to_owned)).collect()
+                let text = |item: &str| (!item.trim().is_empty()).then(|| item.to_owned());
+                items.iter().map(|item| item.as_str().and_then(text)).collect()
             }
             _ => None,
         };
         if texts.is_none() {
             let wrong = Wrong::new(
-                "A list of texts with at least one item is expected here.",
+                "A list of texts is expected here: at least one, and none of them empty.",
                 format!("Write `{key} = [\"…\", \"…\"]`."),
             );
             return self.wrong(key, wrong);
@@ -230,7 +238,7 @@ fn upstream(table: Table, at: &str, base: &Path, problems: &mut Vec<Problem>) ->
             block.wrong("client_secret_file", wrong)
         }
         (false, true) => block.text("client_secret_file").and_then(|file| {
-            let read = read_file(&base.join(file)).map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+            let read = secret_in(&base.join(file)).map(|text| text.to_string());
             block.judged("client_secret_file", read)
         }),
         _ => block.text("client_secret"),
@@ -241,7 +249,7 @@ fn upstream(table: Table, at: &str, base: &Path, problems: &mut Vec<Problem>) ->
     Some((name?, Upstream { client_id: id?, secret: secret? }))
 }
 
-fn client(
+pub(super) fn client(
     table: Table,
     at: &str,
     upstreams: &BTreeMap<String, Arc<Upstream>>,

@@ -10,6 +10,7 @@
 //! To add a key: one entry in `keys`, one line in `draft`, one field here.
 
 mod check;
+mod client_block;
 mod credentials;
 mod draft;
 mod files;
@@ -35,6 +36,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
+pub use client_block::{NewClient, new_client};
 pub use hosts::AllowedHost;
 pub use load::{Sources, load};
 pub use machine::Machine;

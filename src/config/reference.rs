@@ -20,7 +20,12 @@ const HEAD: &str = "\
 pub fn reference() -> String {
     let mut text = String::from(HEAD);
     for (section, intro) in SECTIONS {
-        text.push_str(&format!("\n\n# {intro}\n[{section}]\n"));
+        text.push_str("\n\n");
+        for line in intro.lines() {
+            text.push_str(format!("# {line}").trim_end());
+            text.push('\n');
+        }
+        text.push_str(&format!("[{section}]\n"));
         for key in ALL.iter().filter(|key| key.section == *section) {
             text.push('\n');
             text.push_str(&entry(key));

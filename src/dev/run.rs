@@ -1,10 +1,14 @@
 //! `auth-api dev`.
 
 use super::world::{Plan, World};
+use crate::domain::machine::SecretHash;
 use crate::telemetry;
 use anyhow::anyhow;
 use std::future::Future;
 use std::io::Write;
+
+/// The secret of the one registered client.
+const SECRET: &str = "dev-report-secret";
 
 /// Starts everything, says where it is, and runs until `shutdown`.
 ///
@@ -12,10 +16,31 @@ use std::io::Write;
 /// A sentence, most likely about a port that is taken.
 pub async fn run(port: u16, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     telemetry::start("info", false).map_err(|e| anyhow!(e))?;
-    let world = World::start(Plan { port, ..Plan::default() }).await?;
+    let world = World::start(Plan { port, text: Some(machines()), ..Plan::default() }).await?;
     std::io::stdout().write_all(greeting(&world).as_bytes())?;
     shutdown.await;
     world.stop().await
+}
+
+/// A program that is registered here, and whoever has an app client of the pool.
+fn machines() -> String {
+    let hash = SecretHash::of(SECRET);
+    format!(
+        r#"
+[machine]
+pass_through = true
+[[machine.upstream]]
+name = "reports"
+client_id = "dev-machine-client"
+client_secret = "dev-machine-secret"
+[[machine.client]]
+id = "nightly-report"
+secret_hashes = ["{hash}"]
+owner = "data team"
+scopes = ["https://api.example.com/orders.read"]
+upstream = "reports"
+"#
+    )
 }
 
 fn greeting(world: &World) -> String {
@@ -37,8 +62,11 @@ fn greeting(world: &World) -> String {
 
   To try the service with a site or a program of your own:
     your site          http://NAME.app.localhost:PORT shares the cookie; its server asks {local}/validate
-    a machine token    curl -u dev-machine-client:dev-machine-secret -d grant_type=client_credentials {pool_local}/oauth2/token
     the pool's issuer  {issuer}, client dev-web-client, secret dev-web-secret
+
+  A program fetches a token of its own and shows it (so does the pool's app client dev-machine-client:dev-machine-secret):
+    TOKEN=$(curl -s -u nightly-report:{SECRET} -d grant_type=client_credentials {local}/token | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')
+    curl -H \"Authorization: Bearer $TOKEN\" {local}/validate
 
   Nothing is kept: Ctrl-C stops everything and forgets every session.
 
@@ -49,7 +77,6 @@ fn greeting(world: &World) -> String {
         ops = world.ops_url,
         pool = world.pool.base_url(),
         local = world.auth_url.replace("auth-api.app.localhost", "127.0.0.1"),
-        pool_local = world.pool.base_url().replace("pool.app.localhost", "127.0.0.1"),
         issuer = world.pool.issuer(),
     )
 }

@@ -36,13 +36,23 @@ pub struct Plan {
     pub store: Option<Arc<dyn SessionStore>>,
     /// A configuration file, for what variables cannot say.
     pub file: Option<PathBuf>,
+    /// The text of one, where there is no file.
+    pub text: Option<String>,
     /// Further configuration, as environment variables.
     pub configuration: Vec<(String, String)>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { port: 0, clock: Arc::new(SystemClock), tls: None, store: None, file: None, configuration: vec![] }
+        Self {
+            port: 0,
+            clock: Arc::new(SystemClock),
+            tls: None,
+            store: None,
+            file: None,
+            text: None,
+            configuration: vec![],
+        }
     }
 }
 
@@ -124,6 +134,7 @@ impl World {
             env.push((key, value));
         }
         let file = plan.file.map(|path| std::fs::read_to_string(&path).map(|text| (path, text))).transpose()?;
+        let file = file.or(plan.text.map(|text| (PathBuf::new(), text)));
         let config = config::load(Sources { file, env })
             .map_err(|problems| anyhow!(problems.iter().map(|p| format!("\n{p:#}")).collect::<String>()))?;
         let app = match plan.store {

@@ -1,9 +1,10 @@
-//! The service with components that nobody here wrote: a browser, an OpenID Provider.
+//! The service with components that nobody here wrote: a browser, an OpenID Provider, OAuth clients.
 //!
 //! Where one is not installed its tests pass with a word about it, unless `AUTH_API_TEST_ALL=1` asks for all.
 
 mod browser;
 mod chromium;
+mod machine_clients;
 mod oidc_provider;
 
 use std::env;
