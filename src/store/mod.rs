@@ -4,6 +4,7 @@
 //! records and keeps opened ones at hand. A place sees neither ids nor contents.
 
 mod journal;
+mod live;
 mod local;
 mod memory;
 mod redb;
@@ -14,7 +15,8 @@ mod sessions;
 mod snapshots;
 mod tokens;
 
-pub use sessions::{Listed, Live, Sessions, Updated};
+pub use live::{Listed, Live};
+pub use sessions::{Sessions, Updated};
 pub use tokens::{Place, Tokens, Turn};
 
 use crate::config::{self, StoreUrl};

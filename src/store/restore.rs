@@ -1,9 +1,9 @@
 //! Hearing what other processes change, and putting back what the store loses.
 
 use super::journal::Lately;
-use super::sessions::{Live, Sessions};
 use super::snapshots::Lost;
 use super::{DELETED_FOR, Error};
+use super::{Live, Sessions};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -2,20 +2,19 @@
 //! at hand so that a session seen before costs one hash and one look-up.
 
 use super::journal::{Journal, Write};
+use super::live::{Listed, Live};
 use super::sealing::Sealing;
 use super::snapshots::{Snapshots, in_doubt};
 use super::{After, Error, Fence, Leased, SessionStore, Update, touch_step};
 use crate::domain::clock::Clock;
-use crate::domain::principal::Identity;
 use crate::domain::seal::KeyRing;
 use crate::domain::session::{Card, Mark, Session, SessionId, SessionKey};
 use crate::domain::token::TokenNames;
 use crate::telemetry::Metrics;
 use futures_util::future::try_join_all;
-use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,56 +22,6 @@ use std::time::Duration;
 const NAME_LEEWAY: u64 = 120;
 /// A store keeps to its time itself; so much later nobody waits any longer, for it or behind others who do.
 const LATE: Duration = Duration::from_millis(50);
-
-/// An opened session.
-#[derive(Debug)]
-pub struct Live {
-    /// Its id.
-    pub id: SessionId,
-    /// The session.
-    pub session: Session,
-    /// Who it is, ready to be answered.
-    pub identity: Identity,
-    /// What it takes of memory, about.
-    pub(super) bytes: u64,
-    seen: AtomicU64,
-}
-
-impl Live {
-    fn new(id: SessionId, session: Session, seen: u64) -> Arc<Self> {
-        let identity = Identity::new(&session.principal, Some(session.ends));
-        let tokens = &session.tokens;
-        let texts = [&tokens.id, &tokens.access].map(|token| token.expose_secret().len()).iter().sum::<usize>()
-            + tokens.refresh.as_ref().map_or(0, |token| token.expose_secret().len());
-        // The principal holds once more what its JSON says, in pieces.
-        let bytes = 1_500 + texts + 3 * identity.json.len();
-        Arc::new(Self { id, session, identity, bytes: bytes as u64, seen: AtomicU64::new(seen) })
-    }
-
-    /// When it was last used, epoch seconds, to a minute.
-    pub fn seen(&self) -> u64 {
-        self.seen.load(Ordering::Relaxed)
-    }
-}
-
-/// A session as its user's list shows it.
-#[derive(Debug)]
-pub struct Listed {
-    key: SessionKey,
-    /// What is known of it.
-    pub card: Card,
-    /// When it was last used, epoch seconds.
-    pub seen: u64,
-    /// The absolute end, epoch seconds.
-    pub ends: u64,
-}
-
-impl Listed {
-    /// Its name in the list.
-    pub fn handle(&self) -> String {
-        self.key.handle()
-    }
-}
 
 /// How an update of a session ended.
 #[derive(Debug)]

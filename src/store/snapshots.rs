@@ -5,7 +5,7 @@
 //! the store is asked each time. Entries are filled through the cache's own placeholder, which a change
 //! told meanwhile voids: so nothing that was read before a change is remembered after it.
 
-use super::sessions::Live;
+use super::Live;
 use super::{Error, Watcher};
 use crate::domain::session::{Mark, SessionKey};
 use crate::telemetry::Metrics;

@@ -1,0 +1,57 @@
+//! Sessions that are open: one that was asked for, and one as its user's list shows it.
+
+use crate::domain::principal::Identity;
+use crate::domain::session::{Card, Session, SessionId, SessionKey};
+use secrecy::ExposeSecret;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An opened session.
+#[derive(Debug)]
+pub struct Live {
+    /// Its id.
+    pub id: SessionId,
+    /// The session.
+    pub session: Session,
+    /// Who it is, ready to be answered.
+    pub identity: Identity,
+    /// What it takes of memory, about.
+    pub(super) bytes: u64,
+    pub(super) seen: AtomicU64,
+}
+
+impl Live {
+    pub(super) fn new(id: SessionId, session: Session, seen: u64) -> Arc<Self> {
+        let identity = Identity::new(&session.principal, Some(session.ends));
+        let tokens = &session.tokens;
+        let texts = [&tokens.id, &tokens.access].map(|token| token.expose_secret().len()).iter().sum::<usize>()
+            + tokens.refresh.as_ref().map_or(0, |token| token.expose_secret().len());
+        // The principal holds once more what its JSON says, in pieces.
+        let bytes = 1_500 + texts + 3 * identity.json.len();
+        Arc::new(Self { id, session, identity, bytes: bytes as u64, seen: AtomicU64::new(seen) })
+    }
+
+    /// When it was last used, epoch seconds, to a minute.
+    pub fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Relaxed)
+    }
+}
+
+/// A session as its user's list shows it.
+#[derive(Debug)]
+pub struct Listed {
+    pub(super) key: SessionKey,
+    /// What is known of it.
+    pub card: Card,
+    /// When it was last used, epoch seconds.
+    pub seen: u64,
+    /// The absolute end, epoch seconds.
+    pub ends: u64,
+}
+
+impl Listed {
+    /// Its name in the list.
+    pub fn handle(&self) -> String {
+        self.key.handle()
+    }
+}
