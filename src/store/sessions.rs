@@ -242,6 +242,11 @@ impl Sessions {
         Ok(card.unwrap_or_else(|| listed.card.clone()))
     }
 
+    /// [`Sessions::is_ended`], if that can be said without asking the store.
+    pub fn remembered_ended(&self, names: &[Mark]) -> Option<bool> {
+        names.iter().try_fold(false, |ended, name| Some(ended | self.snapshots.remembered_mark(name)?))
+    }
+
     /// Whether a token with one of these names belongs to a session that was ended.
     ///
     /// # Errors

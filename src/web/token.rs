@@ -20,12 +20,21 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::json;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// More parameters than any request of ours has.
+const PARAMETERS_MAX: usize = 32;
+
 /// A form's parameters, each once.
-type Form = HashMap<String, String>;
+struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Form<'a> {
+    fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.swap_remove(at).1)
+    }
+}
 
 /// `POST /token`
 pub(super) async fn token(
@@ -36,16 +45,16 @@ pub(super) async fn token(
 ) -> Response {
     let address = peer.address(&headers, &web.trusted_proxies);
     let request = async {
-        let mut form = read(&headers, body)?;
-        match form.remove("grant_type").as_deref() {
+        let mut form = read(&headers, &body)?;
+        match form.take("grant_type").as_deref() {
             Some("client_credentials") => {}
             Some(_) => return Err(MachineError::UnsupportedGrantType),
             None => return Err(MachineError::InvalidRequest("grant_type is missing")),
         }
         let shown = credentials(&headers, &mut form, address)?;
-        let scopes: Result<Scopes, _> = form.remove("scope").unwrap_or_default().parse();
+        let scopes: Result<Scopes, _> = form.take("scope").as_deref().unwrap_or_default().parse();
         let scopes = scopes.map_err(|e| MachineError::InvalidScope(e.to_string()))?;
-        let resource = form.remove("resource");
+        let resource = form.take("resource").map(Cow::into_owned);
         if resource.as_deref().is_some_and(|r| url::Url::parse(r).is_err() || r.contains('#')) {
             return Err(MachineError::InvalidRequest("resource must be an absolute URI without a fragment"));
         }
@@ -53,19 +62,8 @@ pub(super) async fn token(
     };
     match request.await {
         Ok(granted) => {
-            #[derive(Serialize)]
-            struct Answer<'a> {
-                access_token: &'a str,
-                token_type: &'static str,
-                expires_in: u64,
-                scope: String,
-            }
-            json(&Answer {
-                access_token: granted.access_token(),
-                token_type: "Bearer",
-                expires_in: granted.expires_in,
-                scope: granted.scopes().to_string(),
-            })
+            let body = format!("{}{}}}", granted.json_head(), granted.expires_in);
+            (no_store(), [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
         }
         Err(error) => refuse(&error),
     }
@@ -80,9 +78,9 @@ pub(super) async fn introspect(
 ) -> Response {
     let address = peer.address(&headers, &web.trusted_proxies);
     let request = async {
-        let mut form = read(&headers, body)?;
+        let mut form = read(&headers, &body)?;
         let shown = credentials(&headers, &mut form, address)?;
-        let token = form.remove("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
+        let token = form.take("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
         web.rp.introspect(shown, &token).await
     };
     match request.await {
@@ -111,9 +109,9 @@ pub(super) async fn revoke(
 ) -> Response {
     let address = peer.address(&headers, &web.trusted_proxies);
     let request = async {
-        let mut form = read(&headers, body)?;
+        let mut form = read(&headers, &body)?;
         let shown = credentials(&headers, &mut form, address)?;
-        let token = form.remove("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
+        let token = form.take("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
         web.rp.revoke_machine_token(shown, &token).await
     };
     match request.await {
@@ -147,39 +145,48 @@ pub(super) async fn post_only(method: Method) -> Response {
 }
 
 /// A form in which nothing is there twice (RFC 6749 §3.2); what is empty counts as left out.
-fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Form, MachineError> {
+fn read<'a>(headers: &HeaderMap, body: &'a Result<Bytes, BytesRejection>) -> Result<Form<'a>, MachineError> {
     const TYPE: &str = "application/x-www-form-urlencoded";
     let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !essence.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(TYPE) {
         return Err(MachineError::InvalidRequest("the content type must be application/x-www-form-urlencoded"));
     }
-    let body = body.map_err(|_| MachineError::InvalidRequest("the body is too large, or incomplete"))?;
-    let mut form = Form::new();
-    for (name, value) in url::form_urlencoded::parse(&body) {
-        if form.insert(name.into_owned(), value.into_owned()).is_some() {
+    let Ok(body) = body else {
+        return Err(MachineError::InvalidRequest("the body is too large, or incomplete"));
+    };
+    let mut form = Vec::with_capacity(4);
+    for (name, value) in url::form_urlencoded::parse(body) {
+        if form.len() == PARAMETERS_MAX {
+            return Err(MachineError::InvalidRequest("there are more parameters than any request has"));
+        }
+        if form.iter().any(|(known, _)| *known == name) {
             return Err(MachineError::InvalidRequest("a parameter is there twice"));
         }
+        form.push((name, value));
     }
-    form.retain(|_, value| !value.is_empty());
-    Ok(form)
+    form.retain(|(_, value)| !value.is_empty());
+    Ok(Form(form))
 }
 
 /// HTTP Basic or the body, never both (RFC 6749 §2.3). In Basic, both parts are form-encoded first (§2.3.1).
 fn credentials(
     headers: &HeaderMap,
-    form: &mut Form,
+    form: &mut Form<'_>,
     address: Option<IpAddr>,
 ) -> Result<MachineCredentials, MachineError> {
     let mut lines = headers.get_all(AUTHORIZATION).iter();
     let (id, secret) = match (lines.next(), lines.next()) {
-        (None, _) => (form.remove("client_id"), form.remove("client_secret")),
+        (None, _) => {
+            let mut owned = |name| form.take(name).map(Cow::into_owned);
+            (owned("client_id"), owned("client_secret"))
+        }
         (Some(_), Some(_)) => return Err(MachineError::InvalidRequest("there are two Authorization lines")),
         (Some(line), None) => {
             let (id, secret) = basic(line).ok_or(MachineError::InvalidClient)?;
-            if form.contains_key("client_secret") {
+            if form.take("client_secret").is_some() {
                 return Err(MachineError::InvalidRequest("the client must authenticate in one way, not in two"));
             }
-            if form.remove("client_id").is_some_and(|other| other != id) {
+            if form.take("client_id").is_some_and(|other| other != id) {
                 return Err(MachineError::InvalidRequest("client_id is not the client that authenticates"));
             }
             (Some(id), Some(secret))

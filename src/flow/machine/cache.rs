@@ -59,12 +59,19 @@ impl Shape {
 }
 
 /// A token at hand.
-#[derive(Debug)]
 pub(super) struct Entry {
     pub(super) token: MachineToken,
+    /// What is answered (RFC 6749 §5.1), made once, up to the life that is left.
+    pub(super) json_head: String,
     /// When it is renewed in the background: between 75 and 90 % of its life, epoch seconds.
     renew_at: u64,
     renewing: AtomicBool,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Entry(…)")
+    }
 }
 
 impl Entry {
@@ -73,7 +80,13 @@ impl Entry {
         random(&mut jitter);
         let life = token.expires_at.saturating_sub(token.issued_at);
         let renew_at = token.issued_at + life * 75 / 100 + life * 15 * u64::from(jitter[0]) / (100 * 255);
-        Arc::new(Self { token, renew_at, renewing: AtomicBool::new(false) })
+        let json = serde_json::json!({
+            "access_token": token.expose(), "token_type": "Bearer", "scope": token.scopes.to_string(),
+        });
+        let mut json_head = json.to_string();
+        json_head.pop();
+        json_head.push_str(",\"expires_in\":");
+        Arc::new(Self { token, json_head, renew_at, renewing: AtomicBool::new(false) })
     }
 
     /// Whether the caller is the one to renew it now.

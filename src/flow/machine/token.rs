@@ -34,9 +34,9 @@ pub struct Granted {
 }
 
 impl Granted {
-    /// The token.
-    pub fn access_token(&self) -> &str {
-        self.entry.token.expose()
+    /// The answer's JSON up to the number of seconds.
+    pub fn json_head(&self) -> &str {
+        &self.entry.json_head
     }
 
     /// What it is good for.
@@ -55,9 +55,16 @@ impl RelyingParty {
         shown: Credentials,
         request: TokenRequest,
     ) -> Result<Granted, MachineError> {
-        let (id, address) = (shown.id.clone(), shown.address);
+        let address = shown.address;
         let outcome = match self.broker.authenticate(shown) {
-            Ok(machine) => self.token_for(&machine, request, address).await.map(|granted| (granted, machine)),
+            Ok(machine) => match shape(&machine, request) {
+                Ok(shape) => match self.at_hand(&machine, &shape) {
+                    Some(granted) => Ok((granted, machine)),
+                    // Boxed, so that the way that is nearly always taken carries nothing of it along.
+                    None => Box::pin(self.token_for(&machine, shape, address)).await.map(|granted| (granted, machine)),
+                },
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         match outcome {
@@ -76,42 +83,45 @@ impl RelyingParty {
             }
             Err(error) => {
                 self.metrics.machine_token(error.outcome());
-                tracing::debug!(client = %id.escape_debug(), %error, "refused a machine token");
+                tracing::debug!(%error, "refused a machine token");
                 Err(error)
             }
         }
     }
 
+    /// The token that this process has at hand, if it is known to be good without asking anybody.
+    fn at_hand(self: &Arc<Self>, machine: &Machine, shape: &Shape) -> Option<Granted> {
+        let (key, now) = (shape.key(), self.clock.now());
+        let entry = self.broker.cache.tokens.get(&key)?;
+        if !self.has_time(&entry, machine, now) || self.sessions.remembered_ended(&entry.token.names) != Some(false) {
+            return None;
+        }
+        Some(self.hand_out(entry, shape, now))
+    }
+
+    fn hand_out(self: &Arc<Self>, entry: Arc<Entry>, shape: &Shape, now: u64) -> Granted {
+        if entry.is_due(now) {
+            self.renew_machine_token(entry.clone(), shape.clone());
+        }
+        let expires_in = entry.token.remaining(now);
+        Granted { entry, expires_in, from_cache: true }
+    }
+
     async fn token_for(
         self: &Arc<Self>,
         machine: &Machine,
-        request: TokenRequest,
+        shape: Shape,
         address: Option<IpAddr>,
     ) -> Result<Granted, MachineError> {
-        let scopes = match machine {
-            Machine::Registered(client) if request.scopes.is_empty() => client.scopes.clone(),
-            Machine::Registered(client) if !client.scopes.cover(&request.scopes) => {
-                let not_theirs: Vec<_> =
-                    request.scopes.iter().filter(|scope| !client.scopes.iter().any(|own| own == *scope)).collect();
-                let what = format!("this client may not ask for: {}", not_theirs.join(" "));
-                return Err(MachineError::InvalidScope(what));
-            }
-            _ => request.scopes,
-        };
-        let shape = Shape { upstream: machine.upstream().clone(), scopes, resource: request.resource };
         let (key, now) = (shape.key(), self.clock.now());
         let mut than = 0;
         if let Some(entry) = self.broker.cache.tokens.get(&key) {
-            match self.is_good(&entry, machine, now).await {
-                true => {
-                    if entry.is_due(now) {
-                        self.renew_machine_token(entry.clone(), shape);
-                    }
-                    let expires_in = entry.token.remaining(now);
-                    return Ok(Granted { entry, expires_in, from_cache: true });
-                }
-                false => than = entry.token.issued_at,
+            // If the store cannot say whether it was revoked, whoever is shown the token will ask again.
+            if self.has_time(&entry, machine, now) && !self.sessions.is_ended(&entry.token.names).await.unwrap_or(false)
+            {
+                return Ok(self.hand_out(entry, &shape, now));
             }
+            than = entry.token.issued_at;
         }
         let credentials = matches!(machine, Machine::PassThrough(_)).then(|| Shape::credentials(machine.upstream()));
         if let Some(credentials) = credentials {
@@ -142,19 +152,15 @@ impl RelyingParty {
         }
     }
 
-    /// Whether a token at hand may still be handed out.
-    async fn is_good(&self, entry: &Entry, machine: &Machine, now: u64) -> bool {
+    /// Whether a token at hand has enough life left, and its caller's secret was tried lately enough.
+    fn has_time(&self, entry: &Entry, machine: &Machine, now: u64) -> bool {
         let token = &entry.token;
-        let checked = match machine {
+        let tried = match machine {
             Machine::Registered(_) => true,
             // The secret may have been changed at the provider.
             Machine::PassThrough(_) => now.saturating_sub(token.issued_at) < self.broker.limits.recheck,
         };
-        if !checked || token.remaining(now) <= self.broker.limits.margin {
-            return false;
-        }
-        // If the store cannot say whether it was revoked, whoever is shown the token will ask again.
-        !self.sessions.is_ended(&token.names).await.unwrap_or(false)
+        tried && token.remaining(now) > self.broker.limits.margin
     }
 
     fn renew_machine_token(self: &Arc<Self>, entry: Arc<Entry>, shape: Shape) {
@@ -172,6 +178,21 @@ impl RelyingParty {
             }
         });
     }
+}
+
+/// What a machine gets if nothing stands against it: the scopes that it asks for, or all that it may have.
+fn shape(machine: &Machine, request: TokenRequest) -> Result<Shape, MachineError> {
+    let scopes = match machine {
+        Machine::Registered(client) if request.scopes.is_empty() => client.scopes.clone(),
+        Machine::Registered(client) if !client.scopes.cover(&request.scopes) => {
+            let not_theirs: Vec<_> =
+                request.scopes.iter().filter(|scope| !client.scopes.iter().any(|own| own == *scope)).collect();
+            let what = format!("this client may not ask for: {}", not_theirs.join(" "));
+            return Err(MachineError::InvalidScope(what));
+        }
+        _ => request.scopes,
+    };
+    Ok(Shape { upstream: machine.upstream().clone(), scopes, resource: request.resource })
 }
 
 impl MachineError {
