@@ -209,7 +209,8 @@ keys! {
     PER_CLIENT = "machine" "requests_per_second" Plain Default("20000"),
         "What one registered client may ask for in a second.";
     PER_ADDRESS = "machine" "failures_per_minute" Plain Default("120"),
-        "How many wrong secrets one address may show in a minute. Right ones always pass.";
+        "How many wrong secrets one address may show in a minute, and how many new ones that have to pass through to\n\
+         the provider. Right ones of registered clients always pass.";
     PRICE = "machine" "price_per_1000" Plain Default("2.25"),
         "What the provider bills for 1,000 tokens, for the metric auth_api_machine_saved_dollars.";
 
