@@ -21,6 +21,8 @@ pub(crate) struct Fleet {
     pub(crate) pool: Pool,
     pub(crate) services: Vec<Service>,
     settings: Vec<(String, String)>,
+    /// Variables that are not ours.
+    system: Vec<(String, String)>,
     folder: tempfile::TempDir,
 }
 
@@ -32,6 +34,12 @@ impl Fleet {
 
     /// With further configuration, keys without their prefix.
     pub(crate) async fn with(size: usize, store: &str, configuration: &[(&str, &str)]) -> Self {
+        Self::on(size, store, configuration, &[]).await
+    }
+
+    /// On a system with further variables.
+    pub(crate) async fn on(size: usize, store: &str, configuration: &[(&str, &str)], system: &[(&str, &str)]) -> Self {
+        let system: Vec<_> = system.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         loop {
             let port = free_port();
             let public_url = format!("http://auth-api.app.localhost:{port}");
@@ -54,7 +62,8 @@ impl Fleet {
                 settings.retain(|(known, _)| known != key);
                 settings.push(((*key).to_owned(), (*value).to_owned()));
             }
-            let mut fleet = Self { pool, services: vec![], settings, folder: tempfile::tempdir().unwrap() };
+            let folder = tempfile::tempdir().unwrap();
+            let mut fleet = Self { pool, services: vec![], settings, system: system.clone(), folder };
             if fleet.launch(port) && (1..size).all(|_| (0..5).any(|_| fleet.launch(free_port()))) {
                 return fleet;
             }
@@ -65,7 +74,7 @@ impl Fleet {
     pub(crate) fn launch(&mut self, port: u16) -> bool {
         let ops = free_port();
         let env = self.settings.iter().map(|(key, value)| (format!("AUTH_API__{key}"), value.clone()));
-        let env = env.chain([
+        let env = env.chain(self.system.iter().cloned()).chain([
             ("AUTH_API__SERVER__LISTEN".to_owned(), format!("127.0.0.1:{port}")),
             ("AUTH_API__SERVER__OPS_LISTEN".to_owned(), format!("127.0.0.1:{ops}")),
         ]);

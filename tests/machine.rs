@@ -190,7 +190,10 @@ async fn the_protocol_is_kept_to_the_letter() {
     let large =
         Browser::new().send(Method::POST, &url, |r| r.header("content-type", FORM).body("a".repeat(100_000))).await;
     assert_eq!(error(&large), bad("invalid_request"));
-    let metadata = Browser::new().get(&site.auth("/.well-known/oauth-authorization-server")).await.json();
+    let metadata = site.auth("/.well-known/oauth-authorization-server");
+    let wrong = Browser::new().post(&metadata, &[]).await;
+    assert_eq!((wrong.status, wrong.problem().as_str()), (405, "method-not-allowed"));
+    let metadata = Browser::new().get(&metadata).await.json();
     assert_eq!(
         (metadata["issuer"].as_str(), metadata["token_endpoint"].as_str()),
         (Some(&*site.auth_url), Some(&*url))

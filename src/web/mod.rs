@@ -84,7 +84,7 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/token", post(token::token).fallback(token::post_only))
         .route("/introspect", post(token::introspect).fallback(token::post_only))
         .route("/revoke", post(token::revoke).fallback(token::post_only))
-        .route("/.well-known/oauth-authorization-server", get(token::metadata));
+        .route("/.well-known/oauth-authorization-server", get(token::metadata).fallback(error::method_not_allowed));
     let machines = layers::limited(machines, web.request_limit);
 
     // Outside every layer: it is asked on each request of each sibling.

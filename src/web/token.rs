@@ -78,9 +78,7 @@ pub(super) async fn introspect(
 ) -> Response {
     let address = peer.address(&headers, &web.trusted_proxies);
     let request = async {
-        let mut form = read(&headers, &body)?;
-        let shown = credentials(&headers, &mut form, address)?;
-        let token = form.take("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
+        let (shown, token) = about_token(&headers, &body, address)?;
         web.rp.introspect(shown, &token).await
     };
     match request.await {
@@ -109,9 +107,7 @@ pub(super) async fn revoke(
 ) -> Response {
     let address = peer.address(&headers, &web.trusted_proxies);
     let request = async {
-        let mut form = read(&headers, &body)?;
-        let shown = credentials(&headers, &mut form, address)?;
-        let token = form.take("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
+        let (shown, token) = about_token(&headers, &body, address)?;
         web.rp.revoke_machine_token(shown, &token).await
     };
     match request.await {
@@ -166,6 +162,18 @@ fn read<'a>(headers: &HeaderMap, body: &'a Result<Bytes, BytesRejection>) -> Res
     }
     form.retain(|(_, value)| !value.is_empty());
     Ok(Form(form))
+}
+
+/// Who asks, and about which token (RFC 7662 §2.1, RFC 7009 §2.1).
+fn about_token<'a>(
+    headers: &HeaderMap,
+    body: &'a Result<Bytes, BytesRejection>,
+    address: Option<IpAddr>,
+) -> Result<(MachineCredentials, Cow<'a, str>), MachineError> {
+    let mut form = read(headers, body)?;
+    let shown = credentials(headers, &mut form, address)?;
+    let token = form.take("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
+    Ok((shown, token))
 }
 
 /// HTTP Basic or the body, never both (RFC 6749 §2.3). In Basic, both parts are form-encoded first (§2.3.1).

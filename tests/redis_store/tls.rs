@@ -1,8 +1,9 @@
 //! TLS, with a certificate that nobody knows and with one that the system trusts.
 
+use crate::fleet::Fleet;
 use crate::support::redis::{Redis, store_at, url};
+use crate::support::{Browser, until};
 use auth_api::config::{HostPort, RedisServers, RedisUrl};
-use std::process::Command;
 
 fn at(port: u16) -> RedisUrl {
     RedisUrl { tls: true, ..url(RedisServers::One(HostPort { host: "localhost".into(), port })) }
@@ -29,24 +30,22 @@ async fn a_certificate_of_a_stranger_is_refused() {
     assert!(plain.ping().await.is_err(), "nor is there a way around TLS");
 }
 
-#[tokio::test]
+/// What the system trusts is the same for a whole process, so these are processes of their own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_the_system_trusts_is_accepted() {
     let Some((redis, folder)) = start().await else { return };
-    // What the system trusts is the same for a whole process.
-    let this = std::env::current_exe().unwrap();
-    let name = "redis_store::tls::in_a_process_that_trusts_it";
-    let mut child = Command::new(this);
-    child.args(["--exact", name, "--ignored"]).env("SSL_CERT_FILE", folder.path().join("cert.pem"));
-    let output = child.env("AUTH_API_TEST_PORT", redis.port.to_string()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
-}
-
-#[tokio::test]
-#[ignore = "started by the test above"]
-async fn in_a_process_that_trusts_it() {
-    let port = crate::real::variable("AUTH_API_TEST_PORT").unwrap().parse().unwrap();
-    let store = store_at(at(port));
-    store.ping().await.unwrap();
-    crate::sessions::keeps_the_contract(store).await;
+    let trusted = folder.path().join("cert.pem").display().to_string();
+    let store = format!("rediss://localhost:{}", redis.port);
+    let fleet = Fleet::on(2, &store, &[], &[("SSL_CERT_FILE", &trusted)]).await;
+    let (jane, erin) = (fleet.sign_in("jane").await, fleet.sign_in("erin").await);
+    fleet.all_say("known everywhere", 200, &jane).await;
+    assert_eq!(fleet.refresh(1, &jane).await.status, 200);
+    until("changes are told over TLS too", async || {
+        let metrics = Browser::new().get(&format!("{}/metrics", fleet.services[1].ops)).await.body;
+        !metrics.contains("auth_api_revocation_lag_seconds_count 0")
+    })
+    .await;
+    assert_eq!(fleet.sign_out(0, &jane).await, 303);
+    fleet.all_say("over everywhere", 401, &jane).await;
+    fleet.all_say("nobody else is", 200, &erin).await;
 }
