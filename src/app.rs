@@ -177,6 +177,7 @@ pub struct App {
     readiness: Readiness,
     tls: Option<Tls>,
     machine: config::Machine,
+    forward_auth: bool,
 }
 
 impl App {
@@ -241,6 +242,7 @@ impl App {
             ops: web::ops_router(rp.clone(), readiness.clone()),
             tls: config.server.tls.clone(),
             machine: config.machine.clone(),
+            forward_auth: !config.server.trusted_proxies.is_empty(),
             rp,
             readiness,
         })
@@ -266,6 +268,9 @@ impl App {
             Some(tls) => Some(RustlsConfig::from_pem_file(&tls.cert_file, &tls.key_file).await.map_err(Error::Tls)?),
             None => None,
         };
+        if !self.forward_auth {
+            tracing::warn!("/validate/browser refuses every request: server.trusted_proxies is empty");
+        }
         let mut upkeep = JoinSet::new();
         upkeep.spawn(keep_metadata(self.rp.clone()));
         upkeep.spawn(keep_uses(self.rp.clone()));

@@ -9,6 +9,7 @@ mod dev_cms;
 mod dev_command;
 mod dev_pool;
 mod fleet;
+mod forward_auth;
 mod hostile_provider;
 mod house_rules;
 mod https;
