@@ -143,7 +143,7 @@ fn unknown_names_are_refused_with_a_suggestion() {
         ("AUTH_API__COOKIES__KEY", "Write `AUTH_API__COOKIES__KEYS`"),
         ("AUTH_API__COOKIES_DOMAIN", "Write `AUTH_API__COOKIES__DOMAIN`"),
         ("AUTH_API__DOMAIN", "Write `AUTH_API__COOKIES__DOMAIN`"),
-        ("AUTH_API__POLICY__GROUPS", "no such key"),
+        ("AUTH_API__PROFILE__WRITABLE", "no such key"),
         ("AUTH_API__", "no such key"),
         ("AUTH_API_COOKIES_DOMAIN", "Write AUTH_API__COOKIES__DOMAIN"),
         ("auth_api__cookies__domain", "Write AUTH_API__COOKIES__DOMAIN"),

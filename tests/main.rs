@@ -15,6 +15,7 @@ mod house_rules;
 mod https;
 mod machine;
 mod openapi;
+mod policy_command;
 mod real;
 mod redis_store;
 mod refresh;
