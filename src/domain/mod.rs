@@ -12,3 +12,4 @@ pub mod session;
 pub mod site;
 pub mod token;
 pub mod transaction;
+pub mod user;

@@ -4,24 +4,12 @@ use super::verify::Claims;
 use crate::config::Profile;
 use crate::domain::principal::{Kind, Principal};
 use crate::domain::transaction::ProviderRefusal;
+use crate::domain::user::{Identity, is_true, provider};
 use oauth2::AuthType;
 use openidconnect::core::CoreClientAuthMethod;
-use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use url::Url;
-
-/// One link of a user to a federated identity provider. In Cognito's ID tokens `primary` and
-/// `dateCreated` are strings, in its attributes they are not: only the names are read.
-#[derive(Debug, Deserialize)]
-struct Link {
-    #[serde(rename = "providerName")]
-    provider: String,
-    #[serde(rename = "userId")]
-    user_id: String,
-    #[serde(default)]
-    primary: Value,
-}
 
 impl Profile {
     /// Whether tokens say what they are for in `token_use`.
@@ -88,19 +76,16 @@ impl Profile {
 
     /// The user that a verified ID token speaks for, with what its access token adds.
     pub(super) fn user(self, id: &Claims, access: Access, rules: &Rules) -> Principal {
-        let links = self.links(id);
         let username = match self {
             Self::Cognito => id.other_text("cognito:username"),
             Self::Oidc => id.other_text("preferred_username"),
         };
         let username = username.unwrap_or(&id.sub).to_owned();
         let provider = match self {
-            Self::Cognito => links
-                .iter()
-                .find(|link| username.eq_ignore_ascii_case(&format!("{}_{}", link.provider, link.user_id)))
-                .or_else(|| links.iter().find(|link| is_true(&link.primary)))
-                .map_or("COGNITO", |link| &link.provider)
-                .to_owned(),
+            Self::Cognito => {
+                let identities = id.other.get("identities").map(Identity::list).unwrap_or_default();
+                provider(&username, &identities).to_owned()
+            }
             Self::Oidc => rules.issuer_host.clone(),
         };
         let vouched = id.email_verified.as_ref().is_some_and(is_true) || rules.trust_email_from.contains(&provider);
@@ -151,11 +136,6 @@ impl Profile {
         };
         all.iter().filter_map(Value::as_str).filter(|g| !g.is_empty() && !automatic(g)).map(str::to_owned).collect()
     }
-
-    fn links(self, claims: &Claims) -> Vec<Link> {
-        let links = claims.other.get("identities").filter(|_| self == Self::Cognito).and_then(Value::as_array);
-        links.into_iter().flatten().filter_map(|link| Link::deserialize(link).ok()).collect()
-    }
 }
 
 /// What the access token adds to an ID token.
@@ -177,11 +157,6 @@ pub(super) struct Rules {
 /// RFC 6749 §3.3: words between spaces.
 pub(super) fn scopes(scope: Option<&str>) -> Vec<String> {
     scope.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect()
-}
-
-/// Cognito writes booleans as JSON booleans in ID tokens and as strings everywhere else.
-fn is_true(value: &Value) -> bool {
-    value.as_bool().unwrap_or_else(|| value.as_str() == Some("true"))
 }
 
 fn attributes(claims: &Claims) -> BTreeMap<String, String> {
