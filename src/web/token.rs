@@ -55,7 +55,8 @@ pub(super) async fn token(
         let scopes: Result<Scopes, _> = form.take("scope").as_deref().unwrap_or_default().parse();
         let scopes = scopes.map_err(|e| MachineError::InvalidScope(e.to_string()))?;
         let resource = form.take("resource").map(Cow::into_owned);
-        if resource.as_deref().is_some_and(|r| url::Url::parse(r).is_err() || r.contains('#')) {
+        let is_absolute = |r: &str| url::Url::parse(r).is_ok() && r.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+        if !resource.as_deref().is_none_or(is_absolute) {
             return Err(MachineError::InvalidRequest("resource must be an absolute URI without a fragment"));
         }
         web.rp.machine_token(shown, TokenRequest { scopes, resource }).await
