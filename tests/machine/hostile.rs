@@ -267,3 +267,36 @@ async fn a_secret_that_was_changed_gets_nothing_that_another_process_left() {
     assert_eq!(ask(&second).await, 401);
     assert_eq!(ask(&first).await, 401);
 }
+
+#[tokio::test]
+async fn every_answer_is_found_in_the_log_by_its_request_id() {
+    let (site, _folder) = site().await;
+    let log = Log::capture();
+    let id = |answer: &Answer| answer.header("x-request-id").unwrap().to_owned();
+    let miss = token(&site, "nightly", SECRET, &[]).await;
+    let hit = token(&site, "nightly", SECRET, &[]).await;
+    let refused = token(&site, "nightly", "wrong", &[]).await;
+    let text = log.text();
+    for answer in [&miss, &hit, &refused] {
+        let line = text.lines().find(|line| line.contains(&format!("request_id={}", id(answer))));
+        assert!(line.is_some_and(|line| line.contains("a machine token")), "{answer:?} {text}");
+    }
+    assert!(id(&miss) != id(&hit) && id(&hit) != id(&refused));
+    for path in ["/token", "/introspect", "/revoke", "/.well-known/oauth-authorization-server"] {
+        let wrong = Browser::new().send(Method::PUT, &site.auth(path), |r| r).await;
+        assert_eq!((wrong.status, id(&wrong).len()), (405, 16), "{path}");
+    }
+    assert_eq!(id(&about(&site, "/introspect", "nightly", SECRET, "garbage").await).len(), 16);
+    assert_eq!(id(&about(&site, "/revoke", "nightly", "wrong", "garbage").await).len(), 16);
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_answered_in_time() {
+    let (site, _folder) = with(&[("PROVIDER__TIMEOUT", "1s")]).await;
+    tokio::time::pause();
+    let request = http::Request::post("/token").header("content-type", FORM);
+    let request = request.body(Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>()));
+    let answer = site.router.clone().oneshot(request.unwrap()).await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["cache-control"]), (503, &"no-store".parse().unwrap()));
+    assert!(answer.headers().contains_key("retry-after") && answer.headers().contains_key("x-request-id"));
+}

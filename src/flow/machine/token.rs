@@ -70,9 +70,9 @@ impl RelyingParty {
         match outcome {
             Ok((granted, machine)) => {
                 let cache = if granted.from_cache { "hit" } else { "miss" };
-                self.metrics.machine_token(cache);
-                if granted.from_cache {
-                    self.metrics.machine_saved(self.broker.limits.price);
+                match granted.from_cache {
+                    true => self.metrics.machine_hit(self.broker.limits.price),
+                    false => self.metrics.machine_token(cache),
                 }
                 // The audit trail: who got what, never the token.
                 tracing::info!(
