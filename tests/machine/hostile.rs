@@ -17,7 +17,9 @@ use tower::ServiceExt;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-async fn raw(site: &Site, path: &str, header: &[(&str, &[u8])], body: Vec<u8>) -> (u16, serde_json::Value) {
+type Header<'a> = (&'a str, &'a [u8]);
+
+async fn raw(site: &Site, path: &str, header: &[Header<'_>], body: Vec<u8>) -> (u16, serde_json::Value) {
     raw_from(site, "203.0.113.5:1", path, header, body).await
 }
 
@@ -25,7 +27,7 @@ async fn raw_from(
     site: &Site,
     peer: &str,
     path: &str,
-    headers: &[(&str, &[u8])],
+    headers: &[Header<'_>],
     body: Vec<u8>,
 ) -> (u16, serde_json::Value) {
     let mut request = http::Request::post(path);
@@ -59,7 +61,7 @@ async fn no_bad_input_is_our_fault_or_costs_a_call() {
     let grant = b"grant_type=client_credentials".to_vec();
     let with = |more: &[u8]| [&grant[..], b"&", more].concat();
     let many: Vec<u8> = (0..40).flat_map(|i| format!("a{i}=b&").into_bytes()).collect();
-    let cases: Vec<(&str, Vec<(&str, &[u8])>, Vec<u8>)> = vec![
+    let cases: Vec<(&str, Vec<Header<'_>>, Vec<u8>)> = vec![
         ("two content types", vec![("content-type", b"text/plain"), form, good], grant.clone()),
         ("no utf-8 content type", vec![("content-type", b"\xff"), good], grant.clone()),
         ("multipart", vec![("content-type", b"multipart/form-data; boundary=a"), good], grant.clone()),
@@ -183,7 +185,7 @@ async fn an_address_cannot_be_borrowed() {
     let (site, _folder) = with(&[("MACHINE__FAILURES_PER_MINUTE", "10")]).await;
     let wrong = basic(b"nightly:wrong");
     let guess = async |peer: &str, forwarded: &str| {
-        let headers: [(&str, &[u8]); 3] =
+        let headers: [Header<'_>; 3] =
             [("content-type", FORM.as_bytes()), ("authorization", &wrong), ("x-forwarded-for", forwarded.as_bytes())];
         raw_from(&site, peer, "/token", &headers, b"grant_type=client_credentials".to_vec()).await.0
     };
