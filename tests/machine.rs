@@ -1,5 +1,7 @@
 //! Programs fetch tokens: each is paid for once.
 
+mod hostile;
+
 use crate::support::{Answer, Browser, Site, until};
 use auth_api::dev::pool::{Endpoint, Fault};
 use auth_api::domain::machine::SecretHash;

@@ -161,13 +161,14 @@ impl RelyingParty {
             }
         }
         // Boxed, so that the way that is nearly always taken carries nothing of it along.
-        let known = Box::pin(self.verify(token)).await?;
+        let known = Box::pin(self.verify(token, None)).await?;
         self.bearers.0.insert(hash, known.clone());
         self.unless_ended(known).await
     }
 
-    async fn verify(&self, token: &str) -> Result<Arc<KnownBearer>, Error> {
-        let verified = self.provider.verify_bearer(token).await.map_err(|error| match error {
+    /// Verifies a token of a client that is accepted, or of `own`.
+    pub(super) async fn verify(&self, token: &str, own: Option<&str>) -> Result<Arc<KnownBearer>, Error> {
+        let verified = self.provider.verify_bearer(token, own).await.map_err(|error| match error {
             provider::Error::Token(rejected) => Error::Dead(rejected.to_string()),
             unavailable @ provider::Error::Unavailable { .. } => unavailable.into(),
             // Without keys there is no safe answer, whatever keeps us from them.

@@ -183,16 +183,17 @@ impl Provider {
         self.metadata.generation()
     }
 
-    /// Verifies a bearer token: an access token of an accepted client or an ID token for our client,
+    /// Verifies a bearer token: an access token of an accepted client, or of `own`, or an ID token for our client,
     /// by its `token_use`, never either.
     ///
     /// # Errors
     /// [`Error::Token`] for a bad token; others while the provider was never read.
-    pub async fn verify_bearer(&self, token: &str) -> Result<Bearer, Error> {
+    pub async fn verify_bearer(&self, token: &str, own: Option<&str>) -> Result<Bearer, Error> {
         let token = Unverified::parse(token)?;
         let known = self.metadata.with_key(token.kid()).await?;
         let (principal, names) = if token.is_access_token(self.profile.has_token_use()) {
-            let claims = token.access_token(&known.keys, self.expected(), |client| self.accepts(client))?;
+            let claims = token
+                .access_token(&known.keys, self.expected(), |client| self.accepts(client) || own == Some(client))?;
             (self.profile.bearer(&claims, &self.rules), claims.all_names())
         } else {
             let claims = token.id_token(&known.keys, self.expected(), NonceRule::Any, None)?;

@@ -71,6 +71,7 @@ pub struct Metrics {
     store_errors: Counter,
     revocation_lag: Histogram,
     machine_tokens: Family<Answer, Counter>,
+    machine_hits: Counter,
     machine_calls: Family<Answer, Counter>,
     machine_saved: Counter<f64, AtomicU64>,
 }
@@ -105,6 +106,7 @@ impl Default for Metrics {
         );
         let machine_tokens = Family::<Answer, Counter>::default();
         registry.register("machine_tokens", "Answers of /token, by result", machine_tokens.clone());
+        let machine_hits = machine_tokens.get_or_create(&Answer { result: "hit" }).clone();
         let machine_calls = Family::<Answer, Counter>::default();
         registry.register("machine_calls", "Requests for machine tokens at the provider", machine_calls.clone());
         let machine_saved = Counter::<f64, AtomicU64>::default();
@@ -123,6 +125,7 @@ impl Default for Metrics {
             store_errors,
             revocation_lag,
             machine_tokens,
+            machine_hits,
             machine_calls,
             machine_saved,
         }
@@ -171,7 +174,8 @@ impl Metrics {
     }
 
     /// Counts a token that was not fetched, at the price of one, US dollars.
-    pub fn machine_saved(&self, price: f64) {
+    pub fn machine_hit(&self, price: f64) {
+        self.machine_hits.inc();
         self.machine_saved.inc_by(price);
     }
 

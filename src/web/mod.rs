@@ -83,16 +83,16 @@ pub fn router(web: Arc<Web>) -> Router {
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(axum::middleware::map_response(layers::private));
+    let app =
+        app.route("/.well-known/oauth-authorization-server", get(token::metadata).fallback(error::method_not_allowed));
     let app = layers::limited(app, web.request_limit).layer(axum::middleware::from_fn(layers::request_id));
 
+    // Outside every layer: they are asked on each request of each sibling, or of each program.
     let machines = Router::new()
         .route("/token", post(token::token).fallback(token::post_only))
         .route("/introspect", post(token::introspect).fallback(token::post_only))
-        .route("/revoke", post(token::revoke).fallback(token::post_only))
-        .route("/.well-known/oauth-authorization-server", get(token::metadata).fallback(error::method_not_allowed));
-    let machines = layers::limited(machines, web.request_limit);
+        .route("/revoke", post(token::revoke).fallback(token::post_only));
 
-    // Outside every layer: it is asked on each request of each sibling.
     let gateway = Router::new()
         .route("/validate", any(gateway::validate))
         .route("/validate/browser", any(gateway::validate_browser))

@@ -3,28 +3,31 @@
 
 use super::Web;
 use super::device::Peer;
+use super::layers::{self, BODY_MAX, RequestId};
 use crate::domain::machine::Scopes;
 use crate::flow::{Introspection, MachineCredentials, MachineError, TokenRequest};
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
 use axum::http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
 };
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use secrecy::SecretString;
-use serde::Serialize;
 use serde_json::json;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tracing::Instrument;
 
 /// More parameters than any request of ours has.
 const PARAMETERS_MAX: usize = 32;
+/// Seconds after which a caller may try again when nobody said otherwise.
+const RETRY: u64 = 5;
 
 /// A form's parameters, each once.
 struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
@@ -36,84 +39,88 @@ impl<'a> Form<'a> {
     }
 }
 
+/// What was sent, all of it read.
+struct Asked {
+    head: Parts,
+    body: Bytes,
+    address: Option<IpAddr>,
+}
+
+/// Reads a request, has `flow` answer it, and says the request's id. There are no layers around: they would
+/// cost as much as all else of a cached token.
+async fn answer<F>(web: &Web, request: Request, flow: impl FnOnce(Asked) -> F) -> Response
+where
+    F: Future<Output = Result<Response, MachineError>>,
+{
+    let id = RequestId::new();
+    let work = async {
+        let (head, body) = request.into_parts();
+        let address = Peer::of(&head.extensions).address(&head.headers, &web.trusted_proxies);
+        let answered = match axum::body::to_bytes(body, BODY_MAX).await {
+            Ok(body) => flow(Asked { head, body, address }).await,
+            Err(_) => Err(MachineError::InvalidRequest("the body is too large, or incomplete")),
+        };
+        answered.unwrap_or_else(|error| refuse(&error))
+    };
+    let answered = layers::bounded(work.instrument(id.span()), web.request_limit).await;
+    let mut response = answered.unwrap_or_else(|| refuse(&MachineError::Unavailable(RETRY)));
+    id.tell(&mut response);
+    response
+}
+
 /// `POST /token`
-pub(super) async fn token(
-    State(web): State<Arc<Web>>,
-    peer: Peer,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let address = peer.address(&headers, &web.trusted_proxies);
-    let request = async {
-        let mut form = read(&headers, &body)?;
+pub(super) async fn token(State(web): State<Arc<Web>>, request: Request) -> Response {
+    let granted = async |asked: Asked| {
+        let mut form = read(&asked)?;
         match form.take("grant_type").as_deref() {
             Some("client_credentials") => {}
             Some(_) => return Err(MachineError::UnsupportedGrantType),
             None => return Err(MachineError::InvalidRequest("grant_type is missing")),
         }
-        let shown = credentials(&headers, &mut form, address)?;
+        let shown = credentials(&asked, &mut form)?;
         let scopes: Result<Scopes, _> = form.take("scope").as_deref().unwrap_or_default().parse();
         let scopes = scopes.map_err(|e| MachineError::InvalidScope(e.to_string()))?;
         let resource = form.take("resource").map(Cow::into_owned);
-        if resource.as_deref().is_some_and(|r| url::Url::parse(r).is_err() || r.contains('#')) {
+        let is_absolute = |r: &str| url::Url::parse(r).is_ok() && r.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+        if !resource.as_deref().is_none_or(is_absolute) {
             return Err(MachineError::InvalidRequest("resource must be an absolute URI without a fragment"));
         }
-        web.rp.machine_token(shown, TokenRequest { scopes, resource }).await
+        let granted = web.rp.machine_token(shown, TokenRequest { scopes, resource }).await?;
+        Ok(said_json(StatusCode::OK, format!("{}{}}}", granted.json_head(), granted.expires_in)))
     };
-    match request.await {
-        Ok(granted) => {
-            let body = format!("{}{}}}", granted.json_head(), granted.expires_in);
-            (no_store(), [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
-        }
-        Err(error) => refuse(&error),
-    }
+    answer(&web, request, granted).await
 }
 
 /// `POST /introspect`
-pub(super) async fn introspect(
-    State(web): State<Arc<Web>>,
-    peer: Peer,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let address = peer.address(&headers, &web.trusted_proxies);
-    let request = async {
-        let (shown, token) = about_token(&headers, &body, address)?;
-        web.rp.introspect(shown, &token).await
-    };
-    match request.await {
-        Ok(Introspection::Inactive) => json(&json!({ "active": false })),
-        Ok(Introspection::Active(principal)) => {
-            let mut answer = json!({
-                "active": true, "scope": principal.scopes.join(" "), "client_id": principal.client_id,
-                "username": principal.username, "token_type": "Bearer", "exp": principal.expires_at,
-                "iat": principal.issued_at, "sub": principal.sub, "iss": web.rp.provider.issuer(),
-            });
-            if !principal.groups.is_empty() {
-                answer["groups"] = principal.groups.into();
+pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) -> Response {
+    let known = async |asked: Asked| {
+        let (shown, token) = about_token(&asked)?;
+        Ok(match web.rp.introspect(shown, &token).await? {
+            Introspection::Inactive => json(StatusCode::OK, &json!({ "active": false })),
+            Introspection::Active(principal) => {
+                let mut answer = json!({
+                    "active": true, "scope": principal.scopes.join(" "), "client_id": principal.client_id,
+                    "username": principal.username, "token_type": "Bearer", "exp": principal.expires_at,
+                    "iat": principal.issued_at, "sub": principal.sub, "iss": web.rp.provider.issuer(),
+                });
+                if !principal.groups.is_empty() {
+                    answer["groups"] = principal.groups.into();
+                }
+                json(StatusCode::OK, &answer)
             }
-            json(&answer)
-        }
-        Err(error) => refuse(&error),
-    }
+        })
+    };
+    answer(&web, request, known).await
 }
 
 /// `POST /revoke`
-pub(super) async fn revoke(
-    State(web): State<Arc<Web>>,
-    peer: Peer,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let address = peer.address(&headers, &web.trusted_proxies);
-    let request = async {
-        let (shown, token) = about_token(&headers, &body, address)?;
-        web.rp.revoke_machine_token(shown, &token).await
+pub(super) async fn revoke(State(web): State<Arc<Web>>, request: Request) -> Response {
+    let revoked = async |asked: Asked| {
+        let (shown, token) = about_token(&asked)?;
+        web.rp.revoke_machine_token(shown, &token).await?;
+        Ok((StatusCode::OK, no_store()).into_response())
     };
-    match request.await {
-        Ok(()) => (StatusCode::OK, no_store()).into_response(),
-        Err(error) => refuse(&error),
-    }
+    answer(&web, request, revoked).await
 }
 
 /// `GET /.well-known/oauth-authorization-server`
@@ -133,25 +140,23 @@ pub(super) async fn metadata(State(web): State<Arc<Web>>) -> Json<serde_json::Va
 }
 
 /// Any method but POST: the token endpoint knows one (RFC 6749 §3.2).
-pub(super) async fn post_only(method: Method) -> Response {
+pub(super) async fn post_only(id: RequestId, method: Method) -> Response {
     let description = format!("this address takes POST, not {method}");
     let mut response = said(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", &description);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    id.tell(&mut response);
     response
 }
 
 /// A form in which nothing is there twice (RFC 6749 §3.2); what is empty counts as left out.
-fn read<'a>(headers: &HeaderMap, body: &'a Result<Bytes, BytesRejection>) -> Result<Form<'a>, MachineError> {
+fn read(asked: &Asked) -> Result<Form<'_>, MachineError> {
     const TYPE: &str = "application/x-www-form-urlencoded";
-    let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = asked.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !essence.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(TYPE) {
         return Err(MachineError::InvalidRequest("the content type must be application/x-www-form-urlencoded"));
     }
-    let Ok(body) = body else {
-        return Err(MachineError::InvalidRequest("the body is too large, or incomplete"));
-    };
     let mut form = Vec::with_capacity(4);
-    for (name, value) in url::form_urlencoded::parse(body) {
+    for (name, value) in url::form_urlencoded::parse(&asked.body) {
         if form.len() == PARAMETERS_MAX {
             return Err(MachineError::InvalidRequest("there are more parameters than any request has"));
         }
@@ -165,24 +170,16 @@ fn read<'a>(headers: &HeaderMap, body: &'a Result<Bytes, BytesRejection>) -> Res
 }
 
 /// Who asks, and about which token (RFC 7662 §2.1, RFC 7009 §2.1).
-fn about_token<'a>(
-    headers: &HeaderMap,
-    body: &'a Result<Bytes, BytesRejection>,
-    address: Option<IpAddr>,
-) -> Result<(MachineCredentials, Cow<'a, str>), MachineError> {
-    let mut form = read(headers, body)?;
-    let shown = credentials(headers, &mut form, address)?;
+fn about_token(asked: &Asked) -> Result<(MachineCredentials, Cow<'_, str>), MachineError> {
+    let mut form = read(asked)?;
+    let shown = credentials(asked, &mut form)?;
     let token = form.take("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
     Ok((shown, token))
 }
 
 /// HTTP Basic or the body, never both (RFC 6749 §2.3). In Basic, both parts are form-encoded first (§2.3.1).
-fn credentials(
-    headers: &HeaderMap,
-    form: &mut Form<'_>,
-    address: Option<IpAddr>,
-) -> Result<MachineCredentials, MachineError> {
-    let mut lines = headers.get_all(AUTHORIZATION).iter();
+fn credentials(asked: &Asked, form: &mut Form<'_>) -> Result<MachineCredentials, MachineError> {
+    let mut lines = asked.head.headers.get_all(AUTHORIZATION).iter();
     let (id, secret) = match (lines.next(), lines.next()) {
         (None, _) => {
             let mut owned = |name| form.take(name).map(Cow::into_owned);
@@ -201,7 +198,9 @@ fn credentials(
         }
     };
     match (id, secret) {
-        (Some(id), Some(secret)) => Ok(MachineCredentials { id, secret: SecretString::from(secret), address }),
+        (Some(id), Some(secret)) => {
+            Ok(MachineCredentials { id, secret: SecretString::from(secret), address: asked.address })
+        }
         _ => Err(MachineError::InvalidClient),
     }
 }
@@ -217,6 +216,9 @@ fn basic(line: &HeaderValue) -> Option<(String, String)> {
 }
 
 fn decode(text: &str) -> Option<String> {
+    if !text.contains(['+', '%']) {
+        return Some(text.to_owned());
+    }
     let text = text.replace('+', " ");
     percent_encoding::percent_decode_str(&text).decode_utf8().ok().map(Cow::into_owned)
 }
@@ -225,8 +227,18 @@ fn no_store() -> [(axum::http::HeaderName, HeaderValue); 2] {
     [(CACHE_CONTROL, HeaderValue::from_static("no-store")), (PRAGMA, HeaderValue::from_static("no-cache"))]
 }
 
-fn json<T: Serialize>(body: &T) -> Response {
-    (no_store(), Json(body)).into_response()
+fn json(status: StatusCode, body: &serde_json::Value) -> Response {
+    said_json(status, body.to_string())
+}
+
+fn said_json(status: StatusCode, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.reserve(8);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.extend(no_store());
+    response
 }
 
 /// One table from error to answer (RFC 6749 §5.2).
@@ -256,7 +268,7 @@ fn refuse(error: &MachineError) -> Response {
     let mut response = said(status, code, &description);
     let retry = match error {
         MachineError::TooMany(seconds) | MachineError::Unavailable(seconds) => Some(*seconds),
-        MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => Some(5),
+        MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => Some(RETRY),
         _ => None,
     };
     if let Some(seconds) = retry {
@@ -273,5 +285,5 @@ fn said(status: StatusCode, code: &str, description: &str) -> Response {
     // Only characters that RFC 6749 §5.2 allows.
     let description: String =
         description.chars().map(|c| if matches!(c, ' '..='~') && c != '"' && c != '\\' { c } else { '?' }).collect();
-    (status, json(&json!({ "error": code, "error_description": description }))).into_response()
+    json(status, &json!({ "error": code, "error_description": description }))
 }

@@ -21,7 +21,7 @@ pub fn bearer(world: &World, username: &str) -> String {
 /// A session of `username` as a sign-in leaves it.
 pub async fn session(world: &World, username: &str) -> anyhow::Result<Session> {
     let (access, id) = (bearer(world, username), world.pool.mint_id_token(CLIENT, username));
-    let mut principal = world.rp.provider.verify_bearer(&id).await?.principal;
+    let mut principal = world.rp.provider.verify_bearer(&id, None).await?.principal;
     principal.scopes = SCOPES.map(str::to_owned).into();
     let now = world.rp.clock.now();
     let tokens = TokenSet {

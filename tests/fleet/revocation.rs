@@ -2,7 +2,7 @@
 
 use super::{Fleet, at};
 use crate::support::redis::Redis;
-use crate::support::{Browser, until};
+use crate::support::{Answer, Browser, until};
 use reqwest::Method;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,4 +76,21 @@ async fn keys_change_process_by_process_and_nobody_is_signed_out() {
     let ready = Browser::new().get(&format!("{}/readyz", fleet.services[1].ops)).await;
     assert!(ready.status == 503 && ready.body.contains("cookies.keys"), "{}", ready.body);
     fleet.all_say_but(1, 200, &browsers[0]).await;
+}
+
+async fn machine(fleet: &Fleet, nth: usize, path: &str, form: &[(&str, &str)]) -> Answer {
+    let url = format!("http://127.0.0.1:{}{path}", fleet.services[nth].port());
+    let shape = |r: reqwest::RequestBuilder| r.basic_auth("dev-cms-client", Some("dev-cms-secret")).form(form);
+    Browser::new().send(Method::POST, &url, shape).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_token_revoked_at_one_process_is_handed_out_by_none() {
+    let Some(redis) = Redis::start().await else { return };
+    let fleet = Fleet::with(2, &at(&redis), &[("MACHINE__PASS_THROUGH", "true")]).await;
+    let grant = [("grant_type", "client_credentials")];
+    let token = |answer: Answer| answer.json()["access_token"].as_str().unwrap().to_owned();
+    let first = token(machine(&fleet, 0, "/token", &grant).await);
+    assert_eq!(machine(&fleet, 0, "/revoke", &[("token", &first)]).await.status, 200);
+    assert_ne!(token(machine(&fleet, 1, "/token", &grant).await), first, "though it never saw it before");
 }

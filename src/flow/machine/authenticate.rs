@@ -3,15 +3,19 @@
 //! Right credentials always pass. Wrong ones are counted by address, so that nobody can use up a limit
 //! that is somebody else's; only who is authenticated is counted by client.
 
+use super::cache::{Key, Shape};
 use super::{Broker, MachineError, MachineLimits};
 use crate::domain::machine::{Client, SecretHash, Upstream};
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use secrecy::{ExposeSecret, SecretString};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// No id or secret of a provider is longer, bytes.
+const CREDENTIAL_MAX: usize = 512;
 
 /// What a machine shows (RFC 6749 §2.3.1), and where it comes from.
 #[derive(Debug)]
@@ -31,7 +35,14 @@ pub enum Machine {
     Registered(Arc<Client>),
     /// The caller's own app client. Only the provider can say whether the secret is right; what is kept for
     /// it is found only with the same one.
-    PassThrough(Arc<Upstream>),
+    PassThrough {
+        /// What it showed.
+        upstream: Arc<Upstream>,
+        /// The same as a key.
+        credentials: Key,
+        /// Whether the provider has accepted it lately.
+        known: bool,
+    },
 }
 
 impl Machine {
@@ -39,7 +50,7 @@ impl Machine {
     pub fn upstream(&self) -> &Arc<Upstream> {
         match self {
             Self::Registered(client) => &client.upstream,
-            Self::PassThrough(upstream) => upstream,
+            Self::PassThrough { upstream, .. } => upstream,
         }
     }
 
@@ -47,7 +58,7 @@ impl Machine {
     pub fn id(&self) -> &str {
         match self {
             Self::Registered(client) => &client.id,
-            Self::PassThrough(upstream) => &upstream.client_id,
+            Self::PassThrough { upstream, .. } => &upstream.client_id,
         }
     }
 
@@ -55,7 +66,7 @@ impl Machine {
     pub fn owner(&self) -> Option<&str> {
         match self {
             Self::Registered(client) => Some(&client.owner),
-            Self::PassThrough(_) => None,
+            Self::PassThrough { .. } => None,
         }
     }
 }
@@ -83,19 +94,28 @@ impl Guards {
 }
 
 impl Broker {
-    /// Looks at who a machine says it is.
+    /// Looks at who a machine says it is at `now`.
     ///
     /// # Errors
     /// [`MachineError::InvalidClient`], [`MachineError::TooMany`].
-    pub(super) fn authenticate(&self, shown: Credentials) -> Result<Machine, MachineError> {
+    pub(super) fn authenticate(&self, shown: Credentials, now: u64) -> Result<Machine, MachineError> {
         let hash = SecretHash::of(shown.secret.expose_secret());
         match self.registry.load().get(&shown.id) {
             Some(client) if client.knows(&hash) && !client.disabled => {
-                self.guards.clients.check_key(&client.id).map_err(|early| too_many(&early))?;
+                self.count(&client.id)?;
                 Ok(Machine::Registered(client.clone()))
             }
-            None if self.limits.pass_through => {
-                Ok(Machine::PassThrough(Arc::new(Upstream { client_id: shown.id, secret: shown.secret })))
+            None if self.limits.pass_through
+                && is_credential(&shown.id)
+                && is_credential(shown.secret.expose_secret()) =>
+            {
+                let upstream = Arc::new(Upstream { client_id: shown.id, secret: shown.secret });
+                let credentials = Shape::credentials(&upstream);
+                let known = self.cache.is_good(credentials, now);
+                if known {
+                    self.count(&upstream.client_id)?;
+                }
+                Ok(Machine::PassThrough { upstream, credentials, known })
             }
             _ => {
                 self.charge(shown.address)?;
@@ -104,9 +124,26 @@ impl Broker {
         }
     }
 
+    fn count(&self, id: &String) -> Result<(), MachineError> {
+        self.guards.clients.check_key(id).map_err(|early| too_many(&early))
+    }
+
     /// Charges an address with credentials that are wrong, or that only the provider can judge.
     pub(super) fn charge(&self, address: Option<IpAddr>) -> Result<(), MachineError> {
-        self.guards.failures.check_key(&address).map_err(|early| too_many(&early))
+        self.guards.failures.check_key(&address.map(site)).map_err(|early| too_many(&early))
+    }
+}
+
+/// What RFC 6749 appendices A.1 and A.2 allow. Anything else would be odd at the provider and in the log.
+fn is_credential(text: &str) -> bool {
+    (1..=CREDENTIAL_MAX).contains(&text.len()) && text.bytes().all(|b| matches!(b, b' '..=b'~'))
+}
+
+/// Who has one address of IPv6 has the 2^64 around it.
+fn site(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
     }
 }
 

@@ -104,8 +104,8 @@ pub(super) type Flight = Shared<BoxFuture<'static, Result<Arc<Entry>, MachineErr
 
 pub(super) struct Cache {
     pub(super) tokens: Map<Key, Arc<Entry>>,
-    /// Credentials that the provider has accepted.
-    pub(super) good: Map<Key, ()>,
+    /// Credentials that the provider has accepted, and until when that counts.
+    good: Map<Key, u64>,
     /// Credentials that it has refused, and until when that is remembered.
     wrong: Map<Key, u64>,
     pub(super) flights: Mutex<HashMap<Key, Flight>>,
@@ -134,6 +134,14 @@ impl std::fmt::Debug for Cache {
 }
 
 impl Cache {
+    pub(super) fn note_good(&self, credentials: Key, until: u64) {
+        self.good.insert(credentials, until);
+    }
+
+    pub(super) fn is_good(&self, credentials: Key, now: u64) -> bool {
+        self.good.get(&credentials).is_some_and(|until| now < until)
+    }
+
     pub(super) fn note_wrong(&self, credentials: Key, now: u64) {
         self.good.remove(&credentials);
         self.wrong.insert(credentials, now + WRONG_FOR);

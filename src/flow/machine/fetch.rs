@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+/// How long a token whose answer made no sense is left alone, seconds.
+const ODD: u64 = 5;
 /// How often a process that waits for another's fetch looks.
 const LOOK: Duration = Duration::from_millis(30);
 
@@ -40,12 +42,17 @@ impl RelyingParty {
         flight
     }
 
-    async fn fetch_now(&self, shape: &Shape, than: u64) -> Result<Arc<Entry>, MachineError> {
+    async fn fetch_now(&self, shape: &Shape, mut than: u64) -> Result<Arc<Entry>, MachineError> {
         let name = shape.name();
         let patience = Instant::now() + 2 * self.broker.limits.lease;
         loop {
             let (margin, lease) = (self.broker.limits.margin, self.broker.limits.lease);
             let place = match self.broker.tokens.turn(&name, than, margin, lease).await {
+                // Revoked at another process.
+                Ok(Turn::Fetched(token)) if self.sessions.is_ended(&token.names).await.unwrap_or(false) => {
+                    than = token.issued_at;
+                    continue;
+                }
                 Ok(Turn::Fetched(token)) => return Ok(Entry::new(token)),
                 Ok(Turn::Ours(place)) => Some(place),
                 Ok(Turn::Paused(left)) => return Err(MachineError::Unavailable(left.as_secs() + 1)),
@@ -113,7 +120,8 @@ impl RelyingParty {
             Err(error) => {
                 let reason = error.to_string();
                 tracing::error!(reason = %reason.escape_debug(), "the provider's machine token cannot be used");
-                Err(MachineError::Unavailable(cache.away.failed(now, None)))
+                // Not of all: what one caller sent may be why.
+                Err(MachineError::Unavailable(ODD))
             }
         }
     }

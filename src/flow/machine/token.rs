@@ -56,7 +56,7 @@ impl RelyingParty {
         request: TokenRequest,
     ) -> Result<Granted, MachineError> {
         let address = shown.address;
-        let outcome = match self.broker.authenticate(shown) {
+        let outcome = match self.broker.authenticate(shown, self.clock.now()) {
             Ok(machine) => match shape(&machine, request) {
                 Ok(shape) => match self.at_hand(&machine, &shape) {
                     Some(granted) => Ok((granted, machine)),
@@ -70,9 +70,9 @@ impl RelyingParty {
         match outcome {
             Ok((granted, machine)) => {
                 let cache = if granted.from_cache { "hit" } else { "miss" };
-                self.metrics.machine_token(cache);
-                if granted.from_cache {
-                    self.metrics.machine_saved(self.broker.limits.price);
+                match granted.from_cache {
+                    true => self.metrics.machine_hit(self.broker.limits.price),
+                    false => self.metrics.machine_token(cache),
                 }
                 // The audit trail: who got what, never the token.
                 tracing::info!(
@@ -114,28 +114,35 @@ impl RelyingParty {
         address: Option<IpAddr>,
     ) -> Result<Granted, MachineError> {
         let (key, now) = (shape.key(), self.clock.now());
-        let mut than = 0;
+        // The secret of a caller's own app client may have been changed at the provider.
+        let mut than = match machine {
+            Machine::Registered(_) => 0,
+            Machine::PassThrough { .. } => now.saturating_sub(self.broker.limits.recheck),
+        };
         if let Some(entry) = self.broker.cache.tokens.get(&key) {
             // If the store cannot say whether it was revoked, whoever is shown the token will ask again.
             if self.has_time(&entry, machine, now) && !self.sessions.is_ended(&entry.token.names).await.unwrap_or(false)
             {
                 return Ok(self.hand_out(entry, &shape, now));
             }
-            than = entry.token.issued_at;
+            than = than.max(entry.token.issued_at);
         }
-        let credentials = matches!(machine, Machine::PassThrough(_)).then(|| Shape::credentials(machine.upstream()));
-        if let Some(credentials) = credentials {
-            if self.broker.cache.is_wrong(credentials, now) {
+        let credentials = match machine {
+            Machine::Registered(_) => None,
+            Machine::PassThrough { credentials, .. } if self.broker.cache.is_wrong(*credentials, now) => {
                 return Err(MachineError::InvalidClient);
             }
-            if self.broker.cache.good.get(&credentials).is_none() {
-                self.broker.charge(address)?;
+            Machine::PassThrough { credentials, known, .. } => {
+                if !known {
+                    self.broker.charge(address)?;
+                }
+                Some(*credentials)
             }
-        }
+        };
         match self.fetch(key, shape, than).await {
             Ok(entry) => {
                 if let Some(credentials) = credentials {
-                    self.broker.cache.good.insert(credentials, ());
+                    self.broker.cache.note_good(credentials, entry.token.issued_at + self.broker.limits.recheck);
                 }
                 let expires_in = entry.token.remaining(self.clock.now());
                 Ok(Granted { entry, expires_in, from_cache: false })
@@ -157,8 +164,7 @@ impl RelyingParty {
         let token = &entry.token;
         let tried = match machine {
             Machine::Registered(_) => true,
-            // The secret may have been changed at the provider.
-            Machine::PassThrough(_) => now.saturating_sub(token.issued_at) < self.broker.limits.recheck,
+            Machine::PassThrough { .. } => now.saturating_sub(token.issued_at) < self.broker.limits.recheck,
         };
         tried && token.remaining(now) > self.broker.limits.margin
     }
