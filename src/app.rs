@@ -184,6 +184,7 @@ pub struct App {
     tls: Option<Tls>,
     machine: config::Machine,
     forward_auth: bool,
+    check_revoked: Option<Duration>,
 }
 
 impl App {
@@ -229,7 +230,12 @@ impl App {
                 lease: limits.lease,
             },
         );
-        let rules = Rules { return_to: return_to(config), policy: config.policy.clone(), limits };
+        let rules = Rules {
+            return_to: return_to(config),
+            policy: config.policy.clone(),
+            limits,
+            writable: config.profile.writable.clone(),
+        };
         let rp = Arc::new(RelyingParty::new(provider, sessions, clock, metrics, broker, rules));
         let readiness = Readiness::default();
         Ok(Self {
@@ -237,6 +243,7 @@ impl App {
             ops: web::ops_router(rp.clone(), readiness.clone()),
             tls: config.server.tls.clone(),
             machine: config.machine.clone(),
+            check_revoked: config.validate.check_revoked,
             forward_auth: !config.server.trusted_proxies.is_empty(),
             rp,
             readiness,
@@ -273,6 +280,9 @@ impl App {
         upkeep.spawn(follow(self.rp.clone()));
         upkeep.spawn(keep_clients(self.rp.clone(), self.machine));
         upkeep.spawn(renew_ahead(self.rp.clone()));
+        if let Some(interval) = self.check_revoked {
+            upkeep.spawn(check_revoked(self.rp.clone(), interval));
+        }
         let (public_handle, ops_handle) = (Handle::new(), Handle::new());
         let public = tokio::spawn(web::listen(public, self.public, tls, public_handle.clone()));
         let ops = ops.map(|ops| tokio::spawn(web::listen(ops, self.ops, None, ops_handle.clone())));
@@ -360,6 +370,14 @@ async fn renew_ahead(rp: Arc<RelyingParty>) {
     loop {
         tokio::time::sleep(RENEW_AHEAD).await;
         rp.renew_ahead().await;
+    }
+}
+
+/// Asks the provider about those at work.
+async fn check_revoked(rp: Arc<RelyingParty>, interval: Duration) {
+    loop {
+        tokio::time::sleep(RENEW_AHEAD).await;
+        rp.check_revoked(interval).await;
     }
 }
 

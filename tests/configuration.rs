@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what these tests share sits outside the test functions")]
 
 mod any_input;
+mod cognito;
 mod files;
 mod machine;
 mod policy;
@@ -91,7 +92,7 @@ fn every_mistake_is_reported_at_once() {
             toml(&[
                 ("server.public_url", "\"http://auth-api.example.com\""),
                 ("server.lisen", "\"127.0.0.1:1\""),
-                ("profile.writable", "[\"name\"]"),
+                ("colours.red", "[\"name\"]"),
                 ("provider.client_id", ""),
                 ("provider.scopes", "[\"a b\", \"\", \"openid\"]"),
                 ("cookies.domain", "\"com\""),
@@ -107,7 +108,7 @@ fn every_mistake_is_reported_at_once() {
     for (key, times) in [
         ("server.public_url", 1),
         ("server.lisen", 1),
-        ("profile", 1),
+        ("colours", 1),
         ("provider.client_id", 1),
         ("provider.scopes", 2),
         ("cookies.domain", 1),
@@ -143,7 +144,7 @@ fn unknown_names_are_refused_with_a_suggestion() {
         ("AUTH_API__COOKIES__KEY", "Write `AUTH_API__COOKIES__KEYS`"),
         ("AUTH_API__COOKIES_DOMAIN", "Write `AUTH_API__COOKIES__DOMAIN`"),
         ("AUTH_API__DOMAIN", "Write `AUTH_API__COOKIES__DOMAIN`"),
-        ("AUTH_API__PROFILE__WRITABLE", "no such key"),
+        ("AUTH_API__PROFILE__READABLE", "no such key"),
         ("AUTH_API__", "no such key"),
         ("AUTH_API_COOKIES_DOMAIN", "Write AUTH_API__COOKIES__DOMAIN"),
         ("auth_api__cookies__domain", "Write AUTH_API__COOKIES__DOMAIN"),

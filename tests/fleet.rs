@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How long a process may wait for the store, and how much longer a test on a busy machine sees it.
 const STORE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Enough for a store on a machine that does something else meanwhile.
+pub(crate) const PATIENT: (&str, &str) = ("SESSION__STORE_TIMEOUT", "5s");
 const SLACK: Duration = Duration::from_secs(2);
 
 /// Processes that share everything but their ports. Browsers know the first one's address.

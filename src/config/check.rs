@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use super::cognito;
 use super::draft::Draft;
 use super::files::read_file;
 use super::hosts::is_loopback;
@@ -33,6 +34,7 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     report(&draft.refresh_margin.at, refresh_margin(draft));
     report(&draft.cache_margin.at, cache_margin(draft));
     report(&draft.recheck.at, recheck(draft));
+    cognito::check(draft, &mut report);
     sites::return_hosts(draft, &mut report);
     report(&draft.return_default.at, sites::return_default(draft));
 }

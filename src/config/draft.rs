@@ -8,7 +8,6 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
-use super::credentials;
 use super::hosts::{self, AllowedHost};
 use super::load::Blocks;
 use super::machine::Machine;
@@ -17,7 +16,10 @@ use super::reader::{Field, Reader};
 use super::store_url::{self, StoreUrl};
 use super::urls::{self, PublicUrl};
 use super::values::{self, Exposed, HeaderStyle, LogFormat, Profile, Secret};
-use super::{Config, Cookies, EndpointOverrides, Gateway, Provider, ReturnTo, Server, Session, Telemetry, Tls, keys};
+use super::{
+    Config, Cookies, EndpointOverrides, Gateway, Provider, ReturnTo, Server, Session, Telemetry, Tls, Validate, keys,
+};
+use super::{cognito, credentials};
 use crate::domain::policy::{Demand, Policy};
 use crate::domain::site::Sites;
 
@@ -42,6 +44,7 @@ pub(super) struct Draft {
     pub(super) userinfo_endpoint: Field<Url>,
     pub(super) revocation_endpoint: Field<Url>,
     pub(super) end_session_endpoint: Field<Url>,
+    pub(super) user_pools_endpoint: Field<Url>,
     pub(super) jwks_uri: Field<Url>,
     pub(super) cookie_domain: Field<String>,
     pub(super) cookie_keys: Field<Vec<Secret>>,
@@ -65,6 +68,13 @@ pub(super) struct Draft {
     pub(super) per_client: Field<u32>,
     pub(super) per_address: Field<u32>,
     pub(super) price: Field<f64>,
+    pub(super) check_revoked: Field<Option<Duration>>,
+    pub(super) writable: Field<Vec<String>>,
+    pub(super) identity_pool: Field<String>,
+    pub(super) role_arn: Field<String>,
+    pub(super) guest: Field<bool>,
+    pub(super) aws_login: Field<String>,
+    pub(super) aws_endpoint: Field<Url>,
     pub(super) log: Field<String>,
     pub(super) format: Field<LogFormat>,
 }
@@ -96,6 +106,7 @@ impl Draft {
             userinfo_endpoint: r.text(&keys::USERINFO_ENDPOINT, endpoint),
             revocation_endpoint: r.text(&keys::REVOCATION_ENDPOINT, endpoint),
             end_session_endpoint: r.text(&keys::END_SESSION_ENDPOINT, endpoint),
+            user_pools_endpoint: r.text(&keys::USER_POOLS_ENDPOINT, endpoint),
             jwks_uri: r.text(&keys::JWKS_URI, endpoint),
             cookie_domain: r.text(&keys::COOKIE_DOMAIN, hosts::cookie_domain),
             cookie_keys: r.secrets(&keys::COOKIE_KEYS, &keys::COOKIE_KEYS_FILE, credentials::cookie_key),
@@ -119,6 +130,13 @@ impl Draft {
             per_client: r.text(&keys::PER_CLIENT, values::count),
             per_address: r.text(&keys::PER_ADDRESS, values::count),
             price: r.text(&keys::PRICE, values::price),
+            check_revoked: r.text(&keys::CHECK_REVOKED, cognito::check_revoked),
+            writable: r.list(&keys::WRITABLE, cognito::writable),
+            identity_pool: r.text(&keys::IDENTITY_POOL, cognito::identity_pool),
+            role_arn: r.text(&keys::ROLE_ARN, cognito::role_arn),
+            guest: r.text(&keys::GUEST, values::flag),
+            aws_login: r.text(&keys::AWS_LOGIN, credentials::client_id),
+            aws_endpoint: r.text(&keys::AWS_ENDPOINT, endpoint),
             log: r.text(&keys::LOG, values::log_filter),
             format: r.text(&keys::FORMAT, values::log_format),
         }
@@ -134,6 +152,15 @@ impl Draft {
             (Some(cert_file), Some(key_file)) => Some(Tls { cert_file, key_file }),
             _ => None,
         };
+        let issuer = self.issuer.take()?.0;
+        let identity_pool = cognito::assemble(
+            self.identity_pool.take(),
+            &issuer,
+            self.role_arn.take(),
+            self.aws_login.take(),
+            self.aws_endpoint.take(),
+            self.guest.take()?,
+        );
         Some(Config {
             server: Server {
                 listen: self.listen.take()?,
@@ -144,7 +171,9 @@ impl Draft {
             },
             provider: Provider {
                 profile: self.profile.take()?,
-                issuer: self.issuer.take()?.0,
+                issuer,
+                user_pools_endpoint: self.user_pools_endpoint.take(),
+                identity_pool,
                 client_id: self.client_id.take()?,
                 client_secret: self.client_secret.take(),
                 scopes: self.scopes.take()?,
@@ -185,6 +214,8 @@ impl Draft {
                 price_per_1000: self.price.take()?,
                 blocks: blocks.machine,
             },
+            validate: Validate { check_revoked: self.check_revoked.take()? },
+            profile: super::Profiles { writable: self.writable.take()? },
             telemetry: Telemetry { log: self.log.take()?, format: self.format.take()? },
         })
     }

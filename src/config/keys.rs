@@ -108,6 +108,9 @@ pub(super) static SECTIONS: &[(&str, &str)] = &[
          upstream = \"reports\"\n\
          disabled = false",
     ),
+    ("validate", "How sessions keep up with the provider."),
+    ("profile", "A person's own attributes, as the user pool has them: GET and PATCH /auth/profile."),
+    ("aws", "AWS credentials for people who are signed in, from a Cognito identity pool: POST /auth/aws-credentials."),
     ("telemetry", "Logs."),
 ];
 
@@ -165,6 +168,8 @@ keys! {
         "Where refresh tokens are revoked at sign-out.";
     END_SESSION_ENDPOINT = "provider" "end_session_endpoint" Text Absent("https://login.example.com/logout"),
         "Where a browser signs out at the provider; without it the provider would sign people straight back in.";
+    USER_POOLS_ENDPOINT = "provider" "user_pools_endpoint" Text Absent("https://cognito-idp.eu-west-1.amazonaws.com/"),
+        "Where Cognito's user pools API is, if not beside the issuer.";
     JWKS_URI = "provider" "jwks_uri" Text Absent("https://login.example.com/jwks.json"),
         "Where the keys that sign tokens are published.";
 
@@ -242,6 +247,27 @@ keys! {
          the provider. Right ones of registered clients always pass.";
     PRICE = "machine" "price_per_1000" Plain Default("2.25"),
         "What the provider bills for 1,000 tokens, for the metric auth_api_machine_saved_dollars.";
+
+    CHECK_REVOKED = "validate" "check_revoked" Text Default("never"),
+        "How often Cognito is asked, in the background, whether somebody who is at work was disabled or signed out there:\n\
+         \"never\", \"interval\" for every 15m, or a time from 1m to 24h. Their sessions end within that time, otherwise\n\
+         at the next renewal. Needs the scope aws.cognito.signin.user.admin. Each question counts in Cognito's quota.";
+
+    WRITABLE = "profile" "writable" List Default(""),
+        "Attributes that people may change: \"name\", \"custom:theme\". The app client must allow to write them. Addresses\n\
+         and phone numbers cannot be among them, since nobody would verify them.\n\
+         Needs the scope aws.cognito.signin.user.admin, as reading does.";
+
+    IDENTITY_POOL = "aws" "identity_pool" Text Absent("eu-west-1:11111111-2222-3333-4444-555555555555"),
+        "The id of the identity pool. Absent: nobody gets credentials.";
+    ROLE_ARN = "aws" "role_arn" Text Absent("arn:aws:iam::111122223333:role/app"),
+        "The role that everybody gets, among those that the pool may give. Absent: as the pool's rules say.";
+    GUEST = "aws" "guest" Plain Default("false"),
+        "Whether strangers get the pool's credentials for guests, all of them those of one identity.";
+    AWS_LOGIN = "aws" "login" Text Absent("cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI"),
+        "What the user pool is called there, if not the issuer without https://.";
+    AWS_ENDPOINT = "aws" "endpoint" Text Absent("https://cognito-identity.eu-west-1.amazonaws.com/"),
+        "Where the identity pools API is, if not where the pool's region says.";
 
     LOG = "telemetry" "log" Text Default("info"),
         "Log filter: off, error, warn, info, debug, trace, or directives such as \"info,auth_api=debug\".";

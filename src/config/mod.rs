@@ -12,6 +12,7 @@
 mod block;
 mod check;
 mod client_block;
+mod cognito;
 mod credentials;
 mod draft;
 mod files;
@@ -40,6 +41,7 @@ use url::Url;
 
 pub use crate::domain::policy::Policy;
 pub use client_block::{NewClient, new_client};
+pub use cognito::IdentityPool;
 pub use hosts::AllowedHost;
 pub use load::{Sources, load};
 pub use machine::Machine;
@@ -68,6 +70,10 @@ pub struct Config {
     pub gateway: Gateway,
     /// Tokens for programs.
     pub machine: Machine,
+    /// How sessions keep up with the provider.
+    pub validate: Validate,
+    /// People's own attributes.
+    pub profile: Profiles,
     /// Logs.
     pub telemetry: Telemetry,
 }
@@ -117,6 +123,10 @@ pub struct Provider {
     pub timeout: Duration,
     /// Addresses to use instead of the discovered ones.
     pub endpoints: EndpointOverrides,
+    /// Where the user pools API is, if not beside the issuer.
+    pub user_pools_endpoint: Option<Url>,
+    /// `[aws]`: where people get AWS credentials.
+    pub identity_pool: Option<IdentityPool>,
 }
 
 /// Provider addresses that replace what discovery says. Absent ones are discovered.
@@ -180,6 +190,20 @@ pub struct Gateway {
     pub header_style: HeaderStyle,
     /// Tokens that `/validate` answers in headers.
     pub forward_tokens: Exposed,
+}
+
+/// `[validate]`
+#[derive(Clone, Debug)]
+pub struct Validate {
+    /// How often the provider is asked about those at work; `None`: never.
+    pub check_revoked: Option<Duration>,
+}
+
+/// `[profile]`
+#[derive(Clone, Debug)]
+pub struct Profiles {
+    /// Attributes that people may change.
+    pub writable: Vec<String>,
 }
 
 /// `[telemetry]`

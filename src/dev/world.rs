@@ -116,6 +116,7 @@ impl World {
             ("SERVER__LISTEN", format!("127.0.0.1:{auth_port}")),
             ("SERVER__OPS_LISTEN", format!("127.0.0.1:{ops_port}")),
             ("PROVIDER__ISSUER", pool.issuer()),
+            ("AWS__ENDPOINT", format!("{}/", pool.base_url())),
             ("PROVIDER__CLIENT_ID", "dev-web-client".into()),
             ("PROVIDER__CLIENT_SECRET", "dev-web-secret".into()),
             ("PROVIDER__ACCEPTED_CLIENTS", "dev-machine-client".into()),

@@ -1,5 +1,6 @@
 //! The nouns: values without I/O, which every other room may use.
 
+pub mod aws;
 pub mod clock;
 pub mod host;
 pub mod machine;

@@ -56,6 +56,26 @@ pub enum Error {
     /// The user has no session of that name.
     #[error("you have no such session")]
     NoSuchSession,
+    /// What this deployment does not offer.
+    #[error("this is not offered here: {0}")]
+    NotOffered(&'static str),
+    /// An attribute that people may not change.
+    #[error("the attribute {0} may not be changed here")]
+    NotWritable(String),
+    /// A body that is not understood.
+    #[error("{0}")]
+    Body(&'static str),
+    /// The user pool does not take a change.
+    #[error("the user pool does not take it: {0}")]
+    NotTaken(String),
+    /// AWS gives no credentials.
+    #[error("AWS gives no credentials: {code} ({description})")]
+    NoCredentials {
+        /// AWS's name for it.
+        code: String,
+        /// Foreign text.
+        description: String,
+    },
     /// A logout token that is not, or no longer, good.
     #[error("the logout token is not accepted: {0}")]
     LogoutToken(String),

@@ -1,7 +1,10 @@
 //! The verbs: one file for each thing that can be asked of us.
 
+mod account;
+mod aws_credentials;
 mod backchannel;
 mod callback;
+mod check_revoked;
 mod error;
 mod machine;
 mod my_sessions;
@@ -53,6 +56,9 @@ pub struct RelyingParty {
     /// Tokens for machines.
     pub broker: Broker,
     limits: Limits,
+    writable: Vec<String>,
+    aws: aws_credentials::Fetched,
+    asked: check_revoked::Asked,
     bearers: validate::Bearers,
     landings: callback::Landings,
     renewals: refresh::Renewals,
@@ -70,6 +76,8 @@ pub struct Rules {
     pub policy: Policy,
     /// The times.
     pub limits: Limits,
+    /// Attributes that people may change themselves.
+    pub writable: Vec<String>,
 }
 
 /// The times that the flows keep to, seconds.
@@ -96,7 +104,7 @@ impl RelyingParty {
         broker: Broker,
         rules: Rules,
     ) -> Self {
-        let Rules { return_to, policy, limits } = rules;
+        let Rules { return_to, policy, limits, writable } = rules;
         Self {
             provider,
             sessions,
@@ -106,6 +114,9 @@ impl RelyingParty {
             metrics,
             broker,
             limits,
+            writable,
+            aws: aws_credentials::Fetched::default(),
+            asked: check_revoked::Asked::default(),
             bearers: validate::Bearers::default(),
             landings: callback::Landings::default(),
             renewals: refresh::Renewals::default(),

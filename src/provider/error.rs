@@ -41,6 +41,11 @@ impl Error {
         matches!(self, Self::Unavailable { untouched: false, .. } | Self::Unusable(_))
     }
 
+    /// Whether Cognito no longer takes the token: revoked, expired, or of a disabled or deleted user.
+    pub fn is_not_authorized(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "NotAuthorizedException" || code == "UserNotFoundException")
+    }
+
     /// Whether the grant itself is dead: a used code, a revoked or expired refresh token.
     pub fn is_invalid_grant(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == "invalid_grant")

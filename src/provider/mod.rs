@@ -3,20 +3,24 @@
 //! Each step is a pair: a request that is made and an answer that is judged. An exchange takes only a
 //! [`VerifiedCallback`](crate::domain::transaction::VerifiedCallback), and no token leaves here unverified.
 
+mod aws;
 mod error;
 mod http;
+mod identity_pool;
 mod keys;
 mod logout;
 mod machine;
 mod metadata;
 mod profile;
 mod token;
+mod user_pool;
 mod verify;
 
 pub use error::Error;
 pub use http::HttpClient;
 pub use logout::LogoutNotice;
 pub use token::NotRefreshed;
+pub use user_pool::SCOPE as USER_POOLS_SCOPE;
 pub use verify::Rejected;
 
 use crate::config;
@@ -26,6 +30,7 @@ use crate::domain::session::Mark;
 use crate::domain::token::TokenSet;
 use crate::domain::transaction::{ProviderRefusal, Transaction};
 use crate::telemetry::Metrics;
+use identity_pool::IdentityPool;
 use metadata::Metadata;
 use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, Scope};
 use profile::{Access, Rules};
@@ -75,6 +80,8 @@ pub struct Provider {
     scopes: Vec<String>,
     accepted_clients: Vec<String>,
     rules: Rules,
+    user_pools: Option<Url>,
+    identity_pool: Option<IdentityPool>,
     redirect_uri: String,
     http: HttpClient,
     metadata: Arc<Metadata>,
@@ -107,6 +114,18 @@ impl Provider {
                 issuer_host: host.unwrap_or_default(),
                 trust_email_from: config.trust_email_from.clone(),
             },
+            user_pools: match (&config.user_pools_endpoint, config.profile) {
+                (Some(url), _) => Some(url.clone()),
+                (None, config::Profile::Cognito) => user_pool::endpoint(&config.issuer),
+                (None, config::Profile::Oidc) => None,
+            },
+            identity_pool: config.identity_pool.clone().map(|pool| IdentityPool {
+                id: pool.id,
+                url: pool.endpoint,
+                login: pool.login,
+                role_arn: pool.role_arn,
+                guests: pool.guests,
+            }),
             redirect_uri,
             metadata: Arc::new(Metadata::new(config, http.clone(), clock.clone())),
             http,

@@ -26,7 +26,7 @@ pub(super) async fn session(State(web): State<Arc<Web>>, visitor: Visitor, id: R
 }
 
 /// The 401 for a visitor who sent these ids.
-fn nobody(web: &Web, ids: &[SessionId], id: &RequestId) -> Response {
+pub(super) fn nobody(web: &Web, ids: &[SessionId], id: &RequestId) -> Response {
     let error = if ids.is_empty() { Error::Anonymous } else { Error::Dead("the session is over".into()) };
     error::problem(&error, id, Some(web.public_url.join("/auth/signin")))
 }
@@ -107,7 +107,7 @@ pub(super) async fn end_session(
 
 /// Whether a page of a site that is not allowed asks: a browser names the page's origin in every request that
 /// changes something, a sibling's server names none.
-fn is_foreign(web: &Web, headers: &HeaderMap) -> bool {
+pub(super) fn is_foreign(web: &Web, headers: &HeaderMap) -> bool {
     headers.get_all(ORIGIN).iter().any(|o| !o.to_str().is_ok_and(|o| web.rp.return_to.allows_origin(o)))
 }
 

@@ -198,9 +198,52 @@ fn say(error: &Error) -> Said {
             "There is no such session",
             "It may have ended already. Nothing else was changed.",
         ),
+        Error::NotOffered(_) => said(
+            StatusCode::NOT_FOUND,
+            "not-offered",
+            "This is not offered here",
+            "The people who run this site have not switched it on.",
+        ),
+        Error::NotWritable(_) => said(
+            StatusCode::FORBIDDEN,
+            "attribute-not-writable",
+            "This may not be changed here",
+            "Ask the people who run this site to change it.",
+        ),
+        Error::Body(_) => said(BAD, "unreadable-body", "The body cannot be read", "This request is not valid."),
+        Error::NotTaken(_) => said(
+            BAD,
+            "attribute-not-taken",
+            "The change was not accepted",
+            "The account service did not accept a value. Nothing was changed.",
+        ),
+        Error::NoCredentials { code, .. } => Said {
+            detail: credentials_hint(code).into(),
+            ..said(
+                UPSTREAM,
+                "no-credentials",
+                "AWS gives no credentials",
+                "This is our fault. Tell the people who run this site.",
+            )
+        },
         Error::LogoutToken(_) => {
             said(BAD, "logout-token-not-accepted", "The logout token is not accepted", "This request is not valid.")
         }
+    }
+}
+
+/// What to look at, by AWS's name for it; its own text stays in the log.
+fn credentials_hint(code: &str) -> &'static str {
+    match code {
+        "NotAuthorizedException" => {
+            "AWS does not take the session's ID token: is this user pool and its app client a provider of the identity pool?"
+        }
+        "ResourceNotFoundException" => "AWS does not know the identity pool: is aws.identity_pool right?",
+        "InvalidIdentityPoolConfigurationException" => {
+            "the identity pool has no role for this user, or the role's trust policy does not name the pool"
+        }
+        "InvalidParameterException" => "AWS does not take the request: is aws.role_arn a role that the pool may give?",
+        _ => "AWS refuses; its word is in the log under this id",
     }
 }
 

@@ -1,6 +1,7 @@
 //! The way in: the only room that knows axum. Handlers take a request apart, ask one flow and say what
 //! came of it in the face of their route group.
 
+mod account;
 mod api;
 mod backchannel;
 mod browser;
@@ -72,6 +73,14 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/auth/session", get(api::session).options(api::preflight).layer(layers::cors(&web)))
         .route("/auth/sessions", get(api::sessions).options(api::preflight).layer(layers::cors(&web)))
         .route("/auth/sessions/{handle}", delete(api::end_session).options(api::preflight).layer(layers::cors(&web)))
+        .route(
+            "/auth/profile",
+            get(account::profile).patch(account::change_profile).options(api::preflight).layer(layers::cors(&web)),
+        )
+        .route(
+            "/auth/aws-credentials",
+            post(account::aws_credentials).options(api::preflight).layer(layers::cors(&web)),
+        )
         .layer(session_layer::tower_sessions(&web))
         .layer(axum::middleware::from_fn_with_state(web.clone(), session_layer::one_session_cookie));
 

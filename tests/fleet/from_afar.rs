@@ -1,6 +1,6 @@
 //! What is ended from elsewhere, by the user, the provider or an operator, is over at all processes.
 
-use super::{Fleet, at};
+use super::{Fleet, PATIENT, at};
 use crate::support::Browser;
 use crate::support::redis::Redis;
 use reqwest::Method;
@@ -8,7 +8,7 @@ use reqwest::Method;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_are_listed_and_ended_at_any_process() {
     let Some(redis) = Redis::start().await else { return };
-    let fleet = Fleet::start(2, &at(&redis)).await;
+    let fleet = Fleet::with(2, &at(&redis), &[PATIENT]).await;
     let (jane, phone, tablet) = (fleet.sign_in("jane").await, fleet.sign_in("jane").await, fleet.sign_in("jane").await);
     let erin = fleet.sign_in("erin").await;
     for browser in [&jane, &phone, &tablet, &erin] {
@@ -35,7 +35,7 @@ async fn sessions_are_listed_and_ended_at_any_process() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_logout_token_counts_once_for_all_processes() {
     let Some(redis) = Redis::start().await else { return };
-    let fleet = Fleet::start(2, &at(&redis)).await;
+    let fleet = Fleet::with(2, &at(&redis), &[PATIENT]).await;
     let token = fleet.pool.mint_logout_token("dev-web-client", "jane", |_| ());
     let tell = async |nth: usize| {
         let url = format!("http://127.0.0.1:{}/auth/backchannel-logout", fleet.services[nth].port());
@@ -53,7 +53,7 @@ async fn a_logout_token_counts_once_for_all_processes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_ends_sessions_beside_the_running_processes() {
     let Some(redis) = Redis::start().await else { return };
-    let fleet = Fleet::start(2, &at(&redis)).await;
+    let fleet = Fleet::with(2, &at(&redis), &[PATIENT]).await;
     let (jane, erin) = (fleet.sign_in("jane").await, fleet.sign_in("erin").await);
     fleet.all_say("she is known", 200, &jane).await;
     let known = fleet.ask(0, &jane, Method::GET, "/validate").await.json();

@@ -12,10 +12,12 @@
 //! | `ask`, `authorize`, `login`, `federation` | the browser's way in |
 //! | `token`, `client_auth`, `tokens`, `grants` | codes and tokens |
 //! | `account` | userInfo, revocation, sign-out |
+//! | `api`, `self_service`, `identity_pool` | the APIs of user pools and identity pools |
 //! | `faults`, `misbehave`, `line`, [`Draft`] | everything that can go wrong |
 
 mod account;
 mod answer;
+mod api;
 mod ask;
 mod authorize;
 mod client_auth;
@@ -28,6 +30,7 @@ mod faults;
 mod federation;
 mod grants;
 mod handle;
+mod identity_pool;
 mod keys;
 mod line;
 mod login;
@@ -35,6 +38,7 @@ mod misbehave;
 mod pages;
 mod params;
 mod random;
+mod self_service;
 mod settings;
 mod state;
 mod token;
@@ -52,6 +56,7 @@ pub use draft::{Draft, Signature};
 pub use faults::{Endpoint, Fault};
 pub use federation::FederationFault;
 pub use handle::Pool;
+pub use identity_pool::IDENTITY_POOL;
 pub use settings::Settings;
 pub use users::{Identity, User};
 
@@ -69,6 +74,7 @@ fn router(pool: Arc<State>) -> Router {
         .route("/oauth2/userInfo", get(account::user_info))
         .route("/oauth2/revoke", post(account::revoke))
         .route("/logout", get(account::logout))
+        .route("/", post(api::dispatch).fallback(pages::not_found))
         .route("/pool.css", get(pages::stylesheet))
         .route("/icon.svg", get(pages::icon))
         .fallback(pages::not_found)

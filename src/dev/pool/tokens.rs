@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::clients::Client;
 use super::draft::Draft;
 use super::grants::SignIn;
+use super::keys::Key;
 use super::random;
 use super::state::State;
 use super::users::User;
@@ -128,16 +129,25 @@ fn sign_access(pool: &State, claims: Map<String, Value>) -> String {
 
 /// The claims of an access token this pool signed with its present key and that has not run out.
 pub(super) fn read_access_token(pool: &State, token: &str) -> Option<Map<String, Value>> {
+    read(pool, token, &pool.keys().access, "access")
+}
+
+/// The same of an ID token.
+pub(super) fn read_id_token(pool: &State, token: &str) -> Option<Map<String, Value>> {
+    read(pool, token, &pool.keys().id, "id")
+}
+
+fn read(pool: &State, token: &str, key: &Key, wanted: &str) -> Option<Map<String, Value>> {
     let (message, signature) = token.rsplit_once('.')?;
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-    if !pool.keys().access.verifies(message.as_bytes(), &signature) {
+    if !key.verifies(message.as_bytes(), &signature) {
         return None;
     }
     let (_, claims) = message.split_once('.')?;
     let claims: Map<String, Value> = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
     let live = claims.get("exp").and_then(Value::as_i64).is_some_and(|exp| exp > pool.now());
-    let access = claims.get("token_use").is_some_and(|token_use| token_use == "access");
-    (live && access).then_some(claims)
+    let fits = claims.get("token_use").is_some_and(|token_use| token_use == wanted);
+    (live && fits).then_some(claims)
 }
 
 /// Left half of SHA-256 in base64url (OpenID Connect Core 3.1.3.6).

@@ -1,0 +1,74 @@
+//! What people see and change of their account, as the user pool has it now.
+//!
+//! 1. The session's access token is renewed if it is about to run out, so that it never has to leave here.
+//! 2. The pool is asked. If it no longer takes the token, the renewal decides: it works, or it ends the session.
+//! 3. After a change the tokens are renewed, so that siblings see it at once.
+
+use super::{Error, RelyingParty};
+use crate::domain::user::User;
+use crate::provider::{self, USER_POOLS_SCOPE};
+use crate::store::Live;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A token with less life left is renewed before it is used, seconds.
+const LIFE: u64 = 60;
+
+impl RelyingParty {
+    /// The session, with tokens that live long enough for a question.
+    pub(super) async fn with_life(self: &Arc<Self>, live: &Arc<Live>) -> Result<Arc<Live>, Error> {
+        if live.session.tokens.remaining(self.clock.now()) >= LIFE {
+            return Ok(live.clone());
+        }
+        match live.session.tokens.refresh {
+            Some(_) => self.renewal(live).await,
+            None => Err(Error::Dead("the tokens have run out, and there is no refresh token".into())),
+        }
+    }
+
+    /// Attributes that people may change.
+    pub fn writable(&self) -> &[String] {
+        &self.writable
+    }
+
+    /// The user of the session `live`, after `change` if there is one.
+    ///
+    /// # Errors
+    /// [`Error::NotOffered`] without the scope, [`Error::NotWritable`], [`Error::NotTaken`] with the pool's word, and
+    /// what a renewal ends with.
+    pub async fn account(self: &Arc<Self>, live: &Arc<Live>, change: &BTreeMap<String, String>) -> Result<User, Error> {
+        if let Some(name) = change.keys().find(|name| !self.writable.contains(name)) {
+            return Err(Error::NotWritable(name.chars().take(64).collect()));
+        }
+        if !live.session.principal.scopes.iter().any(|scope| scope == USER_POOLS_SCOPE) {
+            return Err(Error::NotOffered("the session's access token lacks the scope aws.cognito.signin.user.admin"));
+        }
+        let live = self.with_life(live).await?;
+        let (user, live) = match self.ask_account(&live, change).await {
+            Err(error) if error.is_not_authorized() => {
+                let renewed = self.renewal(&live).await?;
+                (self.ask_account(&renewed, change).await, renewed)
+            }
+            answer => (answer, live),
+        };
+        let user = user.map_err(|error| match error {
+            provider::Error::Refused { code, .. } => Error::NotTaken(code),
+            other => other.into(),
+        })?;
+        if !change.is_empty() {
+            tracing::info!(sub = %live.session.principal.sub, attributes = ?change.keys(), "attributes changed");
+            if let Err(error) = self.renewal(&live).await {
+                tracing::warn!(%error, "the change is not in the tokens yet");
+            }
+        }
+        Ok(user)
+    }
+
+    async fn ask_account(&self, live: &Live, change: &BTreeMap<String, String>) -> Result<User, provider::Error> {
+        let access = &live.session.tokens.access;
+        if !change.is_empty() {
+            self.provider.update_user(access, change).await?;
+        }
+        self.provider.get_user(access).await
+    }
+}

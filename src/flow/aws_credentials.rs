@@ -1,0 +1,93 @@
+//! AWS credentials for whoever is signed in (Cognito identity pools, enhanced flow).
+//!
+//! 1. What was fetched lately for this version of the session is handed out until shortly before it runs out: a
+//!    renewal, which may bring other groups and so another role, begins anew.
+//! 2. The identity of a user never changes, so it is asked for once: Cognito allows 25 such questions a second.
+//! 3. One fetch at a time for each.
+
+use super::{Error, RelyingParty};
+use crate::domain::aws::Credentials;
+use crate::domain::session::SessionKey;
+use crate::provider;
+use crate::store::Live;
+use quick_cache::sync::Cache;
+use secrecy::SecretString;
+use std::sync::Arc;
+
+/// Credentials with less life left are not handed out, seconds.
+const MARGIN: u64 = 300;
+/// Kept at hand.
+const KEPT: usize = 10_000;
+
+/// Who they are for; `None`: guests.
+type Holder = Option<(SessionKey, u64)>;
+
+/// What was fetched lately.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    identities: Cache<Option<String>, String>,
+    credentials: Cache<Holder, Arc<Credentials>>,
+}
+
+impl Default for Fetched {
+    fn default() -> Self {
+        Self { identities: Cache::new(KEPT), credentials: Cache::new(KEPT) }
+    }
+}
+
+impl RelyingParty {
+    /// Credentials for the user of `live`, for a guest without one.
+    ///
+    /// # Errors
+    /// [`Error::NotOffered`] without an identity pool, [`Error::Anonymous`] where guests get none,
+    /// [`Error::NoCredentials`] with AWS's word, and what a renewal ends with.
+    pub async fn aws_credentials(self: &Arc<Self>, live: Option<&Arc<Live>>) -> Result<Arc<Credentials>, Error> {
+        if !self.provider.has_identity_pool() {
+            return Err(Error::NotOffered("aws.identity_pool is not configured"));
+        }
+        let live = match live {
+            Some(live) => Some(self.with_life(live).await?),
+            None if self.provider.takes_guests() => None,
+            None => return Err(Error::Anonymous),
+        };
+        let holder = live.as_ref().map(|live| (live.id.key(), live.session.version));
+        let fresh = |found: &Credentials| found.expires_at.saturating_sub(self.clock.now()) >= MARGIN;
+        if let Some(stale) = self.aws.credentials.get(&holder).filter(|found| !fresh(found)) {
+            self.aws.credentials.remove_if(&holder, |found| Arc::ptr_eq(found, &stale));
+        }
+        self.aws.credentials.get_or_insert_async(&holder, self.fetch_credentials(live.as_deref())).await
+    }
+
+    async fn fetch_credentials(&self, live: Option<&Live>) -> Result<Arc<Credentials>, Error> {
+        let token = live.map(|live| &live.session.tokens.id);
+        let user = live.map(|live| live.session.principal.sub.clone());
+        let credentials = match self.credentials_of(&user, token).await {
+            // The identity was deleted, or merged with another one.
+            Err(error) if is_another_identity(&error) => {
+                self.aws.identities.remove(&user);
+                self.credentials_of(&user, token).await
+            }
+            answer => answer,
+        };
+        credentials.map(Arc::new).map_err(|error| match error {
+            provider::Error::Refused { code, description } => {
+                Error::NoCredentials { code, description: description.unwrap_or_default() }
+            }
+            other => other.into(),
+        })
+    }
+
+    async fn credentials_of(
+        &self,
+        user: &Option<String>,
+        token: Option<&SecretString>,
+    ) -> Result<Credentials, provider::Error> {
+        let identity = self.aws.identities.get_or_insert_async(user, self.provider.identity_id(token)).await?;
+        self.provider.credentials(&identity, token).await
+    }
+}
+
+fn is_another_identity(error: &provider::Error) -> bool {
+    matches!(error, provider::Error::Refused { code, .. }
+        if matches!(code.as_str(), "ResourceNotFoundException" | "NotAuthorizedException" | "ResourceConflictException"))
+}

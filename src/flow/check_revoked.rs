@@ -1,0 +1,68 @@
+//! Whether people who are at work were disabled or signed out at the provider meanwhile. In the background: no
+//! request waits for it.
+//!
+//! Each session that was used lately is asked about once in an interval, at a pace that leaves Cognito's quota to
+//! others. A token that the pool no longer takes ends nothing by itself: the renewal decides.
+
+use super::{Error, RelyingParty};
+use crate::domain::session::SessionKey;
+use crate::provider::USER_POOLS_SCOPE;
+use crate::store::Live;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Sessions not used for this long are not at work, seconds.
+const LATELY: u64 = 10 * 60;
+/// Between two questions: Cognito allows 120 a second for everybody together.
+const PACE: Duration = Duration::from_millis(100);
+
+/// When each session was last asked about, epoch seconds.
+#[derive(Debug, Default)]
+pub(super) struct Asked(Mutex<HashMap<SessionKey, u64>>);
+
+impl RelyingParty {
+    /// Asks about the sessions that are due.
+    pub async fn check_revoked(self: &Arc<Self>, interval: Duration) {
+        let due = self.due_for_a_check(interval);
+        let mut pace = tokio::time::interval(PACE);
+        for live in due {
+            pace.tick().await;
+            let access = &live.session.tokens.access;
+            match self.provider.get_user(access).await {
+                Ok(_) => {}
+                Err(error) if error.is_not_authorized() => match self.renewal(&live).await {
+                    Err(Error::SessionEnded) => {
+                        tracing::info!(sub = %live.session.principal.sub, "signed out: disabled or signed out at the provider");
+                    }
+                    // Ended meanwhile, or revoked alone while the user may still come in: nothing to do.
+                    Ok(_) | Err(Error::Dead(_)) => {}
+                    Err(error) => tracing::warn!(%error, "a session that the provider doubts could not be renewed"),
+                },
+                Err(error) => {
+                    // While it is away, nothing is decided.
+                    tracing::warn!(%error, "the provider cannot be asked about sessions");
+                    return;
+                }
+            }
+            let now = self.clock.now();
+            self.asked.0.lock().unwrap_or_else(PoisonError::into_inner).insert(live.id.key(), now);
+        }
+    }
+
+    fn due_for_a_check(&self, interval: Duration) -> Vec<Arc<Live>> {
+        let now = self.clock.now();
+        let mut asked = self.asked.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.retain(|_, at| now.saturating_sub(*at) < interval.as_secs());
+        let due = self.sessions.at_hand().into_iter().filter(|live| {
+            let session = &live.session;
+            now.saturating_sub(live.seen()) <= LATELY
+                && !asked.contains_key(&live.id.key())
+                // Just told by the provider itself.
+                && now.saturating_sub(session.renewed) >= interval.as_secs()
+                && session.tokens.remaining(now) > 0
+                && session.principal.scopes.iter().any(|scope| scope == USER_POOLS_SCOPE)
+        });
+        due.collect()
+    }
+}
