@@ -225,7 +225,16 @@ impl App {
                 lease: limits.lease,
             },
         );
-        let rp = Arc::new(RelyingParty::new(provider, sessions, clock, return_to, metrics, broker, limits));
+        let rp = Arc::new(RelyingParty::new(
+            provider,
+            sessions,
+            clock,
+            return_to,
+            config.policy.clone(),
+            metrics,
+            broker,
+            limits,
+        ));
         let readiness = Readiness::default();
         Ok(Self {
             public: web::router(Web::new(rp.clone(), ring, config)),

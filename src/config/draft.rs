@@ -10,13 +10,16 @@ use url::Url;
 
 use super::credentials;
 use super::hosts::{self, AllowedHost};
-use super::machine::{self, Machine};
+use super::load::Blocks;
+use super::machine::Machine;
 use super::problem::{Wrong, shown};
 use super::reader::{Field, Reader};
 use super::store_url::{self, StoreUrl};
 use super::urls::{self, PublicUrl};
-use super::values::{self, Exposed, LogFormat, Profile, Secret};
+use super::values::{self, Exposed, HeaderStyle, LogFormat, Profile, Secret};
 use super::{Config, Cookies, EndpointOverrides, Gateway, Provider, ReturnTo, Server, Session, Telemetry, Tls, keys};
+use crate::domain::policy::{Demand, Policy};
+use crate::domain::site::Sites;
 
 /// One field a key; a secret and its file share one.
 pub(super) struct Draft {
@@ -51,6 +54,9 @@ pub(super) struct Draft {
     pub(super) refresh_margin: Field<Duration>,
     pub(super) return_default: Field<Url>,
     pub(super) return_allow: Field<Vec<AllowedHost>>,
+    pub(super) admit_email_domains: Field<Vec<String>>,
+    pub(super) admit_groups: Field<Vec<String>>,
+    pub(super) header_style: Field<HeaderStyle>,
     pub(super) forward_tokens: Field<Exposed>,
     pub(super) pass_through: Field<bool>,
     pub(super) recheck: Field<Duration>,
@@ -102,6 +108,9 @@ impl Draft {
             refresh_margin: r.text(&keys::REFRESH_MARGIN, values::duration),
             return_default: r.text(&keys::RETURN_DEFAULT, urls::web_url),
             return_allow: r.list(&keys::RETURN_ALLOW, hosts::allowed_host),
+            admit_email_domains: r.list(&keys::ADMIT_EMAIL_DOMAINS, hosts::host_name),
+            admit_groups: r.list(&keys::ADMIT_GROUPS, values::group),
+            header_style: r.text(&keys::HEADER_STYLE, values::header_style),
             forward_tokens: r.list(&keys::FORWARD_TOKENS, values::token_name),
             pass_through: r.text(&keys::PASS_THROUGH, values::flag),
             recheck: r.text(&keys::RECHECK, values::duration),
@@ -116,7 +125,7 @@ impl Draft {
     }
 
     /// The configuration; `None` if a required value is missing or wrong.
-    pub(super) fn finish(self, blocks: machine::Blocks) -> Option<Config> {
+    pub(super) fn finish(self, blocks: Blocks) -> Option<Config> {
         let public_url = self.public_url.take()?;
         let domain = self.cookie_domain.take();
         let own = || AllowedHost { host: domain.as_deref().unwrap_or(public_url.host()).to_owned(), external: false };
@@ -161,7 +170,11 @@ impl Draft {
                 refresh_margin: self.refresh_margin.take()?,
             },
             return_to: ReturnTo { default: self.return_default.take(), allow },
-            gateway: Gateway { forward_tokens: self.forward_tokens.take()? },
+            policy: Policy {
+                admission: Demand::new(self.admit_groups.take()?, vec![], self.admit_email_domains.take()?),
+                sites: Sites::new(blocks.sites),
+            },
+            gateway: Gateway { header_style: self.header_style.take()?, forward_tokens: self.forward_tokens.take()? },
             machine: Machine {
                 pass_through: self.pass_through.take()?,
                 recheck: self.recheck.take()?,
@@ -170,7 +183,7 @@ impl Draft {
                 per_client: self.per_client.take()?,
                 per_address: self.per_address.take()?,
                 price_per_1000: self.price.take()?,
-                blocks,
+                blocks: blocks.machine,
             },
             telemetry: Telemetry { log: self.log.take()?, format: self.format.take()? },
         })

@@ -71,6 +71,24 @@ pub(super) static SECTIONS: &[(&str, &str)] = &[
     ("cookies", "The cookies of a signed-in browser."),
     ("session", "How long people stay signed in, and where that is remembered."),
     ("return_to", "Where a browser may be sent after sign-in and sign-out. Anything else is an open redirect."),
+    (
+        "policy",
+        "Who may sign in at all. What is empty asks for nothing.\n\
+         What single pages ask for are blocks of their own, which hold where a trusted proxy says which page is asked for.\n\
+         The longest path decides; a site without a rule is for everybody who is signed in:\n\
+         \n\
+         [[policy.site]]\n\
+         host = \"wiki.example.com\"  # or \"*.example.com\": every host below\n\
+         path = \"/admin\"  # and all below; left out: the whole site\n\
+         groups = [\"admins\", \"editors\"]  # one of them is enough\n\
+         scopes = [\"wiki/write\"]  # all of them\n\
+         email_domains = [\"example.com\"]  # a verified address at one of them\n\
+         \n\
+         [[policy.site]]\n\
+         host = \"wiki.example.com\"\n\
+         path = \"/assets\"\n\
+         public = true  # for everybody, signed in or not",
+    ),
     ("gateway", "What `/validate` answers to sibling services."),
     (
         "machine",
@@ -105,8 +123,10 @@ keys! {
          Plain http is for loopback names only: localhost, names below it, 127.0.0.0/8, [::1].";
     TRUSTED_PROXIES = "server" "trusted_proxies" List Default(""),
         "Addresses and networks of the proxies in front of this service (\"10.0.0.0/8\"): whose X-Forwarded-For is\n\
-         believed. The last address in it that is none of these is the visitor's, as the list of sessions shows it.\n\
-         Name only what nobody else can connect from: others could claim any address.";
+         believed: the last address in it that is none of these is the visitor's, as the list of sessions shows it;\n\
+         and whose word about the page that is asked for is: X-Forwarded-Proto, -Host, -Uri and -Method, or\n\
+         X-Original-URL and -Method. While it is empty /validate/browser refuses to work.\n\
+         Name only what nobody else can connect from: others could claim any address and any page.";
     TLS_CERT_FILE = "server" "tls_cert_file" Text Absent("tls/cert.pem"),
         "PEM certificate chain, leaf first, when this service ends TLS itself. Goes with tls_key_file.\n\
          Without both, a proxy or load balancer in front has to end TLS.";
@@ -191,6 +211,15 @@ keys! {
          does not receive the session cookie and is written \"external:partner.test\" to show that this is meant.\n\
          Absent: cookies.domain, or the host of server.public_url without one.";
 
+    ADMIT_EMAIL_DOMAINS = "policy" "email_domains" List Default(""),
+        "People need a verified e-mail address at one of these domains.";
+    ADMIT_GROUPS = "policy" "groups" List Default(""),
+        "People need to be in one of these groups. Who leaves them is signed out when the tokens are next renewed.";
+
+    HEADER_STYLE = "gateway" "header_style" Text Default("x-auth"),
+        "Names under which /validate says who it is, beside X-Auth-Subject and its like: \"x-auth\" for no others,\n\
+         \"x-auth-request\" for oauth2-proxy's X-Auth-Request-User, -Email, -Groups and -Preferred-Username, \"remote\" for\n\
+         Authelia's Remote-User, -Groups, -Name and -Email. The proxy has to copy them and to drop the client's own.";
     FORWARD_TOKENS = "gateway" "forward_tokens" List Default(""),
         "Tokens that /validate answers as X-Auth-Id-Token and X-Auth-Access-Token: \"id_token\", \"access_token\".\n\
          Proxies in between need room for headers of several kilobytes.";

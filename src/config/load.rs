@@ -11,10 +11,12 @@ use super::draft::Draft;
 use super::files::read_file;
 use super::keys::{ALL, ENV_PREFIX, Key, SECTIONS, Shape};
 use super::machine;
+use super::policy;
 use super::problem::{Problem, Wrong};
 use super::reader::{Raw, Reader, Written};
 use super::suggest::{folded, unknown, unknown_section};
 use super::{Config, check};
+use crate::domain::site::Site;
 
 /// What a configuration is made of, before any of it is understood. `Debug` shows names only.
 #[derive(Clone, Default)]
@@ -68,12 +70,19 @@ impl Sources {
     }
 }
 
+/// What stands in blocks beside the keys.
+#[derive(Default)]
+pub(super) struct Blocks {
+    pub(super) machine: machine::Blocks,
+    pub(super) sites: Vec<Site>,
+}
+
 /// Reads and checks a configuration. The error holds every mistake, never none.
 pub fn load(sources: Sources) -> Result<Config, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut written = HashMap::new();
     let mut base = PathBuf::new();
-    let mut blocks = machine::Blocks::default();
+    let mut blocks = Blocks::default();
     let mut readable = true;
     if let Some((path, text)) = &sources.file {
         base = path.parent().map(Path::to_owned).unwrap_or_default();
@@ -93,6 +102,7 @@ pub fn load(sources: Sources) -> Result<Config, Vec<Problem>> {
     let mut reader = Reader::new(written, base, problems);
     let draft = Draft::read(&mut reader);
     check::check(&draft, &mut reader.problems);
+    policy::check(&blocks.sites, &draft, &mut reader.problems);
     // A key that no field reads would be ignored, so it is refused like one that does not exist.
     reader.refuse_left_over();
     match draft.finish(blocks) {
@@ -119,7 +129,7 @@ fn from_table(
     table: toml::Table,
     base: &Path,
     written: &mut HashMap<String, Written>,
-    blocks: &mut machine::Blocks,
+    blocks: &mut Blocks,
     problems: &mut Vec<Problem>,
 ) {
     for (section, value) in table {
@@ -127,7 +137,9 @@ fn from_table(
         match value {
             Value::Table(mut entries) if known => {
                 if section == machine::SECTION {
-                    *blocks = machine::Blocks::take(&mut entries, base, problems);
+                    blocks.machine = machine::Blocks::take(&mut entries, base, problems);
+                } else if section == policy::SECTION {
+                    blocks.sites = policy::take(&mut entries, problems);
                 }
                 from_section(&section, entries, written, problems);
             }

@@ -9,6 +9,7 @@
 //!
 //! To add a key: one entry in `keys`, one line in `draft`, one field here.
 
+mod block;
 mod check;
 mod client_block;
 mod credentials;
@@ -19,6 +20,7 @@ mod issuer;
 mod keys;
 mod load;
 mod machine;
+mod policy;
 mod problem;
 mod reader;
 mod reference;
@@ -36,6 +38,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
+pub use crate::domain::policy::Policy;
 pub use client_block::{NewClient, new_client};
 pub use hosts::AllowedHost;
 pub use load::{Sources, load};
@@ -44,7 +47,7 @@ pub use problem::Problem;
 pub use reference::reference;
 pub use store_url::{HostPort, RedisServers, RedisUrl, StoreUrl};
 pub use urls::PublicUrl;
-pub use values::{Exposed, LogFormat, Profile, Secret};
+pub use values::{Exposed, HeaderStyle, LogFormat, Profile, Secret};
 
 /// Everything the service can be told. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -59,6 +62,8 @@ pub struct Config {
     pub session: Session,
     /// Where a browser may be sent after sign-in and sign-out.
     pub return_to: ReturnTo,
+    /// Who may sign in, and who may see which page.
+    pub policy: Policy,
     /// What `/validate` hands to a sibling service.
     pub gateway: Gateway,
     /// Tokens for programs.
@@ -76,7 +81,7 @@ pub struct Server {
     pub ops_listen: Option<SocketAddr>,
     /// Our own origin, the only source of our own links.
     pub public_url: PublicUrl,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose word about visitors and pages is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Certificate and key of the public listener; `None` when something in front of us ends TLS.
     pub tls: Option<Tls>,
@@ -171,6 +176,8 @@ pub struct ReturnTo {
 /// `[gateway]`
 #[derive(Clone, Debug)]
 pub struct Gateway {
+    /// Names of headers beside our own.
+    pub header_style: HeaderStyle,
     /// Tokens that `/validate` answers in headers.
     pub forward_tokens: Exposed,
 }

@@ -42,6 +42,17 @@ pub struct Exposed {
     pub access_token: bool,
 }
 
+/// Under which names `/validate` says who it is, beside our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderStyle {
+    /// No others.
+    XAuth,
+    /// oauth2-proxy's `X-Auth-Request-…`.
+    XAuthRequest,
+    /// Authelia's `Remote-…`.
+    Remote,
+}
+
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -80,6 +91,28 @@ pub(super) fn token_name(text: &str) -> Result<TokenName, Wrong> {
             "Write `id_token`, `access_token` or both, in lower case.",
         )),
     }
+}
+
+pub(super) fn header_style(text: &str) -> Result<HeaderStyle, Wrong> {
+    match text {
+        "x-auth" => Ok(HeaderStyle::XAuth),
+        "x-auth-request" => Ok(HeaderStyle::XAuthRequest),
+        "remote" => Ok(HeaderStyle::Remote),
+        _ => Err(Wrong::new(
+            format!("{} is not a style of headers.", shown(text)),
+            "Write `x-auth`, `x-auth-request` for oauth2-proxy's names or `remote` for Authelia's, in lower case.",
+        )),
+    }
+}
+
+pub(super) fn group(text: &str) -> Result<String, Wrong> {
+    if text.chars().count() <= 128 && !text.contains(char::is_whitespace) && !text.contains(char::is_control) {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(
+        format!("{} cannot be the name of a group, so nobody would be in it.", shown(text)),
+        "Write the name as the provider has it: at most 128 characters, none of them a space.",
+    ))
 }
 
 pub(super) fn profile(text: &str) -> Result<Profile, Wrong> {

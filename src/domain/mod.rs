@@ -3,10 +3,12 @@
 pub mod clock;
 pub mod host;
 pub mod machine;
+pub mod page;
 pub mod policy;
 pub mod principal;
 pub mod return_to;
 pub mod seal;
 pub mod session;
+pub mod site;
 pub mod token;
 pub mod transaction;

@@ -1,6 +1,29 @@
 //! What a caller of `/validate` demands of the principal beside being known.
 
-use super::principal::Principal;
+use super::principal::{Kind, Principal};
+use super::site::Sites;
+
+/// Who may sign in at all, and who may see which page.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// What every person has to meet. Programs do not sign in.
+    pub admission: Demand,
+    /// The rules for pages.
+    pub sites: Sites,
+}
+
+impl Policy {
+    /// Judges whether `principal` may be signed in.
+    ///
+    /// # Errors
+    /// What is [`Unmet`].
+    pub fn admit(&self, principal: &Principal) -> Result<(), Unmet> {
+        match principal.kind {
+            Kind::User => self.admission.check(principal),
+            Kind::Machine => Ok(()),
+        }
+    }
+}
 
 /// The demands of one request: `group` (any of), `scope` (all of), `email_domain` (any of, verified
 /// e-mail only). All kinds named must hold.
@@ -40,6 +63,16 @@ pub enum Unmet {
 }
 
 impl Demand {
+    /// Any of `groups`, all of `scopes`, an address at any of `email_domains`; an empty list demands nothing.
+    pub fn new(groups: Vec<String>, scopes: Vec<String>, email_domains: Vec<String>) -> Self {
+        Self { groups, scopes, email_domains }
+    }
+
+    /// Whether everybody meets it.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Reads demands from a URL's query.
     ///
     /// # Errors
@@ -82,6 +115,20 @@ impl Demand {
             }
         }
         Ok(())
+    }
+}
+
+impl std::fmt::Display for Demand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kinds = [
+            ("one of the groups", &self.groups),
+            ("the scopes", &self.scopes),
+            ("an e-mail address at", &self.email_domains),
+        ];
+        let kinds = kinds.iter().filter(|(_, list)| !list.is_empty());
+        let said: Vec<_> = kinds.map(|(kind, list)| format!("{kind} {}", list.join(", "))).collect();
+        f.write_str(if said.is_empty() { "a signed-in visitor" } else { "" })?;
+        f.write_str(&said.join(", and "))
     }
 }
 

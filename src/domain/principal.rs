@@ -4,6 +4,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// A person or a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +63,19 @@ pub struct Identity {
     pub json: Bytes,
     /// The identity headers' values, in the order of [`IDENTITY_HEADERS`]. All are visible ASCII.
     pub headers: [Bytes; 9],
+    /// The display name, as a header's value.
+    pub name: Bytes,
+    /// The groups as others separate them: by commas alone, with spaces as they are.
+    pub groups: Bytes,
 }
+
+/// Whom nobody knows: a stranger on a public page.
+pub static NOBODY: LazyLock<Identity> = LazyLock::new(|| Identity {
+    json: Bytes::from_static(b"{\"active\":false}"),
+    headers: Default::default(),
+    name: Bytes::new(),
+    groups: Bytes::new(),
+});
 
 /// The names of the identity headers. Every one is in every 200, empty if unknown, so that a proxy
 /// which copies them never lets one of the client's own through.
@@ -91,15 +104,15 @@ impl Identity {
     pub fn new(principal: &Principal, session_ends: Option<u64>) -> Self {
         let answer = Answer { active: true, principal, session_expires_at: session_ends };
         let json = serde_json::to_vec(&answer).expect("a principal is plain data");
-        let list = |items: &[String], separator: &str| {
-            items.iter().map(|item| encode(item, ITEM)).collect::<Vec<_>>().join(separator)
+        let list = |items: &[String], set, separator: &str| {
+            items.iter().map(|item| encode(item, set)).collect::<Vec<_>>().join(separator)
         };
         let headers = [
             encode(&principal.sub, VALUE),
             encode(&principal.username, VALUE),
             encode(principal.verified_email().unwrap_or_default(), VALUE),
-            list(&principal.groups, ","),
-            list(&principal.scopes, " "),
+            list(&principal.groups, ITEM, ","),
+            list(&principal.scopes, ITEM, " "),
             encode(&principal.client_id, VALUE),
             match principal.kind {
                 Kind::User => "user".to_owned(),
@@ -108,13 +121,16 @@ impl Identity {
             encode(principal.provider.as_deref().unwrap_or_default(), VALUE),
             principal.expires_at.to_string(),
         ];
-        Self { json: json.into(), headers: headers.map(Bytes::from) }
+        let name = encode(principal.name.as_deref().unwrap_or_default(), VALUE);
+        let groups = list(&principal.groups, COMMAS, ",");
+        Self { json: json.into(), headers: headers.map(Bytes::from), name: name.into(), groups: groups.into() }
     }
 }
 
 // `%` is always encoded, so that decoding is exact for every value.
 const VALUE: &AsciiSet = &CONTROLS.add(b'%').add(b'"');
-const ITEM: &AsciiSet = &VALUE.add(b' ').add(b',');
+const COMMAS: &AsciiSet = &VALUE.add(b',');
+const ITEM: &AsciiSet = &COMMAS.add(b' ');
 
 fn encode(text: &str, set: &'static AsciiSet) -> String {
     let encoded = utf8_percent_encode(text, set).to_string();

@@ -1,6 +1,7 @@
 //! Where a browser may be sent after sign-in or sign-out: the only way to a redirect target.
 
 use super::host::{AllowedHost, is_loopback};
+use super::page::Page;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -90,6 +91,39 @@ impl ReturnToPolicy {
             return Err(Refused::Host);
         }
         Ok(ReturnTo(url.into()))
+    }
+
+    /// The page that a proxy asks about: `target` is path and query as the browser sent them. Refused unless it is
+    /// written as a browser writes it, so that the proxy and the site read the same.
+    ///
+    /// # Errors
+    /// Why it is [`Refused`].
+    pub fn page(&self, scheme: &str, host: &str, target: &str) -> Result<Page, Refused> {
+        let path = target.split('?').next().unwrap_or_default();
+        let visible = target.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+        if !visible || !path.starts_with('/') || path.contains('\\') {
+            return Err(Refused::Malformed);
+        }
+        let origin = format!("{scheme}://{host}");
+        let seen = Authority::split(&origin).filter(|seen| seen.rest.is_empty()).ok_or(Refused::Malformed)?;
+        let url = Url::parse(&origin).map_err(|_| Refused::Malformed)?;
+        if url.as_str().strip_suffix('/') != Some(&origin) {
+            return Err(Refused::Malformed);
+        }
+        if url.origin() != self.own.origin() && !self.allows(&url, true) {
+            return Err(Refused::Host);
+        }
+        Ok(Page::new(&origin, seen.host, target))
+    }
+
+    /// Where a browser that asked for `page` goes after the sign-in: there, or to the front of its site if the way
+    /// there is too long for a cookie or can be read in several ways.
+    pub fn back_to(&self, page: &Page) -> ReturnTo {
+        let (path, query) = page.url().split_once('?').unwrap_or((page.url(), ""));
+        // Browsers send these in a query as they are.
+        let query = query.replace('\\', "%5C");
+        let whole = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        self.parse(&whole).unwrap_or_else(|_| self.choose(Some(page.origin())))
     }
 
     /// Whether a script of this `Origin` may call us with the browser's credentials.

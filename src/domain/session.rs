@@ -136,6 +136,12 @@ pub struct Card {
     pub sub: String,
     /// The identity provider's name.
     pub provider: Option<String>,
+    /// The user's groups, scopes and verified e-mail address, for who asks why somebody is let in or not.
+    pub groups: Vec<String>,
+    /// See there.
+    pub scopes: Vec<String>,
+    /// See there.
+    pub email: Option<String>,
     /// Where it was started.
     pub device: Device,
     /// When it was started, epoch seconds.
@@ -153,6 +159,9 @@ impl Session {
         Card {
             sub: self.principal.sub.clone(),
             provider: self.principal.provider.clone(),
+            groups: self.principal.groups.clone(),
+            scopes: self.principal.scopes.clone(),
+            email: self.principal.verified_email().map(str::to_owned),
             device: self.arrival.device.clone(),
             started: self.started,
             refresh: self.tokens.refresh.clone(),

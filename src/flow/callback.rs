@@ -5,9 +5,10 @@
 //! 3. Cognito's linking quirk gets one more try.
 //! 4. The code is exchanged and the tokens are judged, once: a callback that is sent twice gets the
 //!    session that the first one made.
-//! 5. A new session under a new id; the browser's old ones end.
+//! 5. The policy says who may sign in at all.
+//! 6. A new session under a new id; the browser's old ones end.
 
-use super::{Error, RelyingParty};
+use super::{Denied, Error, RelyingParty};
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::{Arrival, Device, Session, SessionId};
 use crate::domain::transaction::{CallbackParams, CallbackRefused, ProviderRefusal, Transaction, VerifiedCallback};
@@ -72,6 +73,7 @@ impl RelyingParty {
             Ok(Landing::Already(_)) => "already",
             Ok(Landing::Retry(..)) => "retried",
             Err(Error::Callback(CallbackRefused::Provider(_))) => "refused_by_provider",
+            Err(Error::NotAdmitted(_)) => "not_admitted",
             Err(Error::Callback(_) | Error::UnknownSignIn) => "bad_callback",
             Err(Error::Provider(crate::provider::Error::Token(_))) => "bad_token",
             Err(Error::Provider(_)) => "provider_failed",
@@ -133,6 +135,11 @@ impl RelyingParty {
         device: Device,
     ) -> Result<Arc<Live>, Error> {
         let (verified, transaction) = self.provider.exchange(callback).await?;
+        if let Err(unmet) = self.policy.admit(&verified.principal) {
+            self.revoke_later(verified.tokens.refresh);
+            let denied = Denied { sub: verified.principal.sub, page: None, rule: None, unmet };
+            return Err(Error::NotAdmitted(Box::new(denied)));
+        }
         let now = self.clock.now();
         let session = Session {
             principal: verified.principal,

@@ -1,6 +1,7 @@
 //! Why a flow did not do what was asked. `web::error` turns each into an answer.
 
 use crate::domain::policy::{MalformedDemand, Unmet};
+use crate::domain::return_to::Refused;
 use crate::domain::transaction::CallbackRefused;
 use crate::{provider, store};
 
@@ -34,9 +35,18 @@ pub enum Error {
     /// The provider ended the session: its refresh token is dead.
     #[error("the provider ended the session")]
     SessionEnded,
-    /// Known, but a demand is not met.
-    #[error(transparent)]
-    Unmet(#[from] Unmet),
+    /// Known, but not allowed.
+    #[error("{}", .0.unmet)]
+    Denied(Box<Denied>),
+    /// The account may not be signed in here at all.
+    #[error("this account may not sign in here: {}", .0.unmet)]
+    NotAdmitted(Box<Denied>),
+    /// A proxy's word about the page that is asked for cannot be used.
+    #[error("the page that is asked for cannot be told: {0}")]
+    UntoldPage(#[from] UntoldPage),
+    /// A page is told by somebody whose word does not count.
+    #[error("{0}")]
+    Untrusted(&'static str),
     /// A demand that cannot be understood.
     #[error(transparent)]
     Malformed(#[from] MalformedDemand),
@@ -49,4 +59,37 @@ pub enum Error {
     /// A logout token that is not, or no longer, good.
     #[error("the logout token is not accepted: {0}")]
     LogoutToken(String),
+}
+
+/// Who was denied what, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// The user or machine.
+    pub sub: String,
+    /// The page without its query, where one is known.
+    pub page: Option<String>,
+    /// The rule that decided; none for a demand of the caller.
+    pub rule: Option<String>,
+    /// What is missing.
+    pub unmet: Unmet,
+}
+
+/// What is wrong with a proxy's word about a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UntoldPage {
+    /// A header is there twice.
+    #[error("{0} is there more than once")]
+    Twice(&'static str),
+    /// Only a part is there.
+    #[error("X-Forwarded-Uri needs X-Forwarded-Proto and X-Forwarded-Host beside it")]
+    Incomplete,
+    /// Nothing is there.
+    #[error("send X-Forwarded-Proto, -Host and -Uri, or X-Original-URL")]
+    Missing,
+    /// Both ways of telling are there and tell different pages.
+    #[error("X-Original-URL and X-Forwarded-Uri tell different pages; a proxy sets one and removes the other")]
+    Different,
+    /// It is not one that we can judge.
+    #[error(transparent)]
+    Refused(#[from] Refused),
 }

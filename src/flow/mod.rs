@@ -12,7 +12,7 @@ mod sign_out;
 mod validate;
 
 pub use callback::{CallbackFailed, Landing};
-pub use error::Error;
+pub use error::{Denied, Error, UntoldPage};
 pub use machine::{
     Broker, Credentials as MachineCredentials, Granted, Introspection, MachineError, MachineLimits, TokenRequest,
 };
@@ -22,6 +22,7 @@ pub use sign_out::SignedOut;
 pub use validate::{Credentials, Who};
 
 use crate::domain::clock::Clock;
+use crate::domain::policy::Policy;
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::session::SessionId;
 use crate::provider::Provider;
@@ -45,6 +46,8 @@ pub struct RelyingParty {
     pub clock: Arc<dyn Clock>,
     /// Where browsers may be sent.
     pub return_to: ReturnToPolicy,
+    /// Who may sign in, and who may see which page.
+    pub policy: Policy,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// Tokens for machines.
@@ -79,6 +82,7 @@ impl RelyingParty {
         sessions: Sessions,
         clock: Arc<dyn Clock>,
         return_to: ReturnToPolicy,
+        policy: Policy,
         metrics: Arc<Metrics>,
         broker: Broker,
         limits: Limits,
@@ -88,6 +92,7 @@ impl RelyingParty {
             sessions,
             clock,
             return_to,
+            policy,
             metrics,
             broker,
             limits,

@@ -11,7 +11,7 @@
 //!    session; any other fault leaves it as it was, and nobody asks again for a while.
 //! 5. The result is written with compare-and-set. A session that was ended meanwhile stays ended, and
 //!    what we just got is revoked. A new refresh token is written down even if what came with it is not
-//!    believed, since the old one may be dead by then.
+//!    believed, since the old one may be dead by then. Who may not be signed in any more is signed out.
 //!
 //! A refresh token can be spent with nothing to show for it: by a process that died at work, by an
 //! answer that never came. If the provider then says `invalid_grant`, that may be our own doing. Such a
@@ -202,6 +202,12 @@ impl RelyingParty {
     /// Writes a renewed session.
     async fn write_down(self: &Arc<Self>, turn: &Turn, renewed: Verified) -> Result<Arc<Live>, Error> {
         let (old, id) = (&turn.live.session, turn.live.id);
+        if let Err(unmet) = self.policy.admit(&renewed.principal) {
+            self.sessions.end(id).await?;
+            self.revoke_later(renewed.tokens.refresh);
+            tracing::info!(sub = %old.principal.sub, %unmet, "may not be signed in any more");
+            return Err(Error::SessionEnded);
+        }
         let session = Session {
             principal: renewed.principal,
             tokens: renewed.tokens,

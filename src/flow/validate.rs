@@ -2,15 +2,18 @@
 //!
 //! 1. A bearer token is verified locally, its result kept under the token's hash, and refused if its
 //!    session was ended here; a session is read from memory, else from the store.
-//! 2. The demands are judged.
+//! 2. The policy is judged: who may be signed in at all, the rules for the page that a proxy asks about, and the
+//!    caller's own demands. A public page is for strangers, too.
 //!
 //! No provider call (but for a key never seen), no store write, nothing logged.
 
-use super::{Error, RelyingParty};
+use super::{Denied, Error, RelyingParty};
+use crate::domain::page::Page;
 use crate::domain::policy::Demand;
-use crate::domain::principal::{Identity, Principal};
+use crate::domain::principal::{Identity, NOBODY, Principal};
 use crate::domain::seal::sha256;
 use crate::domain::session::{Mark, SessionId};
+use crate::domain::site::{Ruling, Site};
 use crate::provider::{self, Provider};
 use crate::store::Live;
 use quick_cache::sync::Cache;
@@ -39,6 +42,8 @@ pub enum Who {
     Session(Arc<Live>),
     /// A bearer token.
     Bearer(Arc<KnownBearer>),
+    /// A stranger on a public page.
+    Nobody,
 }
 
 /// A bearer token that was verified.
@@ -79,39 +84,69 @@ impl Who {
         match self {
             Self::Session(live) => &live.identity,
             Self::Bearer(bearer) => &bearer.identity,
+            Self::Nobody => &NOBODY,
         }
     }
 
-    /// The principal.
-    pub fn principal(&self) -> &Principal {
+    fn principal(&self) -> Option<&Principal> {
         match self {
-            Self::Session(live) => &live.session.principal,
-            Self::Bearer(bearer) => &bearer.principal,
+            Self::Session(live) => Some(&live.session.principal),
+            Self::Bearer(bearer) => Some(&bearer.principal),
+            Self::Nobody => None,
         }
     }
 }
 
 impl RelyingParty {
-    /// Tells who shows `credentials`, if `demand` (the raw query) allows them.
+    /// Tells who shows `credentials`, if `demand` (the raw query) and the rules for `page` allow them.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::Anonymous`], [`Error::Dead`], [`Error::Unmet`], or, with no safe
-    /// answer, [`Error::Store`] and [`Error::Provider`].
-    pub async fn validate(&self, credentials: Credentials<'_>, demand: Option<&str>) -> Result<Who, Error> {
+    /// [`Error::Malformed`], [`Error::Anonymous`], [`Error::Dead`], [`Error::Denied`], [`Error::NotAdmitted`], or,
+    /// with no safe answer, [`Error::Store`] and [`Error::Provider`].
+    pub async fn validate(
+        &self,
+        credentials: Credentials<'_>,
+        demand: Option<&str>,
+        page: Option<&Page>,
+    ) -> Result<Who, Error> {
         let demand = demand.filter(|query| !query.is_empty()).map(Demand::parse).transpose()?;
-        let who = match credentials {
-            Credentials::Session(ids) => match self.session(ids).await? {
-                Some(live) => Who::Session(live),
-                None => return Err(Error::Dead("the session is over".into())),
-            },
-            Credentials::Bearer(token) => Who::Bearer(self.bearer(token).await?),
-            Credentials::Unreadable => return Err(Error::Dead("they cannot be read".into())),
-            Credentials::None => return Err(Error::Anonymous),
+        let ruling = page.filter(|_| !self.policy.sites.is_empty()).map(|page| (page, self.policy.sites.judge(page)));
+        let who = match (self.identify(credentials).await, &ruling) {
+            (Ok(who), _) => who,
+            (Err(_), Some((_, Ruling::Public(_)))) if demand.is_none() => return Ok(Who::Nobody),
+            (Err(error), _) => return Err(error),
         };
+        let Some(principal) = who.principal() else { return Ok(who) };
+        let denied = |unmet, rule: Option<&Site>| {
+            let page = ruling.as_ref().map(|(page, _)| page.url().split('?').next().unwrap_or_default().to_owned());
+            let rule = rule.map(ToString::to_string);
+            Box::new(Denied { sub: principal.sub.clone(), page, rule, unmet })
+        };
+        let open = matches!(ruling, Some((_, Ruling::Public(_))));
+        match self.policy.admit(principal) {
+            Ok(()) => {}
+            Err(_) if open && demand.is_none() => return Ok(Who::Nobody),
+            Err(unmet) => return Err(Error::NotAdmitted(denied(unmet, None))),
+        }
+        if let Some((_, ruling)) = &ruling {
+            ruling.check(principal).map_err(|(site, unmet)| Error::Denied(denied(unmet, Some(site))))?;
+        }
         if let Some(demand) = demand {
-            demand.check(who.principal())?;
+            demand.check(principal).map_err(|unmet| Error::Denied(denied(unmet, None)))?;
         }
         Ok(who)
+    }
+
+    async fn identify(&self, credentials: Credentials<'_>) -> Result<Who, Error> {
+        match credentials {
+            Credentials::Session(ids) => match self.session(ids).await? {
+                Some(live) => Ok(Who::Session(live)),
+                None => Err(Error::Dead("the session is over".into())),
+            },
+            Credentials::Bearer(token) => self.bearer(token).await.map(Who::Bearer),
+            Credentials::Unreadable => Err(Error::Dead("they cannot be read".into())),
+            Credentials::None => Err(Error::Anonymous),
+        }
     }
 
     pub(super) async fn bearer(&self, token: &str) -> Result<Arc<KnownBearer>, Error> {

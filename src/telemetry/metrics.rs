@@ -31,6 +31,8 @@ pub enum ValidateResult {
     Session,
     /// 200 for a bearer token.
     Bearer,
+    /// 200 for a stranger on a public page.
+    Public,
     /// 401 without credentials.
     Anonymous,
     /// 401 with dead credentials.
@@ -44,9 +46,10 @@ pub enum ValidateResult {
 }
 
 impl ValidateResult {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Session, "session"),
         (Self::Bearer, "bearer"),
+        (Self::Public, "public"),
         (Self::Anonymous, "anonymous"),
         (Self::Dead, "dead"),
         (Self::Forbidden, "forbidden"),
@@ -63,7 +66,7 @@ pub struct Metrics {
     refreshes: Family<Outcome, Counter>,
     sign_outs: Counter,
     // Handles are kept, since a validate must not look one up.
-    validates: [Counter; 7],
+    validates: [Counter; 8],
     provider: Family<ProviderCall, Histogram>,
     store_errors: Counter,
     revocation_lag: Histogram,

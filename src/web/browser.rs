@@ -263,7 +263,7 @@ fn hint(query: &str, name: &str) -> Option<String> {
     first(query, name).filter(|v| !v.is_empty() && v.len() <= HINT_MAX && !v.chars().any(char::is_control))
 }
 
-fn redirect(status: StatusCode, location: &str) -> Response {
+pub(super) fn redirect(status: StatusCode, location: &str) -> Response {
     match HeaderValue::from_str(location) {
         Ok(location) => (status, [(LOCATION, location)]).into_response(),
         // Every target is a serialised URL: visible ASCII.

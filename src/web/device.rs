@@ -3,6 +3,7 @@
 use super::Web;
 use crate::domain::session::Device;
 use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::Extensions;
 use axum::http::header::{HeaderMap, HeaderName, USER_AGENT};
 use axum::http::request::Parts;
 use ipnet::IpNet;
@@ -23,12 +24,22 @@ impl FromRequestParts<Arc<Web>> for Peer {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Web>) -> Result<Self, Infallible> {
-        let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Self(info.map(|ConnectInfo(addr)| addr.ip().to_canonical())))
+        Ok(Self::of(&parts.extensions))
     }
 }
 
 impl Peer {
+    /// Whom a request came from.
+    pub(super) fn of(extensions: &Extensions) -> Self {
+        let info = extensions.get::<ConnectInfo<SocketAddr>>();
+        Self(info.map(|ConnectInfo(addr)| addr.ip().to_canonical()))
+    }
+
+    /// Whether it is one of `networks`.
+    pub(super) fn is_among(self, networks: &[IpNet]) -> bool {
+        self.0.is_some_and(|peer| networks.iter().any(|network| network.contains(&peer)))
+    }
+
     /// The browser that sent `headers`, whose `X-Forwarded-For` counts if a trusted proxy sent it.
     pub(super) fn device(self, headers: &HeaderMap, trusted: &[IpNet]) -> Device {
         let agent = headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes())).unwrap_or_default();

@@ -4,12 +4,15 @@
 
 use super::layers::RequestId;
 use super::pages;
+use crate::config::PublicUrl;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::transaction::CallbackRefused;
 use crate::flow::Error;
 use crate::provider;
 use axum::extract::OriginalUri;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -156,11 +159,29 @@ fn say(error: &Error) -> Said {
         Error::SessionEnded => {
             said(StatusCode::UNAUTHORIZED, "session-ended", "Your session is over", "Please sign in again.")
         }
-        Error::Unmet(_) => said(
+        Error::Denied(_) => said(
             StatusCode::FORBIDDEN,
             "insufficient-scope",
             "This account may not see that",
-            "You are signed in, but this page needs another account.",
+            "You are signed in, but this page needs another account, or a right that this one does not have.",
+        ),
+        Error::NotAdmitted(_) => said(
+            StatusCode::FORBIDDEN,
+            "not-admitted",
+            "This account may not sign in here",
+            "The sign-in worked, but this site is not open to the account that you used.",
+        ),
+        Error::UntoldPage(_) => said(
+            BAD,
+            "page-not-told",
+            "The page cannot be told",
+            "The address of the page that you asked for is one that we do not pass on.",
+        ),
+        Error::Untrusted(_) => said(
+            StatusCode::FORBIDDEN,
+            "proxy-not-trusted",
+            "This site is not set up yet",
+            "The people who run it have not told us yet that we may answer for it. Tell them about this page.",
         ),
         Error::Malformed(_) => {
             said(BAD, "malformed-demand", "The demand cannot be understood", "This request is not valid.")
@@ -189,8 +210,12 @@ fn log(error: &Error, said: &Said) {
     let (status, problem, text) = (said.status.as_u16(), said.slug, error.to_string());
     let reason = text.escape_debug();
     match error {
-        Error::Anonymous | Error::Dead(_) | Error::Unmet(_) | Error::Malformed(_) => {
+        Error::Anonymous | Error::Dead(_) | Error::Malformed(_) => {
             tracing::debug!(status, problem, %reason, "refused");
+        }
+        Error::Denied(denied) | Error::NotAdmitted(denied) => {
+            let (page, rule) = (denied.page.as_deref(), denied.rule.as_deref());
+            tracing::info!(status, problem, %reason, sub = %denied.sub.escape_debug(), page, rule, "denied");
         }
         Error::Callback(CallbackRefused::Provider(refusal)) => {
             let description = refusal.description.as_deref().unwrap_or_default().escape_debug();
@@ -203,6 +228,21 @@ fn log(error: &Error, said: &Said) {
 
 /// A page for a person, with a way on that leads where they wanted to go.
 pub(super) fn page(error: &Error, id: &RequestId, return_to: Option<&ReturnTo>) -> Response {
+    page_under("", error, id, return_to)
+}
+
+/// The same where a proxy shows it under the address of its site: everything in it leads to `us`.
+pub(super) fn page_elsewhere(error: &Error, id: &RequestId, page: Option<&ReturnTo>, us: &PublicUrl) -> Response {
+    let mut response = page_under(us.as_str(), error, id, page);
+    let csp =
+        format!("default-src 'none'; style-src {us}; base-uri 'none'; frame-ancestors 'none'; form-action 'none'");
+    if let Ok(csp) = HeaderValue::from_str(&csp) {
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, csp);
+    }
+    response
+}
+
+fn page_under(origin: &str, error: &Error, id: &RequestId, return_to: Option<&ReturnTo>) -> Response {
     let said = say(error);
     log(error, &said);
     let foreign = match error {
@@ -210,15 +250,28 @@ pub(super) fn page(error: &Error, id: &RequestId, return_to: Option<&ReturnTo>) 
         _ => None,
     };
     let foreign = foreign.map(|text| text.chars().filter(|c| !c.is_control()).take(300).collect());
+    let link = |prompt| format!("{origin}{}", pages::sign_in_link(return_to, prompt));
     let page = pages::Problem {
+        origin,
         title: said.title,
         words: said.words,
         foreign,
         reference: id.as_str(),
-        again: pages::sign_in_link(return_to, None),
+        why: match error {
+            Error::Denied(denied) | Error::NotAdmitted(denied) => Some(denied.unmet.to_string()),
+            _ => None,
+        },
+        again: match (error, return_to) {
+            // There is a session; a sign-in would only lead here again.
+            (Error::Denied(_), Some(page)) => page.as_str().to_owned(),
+            _ => link(None),
+        },
         // Offered where another account could help.
-        another: matches!(error, Error::Callback(CallbackRefused::Provider(_)) | Error::Unmet(_))
-            .then(|| pages::sign_in_link(return_to, Some("select_account login"))),
+        another: matches!(
+            error,
+            Error::Callback(CallbackRefused::Provider(_)) | Error::Denied(_) | Error::NotAdmitted(_)
+        )
+        .then(|| link(Some("select_account login"))),
     };
     let mut response = (said.status, pages::render(&page)).into_response();
     finish(&mut response, &said);
@@ -235,7 +288,7 @@ pub(super) fn problem(error: &Error, id: &RequestId, signin_url: Option<String>)
     let challenge = match error {
         Error::Anonymous => Some("Bearer"),
         Error::Dead(_) | Error::SessionEnded => Some("Bearer error=\"invalid_token\""),
-        Error::Unmet(_) => Some("Bearer error=\"insufficient_scope\""),
+        Error::Denied(_) | Error::NotAdmitted(_) => Some("Bearer error=\"insufficient_scope\""),
         _ => None,
     };
     if let Some(challenge) = challenge {

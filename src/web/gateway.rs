@@ -1,14 +1,20 @@
 //! `/validate`: the hot path. No layer is around it, and a good answer is made of shared bytes.
 
-use super::layers::RequestId;
-use super::{Web, error};
-use crate::domain::principal::IDENTITY_HEADERS;
-use crate::flow::{Credentials, Error, Who};
+use super::device::Peer;
+use super::forwarded::{self, Asked};
+use super::layers::{RequestId, X_REQUEST_ID};
+use super::{Web, browser, error, layers, pages};
+use crate::config::HeaderStyle;
+use crate::domain::principal::{IDENTITY_HEADERS, Identity};
+use crate::flow::{Credentials, Error, UntoldPage, Who};
 use crate::telemetry::metrics::ValidateResult;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use axum::http::StatusCode;
+use axum::http::header::*;
+use axum::http::request::Parts;
 use axum::response::Response;
+use bytes::Bytes;
 use secrecy::ExposeSecret;
 use std::sync::{Arc, LazyLock};
 
@@ -18,7 +24,60 @@ static NAMES: LazyLock<[HeaderName; IDENTITY_HEADERS.len()]> =
 
 /// Any method of `/validate`. The body is not read.
 pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> Response {
-    let headers = request.headers();
+    let request = request.into_parts().0;
+    match ask(&web, &request, request.uri.query(), false).await {
+        Ok(answer) => answer,
+        Err((error, asked)) => {
+            let (id, back) = (RequestId::new(), asked.map(|asked| web.rp.return_to.back_to(&asked.page)));
+            let url = web.public_url.join(&pages::sign_in_link(back.as_ref(), None));
+            let response = id.span().in_scope(|| error::problem(&error, &id, Some(url)));
+            refusal(&web, &request, &id, response)
+        }
+    }
+}
+
+/// Any method of `/validate/browser`: what is no 200 is for the browser that the proxy asks for.
+pub(super) async fn validate_browser(State(web): State<Arc<Web>>, request: Request) -> Response {
+    let request = request.into_parts().0;
+    // Behind Envoy the query is the page's own.
+    let demands = request.uri.query().filter(|_| request.uri.path() == "/validate/browser");
+    let (error, asked) = match ask(&web, &request, demands, true).await {
+        Ok(answer) => return answer,
+        Err(refused) => refused,
+    };
+    let (id, back) = (RequestId::new(), asked.map(|asked| web.rp.return_to.back_to(&asked.page)));
+    let response = id.span().in_scope(|| match is_navigation(&request.headers) {
+        true => match (&error, &back) {
+            (Error::Anonymous | Error::Dead(_), Some(back)) => {
+                let url = web.public_url.join(&pages::sign_in_link(Some(back), None));
+                browser::redirect(StatusCode::FOUND, &url)
+            }
+            _ => error::page_elsewhere(&error, &id, back.as_ref(), &web.public_url),
+        },
+        false => {
+            let url = web.public_url.join(&pages::sign_in_link(back.as_ref(), None));
+            error::problem(&error, &id, Some(url))
+        }
+    });
+    layers::private(refusal(&web, &request, &id, response)).await
+}
+
+/// Asks who it is; `page_needed` where there is no answer without knowing the page.
+async fn ask<'a>(
+    web: &Web,
+    request: &'a Parts,
+    demands: Option<&str>,
+    page_needed: bool,
+) -> Result<Response, (Error, Option<Asked<'a>>)> {
+    let headers = &request.headers;
+    let asked = forwarded::asked(web, request).and_then(|asked| match asked {
+        None if page_needed => Err(untold(web, request)),
+        asked => Ok(asked),
+    });
+    let asked = asked.map_err(|error| (count(web, error), None))?;
+    if is_preflight(web, request, asked.as_ref()) {
+        return Ok(preflight(web, headers));
+    }
     let sent = web.jar.session_ids(headers);
     let exposed;
     let credentials = match bearer(headers) {
@@ -35,47 +94,139 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
             None => Credentials::None,
         },
     };
-    match web.rp.validate(credentials, request.uri().query()).await {
+    match web.rp.validate(credentials, demands, asked.as_ref().map(|asked| &asked.page)).await {
         Ok(who) => {
             web.rp.metrics.validate(match who {
                 Who::Session(_) => ValidateResult::Session,
                 Who::Bearer(_) => ValidateResult::Bearer,
+                Who::Nobody => ValidateResult::Public,
             });
-            known(&web, &who)
+            Ok(known(web, &who))
         }
-        Err(error) => {
-            web.rp.metrics.validate(match error {
-                Error::Anonymous => ValidateResult::Anonymous,
-                Error::Dead(_) => ValidateResult::Dead,
-                Error::Unmet(_) => ValidateResult::Forbidden,
-                Error::Malformed(_) => ValidateResult::Malformed,
-                _ => ValidateResult::Unavailable,
-            });
-            let id = RequestId::new();
-            id.span().in_scope(|| error::problem(&error, &id, None))
+        Err(error) => Err((count(web, error), asked)),
+    }
+}
+
+fn count(web: &Web, error: Error) -> Error {
+    web.rp.metrics.validate(match error {
+        Error::Anonymous => ValidateResult::Anonymous,
+        Error::Dead(_) => ValidateResult::Dead,
+        Error::Denied(_) | Error::NotAdmitted(_) | Error::Untrusted(_) => ValidateResult::Forbidden,
+        Error::Malformed(_) | Error::UntoldPage(_) => ValidateResult::Malformed,
+        _ => ValidateResult::Unavailable,
+    });
+    error
+}
+
+/// Why no page is known.
+fn untold(web: &Web, request: &Parts) -> Error {
+    match Peer::of(&request.extensions).is_among(&web.trusted_proxies) {
+        true => UntoldPage::Missing.into(),
+        false if web.trusted_proxies.is_empty() => {
+            Error::Untrusted("server.trusted_proxies is empty: name the proxies whose word about the page counts")
+        }
+        false => Error::Untrusted("the request comes from an address that is not in server.trusted_proxies"),
+    }
+}
+
+/// Says who may read the refusal, and under which name the log has it.
+fn refusal(web: &Web, request: &Parts, id: &RequestId, mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    if let Some(origin) = allowed_origin(web, &request.headers) {
+        allow(headers, origin);
+        let readable = HeaderValue::from_static("www-authenticate, retry-after, x-request-id");
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, readable);
+    }
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    response
+}
+
+/// A browser asks whether a page's script may ask (Fetch standard, CORS): without credentials, by design.
+fn is_preflight(web: &Web, request: &Parts, asked: Option<&Asked<'_>>) -> bool {
+    let method = asked.and_then(|asked| asked.method).unwrap_or(request.method.as_str());
+    method == "OPTIONS"
+        && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && allowed_origin(web, &request.headers).is_some()
+}
+
+/// Nobody is known by it. A proxy that reads it as "let through" lets the site answer.
+fn preflight(web: &Web, sent: &HeaderMap) -> Response {
+    let mut response = identified(web, &Who::Nobody, Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    if let Some(origin) = allowed_origin(web, sent) {
+        allow(headers, origin);
+    }
+    for (asked, answer) in [
+        (ACCESS_CONTROL_REQUEST_METHOD, ACCESS_CONTROL_ALLOW_METHODS),
+        (ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_ALLOW_HEADERS),
+    ] {
+        if let Some(asked) = sent.get(asked) {
+            headers.insert(answer, asked.clone());
+        }
+    }
+    response
+}
+
+fn allowed_origin<'a>(web: &Web, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
+    let origin = headers.get(ORIGIN)?;
+    origin.to_str().is_ok_and(|text| web.rp.return_to.allows_origin(text)).then_some(origin)
+}
+
+fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    headers.insert(VARY, HeaderValue::from_static("origin"));
+}
+
+/// Whether a person waits for a page in a window of its own: by Fetch Metadata, else by what is accepted.
+fn is_navigation(headers: &HeaderMap) -> bool {
+    let is = |name, value| headers.get(name).map(|found: &HeaderValue| found == value);
+    match is("sec-fetch-mode", "navigate") {
+        Some(navigates) => navigates && is("sec-fetch-dest", "document") != Some(false),
+        None => {
+            let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+            let html = accepted.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
+            html.into_iter().any(|range| range.eq_ignore_ascii_case("text/html"))
+                && !headers.contains_key("x-requested-with")
         }
     }
 }
 
 fn known(web: &Web, who: &Who) -> Response {
+    let mut response = identified(web, who, Body::from(who.identity().json.clone()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn identified(web: &Web, who: &Who, body: Body) -> Response {
     let identity = who.identity();
-    let mut response = Response::new(Body::from(identity.json.clone()));
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.reserve(IDENTITY_HEADERS.len() + 4);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.reserve(IDENTITY_HEADERS.len() + web.aliases.len() + 4);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    for (name, value) in NAMES.iter().zip(&identity.headers) {
-        // Identity encodes what no header can hold.
-        let value = HeaderValue::from_maybe_shared(value.clone()).unwrap_or(HeaderValue::from_static(""));
-        headers.insert(name.clone(), value);
+    // Identity encodes what no header can hold.
+    let value = |value: &Bytes| HeaderValue::from_maybe_shared(value.clone()).unwrap_or(HeaderValue::from_static(""));
+    for (name, said) in NAMES.iter().zip(&identity.headers) {
+        headers.insert(name.clone(), value(said));
+    }
+    for (name, said) in &web.aliases {
+        headers.insert(name.clone(), value(said(identity)));
     }
     let tokens = match who {
         Who::Session(live) => Some(&live.session.tokens),
-        Who::Bearer(_) => None,
+        Who::Bearer(_) | Who::Nobody => None,
     };
     let forward = [
         (web.forward.id_token, "x-auth-id-token", tokens.map(|t| &t.id)),
         (web.forward.access_token, "x-auth-access-token", tokens.map(|t| &t.access)),
+        (
+            web.forward.access_token && web.style == HeaderStyle::XAuthRequest,
+            "x-auth-request-access-token",
+            tokens.map(|t| &t.access),
+        ),
     ];
     for (wanted, name, token) in forward {
         if wanted {
@@ -86,6 +237,29 @@ fn known(web: &Web, who: &Who) -> Response {
         }
     }
     response
+}
+
+/// Further names, and what stands under them.
+pub(super) type Aliases = Vec<(HeaderName, fn(&Identity) -> &Bytes)>;
+
+/// The names that applications behind others read.
+pub(super) fn aliases(style: HeaderStyle) -> Aliases {
+    let names: &[(&'static str, fn(&Identity) -> &Bytes)] = match style {
+        HeaderStyle::XAuth => &[],
+        HeaderStyle::XAuthRequest => &[
+            ("x-auth-request-user", |identity| &identity.headers[0]),
+            ("x-auth-request-preferred-username", |identity| &identity.headers[1]),
+            ("x-auth-request-email", |identity| &identity.headers[2]),
+            ("x-auth-request-groups", |identity| &identity.groups),
+        ],
+        HeaderStyle::Remote => &[
+            ("remote-user", |identity| &identity.headers[1]),
+            ("remote-email", |identity| &identity.headers[2]),
+            ("remote-groups", |identity| &identity.groups),
+            ("remote-name", |identity| &identity.name),
+        ],
+    };
+    names.iter().map(|(name, said)| (HeaderName::from_static(name), *said)).collect()
 }
 
 enum Authorization<'a> {

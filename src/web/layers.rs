@@ -23,7 +23,7 @@ use tracing::{Instrument, Span};
 /// No form of ours is larger, bytes.
 const BODY_MAX: usize = 16 << 10;
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Names a request in the log, in problems and on error pages.
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@ mod browser;
 mod cookies;
 mod device;
 mod error;
+mod forwarded;
 mod gateway;
 mod layers;
 mod listen;
@@ -15,7 +16,7 @@ mod pages;
 mod session_layer;
 mod token;
 
-use crate::config::{Config, Exposed, PublicUrl};
+use crate::config::{Config, Exposed, HeaderStyle, PublicUrl};
 use crate::domain::seal::KeyRing;
 use crate::flow::RelyingParty;
 use axum::Router;
@@ -35,6 +36,8 @@ pub struct Web {
     jar: Jar,
     public_url: PublicUrl,
     forward: Exposed,
+    style: HeaderStyle,
+    aliases: gateway::Aliases,
     trusted_proxies: Vec<IpNet>,
     /// No request takes longer: a callback may have to ask the provider four things.
     request_limit: Duration,
@@ -48,6 +51,8 @@ impl Web {
             jar: Jar::new(config, ring),
             public_url: config.server.public_url.clone(),
             forward: config.gateway.forward_tokens,
+            style: config.gateway.header_style,
+            aliases: gateway::aliases(config.gateway.header_style),
             trusted_proxies: config.server.trusted_proxies.clone(),
             request_limit: config.provider.timeout * 4 + Duration::from_secs(10),
         })
@@ -88,7 +93,12 @@ pub fn router(web: Arc<Web>) -> Router {
     let machines = layers::limited(machines, web.request_limit);
 
     // Outside every layer: it is asked on each request of each sibling.
-    app.merge(machines).route("/validate", any(gateway::validate)).with_state(web)
+    let gateway = Router::new()
+        .route("/validate", any(gateway::validate))
+        .route("/validate/browser", any(gateway::validate_browser))
+        // Envoy puts the path that is asked for behind ours.
+        .route("/validate/browser/{*page}", any(gateway::validate_browser));
+    app.merge(machines).merge(gateway).with_state(web)
 }
 
 /// The ops listener's routes.

@@ -21,8 +21,12 @@ pub(super) struct Home {
 #[derive(Template)]
 #[template(path = "problem.html", config = "src/web/askama.toml")]
 pub(super) struct Problem<'a> {
+    /// Ours, where the page is shown under another one.
+    pub(super) origin: &'a str,
     pub(super) title: &'a str,
     pub(super) words: &'a str,
+    /// What the account lacks.
+    pub(super) why: Option<String>,
     /// The provider's own text.
     pub(super) foreign: Option<String>,
     pub(super) reference: &'a str,

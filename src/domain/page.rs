@@ -1,0 +1,136 @@
+//! A page that a proxy asks about, and the ways its path can be read.
+
+use percent_encoding::percent_decode_str;
+
+/// Rounds of decoding after which nobody can say what is meant.
+const ROUNDS: usize = 8;
+
+/// A page that a proxy asks about. Only [`ReturnToPolicy::page`](super::return_to::ReturnToPolicy::page) makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    url: String,
+    host: std::ops::Range<usize>,
+    path: std::ops::Range<usize>,
+}
+
+impl Page {
+    /// `origin` is canonical, `host` its host; `target` begins with a slash.
+    pub(super) fn new(origin: &str, host: &str, target: &str) -> Self {
+        let url = format!("{origin}{target}");
+        let at = origin.find("://").map_or(0, |colon| colon + 3);
+        let end = url.find('?').unwrap_or(url.len());
+        Self { host: at..at + host.len(), path: origin.len()..end, url }
+    }
+
+    /// The whole address: visible ASCII without a fragment.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Scheme, host and port.
+    pub fn origin(&self) -> &str {
+        &self.url[..self.path.start]
+    }
+
+    /// The host in lower case, without a port.
+    pub fn host(&self) -> &str {
+        &self.url[self.host.clone()]
+    }
+
+    /// The path as it was sent.
+    pub fn path(&self) -> &str {
+        &self.url[self.path.clone()]
+    }
+}
+
+/// What a path can be taken for. A site may fold letters, decode twice, leave out parameters or empty segments; or not.
+#[derive(Debug)]
+pub struct Readings {
+    /// Decoded, in small letters, without what some leave out. `None`: not text.
+    segments: Option<Vec<String>>,
+    /// So many of them, from the first on, are read by everybody alike.
+    firm: usize,
+    /// Something leads upwards, so that segments come together in several ways.
+    climbs: bool,
+    plain: bool,
+}
+
+impl Readings {
+    /// Of a path that begins with a slash.
+    pub fn of(path: &str) -> Self {
+        let written = path.strip_prefix('/').unwrap_or(path);
+        // A slash at the end begins nothing.
+        let written: Vec<_> = written.strip_suffix('/').unwrap_or(written).split('/').collect();
+        let root = written == [""];
+        let firm = if root { 0 } else { written.iter().take_while(|segment| is_firm(segment)).count() };
+        let mut read = Self { segments: None, firm, climbs: false, plain: root || firm == written.len() };
+        let Some(text) = decode(path) else { return Self { firm: 0, plain: false, ..read } };
+        let bare = text.split(['/', '\\']).map(|segment| segment.split([';', '?', '#']).next().unwrap_or_default());
+        let (dots, segments): (Vec<_>, Vec<_>) = bare.filter(|s| !s.is_empty()).partition(|s| matches!(*s, "." | ".."));
+        read.segments = Some(segments.into_iter().map(str::to_lowercase).collect());
+        if dots.contains(&"..") {
+            read.climbs = true;
+            read.firm = 0;
+        }
+        read
+    }
+
+    /// Whether it can be read in one way only.
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Whether some reading begins with the segments of `prefix`.
+    pub fn may_begin(&self, prefix: &[String]) -> bool {
+        match &self.segments {
+            None => true,
+            Some(segments) if self.climbs => {
+                let mut rest = segments.iter();
+                prefix.iter().all(|segment| rest.any(|other| other == segment))
+            }
+            Some(segments) => segments.starts_with(prefix),
+        }
+    }
+
+    /// Whether every reading does.
+    pub fn must_begin(&self, prefix: &[String]) -> bool {
+        !self.climbs && prefix.len() <= self.firm && self.may_begin(prefix)
+    }
+
+    /// The segments of a plain path.
+    pub fn into_segments(self) -> Vec<String> {
+        self.segments.unwrap_or_default()
+    }
+}
+
+/// Whether everybody reads a segment alike: nothing is encoded in it that need not be.
+fn is_firm(segment: &str) -> bool {
+    let mut rest = segment.as_bytes();
+    if segment.is_empty() || matches!(segment, "." | "..") || segment.contains([';', '\\']) {
+        return false;
+    }
+    while let Some(at) = rest.iter().position(|b| *b == b'%') {
+        let hex = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
+        let (Some(high), Some(low)) = (hex(rest.get(at + 1)), hex(rest.get(at + 2))) else { return false };
+        let byte = u8::try_from(high * 16 + low).unwrap_or_default();
+        let needless = byte.is_ascii_alphanumeric() || byte.is_ascii_control() || b"-._~/\\%;#?".contains(&byte);
+        if needless {
+            return false;
+        }
+        rest = &rest[at + 3..];
+    }
+    percent_decode_str(segment).decode_utf8().is_ok()
+}
+
+/// Decoded until nothing is left to decode.
+fn decode(path: &str) -> Option<String> {
+    let mut text = path.to_owned();
+    for _ in 0..ROUNDS {
+        let next = percent_decode_str(&text).decode_utf8().ok()?.into_owned();
+        if next == text {
+            return Some(text);
+        }
+        text = next;
+    }
+    None
+}

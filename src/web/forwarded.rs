@@ -1,0 +1,72 @@
+//! What a reverse proxy tells of the request that it asks about. Its word counts only if it is one of
+//! `server.trusted_proxies`.
+
+use super::Web;
+use super::device::Peer;
+use crate::domain::page::Page;
+use crate::flow::{Error, UntoldPage};
+use axum::http::header::HeaderMap;
+use axum::http::request::Parts;
+
+/// The request that a proxy asks about.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) page: Page,
+    pub(super) method: Option<&'a str>,
+}
+
+/// What a trusted proxy tells; `None` if nobody tells anything, or somebody whose word does not count.
+///
+/// # Errors
+/// [`Error::UntoldPage`] for what cannot be understood in one way only. [`Error::Untrusted`] if there are rules for
+/// pages: they cannot be judged then, and what cannot be judged is not allowed.
+pub(super) fn asked<'a>(web: &Web, request: &'a Parts) -> Result<Option<Asked<'a>>, Error> {
+    let headers = &request.headers;
+    let (forwarded, original) = (one(headers, "x-forwarded-uri")?, one(headers, "x-original-url")?);
+    if forwarded.is_none() && original.is_none() {
+        return Ok(None);
+    }
+    if !Peer::of(&request.extensions).is_among(&web.trusted_proxies) {
+        return match web.rp.policy.sites.is_empty() {
+            true => Ok(None),
+            false => Err(Error::Untrusted(
+                "there are rules for pages, and the page was told by an address that is not in server.trusted_proxies",
+            )),
+        };
+    }
+    let page = |scheme, host, target| web.rp.return_to.page(scheme, host, target).map_err(UntoldPage::from);
+    let original = original.map(|url| {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        page(scheme, host, target)
+    });
+    let forwarded = match forwarded {
+        None => None,
+        Some(target) => {
+            let (scheme, host) = (one(headers, "x-forwarded-proto")?, one(headers, "x-forwarded-host")?);
+            let (Some(scheme), Some(host)) = (scheme, host) else { return Err(UntoldPage::Incomplete.into()) };
+            Some(page(scheme, host, target))
+        }
+    };
+    let page = match (forwarded.transpose()?, original.transpose()?) {
+        (Some(page), Some(other)) if page != other => return Err(UntoldPage::Different.into()),
+        (Some(page), _) | (None, Some(page)) => page,
+        (None, None) => return Ok(None),
+    };
+    let method = match one(headers, "x-forwarded-method")? {
+        Some(method) => Some(method),
+        None => one(headers, "x-original-method")?,
+    };
+    Ok(Some(Asked { page, method }))
+}
+
+/// The value of a header that may be there once. An empty one is not there.
+fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Error> {
+    let mut lines = headers.get_all(name).iter();
+    let (Some(line), more) = (lines.next(), lines.next()) else { return Ok(None) };
+    if more.is_some() {
+        return Err(UntoldPage::Twice(name).into());
+    }
+    let text = line.to_str().map_err(|_| UntoldPage::Refused(crate::domain::return_to::Refused::Malformed))?;
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
