@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use thirtyfour::common::command::ExtensionCommand;
 use thirtyfour::extensions::query::ElementPollerWithTimeout;
 use thirtyfour::prelude::*;
-use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel};
+use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities, LoggingPrefsLogLevel};
 
 /// Long enough for a machine that compiles something else meanwhile.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -76,6 +76,15 @@ impl Program {
 impl Chromium {
     /// `None` where none is installed.
     pub(super) async fn start() -> Option<Self> {
+        Self::wanting(|_| {}).await
+    }
+
+    /// For sites with a certificate of the test's own.
+    pub(super) async fn start_trusting_any_certificate() -> Option<Self> {
+        Self::wanting(|wanted| wanted.accept_insecure_certs(true).unwrap()).await
+    }
+
+    async fn wanting(shape: impl FnOnce(&mut ChromeCapabilities)) -> Option<Self> {
         let (chromium, chromedriver) = (component("chromium")?, component("chromedriver")?);
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let program = tokio::task::spawn_blocking(move || Program::start(&chromedriver)).await.unwrap();
@@ -99,6 +108,7 @@ impl Chromium {
         wanted.add_arg(&format!("--user-data-dir={}", profile.path().display())).unwrap();
         wanted.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
         wanted.set_logging_prefs("performance", LoggingPrefsLogLevel::All).unwrap();
+        shape(&mut wanted);
         let driver = WebDriver::builder(&program.url, wanted)
             .poller(Arc::new(ElementPollerWithTimeout::new(PATIENCE, Duration::from_millis(50))))
             .await
