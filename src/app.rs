@@ -4,7 +4,7 @@ use crate::config::{self, Config, StoreUrl, Tls};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::seal::KeyRing;
-use crate::flow::{self, Broker, EndedFor, Limits, MachineLimits, MySession, RelyingParty};
+use crate::flow::{self, Broker, EndedFor, Limits, MachineLimits, MySession, RelyingParty, Rules};
 use crate::provider::{self, Provider};
 use crate::store::{self, OpenError, SessionStore, Sessions, Tokens};
 use crate::telemetry::Metrics;
@@ -167,6 +167,12 @@ fn key_ring(config: &Config) -> KeyRing {
     KeyRing::new(config.cookies.keys.iter().map(|key| key.expose()))
 }
 
+/// Where browsers may be sent, and which pages a proxy may ask about.
+pub fn return_to(config: &Config) -> ReturnToPolicy {
+    let own = config.server.public_url.url().clone();
+    ReturnToPolicy::new(own, config.return_to.allow.clone(), config.return_to.default.as_ref())
+}
+
 /// A service that is ready to listen.
 #[derive(Debug)]
 pub struct App {
@@ -177,6 +183,7 @@ pub struct App {
     readiness: Readiness,
     tls: Option<Tls>,
     machine: config::Machine,
+    forward_auth: bool,
 }
 
 impl App {
@@ -202,9 +209,6 @@ impl App {
         let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, max_stale, patience);
         let callback = config.server.public_url.join("/auth/signin/callback");
         let provider = Provider::new(&accepting(config), callback, clock.clone(), metrics.clone())?;
-        let allow = config.return_to.allow.clone();
-        let own = config.server.public_url.url().clone();
-        let return_to = ReturnToPolicy::new(own, allow, config.return_to.default.as_ref());
         let limits = Limits {
             max_age: config.session.max_age.as_secs(),
             refresh_margin: config.session.refresh_margin.as_secs(),
@@ -225,22 +229,15 @@ impl App {
                 lease: limits.lease,
             },
         );
-        let rp = Arc::new(RelyingParty::new(
-            provider,
-            sessions,
-            clock,
-            return_to,
-            config.policy.clone(),
-            metrics,
-            broker,
-            limits,
-        ));
+        let rules = Rules { return_to: return_to(config), policy: config.policy.clone(), limits };
+        let rp = Arc::new(RelyingParty::new(provider, sessions, clock, metrics, broker, rules));
         let readiness = Readiness::default();
         Ok(Self {
             public: web::router(Web::new(rp.clone(), ring, config)),
             ops: web::ops_router(rp.clone(), readiness.clone()),
             tls: config.server.tls.clone(),
             machine: config.machine.clone(),
+            forward_auth: !config.server.trusted_proxies.is_empty(),
             rp,
             readiness,
         })
@@ -266,6 +263,9 @@ impl App {
             Some(tls) => Some(RustlsConfig::from_pem_file(&tls.cert_file, &tls.key_file).await.map_err(Error::Tls)?),
             None => None,
         };
+        if !self.forward_auth {
+            tracing::warn!("/validate/browser refuses every request: server.trusted_proxies is empty");
+        }
         let mut upkeep = JoinSet::new();
         upkeep.spawn(keep_metadata(self.rp.clone()));
         upkeep.spawn(keep_uses(self.rp.clone()));

@@ -1,5 +1,7 @@
 //! The command line. Exit codes: 0 good, 1 problems found, 2 cannot run.
 
+mod explain;
+
 use crate::app::{self, App};
 use crate::config::{self, Config, LogFormat, Problem, Sources};
 use crate::domain::clock::SystemClock;
@@ -48,6 +50,9 @@ enum Command {
     /// Programs that fetch tokens at POST /token
     #[command(subcommand)]
     Client(ClientCommand),
+    /// The rules for pages and people
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// The commented reference configuration
     ConfigReference,
     /// The OpenAPI 3.1 document
@@ -96,6 +101,12 @@ enum ClientCommand {
         #[arg(long, value_name = "NAME")]
         upstream: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Which rule decides about a page, and why
+    Explain(explain::Explain),
 }
 
 #[derive(Debug, clap::Args)]
@@ -155,6 +166,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
                 Err(problems) => report_in("what was asked for", &problems),
             }
         }
+        Command::Policy(PolicyCommand::Explain(asked)) => explain::explain(asked).await,
         Command::ConfigReference => print(&config::reference()),
         Command::Openapi(flag) => {
             // The document differs only in our address; without a configuration it is the reference's.

@@ -5,6 +5,7 @@
 mod any_input;
 mod files;
 mod machine;
+mod policy;
 mod reference;
 mod sites;
 mod store_url;
@@ -90,7 +91,7 @@ fn every_mistake_is_reported_at_once() {
             toml(&[
                 ("server.public_url", "\"http://auth-api.example.com\""),
                 ("server.lisen", "\"127.0.0.1:1\""),
-                ("policy.groups", "[\"editors\"]"),
+                ("profile.writable", "[\"name\"]"),
                 ("provider.client_id", ""),
                 ("provider.scopes", "[\"a b\", \"\", \"openid\"]"),
                 ("cookies.domain", "\"com\""),
@@ -106,7 +107,7 @@ fn every_mistake_is_reported_at_once() {
     for (key, times) in [
         ("server.public_url", 1),
         ("server.lisen", 1),
-        ("policy", 1),
+        ("profile", 1),
         ("provider.client_id", 1),
         ("provider.scopes", 2),
         ("cookies.domain", 1),
@@ -129,8 +130,8 @@ fn unknown_names_are_refused_with_a_suggestion() {
         ("cookies.key", "cookies.key", "Write `cookies.keys`"),
         ("listen", "listen", "Write `server.listen`"),
         ("sesion.idle", "sesion", "Write `[session]`"),
-        ("policy.email_domains", "policy", "no such section"),
-        ("gateway.header_style", "gateway.header_style", "no such key"),
+        ("polices.groups", "polices", "Write `[policy]`"),
+        ("gateway.headers", "gateway.headers", "no such key"),
         ("machine.passthrough", "machine.passthrough", "Write `machine.pass_through`"),
         ("telemetry.otlp_endpoint", "telemetry.otlp_endpoint", "no such key"),
     ] {
@@ -142,7 +143,7 @@ fn unknown_names_are_refused_with_a_suggestion() {
         ("AUTH_API__COOKIES__KEY", "Write `AUTH_API__COOKIES__KEYS`"),
         ("AUTH_API__COOKIES_DOMAIN", "Write `AUTH_API__COOKIES__DOMAIN`"),
         ("AUTH_API__DOMAIN", "Write `AUTH_API__COOKIES__DOMAIN`"),
-        ("AUTH_API__POLICY__GROUPS", "no such key"),
+        ("AUTH_API__PROFILE__WRITABLE", "no such key"),
         ("AUTH_API__", "no such key"),
         ("AUTH_API_COOKIES_DOMAIN", "Write AUTH_API__COOKIES__DOMAIN"),
         ("auth_api__cookies__domain", "Write AUTH_API__COOKIES__DOMAIN"),

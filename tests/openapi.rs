@@ -176,7 +176,7 @@ async fn every_documented_operation_answers_as_documented_to_strangers_and_to_th
 async fn no_route_knows_a_method_that_is_not_documented() {
     let visit = Visit::start().await;
     let operations = visit.operations();
-    for (path, _) in operations.iter().filter(|(path, _)| path != "/validate") {
+    for (path, _) in operations.iter().filter(|(path, _)| !path.starts_with("/validate")) {
         for method in ["get", "post", "put", "patch", "delete"] {
             if !operations.contains(&(path.clone(), method.to_owned())) {
                 let answer = visit.ask(request(method, path).body(Body::empty()).unwrap()).await;

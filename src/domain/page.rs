@@ -65,7 +65,9 @@ impl Readings {
         let firm = if root { 0 } else { written.iter().take_while(|segment| is_firm(segment)).count() };
         let mut read = Self { segments: None, firm, climbs: false, plain: root || firm == written.len() };
         let Some(text) = decode(path) else { return Self { firm: 0, plain: false, ..read } };
-        let bare = text.split(['/', '\\']).map(|segment| segment.split([';', '?', '#']).next().unwrap_or_default());
+        // Where one of these is seen, some see the end of a segment.
+        let ends = |c: char| matches!(c, ';' | '?' | '#') || c.is_control();
+        let bare = text.split(['/', '\\']).map(|segment| segment.split(ends).next().unwrap_or_default());
         let (dots, segments): (Vec<_>, Vec<_>) = bare.filter(|s| !s.is_empty()).partition(|s| matches!(*s, "." | ".."));
         read.segments = Some(segments.into_iter().map(str::to_lowercase).collect());
         if dots.contains(&"..") {

@@ -116,6 +116,16 @@ impl ReturnToPolicy {
         Ok(Page::new(&origin, seen.host, target))
     }
 
+    /// The same of a whole address.
+    ///
+    /// # Errors
+    /// Why it is [`Refused`].
+    pub fn page_at(&self, url: &str) -> Result<Page, Refused> {
+        let (scheme, rest) = url.split_once("://").ok_or(Refused::Malformed)?;
+        let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        self.page(scheme, host, target)
+    }
+
     /// Where a browser that asked for `page` goes after the sign-in: there, or to the front of its site if the way
     /// there is too long for a cookie or can be read in several ways.
     pub fn back_to(&self, page: &Page) -> ReturnTo {

@@ -202,6 +202,7 @@ mod tests {
             ("/%5cadmin", "/admin /"),
             ("/admin%3bx", "/admin /"),
             ("/admin%3Fx", "/admin /"),
+            ("/admin%00.css", "/admin /"),
             // Not text: nobody can say.
             ("/public/%c0%ae%c0%ae/admin", "/admin/help /admin /"),
             ("/%ff", "/admin/help /admin /"),

@@ -61,6 +61,17 @@ pub struct RelyingParty {
     tasks: TaskTracker,
 }
 
+/// What an operator decides.
+#[derive(Debug)]
+pub struct Rules {
+    /// Where browsers may be sent.
+    pub return_to: ReturnToPolicy,
+    /// Who may sign in, and who may see which page.
+    pub policy: Policy,
+    /// The times.
+    pub limits: Limits,
+}
+
 /// The times that the flows keep to, seconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -81,12 +92,11 @@ impl RelyingParty {
         provider: Provider,
         sessions: Sessions,
         clock: Arc<dyn Clock>,
-        return_to: ReturnToPolicy,
-        policy: Policy,
         metrics: Arc<Metrics>,
         broker: Broker,
-        limits: Limits,
+        rules: Rules,
     ) -> Self {
+        let Rules { return_to, policy, limits } = rules;
         Self {
             provider,
             sessions,

@@ -21,6 +21,12 @@ pub struct MySession {
     pub device: Device,
     /// The identity provider's name.
     pub provider: Option<String>,
+    /// The groups, as of the last renewal.
+    pub groups: Vec<String>,
+    /// The scopes.
+    pub scopes: Vec<String>,
+    /// The verified e-mail address.
+    pub email: Option<String>,
     /// When it signed in.
     pub started: u64,
     /// When it was last used, to a minute or so.
@@ -56,6 +62,9 @@ impl MySession {
             last_seen: me.map_or(0, Live::seen).max(listed.seen),
             device: listed.card.device,
             provider: listed.card.provider,
+            groups: listed.card.groups,
+            scopes: listed.card.scopes,
+            email: listed.card.email,
             started: listed.card.started,
             ends: listed.ends,
         }

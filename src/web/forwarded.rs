@@ -34,21 +34,17 @@ pub(super) fn asked<'a>(web: &Web, request: &'a Parts) -> Result<Option<Asked<'a
             )),
         };
     }
-    let page = |scheme, host, target| web.rp.return_to.page(scheme, host, target).map_err(UntoldPage::from);
-    let original = original.map(|url| {
-        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-        let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        page(scheme, host, target)
-    });
+    let original = original.map(|url| web.rp.return_to.page_at(url));
     let forwarded = match forwarded {
         None => None,
         Some(target) => {
             let (scheme, host) = (one(headers, "x-forwarded-proto")?, one(headers, "x-forwarded-host")?);
             let (Some(scheme), Some(host)) = (scheme, host) else { return Err(UntoldPage::Incomplete.into()) };
-            Some(page(scheme, host, target))
+            Some(web.rp.return_to.page(scheme, host, target))
         }
     };
-    let page = match (forwarded.transpose()?, original.transpose()?) {
+    let (forwarded, original) = (forwarded.transpose(), original.transpose());
+    let page = match (forwarded.map_err(UntoldPage::from)?, original.map_err(UntoldPage::from)?) {
         (Some(page), Some(other)) if page != other => return Err(UntoldPage::Different.into()),
         (Some(page), _) | (None, Some(page)) => page,
         (None, None) => return Ok(None),

@@ -240,11 +240,12 @@ fn identified(web: &Web, who: &Who, body: Body) -> Response {
 }
 
 /// Further names, and what stands under them.
-pub(super) type Aliases = Vec<(HeaderName, fn(&Identity) -> &Bytes)>;
+pub(super) type Aliases = Vec<(HeaderName, Said)>;
+type Said = fn(&Identity) -> &Bytes;
 
 /// The names that applications behind others read.
 pub(super) fn aliases(style: HeaderStyle) -> Aliases {
-    let names: &[(&'static str, fn(&Identity) -> &Bytes)] = match style {
+    let names: &[(&'static str, Said)] = match style {
         HeaderStyle::XAuth => &[],
         HeaderStyle::XAuthRequest => &[
             ("x-auth-request-user", |identity| &identity.headers[0]),

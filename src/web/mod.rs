@@ -97,6 +97,7 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/validate", any(gateway::validate))
         .route("/validate/browser", any(gateway::validate_browser))
         // Envoy puts the path that is asked for behind ours.
+        .route("/validate/browser/", any(gateway::validate_browser))
         .route("/validate/browser/{*page}", any(gateway::validate_browser));
     app.merge(machines).merge(gateway).with_state(web)
 }

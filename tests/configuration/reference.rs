@@ -42,17 +42,23 @@ fn the_reference_shows_every_key_and_no_other() {
     let count: usize = table.values().map(|section| section.as_table().unwrap().len()).sum();
     let files = ["tls_cert_file", "tls_key_file", "client_secret_file", "keys_file", "store_file", "clients"];
     assert!(files.iter().all(|name| reference().contains(&format!("\n#{name} = "))));
-    assert_eq!(count, 44, "a key was added or removed: is the contract of the same opinion?");
+    assert_eq!(count, 47, "a key was added or removed: is the contract of the same opinion?");
     assert!(reference().lines().all(|line| line.chars().count() <= 120));
 }
 
 #[test]
 fn the_blocks_that_the_reference_shows_are_good_without_their_comment_signs() {
     let text = reference();
-    let example = text.lines().skip_while(|line| !line.starts_with("# [[machine.upstream]]"));
-    let example: String = example.map_while(|line| line.strip_prefix('#')).map(|line| format!("{line}\n")).collect();
+    let block = |first: &str| -> String {
+        let example = text.lines().skip_while(|line| !line.starts_with(first));
+        example.map_while(|line| line.strip_prefix('#')).map(|line| format!("{line}\n")).collect()
+    };
+    let example = block("# [[machine.upstream]]");
     let hash = auth_api::domain::machine::SecretHash::of("a secret").to_string();
     let example = example.replace("sha256:…", &hash).replace("client_secret_file", "client_secret");
     let config = load_toml(format!("{}{example}", super::toml(&[]))).unwrap();
     assert_eq!(config.machine.read_clients().unwrap()["nightly-report"].scopes.to_string(), "reports/read");
+    let example = block("# [[policy.site]]");
+    let base = super::toml(&[("server.trusted_proxies", "[\"10.0.0.7\"]")]);
+    assert!(!load_toml(format!("{base}{example}")).unwrap().policy.sites.is_empty());
 }

@@ -1,0 +1,116 @@
+//! `auth-api policy explain`: which rule decides about a page, and why.
+
+use super::{ConfigFlag, PROBLEMS, foreign, print, read, report};
+use crate::app;
+use crate::domain::page::Readings;
+use crate::domain::principal::{Kind, Principal};
+use crate::domain::site::Ruling;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Explain {
+    /// The page, as a browser shows its address
+    #[arg(long)]
+    url: String,
+    #[command(flatten)]
+    who: Who,
+    /// The visitor's scopes, with --groups
+    #[arg(long, value_delimiter = ',', conflicts_with = "sub")]
+    scopes: Vec<String>,
+    /// The visitor's verified e-mail address, with --groups
+    #[arg(long, conflicts_with = "sub")]
+    email: Option<String>,
+    #[command(flatten)]
+    config: ConfigFlag,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Who {
+    /// A user who is signed in, by the provider's `sub`: groups are those of the newest session
+    #[arg(long)]
+    sub: Option<String>,
+    /// Somebody in these groups; "" for none
+    #[arg(long, value_delimiter = ',')]
+    groups: Option<Vec<String>>,
+}
+
+/// Prints the decision. Exit code 1 if the visitor is denied.
+pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
+    let config = match read(asked.config.config.as_deref()) {
+        Ok(config) => config,
+        Err(problems) => return report(&problems),
+    };
+    let mut visitor = nobody();
+    match asked.who.sub {
+        Some(sub) => {
+            let Some(newest) = app::sessions_of(&config, &sub).await?.into_iter().next() else {
+                print(&format!(
+                    "{} has no session, and so no groups that are known here; use --groups\n",
+                    foreign(&sub)
+                ))?;
+                return Ok(ExitCode::from(PROBLEMS));
+            };
+            visitor = Principal { sub, groups: newest.groups, scopes: newest.scopes, ..visitor };
+            (visitor.email_verified, visitor.email) = (true, newest.email);
+        }
+        None => {
+            visitor.groups =
+                asked.who.groups.unwrap_or_default().into_iter().filter(|group| !group.is_empty()).collect();
+            (visitor.scopes, visitor.email_verified, visitor.email) = (asked.scopes, true, asked.email);
+        }
+    }
+    let page = match app::return_to(&config).page_at(&asked.url) {
+        Ok(page) => page,
+        Err(refused) => {
+            print(&format!("decision  refused: {refused}\n"))?;
+            return Ok(ExitCode::from(PROBLEMS));
+        }
+    };
+    let ruling = config.policy.sites.judge(&page);
+    let plain = Readings::of(page.path()).is_plain();
+    let mut text = format!("page      {}{}\n", page.origin(), page.path());
+    if !plain {
+        text += "          can be read in several ways: never public, and each rule that one of them meets counts\n";
+    }
+    match &ruling {
+        Ruling::Public(site) => text += &format!("rule      {site}: everybody\n"),
+        Ruling::Members(rules) if rules.is_empty() => text += "rule      none: everybody who is signed in\n",
+        Ruling::Members(rules) => {
+            for (site, demand) in rules {
+                text += &format!("rule      {site}: {demand}\n");
+            }
+        }
+    }
+    let list = |items: &[String]| if items.is_empty() { "none".to_owned() } else { foreign(&items.join(", ")) };
+    let email = visitor.email.as_deref().map_or("none".to_owned(), foreign);
+    text += &format!("visitor   groups: {}; scopes: {}; ", list(&visitor.groups), list(&visitor.scopes));
+    text += &format!("verified e-mail: {email}\n");
+    let denied = match (&ruling, config.policy.admit(&visitor)) {
+        (Ruling::Public(_), _) => None,
+        (_, Err(unmet)) => Some(format!("may not sign in at all ([policy]): {unmet}")),
+        (ruling, Ok(())) => ruling.check(&visitor).err().map(|(site, unmet)| format!("by {site}: {unmet}")),
+    };
+    text += &denied.as_ref().map_or("decision  allowed\n".to_owned(), |why| format!("decision  denied {why}\n"));
+    print(&text)?;
+    Ok(if denied.is_none() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+}
+
+fn nobody() -> Principal {
+    Principal {
+        kind: Kind::User,
+        sub: String::new(),
+        username: String::new(),
+        email: None,
+        email_verified: false,
+        name: None,
+        groups: vec![],
+        scopes: vec![],
+        client_id: String::new(),
+        provider: None,
+        attributes: BTreeMap::new(),
+        issued_at: 0,
+        expires_at: 0,
+    }
+}
