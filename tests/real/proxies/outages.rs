@@ -15,30 +15,43 @@ through_each_proxy! {
 }
 
 /// Every kind of request is refused, with an identity of its own or without.
-async fn all_are_refused(edge: &Edge, why: &str) {
+async fn all_are_refused(edge: &Edge, why: &str) -> Vec<u16> {
     let forged = ["X-Auth-Subject: eve", "X-Auth-Username: eve", "Cookie: __Secure-auth=AAAAAAAAAAAAAAAAAAAAAA"];
     let kinds = [("GET /admin", ""), ("POST /upload", "x=1"), ("HEAD /", ""), ("OPTIONS /", "")];
     // Together, since each may have to wait.
-    join_all(kinds.map(async |(line, body)| {
+    let statuses = join_all(kinds.map(async |(line, body)| {
         let length = format!("Content-Length: {}", body.len());
         let lines = [&forged[..], &[length.as_str(), "Accept: text/html"]].concat();
         let answer = edge.raw(&format!("{line} HTTP/1.1"), &lines, body.as_bytes()).await;
         assert!(answer.status >= 400, "{why}, {line}: {answer:?}");
         assert!(!answer.head.contains("x-app"), "{why}, {line}: {answer:?}");
+        answer.status
     }))
     .await;
     assert!(edge.asked().is_empty(), "{why}: {:#?}", edge.asked());
+    statuses
 }
 
 async fn nobody_gets_in_while_the_service_is_down(proxy: Proxy) {
     let Some(edge) = Edge::before(proxy, free_port()).await else { return };
-    all_are_refused(&edge, "connection refused").await;
+    // As the guides say.
+    let said = match proxy {
+        Proxy::Nginx | Proxy::Haproxy | Proxy::Apache | Proxy::Envoy => 503,
+        Proxy::Caddy => 502,
+        Proxy::Traefik => 500,
+    };
+    assert_eq!(all_are_refused(&edge, "connection refused").await, [said; 4]);
 }
 
 async fn nobody_gets_in_while_the_service_hangs(proxy: Proxy) {
     let silent = Impostor::start("").await;
     let Some(edge) = Edge::before(proxy, silent.port).await else { return };
-    all_are_refused(&edge, "no answer").await;
+    let said = match proxy {
+        Proxy::Nginx | Proxy::Haproxy | Proxy::Apache | Proxy::Envoy => 503,
+        Proxy::Caddy => 504,
+        Proxy::Traefik => 500,
+    };
+    assert_eq!(all_are_refused(&edge, "no answer").await, [said; 4]);
 }
 
 async fn nobody_gets_in_by_an_answer_that_is_no_yes(proxy: Proxy) {
