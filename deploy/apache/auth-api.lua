@@ -10,7 +10,7 @@ local identity = {
 
 -- What auth-api looks at. The body is the app's.
 local asked_with = {
-    "Authorization", "Cookie", "Accept", "Accept-Language", "Origin", "User-Agent",
+    "Authorization", "Cookie", "Accept", "Accept-Language", "Origin", "User-Agent", "X-Requested-With",
     "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User",
     "Access-Control-Request-Method", "Access-Control-Request-Headers",
 }
@@ -18,7 +18,7 @@ local asked_with = {
 -- What of its answer is for the browser, beside the type of its body.
 local answered_with = {
     "Cache-Control", "Location", "Retry-After", "WWW-Authenticate", "Vary", "Referrer-Policy",
-    "Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options",
+    "Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options", "X-Request-Id",
     "Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods",
     "Access-Control-Allow-Headers", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
 }

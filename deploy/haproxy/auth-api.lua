@@ -8,7 +8,7 @@ local identity = {
 
 -- What auth-api looks at. The body is the app's.
 local asked_with = {
-    "authorization", "cookie", "accept", "accept-language", "origin", "user-agent", "x-forwarded-for",
+    "authorization", "cookie", "accept", "accept-language", "origin", "user-agent", "x-forwarded-for", "x-requested-with",
     "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-fetch-user",
     "access-control-request-method", "access-control-request-headers",
 }
@@ -16,7 +16,7 @@ local asked_with = {
 -- What of its answer is for the browser.
 local answered_with = {
     "content-type", "cache-control", "location", "retry-after", "www-authenticate", "vary", "referrer-policy",
-    "content-security-policy", "x-content-type-options", "x-frame-options",
+    "content-security-policy", "x-content-type-options", "x-frame-options", "x-request-id",
     "access-control-allow-origin", "access-control-allow-credentials", "access-control-allow-methods",
     "access-control-allow-headers", "access-control-expose-headers", "access-control-max-age",
 }
