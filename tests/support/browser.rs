@@ -6,7 +6,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, Response};
 use serde_json::Value;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use url::Url;
@@ -44,10 +44,13 @@ impl Browser {
         Self::build(|builder| builder.tls_certs_only([Certificate::from_pem(&pem).unwrap()]))
     }
 
-    /// The same without HTTP/2.
-    pub(crate) fn trusting_over_http1(folder: &Path) -> Self {
+    /// The same at another address of this machine than the services', maybe without HTTP/2.
+    pub(crate) fn elsewhere(folder: &Path, address: IpAddr, http2: bool) -> Self {
         let pem = std::fs::read(folder.join("cert.pem")).unwrap();
-        Self::build(|builder| builder.http1_only().tls_certs_only([Certificate::from_pem(&pem).unwrap()]))
+        Self::build(|builder| {
+            let builder = builder.tls_certs_only([Certificate::from_pem(&pem).unwrap()]).local_address(address);
+            if http2 { builder } else { builder.http1_only() }
+        })
     }
 
     #[expect(clippy::disallowed_methods, reason = "the rule is for the service")]

@@ -17,6 +17,7 @@ use raw::Raw;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -120,7 +121,7 @@ impl Edge {
 
     /// Somebody who trusts the proxy's certificate.
     fn visitor(&self) -> Browser {
-        Browser::trusting(self.folder())
+        Browser::elsewhere(self.folder(), CLIENT, true)
     }
 
     /// Somebody who is signed in.
@@ -260,6 +261,9 @@ fn fill(proxy: Proxy, folder: &Path, port: u16, auth: u16, app: u16, changes: Ch
         fs::write(folder.join(file), text).unwrap();
     }
 }
+
+/// Where everybody but the real browser is: not where the proxies are, whose word the service believes.
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// How long somebody waits at most for an answer without the service.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 use super::app::values;
 use super::kinds::Proxy;
-use super::{Edge, script, through_each_proxy};
+use super::{Edge, navigation, script, through_each_proxy};
 use crate::real::chromium::{Chromium, PASSWORD};
 use crate::support::param;
 use reqwest::Method;
@@ -51,8 +51,9 @@ pub(super) fn identity(seen: &Value) -> Vec<(String, Vec<String>)> {
 async fn somebody_signed_in_is_known_to_the_app(proxy: Proxy) {
     let Some(edge) = Edge::start(proxy).await else { return };
     let erin = edge.signed_in("erin").await;
+    let pretending = |request| navigation(request).header("x-forwarded-for", "10.0.0.1");
     let said = erin.validate(edge.site()).await;
-    let answer = erin.navigate(&edge.wiki(WANTED)).await;
+    let answer = erin.send(Method::GET, &edge.wiki(WANTED), pretending).await;
     assert_eq!((answer.status, answer.header("x-app")), (200, Some("the app's own")), "{answer:?}");
     let seen = answer.json();
     assert_eq!(seen["uri"], WANTED);
@@ -65,9 +66,10 @@ async fn somebody_signed_in_is_known_to_the_app(proxy: Proxy) {
     assert_eq!(values(&seen, "x-forwarded-proto"), ["https"]);
     assert!(values(&seen, "cookie")[0].contains("__Secure-auth="));
     assert_eq!(edge.asked().len(), 1);
-    // The service knows who asks from where.
+    // The app and the service know who asks from where, whatever that one says of it.
+    assert_eq!(values(&seen, "x-forwarded-for"), ["127.0.0.2"]);
     let sessions = erin.get(&edge.site().auth("/auth/sessions")).await.json();
-    assert_eq!(sessions["sessions"][0]["address"], "127.0.0.1");
+    assert_eq!(sessions["sessions"][0]["address"], "127.0.0.2");
 }
 
 async fn a_script_is_told_401_and_not_led_away(proxy: Proxy) {

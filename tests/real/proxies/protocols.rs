@@ -2,7 +2,7 @@
 
 use super::app::values;
 use super::kinds::Proxy;
-use super::{Edge, navigation, script, through_each_proxy};
+use super::{CLIENT, Edge, navigation, script, through_each_proxy};
 use crate::support::Browser;
 use futures_util::{SinkExt, StreamExt};
 use reqwest::{Method, Version};
@@ -17,7 +17,7 @@ through_each_proxy! {
 
 /// Opens a WebSocket through the proxy, or says with which status it was refused.
 async fn websocket(edge: &Edge, cookie: &str) -> Result<WebSocketStream<reqwest::Upgraded>, u16> {
-    let client = Browser::trusting_over_http1(edge.folder());
+    let client = Browser::elsewhere(edge.folder(), CLIENT, false);
     let shape = |request: reqwest::RequestBuilder| {
         let request = request.header("connection", "keep-alive, Upgrade").header("upgrade", "websocket");
         let request =

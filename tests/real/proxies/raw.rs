@@ -1,14 +1,15 @@
 //! A client that sends what it is told, letter by letter, and not what HTTP would have it send.
 
-use super::PATIENCE;
+use super::{CLIENT, PATIENCE};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -24,7 +25,9 @@ async fn connect(folder: &Path, port: u16) -> Option<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(folder.join("cert.pem")).unwrap()).unwrap();
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((CLIENT, 0).into()).unwrap();
+    let stream = socket.connect((Ipv4Addr::LOCALHOST, port).into()).await.ok()?;
     let name = ServerName::try_from("wiki.app.localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()
 }
