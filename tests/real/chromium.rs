@@ -52,7 +52,13 @@ impl Drop for Program {
 }
 
 impl Program {
+    /// It asks for a port of IPv4 and then for the same of IPv6, which somebody else may have by then: then it ends.
     fn start(chromedriver: &Path) -> Self {
+        let started = (0..5).find_map(|_| Self::try_start(chromedriver));
+        started.unwrap_or_else(|| panic!("chromedriver ended before it listened, each time"))
+    }
+
+    fn try_start(chromedriver: &Path) -> Option<Self> {
         let mut child = Command::new(chromedriver)
             .arg("--port=0")
             .stdin(Stdio::null())
@@ -64,12 +70,15 @@ impl Program {
         let mut line = String::new();
         let port = loop {
             line.clear();
-            assert_ne!(output.read_line(&mut line).unwrap(), 0, "chromedriver ended before it listened");
+            if output.read_line(&mut line).unwrap() == 0 {
+                let _ = child.wait();
+                return None;
+            }
             if let Some((_, port)) = line.split_once("started successfully on port ") {
                 break port.trim_end().trim_end_matches('.').to_owned();
             }
         };
-        Self { child, url: format!("http://127.0.0.1:{port}"), _output: output }
+        Some(Self { child, url: format!("http://127.0.0.1:{port}"), _output: output })
     }
 }
 

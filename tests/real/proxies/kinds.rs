@@ -163,7 +163,7 @@ impl Proxy {
         }
     }
 
-    pub(super) fn arguments(self, folder: &Path, _port: u16) -> Vec<String> {
+    pub(super) fn arguments(self, folder: &Path) -> Vec<String> {
         let here = |file: &str| folder.join(file).display().to_string();
         let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         match self {

@@ -185,7 +185,7 @@ impl Running {
         fill(proxy, folder.path(), port, auth, app, changes);
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let child = Command::new(program)
-            .args(proxy.arguments(folder.path(), port))
+            .args(proxy.arguments(folder.path()))
             .current_dir(folder.path())
             .env("HOME", folder.path())
             .env("XDG_DATA_HOME", folder.path())
