@@ -32,6 +32,8 @@ pub struct Plan {
     pub clock: Arc<dyn Clock>,
     /// Certificate and key, PEM files: the service then speaks https.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Where browsers reach the service, if a proxy is in front of it.
+    pub public_url: Option<String>,
     /// The service's session store, in place of the configured one.
     pub store: Option<Arc<dyn SessionStore>>,
     /// A configuration file, for what variables cannot say.
@@ -48,6 +50,7 @@ impl Default for Plan {
             port: 0,
             clock: Arc::new(SystemClock),
             tls: None,
+            public_url: None,
             store: None,
             file: None,
             text: None,
@@ -69,6 +72,8 @@ pub struct World {
     pub router: Router,
     /// The service, for browsers.
     pub auth_url: String,
+    /// The service's port, for a proxy in front of it.
+    pub auth_port: u16,
     /// The CMS, for browsers.
     pub cms_url: String,
     /// The CMS under its second name.
@@ -104,6 +109,9 @@ impl World {
             (url("auth-api", auth_port), url("cms", cms_port), url("blog", cms_port));
         if plan.tls.is_some() {
             auth_url = auth_url.replacen("http", "https", 1);
+        }
+        if let Some(url) = plan.public_url {
+            auth_url = url;
         }
 
         let settings = Settings { host: format!("pool.{PARENT}"), ..Settings::for_service(&auth_url) };
@@ -156,7 +164,7 @@ impl World {
         };
         let cms = Cms::start_on(tokio_listener(site)?, cms).await?;
         let ops_url = format!("http://127.0.0.1:{ops_port}");
-        Ok(Self { pool, cms, rp, router, auth_url, cms_url, blog_url, ops_url, stop, served })
+        Ok(Self { pool, cms, rp, router, auth_url, auth_port, cms_url, blog_url, ops_url, stop, served })
     }
 
     /// Stops the service as SIGTERM does, and then the other two.

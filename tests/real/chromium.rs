@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use thirtyfour::common::command::ExtensionCommand;
 use thirtyfour::extensions::query::ElementPollerWithTimeout;
 use thirtyfour::prelude::*;
-use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel};
+use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities, LoggingPrefsLogLevel};
 
 /// Long enough for a machine that compiles something else meanwhile.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,7 +52,13 @@ impl Drop for Program {
 }
 
 impl Program {
+    /// It asks for a port of IPv4 and then for the same of IPv6, which somebody else may have by then: then it ends.
     fn start(chromedriver: &Path) -> Self {
+        let started = (0..5).find_map(|_| Self::try_start(chromedriver));
+        started.unwrap_or_else(|| panic!("chromedriver ended before it listened, each time"))
+    }
+
+    fn try_start(chromedriver: &Path) -> Option<Self> {
         let mut child = Command::new(chromedriver)
             .arg("--port=0")
             .stdin(Stdio::null())
@@ -64,18 +70,30 @@ impl Program {
         let mut line = String::new();
         let port = loop {
             line.clear();
-            assert_ne!(output.read_line(&mut line).unwrap(), 0, "chromedriver ended before it listened");
+            if output.read_line(&mut line).unwrap() == 0 {
+                let _ = child.wait();
+                return None;
+            }
             if let Some((_, port)) = line.split_once("started successfully on port ") {
                 break port.trim_end().trim_end_matches('.').to_owned();
             }
         };
-        Self { child, url: format!("http://127.0.0.1:{port}"), _output: output }
+        Some(Self { child, url: format!("http://127.0.0.1:{port}"), _output: output })
     }
 }
 
 impl Chromium {
     /// `None` where none is installed.
     pub(super) async fn start() -> Option<Self> {
+        Self::wanting(|_| {}).await
+    }
+
+    /// For sites with a certificate of the test's own.
+    pub(super) async fn start_trusting_any_certificate() -> Option<Self> {
+        Self::wanting(|wanted| wanted.accept_insecure_certs(true).unwrap()).await
+    }
+
+    async fn wanting(shape: impl FnOnce(&mut ChromeCapabilities)) -> Option<Self> {
         let (chromium, chromedriver) = (component("chromium")?, component("chromedriver")?);
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let program = tokio::task::spawn_blocking(move || Program::start(&chromedriver)).await.unwrap();
@@ -99,6 +117,7 @@ impl Chromium {
         wanted.add_arg(&format!("--user-data-dir={}", profile.path().display())).unwrap();
         wanted.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
         wanted.set_logging_prefs("performance", LoggingPrefsLogLevel::All).unwrap();
+        shape(&mut wanted);
         let driver = WebDriver::builder(&program.url, wanted)
             .poller(Arc::new(ElementPollerWithTimeout::new(PATIENCE, Duration::from_millis(50))))
             .await

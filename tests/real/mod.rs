@@ -6,6 +6,7 @@ mod browser;
 mod chromium;
 mod machine_clients;
 mod oidc_provider;
+mod proxies;
 
 use std::env;
 use std::path::PathBuf;

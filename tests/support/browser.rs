@@ -4,9 +4,9 @@ use super::Site;
 use reqwest::cookie::{CookieStore, Jar};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
-use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder};
+use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, Response};
 use serde_json::Value;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use url::Url;
@@ -44,6 +44,15 @@ impl Browser {
         Self::build(|builder| builder.tls_certs_only([Certificate::from_pem(&pem).unwrap()]))
     }
 
+    /// The same at another address of this machine than the services', maybe without HTTP/2.
+    pub(crate) fn elsewhere(folder: &Path, address: IpAddr, http2: bool) -> Self {
+        let pem = std::fs::read(folder.join("cert.pem")).unwrap();
+        Self::build(|builder| {
+            let builder = builder.tls_certs_only([Certificate::from_pem(&pem).unwrap()]).local_address(address);
+            if http2 { builder } else { builder.http1_only() }
+        })
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the rule is for the service")]
     fn build(shape: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -72,9 +81,19 @@ impl Browser {
         url: &str,
         shape: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Answer {
-        let response = shape(self.client.request(method, url)).send().await.unwrap();
+        let response = self.response(method, url, shape).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Answer { url: url.parse().unwrap(), status, headers, body: response.text().await.unwrap() }
+    }
+
+    /// An answer whose body nobody has read.
+    pub(crate) async fn response(
+        &self,
+        method: Method,
+        url: &str,
+        shape: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Response {
+        shape(self.client.request(method, url)).send().await.unwrap()
     }
 
     /// The `Cookie` header that would go to `url`.

@@ -15,7 +15,7 @@ use auth_api::dev::world::{Plan, World};
 use auth_api::domain::clock::ShiftedClock;
 use auth_api::store::SessionStore;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,11 +59,13 @@ impl Site {
 
     /// Over https, as in production, with a certificate that only [`Browser::trusting`] trusts.
     pub(crate) async fn over_https(folder: &Path, configuration: &[(&str, &str)]) -> Self {
-        let made = rcgen::generate_simple_self_signed(["*.app.localhost".to_owned()]).unwrap();
-        let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-        std::fs::write(&cert, made.cert.pem()).unwrap();
-        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        Self::plan(configuration, Plan { tls: Some((cert, key)), ..Plan::default() }).await
+        Self::plan(configuration, Plan { tls: Some(certificate(folder)), ..Plan::default() }).await
+    }
+
+    /// Behind a proxy that browsers reach at `public_url`, with a configuration file's text.
+    pub(crate) async fn behind(public_url: &str, text: &str, configuration: &[(&str, &str)]) -> Self {
+        let (public_url, text) = (Some(public_url.to_owned()), Some(text.to_owned()));
+        Self::plan(configuration, Plan { public_url, text, ..Plan::default() }).await
     }
 
     async fn plan(configuration: &[(&str, &str)], plan: Plan) -> Self {
@@ -97,6 +99,15 @@ impl Site {
         let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
         line.map_or(0, |value| value.trim().parse().unwrap())
     }
+}
+
+/// A certificate for all hosts of the tests, and its key: `cert.pem` and `key.pem` in the folder.
+pub(crate) fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let made = rcgen::generate_simple_self_signed(["*.app.localhost".to_owned()]).unwrap();
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    (cert, key)
 }
 
 async fn reqwest_text(url: &str) -> String {

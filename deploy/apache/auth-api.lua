@@ -1,0 +1,163 @@
+-- Asks auth-api about each request, gives the app the identity headers, or hands the browser auth-api's answer.
+-- Whatever goes wrong in here, nobody is let in: Apache answers 500 for a script that fails, and we say 503.
+
+local socket = require "socket"
+
+local identity = {
+    "X-Auth-Subject", "X-Auth-Username", "X-Auth-Email", "X-Auth-Groups", "X-Auth-Scopes",
+    "X-Auth-Client-Id", "X-Auth-Kind", "X-Auth-Provider", "X-Auth-Expires",
+}
+
+-- What auth-api looks at. The body is the app's.
+local asked_with = {
+    "Authorization", "Cookie", "Accept", "Accept-Language", "Origin", "User-Agent", "X-Requested-With",
+    "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User",
+    "Access-Control-Request-Method", "Access-Control-Request-Headers",
+}
+
+-- What of its answer is for the browser, beside the type of its body.
+local answered_with = {
+    "Cache-Control", "Location", "Retry-After", "WWW-Authenticate", "Vary", "Referrer-Policy",
+    "Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options", "X-Request-Id",
+    "Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods",
+    "Access-Control-Allow-Headers", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
+}
+
+-- No answer of auth-api's is larger.
+local LARGEST = 262144
+
+-- Everything that comes until auth-api hangs up, or nil. The deadline counts for all of it: an answer in drops is
+-- none.
+local function exchange(address, question, patience)
+    local host, port = address:match("^(.*):(%d+)$")
+    local deadline = socket.gettime() + patience
+    local connection = socket.tcp()
+    local function left()
+        connection:settimeout(math.max(deadline - socket.gettime(), 0.001))
+        return socket.gettime() < deadline
+    end
+    left()
+    if not connection:connect(host, tonumber(port)) then
+        connection:close()
+        return nil
+    end
+    local sent, received, size, whole = 0, {}, 0, false
+    while sent and sent < #question and left() do
+        sent = connection:send(question, sent + 1)
+    end
+    while sent == #question and size <= LARGEST and left() do
+        local data, state, part = connection:receive(8192)
+        data = data or part
+        received[#received + 1], size = data, size + #data
+        if state == "closed" then
+            whole = true
+            break
+        elseif state then
+            break
+        end
+    end
+    connection:close()
+    return whole and table.concat(received) or nil
+end
+
+-- Status, headers (lower case) and body of an HTTP/1.0 answer that is whole, or nil.
+local function understand(answer)
+    local head, body = (answer or ""):match("^(HTTP/1%.[01] .-\r\n)\r\n(.*)$")
+    local status = head and tonumber(head:match("^HTTP/1%.[01] (%d%d%d)[ \r]"))
+    if not status then
+        return nil
+    end
+    local headers = {}
+    for name, value in head:gmatch("\n([^:\r\n]+):[ \t]*([^\r\n]-)[ \t]*\r") do
+        name = name:lower()
+        headers[name] = headers[name] and headers[name] .. ", " .. value or value
+    end
+    if headers["content-length"] and tonumber(headers["content-length"]) ~= #body then
+        return nil
+    end
+    return status, headers, body
+end
+
+local function unavailable(r)
+    r.status = 503
+    r.err_headers_out["Retry-After"] = "5"
+    r.err_headers_out["Cache-Control"] = "no-store"
+    r.content_type = "text/plain"
+    r:write("Who you are cannot be looked up at the moment. Please try again in a few seconds.\n")
+    return apache2.DONE
+end
+
+-- Apache joins repeated header lines, so each name is there once. To many a server any sign but letters, digits and "-"
+-- in a name is as good as "-": such headers go altogether.
+local function forget_what_only_proxies_say(r)
+    local said = {}
+    for name in pairs(r:headers_in_table()) do
+        local low = name:lower()
+        if low:find("[^%w-]") or low:find("^x%-auth%-") or low:find("^x%-forwarded%-") or low:find("^x%-original%-")
+            or low == "forwarded" then
+            said[#said + 1] = name
+        end
+    end
+    for _, name in ipairs(said) do
+        r.headers_in[name] = nil
+    end
+    -- A client may ask a hop to drop the headers that it names in Connection: ours are not among them.
+    if r.headers_in["Connection"] then
+        local close = r.headers_in["Connection"]:lower():find("close", 1, true)
+        r.headers_in["Connection"] = r.headers_in["Upgrade"] and "Upgrade" or close and "close" or nil
+    end
+end
+
+function check(r)
+    forget_what_only_proxies_say(r)
+    local env = r.subprocess_env
+    local address, site, patience = env["AUTH_API"], env["AUTH_API_SITE"], tonumber(env["AUTH_API_PATIENCE"])
+    -- Path and query as the client sent them. It may also have sent a whole URL (RFC 9112 section 3.2.2).
+    local page = r.unparsed_uri:gsub("^%a[%w+.-]*://[^/?]*", "")
+    if page:sub(1, 1) == "?" or page == "" then
+        page = "/" .. page
+    end
+    if not (address and site and patience) or page:sub(1, 1) ~= "/" then
+        return unavailable(r)
+    end
+
+    local question = {
+        "GET /validate/browser HTTP/1.0",
+        "Host: " .. address,
+        "X-Original-URL: " .. site .. page,
+        "X-Original-Method: " .. r.method,
+        "X-Forwarded-For: " .. r.useragent_ip,
+    }
+    for _, name in ipairs(asked_with) do
+        local value = r.headers_in[name]
+        if value then
+            question[#question + 1] = name .. ": " .. value
+        end
+    end
+    local answer = exchange(address, table.concat(question, "\r\n") .. "\r\n\r\n", patience)
+    local status, headers, body = understand(answer)
+
+    -- A preflight has no identity; the app answers its own.
+    if status == 200 or status == 204 then
+        for _, name in ipairs(identity) do
+            r.headers_in[name] = headers[name:lower()] or ""
+        end
+        return apache2.OK
+    end
+    -- Redirects and refusals are for the browser.
+    if not status or not (status == 302 or (status >= 400 and status <= 499) or status == 503) then
+        return unavailable(r)
+    end
+    r.status = status
+    for _, name in ipairs(answered_with) do
+        local value = headers[name:lower()]
+        if value then
+            r.err_headers_out[name] = value
+        end
+    end
+    if headers["content-type"] then
+        r.content_type = headers["content-type"]
+    end
+    r:write(body)
+    return apache2.DONE
+end
