@@ -124,15 +124,26 @@ fn is_firm(segment: &str) -> bool {
     percent_decode_str(segment).decode_utf8().is_ok()
 }
 
-/// Decoded until nothing is left to decode.
+/// Decoded until nothing is left to decode. `None`: nobody can say what is meant.
 fn decode(path: &str) -> Option<String> {
     let mut text = path.to_owned();
     for _ in 0..ROUNDS {
-        let next = percent_decode_str(&text).decode_utf8().ok()?.into_owned();
+        let bytes: Vec<u8> = percent_decode_str(&text).collect();
+        if has_overlong(&bytes) {
+            return None;
+        }
+        // Other letters than UTF-8's hide nothing.
+        let next = String::from_utf8_lossy(&bytes).into_owned();
         if next == text {
             return Some(text);
         }
         text = next;
     }
     None
+}
+
+/// Whether ASCII is written in more bytes than it needs, which old decoders take for the letter (RFC 3629 §10).
+fn has_overlong(bytes: &[u8]) -> bool {
+    let pair = |b: &[u8]| matches!(b, [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]);
+    bytes.iter().any(|b| matches!(b, 0xc0 | 0xc1)) || bytes.windows(2).any(pair)
 }

@@ -205,7 +205,10 @@ mod tests {
             ("/admin%00.css", "/admin /"),
             // Not text: nobody can say.
             ("/public/%c0%ae%c0%ae/admin", "/admin/help /admin /"),
-            ("/%ff", "/admin/help /admin /"),
+            ("/%e0%80%ae%e0%80%ae/admin", "/admin/help /admin /"),
+            // Another encoding than UTF-8 hides nothing.
+            ("/caf%e9", "/"),
+            ("/admin/%ff", "/admin"),
             // Capitals: the stricter rule counts, the public one does not.
             ("/ADMIN/x", "/admin"),
             ("/Admin/Help", "/admin/help"),
