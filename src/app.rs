@@ -5,7 +5,7 @@ use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::seal::KeyRing;
 use crate::flow::{self, Broker, EndedFor, Limits, MachineLimits, MySession, RelyingParty, Rules};
-use crate::provider::{self, Provider};
+use crate::provider::{self, Finding, Provider};
 use crate::store::{self, OpenError, SessionStore, Sessions, Tokens};
 use crate::telemetry::Metrics;
 use crate::web::{self, Readiness, Web};
@@ -90,39 +90,28 @@ pub fn bind(addr: SocketAddr, what: &str) -> Result<TcpListener, Error> {
     TcpListener::bind(addr).map_err(|why| Error::Port { what: what.to_owned(), addr, why })
 }
 
-/// What the provider and the store had to say.
-#[derive(Debug, Default)]
-pub struct Findings {
-    /// What works.
-    pub good: Vec<&'static str>,
-    /// What does not, a sentence each.
-    pub bad: Vec<String>,
-}
-
 /// Asks the provider and the store that `config` names. Makes no files: they would belong to whoever asks.
 ///
 /// # Errors
 /// [`Error::Provider`] if this machine's TLS set-up cannot be loaded.
-pub async fn probe(config: &Config) -> Result<Findings, Error> {
-    let mut findings = Findings::default();
-    let provider = Provider::new(&config.provider, String::new(), Arc::new(SystemClock), Arc::default())?;
-    match provider.renew_metadata().await {
-        Ok(()) => findings.good.push("the provider answers"),
-        Err(error) => findings.bad.push(error.to_string()),
-    }
-    match &config.session.store {
-        StoreUrl::Redb(path) if !path.exists() => {
-            findings.good.push("the session file will be made at the first start");
-        }
+pub async fn probe(config: &Config) -> Result<Vec<Finding>, Error> {
+    let own = &config.server.public_url;
+    let callback = own.join("/auth/signin/callback");
+    let provider = Provider::new(&accepting(config), callback, Arc::new(SystemClock), Arc::default())?;
+    let (back, signed_out) = (return_to(config).choose(None), own.join("/auth/signout/callback"));
+    let upstreams: Vec<_> = config.machine.upstreams().collect();
+    let mut findings = provider.probe(back, &signed_out, &upstreams).await;
+    findings.push(match &config.session.store {
+        StoreUrl::Redb(path) if !path.exists() => Ok("the session file will be made at the first start".to_owned()),
         _ => match store::open(&config.session, &Arc::new(key_ring(config))) {
             Ok(store) => match store.ping().await {
-                Ok(()) => findings.good.push("the session store answers"),
-                Err(error) => findings.bad.push(error.to_string()),
+                Ok(()) => Ok("the session store answers".to_owned()),
+                Err(error) => Err(error.to_string()),
             },
-            Err(OpenError::InUse { .. }) => findings.good.push("the session store is in use by a running service"),
-            Err(error) => findings.bad.push(error.to_string()),
+            Err(OpenError::InUse { .. }) => Ok("the session store is in use by a running service".to_owned()),
+            Err(error) => Err(error.to_string()),
         },
-    }
+    });
     Ok(findings)
 }
 

@@ -209,8 +209,9 @@ async fn check_tells_every_mistake_and_serve_refuses_the_same() {
     assert_eq!(missing.status.code(), Some(1));
     assert!(String::from_utf8(missing.stderr).unwrap().contains("no-such-file.toml"));
 
-    let pool = Pool::start(Settings::default()).await.unwrap();
-    configure(folder.path(), &pool, free_port(), free_port());
+    let port = free_port();
+    let pool = Pool::start(Settings::for_service(&format!("http://auth-api.app.localhost:{port}"))).await.unwrap();
+    configure(folder.path(), &pool, port, free_port());
     let good = run(folder.path(), &["check", "--online"]);
     assert_eq!(good.status.code(), Some(0), "{good:?}");
     pool.fault(Endpoint::Jwks, Fault::Html);
@@ -222,6 +223,66 @@ async fn check_tells_every_mistake_and_serve_refuses_the_same() {
     let damaged = run(folder.path(), &["serve"]);
     assert_eq!(damaged.status.code(), Some(2));
     assert!(String::from_utf8(damaged.stderr).unwrap().contains("auth-api.redb cannot be used as a session store"));
+}
+
+/// What `check --online` says, and its exit code.
+fn online(folder: &std::path::Path) -> (i32, String) {
+    let output = run(folder, &["check", "--online"]);
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+    (output.status.code().unwrap(), said)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_at_the_provider_is_found_before_anybody_signs_in() {
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let url = format!("http://auth-api.app.localhost:{port}");
+    let pool = Pool::start(Settings::for_service(&url)).await.unwrap();
+    configure(folder.path(), &pool, port, free_port());
+    let file = folder.path().join("auth-api.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let upstream = "[[machine.upstream]]\nname = \"orders\"\nclient_id = \"dev-machine-client\"\n\
+                    client_secret = \"dev-machine-secret\"\n";
+    let write = |text: &str| std::fs::write(&file, format!("{text}{upstream}")).unwrap();
+    write(&text);
+    let (code, said) = online(folder.path());
+    assert_eq!(code, 0, "{said}");
+    for words in [
+        "its issuer and keys are as configured",
+        "the clocks agree",
+        "its callback URL and its scopes are registered",
+        "a sign-out comes back",
+        "the provider takes the client's secret",
+        "machine.upstream orders: the provider takes its secret",
+        "the session file will be made",
+    ] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+    assert_eq!(pool.live_refresh_tokens(), 0);
+
+    let client = |edit: &dyn Fn(&mut auth_api::dev::pool::Client)| pool.edit_client("dev-web-client", edit);
+    let expect = |words: &str| {
+        let (code, said) = online(folder.path());
+        assert!(code == 1 && said.contains(words), "{words} in {said}");
+    };
+    client(&|client| client.callback_urls = vec![format!("{url}/auth/signin/callback/")]);
+    expect(&format!("the callback URL {url}/auth/signin/callback is not registered"));
+    client(&|client| client.callback_urls = vec![format!("{url}/auth/signin/callback")]);
+    client(&|client| client.logout_urls.clear());
+    expect(&format!("the sign-out URL {url}/auth/signout/callback is not registered"));
+    client(&|client| client.logout_urls = vec![format!("{url}/auth/signout/callback")]);
+    client(&|client| client.scopes = vec!["openid".into()]);
+    expect("the provider refuses a sign-in with `invalid_scope`");
+    client(&|client| client.scopes.extend(["email".to_owned(), "profile".to_owned()]));
+    write(&text.replace("dev-web-secret", "another-secret"));
+    expect("does not take provider.client_secret");
+    write(&text.replace("dev-web-client", "unknown-client"));
+    expect("there is no client unknown-client");
+    write(&text);
+    pool.edit_client("dev-machine-client", |client| client.secret = Some("rotated-long-ago".into()));
+    expect("machine.upstream orders: the provider does not take its id and secret");
+    pool.edit_client("dev-machine-client", |client| client.secret = Some("dev-machine-secret".into()));
+    pool.down(true);
+    expect("cannot be reached");
 }
 
 #[tokio::test]

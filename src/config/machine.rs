@@ -52,6 +52,11 @@ impl Machine {
         self.blocks.upstreams.values().map(|upstream| upstream.client_id.as_str())
     }
 
+    /// The app clients at the provider that serve clients here, by their names.
+    pub fn upstreams(&self) -> impl Iterator<Item = (&str, &Upstream)> {
+        self.blocks.upstreams.iter().map(|(name, upstream)| (name.as_str(), &**upstream))
+    }
+
     /// Every registered client, those of the files as they are now.
     ///
     /// # Errors
