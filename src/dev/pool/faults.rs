@@ -38,6 +38,8 @@ pub enum Endpoint {
     Revoke,
     /// `/logout`
     Logout,
+    /// `POST /`, the user pools API
+    Api,
 }
 
 /// What goes wrong instead of the genuine answer.
@@ -181,6 +183,7 @@ async fn identify(pool: &State, request: Request) -> (Request, Vec<Endpoint>) {
         "/oauth2/userInfo" => Endpoint::UserInfo,
         "/oauth2/revoke" => Endpoint::Revoke,
         "/logout" => Endpoint::Logout,
+        "/" if request.method() == http::Method::POST => Endpoint::Api,
         _ => match path.strip_prefix('/').and_then(|rest| rest.strip_prefix(pool.pool_id.as_str())) {
             Some("/.well-known/openid-configuration") => Endpoint::Discovery,
             Some("/.well-known/jwks.json") => Endpoint::Jwks,

@@ -12,10 +12,14 @@
 //! | `ask`, `authorize`, `login`, `federation` | the browser's way in |
 //! | `token`, `client_auth`, `tokens`, `grants` | codes and tokens |
 //! | `account` | userInfo, revocation, sign-out |
+//! | `api`, `admin` | the user pools API |
+//! | [`Triggers`] | a function that is asked in the middle of a sign-in |
 //! | `faults`, `misbehave`, `line`, [`Draft`] | everything that can go wrong |
 
 mod account;
+mod admin;
 mod answer;
+mod api;
 mod ask;
 mod authorize;
 mod client_auth;
@@ -39,6 +43,7 @@ mod settings;
 mod state;
 mod token;
 mod tokens;
+mod triggers;
 mod users;
 
 use std::sync::Arc;
@@ -53,6 +58,7 @@ pub use faults::{Endpoint, Fault};
 pub use federation::FederationFault;
 pub use handle::Pool;
 pub use settings::Settings;
+pub use triggers::{TriggerError, Triggers};
 pub use users::{Identity, User};
 
 use state::State;
@@ -69,6 +75,7 @@ fn router(pool: Arc<State>) -> Router {
         .route("/oauth2/userInfo", get(account::user_info))
         .route("/oauth2/revoke", post(account::revoke))
         .route("/logout", get(account::logout))
+        .route("/", post(api::dispatch).fallback(pages::not_found))
         .route("/pool.css", get(pages::stylesheet))
         .route("/icon.svg", get(pages::icon))
         .fallback(pages::not_found)
