@@ -1,6 +1,7 @@
 //! The dev user pool behaves like a Cognito user pool, seen from the network.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails; so do the steps it shares")]
 
+mod api;
 mod hosted_ui;
 mod in_process;
 mod tokens;

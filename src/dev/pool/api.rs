@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::admin;
 use super::identity_pool;
 use super::random;
 use super::self_service;
@@ -92,5 +93,11 @@ fn operate(pool: &State, operation: &str, signed: bool, input: &Value) -> Result
     if !signed {
         return Err(ApiError::new("MissingAuthenticationTokenException", "Missing Authentication Token"));
     }
-    Err(unknown())
+    match operation {
+        "AdminAddUserToGroup" => admin::add_user_to_group(pool, input),
+        "AdminLinkProviderForUser" => admin::link_provider_for_user(pool, input),
+        "AdminUpdateUserAttributes" => admin::update_user_attributes(pool, input),
+        "ListUsers" => admin::list_users(pool, input),
+        _ => Err(unknown()),
+    }
 }

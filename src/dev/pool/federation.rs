@@ -13,6 +13,7 @@ use super::csrf;
 use super::pages::{self, IdentityChoice, ProviderPage};
 use super::params::Params;
 use super::state::State;
+use super::triggers::{self, Failed};
 use super::users::User;
 
 /// How federated sign-ins fail, when a test asks for it.
@@ -39,10 +40,8 @@ pub(super) async fn show(
         Ok(ask) => ask,
         Err(refusal) => return refusal.answer(&pool),
     };
-    let identities = pool
-        .world()
-        .users
-        .iter()
+    let world = pool.world();
+    let identities = (world.users.iter().chain(&world.newcomers))
         .filter_map(|user| {
             Some(IdentityChoice {
                 id: identity_at(user, &provider)?.to_owned(),
@@ -51,6 +50,7 @@ pub(super) async fn show(
             })
         })
         .collect();
+    drop(world);
     let csrf = csrf::value(&headers);
     let page = ProviderPage {
         csrf: csrf.clone(),
@@ -83,17 +83,35 @@ pub(super) async fn submit(
     if let Some(refusal) = misfortune(&pool, &ask, &provider, chosen) {
         return refusal.answer(&pool);
     }
-    let found = pool
-        .world()
-        .users
-        .iter()
-        .find(|user| identity_at(user, &provider) == Some(chosen))
-        .map(|user| (user.username.clone(), user.enabled));
-    match found {
-        Some((username, true)) => authorize::complete(&pool, &ask, &username, &provider),
-        Some((_, false)) => ask.refuse("invalid_request", Some("User is disabled.".to_owned())).answer(&pool),
-        None => denied(&ask).answer(&pool),
+    match sign_in(&pool, &ask.client.id, &provider, chosen).await {
+        Ok(Some(username)) => authorize::complete(&pool, &ask, &username, &provider),
+        Ok(None) => denied(&ask).answer(&pool),
+        Err(text) => ask.refuse("invalid_request", Some(text)).answer(&pool),
     }
+}
+
+/// The name of the user whose identity it is, who may be a new one. `None`: the provider knows nobody of that id.
+async fn sign_in(pool: &State, client_id: &str, provider: &str, chosen: &str) -> Result<Option<String>, String> {
+    let enabled = |username: String| match pool.world().user(&username).is_some_and(|user| user.enabled) {
+        true => Ok(Some(username)),
+        false => Err("User is disabled.".to_owned()),
+    };
+    let text = |failed| match failed {
+        Failed::Because(text) => text,
+        Failed::Refused => "User is not allowed.".to_owned(),
+    };
+    let here = |user: &&User| user.identities.iter().any(|one| one.provider == provider && one.user_id == chosen);
+    let known = pool.world().users.iter().find(here).map(|user| (user.username.clone(), user.is_federated()));
+    if let Some((username, federated)) = known {
+        let username = enabled(username)?;
+        if let Some(username) = username.as_ref().filter(|_| federated) {
+            triggers::signed_in(pool, client_id, username).await.map_err(text)?;
+        }
+        return Ok(username);
+    }
+    let newcomer = pool.world().newcomers.iter().find(here).cloned();
+    let Some(newcomer) = newcomer else { return Ok(None) };
+    enabled(triggers::sign_up(pool, client_id, newcomer).await.map_err(text)?)
 }
 
 /// The same query as the authorize endpoint's, and a provider this client may use.

@@ -80,6 +80,7 @@ pub(super) struct HostedSession {
 pub(super) struct World {
     pub(super) clients: HashMap<String, Client>,
     pub(super) users: Vec<User>,
+    pub(super) newcomers: Vec<User>,
     pub(super) resource_servers: Vec<ResourceServer>,
     codes: HashMap<String, Code>,
     refresh_tokens: HashMap<String, RefreshGrant>,
@@ -92,6 +93,7 @@ impl World {
         Self {
             clients: settings.clients.iter().map(|client| (client.id.clone(), client.clone())).collect(),
             users: settings.users.clone(),
+            newcomers: settings.newcomers.clone(),
             resource_servers: settings.resource_servers.clone(),
             codes: HashMap::new(),
             refresh_tokens: HashMap::new(),
@@ -102,6 +104,23 @@ impl World {
 
     pub(super) fn user(&self, username: &str) -> Option<&User> {
         self.users.iter().find(|user| user.username == username)
+    }
+
+    /// Makes a newcomer a user, unless somebody holds the identity by now, whose name is returned.
+    pub(super) fn sign_up(&mut self, newcomer: User) -> Option<String> {
+        self.newcomers.retain(|one| one.username != newcomer.username);
+        let identity = newcomer.identities.first()?.clone();
+        let held = self.identity_mut(&identity.provider, &identity.user_id).map(|user| user.username.clone());
+        if held.is_none() {
+            self.users.push(newcomer);
+        }
+        held
+    }
+
+    /// The user who holds an identity at a provider.
+    pub(super) fn identity_mut(&mut self, provider: &str, user_id: &str) -> Option<&mut User> {
+        let held = |user: &User| user.identities.iter().any(|one| one.provider == provider && one.user_id == user_id);
+        self.users.iter_mut().find(|user| held(user))
     }
 
     pub(super) fn user_mut(&mut self, username: &str) -> Option<&mut User> {

@@ -13,6 +13,7 @@ use super::csrf;
 use super::pages::{self, LoginPage, ProviderLink};
 use super::params::Params;
 use super::state::State;
+use super::triggers::{self, Failed};
 
 pub(super) async fn show(Shared(pool): Shared<Arc<State>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let params = Params::parse(query.unwrap_or_default().as_bytes());
@@ -38,22 +39,41 @@ pub(super) async fn submit(
         return pages::error(StatusCode::FORBIDDEN, "Invalid CSRF token", "Open the sign-in page again and retry.");
     }
     let typed = form.get("username").unwrap_or_default();
-    match check_password(&pool, typed, form.get("password").unwrap_or_default()) {
-        Ok(username) => authorize::complete(&pool, &ask, &username, "COGNITO"),
-        Err(message) => page(&ask, &params, &headers, typed, Some(message)),
+    let password = form.get("password").unwrap_or_default();
+    let mut judged = check_password(&pool, typed, password);
+    if matches!(judged, Err(No::Unknown)) && !typed.is_empty() && !password.is_empty() {
+        judged = triggers::migrate(&pool, &ask.client.id, typed, password).await.map_err(No::Migrated);
+    }
+    let message = match judged {
+        Ok(username) => return authorize::complete(&pool, &ask, &username, "COGNITO"),
+        Err(No::Disabled) => "User is disabled.".to_owned(),
+        Err(No::Migrated(Failed::Because(text))) => text,
+        Err(No::Unknown | No::WrongPassword | No::Migrated(Failed::Refused)) => INCORRECT.to_owned(),
+    };
+    page(&ask, &params, &headers, typed, Some(message))
+}
+
+const INCORRECT: &str = "Incorrect username or password.";
+
+/// Why somebody may not sign in.
+enum No {
+    Unknown,
+    WrongPassword,
+    Disabled,
+    Migrated(Failed),
+}
+
+fn check_password(pool: &State, typed: &str, password: &str) -> Result<String, No> {
+    let world = pool.world();
+    let user = world.native_user(typed).ok_or(No::Unknown)?;
+    match (user.password.as_deref() == Some(password), user.enabled) {
+        (false, _) => Err(No::WrongPassword),
+        (true, false) => Err(No::Disabled),
+        (true, true) => Ok(user.username.clone()),
     }
 }
 
-fn check_password(pool: &State, typed: &str, password: &str) -> Result<String, &'static str> {
-    let world = pool.world();
-    let user = world
-        .native_user(typed)
-        .filter(|user| user.password.as_deref() == Some(password))
-        .ok_or("Incorrect username or password.")?;
-    if user.enabled { Ok(user.username.clone()) } else { Err("User is disabled.") }
-}
-
-fn page(ask: &Ask, params: &Params, headers: &HeaderMap, username: &str, error: Option<&'static str>) -> Response {
+fn page(ask: &Ask, params: &Params, headers: &HeaderMap, username: &str, error: Option<String>) -> Response {
     let csrf = csrf::value(headers);
     let providers = ask
         .client

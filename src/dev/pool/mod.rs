@@ -12,10 +12,12 @@
 //! | `ask`, `authorize`, `login`, `federation` | the browser's way in |
 //! | `token`, `client_auth`, `tokens`, `grants` | codes and tokens |
 //! | `account` | userInfo, revocation, sign-out |
-//! | `api`, `self_service`, `identity_pool` | the APIs of user pools and identity pools |
+//! | `api`, `admin`, `self_service`, `identity_pool` | the APIs of user pools and identity pools |
+//! | [`Triggers`] | a function that is asked in the middle of a sign-in |
 //! | `faults`, `misbehave`, `line`, [`Draft`] | everything that can go wrong |
 
 mod account;
+mod admin;
 mod answer;
 mod api;
 mod ask;
@@ -43,6 +45,7 @@ mod settings;
 mod state;
 mod token;
 mod tokens;
+mod triggers;
 mod users;
 
 use std::sync::Arc;
@@ -58,6 +61,7 @@ pub use federation::FederationFault;
 pub use handle::Pool;
 pub use identity_pool::IDENTITY_POOL;
 pub use settings::Settings;
+pub use triggers::{TriggerError, Triggers};
 pub use users::{Identity, User};
 
 use state::State;

@@ -15,7 +15,7 @@ pub(super) struct LoginPage {
     pub(super) csrf: String,
     pub(super) action: String,
     pub(super) username: String,
-    pub(super) error: Option<&'static str>,
+    pub(super) error: Option<String>,
     pub(super) providers: Vec<ProviderLink>,
 }
 

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::clients::{Client, ResourceServer};
+use super::triggers::Triggers;
 use super::users::User;
 
 /// Everything a pool needs to start. `Settings::default()` is the seeded world; see [`Settings::for_service`].
@@ -18,6 +19,10 @@ pub struct Settings {
     pub clients: Vec<Client>,
     /// Users.
     pub users: Vec<User>,
+    /// Whom the pretended providers know and the pool does not yet: made by [`User::federated`].
+    pub newcomers: Vec<User>,
+    /// The function that Lambda triggers call.
+    pub triggers: Option<Triggers>,
     /// Resource servers, for custom scopes.
     pub resource_servers: Vec<ResourceServer>,
 }
@@ -37,6 +42,8 @@ impl Default for Settings {
                 Client::machine("dev-cms-client", "dev-cms-secret", &["cms/read", "cms/write"]),
             ],
             users: User::seeded(),
+            newcomers: Vec::new(),
+            triggers: None,
             resource_servers: vec![orders, ResourceServer::new("cms", &["read", "write"])],
         }
     }

@@ -13,6 +13,7 @@ use super::federation::FederationFault;
 use super::grants::World;
 use super::keys::KeyRing;
 use super::settings::Settings;
+use super::triggers::Triggers;
 
 /// What every handler works on.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(super) struct State {
     pub(super) tampering: Tampering,
     pub(super) federation_fault: Mutex<Option<FederationFault>>,
     pub(super) switches: Switches,
+    pub(super) triggers: Option<Triggers>,
 }
 
 /// Harmless oddities a test can turn on.
@@ -53,6 +55,7 @@ impl State {
             tampering: Tampering::default(),
             federation_fault: Mutex::new(None),
             switches: Switches::default(),
+            triggers: settings.triggers.clone(),
         }
     }
 

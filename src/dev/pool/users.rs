@@ -15,6 +15,8 @@ pub struct User {
     pub password: Option<String>,
     /// `false` once an administrator has disabled the user.
     pub enabled: bool,
+    /// Whether a native user has confirmed the sign-up.
+    pub confirmed: bool,
     /// Groups, without the automatic `<pool>_<Provider>` group of federated users.
     pub groups: Vec<String>,
     /// Attributes, all strings as Cognito stores them: `email`, `email_verified` = `"true"`, `name`, `custom:…`.
@@ -42,6 +44,7 @@ impl User {
             sub: sub.to_owned(),
             password: Some(password.to_owned()),
             enabled: true,
+            confirmed: true,
             groups: Vec::new(),
             attributes: BTreeMap::new(),
             identities: Vec::new(),
@@ -104,6 +107,15 @@ impl User {
     /// Whether the user came into being through a provider, rather than being a native one with linked identities.
     pub(super) fn is_federated(&self) -> bool {
         self.password.is_none() && !self.identities.is_empty()
+    }
+
+    /// `UserStatus` as the API and the triggers tell it.
+    pub(super) fn status(&self) -> &'static str {
+        match (self.is_federated(), self.confirmed) {
+            (true, _) => "EXTERNAL_PROVIDER",
+            (false, true) => "CONFIRMED",
+            (false, false) => "UNCONFIRMED",
+        }
     }
 
     /// The groups as tokens carry them: a federated user is in the automatic group of the provider too.
