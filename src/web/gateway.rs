@@ -1,6 +1,7 @@
 //! `/validate`: the hot path. No layer is around it, and a good answer is made of shared bytes.
 
 use super::device::Peer;
+use super::fetch::{allow, allowed_origin, is_navigation, is_preflight};
 use super::forwarded::{self, Asked};
 use super::layers::{RequestId, X_REQUEST_ID};
 use super::{Web, browser, error, layers, pages};
@@ -143,14 +144,6 @@ fn refusal(web: &Web, request: &Parts, id: &RequestId, mut response: Response) -
     response
 }
 
-/// A browser asks whether a page's script may ask (Fetch standard, CORS): without credentials, by design.
-fn is_preflight(web: &Web, request: &Parts, asked: Option<&Asked<'_>>) -> bool {
-    let method = asked.and_then(|asked| asked.method).unwrap_or(request.method.as_str());
-    method == "OPTIONS"
-        && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-        && allowed_origin(web, &request.headers).is_some()
-}
-
 /// Nobody is known by it. A proxy that reads it as "let through" lets the site answer.
 fn preflight(web: &Web, sent: &HeaderMap) -> Response {
     let mut response = identified(web, &Who::Nobody, Body::empty());
@@ -168,31 +161,6 @@ fn preflight(web: &Web, sent: &HeaderMap) -> Response {
         }
     }
     response
-}
-
-fn allowed_origin<'a>(web: &Web, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
-    let origin = headers.get(ORIGIN)?;
-    origin.to_str().is_ok_and(|text| web.rp.return_to.allows_origin(text)).then_some(origin)
-}
-
-fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    headers.insert(VARY, HeaderValue::from_static("origin"));
-}
-
-/// Whether a person waits for a page in a window of its own: by Fetch Metadata, else by what is accepted.
-fn is_navigation(headers: &HeaderMap) -> bool {
-    let is = |name, value| headers.get(name).map(|found: &HeaderValue| found == value);
-    match is("sec-fetch-mode", "navigate") {
-        Some(navigates) => navigates && is("sec-fetch-dest", "document") != Some(false),
-        None => {
-            let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-            let html = accepted.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
-            html.into_iter().any(|range| range.eq_ignore_ascii_case("text/html"))
-                && !headers.contains_key("x-requested-with")
-        }
-    }
 }
 
 fn known(web: &Web, who: &Who) -> Response {

@@ -8,6 +8,7 @@ mod browser;
 mod cookies;
 mod device;
 mod error;
+mod fetch;
 mod forwarded;
 mod gateway;
 mod layers;

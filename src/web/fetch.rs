@@ -1,0 +1,46 @@
+//! How a browser came to ask: for a page that a person waits for, or by a script, of which page (Fetch standard,
+//! Fetch Metadata, CORS).
+
+use super::Web;
+use super::forwarded::Asked;
+use axum::http::HeaderMap;
+use axum::http::header::{
+    ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, HeaderValue,
+    ORIGIN, VARY,
+};
+use axum::http::request::Parts;
+
+/// A browser asks whether a page's script may ask (Fetch standard, CORS): without credentials, by design.
+pub(super) fn is_preflight(web: &Web, request: &Parts, asked: Option<&Asked<'_>>) -> bool {
+    let method = asked.and_then(|asked| asked.method).unwrap_or(request.method.as_str());
+    method == "OPTIONS"
+        && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && allowed_origin(web, &request.headers).is_some()
+}
+
+/// The page's origin, if its scripts may read what we say.
+pub(super) fn allowed_origin<'a>(web: &Web, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
+    let origin = headers.get(ORIGIN)?;
+    origin.to_str().is_ok_and(|text| web.rp.return_to.allows_origin(text)).then_some(origin)
+}
+
+/// Lets `origin` read the answer.
+pub(super) fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    headers.insert(VARY, HeaderValue::from_static("origin"));
+}
+
+/// Whether a person waits for a page in a window of its own: by Fetch Metadata, else by what is accepted.
+pub(super) fn is_navigation(headers: &HeaderMap) -> bool {
+    let is = |name, value| headers.get(name).map(|found: &HeaderValue| found == value);
+    match is("sec-fetch-mode", "navigate") {
+        Some(navigates) => navigates && is("sec-fetch-dest", "document") != Some(false),
+        None => {
+            let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+            let html = accepted.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
+            html.into_iter().any(|range| range.eq_ignore_ascii_case("text/html"))
+                && !headers.contains_key("x-requested-with")
+        }
+    }
+}
