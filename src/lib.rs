@@ -19,6 +19,7 @@
 //! - [`web`]: the routes, cookies and pages, and the one table from error to answer
 //! - [`config`]: text to one typed struct; [`telemetry`]: log and metrics
 //! - [`app`]: puts it together; [`cli`]: the command line
+//! - `triggers`: what Cognito asks in the middle of a sign-in, on AWS Lambda; `src/bin/cognito-triggers.rs` runs it
 //! - `dev`: a dev user pool that speaks to us over HTTP only, and a demo CMS that knows only the contract
 //!
 //! To add a session store: one file in `store`, one line in `store::open`. A provider quirk:
@@ -35,4 +36,6 @@ pub mod flow;
 pub mod provider;
 pub mod store;
 pub mod telemetry;
+#[cfg(feature = "lambda")]
+pub mod triggers;
 pub mod web;

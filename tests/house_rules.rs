@@ -15,7 +15,7 @@ struct Room {
 }
 
 /// The first line whose path a file is under (or is) counts.
-const ROOMS: [Room; 13] = [
+const ROOMS: [Room; 15] = [
     Room {
         path: "domain",
         may: &[],
@@ -60,6 +60,16 @@ const ROOMS: [Room; 13] = [
     },
     Room { path: "main", may: &["cli"], otherwise: "it only hands over to cli" },
     Room {
+        path: "triggers",
+        may: &["domain"],
+        otherwise: "it runs on AWS Lambda, without the service: what both need is a noun in domain",
+    },
+    Room {
+        path: "bin/cognito-triggers",
+        may: &["telemetry", "triggers"],
+        otherwise: "it reads the environment and hands events over: what is done with them belongs in triggers",
+    },
+    Room {
         path: "dev/pool",
         may: &["dev::pool"],
         otherwise: "the user pool is a stranger in this house: it learns everything over HTTP, like a real one",
@@ -71,13 +81,13 @@ const ROOMS: [Room; 13] = [
     },
     Room {
         path: "dev",
-        may: &["app", "config", "domain", "flow", "store", "telemetry"],
+        may: &["app", "config", "domain", "flow", "store", "telemetry", "triggers"],
         otherwise: "it starts the service as an operator would; what the service itself needs belongs in app",
     },
 ];
 
 /// Crates that stop at a door: their names, where they may be used, and what to do elsewhere.
-const DOORS: [(&[&str], &[&str], &str); 10] = [
+const DOORS: [(&[&str], &[&str], &str); 12] = [
     (
         &["axum", "axum_core"],
         &["web", "app", "dev"],
@@ -95,7 +105,13 @@ const DOORS: [(&[&str], &[&str], &str); 10] = [
         &["provider"],
         "give provider a method that takes and returns types of domain",
     ),
-    (&["reqwest"], &["provider", "dev/cms"], "requests go through the one client in provider/http.rs"),
+    (
+        &["reqwest"],
+        &["provider", "triggers/http", "dev/cms"],
+        "requests go through the one client in provider/http.rs, those of triggers through triggers/http.rs",
+    ),
+    (&["reqsign_aws_v4", "reqsign_core"], &["triggers/user_pools"], "what is signed goes through UserPools::call"),
+    (&["lambda_runtime"], &["bin/cognito-triggers"], "triggers know events, not what runs them"),
     (&["redb"], &["store/redb"], "stay behind SessionStore: a store is one file"),
     (&["redis"], &["store/redis"], "stay behind SessionStore: a store is one folder"),
     (&["governor"], &["flow/machine"], "limits on machines belong in flow/machine/authenticate.rs"),

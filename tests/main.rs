@@ -26,4 +26,5 @@ mod sign_in;
 mod sign_out;
 mod store_outage;
 mod support;
+mod triggers;
 mod validate;

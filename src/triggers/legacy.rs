@@ -1,0 +1,88 @@
+//! The system that users come from: two addresses that take and give JSON.
+//!
+//! | asked | body | answer |
+//! |---|---|---|
+//! | log in | `{"username", "password"}` | 200 and an object: the user. 401, 403, 404: no |
+//! | look up | `{"username"}` | the same |
+//!
+//! Everything else is an outage: another status, a redirect, what is no JSON object, silence.
+
+use super::http::Http;
+use super::refusal::Refusal;
+use super::settings::Settings;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+/// Asks the legacy system.
+#[derive(Debug)]
+pub struct Legacy {
+    http: Http,
+    login: Option<Url>,
+    lookup: Option<Url>,
+    key: Option<(String, SecretString)>,
+}
+
+impl Legacy {
+    pub(super) fn new(http: Http, settings: &Settings) -> Self {
+        let key = settings.legacy_key.clone().map(|key| (settings.legacy_key_header.clone(), key));
+        Self { http, login: settings.login_url.clone(), lookup: settings.lookup_url.clone(), key }
+    }
+
+    /// The user's fields, `None` for a wrong password and an unknown user.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] and [`Refusal::NotConfigured`].
+    pub async fn log_in(&self, username: &str, password: &str) -> Result<Option<Map<String, Value>>, Refusal> {
+        let url = self.login.as_ref().ok_or(Refusal::NotConfigured("LEGACY_LOGIN_URL"))?;
+        self.ask(url, &json!({ "username": username, "password": password })).await
+    }
+
+    /// The user's fields, `None` for an unknown user.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn look_up(&self, username: &str) -> Result<Option<Map<String, Value>>, Refusal> {
+        let url = self.lookup.as_ref().ok_or(Refusal::NotConfigured("LEGACY_LOOKUP_URL"))?;
+        self.ask(url, &json!({ "username": username })).await
+    }
+
+    async fn ask(&self, url: &Url, question: &Value) -> Result<Option<Map<String, Value>>, Refusal> {
+        let mut request = http::Request::post(url.as_str())
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(http::header::ACCEPT, "application/json");
+        if let Some((name, key)) = &self.key {
+            request = request.header(name, key.expose_secret());
+        }
+        let outage = |why: String| Refusal::Unavailable(format!("the legacy system: {why}"));
+        let request = request.body(question.to_string().into_bytes()).map_err(|e| outage(e.to_string()))?;
+        let (status, body) = self.http.send(request).await.map_err(outage)?;
+        judge(status, &body).map_err(outage)
+    }
+}
+
+/// What an answer means; an error says what is odd about it.
+fn judge(status: u16, body: &[u8]) -> Result<Option<Map<String, Value>>, String> {
+    match status {
+        200 => serde_json::from_slice(body).map(Some).map_err(|_| "an answer that is no JSON object".to_owned()),
+        401 | 403 | 404 => Ok(None),
+        other => Err(format!("status {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clear_no_is_a_no() {
+        assert_eq!(judge(200, br#"{"id":1}"#).unwrap().unwrap()["id"], 1);
+        for no in [401, 403, 404] {
+            assert_eq!(judge(no, b"<html>").unwrap(), None);
+        }
+        for (status, body) in [(200, "<html>"), (200, "[]"), (200, ""), (204, ""), (302, ""), (400, "{}"), (500, "{}")]
+        {
+            assert!(judge(status, body.as_bytes()).is_err(), "{status} {body}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A federated identity becomes a second way in for a native user, before it is signed up as a user of its own.
+//!
+//! Whoever gets this wrong gives accounts away. So: the provider vouches for the e-mail address, exactly one native
+//! user has it, who is confirmed and whose address is verified, and there is no doubt about whose identity it is.
+
+use super::settings::Settings;
+use super::user_pools::Failure;
+use super::vouched_email;
+use crate::domain::user::{Identity, NATIVE, User};
+use serde_json::{Value, json};
+
+/// Cognito's own names of the providers that everybody may have.
+pub const WELL_KNOWN: [&str; 4] = ["Google", "Facebook", "LoginWithAmazon", "SignInWithApple"];
+
+/// An identity that may be linked to the user with an e-mail address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The provider's name as the pool spells it.
+    pub provider: String,
+    /// The user's id there.
+    pub user_id: String,
+    /// The address that the provider vouches for.
+    pub email: String,
+}
+
+/// The identity in a `PreSignUp_ExternalProvider` event.
+///
+/// # Errors
+/// Why it is not to be linked, for the log.
+pub fn wanted(event: &Value, settings: &Settings) -> Result<Wanted, &'static str> {
+    let user = User::from_trigger(event).map_err(|_| "the event has no user")?;
+    let known = WELL_KNOWN.into_iter().chain(settings.providers().map(String::as_str));
+    let (provider, user_id) = identity(&user.username, &user.identities, known)?;
+    let email = vouched_email(&user, &provider, &settings.trusted_providers);
+    let email = email.ok_or("the provider does not vouch for the e-mail address")?.to_owned();
+    Ok(Wanted { provider, user_id, email })
+}
+
+/// Takes `<provider>_<id>` apart. Both may hold underscores, and the event may have the name in small letters.
+fn identity<'a>(
+    username: &str,
+    told: &[Identity],
+    known: impl Iterator<Item = &'a str>,
+) -> Result<(String, String), &'static str> {
+    let of = |name: &str| {
+        let (start, rest) = username.split_at_checked(name.len())?;
+        let id = rest.strip_prefix('_').filter(|id| !id.is_empty())?;
+        start.eq_ignore_ascii_case(name).then(|| (name.to_owned(), id.to_owned(), start == name))
+    };
+    let mut fitting: Vec<_> = match told {
+        [one] => of(&one.provider).filter(|(_, id, _)| *id == one.user_id).into_iter().collect(),
+        _ => known.filter_map(of).collect(),
+    };
+    fitting.sort();
+    fitting.dedup();
+    match fitting.as_slice() {
+        [(provider, id, exact)] => {
+            // Small letters in the name may mean small letters in the id, and that is another person's.
+            if !exact && id.contains(|c: char| !c.is_ascii_digit()) {
+                return Err("the provider's name is in small letters, and so may be the id");
+            }
+            Ok((provider.clone(), id.clone()))
+        }
+        [] => Err("the provider is not known: name it in LINK_PROVIDERS"),
+        _ => Err("the user name fits several providers"),
+    }
+}
+
+/// The one native user with the address, out of what ListUsers found. Whether the user may sign in does not matter:
+/// somebody who is disabled shall not come back through another door.
+pub fn native<'a>(users: &'a [User], email: &str) -> Option<&'a User> {
+    let mut fitting = users.iter().filter(|user| {
+        user.status.as_deref() == Some("CONFIRMED")
+            && user.provider() == NATIVE
+            && user.verified_email().is_some_and(|one| one.eq_ignore_ascii_case(email))
+    });
+    fitting.next().filter(|_| fitting.next().is_none())
+}
+
+/// ListUsers' filter for an e-mail address.
+pub fn filter(email: &str) -> String {
+    format!("email = \"{}\"", email.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// AdminLinkProviderForUser.
+pub fn request(pool: &str, native: &User, wanted: &Wanted) -> Value {
+    json!({
+        "UserPoolId": pool,
+        "DestinationUser": { "ProviderName": "Cognito", "ProviderAttributeValue": native.username },
+        "SourceUser": {
+            "ProviderName": wanted.provider,
+            "ProviderAttributeName": "Cognito_Subject",
+            "ProviderAttributeValue": wanted.user_id,
+        },
+    })
+}
+
+/// Whether a failure says that it was done before: Cognito asks again when it thinks that we were late.
+pub fn is_repeat(failure: &Failure) -> bool {
+    match failure {
+        Failure::Refused { kind, .. } if kind == "AliasExistsException" => true,
+        Failure::Refused { kind, message } => kind == "InvalidParameterException" && message.contains("already linked"),
+        Failure::Unavailable(_) => false,
+    }
+}

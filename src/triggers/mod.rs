@@ -1,0 +1,179 @@
+//! What a Cognito user pool asks us in the middle of a sign-in, through its Lambda triggers: event in, event out.
+//!
+//! | trigger source | does | if something is away |
+//! |---|---|---|
+//! | `UserMigration_Authentication` | lets the legacy system judge the password, hands over its user | the sign-in fails, and says so |
+//! | `UserMigration_ForgotPassword` | hands over a user with a verified address, or refuses | the same |
+//! | `PreSignUp_ExternalProvider` | links a federated identity to the one native user with its e-mail address | the sign-up fails: who has signed up once can never be linked |
+//! | `PostConfirmation_ConfirmSignUp`, `PostAuthentication_Authentication` | gives a federated user the legacy id and the default groups | logged, and let through |
+//! | any other | nothing: the event comes back as it came | |
+//!
+//! Cognito waits five seconds and may ask again: everything ends within [`Settings::timeout`], and doing it twice is
+//! doing it once. Events are JSON values, not structs, since keys that nobody knows yet must come back too.
+//!
+//! - [`Settings`]: what is read from the function's environment, once
+//! - [`migrate`], [`link`], [`enrol`]: what is decided, as functions without I/O
+//! - `legacy`, `user_pools`, `http`: the edges
+//!
+//! The Lambda runtime is in `src/bin/cognito-triggers.rs`; the dev user pool is given the same [`Triggers::answer`].
+
+pub mod enrol;
+mod http;
+mod legacy;
+pub mod link;
+pub mod migrate;
+mod refusal;
+mod settings;
+mod user_pools;
+
+pub use legacy::Legacy;
+pub use refusal::Refusal;
+pub use settings::{Credentials, Settings};
+pub use user_pools::{Failure, UserPools};
+
+use crate::domain::user::User;
+use serde_json::Value;
+
+/// All triggers of a user pool.
+#[derive(Debug)]
+pub struct Triggers {
+    settings: Settings,
+    legacy: Legacy,
+    pools: UserPools,
+}
+
+impl Triggers {
+    /// Ready for events.
+    ///
+    /// # Errors
+    /// A sentence if the TLS set-up of this machine cannot be loaded.
+    pub fn new(settings: Settings) -> Result<Self, String> {
+        let http = http::Http::new(settings.timeout)?;
+        let legacy = Legacy::new(http.clone(), &settings);
+        let pools = UserPools::new(http, &settings);
+        Ok(Self { settings, legacy, pools })
+    }
+
+    /// Answers an event with the whole event, its `response` filled in.
+    ///
+    /// # Errors
+    /// [`Refusal`], whose text Cognito shows to the user.
+    pub async fn answer(&self, event: Value) -> Result<Value, Refusal> {
+        if !event.is_object() {
+            return Err(Refusal::Event("it is no object"));
+        }
+        let source = event.get("triggerSource").and_then(Value::as_str).unwrap_or_default();
+        let timeout = self.settings.timeout;
+        let late = |what: &str| Refusal::Unavailable(format!("{what}: not done within {timeout:?}"));
+        match source {
+            "UserMigration_Authentication" => {
+                let migrated = tokio::time::timeout(timeout, self.migrate_at_sign_in(&event)).await;
+                migrated.map_err(|_| late("migration")).flatten().inspect_err(log)
+            }
+            "UserMigration_ForgotPassword" => {
+                let migrated = tokio::time::timeout(timeout, self.migrate_who_forgot(&event)).await;
+                migrated.map_err(|_| late("migration")).flatten().inspect_err(log)
+            }
+            "PreSignUp_ExternalProvider" => {
+                let linked = tokio::time::timeout(timeout, self.link(&event)).await;
+                linked.map_err(|_| late("linking")).flatten().inspect_err(log)?;
+                Ok(event)
+            }
+            "PostAuthentication_Authentication" | "PostConfirmation_ConfirmSignUp" => {
+                let enrolled = tokio::time::timeout(timeout, self.enrol(&event)).await;
+                // Whatever it was: an error here fails the login.
+                let _ = enrolled.map_err(|_| late("enrolment")).flatten().inspect_err(log);
+                Ok(event)
+            }
+            _ => Ok(event),
+        }
+    }
+
+    async fn migrate_at_sign_in(&self, event: &Value) -> Result<Value, Refusal> {
+        let (username, password) = migrate::credentials(event)?;
+        let found = self.legacy.log_in(username, password).await?.ok_or(Refusal::WrongPassword)?;
+        let answer = migrate::accept(event, migrate::attributes(&found, &self.settings)?)?;
+        tracing::info!(username, "migrated");
+        Ok(answer)
+    }
+
+    async fn migrate_who_forgot(&self, event: &Value) -> Result<Value, Refusal> {
+        let username = migrate::username(event)?;
+        let found = self.legacy.look_up(username).await?.ok_or(Refusal::NoUser)?;
+        let attributes = migrate::attributes(&found, &self.settings)?;
+        migrate::can_be_reached(&attributes)?;
+        let answer = migrate::accept(event, attributes)?;
+        tracing::info!(username, "migrated, to choose a new password");
+        Ok(answer)
+    }
+
+    async fn link(&self, event: &Value) -> Result<(), Refusal> {
+        let wanted = match link::wanted(event, &self.settings) {
+            Ok(wanted) => wanted,
+            Err(why) => {
+                tracing::info!(why, "not linked");
+                return Ok(());
+            }
+        };
+        let pool = pool_id(event)?;
+        let users = self.pools.users_with_email(pool, &wanted.email).await?;
+        let Some(native) = link::native(&users, &wanted.email) else {
+            tracing::info!(why = "not exactly one confirmed native user has this verified address", "not linked");
+            return Ok(());
+        };
+        let linked = self.pools.call("AdminLinkProviderForUser", &link::request(pool, native, &wanted)).await;
+        match linked {
+            Ok(_) => tracing::info!(sub = native.sub, provider = wanted.provider, "linked"),
+            Err(failure) if link::is_repeat(&failure) => {
+                tracing::info!(sub = native.sub, provider = wanted.provider, "was linked before");
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+        Ok(())
+    }
+
+    async fn enrol(&self, event: &Value) -> Result<(), Refusal> {
+        let user = User::from_trigger(event).map_err(|_| Refusal::Event("it has no user"))?;
+        let Some(missing) = enrol::missing(&user, &self.settings) else { return Ok(()) };
+        let pool = pool_id(event)?;
+        let id = async {
+            let Some(email) = &missing.legacy_id_of else { return Ok(()) };
+            let Some(found) = self.legacy.look_up(email).await? else { return Ok(()) };
+            let Some(id) = enrol::legacy_id(&found, email, &self.settings) else { return Ok(()) };
+            self.pools.call("AdminUpdateUserAttributes", &enrol::with_id(pool, &user, &id)).await?;
+            tracing::info!(sub = user.sub, id, "knows the legacy id");
+            Ok::<_, Refusal>(())
+        };
+        let groups = async {
+            for group in &missing.groups {
+                self.pools.call("AdminAddUserToGroup", &enrol::in_group(pool, &user, group)).await?;
+            }
+            Ok::<_, Refusal>(())
+        };
+        // Both to their end: an outage of the one is no reason to go without the other.
+        let (id, groups) = tokio::join!(id, groups);
+        if let (Err(one), Err(_)) = (&id, &groups) {
+            log(one);
+        }
+        groups.and(id)
+    }
+}
+
+fn pool_id(event: &Value) -> Result<&str, Refusal> {
+    event.get("userPoolId").and_then(Value::as_str).ok_or(Refusal::Event("it names no user pool"))
+}
+
+/// Never with the user name: some people type their password there.
+fn log(refusal: &Refusal) {
+    match refusal {
+        Refusal::Unavailable(why) => tracing::error!(why, "a trigger could not do its work"),
+        Refusal::NotConfigured(_) | Refusal::Event(_) => tracing::error!("{refusal}"),
+        other => tracing::info!(kind = other.kind(), "refused: {other}"),
+    }
+}
+
+/// The e-mail address if the pool calls it verified, or if its provider is one whose word is believed.
+fn vouched_email<'a>(user: &'a User, provider: &str, trusted: &[String]) -> Option<&'a str> {
+    let trusted = trusted.iter().any(|name| name == provider);
+    user.verified_email().or_else(|| user.attribute("email").filter(|_| trusted))
+}

@@ -1,0 +1,52 @@
+//! Why a trigger fails.
+
+use super::user_pools::Failure;
+
+/// Why a trigger fails. Cognito shows the text as `<Trigger> failed with error <text>.`, so it says nothing that a
+/// stranger may not know, and has no full stop.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The legacy system knows no such user or another password.
+    #[error("Incorrect username or password")]
+    WrongPassword,
+    /// The legacy system knows no such user.
+    #[error("There is no such user")]
+    NoUser,
+    /// A password can be chosen anew only by who can be sent a code.
+    #[error("The user has no verified e-mail address or phone number")]
+    Unreachable,
+    /// A system that is needed did not answer, or nothing that makes sense. The reason is for the log.
+    #[error("The account cannot be looked up at the moment, please try again")]
+    Unavailable(String),
+    /// An environment variable is missing.
+    #[error("The trigger is not set up: {0} is missing")]
+    NotConfigured(&'static str),
+    /// Not what Cognito sends.
+    #[error("The event cannot be read: {0}")]
+    Event(&'static str),
+}
+
+impl Refusal {
+    /// A stable name, Lambda's `errorType`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::WrongPassword => "WrongPassword",
+            Self::NoUser => "NoUser",
+            Self::Unreachable => "Unreachable",
+            Self::Unavailable(_) => "Unavailable",
+            Self::NotConfigured(_) => "NotConfigured",
+            Self::Event(_) => "Event",
+        }
+    }
+
+    /// Whether the legacy system said no, rather than nothing.
+    pub fn is_no(&self) -> bool {
+        matches!(self, Self::WrongPassword | Self::NoUser | Self::Unreachable)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Unavailable(format!("the user pools API: {failure}"))
+    }
+}

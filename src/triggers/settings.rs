@@ -1,0 +1,222 @@
+//! The function's environment, read once; every mistake is told at once.
+//!
+//! | variable | default | |
+//! |---|---|---|
+//! | `LEGACY_LOGIN_URL` | | where the legacy system judges a password |
+//! | `LEGACY_LOOKUP_URL` | | where it knows a user by name or e-mail address |
+//! | `LEGACY_API_KEY` | | a secret that goes along |
+//! | `LEGACY_API_KEY_HEADER` | `x-api-key` | the header that it goes in |
+//! | `LEGACY_VERIFIES` | | which addresses it has verified: `email`, `phone_number` |
+//! | `ATTRIBUTE_MAP` | `email=email,name=name,custom:legacy_id=id` | attribute of the pool = field of the answer |
+//! | `DEFAULT_GROUPS` | | groups of federated users |
+//! | `LINK_PROVIDERS` | | names of OpenID Connect and SAML providers whose users may be linked |
+//! | `LINK_TRUSTED_PROVIDERS` | | those whose e-mail addresses count without `email_verified` |
+//! | `TRIGGER_TIMEOUT` | `3s` | how long an answer may take, 100 ms to 4500 ms |
+//! | `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | | set by Lambda |
+//! | `AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER` | AWS's | another address of the user pools API |
+
+use crate::domain::host;
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use url::Url;
+
+/// Our names begin so; a misspelt one is told rather than passed over.
+const OURS: [&str; 3] = ["LEGACY_", "LINK_", "TRIGGER_"];
+const KNOWN: [&str; 10] = [
+    "LEGACY_LOGIN_URL",
+    "LEGACY_LOOKUP_URL",
+    "LEGACY_API_KEY",
+    "LEGACY_API_KEY_HEADER",
+    "LEGACY_VERIFIES",
+    "ATTRIBUTE_MAP",
+    "DEFAULT_GROUPS",
+    "LINK_PROVIDERS",
+    "LINK_TRUSTED_PROVIDERS",
+    "TRIGGER_TIMEOUT",
+];
+
+/// What the triggers work with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the legacy system judges a password.
+    pub login_url: Option<Url>,
+    /// Where it looks users up.
+    pub lookup_url: Option<Url>,
+    /// The secret that it is shown.
+    pub legacy_key: Option<SecretString>,
+    /// The header for it.
+    pub legacy_key_header: String,
+    /// `email`, `phone_number`: what it verifies.
+    pub verifies: Vec<String>,
+    /// Attribute of the pool to field of the legacy system's answers.
+    pub attributes: BTreeMap<String, String>,
+    /// Groups of federated users.
+    pub default_groups: Vec<String>,
+    /// Further providers whose users may be linked.
+    pub link_providers: Vec<String>,
+    /// Providers whose e-mail addresses count as verified.
+    pub trusted_providers: Vec<String>,
+    /// The longest that an answer takes.
+    pub timeout: Duration,
+    /// The pool's region.
+    pub region: String,
+    /// Who the function is to AWS.
+    pub credentials: Credentials,
+    /// The address of the user pools API.
+    pub endpoint: String,
+}
+
+/// Who the function is to AWS.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Not a secret.
+    pub access_key_id: String,
+    /// The secret.
+    pub secret_access_key: SecretString,
+    /// Comes along in Lambda.
+    pub session_token: Option<SecretString>,
+}
+
+impl Settings {
+    /// Reads environment variables; those of others are passed over, and empty ones are none.
+    ///
+    /// # Errors
+    /// A sentence for every mistake.
+    pub fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Vec<String>> {
+        let variables: BTreeMap<String, String> =
+            variables.into_iter().filter(|(_, value)| !value.trim().is_empty()).collect();
+        let mut reader = Reader { variables, wrong: Vec::new() };
+        for name in reader.variables.keys() {
+            if OURS.iter().any(|start| name.starts_with(start)) && !KNOWN.contains(&name.as_str()) {
+                reader.wrong.push(format!("{name} is not known. There are: {}.", KNOWN.join(", ")));
+            }
+        }
+        let region = reader.needed("AWS_REGION");
+        let settings = Self {
+            login_url: reader.url("LEGACY_LOGIN_URL"),
+            lookup_url: reader.url("LEGACY_LOOKUP_URL"),
+            legacy_key: reader.text("LEGACY_API_KEY").map(SecretString::from),
+            legacy_key_header: reader.header("LEGACY_API_KEY_HEADER"),
+            verifies: reader.addresses("LEGACY_VERIFIES"),
+            attributes: reader.map("ATTRIBUTE_MAP"),
+            default_groups: reader.list("DEFAULT_GROUPS"),
+            link_providers: reader.list("LINK_PROVIDERS"),
+            trusted_providers: reader.list("LINK_TRUSTED_PROVIDERS"),
+            timeout: reader.timeout("TRIGGER_TIMEOUT"),
+            credentials: Credentials {
+                access_key_id: reader.needed("AWS_ACCESS_KEY_ID"),
+                secret_access_key: reader.needed("AWS_SECRET_ACCESS_KEY").into(),
+                session_token: reader.text("AWS_SESSION_TOKEN").map(SecretString::from),
+            },
+            endpoint: reader.endpoint("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", &region),
+            region,
+        };
+        if reader.wrong.is_empty() { Ok(settings) } else { Err(reader.wrong) }
+    }
+
+    /// Every provider that is named.
+    pub(super) fn providers(&self) -> impl Iterator<Item = &String> {
+        self.link_providers.iter().chain(&self.trusted_providers)
+    }
+}
+
+struct Reader {
+    variables: BTreeMap<String, String>,
+    wrong: Vec<String>,
+}
+
+impl Reader {
+    fn text(&self, name: &str) -> Option<String> {
+        self.variables.get(name).map(|value| value.trim().to_owned())
+    }
+
+    fn needed(&mut self, name: &str) -> String {
+        self.text(name).unwrap_or_else(|| {
+            self.wrong.push(format!("{name} is missing. Lambda sets it; elsewhere, set it yourself."));
+            String::new()
+        })
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let text = self.text(name).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// https, or http on this machine.
+    fn url(&mut self, name: &str) -> Option<Url> {
+        let text = self.text(name)?;
+        let url = Url::parse(&text).ok().filter(|url| {
+            let local = url.host_str().is_some_and(host::is_loopback);
+            (url.scheme() == "https" || url.scheme() == "http" && local)
+                && url.username().is_empty()
+                && url.password().is_none()
+        });
+        if url.is_none() {
+            // Not the value: somebody may have put a password into it.
+            let how = "passwords are sent there. Write https://…, without a user name and password in it";
+            self.wrong.push(format!("{name} is no address that can be used: {how}."));
+        }
+        url
+    }
+
+    fn endpoint(&mut self, name: &str, region: &str) -> String {
+        if self.text(name).is_some() {
+            return self.url(name).map(String::from).unwrap_or_default();
+        }
+        let china = if region.starts_with("cn-") { ".cn" } else { "" };
+        format!("https://cognito-idp.{region}.amazonaws.com{china}/")
+    }
+
+    fn header(&mut self, name: &str) -> String {
+        let header = self.text(name).unwrap_or_else(|| "x-api-key".to_owned());
+        if http::HeaderName::try_from(header.as_str()).is_err() {
+            self.wrong.push(format!("{name} is not the name of a header: {header}."));
+        }
+        if self.text("LEGACY_API_KEY").is_some_and(|key| http::HeaderValue::try_from(key).is_err()) {
+            self.wrong.push("LEGACY_API_KEY cannot go into a header: there is a line break in it.".to_owned());
+        }
+        header
+    }
+
+    fn addresses(&mut self, name: &str) -> Vec<String> {
+        let list = self.list(name);
+        for one in list.iter().filter(|one| !["email", "phone_number"].contains(&one.as_str())) {
+            self.wrong.push(format!("{name} holds {one}. Only email and phone_number can be verified."));
+        }
+        list
+    }
+
+    fn map(&mut self, name: &str) -> BTreeMap<String, String> {
+        let text = self.text(name).unwrap_or_else(|| "email=email,name=name,custom:legacy_id=id".to_owned());
+        let mut map = BTreeMap::new();
+        for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let (attribute, field) = pair.split_once('=').unwrap_or_default();
+            let (attribute, field) = (attribute.trim(), field.trim());
+            if attribute.is_empty() || field.is_empty() {
+                self.wrong.push(format!("{name} holds {pair}. Write attribute=field."));
+            } else if attribute == "sub" || attribute == "identities" || attribute.starts_with("cognito:") {
+                self.wrong.push(format!("{name} sets {attribute}, which Cognito sets itself."));
+            } else if map.insert(attribute.to_owned(), field.to_owned()).is_some() {
+                self.wrong.push(format!("{name} sets {attribute} twice."));
+            }
+        }
+        map
+    }
+
+    fn timeout(&mut self, name: &str) -> Duration {
+        let text = self.text(name).unwrap_or_else(|| "3s".to_owned());
+        let milliseconds = match text.strip_suffix("ms") {
+            Some(number) => number.parse().ok(),
+            None => text.strip_suffix('s').and_then(|number| number.parse::<u64>().ok()?.checked_mul(1000)),
+        };
+        match milliseconds.filter(|ms| (100..=4500).contains(ms)) {
+            Some(milliseconds) => Duration::from_millis(milliseconds),
+            None => {
+                let why = "Cognito waits five seconds. Write 3s or 2500ms, 100ms to 4500ms";
+                self.wrong.push(format!("{name} is {text}: {why}."));
+                Duration::from_secs(3)
+            }
+        }
+    }
+}

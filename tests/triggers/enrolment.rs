@@ -1,0 +1,112 @@
+//! Federated users get the legacy id and the default groups, and never an error.
+
+use super::*;
+use crate::support::Log;
+use std::time::{Duration, Instant};
+
+const SOURCES: [&str; 2] = ["PostAuthentication_Authentication", "PostConfirmation_ConfirmSignUp"];
+const GROUPS: (&str, &str) = ("DEFAULT_GROUPS", "readers,members");
+
+fn federated(source: &str, attributes: &[(&str, &str)]) -> Value {
+    let identities = r#"[{"userId":"108","providerName":"Google","providerType":"Google","issuer":null,"primary":true,"dateCreated":1642699117273}]"#;
+    let mut told = json!({
+        "sub": "c4f8", "cognito:user_status": "EXTERNAL_PROVIDER", "identities": identities,
+        "email": "Larry@Example.com", "email_verified": "true",
+    });
+    for (name, value) in attributes {
+        told[*name] = (*value).into();
+    }
+    event(source, "Google_108", json!({ "userAttributes": told, "newDeviceUsed": false }), json!({}))
+}
+
+#[tokio::test]
+async fn a_federated_user_gets_the_legacy_id_and_the_groups() {
+    for source in SOURCES {
+        let (old, api) = (Old::knowing_larry().await, Api::empty().await);
+        let triggers = triggers(&old, &api, &[GROUPS]);
+        let event = of_tomorrow(&federated(source, &[]));
+        assert_eq!(triggers.answer(event.clone()).await.unwrap(), event);
+        assert_eq!(old.asked(), [("/user".to_owned(), json!({ "username": "Larry@Example.com" }))]);
+        let mut calls = api.calls();
+        calls.sort_by_key(|(operation, input)| (operation.clone(), input["GroupName"].to_string()));
+        let whom = |more: Value| {
+            let mut input = json!({ "UserPoolId": POOL, "Username": "Google_108" });
+            input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            input
+        };
+        let id = json!({ "UserAttributes": [{ "Name": "custom:legacy_id", "Value": "4711" }] });
+        let expected = [
+            ("AdminAddUserToGroup".to_owned(), whom(json!({ "GroupName": "members" }))),
+            ("AdminAddUserToGroup".to_owned(), whom(json!({ "GroupName": "readers" }))),
+            ("AdminUpdateUserAttributes".to_owned(), whom(id)),
+        ];
+        assert_eq!(calls, expected);
+        // Asked again, it does the same again, which changes nothing; with an id, the legacy system is left alone.
+        triggers.answer(event).await.unwrap();
+        assert_eq!(api.calls().len(), 6);
+        triggers.answer(federated(source, &[("custom:legacy_id", "1")])).await.unwrap();
+        assert_eq!((old.asked().len(), api.calls().len()), (2, 8));
+    }
+}
+
+#[tokio::test]
+async fn the_legacy_system_is_asked_by_verified_addresses_only_and_believed_about_them_only() {
+    let (old, api) = (Old::knowing_larry().await, Api::empty().await);
+    let plain = triggers(&old, &api, &[]);
+    let event = |attributes: &[(&str, &str)]| federated(SOURCES[0], attributes);
+    for unverified in ["false", ""] {
+        plain.answer(event(&[("email_verified", unverified)])).await.unwrap();
+    }
+    plain.answer(event(&[("email", "")])).await.unwrap();
+    assert!(old.asked().is_empty() && api.calls().is_empty());
+    let trusting = triggers(&old, &api, &[("LINK_TRUSTED_PROVIDERS", "Google")]);
+    trusting.answer(event(&[("email_verified", "false")])).await.unwrap();
+    assert_eq!((old.asked().len(), api.calls().len()), (1, 1));
+    // Somebody whose address is another one's user name.
+    plain.answer(event(&[("email", "mallory@example.com")])).await.unwrap();
+    assert_eq!((old.asked().len(), api.calls().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn native_users_are_left_alone() {
+    let (old, api) = (Old::knowing_larry().await, Api::empty().await);
+    let triggers = triggers(&old, &api, &[GROUPS]);
+    for source in SOURCES {
+        let told = json!({ "sub": "s", "cognito:user_status": "CONFIRMED", "email": "j@x", "email_verified": "true" });
+        let event = event(source, "jane", json!({ "userAttributes": told }), json!({}));
+        assert_eq!(triggers.answer(event.clone()).await.unwrap(), event);
+    }
+    assert!(old.asked().is_empty() && api.calls().is_empty());
+}
+
+#[tokio::test]
+async fn no_outage_fails_a_login() {
+    let log = Log::capture();
+    let event = federated(SOURCES[0], &[]);
+    for old in [Some((500, "")), Some((200, "<html>")), None] {
+        let (old, api) = (Old::answering(old).await, Api::empty().await);
+        let triggers = triggers(&old, &api, &[GROUPS, ("TRIGGER_TIMEOUT", "2s")]);
+        let started = Instant::now();
+        assert_eq!(triggers.answer(event.clone()).await.unwrap(), event);
+        assert!(started.elapsed() < Duration::from_secs(5));
+        // The groups are none of the legacy system's business.
+        assert_eq!(api.operations(), ["AdminAddUserToGroup", "AdminAddUserToGroup"]);
+    }
+    for failure in ["AccessDeniedException", "TooManyRequestsException", "silence"] {
+        let old = Old::knowing_larry().await;
+        let api = Api::scripted(move |_, _| {
+            (failure != "silence").then(|| (400, json!({ "__type": format!("x#{failure}"), "message": "m" })))
+        })
+        .await;
+        let triggers = triggers(&old, &api, &[GROUPS, ("TRIGGER_TIMEOUT", box_for(failure == "silence"))]);
+        assert_eq!(triggers.answer(event.clone()).await.unwrap(), event);
+        assert!(failure == "silence" || log.text().contains(failure), "{}", log.text());
+    }
+    let (old, api) = (Old::knowing_larry().await, Api::empty().await);
+    let mut odd = event.clone();
+    for pointer in ["/userPoolId", "/request/userAttributes", "/userName"] {
+        *odd.pointer_mut(pointer).unwrap() = json!(7);
+        assert_eq!(triggers(&old, &api, &[GROUPS]).answer(odd.clone()).await.unwrap(), odd);
+    }
+    assert!(api.calls().is_empty());
+}

@@ -1,0 +1,64 @@
+//! The function's environment.
+
+use auth_api::triggers::Settings;
+use std::time::Duration;
+
+const AWS: [(&str, &str); 3] =
+    [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "s3cr3t")];
+
+fn read(more: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
+    Settings::read(AWS.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+}
+
+#[test]
+fn what_lambda_sets_is_enough_to_start() {
+    let settings = read(&[("LEGACY_LOGIN_URL", "  ")]).unwrap();
+    assert_eq!(settings.endpoint, "https://cognito-idp.eu-west-1.amazonaws.com/");
+    assert_eq!((settings.timeout, settings.legacy_key_header.as_str()), (Duration::from_secs(3), "x-api-key"));
+    assert_eq!(settings.attributes["custom:legacy_id"], "id");
+    assert!(settings.login_url.is_none() && settings.default_groups.is_empty());
+    assert!(!format!("{settings:?}").contains("s3cr3t"));
+    let far = read(&[("AWS_REGION", "cn-north-1")]).unwrap();
+    assert_eq!(far.endpoint, "https://cognito-idp.cn-north-1.amazonaws.com.cn/");
+}
+
+#[test]
+fn lists_and_times_are_read_as_they_look() {
+    let settings = read(&[
+        ("DEFAULT_GROUPS", " readers, , members"),
+        ("ATTRIBUTE_MAP", "email = mail ,custom:legacy_id=user.id"),
+        ("TRIGGER_TIMEOUT", "2500ms"),
+        ("LEGACY_LOGIN_URL", "http://127.0.0.1:1/login"),
+    ])
+    .unwrap();
+    assert_eq!(settings.default_groups, ["readers", "members"]);
+    assert_eq!((settings.attributes["email"].as_str(), settings.attributes.len()), ("mail", 2));
+    assert_eq!(settings.timeout, Duration::from_millis(2500));
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let wrong = Settings::read([("LEGACY_LOGIN_ULR".to_owned(), "https://x/".to_owned())]).unwrap_err();
+    let missing = ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "LEGACY_LOGIN_ULR"];
+    assert_eq!(wrong.len(), 4, "{wrong:?}");
+    assert!(missing.iter().all(|name| wrong.iter().any(|sentence| sentence.starts_with(name))), "{wrong:?}");
+    for (name, value) in [
+        ("LEGACY_LOGIN_URL", "http://legacy.example.com/login"),
+        ("LEGACY_LOOKUP_URL", "https://u:hunter2@legacy.example.com/"),
+        ("LEGACY_LOOKUP_URL", "legacy"),
+        ("LEGACY_API_KEY", "a\nb"),
+        ("LEGACY_API_KEY_HEADER", "x y"),
+        ("LEGACY_VERIFIES", "email,name"),
+        ("ATTRIBUTE_MAP", "email"),
+        ("ATTRIBUTE_MAP", "sub=id"),
+        ("ATTRIBUTE_MAP", "email=a,email=b"),
+        ("TRIGGER_TIMEOUT", "5s"),
+        ("TRIGGER_TIMEOUT", "50ms"),
+        ("TRIGGER_TIMEOUT", "3"),
+        ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", "http://cognito-idp.example.com/"),
+    ] {
+        let wrong = read(&[(name, value)]).unwrap_err();
+        assert!(wrong.len() == 1 && wrong[0].starts_with(name), "{name}={value}: {wrong:?}");
+        assert!(!wrong[0].contains("hunter2"));
+    }
+}
