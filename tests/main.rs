@@ -8,6 +8,7 @@ mod configuration;
 mod dev_cms;
 mod dev_command;
 mod dev_pool;
+mod dev_triggers;
 mod fleet;
 mod forward_auth;
 mod hostile_provider;

@@ -1,10 +1,14 @@
-//! What makes `auth-api dev` work on a laptop: a user pool to sign in at and a site to come back to.
+//! What makes `auth-api dev` work on a laptop: a user pool to sign in at, the triggers that it calls, and a site to come
+//! back to.
 //!
 //! - [`pool`] is a small, faithful Cognito user pool with a hosted UI. It is a stranger in this house: it imports
 //!   nothing from the rest of the crate, and the service reaches it over HTTP only.
+//! - [`legacy`] is the system that users come from: a login with one user.
 //! - [`cms`] is a demo sibling site that knows nothing but the service's outside contract.
 
 pub mod cms;
+mod function;
+pub mod legacy;
 pub mod pool;
 mod run;
 pub mod world;

@@ -57,7 +57,9 @@ fn greeting(world: &World) -> String {
   users of the pool
     jane   Passw0rd!   a native user
     erin   Passw0rd!   a native user in the groups editors and admins
+    larry@example.com  0ldPassw0rd   a user of the legacy system, whom the first sign-in migrates
     Gary               behind \"Continue with Google\"
+    Jane               behind \"Continue with Google\", linked to jane at the first sign-in
     Fay                behind \"Continue with Facebook\", without an e-mail address
 
   To try the service with a site or a program of your own:

@@ -1,8 +1,10 @@
 //! The dev user pool, the service and the demo CMS together, on three host names under one parent, so
-//! that the cookie is really shared between siblings.
+//! that the cookie is really shared between siblings; and a legacy login, which the pool's triggers ask.
 
 use super::cms::{Cms, CmsSettings};
-use super::pool::{Pool, Settings};
+use super::function;
+use super::legacy::Legacy;
+use super::pool::{Pool, Settings, User};
 use crate::app::{App, bind};
 use crate::config::{self, Sources};
 use crate::domain::clock::{Clock, SystemClock};
@@ -56,13 +58,15 @@ impl Default for Plan {
     }
 }
 
-/// The running three.
+/// The running ones.
 #[derive(Debug)]
 pub struct World {
     /// The user pool.
     pub pool: Pool,
     /// The CMS.
     pub cms: Cms,
+    /// Where users come from.
+    pub legacy: Legacy,
     /// The service's flows.
     pub rp: Arc<RelyingParty>,
     /// The service's public routes, to be called in process.
@@ -80,7 +84,7 @@ pub struct World {
 }
 
 impl World {
-    /// Starts all three.
+    /// Starts them all.
     ///
     /// # Errors
     /// A sentence, most likely about a port that is taken.
@@ -106,7 +110,13 @@ impl World {
             auth_url = auth_url.replacen("http", "https", 1);
         }
 
-        let settings = Settings { host: format!("pool.{PARENT}"), ..Settings::for_service(&auth_url) };
+        let legacy = Legacy::start().await?;
+        let mut settings = Settings {
+            host: format!("pool.{PARENT}"),
+            triggers: Some(function::triggers(pool.local_addr()?, &legacy).map_err(|e| anyhow!(e))?),
+            ..Settings::for_service(&auth_url)
+        };
+        settings.newcomers.push(jane_at_google());
         let pool = Pool::start_on(tokio_listener(pool)?, settings).await?;
 
         let mut secret = [0; 32];
@@ -155,10 +165,10 @@ impl World {
         };
         let cms = Cms::start_on(tokio_listener(site)?, cms).await?;
         let ops_url = format!("http://127.0.0.1:{ops_port}");
-        Ok(Self { pool, cms, rp, router, auth_url, cms_url, blog_url, ops_url, stop, served })
+        Ok(Self { pool, cms, legacy, rp, router, auth_url, cms_url, blog_url, ops_url, stop, served })
     }
 
-    /// Stops the service as SIGTERM does, and then the other two.
+    /// Stops the service as SIGTERM does, and then the others.
     ///
     /// # Errors
     /// What the service ended with.
@@ -167,8 +177,17 @@ impl World {
         let ended = self.served.await?;
         self.cms.shutdown();
         self.pool.shutdown();
+        self.legacy.shutdown();
         ended
     }
+}
+
+/// Jane's other way in, not used yet: her first sign-in by it links it to her account.
+fn jane_at_google() -> User {
+    User::federated("Google", "108347000000000000002", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d21")
+        .with("name", "Jane Doe")
+        .with("email", "Jane@Example.com")
+        .with("email_verified", "true")
 }
 
 fn tokio_listener(listener: TcpListener) -> std::io::Result<tokio::net::TcpListener> {
