@@ -1,8 +1,13 @@
 //! The dev pool calls the triggers in Cognito's order, and who signs in there is known here.
 
-use crate::support::{Browser, Log, Site, param};
+use crate::support::{Answer, Browser, Log, Site, param};
+use auth_api::dev::legacy::{KEY, Legacy};
+use auth_api::dev::pool::{self, Pool, Settings, TriggerError, User};
+use auth_api::triggers::Triggers;
+use std::sync::Arc;
+use tokio::net::TcpListener;
 
-async fn at_login(browser: &Browser, authorize: &str, user: &str, password: &str) -> crate::support::Answer {
+async fn at_login(browser: &Browser, authorize: &str, user: &str, password: &str) -> Answer {
     let page_url = browser.get(authorize).await.location();
     let page = browser.get(&page_url).await;
     let csrf = page.between("name=\"_csrf\" value=\"", "\"");
@@ -13,7 +18,7 @@ async fn authorize(site: &Site, browser: &Browser, query: &str) -> String {
     browser.get(&site.auth(&format!("/auth/signin?{query}"))).await.location()
 }
 
-async fn at_google(site: &Site, browser: &Browser, identity: &str) -> crate::support::Answer {
+async fn at_google(site: &Site, browser: &Browser, identity: &str) -> Answer {
     let next = authorize(site, browser, "provider=Google&prompt=login").await;
     let page_url = browser.get(&next).await.location();
     let csrf = browser.get(&page_url).await.between("name=\"_csrf\" value=\"", "\"");
@@ -83,40 +88,79 @@ async fn a_second_way_in_leads_to_the_same_user() {
     }
 }
 
+/// The callback's address after choosing an identity, at a pool that stands alone.
+async fn at_google_of(pool: &Pool, identity: &str) -> String {
+    let authorize = format!(
+        "{}/oauth2/authorize?response_type=code&client_id=dev-web-client&state=s&scope=openid&prompt=login\
+         &identity_provider=Google&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2Fauth%2Fsignin%2Fcallback",
+        pool.base_url()
+    );
+    let browser = Browser::new();
+    let page_url = browser.get(&authorize).await.location();
+    let csrf = browser.get(&page_url).await.between("name=\"_csrf\" value=\"", "\"");
+    browser.post(&page_url, &[("_csrf", &csrf), ("identity", identity)]).await.location()
+}
+
+fn pool_of(newcomer: User, triggers: pool::Triggers) -> Settings {
+    let settings = Settings::for_service("http://127.0.0.1:1");
+    Settings { newcomers: vec![newcomer], triggers: Some(triggers), ..settings }
+}
+
+#[tokio::test]
+async fn a_federated_user_of_the_legacy_system_is_known_by_its_id() {
+    let newcomer = User::federated("Google", "7", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d22")
+        .with("email", "larry@example.com")
+        .with("email_verified", "true");
+    let (legacy, listener) = (Legacy::start().await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let environment = [
+        ("LEGACY_LOOKUP_URL", legacy.url("/user")),
+        ("LEGACY_API_KEY", KEY.to_owned()),
+        ("ATTRIBUTE_MAP", "email=mail,custom:legacy_id=id".to_owned()),
+        ("DEFAULT_GROUPS", "readers".to_owned()),
+        ("AWS_REGION", "eu-west-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "x".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "x".to_owned()),
+        ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", format!("http://{}", listener.local_addr().unwrap())),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value));
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let function = Arc::new(Triggers::new(auth_api::triggers::Settings::read(environment).unwrap()).unwrap());
+    let triggers = pool::Triggers::new(move |event| {
+        let function = function.clone();
+        async move { function.answer(event).await.map_err(|e| TriggerError { refused: false, message: e.to_string() }) }
+    });
+    let pool = Pool::start_on(listener, pool_of(newcomer, triggers)).await.unwrap();
+    // The second time, there is nothing left to ask.
+    for _ in 0..2 {
+        let back = at_google_of(&pool, "7").await;
+        assert!(param(&back, "code").is_some(), "{back}");
+        pool.edit_user("Google_7", |user| {
+            assert_eq!(user.attributes["custom:legacy_id"], "4711");
+            assert_eq!(user.groups, ["readers"]);
+        });
+        assert_eq!(legacy.asked(), 1);
+    }
+}
+
 #[tokio::test]
 async fn a_sign_up_that_a_trigger_refuses_comes_back_with_cognitos_words() {
-    use auth_api::dev::pool::{Pool, Settings, TriggerError, Triggers, User};
     let stranger = User::federated("Google", "7", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d22");
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let triggers = Triggers::new(move |event: serde_json::Value| {
+    let triggers = pool::Triggers::new(move |event: serde_json::Value| {
         let source = event["triggerSource"].as_str().unwrap().to_owned();
         let refused = source.starts_with("PreSignUp");
         tell.send(event.clone()).unwrap();
         async move { if refused { Err(TriggerError { refused: false, message: "not today".into() }) } else { Ok(event) } }
     });
-    let settings = Settings { newcomers: vec![stranger], triggers: Some(triggers), ..Settings::default() };
-    let mut settings = settings;
-    settings.clients[0].callback_urls.push("http://127.0.0.1:1/back".into());
-    let pool = Pool::start(settings).await.unwrap();
-    let browser = Browser::new();
-    let ask = async |id: &str| {
-        let authorize = format!(
-            "{}/oauth2/authorize?response_type=code&client_id=dev-web-client&state=s&scope=openid&prompt=login\
-             &identity_provider=Google&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2Fback",
-            pool.base_url()
-        );
-        let page_url = browser.get(&authorize).await.location();
-        let csrf = browser.get(&page_url).await.between("name=\"_csrf\" value=\"", "\"");
-        browser.post(&page_url, &[("_csrf", &csrf), ("identity", id)]).await.location()
-    };
-    let back = ask("7").await;
+    let pool = Pool::start(pool_of(stranger, triggers)).await.unwrap();
+    let back = at_google_of(&pool, "7").await;
     assert_eq!(param(&back, "error_description").unwrap(), "PreSignUp failed with error not today.");
     let event = told.try_recv().unwrap();
     assert_eq!((&event["userName"], &event["region"]), (&"Google_7".into(), &"eu-west-1".into()));
     assert!(event["response"]["autoConfirmUser"].is_boolean());
 
     // A federated user signs in again; a native one calls nothing.
-    assert!(param(&ask("108347000000000000001").await, "code").is_some());
+    assert!(param(&at_google_of(&pool, "108347000000000000001").await, "code").is_some());
     let event = told.try_recv().unwrap();
     assert_eq!(event["triggerSource"], "PostAuthentication_Authentication");
     assert_eq!(event["request"]["userAttributes"]["cognito:user_status"], "EXTERNAL_PROVIDER");

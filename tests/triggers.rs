@@ -60,6 +60,11 @@ fn of_tomorrow(event: &Value) -> Value {
     event
 }
 
+/// A short time where nothing will come; a long one where something must.
+fn box_for(silence: bool) -> &'static str {
+    if silence { "200ms" } else { "4500ms" }
+}
+
 /// An event without its response.
 fn asked(event: &Value) -> Value {
     let mut event = event.clone();

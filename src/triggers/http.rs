@@ -16,6 +16,8 @@ impl Http {
             .referer(false)
             .no_proxy()
             .timeout(timeout)
+            // A function sleeps between events, and what is between it and others forgets connections meanwhile.
+            .pool_idle_timeout(Duration::from_secs(10))
             .user_agent(concat!("auth-api-triggers/", env!("CARGO_PKG_VERSION")))
             .build();
         client.map(Self).map_err(|e| format!("the HTTP client cannot be set up: {e}"))
