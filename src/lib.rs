@@ -11,10 +11,10 @@
 //!   └─ axum stops here    openidconnect, oauth2, reqwest stop at provider; redb and redis in store
 //! ```
 //!
-//! - [`domain`]: nouns without I/O: transaction, session, principal, return_to, seal, policy, clock
-//! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, renew_ahead, sign_out, my_sessions,
-//!   backchannel
-//! - [`provider`]: speaks OpenID Connect; every provider quirk is in its `profile`
+//! - [`domain`]: nouns without I/O: transaction, session, principal, user, return_to, page, site, policy, machine, seal
+//! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, renew_ahead, check_revoked, sign_out,
+//!   my_sessions, backchannel, account, aws_credentials; `machine` is the broker of tokens for programs
+//! - [`provider`]: speaks OpenID Connect, and Cognito's two APIs; every provider quirk is in its `profile`
 //! - [`store`]: keeps sealed sessions, in memory, in a redb file or in Redis, and remembers what it has seen
 //! - [`web`]: the routes, cookies and pages, and the one table from error to answer
 //! - [`config`]: text to one typed struct; [`telemetry`]: log and metrics
