@@ -21,6 +21,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use tracing::Instrument;
 
@@ -62,7 +63,9 @@ where
         };
         answered.unwrap_or_else(|error| refuse(&error))
     };
-    let answered = layers::bounded(work.instrument(id.span()), web.request_limit).await;
+    // Pinned where it is made: it is large, and each move would copy it.
+    let work = pin!(work.instrument(id.span()));
+    let answered = layers::bounded(work, web.request_limit).await;
     let mut response = answered.unwrap_or_else(|| refuse(&MachineError::Unavailable(RETRY)));
     id.tell(&mut response);
     response
