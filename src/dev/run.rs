@@ -1,5 +1,6 @@
 //! `auth-api dev`.
 
+use super::pool::IDENTITY_POOL;
 use super::world::{Plan, World};
 use crate::domain::machine::SecretHash;
 use crate::telemetry;
@@ -16,17 +17,26 @@ const SECRET: &str = "dev-report-secret";
 /// A sentence, most likely about a port that is taken.
 pub async fn run(port: u16, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     telemetry::start("info", false).map_err(|e| anyhow!(e))?;
-    let world = World::start(Plan { port, text: Some(machines()), ..Plan::default() }).await?;
+    let world = World::start(Plan { port, text: Some(configuration()), ..Plan::default() }).await?;
     std::io::stdout().write_all(greeting(&world).as_bytes())?;
     shutdown.await;
     world.stop().await
 }
 
-/// A program that is registered here, and whoever has an app client of the pool.
-fn machines() -> String {
+/// Everything that there is to try: a proxy on this machine, profiles, AWS credentials that open nothing, a program
+/// that is registered here, and whoever has an app client of the pool.
+fn configuration() -> String {
     let hash = SecretHash::of(SECRET);
     format!(
         r#"
+[server]
+trusted_proxies = ["127.0.0.1", "::1"]
+[provider]
+scopes = ["openid", "email", "profile", "aws.cognito.signin.user.admin"]
+[profile]
+writable = ["name"]
+[aws]
+identity_pool = "{IDENTITY_POOL}"
 [machine]
 pass_through = true
 [[machine.upstream]]
@@ -63,7 +73,8 @@ fn greeting(world: &World) -> String {
     Fay                behind \"Continue with Facebook\", without an e-mail address
 
   To try the service with a site or a program of your own:
-    your site          http://NAME.app.localhost:PORT shares the cookie; its server asks {local}/validate
+    your site          http://NAME.app.localhost:PORT shares the cookie; its server asks {local}/validate,
+                       or a reverse proxy of yours on this machine asks {local}/validate/browser
     the pool's issuer  {issuer}, client dev-web-client, secret dev-web-secret
 
   A program fetches a token of its own and shows it (so does the pool's app client dev-machine-client:dev-machine-secret):
