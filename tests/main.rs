@@ -25,6 +25,7 @@ mod service;
 mod sessions;
 mod sign_in;
 mod sign_out;
+mod stack_command;
 mod store_outage;
 mod support;
 mod validate;
