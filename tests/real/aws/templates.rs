@@ -1,0 +1,71 @@
+//! The templates of `deploy/aws`: what CloudFormation would say, and what comes of them.
+
+use super::{Emulator, deploy, program, said};
+use serde_json::{Value, json};
+use std::process::Command;
+
+#[test]
+fn cloudformation_has_nothing_to_say_against_the_templates() {
+    let Some(lint) = program("cfn-lint") else { return };
+    let output = Command::new(lint)
+        .args(["--regions", "eu-west-1", "us-east-1", "--template"])
+        .args([deploy("aws/pool.yaml"), deploy("aws/service.yaml")])
+        .output()
+        .unwrap();
+    assert!(output.status.success() && output.stdout.is_empty(), "{}", said(&output));
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
+}
+
+/// MiniStack knows nothing of AWS::Cognito::ManagedLoginBranding (so the classic pages), of identity providers and of
+/// RefreshTokenRotation; cfn-lint judges these.
+#[tokio::test]
+async fn a_pool_with_triggers_is_made_and_they_may_do_no_more_than_they_do() {
+    let Some(ministack) = Emulator::ministack().await else { return };
+    let told = json!({
+        "code": "code",
+        "secrets": { "legacy-key": "the legacy system's secret" },
+        "parameters": {
+            "PublicUrl": "https://auth-api.example.com", "CookieDomain": "example.com", "DomainPrefix": "people",
+            "ManagedLoginVersion": "1", "CodeBucket": "code", "LegacyApiKeySecret": "legacy-key",
+            "LegacyLoginUrl": "https://legacy.example.com/login", "DefaultGroups": "editors", "SignInName": "username",
+        },
+    });
+    let made = ministack.stack("aws/pool.yaml", told).await;
+    let (pool, function) = (&made["pool"], &made["function"]);
+    let arn = &pool["Arn"];
+    for trigger in ["UserMigration", "PreSignUp", "PostConfirmation", "PostAuthentication"] {
+        let to = pool["LambdaConfig"][trigger].as_str().unwrap();
+        assert!(to.ends_with(&format!(":function:{}", made["resources"]["Triggers"].as_str().unwrap())), "{to}");
+    }
+    assert_eq!(pool["AliasAttributes"], json!(["email"]));
+    assert_eq!(pool["UsernameConfiguration"]["CaseSensitive"], false);
+    assert_eq!(pool["DeletionProtection"], "ACTIVE");
+    assert_eq!((&function["Runtime"], &function["Handler"]), (&json!("provided.al2023"), &json!("bootstrap")));
+    assert_eq!((&function["Timeout"], &function["Architectures"]), (&json!(5), &json!(["arm64"])));
+    // Empty ones are left out.
+    let variables = json!({
+        "ATTRIBUTE_MAP": "email=email,name=name,custom:legacy_id=id", "DEFAULT_GROUPS": "editors",
+        "LEGACY_API_KEY": "the legacy system's secret", "LEGACY_LOGIN_URL": "https://legacy.example.com/login",
+    });
+    assert_eq!(function["Environment"]["Variables"], variables);
+
+    let statements = made["policies"].as_array().unwrap().iter().flat_map(|p| p["Statement"].as_array().unwrap());
+    let mut allowed: Vec<_> =
+        statements.flat_map(|s| texts(&s["Action"]).into_iter().map(|a| (a, &s["Resource"]))).collect();
+    allowed.sort_by_key(|(action, _)| *action);
+    let (logs, pools): (Vec<_>, Vec<_>) = allowed.into_iter().partition(|(action, _)| action.starts_with("logs:"));
+    assert_eq!(
+        logs.iter().map(|(action, _)| *action).collect::<Vec<_>>(),
+        ["logs:CreateLogStream", "logs:PutLogEvents"]
+    );
+    assert!(logs.iter().all(|(_, log)| log.as_str().unwrap().contains("TriggersLog")), "{logs:?}");
+    let of_pool = ["AdminAddUserToGroup", "AdminLinkProviderForUser", "AdminUpdateUserAttributes", "ListUsers"];
+    assert_eq!(pools, of_pool.map(|action| (format!("cognito-idp:{action}"), arn)).each_ref().map(|(a, r)| (&**a, *r)));
+    let permission = &made["permission"]["Statement"][0];
+    assert_eq!(permission["Principal"]["Service"], "cognito-idp.amazonaws.com");
+    assert_eq!(&permission["Condition"]["ArnLike"]["AWS:SourceArn"], arn);
+    assert!(permission["Condition"]["StringEquals"]["AWS:SourceAccount"].is_string(), "{permission}");
+}
