@@ -6,6 +6,7 @@ mod account;
 mod backchannel;
 mod client_command;
 mod configuration;
+mod deployment;
 mod dev_cms;
 mod dev_command;
 mod dev_pool;
