@@ -1,7 +1,7 @@
 """Creates a stack from a template as an operator would, and prints what `aws cloudformation describe-stacks` prints.
 
-Told on standard input, as JSON: endpoint, template (a path), parameters; maybe code (a bucket for the triggers) and user
-(an address, with a password).
+Told on standard input, as JSON: endpoint, template (a path), parameters; maybe code (a bucket for the triggers), secrets,
+network (that the parameters name one), and user (an address, with a password).
 """
 
 import json
@@ -29,6 +29,14 @@ def client(service):
 if "code" in told:
     client("s3").create_bucket(Bucket=told["code"], CreateBucketConfiguration={"LocationConstraint": REGION})
     client("s3").put_object(Bucket=told["code"], Key="cognito-triggers.zip", Body=bytes.fromhex("504b0506" + "00" * 18))
+if told.get("network"):
+    machines = client("ec2")
+    vpc = machines.describe_vpcs()["Vpcs"][0]
+    subnets = machines.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
+    subnets = ",".join(subnet["SubnetId"] for subnet in subnets[:2])
+    certificate = client("acm").request_certificate(DomainName="auth-api.example.com")["CertificateArn"]
+    told["parameters"] |= {"Vpc": vpc["VpcId"], "VpcCidr": vpc["CidrBlock"], "Certificate": certificate}
+    told["parameters"] |= {"PublicSubnets": subnets, "PrivateSubnets": subnets}
 for name, secret in told.get("secrets", {}).items():
     client("secretsmanager").create_secret(Name=name, SecretString=secret)
 
@@ -49,7 +57,8 @@ described = stacks.describe_stacks(StackName=NAME)
 answer = {"described": {"Stacks": described["Stacks"]}}
 outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Stacks"][0].get("Outputs", [])}
 resources = stacks.describe_stack_resources(StackName=NAME)["StackResources"]
-answer["resources"] = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources}
+# Of what moto does not know, it tells nothing.
+answer["resources"] = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources if "PhysicalResourceId" in r}
 
 if "UserPoolId" in outputs:
     users, pool = client("cognito-idp"), outputs["UserPoolId"]
@@ -75,4 +84,12 @@ if "TriggersRole" in answer["resources"]:
     function = client("lambda").get_function_configuration(FunctionName=answer["resources"]["Triggers"])
     answer["function"] = {key: function.get(key) for key in ["Runtime", "Handler", "Timeout", "Architectures", "Environment"]}
     answer["permission"] = json.loads(client("lambda").get_policy(FunctionName=answer["resources"]["Triggers"])["Policy"])
+if "Task" in answer["resources"]:
+    task = client("ecs").describe_task_definition(taskDefinition=answer["resources"]["Task"])["taskDefinition"]
+    balancers, groups = client("elbv2"), client("ec2")
+    answer["container"] = task["containerDefinitions"][0]
+    answer["target"] = balancers.describe_target_groups()["TargetGroups"][0]
+    answer["rules"] = balancers.describe_rules(ListenerArn=answer["resources"]["Https"])["Rules"]
+    group = groups.describe_security_groups(GroupIds=[answer["resources"]["TaskGroup"]])["SecurityGroups"][0]
+    answer["task_group"] = group
 print(json.dumps(answer, default=str))
