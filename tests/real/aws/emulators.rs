@@ -120,7 +120,7 @@ async fn people_and_programs_use_the_pool_of_the_template() {
     let known = jane.get(&site.at("/validate")).await.json();
     assert_eq!((&known["email"], &known["email_verified"]), (&json!(ADDRESS), &json!(true)), "{known}");
     assert_eq!((&known["groups"], &known["name"]), (&json!(["editors"]), &json!("Jane Doe")));
-    assert_eq!(known["attributes"]["custom:legacy_id"], "42", "the app client may read it");
+    assert_eq!(known["attributes"]["custom:legacy_id"], "42");
     assert_eq!((&known["client_id"], &known["kind"]), (&site.client["web"], &json!("user")));
 
     // MiniStack's answer has no refresh token, since it knows nothing of rotation: the old one stays. And it has no
@@ -138,6 +138,11 @@ async fn people_and_programs_use_the_pool_of_the_template() {
 
     let credentials = jane.post(&site.at("/auth/aws-credentials"), &[]).await;
     assert_eq!(credentials.status, 200, "{credentials:?}");
+    let pool = site.client["stack"]["resources"]["IdentityPool"].as_str().unwrap();
+    for name in ["identity_id", "access_key_id", "secret_access_key", "session_token"] {
+        assert_ne!(credentials.json()[name].as_str().unwrap(), "", "{name}");
+    }
+    assert_ne!(credentials.json()["identity_id"], pool, "an identity of the pool, not the pool");
     assert_eq!(Browser::new().post(&site.at("/auth/aws-credentials"), &[]).await.status, 401);
 
     let secret = site.client["secret"].as_str().unwrap();

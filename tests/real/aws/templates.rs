@@ -42,6 +42,12 @@ async fn a_pool_with_triggers_is_made_and_they_may_do_no_more_than_they_do() {
         assert!(to.ends_with(&format!(":function:{}", made["resources"]["Triggers"].as_str().unwrap())), "{to}");
     }
     assert_eq!(pool["AliasAttributes"], json!(["email"]));
+    // MiniStack lets every client read everything; Cognito keeps what is not listed out of the tokens.
+    let (web, id) = (&made["WebClientId"], &"custom:legacy_id");
+    assert!(texts(&web["ReadAttributes"]).contains(id) && !texts(&web["WriteAttributes"]).contains(id), "{web}");
+    assert_eq!(web["AllowedOAuthFlows"], json!(["code"]));
+    assert_eq!(web["CallbackURLs"], json!(["https://auth-api.example.com/auth/signin/callback"]));
+    assert_eq!(made["MachineClientId"]["AllowedOAuthFlows"], json!(["client_credentials"]));
     assert_eq!(pool["UsernameConfiguration"]["CaseSensitive"], false);
     assert_eq!(pool["DeletionProtection"], "ACTIVE");
     assert_eq!((&function["Runtime"], &function["Handler"]), (&json!("provided.al2023"), &json!("bootstrap")));
