@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 good, 1 problems found, 2 cannot run.
 
 mod explain;
+mod from_stack;
 
 use crate::app::{self, App};
 use crate::config::{self, Config, LogFormat, Problem, Sources};
@@ -53,6 +54,9 @@ enum Command {
     /// The rules for pages and people
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Configurations made from what exists already
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// The commented reference configuration
     ConfigReference,
     /// The OpenAPI 3.1 document
@@ -107,6 +111,12 @@ enum ClientCommand {
 enum PolicyCommand {
     /// Which rule decides about a page, and why
     Explain(explain::Explain),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Prints the configuration for a user pool that CloudFormation has made
+    FromStack(from_stack::FromStack),
 }
 
 #[derive(Debug, clap::Args)]
@@ -167,6 +177,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Policy(PolicyCommand::Explain(asked)) => explain::explain(asked).await,
+        Command::Config(ConfigCommand::FromStack(asked)) => from_stack::from_stack(&asked),
         Command::ConfigReference => print(&config::reference()),
         Command::Openapi(flag) => {
             // The document differs only in our address; without a configuration it is the reference's.

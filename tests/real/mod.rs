@@ -2,6 +2,7 @@
 //!
 //! Where one is not installed its tests pass with a word about it, unless `AUTH_API_TEST_ALL=1` asks for all.
 
+mod aws;
 mod browser;
 mod chromium;
 mod machine_clients;

@@ -1,0 +1,95 @@
+"""Creates a stack from a template as an operator would, and prints what `aws cloudformation describe-stacks` prints.
+
+Told on standard input, as JSON: endpoint, template (a path), parameters; maybe code (a bucket for the triggers), secrets,
+network (that the parameters name one), and user (an address, with a password).
+"""
+
+import json
+import pathlib
+import sys
+
+import boto3
+from botocore.config import Config
+
+told = json.load(sys.stdin)
+NAME, REGION = "people", "eu-west-1"
+
+
+def client(service):
+    return boto3.client(
+        service,
+        endpoint_url=told["endpoint"],
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, proxies={}),
+    )
+
+
+if "code" in told:
+    client("s3").create_bucket(Bucket=told["code"], CreateBucketConfiguration={"LocationConstraint": REGION})
+    client("s3").put_object(Bucket=told["code"], Key="cognito-triggers.zip", Body=bytes.fromhex("504b0506" + "00" * 18))
+if told.get("network"):
+    machines = client("ec2")
+    vpc = machines.describe_vpcs()["Vpcs"][0]
+    subnets = machines.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
+    subnets = ",".join(subnet["SubnetId"] for subnet in subnets[:2])
+    certificate = client("acm").request_certificate(DomainName="auth-api.example.com")["CertificateArn"]
+    told["parameters"] |= {"Vpc": vpc["VpcId"], "VpcCidr": vpc["CidrBlock"], "Certificate": certificate}
+    told["parameters"] |= {"PublicSubnets": subnets, "PrivateSubnets": subnets}
+for name, secret in told.get("secrets", {}).items():
+    client("secretsmanager").create_secret(Name=name, SecretString=secret)
+
+stacks = client("cloudformation")
+stacks.create_stack(
+    StackName=NAME,
+    TemplateBody=pathlib.Path(told["template"]).read_text(),
+    Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in told["parameters"].items()],
+    Capabilities=["CAPABILITY_IAM"],
+)
+try:
+    stacks.get_waiter("stack_create_complete").wait(StackName=NAME, WaiterConfig={"Delay": 0.2, "MaxAttempts": 300})
+except Exception as failure:
+    events = stacks.describe_stack_events(StackName=NAME)["StackEvents"]
+    sys.exit(f"{failure}\n" + "\n".join(f"{e['LogicalResourceId']} {e.get('ResourceStatusReason')}" for e in events))
+
+described = stacks.describe_stacks(StackName=NAME)
+answer = {"described": {"Stacks": described["Stacks"]}}
+outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Stacks"][0].get("Outputs", [])}
+resources = stacks.describe_stack_resources(StackName=NAME)["StackResources"]
+# Of what moto does not know, it tells nothing.
+answer["resources"] = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources if "PhysicalResourceId" in r}
+
+if "UserPoolId" in outputs:
+    users, pool = client("cognito-idp"), outputs["UserPoolId"]
+    answer["pool"] = users.describe_user_pool(UserPoolId=pool)["UserPool"]
+    for name in ["WebClientId", "MachineClientId"]:
+        app = users.describe_user_pool_client(UserPoolId=pool, ClientId=outputs[name])["UserPoolClient"]
+        answer[name] = app
+    if "user" in told:
+        address, password = told["user"]["email"], told["user"]["password"]
+        attributes = {"email": address, "email_verified": "true", "name": "Jane Doe", "custom:legacy_id": "42"}
+        users.admin_create_user(
+            UserPoolId=pool,
+            Username=address,
+            MessageAction="SUPPRESS",
+            UserAttributes=[{"Name": key, "Value": value} for key, value in attributes.items()],
+        )
+        users.admin_set_user_password(UserPoolId=pool, Username=address, Password=password, Permanent=True)
+        users.admin_add_user_to_group(UserPoolId=pool, Username=address, GroupName="editors")
+if "TriggersRole" in answer["resources"]:
+    roles, role = client("iam"), answer["resources"]["TriggersRole"]
+    names = roles.list_role_policies(RoleName=role)["PolicyNames"]
+    answer["policies"] = [roles.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
+    function = client("lambda").get_function_configuration(FunctionName=answer["resources"]["Triggers"])
+    answer["function"] = {key: function.get(key) for key in ["Runtime", "Handler", "Timeout", "Architectures", "Environment"]}
+    answer["permission"] = json.loads(client("lambda").get_policy(FunctionName=answer["resources"]["Triggers"])["Policy"])
+if "Task" in answer["resources"]:
+    task = client("ecs").describe_task_definition(taskDefinition=answer["resources"]["Task"])["taskDefinition"]
+    balancers, groups = client("elbv2"), client("ec2")
+    answer["container"] = task["containerDefinitions"][0]
+    answer["target"] = balancers.describe_target_groups()["TargetGroups"][0]
+    answer["rules"] = balancers.describe_rules(ListenerArn=answer["resources"]["Https"])["Rules"]
+    group = groups.describe_security_groups(GroupIds=[answer["resources"]["TaskGroup"]])["SecurityGroups"][0]
+    answer["task_group"] = group
+print(json.dumps(answer, default=str))
