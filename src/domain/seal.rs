@@ -163,6 +163,15 @@ pub fn sha256(data: &[u8]) -> [u8; 32] {
     out
 }
 
+/// The same of parts that are given one after the other, without putting them together first.
+pub fn sha256_of(give: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; 32] {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    give(&mut |part| context.update(part));
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
 /// Compares in a time that does not depend on where two values differ.
 pub fn same(a: &[u8], b: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(a, b).is_ok()

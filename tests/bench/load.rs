@@ -57,6 +57,8 @@ fn serve(what: &str) -> anyhow::Result<()> {
         let text = format!(
             "[[machine.upstream]]\nname = \"dev\"\nclient_id = \"dev-cms-client\"\nclient_secret = \"dev-cms-secret\"\n\
              [machine]\nrequests_per_second = 1000000\n[telemetry]\nlog = \"off\"\n\
+             [server]\ntrusted_proxies = [\"127.0.0.1\"]\n\
+             [[policy.site]]\nhost = \"wiki.app.localhost\"\npath = \"/admin\"\ngroups = [\"admins\"]\n\
              [[machine.client]]\nid = \"nightly\"\nsecret_hashes = [\"{hash}\"]\nowner = \"me\"\n\
              scopes = [\"cms/read\"]\nupstream = \"dev\"\n"
         );
@@ -149,6 +151,18 @@ fn measure() -> anyhow::Result<()> {
     let mut modes = vec![
         mode("bare axum handler, 204", &bare, bare.url("/"), &cookie, true),
         mode("validate, session cookie", &ours, validate.clone(), &cookie, true),
+        Mode {
+            options: [
+                "x-forwarded-proto: http",
+                "x-forwarded-host: wiki.app.localhost",
+                "x-forwarded-uri: /admin/a?b=c",
+            ]
+            .into_iter()
+            .chain(cookie.as_deref())
+            .flat_map(|header| ["-H".to_owned(), header.to_owned()])
+            .collect(),
+            ..mode("validate, of a page with a rule", &ours, validate.clone(), &None, true)
+        },
         mode("validate, bearer seen before", &ours, validate.clone(), &bearer, true),
         mode("validate, nobody: 401", &ours, validate, &None, false),
         Mode {

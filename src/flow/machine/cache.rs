@@ -2,7 +2,7 @@
 
 use super::MachineError;
 use crate::domain::machine::{MachineToken, Scopes, Upstream};
-use crate::domain::seal::{random, sha256};
+use crate::domain::seal::{random, sha256_of};
 use futures_util::future::{BoxFuture, Shared};
 use quick_cache::sync::Cache as Map;
 use secrecy::ExposeSecret;
@@ -37,19 +37,30 @@ pub(super) struct Shape {
 impl Shape {
     /// All of it as one text, in which no part runs into another.
     pub(super) fn name(&self) -> zeroize::Zeroizing<Vec<u8>> {
-        let scopes = self.scopes.to_string();
-        let mut name = zeroize::Zeroizing::new(Vec::with_capacity(256));
-        let resource = self.resource.as_deref();
-        for part in [&self.upstream.client_id, self.upstream.secret.expose_secret(), &scopes, resource.unwrap_or("")] {
-            name.extend_from_slice(&(part.len() as u64).to_le_bytes());
-            name.extend_from_slice(part.as_bytes());
-        }
-        name.push(u8::from(resource.is_some()));
+        let mut name = zeroize::Zeroizing::new(Vec::with_capacity(512));
+        self.spell(&mut |part| name.extend_from_slice(part));
         name
     }
 
     pub(super) fn key(&self) -> Key {
-        Key(sha256(&self.name()))
+        Key(sha256_of(|each| self.spell(each)))
+    }
+
+    fn spell(&self, each: &mut dyn FnMut(&[u8])) {
+        let (upstream, resource) = (&self.upstream, self.resource.as_deref());
+        let mut text = |text: &str| {
+            each(&(text.len() as u64).to_le_bytes());
+            each(text.as_bytes());
+        };
+        text(&upstream.client_id);
+        text(upstream.secret.expose_secret());
+        self.scopes.iter().for_each(&mut text);
+        // No text is as long as this: here the scopes end.
+        each(&u64::MAX.to_le_bytes());
+        if let Some(resource) = resource {
+            each(resource.as_bytes());
+        }
+        each(&[u8::from(resource.is_some())]);
     }
 
     /// The credentials alone.
