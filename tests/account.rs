@@ -277,6 +277,26 @@ async fn a_session_of_somebody_who_may_not_sign_in_any_more_gets_nothing() {
 }
 
 #[tokio::test]
+async fn an_odd_answer_about_one_user_keeps_nobody_from_being_asked_about() {
+    let site = site(&[]).await;
+    let (jane, erin) = (signed_in(&site, "jane").await, signed_in(&site, "erin").await);
+    site.pool.sign_out_user("jane");
+    site.pool.sign_out_user("erin");
+    site.pass(310);
+    for browser in [&jane, &erin] {
+        assert_eq!(browser.validate(&site).await.status, 200);
+    }
+    for code in ["PasswordResetRequiredException", "InvalidParameterException"] {
+        let body = json!({ "__type": code, "message": "" }).to_string();
+        site.pool.fault_once(Endpoint::Api, Fault::Status { status: 400, content_type: "application/json", body });
+    }
+    site.rp.check_revoked(Duration::from_secs(300)).await;
+    assert_eq!(site.pool.count(Endpoint::Api), 2, "both were asked about");
+    let out = [jane.validate(&site).await.status, erin.validate(&site).await.status];
+    assert!(out.contains(&401), "the renewal decides about whose password is to be set anew: {out:?}");
+}
+
+#[tokio::test]
 async fn a_token_that_was_revoked_alone_signs_nobody_out() {
     let site = site(&[]).await;
     let jane = signed_in(&site, "jane").await;
