@@ -3,6 +3,9 @@
 
 use crate::support::{Answer, Browser, Log, Site, until};
 use auth_api::dev::pool::{Endpoint, Fault, IDENTITY_POOL};
+use auth_api::domain::session::SessionId;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -241,6 +244,56 @@ async fn who_is_disabled_or_signed_out_at_the_pool_is_out_within_the_interval() 
     site.pool.fault(Endpoint::Api, Fault::Status { status: 500, content_type: "text/html", body: String::new() });
     check().await;
     assert_eq!(gary.validate(&site).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_session_of_somebody_who_may_not_sign_in_any_more_gets_nothing() {
+    let site = site(&[("POLICY__GROUPS", "admins")]).await;
+    let erin = signed_in(&site, "erin").await;
+    let cookies = erin.cookies(&site.auth_url);
+    let id = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("auth=")).unwrap();
+    let live = site.rp.sessions.load(SessionId::parse(id.as_bytes()).unwrap()).await.unwrap().unwrap();
+    assert_eq!(credentials(&erin, &site).await.status, 200);
+    // As if it were from before the policy.
+    let mut session = live.session.clone();
+    session.principal.groups = vec!["editors".into()];
+    let old = site.rp.sessions.create(session).await.unwrap();
+    let browser = Browser::new();
+    let cookie = format!("auth={}; Domain=app.localhost; Path=/", BASE64_URL_SAFE_NO_PAD.encode(old.id.as_bytes()));
+    browser.plant(&site.auth_url, &cookie);
+    for answer in [
+        browser.validate(&site).await,
+        credentials(&browser, &site).await,
+        browser.get(&site.auth("/auth/profile")).await,
+        change(&browser, &site, &json!({ "name": "x" })).await,
+        browser.get(&site.auth("/auth/session")).await,
+        browser.post(&site.auth("/refresh"), &[]).await,
+    ] {
+        assert_eq!((answer.status, answer.problem().as_str()), (403, "not-admitted"), "{answer:?}");
+    }
+    // A renewal brings the groups of now.
+    assert_eq!(browser.post(&site.auth("/refresh?force=true"), &[]).await.status, 200);
+    assert_eq!(credentials(&browser, &site).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_odd_answer_about_one_user_keeps_nobody_from_being_asked_about() {
+    let site = site(&[]).await;
+    let (jane, erin) = (signed_in(&site, "jane").await, signed_in(&site, "erin").await);
+    site.pool.sign_out_user("jane");
+    site.pool.sign_out_user("erin");
+    site.pass(310);
+    for browser in [&jane, &erin] {
+        assert_eq!(browser.validate(&site).await.status, 200);
+    }
+    for code in ["PasswordResetRequiredException", "InvalidParameterException"] {
+        let body = json!({ "__type": code, "message": "" }).to_string();
+        site.pool.fault_once(Endpoint::Api, Fault::Status { status: 400, content_type: "application/json", body });
+    }
+    site.rp.check_revoked(Duration::from_secs(300)).await;
+    assert_eq!(site.pool.count(Endpoint::Api), 2, "both were asked about");
+    let out = [jane.validate(&site).await.status, erin.validate(&site).await.status];
+    assert!(out.contains(&401), "the renewal decides about whose password is to be set anew: {out:?}");
 }
 
 #[tokio::test]

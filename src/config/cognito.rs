@@ -56,8 +56,17 @@ pub(super) fn check_revoked(text: &str) -> Result<Option<Duration>, Wrong> {
 }
 
 pub(super) fn writable(text: &str) -> Result<String, Wrong> {
-    const FIXED: [&str; 7] =
-        ["sub", "identities", "email", "email_verified", "phone_number", "phone_number_verified", "username"];
+    const FIXED: [&str; 8] = [
+        "sub",
+        "identities",
+        "email",
+        "email_verified",
+        "phone_number",
+        "phone_number_verified",
+        "username",
+        // The triggers write it, and whose it is decides what somebody is in the legacy system.
+        "custom:legacy_id",
+    ];
     if FIXED.contains(&text) || text.starts_with("cognito:") || text.starts_with("dev:") {
         return Err(Wrong::new(
             format!("People may not set {} themselves: it says who they are, and nobody would verify it.", shown(text)),

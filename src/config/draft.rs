@@ -61,6 +61,7 @@ pub(super) struct Draft {
     pub(super) admit_groups: Field<Vec<String>>,
     pub(super) header_style: Field<HeaderStyle>,
     pub(super) forward_tokens: Field<Exposed>,
+    pub(super) preflights: Field<bool>,
     pub(super) pass_through: Field<bool>,
     pub(super) recheck: Field<Duration>,
     pub(super) cache_margin: Field<Duration>,
@@ -123,6 +124,7 @@ impl Draft {
             admit_groups: r.list(&keys::ADMIT_GROUPS, values::group),
             header_style: r.text(&keys::HEADER_STYLE, values::header_style),
             forward_tokens: r.list(&keys::FORWARD_TOKENS, values::token_name),
+            preflights: r.text(&keys::PREFLIGHTS, values::flag),
             pass_through: r.text(&keys::PASS_THROUGH, values::flag),
             recheck: r.text(&keys::RECHECK, values::duration),
             cache_margin: r.text(&keys::CACHE_MARGIN, values::duration),
@@ -203,7 +205,11 @@ impl Draft {
                 admission: Demand::new(self.admit_groups.take()?, vec![], self.admit_email_domains.take()?),
                 sites: Sites::new(blocks.sites),
             },
-            gateway: Gateway { header_style: self.header_style.take()?, forward_tokens: self.forward_tokens.take()? },
+            gateway: Gateway {
+                header_style: self.header_style.take()?,
+                forward_tokens: self.forward_tokens.take()?,
+                preflights: self.preflights.take()?,
+            },
             machine: Machine {
                 pass_through: self.pass_through.take()?,
                 recheck: self.recheck.take()?,

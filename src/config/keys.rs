@@ -228,6 +228,9 @@ keys! {
     FORWARD_TOKENS = "gateway" "forward_tokens" List Default(""),
         "Tokens that /validate answers as X-Auth-Id-Token and X-Auth-Access-Token: \"id_token\", \"access_token\".\n\
          Proxies in between need room for headers of several kilobytes.";
+    PREFLIGHTS = "gateway" "preflights" Plain Default("false"),
+        "Whether preflights (CORS) of the hosts in return_to.allow are let through to the sites behind a proxy. Anybody can\n\
+         send one, and a site that answers OPTIONS as it answers GET then shows its pages to strangers.";
 
     PASS_THROUGH = "machine" "pass_through" Plain Default("false"),
         "Whether programs may come with the id and secret of an app client of their own, which the provider judges.\n\

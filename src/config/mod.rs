@@ -192,6 +192,8 @@ pub struct Gateway {
     pub header_style: HeaderStyle,
     /// Tokens that `/validate` answers in headers.
     pub forward_tokens: Exposed,
+    /// Whether preflights pass to the sites behind a proxy.
+    pub preflights: bool,
 }
 
 /// `[validate]`

@@ -46,12 +46,10 @@ impl Page {
 /// What a path can be taken for. A site may fold letters, decode twice, leave out parameters or empty segments; or not.
 #[derive(Debug)]
 pub struct Readings {
-    /// Decoded, in small letters, without what some leave out. `None`: not text.
+    /// Decoded and folded, without what some leave out. `None`: nobody can say.
     segments: Option<Vec<String>>,
-    /// So many of them, from the first on, are read by everybody alike.
-    firm: usize,
-    /// Something leads upwards, so that segments come together in several ways.
-    climbs: bool,
+    /// Some leave out more, so that segments come together in several ways.
+    loose: bool,
     plain: bool,
 }
 
@@ -60,24 +58,28 @@ impl Readings {
     pub fn of(path: &str) -> Self {
         let written = path.strip_prefix('/').unwrap_or(path);
         // A slash at the end begins nothing.
-        let written: Vec<_> = written.strip_suffix('/').unwrap_or(written).split('/').collect();
-        let root = written == [""];
-        let firm = if root { 0 } else { written.iter().take_while(|segment| is_firm(segment)).count() };
-        let mut read = Self { segments: None, firm, climbs: false, plain: root || firm == written.len() };
-        let Some(text) = decode(path) else { return Self { firm: 0, plain: false, ..read } };
-        // Where one of these is seen, some see the end of a segment.
-        let ends = |c: char| matches!(c, ';' | '?' | '#') || c.is_control();
-        let bare = text.split(['/', '\\']).map(|segment| segment.split(ends).next().unwrap_or_default());
-        let (dots, segments): (Vec<_>, Vec<_>) = bare.filter(|s| !s.is_empty()).partition(|s| matches!(*s, "." | ".."));
-        read.segments = Some(segments.into_iter().map(str::to_lowercase).collect());
-        if dots.contains(&"..") {
-            read.climbs = true;
-            read.firm = 0;
+        let written = written.strip_suffix('/').unwrap_or(written);
+        let plain = written.is_empty() || written.split('/').all(is_firm);
+        let Some(text) = decode(path) else { return Self { segments: None, loose: false, plain: false } };
+        let slashes = |text: &str| text.matches(['/', '\\']).count();
+        // Some leave out parameters before they decode, and slashes with them.
+        let mut loose = text.contains(';') && slashes(&text) > slashes(path);
+        let mut segments = Vec::new();
+        for segment in text.split(['/', '\\']) {
+            // Where one of these is seen, some see the end of a segment.
+            let bare = segment.split([';', '?', '#']).next().unwrap_or_default();
+            // Old frameworks leave out blanks around it, Windows also dots at its end.
+            let name = bare.trim().trim_end_matches(|c: char| c == '.' || c.is_whitespace());
+            if !name.is_empty() {
+                segments.push(fold(name));
+            } else if bare.contains("..") {
+                loose = true;
+            }
         }
-        read
+        Self { segments: Some(segments), plain: plain && !loose, loose }
     }
 
-    /// Whether it can be read in one way only.
+    /// Whether it can be read in one way only, but for capitals and what ends a segment.
     pub fn is_plain(&self) -> bool {
         self.plain
     }
@@ -86,7 +88,7 @@ impl Readings {
     pub fn may_begin(&self, prefix: &[String]) -> bool {
         match &self.segments {
             None => true,
-            Some(segments) if self.climbs => {
+            Some(segments) if self.loose => {
                 let mut rest = segments.iter();
                 prefix.iter().all(|segment| rest.any(|other| other == segment))
             }
@@ -94,9 +96,9 @@ impl Readings {
         }
     }
 
-    /// Whether every reading does.
-    pub fn must_begin(&self, prefix: &[String]) -> bool {
-        !self.climbs && prefix.len() <= self.firm && self.may_begin(prefix)
+    /// Whether a plain beginning is one in every reading.
+    pub fn keep_the_beginning(&self) -> bool {
+        !self.loose && self.segments.is_some()
     }
 
     /// The segments of a plain path.
@@ -129,13 +131,13 @@ fn decode(path: &str) -> Option<String> {
     let mut text = path.to_owned();
     for _ in 0..ROUNDS {
         let bytes: Vec<u8> = percent_decode_str(&text).collect();
-        if has_overlong(&bytes) {
+        if has_overlong(&bytes) || bytes.iter().any(u8::is_ascii_control) {
             return None;
         }
         // Other letters than UTF-8's hide nothing.
         let next = String::from_utf8_lossy(&bytes).into_owned();
         if next == text {
-            return Some(text);
+            return Some(text).filter(|text| !has_wide(text.as_bytes()));
         }
         text = next;
     }
@@ -146,4 +148,15 @@ fn decode(path: &str) -> Option<String> {
 fn has_overlong(bytes: &[u8]) -> bool {
     let pair = |b: &[u8]| matches!(b, [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]);
     bytes.iter().any(|b| matches!(b, 0xc0 | 0xc1)) || bytes.windows(2).any(pair)
+}
+
+/// Whether a letter is written as only IIS decodes it: `%u0061`.
+fn has_wide(text: &[u8]) -> bool {
+    let wide = |b: &[u8]| matches!(b, [b'%', b'u' | b'U', code @ ..] if code.iter().all(u8::is_ascii_hexdigit));
+    text.windows(6).any(wide)
+}
+
+/// Without what some do not tell apart: capitals, and the foreign letters whose capital or small one is ASCII (ı, ſ, K).
+fn fold(name: &str) -> String {
+    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).filter(|c| *c != '\u{307}').collect()
 }

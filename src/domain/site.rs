@@ -95,7 +95,8 @@ impl Sites {
                 Entry::Public => {}
                 Entry::Members(demand) if readings.may_begin(prefix) => {
                     rules.push((site, demand));
-                    if readings.must_begin(prefix) {
+                    // Nearer need not be stricter: in other letters it may be another page.
+                    if readings.keep_the_beginning() && site.is_above(page.path()) {
                         break;
                     }
                 }
@@ -171,6 +172,7 @@ mod tests {
             ("/administration", "/"),
             ("/admin/help/a", "/admin/help"),
             ("/caf%C3%A9/a%20b", "/"),
+            ("/public/Apple%20Inc.", "public /public"),
         ] {
             assert_eq!(ruling(WIKI, uri), rule, "{uri}");
         }
@@ -202,24 +204,38 @@ mod tests {
             ("/%5cadmin", "/admin /"),
             ("/admin%3bx", "/admin /"),
             ("/admin%3Fx", "/admin /"),
-            ("/admin%00.css", "/admin /"),
+            ("/admin%00.css", "/admin/help /admin /"),
             // Not text: nobody can say.
             ("/public/%c0%ae%c0%ae/admin", "/admin/help /admin /"),
             ("/%e0%80%ae%e0%80%ae/admin", "/admin/help /admin /"),
             // Another encoding than UTF-8 hides nothing.
             ("/caf%e9", "/"),
             ("/admin/%ff", "/admin"),
-            // Capitals: the stricter rule counts, the public one does not.
-            ("/ADMIN/x", "/admin"),
-            ("/Admin/Help", "/admin/help"),
+            // Capitals: each rule that could be meant counts, the public one does not.
+            ("/ADMIN/x", "/admin /"),
+            ("/Admin/Help", "/admin/help /admin /"),
             ("/%C4%B0", "/"),
             ("/Public/x", "/"),
+            ("/adm%C4%B1n", "/admin /"),
+            ("/ADM%C4%B0N", "/admin /"),
+            // What old frameworks, Windows and IIS leave out or decode.
+            ("/admin%20", "/admin /"),
+            ("/%20admin/x", "/admin /"),
+            ("/%09admin", "/admin/help /admin /"),
+            ("/admin.", "/admin /"),
+            ("/admin..%20", "/admin /"),
+            ("/public/..%20/admin", "/admin /"),
+            ("/%u0061dmin", "/admin/help /admin /"),
+            ("/%25u0061dmin", "/admin/help /admin /"),
+            // Parameters that are left out before the slash in them is decoded.
+            ("/;%2fx/admin", "/admin /"),
+            ("/public;%2f/x", "/"),
             // Nothing hidden, but not public either.
             ("/public//x", "/"),
             ("/public/x;y", "/"),
             ("/public/%2e", "/"),
             ("/public/a%23b", "/"),
-            ("/public/%00", "/"),
+            ("/public/%00", "/admin/help /admin /"),
             ("/public/%zz", "/"),
             ("/public/%", "/"),
             ("/public/%70", "/"),
@@ -253,5 +269,109 @@ mod tests {
         assert_eq!(ruling(rules, "/x"), "/");
         assert_eq!(ruling(&[("*.wiki.example.com", "/", None)], "/x"), "");
         assert_eq!(ruling(&[("*.com", "/", None)], "/x"), "public /");
+    }
+
+    /// How a site behind us reads a path, by what it does in this order.
+    #[derive(Debug, Clone, Copy)]
+    struct Backend {
+        parameters_first: bool,
+        decodes: u8,
+        parameters: bool,
+        backslashes: bool,
+        ends: bool,
+        trims: bool,
+        dots: bool,
+        empty: bool,
+        folds: bool,
+    }
+
+    impl Backend {
+        fn read(self, path: &str) -> Vec<String> {
+            let without = |text: &str| {
+                text.split('/').map(|s| s.split(';').next().unwrap_or_default()).collect::<Vec<_>>().join("/")
+            };
+            let mut text = if self.parameters_first { without(path) } else { path.to_owned() };
+            for _ in 0..self.decodes {
+                text = percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned();
+            }
+            text = if self.backslashes { text.replace('\\', "/") } else { text };
+            text = if self.parameters { without(&text) } else { text };
+            let end = text.find(['?', '#', '\0']).filter(|_| self.ends).unwrap_or(text.len());
+            let mut read: Vec<String> = Vec::new();
+            for segment in text[..end].split('/').skip(1) {
+                let dots = matches!(segment, "." | "..");
+                let segment = match self.trims && !dots {
+                    true => segment.trim().trim_end_matches(['.', ' ']),
+                    false => segment,
+                };
+                match segment {
+                    ".." if self.dots => drop(read.pop()),
+                    "." if self.dots => {}
+                    "" if self.empty => {}
+                    other if self.folds => read.push(other.to_uppercase()),
+                    other => read.push(other.to_owned()),
+                }
+            }
+            read
+        }
+
+        /// The path of the rule that is meant for what it reads.
+        fn rule(self, rules: &[(&str, &str, Option<&str>)], path: &str) -> (String, bool) {
+            let read = self.read(path);
+            let above = rules.iter().filter(|(_, rule, _)| {
+                let rule = Self { decodes: 1, dots: true, empty: true, ..self }.read(rule);
+                read.starts_with(&rule)
+            });
+            let nearest = above.max_by_key(|(_, rule, _)| rule.trim_end_matches('/').len()).unwrap();
+            (nearest.1.to_owned(), nearest.2.is_none())
+        }
+    }
+
+    #[test]
+    fn whatever_a_site_makes_of_a_path_the_rule_for_that_is_met() {
+        let rules = &[
+            ("wiki.example.com", "/", Some("staff")),
+            ("wiki.example.com", "/b", None),
+            ("wiki.example.com", "/b/a", Some("writers")),
+            ("wiki.example.com", "/a", Some("admins")),
+            ("wiki.example.com", "/a/b", Some("helpers")),
+        ];
+        let pieces = [
+            "/", "/", "/", "a", "b", "A", "B", "a", "b", ".", "..", "/..", "/../", ";", "%2f", "%2F", "%5c", "%2e",
+            "%252e", "%252f", "%255c", "%3b", "%253b", "%3f", "%23", "%00", "%20", "%61", "%2561", "%62", "%09", "%",
+        ];
+        // Every choice is drawn from one stream of numbers, the same in each run.
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut draw = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        for _ in 0..15_000 {
+            let mut path = "/".to_owned();
+            for _ in 0..draw(7) {
+                path += pieces[draw(pieces.len())];
+            }
+            let met = ruling(rules, &path);
+            for _ in 0..6 {
+                let mut flag = || draw(2) == 1;
+                let backend = Backend {
+                    parameters_first: flag(),
+                    parameters: flag(),
+                    backslashes: flag(),
+                    ends: flag(),
+                    trims: flag(),
+                    dots: flag(),
+                    empty: flag(),
+                    folds: flag(),
+                    decodes: u8::try_from(draw(3)).unwrap(),
+                };
+                let (rule, public) = backend.rule(rules, &path);
+                let let_in = match met.strip_prefix("public ") {
+                    Some(ours) => public && ours == rule,
+                    None => public || met.split(' ').any(|ours| ours == rule),
+                };
+                assert!(let_in, "{path} is {rule} to {backend:?}, but {met} here");
+            }
+        }
     }
 }

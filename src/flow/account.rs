@@ -34,8 +34,8 @@ impl RelyingParty {
     /// The user of the session `live`, after `change` if there is one.
     ///
     /// # Errors
-    /// [`Error::NotOffered`] without the scope, [`Error::NotWritable`], [`Error::NotTaken`] with the pool's word, and
-    /// what a renewal ends with.
+    /// [`Error::NotOffered`] without the scope, [`Error::NotWritable`], [`Error::NotAdmitted`], [`Error::NotTaken`] with
+    /// the pool's word, and what a renewal ends with.
     pub async fn account(self: &Arc<Self>, live: &Arc<Live>, change: &BTreeMap<String, String>) -> Result<User, Error> {
         if let Some(name) = change.keys().find(|name| !self.writable.contains(name)) {
             return Err(Error::NotWritable(name.chars().take(64).collect()));
@@ -44,6 +44,7 @@ impl RelyingParty {
             return Err(Error::NotOffered("the session's access token lacks the scope aws.cognito.signin.user.admin"));
         }
         let live = self.with_life(live).await?;
+        self.admit(&live)?;
         let (user, live) = match self.ask_account(&live, change).await {
             Err(error) if error.is_not_authorized() => {
                 let renewed = self.renewal(&live).await?;

@@ -40,7 +40,7 @@ impl RelyingParty {
     ///
     /// # Errors
     /// [`Error::NotOffered`] without an identity pool, [`Error::Anonymous`] where guests get none,
-    /// [`Error::NoCredentials`] with AWS's word, and what a renewal ends with.
+    /// [`Error::NotAdmitted`], [`Error::NoCredentials`] with AWS's word, and what a renewal ends with.
     pub async fn aws_credentials(self: &Arc<Self>, live: Option<&Arc<Live>>) -> Result<Arc<Credentials>, Error> {
         if !self.provider.has_identity_pool() {
             return Err(Error::NotOffered("aws.identity_pool is not configured"));
@@ -50,6 +50,9 @@ impl RelyingParty {
             None if self.provider.takes_guests() => None,
             None => return Err(Error::Anonymous),
         };
+        if let Some(live) = &live {
+            self.admit(live)?;
+        }
         let holder = live.as_ref().map(|live| (live.id.key(), live.session.version));
         let fresh = |found: &Credentials| found.expires_at.saturating_sub(self.clock.now()) >= MARGIN;
         if let Some(stale) = self.aws.credentials.get(&holder).filter(|found| !fresh(found)) {

@@ -6,7 +6,7 @@
 
 use super::{Error, RelyingParty};
 use crate::domain::session::SessionKey;
-use crate::provider::USER_POOLS_SCOPE;
+use crate::provider::{self, USER_POOLS_SCOPE};
 use crate::store::Live;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,10 +39,14 @@ impl RelyingParty {
                     Ok(_) | Err(Error::Dead(_)) => {}
                     Err(error) => tracing::warn!(%error, "a session that the provider doubts could not be renewed"),
                 },
-                Err(error) => {
+                Err(error @ provider::Error::Unavailable { .. }) => {
                     // While it is away, nothing is decided.
                     tracing::warn!(%error, "the provider cannot be asked about sessions");
                     return;
+                }
+                Err(error) => {
+                    // It may be about this one alone.
+                    tracing::warn!(sub = %live.session.principal.sub, %error, "the provider says nothing about a session");
                 }
             }
             let now = self.clock.now();

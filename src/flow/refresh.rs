@@ -76,8 +76,8 @@ impl RelyingParty {
     /// Renews the tokens of the session among `ids` if less than the margin is left or `force` is set.
     ///
     /// # Errors
-    /// [`Error::Anonymous`] without an id, [`Error::Dead`] without a live session, [`Error::SessionEnded`]
-    /// when the provider ended it, [`Error::NotRenewed`] and [`Error::Store`] with the session as it was.
+    /// [`Error::Anonymous`] without an id, [`Error::Dead`] without a live session, [`Error::NotAdmitted`],
+    /// [`Error::SessionEnded`] when the provider ended it, [`Error::NotRenewed`] and [`Error::Store`] with the session as it was.
     pub async fn refresh(self: &Arc<Self>, ids: &[SessionId], force: bool) -> Result<Arc<Live>, Error> {
         if ids.is_empty() {
             return Err(Error::Anonymous);
@@ -90,6 +90,7 @@ impl RelyingParty {
         };
         // A provider that gave no refresh token leaves nothing to renew; the session has its own end.
         if fresh || session.tokens.refresh.is_none() {
+            self.admit(&live)?;
             return Ok(live);
         }
         self.renewal(&live).await

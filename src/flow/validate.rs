@@ -137,6 +137,16 @@ impl RelyingParty {
         Ok(who)
     }
 
+    /// Whether the user of `live` may still be signed in: the policy may be stricter than at the sign-in.
+    ///
+    /// # Errors
+    /// [`Error::NotAdmitted`].
+    pub fn admit(&self, live: &Live) -> Result<(), Error> {
+        let principal = &live.session.principal;
+        let denied = |unmet| Box::new(Denied { sub: principal.sub.clone(), page: None, rule: None, unmet });
+        self.policy.admit(principal).map_err(|unmet| Error::NotAdmitted(denied(unmet)))
+    }
+
     async fn identify(&self, credentials: Credentials<'_>) -> Result<Who, Error> {
         match credentials {
             Credentials::Session(ids) => match self.session(ids).await? {

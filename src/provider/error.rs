@@ -41,9 +41,11 @@ impl Error {
         matches!(self, Self::Unavailable { untouched: false, .. } | Self::Unusable(_))
     }
 
-    /// Whether Cognito no longer takes the token: revoked, expired, or of a disabled or deleted user.
+    /// Whether Cognito no longer takes the token: revoked, expired, or of a user who is disabled, deleted or to choose
+    /// a new password.
     pub fn is_not_authorized(&self) -> bool {
-        matches!(self, Self::Refused { code, .. } if code == "NotAuthorizedException" || code == "UserNotFoundException")
+        const CODES: [&str; 3] = ["NotAuthorizedException", "UserNotFoundException", "PasswordResetRequiredException"];
+        matches!(self, Self::Refused { code, .. } if CODES.contains(&code.as_str()))
     }
 
     /// Whether the grant itself is dead: a used code, a revoked or expired refresh token.

@@ -47,10 +47,9 @@ fn identity<'a>(
         let id = rest.strip_prefix('_').filter(|id| !id.is_empty())?;
         start.eq_ignore_ascii_case(name).then(|| (name.to_owned(), id.to_owned(), start == name))
     };
-    let mut fitting: Vec<_> = match told {
-        [one] => of(&one.provider).filter(|(_, id, _)| *id == one.user_id).into_iter().collect(),
-        _ => known.filter_map(of).collect(),
-    };
+    // Where the event takes the name apart itself, no other way counts.
+    let told = |name: &str, id: &str| !matches!(told, [one] if one.provider != name || one.user_id != id);
+    let mut fitting: Vec<_> = known.filter_map(of).filter(|(name, id, _)| told(name, id)).collect();
     fitting.sort();
     fitting.dedup();
     match fitting.as_slice() {

@@ -10,10 +10,12 @@ use axum::http::header::{
 };
 use axum::http::request::Parts;
 
-/// A browser asks whether a page's script may ask (Fetch standard, CORS): without credentials, by design.
+/// A browser asks whether a page's script may ask (Fetch standard, CORS): without credentials, by design. What a proxy
+/// asks about is one only if it may pass: not every site keeps its pages from `OPTIONS`.
 pub(super) fn is_preflight(web: &Web, request: &Parts, asked: Option<&Asked<'_>>) -> bool {
     let method = asked.and_then(|asked| asked.method).unwrap_or(request.method.as_str());
     method == "OPTIONS"
+        && (asked.is_none() || web.preflights)
         && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
         && allowed_origin(web, &request.headers).is_some()
 }

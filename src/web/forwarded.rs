@@ -15,7 +15,7 @@ pub(super) struct Asked<'a> {
     pub(super) method: Option<&'a str>,
 }
 
-/// What a trusted proxy tells; `None` if nobody tells anything, or somebody whose word does not count.
+/// What a trusted proxy tells; `None` if nobody tells a page, or somebody whose word does not count.
 ///
 /// # Errors
 /// [`Error::UntoldPage`] for what cannot be understood in one way only. [`Error::Untrusted`] if there are rules for
@@ -24,7 +24,12 @@ pub(super) fn asked<'a>(web: &Web, request: &'a Parts) -> Result<Option<Asked<'a
     let headers = &request.headers;
     let (forwarded, original) = (one(headers, "x-forwarded-uri")?, one(headers, "x-original-url")?);
     if forwarded.is_none() && original.is_none() {
-        return Ok(None);
+        // Who says so much means a page, and its rules must not be passed over for a name that we do not know.
+        let hints = ["x-original-uri", "x-original-method", "x-forwarded-method"];
+        return match hints.iter().any(|name| headers.contains_key(*name)) && !web.rp.policy.sites.is_empty() {
+            true => Err(UntoldPage::Missing.into()),
+            false => Ok(None),
+        };
     }
     if !Peer::of(&request.extensions).is_among(&web.trusted_proxies) {
         return match web.rp.policy.sites.is_empty() {

@@ -31,9 +31,16 @@ fn how_often_to_ask_is_never_or_a_time_that_the_quota_bears() {
 
 #[test]
 fn what_says_who_somebody_is_cannot_be_changed_by_them() {
-    for name in
-        ["email", "email_verified", "phone_number", "phone_number_verified", "sub", "identities", "cognito:user_status"]
-    {
+    for name in [
+        "email",
+        "email_verified",
+        "phone_number",
+        "phone_number_verified",
+        "sub",
+        "identities",
+        "cognito:user_status",
+        "custom:legacy_id",
+    ] {
         one_problem(
             &[SCOPES, ("profile.writable", &format!("[\"{name}\"]"))],
             "profile.writable",

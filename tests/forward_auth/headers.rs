@@ -48,6 +48,19 @@ async fn a_public_page_told_by_somebody_else_opens_nothing_where_there_are_rules
 }
 
 #[tokio::test]
+async fn a_page_that_is_told_under_another_name_is_not_taken_for_none_where_there_are_rules() {
+    let site = with_rules(RULES, &[]).await;
+    let jane = signed_in(&site, "jane").await;
+    for header in [("x-original-uri", "/admin"), ("x-original-method", "GET"), ("x-forwarded-method", "GET")] {
+        let refused = send(&jane, &site, "/validate", &[header]).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (400, "page-not-told"), "{header:?}");
+        let plain = trusting(&[]).await;
+        assert_eq!(send(&signed_in(&plain, "jane").await, &plain, "/validate", &[header]).await.status, 200);
+    }
+    assert_eq!(jane.validate(&site).await.status, 200);
+}
+
+#[tokio::test]
 async fn repeated_lines_fragments_user_info_and_odd_hosts_are_refused() {
     let site = trusting(&[]).await;
     let jane = signed_in(&site, "jane").await;

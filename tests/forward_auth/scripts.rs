@@ -71,14 +71,29 @@ async fn a_script_of_a_sibling_can_read_the_refusal_and_a_strangers_cannot() {
 }
 
 #[tokio::test]
-async fn a_preflight_is_answered_and_knows_nobody() {
+async fn a_preflight_about_a_page_is_judged_like_any_request_unless_they_pass() {
     let site = trusting(&[]).await;
     let jane = signed_in(&site, "jane").await;
-    let preflight = [
-        ("origin", "http://cms.app.localhost:3000"),
-        ("access-control-request-method", "PUT"),
-        ("access-control-request-headers", "x-thing"),
-    ];
+    let told = [&PREFLIGHT[..], &[("x-forwarded-method", "OPTIONS")]].concat();
+    for route in ["/validate", "/validate/browser"] {
+        let stranger = asked(&Browser::new(), &site, route, PAGE, &told).await;
+        assert_eq!((stranger.status, stranger.problem().as_str()), (401, "not-signed-in"), "{route}");
+        assert_eq!(asked(&jane, &site, route, PAGE, &told).await.status, 200, "{route}");
+        assert_eq!(asked(&jane, &site, &format!("{route}?group=admins"), PAGE, &told).await.status, 403, "{route}");
+    }
+}
+
+const PREFLIGHT: [(&str, &str); 3] = [
+    ("origin", "http://cms.app.localhost:3000"),
+    ("access-control-request-method", "PUT"),
+    ("access-control-request-headers", "x-thing"),
+];
+
+#[tokio::test]
+async fn a_preflight_that_may_pass_is_answered_and_knows_nobody() {
+    let site = trusting(&[("GATEWAY__PREFLIGHTS", "true")]).await;
+    let jane = signed_in(&site, "jane").await;
+    let preflight = PREFLIGHT;
     let told = [&preflight[..], &[("x-forwarded-method", "OPTIONS")]].concat();
     for route in ["/validate", "/validate/browser"] {
         for browser in [&jane, &Browser::new()] {

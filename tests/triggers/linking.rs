@@ -79,7 +79,12 @@ async fn underscores_in_names_and_ids_confuse_nobody() {
     assert_eq!(link("Acme_abc", "Acme").await, to_jane("Acme", "abc"));
     let identities = r#"[{"userId":"SSO_a","providerName":"Acme"}]"#;
     let told = pre_sign_up("Acme_SSO_a", &[("identities", identities)]);
-    assert_eq!(linked(vec![jane()], told, &[]).await, to_jane("Acme", "SSO_a"));
+    let both = [("LINK_PROVIDERS", "Acme_SSO,Acme")];
+    assert_eq!(linked(vec![jane()], told.clone(), &both).await, to_jane("Acme", "SSO_a"));
+    // Nobody named it, or only one that the name fits by chance.
+    for providers in ["", "Acme_SSO"] {
+        assert_eq!(linked(vec![jane()], told.clone(), &[("LINK_PROVIDERS", providers)]).await, None, "{providers}");
+    }
 }
 
 #[tokio::test]
