@@ -3,21 +3,24 @@
 
 use super::Web;
 use super::forwarded::Asked;
-use axum::http::HeaderMap;
 use axum::http::header::{
     ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, HeaderValue,
     ORIGIN, VARY,
 };
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
 
-/// A browser asks whether a page's script may ask (Fetch standard, CORS): without credentials, by design. What a proxy
-/// asks about is one only if it may pass: not every site keeps its pages from `OPTIONS`.
-pub(super) fn is_preflight(web: &Web, request: &Parts, asked: Option<&Asked<'_>>) -> bool {
-    let method = asked.and_then(|asked| asked.method).unwrap_or(request.method.as_str());
-    method == "OPTIONS"
-        && (asked.is_none() || web.preflights)
-        && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-        && allowed_origin(web, &request.headers).is_some()
+/// A browser asks whether a page's script may ask (Fetch standard, CORS): without credentials, by design. Not every
+/// site keeps its pages from `OPTIONS`, so what a proxy asks about is one only where our answer is `handed_on` to the
+/// browser, as a proxy shows by asking in the browser's own method, or if preflights may pass.
+pub(super) fn is_preflight(web: &Web, request: &Parts, asked: Option<&Asked<'_>>, handed_on: bool) -> bool {
+    let own = request.method == Method::OPTIONS;
+    let is = match asked {
+        None => own,
+        Some(Asked { method: None, .. }) => own && (handed_on || web.preflights),
+        Some(Asked { method: Some(told), .. }) => *told == "OPTIONS" && (own && handed_on || web.preflights),
+    };
+    is && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) && allowed_origin(web, &request.headers).is_some()
 }
 
 /// The page's origin, if its scripts may read what we say.

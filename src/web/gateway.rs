@@ -76,7 +76,7 @@ async fn ask<'a>(
         asked => Ok(asked),
     });
     let asked = asked.map_err(|error| (count(web, error), None))?;
-    if is_preflight(web, request, asked.as_ref()) {
+    if is_preflight(web, request, asked.as_ref(), page_needed) {
         return Ok(preflight(web, headers));
     }
     let sent = web.jar.session_ids(headers);

@@ -83,6 +83,27 @@ async fn a_preflight_about_a_page_is_judged_like_any_request_unless_they_pass() 
     }
 }
 
+#[tokio::test]
+async fn a_preflight_whose_answer_reaches_the_browser_is_answered() {
+    let site = trusting(&[]).await;
+    let page =
+        [("x-forwarded-proto", "http"), ("x-forwarded-host", "wiki.app.localhost"), ("x-forwarded-uri", "/a?b=c")];
+    let preflight = async |route: &str, method: Option<&str>| {
+        let told = method.map(|method| ("x-forwarded-method", method));
+        let headers: Vec<_> = PREFLIGHT.into_iter().chain(page).chain(told).collect();
+        let shape = |r: reqwest::RequestBuilder| headers.iter().fold(r, |r, (name, value)| r.header(*name, *value));
+        Browser::new().send(Method::OPTIONS, &site.auth(route), shape).await.status
+    };
+    for route in ["/validate/browser", "/validate/browser/a?b=c"] {
+        assert_eq!(preflight(route, None).await, 204);
+        assert_eq!(preflight(route, Some("OPTIONS")).await, 204);
+        assert_eq!(preflight(route, Some("GET")).await, 401, "it is none");
+    }
+    // Here a proxy decides by the status alone, and 204 would be a yes.
+    assert_eq!(preflight("/validate", None).await, 401);
+    assert_eq!(preflight("/validate", Some("OPTIONS")).await, 401);
+}
+
 const PREFLIGHT: [(&str, &str); 3] = [
     ("origin", "http://cms.app.localhost:3000"),
     ("access-control-request-method", "PUT"),

@@ -28,6 +28,11 @@ impl Proxy {
         }
     }
 
+    /// Whether it gives the browser the service's own answer to a preflight, so that none has to reach the app.
+    pub(super) fn hands_on_preflights(self) -> bool {
+        matches!(self, Self::Nginx | Self::Envoy)
+    }
+
     /// `None` to skip the test.
     pub(super) fn program(self) -> Option<PathBuf> {
         let name = if self == Self::Apache { "apache2" } else { self.folder() };

@@ -83,7 +83,8 @@ impl Edge {
             let port = free_port();
             let public_url = format!("https://auth-api.app.localhost:{port}");
             let (proxies, home) = ("SERVER__TRUSTED_PROXIES", "RETURN_TO__DEFAULT");
-            let told = [(proxies, "127.0.0.1/32"), (home, &public_url), ("GATEWAY__PREFLIGHTS", "true")];
+            let preflights = if proxy.hands_on_preflights() { "false" } else { "true" };
+            let told = [(proxies, "127.0.0.1/32"), (home, &public_url), ("GATEWAY__PREFLIGHTS", preflights)];
             let site = Site::behind(&public_url, POLICY, &told).await;
             if let Some(running) = Running::start(proxy, &program, port, site.auth_port, app.port, changes).await {
                 return Some(Self { port, app, site: Some(site), running });
