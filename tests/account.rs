@@ -266,13 +266,16 @@ async fn a_session_of_somebody_who_may_not_sign_in_any_more_gets_nothing() {
         credentials(&browser, &site).await,
         browser.get(&site.auth("/auth/profile")).await,
         change(&browser, &site, &json!({ "name": "x" })).await,
-        browser.get(&site.auth("/auth/session")).await,
-        browser.post(&site.auth("/refresh"), &[]).await,
     ] {
         assert_eq!((answer.status, answer.problem().as_str()), (403, "not-admitted"), "{answer:?}");
     }
-    // A renewal brings the groups of now.
-    assert_eq!(browser.post(&site.auth("/refresh?force=true"), &[]).await.status, 200);
+    let session = browser.get(&site.auth("/auth/session")).await;
+    assert_eq!((session.status, session.json()["signin_url"].as_str()), (401, Some(&*site.auth("/auth/signin"))));
+    // And the sign-in does not take it for one.
+    let authorize = browser.get(&site.auth("/auth/signin")).await.location();
+    assert!(authorize.contains("/oauth2/authorize"), "{authorize}");
+    // A renewal brings the groups of now, asked for or not.
+    assert_eq!(browser.post(&site.auth("/refresh"), &[]).await.status, 200);
     assert_eq!(credentials(&browser, &site).await.status, 200);
 }
 

@@ -76,8 +76,8 @@ impl RelyingParty {
     /// Renews the tokens of the session among `ids` if less than the margin is left or `force` is set.
     ///
     /// # Errors
-    /// [`Error::Anonymous`] without an id, [`Error::Dead`] without a live session, [`Error::NotAdmitted`],
-    /// [`Error::SessionEnded`] when the provider ended it, [`Error::NotRenewed`] and [`Error::Store`] with the session as it was.
+    /// [`Error::Anonymous`] without an id, [`Error::Dead`] without a live session, [`Error::SessionEnded`] when the
+    /// provider or the policy ended it, [`Error::NotRenewed`] and [`Error::Store`] with the session as it was.
     pub async fn refresh(self: &Arc<Self>, ids: &[SessionId], force: bool) -> Result<Arc<Live>, Error> {
         if ids.is_empty() {
             return Err(Error::Anonymous);
@@ -88,12 +88,17 @@ impl RelyingParty {
             true => now.saturating_sub(session.renewed) < JUST_RENEWED && session.version > 1,
             false => session.tokens.remaining(now) >= self.limits.refresh_margin,
         };
-        // A provider that gave no refresh token leaves nothing to renew; the session has its own end.
-        if fresh || session.tokens.refresh.is_none() {
-            self.admit(&live)?;
-            return Ok(live);
+        // Who may not be signed in any more, as far as we know, may be so by now at the provider.
+        match (self.admit(&live), &session.tokens.refresh) {
+            (Ok(()), _) if fresh => Ok(live),
+            // A provider that gave no refresh token leaves nothing to renew; the session has its own end.
+            (Ok(()), None) => Ok(live),
+            (Err(_), None) => {
+                self.sessions.end(live.id).await?;
+                Err(Error::SessionEnded)
+            }
+            (_, Some(_)) => self.renewal(&live).await,
         }
-        self.renewal(&live).await
     }
 
     /// The renewal of this session that is under way, or a new one.

@@ -19,11 +19,8 @@ use tower_sessions::Session;
 /// `GET /auth/session`
 pub(super) async fn session(State(web): State<Arc<Web>>, visitor: Visitor, id: RequestId) -> Response {
     match visitor.session {
-        Ok(Some(live)) => match web.rp.admit(&live) {
-            Ok(()) => json(&live.identity.json),
-            Err(error) => error::problem(&error, &id, Some(web.public_url.join("/auth/signin"))),
-        },
-        Ok(None) => nobody(&web, &visitor.ids, &id),
+        Ok(Some(live)) if web.rp.admit(&live).is_ok() => json(&live.identity.json),
+        Ok(_) => nobody(&web, &visitor.ids, &id),
         Err(error) => error::problem(&error, &id, None),
     }
 }

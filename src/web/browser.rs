@@ -62,7 +62,8 @@ pub(super) async fn sign_in(
         Ok(live) => live,
         Err(error) => return error::page(&error, &id, Some(&wanted)),
     };
-    match web.rp.sign_in(request, live.is_some()).await {
+    let signed_in = live.as_deref().is_some_and(|live| web.rp.admit(live).is_ok());
+    match web.rp.sign_in(request, signed_in).await {
         Ok(SignIn::Already(return_to)) => {
             web.jar.note_sign_in(&visitor.headers, &return_to, now, &mut out);
             if web.jar.exposes() {
