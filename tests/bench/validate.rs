@@ -37,6 +37,8 @@ fn validate(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let world = runtime.block_on(World::start(Plan::default())).unwrap();
     let cookie = runtime.block_on(visitor::cookie(&world, "erin")).unwrap();
+    // Time-outs are armed on the runtime's clock.
+    let _runtime = runtime.enter();
     let bearer = format!("Bearer {}", visitor::bearer(&world, "erin"));
     let bare = Router::new().route("/validate", any(async || StatusCode::NO_CONTENT));
     let with_cookie = |uri: &str| Request::get(uri).header(COOKIE, &cookie).body(Body::empty()).unwrap();
