@@ -20,7 +20,8 @@ use super::{
     Config, Cookies, EndpointOverrides, Gateway, Provider, ReturnTo, Server, Session, Telemetry, Tls, Validate, keys,
 };
 use super::{cognito, credentials};
-use crate::domain::policy::{Demand, Policy};
+use crate::domain::demand::Demand;
+use crate::domain::policy::Policy;
 use crate::domain::site::Sites;
 
 /// One field a key; a secret and its file share one.

@@ -7,8 +7,8 @@ use super::draft::Draft;
 use super::hosts::{host_name, within};
 use super::problem::{Problem, Wrong, line, shown};
 use super::{credentials, values};
+use crate::domain::demand::Demand;
 use crate::domain::page::Readings;
-use crate::domain::policy::Demand;
 use crate::domain::site::{Entry, Site};
 
 pub(super) const SECTION: &str = "policy";

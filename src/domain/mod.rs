@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod clock;
+pub mod demand;
 pub mod host;
 pub mod machine;
 pub mod page;

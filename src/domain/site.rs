@@ -3,9 +3,9 @@
 //! The site behind us may read a path in another way than we do. So a page that can be read in several ways gets no
 //! public rule, and has to meet every rule that some reading of it meets.
 
+use super::demand::{Demand, Unmet};
 use super::host::within;
 use super::page::{Page, Readings};
-use super::policy::{Demand, Unmet};
 use super::principal::Principal;
 
 /// One rule.

@@ -1,6 +1,6 @@
 //! Why a flow did not do what was asked. `web::error` turns each into an answer.
 
-use crate::domain::policy::{MalformedDemand, Unmet};
+use crate::domain::demand::{MalformedDemand, Unmet};
 use crate::domain::return_to::Refused;
 use crate::domain::transaction::CallbackRefused;
 use crate::{provider, store};

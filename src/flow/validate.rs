@@ -8,8 +8,8 @@
 //! No provider call (but for a key never seen), no store write, nothing logged.
 
 use super::{Denied, Error, RelyingParty};
+use crate::domain::demand::Demand;
 use crate::domain::page::Page;
-use crate::domain::policy::Demand;
 use crate::domain::principal::{Identity, NOBODY, Principal};
 use crate::domain::seal::sha256;
 use crate::domain::session::{Mark, SessionId};

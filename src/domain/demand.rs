@@ -1,0 +1,167 @@
+//! What is demanded of a principal beside being known: by a caller of `/validate`, a rule for pages, or the policy.
+
+use super::principal::Principal;
+
+/// The demands of one request: `group` (any of), `scope` (all of), `email_domain` (any of, verified
+/// e-mail only). All kinds named must hold.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Demand {
+    groups: Vec<String>,
+    scopes: Vec<String>,
+    email_domains: Vec<String>,
+}
+
+/// The demand cannot be understood, so nothing is allowed by it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedDemand {
+    /// A parameter that is not a demand.
+    #[error("`{0}` is not a demand; use group, scope or email_domain")]
+    Unknown(String),
+    /// Several scopes in one demand, as one might write them elsewhere.
+    #[error("one demand names one scope; repeat `scope` for each")]
+    Scopes,
+    /// A demand without a value.
+    #[error("the demand `{0}` is empty; name what is required or leave it out")]
+    Empty(&'static str),
+}
+
+/// The principal is known but does not meet a demand.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unmet {
+    /// In none of the groups.
+    #[error("this needs membership in one of the groups: {0}")]
+    Group(String),
+    /// A scope is missing.
+    #[error("this needs the scope {0}")]
+    Scope(String),
+    /// No verified e-mail at one of the domains.
+    #[error("this needs a verified e-mail address at: {0}")]
+    EmailDomain(String),
+}
+
+impl Demand {
+    /// Any of `groups`, all of `scopes`, an address at any of `email_domains`; an empty list demands nothing.
+    pub fn new(groups: Vec<String>, scopes: Vec<String>, email_domains: Vec<String>) -> Self {
+        Self { groups, scopes, email_domains }
+    }
+
+    /// Whether everybody meets it.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Reads demands from a URL's query.
+    ///
+    /// # Errors
+    /// [`MalformedDemand`] for an unknown name or an empty value: never "allow".
+    pub fn parse(query: &str) -> Result<Self, MalformedDemand> {
+        let mut demand = Self::default();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let (list, name) = match &*name {
+                "group" => (&mut demand.groups, "group"),
+                "scope" => (&mut demand.scopes, "scope"),
+                "email_domain" => (&mut demand.email_domains, "email_domain"),
+                _ => return Err(MalformedDemand::Unknown(name.chars().take(64).collect())),
+            };
+            if value.trim().is_empty() {
+                return Err(MalformedDemand::Empty(name));
+            }
+            if name == "scope" && value.contains(char::is_whitespace) {
+                return Err(MalformedDemand::Scopes);
+            }
+            list.push(value.into_owned());
+        }
+        Ok(demand)
+    }
+
+    /// Judges `principal`.
+    ///
+    /// # Errors
+    /// The first demand that is [`Unmet`].
+    pub fn check(&self, principal: &Principal) -> Result<(), Unmet> {
+        if !self.groups.is_empty() && !self.groups.iter().any(|g| principal.groups.contains(g)) {
+            return Err(Unmet::Group(self.groups.join(", ")));
+        }
+        if let Some(missing) = self.scopes.iter().find(|s| !principal.scopes.contains(s)) {
+            return Err(Unmet::Scope(missing.clone()));
+        }
+        if !self.email_domains.is_empty() {
+            let domain = principal.verified_email().and_then(domain_of);
+            if !self.email_domains.iter().any(|d| domain.is_some_and(|have| have.eq_ignore_ascii_case(d))) {
+                return Err(Unmet::EmailDomain(self.email_domains.join(", ")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Demand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kinds = [
+            ("one of the groups", &self.groups),
+            ("the scopes", &self.scopes),
+            ("an e-mail address at", &self.email_domains),
+        ];
+        let kinds = kinds.iter().filter(|(_, list)| !list.is_empty());
+        let said: Vec<_> = kinds.map(|(kind, list)| format!("{kind} {}", list.join(", "))).collect();
+        f.write_str(if said.is_empty() { "a signed-in visitor" } else { "" })?;
+        f.write_str(&said.join(", and "))
+    }
+}
+
+/// The domain of an address with exactly one `@`: `x@evil.test@example.test` has none.
+fn domain_of(email: &str) -> Option<&str> {
+    let (local, domain) = email.split_once('@')?;
+    (!local.is_empty() && !domain.is_empty() && !domain.contains('@')).then_some(domain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::principal::tests::jane;
+    use super::*;
+
+    #[test]
+    fn an_empty_or_unknown_demand_is_malformed() {
+        for query in [
+            "group=",
+            "group=editors&scope=",
+            "email_domain=%20",
+            "groups=editors",
+            "Group=editors",
+            "foo",
+            "=",
+            "scope=a%20b",
+        ] {
+            assert!(Demand::parse(query).is_err(), "{query}");
+        }
+        assert_eq!(Demand::parse("").unwrap(), Demand::default());
+    }
+
+    #[test]
+    fn groups_are_any_of_and_scopes_are_all_of() {
+        let check = |query| Demand::parse(query).unwrap().check(&jane()).is_ok();
+        assert!(check("group=admins&group=editors"));
+        assert!(!check("group=admins"));
+        assert!(!check("group=editor"));
+        assert!(check("scope=openid&scope=email"));
+        assert!(!check("scope=openid&scope=admin"));
+        assert!(!check("group=editors&scope=admin"));
+    }
+
+    #[test]
+    fn an_email_demand_needs_a_verified_address_with_one_at_sign() {
+        let demand = Demand::parse("email_domain=EXAMPLE.com").unwrap();
+        let mut p = jane();
+        assert!(demand.check(&p).is_ok());
+        p.email_verified = false;
+        assert!(demand.check(&p).is_err());
+        p.email_verified = true;
+        for bad in ["x@evil.test@example.com", "@example.com", "example.com", "x@sub.example.com", "x@example.com.evil"]
+        {
+            p.email = Some(bad.into());
+            assert!(demand.check(&p).is_err(), "{bad}");
+        }
+        p.email = None;
+        assert!(demand.check(&p).is_err());
+    }
+}
