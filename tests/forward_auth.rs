@@ -13,6 +13,34 @@ pub(super) const TRUSTED: (&str, &str) = ("SERVER__TRUSTED_PROXIES", "10.9.9.9,1
 /// A page of the protected site.
 pub(super) const PAGE: &str = "http://wiki.app.localhost:4000/a%20page?x=1&y=2%263";
 
+/// Rules for the pages of a wiki.
+pub(crate) const RULES: &str = r#"
+[[policy.site]]
+host = "wiki.app.localhost"
+path = "/public"
+public = true
+
+[[policy.site]]
+host = "wiki.app.localhost"
+path = "/admin"
+groups = ["admins", "owners"]
+
+[[policy.site]]
+host = "wiki.app.localhost"
+path = "/mail"
+email_domains = ["example.com"]
+
+[[policy.site]]
+host = "wiki.app.localhost"
+path = "/orders"
+scopes = ["https://api.example.com/orders.read", "https://api.example.com/orders.write"]
+
+[[policy.site]]
+host = "*.app.localhost"
+path = "/staff"
+groups = ["editors"]
+"#;
+
 /// The service behind a proxy on this machine.
 pub(super) async fn trusting(configuration: &[(&str, &str)]) -> Site {
     Site::with(&[&[TRUSTED], configuration].concat()).await

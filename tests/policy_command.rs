@@ -1,23 +1,9 @@
 //! `auth-api policy explain`: an operator asks why somebody is let in, or not.
 
+use crate::forward_auth::RULES;
 use crate::support::Browser;
 use crate::support::process::{run, serve, sign_in, terminate};
 use std::path::Path;
-
-const RULES: &str = r#"
-[[policy.site]]
-host = "wiki.app.localhost"
-path = "/public"
-public = true
-[[policy.site]]
-host = "wiki.app.localhost"
-path = "/admin"
-groups = ["admins", "owners"]
-[[policy.site]]
-host = "wiki.app.localhost"
-path = "/mail"
-email_domains = ["example.com"]
-"#;
 
 const BASE: &str = r#"
 [server]

@@ -4,6 +4,7 @@
 use super::Web;
 use super::device::Peer;
 use crate::domain::page::Page;
+use crate::domain::return_to::Refused;
 use crate::flow::{Error, UntoldPage};
 use axum::http::header::HeaderMap;
 use axum::http::request::Parts;
@@ -22,11 +23,11 @@ pub(super) struct Asked<'a> {
 /// pages: they cannot be judged then, and what cannot be judged is not allowed.
 pub(super) fn asked<'a>(web: &Web, request: &'a Parts) -> Result<Option<Asked<'a>>, Error> {
     let headers = &request.headers;
-    let (forwarded, original) = (one(headers, "x-forwarded-uri")?, one(headers, "x-original-url")?);
-    if forwarded.is_none() && original.is_none() {
+    let told = |name: &&str| headers.get_all(*name).iter().any(|line| !line.is_empty());
+    if !["x-forwarded-uri", "x-original-url"].iter().any(told) {
         // Who says so much means a page, and its rules must not be passed over for a name that we do not know.
         let hints = ["x-original-uri", "x-original-method", "x-forwarded-method"];
-        return match hints.iter().any(|name| headers.contains_key(*name)) && !web.rp.policy.sites.is_empty() {
+        return match !web.rp.policy.sites.is_empty() && hints.iter().any(|name| headers.contains_key(*name)) {
             true => Err(UntoldPage::Missing.into()),
             false => Ok(None),
         };
@@ -39,6 +40,7 @@ pub(super) fn asked<'a>(web: &Web, request: &'a Parts) -> Result<Option<Asked<'a
             )),
         };
     }
+    let (forwarded, original) = (one(headers, "x-forwarded-uri")?, one(headers, "x-original-url")?);
     let original = original.map(|url| web.rp.return_to.page_at(url));
     let forwarded = match forwarded {
         None => None,
@@ -68,6 +70,6 @@ fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>
     if more.is_some() {
         return Err(UntoldPage::Twice(name).into());
     }
-    let text = line.to_str().map_err(|_| UntoldPage::Refused(crate::domain::return_to::Refused::Malformed))?;
+    let text = line.to_str().map_err(|_| UntoldPage::Refused(Refused::Malformed))?;
     Ok(Some(text).filter(|text| !text.is_empty()))
 }

@@ -21,6 +21,8 @@ async fn forwarded_headers_of_somebody_else_are_not_believed() {
         &[("x-forwarded-uri", "/public")][..],
         &[("x-forwarded-uri", "//evil.test#"), ("x-forwarded-host", "evil.test")],
         &[("x-original-url", "https://evil.test/")],
+        &[("x-forwarded-uri", "/a"), ("x-forwarded-uri", "/b")],
+        &[("x-original-url", "caf\u{e9}")],
         // Who claims to have come through one is still not one.
         &[("x-forwarded-uri", "/"), ("x-forwarded-for", "10.0.0.1"), ("forwarded", "for=10.0.0.1")],
     ] {

@@ -1,35 +1,8 @@
 //! Who may sign in at all, and who may see which page.
 
-use super::{NAVIGATION, asked, signed_in, trusting, with_rules};
+use super::{NAVIGATION, RULES, asked, signed_in, trusting, with_rules};
 use crate::support::{Browser, Site};
 use reqwest::Method;
-
-const RULES: &str = r#"
-[[policy.site]]
-host = "wiki.app.localhost"
-path = "/public"
-public = true
-
-[[policy.site]]
-host = "wiki.app.localhost"
-path = "/admin"
-groups = ["admins", "owners"]
-
-[[policy.site]]
-host = "wiki.app.localhost"
-path = "/mail"
-email_domains = ["example.com"]
-
-[[policy.site]]
-host = "wiki.app.localhost"
-path = "/orders"
-scopes = ["https://api.example.com/orders.read", "https://api.example.com/orders.write"]
-
-[[policy.site]]
-host = "*.app.localhost"
-path = "/staff"
-groups = ["editors"]
-"#;
 
 async fn status(browser: &Browser, site: &Site, page: &str) -> u16 {
     asked(browser, site, "/validate", &format!("http://wiki.app.localhost:4000{page}"), &[]).await.status
