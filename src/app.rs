@@ -29,6 +29,8 @@ const FLUSH: Duration = Duration::from_secs(10);
 const SWEEP: Duration = Duration::from_secs(5 * 60);
 /// How often the clients' files are looked at.
 const CLIENTS: Duration = Duration::from_secs(3);
+/// How often the store's set-up is looked at, and soon again where it could not be.
+const INSPECTION: (Duration, Duration) = (Duration::from_secs(5 * 60), Duration::from_secs(5));
 /// How often sessions that are due for a renewal are looked for.
 const RENEW_AHEAD: Duration = Duration::from_secs(5);
 /// How long requests in flight, and then renewals, may take after a shutdown began. Together less than the
@@ -267,6 +269,7 @@ impl App {
         upkeep.spawn(keep_uses(self.rp.clone()));
         upkeep.spawn(sweep(self.rp.clone()));
         upkeep.spawn(follow(self.rp.clone()));
+        upkeep.spawn(inspect_store(self.rp.clone()));
         upkeep.spawn(keep_clients(self.rp.clone(), self.machine));
         upkeep.spawn(renew_ahead(self.rp.clone()));
         if let Some(interval) = self.check_revoked {
@@ -326,6 +329,25 @@ async fn keep_uses(rp: Arc<RelyingParty>) {
 /// Hears what other processes change in the store.
 async fn follow(rp: Arc<RelyingParty>) {
     rp.sessions.follow().await;
+}
+
+/// Says what is wrong with how the store is set up, whenever that changes.
+async fn inspect_store(rp: Arc<RelyingParty>) {
+    let mut known = Vec::new();
+    loop {
+        let pause = match rp.sessions.warnings().await {
+            Ok(warnings) => {
+                for warning in warnings.iter().filter(|warning| !known.contains(*warning)) {
+                    tracing::warn!("{warning}");
+                }
+                known = warnings;
+                INSPECTION.0
+            }
+            // What hears of changes says that it is away.
+            Err(_) => INSPECTION.1,
+        };
+        tokio::time::sleep(pause).await;
+    }
 }
 
 /// Reads the clients' files again when they change. What was read before stays while they have a mistake.

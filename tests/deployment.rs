@@ -69,6 +69,17 @@ fn the_variables_of_each_deployment_are_a_whole_configuration() {
 }
 
 #[test]
+fn no_redis_that_is_deployed_drops_sessions_when_its_memory_is_full() {
+    let template = std::fs::read_to_string(deploy("aws/service.yaml")).unwrap();
+    let group = template.split("  CacheParameters:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    assert!(group.contains("AWS::ElastiCache::ParameterGroup") && group.contains("{maxmemory-policy: noeviction}"));
+    let cache = template.split("  Cache:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    assert!(cache.contains("CacheParameterGroupName: !Ref CacheParameters"), "{cache}");
+    let container = std::fs::read_to_string(deploy("container/README.md")).unwrap();
+    assert!(container.contains("maxmemory-policy noeviction"));
+}
+
+#[test]
 fn systemd_understands_the_unit_and_finds_it_closed() {
     let Some(analyze) = component("systemd-analyze") else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,9 @@
 //! Sessions in a real Redis: kept, told, and answered for in time when it is away.
 
 mod cluster;
+mod eviction;
 mod following;
+mod rate_limits;
 mod sentinel;
 mod tls;
 
@@ -12,12 +14,13 @@ use crate::support::redis::{KEY, Redis, eventually, store_at, store_with, url};
 use crate::support::{stored_in, until};
 use auth_api::config::{HostPort, RedisServers, RedisUrl, StoreUrl};
 use auth_api::domain::session::{Mark, SessionId, SessionKey};
-use auth_api::store::{After, Leased, Record, SessionStore, Update};
+use auth_api::store::{After, Leased, RateLimit, Record, SessionStore, Update};
 use futures_util::future::join_all;
 use std::time::{Duration, Instant};
 
 /// Far in the future.
 const ENDS: u64 = 4_000_000_000;
+const LIMIT: RateLimit = RateLimit { name: "test", per_second: 1_000, burst: 10 };
 /// The stores' time and some more for a busy machine.
 const IN_TIME: Duration = Duration::from_millis(1_500);
 
@@ -221,6 +224,9 @@ async fn all_in_time(store: &dyn SessionStore) -> Vec<bool> {
         timed("mark", Box::pin(async { store.mark(mark, ENDS).await.is_ok() })),
         timed("is_marked", Box::pin(async { store.is_marked(mark).await.is_ok() })),
         timed("ping", Box::pin(async { store.ping().await.is_ok() })),
+        timed("acquire", Box::pin(async { store.acquire(LIMIT, 1, Duration::ZERO).await.is_ok() })),
+        timed("back_off", Box::pin(async { store.back_off(LIMIT, Duration::ZERO).await.is_ok() })),
+        timed("warnings", Box::pin(async { store.warnings().await.is_ok() })),
     ];
     join_all(all).await
 }

@@ -5,7 +5,7 @@ use auth_api::config::StoreUrl;
 use auth_api::domain::clock::Clock;
 use auth_api::domain::seal::KeyRing;
 use auth_api::domain::session::{Mark, SessionId};
-use auth_api::store::{self, After, Leased, OpenError, Record, SessionStore, Update};
+use auth_api::store::{self, After, Leased, OpenError, Permits, RateLimit, Record, SessionStore, Update};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub(crate) async fn keeps_the_contract(store: Arc<dyn SessionStore>) {
     lists_sessions(&*store).await;
     grants_leases(&*store).await;
     remembers_marks(&*store).await;
+    limits_rates(&*store).await;
     answers_many_at_once(store).await;
 }
 
@@ -160,6 +161,44 @@ async fn remembers_marks(store: &dyn SessionStore) {
     assert!(store.mark(a, SEEN).await.unwrap());
     assert!(!store.mark(a, SEEN).await.unwrap(), "once");
     assert!(store.is_marked(a).await.unwrap() && !store.is_marked(b).await.unwrap());
+}
+
+async fn limits_rates(store: &dyn SessionStore) {
+    let second = Duration::from_secs(1);
+    // Some stores are tried twice on one server.
+    let name = || -> &'static str {
+        format!("n{}", u64::from_le_bytes(SessionId::random().as_bytes()[..8].try_into().unwrap())).leak()
+    };
+    let limit = RateLimit { name: name(), per_second: 1, burst: 5 };
+    let granted = |permits| match permits {
+        Permits::Granted(waits) => waits,
+        other => panic!("{other:?}"),
+    };
+    let asked = futures_util::future::join_all((0..20).map(|_| store.acquire(limit, 2, Duration::ZERO))).await;
+    let at_once = asked.into_iter().map(Result::unwrap).filter_map(|permits| match permits {
+        Permits::Granted(waits) => Some(waits),
+        _ => None,
+    });
+    let at_once: Vec<_> = at_once.flatten().collect();
+    // Another second may pass on a slow machine.
+    assert!((1..=10).contains(&at_once.len()), "{at_once:?}");
+    assert!(at_once.iter().all(Duration::is_zero), "{at_once:?}");
+    let Permits::Exhausted(wait) = store.acquire(limit, 1, Duration::ZERO).await.unwrap() else { panic!("all taken") };
+    assert!(wait <= second, "{wait:?}");
+    let ahead = granted(store.acquire(limit, 9, second).await.unwrap());
+    assert!((1..=2).contains(&ahead.len()) && ahead.iter().all(|wait| *wait <= second), "{ahead:?}");
+    let rests = async |limit| match store.acquire(limit, 1, second).await.unwrap() {
+        Permits::BackOff(left) => left,
+        other => panic!("{other:?}"),
+    };
+    store.back_off(limit, 60 * second).await.unwrap();
+    store.back_off(limit, second).await.unwrap();
+    let left = rests(limit).await;
+    assert!(left > 30 * second && left <= 60 * second, "the longer rest counts: {left:?}");
+    let other = RateLimit { name: name(), ..limit };
+    assert!(!granted(store.acquire(other, 1, second).await.unwrap()).is_empty(), "a limit is alone");
+    store.back_off(other, Duration::ZERO).await.unwrap();
+    assert_eq!(store.warnings().await.unwrap(), []);
 }
 
 /// Every one is answered, and of those who race exactly one wins.

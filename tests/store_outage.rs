@@ -6,7 +6,7 @@ use auth_api::config::StoreUrl;
 use auth_api::dev::pool::{Endpoint, Fault, Rotation};
 use auth_api::domain::seal::KeyRing;
 use auth_api::domain::session::{Mark, SessionKey};
-use auth_api::store::{self, After, Error, Fence, Leased, Record, SessionStore, Update, Watcher};
+use auth_api::store::{self, After, Error, Fence, Leased, Permits, RateLimit, Record, SessionStore, Update, Watcher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -125,6 +125,16 @@ impl SessionStore for Shaky {
     async fn ping(&self) -> Result<(), Error> {
         self.judge()?;
         self.store.ping().await
+    }
+
+    async fn acquire(&self, limit: RateLimit, wanted: u32, ahead: Duration) -> Result<Permits, Error> {
+        self.judge()?;
+        self.store.acquire(limit, wanted, ahead).await
+    }
+
+    async fn back_off(&self, limit: RateLimit, pause: Duration) -> Result<(), Error> {
+        self.judge()?;
+        self.store.back_off(limit, pause).await
     }
 
     async fn follow(&self, watcher: &dyn Watcher) -> Error {

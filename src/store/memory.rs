@@ -1,6 +1,7 @@
 //! Sessions in this process's memory: for development and tests.
 
 use super::local::Local;
+use super::rate_limit::{Permits, RateLimit, RateLimiters};
 use super::{After, Error, Fence, Leased, Record, SessionStore, Update, Watcher, alone};
 use crate::domain::session::{Mark, SessionKey};
 use async_trait::async_trait;
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub(super) struct Memory {
     kept: Mutex<Kept>,
     local: Local,
+    limiters: RateLimiters,
 }
 
 #[derive(Debug, Default)]
@@ -146,6 +148,15 @@ impl SessionStore for Memory {
     }
 
     async fn ping(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn acquire(&self, limit: RateLimit, wanted: u32, ahead: Duration) -> Result<Permits, Error> {
+        Ok(self.limiters.acquire(limit, wanted, ahead))
+    }
+
+    async fn back_off(&self, limit: RateLimit, pause: Duration) -> Result<(), Error> {
+        self.limiters.back_off(limit, pause);
         Ok(())
     }
 

@@ -3,10 +3,12 @@
 //! [`SessionStore`] is what a place must do; [`Sessions`] is what the flows use: it seals and opens
 //! records and keeps opened ones at hand. A place sees neither ids nor contents.
 
+mod inspection;
 mod journal;
 mod live;
 mod local;
 mod memory;
+mod rate_limit;
 mod redb;
 mod redis;
 mod restore;
@@ -16,6 +18,7 @@ mod snapshots;
 mod tokens;
 
 pub use live::{Listed, Live};
+pub use rate_limit::{Permits, RateLimit};
 pub use sessions::{Sessions, Updated};
 pub use tokens::{Place, Tokens, Turn};
 
@@ -100,6 +103,45 @@ pub enum After {
 #[error("the session store failed: {0}")]
 pub struct Error(pub String);
 
+/// What is wrong with a store that answers, a sentence with what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// Redis drops keys when its memory is full.
+    #[error(
+        "Redis at {server} has the maxmemory-policy {policy}: when its memory is full it drops sessions, which signs people \
+         out, and tombstones, which lets revoked tokens back in, without a word. Set maxmemory-policy to noeviction (in a \
+         managed Redis, in its parameter group), and give it enough memory"
+    )]
+    Eviction {
+        /// Host and port.
+        server: String,
+        /// `volatile-lru` and the like; foreign text.
+        policy: String,
+    },
+    /// Redis does not say whether it does.
+    #[error(
+        "Redis at {server} does not say what it does when its memory is full ({why}). Allow the user of session.store the \
+         command INFO, or see to it that maxmemory-policy is noeviction: any other signs people out and lets revoked tokens \
+         back in"
+    )]
+    EvictionUnknown {
+        /// Host and port.
+        server: String,
+        /// Redis' word.
+        why: String,
+    },
+}
+
+impl Warning {
+    /// A word for each kind, for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Eviction { .. } => "eviction",
+            Self::EvictionUnknown { .. } => "eviction_unknown",
+        }
+    }
+}
+
 /// The store cannot be opened at start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -179,6 +221,14 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error>;
     /// Whether the store answers and is ours.
     async fn ping(&self) -> Result<(), Error>;
+    /// What may cost sessions some day, though the store answers now.
+    async fn warnings(&self) -> Result<Vec<Warning>, Error> {
+        Ok(vec![])
+    }
+    /// Takes up to `wanted` permits that come free within `ahead`, at most a second. All processes share them.
+    async fn acquire(&self, limit: RateLimit, wanted: u32, ahead: Duration) -> Result<Permits, Error>;
+    /// Gives nobody a permit of this limit for `pause`, at most an hour; longer if somebody said so before.
+    async fn back_off(&self, limit: RateLimit, pause: Duration) -> Result<(), Error>;
     /// Tells `watcher` of the changes that other processes make; returns when it no longer can.
     async fn follow(&self, watcher: &dyn Watcher) -> Error;
 }

@@ -40,7 +40,7 @@ pub struct Sessions {
     pub(super) store: Arc<dyn SessionStore>,
     pub(super) sealing: Sealing,
     pub(super) clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     patience: Duration,
     /// Seconds without use after which a session ends.
     idle: Option<u64>,

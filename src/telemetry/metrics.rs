@@ -3,6 +3,7 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
@@ -16,6 +17,11 @@ struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answer {
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,6 +64,9 @@ impl ValidateResult {
     ];
 }
 
+/// The kinds of warnings about the store.
+const STORE_WARNINGS: [&str; 2] = ["eviction", "eviction_unknown"];
+
 /// Every metric of this process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -69,6 +78,7 @@ pub struct Metrics {
     validates: [Counter; 8],
     provider: Family<ProviderCall, Histogram>,
     store_errors: Counter,
+    store_warnings: Family<Kind, Gauge>,
     revocation_lag: Histogram,
     machine_tokens: Family<Answer, Counter>,
     machine_hits: Counter,
@@ -98,6 +108,15 @@ impl Default for Metrics {
         );
         let store_errors = Counter::default();
         registry.register("store_errors", "Failed calls of the session store", store_errors.clone());
+        let store_warnings = Family::<Kind, Gauge>::default();
+        registry.register(
+            "store_warnings",
+            "Servers of the session store that are set up to lose sessions, by kind; 0 is good",
+            store_warnings.clone(),
+        );
+        for kind in STORE_WARNINGS {
+            store_warnings.get_or_create(&Kind { kind }).set(0);
+        }
         let revocation_lag = Histogram::new(exponential_buckets(0.000_1, 2.0, 16));
         registry.register(
             "revocation_lag_seconds",
@@ -123,6 +142,7 @@ impl Default for Metrics {
             validates: handles,
             provider,
             store_errors,
+            store_warnings,
             revocation_lag,
             machine_tokens,
             machine_hits,
@@ -161,6 +181,15 @@ impl Metrics {
     /// Counts a failed store call.
     pub fn store_error(&self) {
         self.store_errors.inc();
+    }
+
+    /// Sets how many warnings of each kind there are about the store.
+    pub fn store_warnings(&self, kinds: impl Iterator<Item = &'static str>) {
+        let kinds: Vec<_> = kinds.collect();
+        for kind in STORE_WARNINGS {
+            let count = kinds.iter().filter(|each| **each == kind).count();
+            self.store_warnings.get_or_create(&Kind { kind }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Records how long a change in the store took to be known here.

@@ -6,6 +6,7 @@
 mod writer;
 
 use super::local::Local;
+use super::rate_limit::{Permits, RateLimit, RateLimiters};
 use super::{After, Error, Fence, Leased, OpenError, Record, SessionStore, Update, Watcher, alone};
 use crate::domain::seal::{KeyRing, Purpose};
 use crate::domain::session::{Mark, SessionKey};
@@ -40,6 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Redb {
     file: Arc<File>,
     writer: mpsc::Sender<Write>,
+    limiters: RateLimiters,
 }
 
 /// The file, or nothing between a failure of the disk and the next attempt: after one, redb does nothing
@@ -101,7 +103,7 @@ impl Redb {
             .name("redb-writer".into())
             .spawn(move || write_all(&target, &requests))
             .map_err(|e| OpenError::Io { path: shown, why: e.to_string() })?;
-        Ok(Self { file, writer })
+        Ok(Self { file, writer, limiters: RateLimiters::default() })
     }
 
     async fn write<T>(&self, request: impl FnOnce(Reply<T>) -> Write) -> Result<T, Error> {
@@ -282,6 +284,15 @@ impl SessionStore for Redb {
     async fn ping(&self) -> Result<(), Error> {
         // An empty write goes the whole way to the disk.
         self.write(|reply| Write::Touch(vec![], reply)).await
+    }
+
+    async fn acquire(&self, limit: RateLimit, wanted: u32, ahead: Duration) -> Result<Permits, Error> {
+        Ok(self.limiters.acquire(limit, wanted, ahead))
+    }
+
+    async fn back_off(&self, limit: RateLimit, pause: Duration) -> Result<(), Error> {
+        self.limiters.back_off(limit, pause);
+        Ok(())
     }
 
     async fn follow(&self, watcher: &dyn Watcher) -> Error {

@@ -7,10 +7,13 @@ mod connect;
 mod follow;
 mod map;
 mod names;
+mod rate_limit;
 mod scripts;
 mod servers;
+mod warnings;
 
-use super::{After, DELETED_FOR, Error, Fence, Leased, Record, SessionStore, Update, Watcher};
+use super::{After, DELETED_FOR, Error, Fence, Leased, Permits, RateLimit, Record, SessionStore};
+use super::{Update, Warning, Watcher};
 use crate::config::{self, RedisUrl};
 use crate::domain::seal::{KeyRing, Purpose, random};
 use crate::domain::session::{Mark, SessionKey};
@@ -24,6 +27,7 @@ use names::{Names, decode, encode};
 use redis::Value;
 use servers::{Call, Servers};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -49,6 +53,8 @@ pub(super) struct Redis {
     max_stale: Duration,
     /// Tells this process from others.
     process: String,
+    /// Counts its requests for permits.
+    requests: AtomicU64,
 }
 
 impl Redis {
@@ -63,6 +69,7 @@ impl Redis {
             idle: config.idle,
             max_stale: config.max_stale,
             process: BASE64_URL_SAFE_NO_PAD.encode(process),
+            requests: AtomicU64::new(0),
         }
     }
 
@@ -296,6 +303,18 @@ impl SessionStore for Redis {
         let found = redis::from_redis_value(found).map_err(|e| Error(format!("Redis at {}: {e}", live.at)))?;
         // Each time, for it may be gone after somebody emptied the server.
         self.is_ours(found, deadline).await
+    }
+
+    async fn warnings(&self) -> Result<Vec<Warning>, Error> {
+        self.warnings_of_all().await
+    }
+
+    async fn acquire(&self, limit: RateLimit, wanted: u32, ahead: Duration) -> Result<Permits, Error> {
+        self.acquire_permits(limit, wanted, ahead).await
+    }
+
+    async fn back_off(&self, limit: RateLimit, pause: Duration) -> Result<(), Error> {
+        self.rest(limit, pause).await
     }
 
     async fn follow(&self, watcher: &dyn Watcher) -> Error {

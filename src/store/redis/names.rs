@@ -5,6 +5,7 @@
 //! PREFIX:u:{SESSION}  its last use      PREFIX:i:{MARK}  the sessions listed under it
 //! PREFIX:l:{SESSION}  its lease         PREFIX:h:{NAME}  written to measure how soon it is told
 //! PREFIX:d:{SESSION}  that it was deleted   PREFIX:mark  sealed with our keys
+//! PREFIX:r:{LIMIT}    a rate limit      PREFIX:q:{LIMIT}:PROCESS  its last answer to a process
 //! ```
 //!
 //! The last use has a key of its own so that writing it tells nobody. What is in brackets decides the slot
@@ -55,6 +56,14 @@ impl Names {
 
     pub(super) fn canary(&self, name: &str) -> String {
         format!("{}:h:{{{name}}}", self.0)
+    }
+
+    pub(super) fn rate_limit(&self, name: &str) -> String {
+        format!("{}:r:{{{name}}}", self.0)
+    }
+
+    pub(super) fn last_answer(&self, name: &str, process: &str) -> String {
+        format!("{}:q:{{{name}}}:{process}", self.0)
     }
 
     pub(super) fn own(&self) -> String {

@@ -176,6 +176,14 @@ impl Servers {
         }
     }
 
+    /// The one link, where there is no cluster.
+    pub(super) fn the_link(&self) -> Result<Arc<Link>, Error> {
+        match &self.way {
+            Way::One(link) => Ok(link.clone()),
+            Way::Cluster(_) => Err(Error("no node of the Redis cluster serves any slot".into())),
+        }
+    }
+
     /// The link to one node of a cluster; without a cluster, the one link.
     pub(super) fn link_to(&self, at: &HostPort) -> Arc<Link> {
         match &self.way {

@@ -1,0 +1,76 @@
+//! Whether the servers drop what they were given.
+
+use super::Redis;
+use super::connect::failed;
+use crate::store::{Error, Warning};
+use futures_util::future::try_join_all;
+use tokio::time::timeout_at;
+
+/// The one policy under which nothing is dropped before its time.
+const SAFE: &str = "noeviction";
+
+impl Redis {
+    /// Asks every server that takes writes.
+    pub(super) async fn warnings_of_all(&self) -> Result<Vec<Warning>, Error> {
+        let deadline = self.servers.deadline();
+        let map = self.servers.map_now().await?;
+        let primaries = match &map {
+            Some(map) => map.primaries(),
+            None => vec![],
+        };
+        let links = match primaries.as_slice() {
+            [] => vec![self.servers.the_link()?],
+            primaries => primaries.iter().map(|at| self.servers.link_to(at)).collect(),
+        };
+        let asked = try_join_all(links.iter().map(async |link| {
+            let late = |_| Error("Redis did not say in time what it does when its memory is full".into());
+            timeout_at(deadline, async {
+                let live = link.connection().await?;
+                // CONFIG GET, which would say it too, is forbidden in most managed ones.
+                let info: Result<String, _> =
+                    redis::cmd("INFO").arg("memory").query_async(&mut live.connection.clone()).await;
+                let server = live.at.to_string();
+                match info {
+                    Ok(info) => Ok(judge(server, &info)),
+                    Err(error) if error.is_io_error() || error.is_unrecoverable_error() => {
+                        Err(failed(&live.at, &error))
+                    }
+                    Err(error) => Ok(Some(Warning::EvictionUnknown { server, why: error.to_string() })),
+                }
+            })
+            .await
+            .map_err(late)?
+        }));
+        Ok(asked.await?.into_iter().flatten().collect())
+    }
+}
+
+fn judge(server: String, info: &str) -> Option<Warning> {
+    let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).map(str::trim);
+    match policy {
+        Some(SAFE) => None,
+        Some(policy) => {
+            let policy = policy.chars().take(100).collect::<String>().escape_debug().to_string();
+            Some(Warning::Eviction { server, policy })
+        }
+        None => Some(Warning::EvictionUnknown { server, why: "INFO memory has no maxmemory_policy".into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_noeviction_keeps_what_it_was_given() {
+        let said = |line: &str| judge("r:6379".into(), &format!("# Memory\r\nmaxmemory:0\r\n{line}\r\nx:1\r\n"));
+        assert_eq!(said("maxmemory_policy:noeviction"), None);
+        for policy in ["volatile-lru", "allkeys-lfu", "", "noeviction2"] {
+            let Some(Warning::Eviction { policy: shown, .. }) = said(&format!("maxmemory_policy:{policy}")) else {
+                panic!("{policy}")
+            };
+            assert_eq!(shown, policy);
+        }
+        assert!(matches!(said("used_memory:1"), Some(Warning::EvictionUnknown { .. })));
+    }
+}
