@@ -92,7 +92,7 @@ pub fn bind(addr: SocketAddr, what: &str) -> Result<TcpListener, Error> {
     TcpListener::bind(addr).map_err(|why| Error::Port { what: what.to_owned(), addr, why })
 }
 
-/// Asks the provider and the store that `config` names. Makes no files: they would belong to whoever asks.
+/// Asks the provider and the store that `config` names. Leaves no files: they would belong to whoever asks.
 ///
 /// # Errors
 /// [`Error::Provider`] if this machine's TLS set-up cannot be loaded.
@@ -217,6 +217,8 @@ impl App {
                 recheck: machine.recheck.as_secs(),
                 per_client: machine.per_client,
                 per_address: machine.per_address,
+                fetches_per_hour: machine.fetches_per_hour,
+                has_upstreams: machine.upstream_ids().next().is_some(),
                 price: machine.price_per_1000 / 1_000.0,
                 lease: limits.lease,
             },
@@ -328,7 +330,7 @@ async fn keep_uses(rp: Arc<RelyingParty>) {
 
 /// Hears what other processes change in the store.
 async fn follow(rp: Arc<RelyingParty>) {
-    rp.sessions.follow().await;
+    tokio::join!(rp.sessions.follow(), rp.keep_issued());
 }
 
 /// Says what is wrong with how the store is set up, whenever that changes.
@@ -395,7 +397,7 @@ async fn check_revoked(rp: Arc<RelyingParty>, interval: Duration) {
 /// Removes sessions that are over.
 async fn sweep(rp: Arc<RelyingParty>) {
     loop {
-        rp.broker.sweep();
+        rp.broker.sweep(rp.clock.now());
         match rp.sessions.sweep().await {
             Ok(0) => {}
             Ok(swept) => tracing::info!(swept, "removed sessions that were over"),

@@ -101,6 +101,9 @@ enum ClientCommand {
         /// What it may ask for; once for each scope
         #[arg(long, required = true)]
         scope: Vec<String>,
+        /// What it may name as `resource`; once for each (RFC 8707)
+        #[arg(long)]
+        resource: Vec<String>,
         /// The `name` of the [[machine.upstream]] that serves it
         #[arg(long, value_name = "NAME")]
         upstream: String,
@@ -170,8 +173,8 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Ok(config) => end_sessions(&config, &sub, handle.as_deref()).await,
             Err(problems) => report(&problems),
         },
-        Command::Client(ClientCommand::New { id, owner, scope, upstream }) => {
-            match config::new_client(&id, &owner, scope, &upstream) {
+        Command::Client(ClientCommand::New { id, owner, scope, resource, upstream }) => {
+            match config::new_client(&id, &owner, scope, resource, &upstream) {
                 Ok(made) => print_client(&id, &made),
                 Err(problems) => report_in("what was asked for", &problems),
             }

@@ -87,3 +87,18 @@ fn what_the_configuration_would_refuse_is_refused_at_once() {
         assert!(error.contains(flag), "without {flag}: {error}");
     }
 }
+
+#[test]
+fn resources_are_listed_and_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = |resource: &str| {
+        let client = ["--id", "nightly", "--owner", "data team", "--scope", "cms/read", "--upstream", "dev"];
+        new(folder.path(), &[&client[..], &["--resource", resource]].concat())
+    };
+    let (code, output, _) = ask("https://api.example.com");
+    assert_eq!(code, 0);
+    assert!(printed(&output).1.contains("resources = [\"https://api.example.com\"]\n"), "{output}");
+    let (code, output, error) = ask("orders");
+    assert_eq!((code, output.as_str()), (1, ""));
+    assert!(error.contains("--resource") && error.contains("cannot name a resource"), "{error}");
+}

@@ -1,6 +1,9 @@
 //! Programs fetch tokens: each is paid for once.
 
+mod granted;
 mod hostile;
+mod own_tokens;
+mod watched_store;
 
 use crate::support::{Answer, Browser, Site, until};
 use auth_api::dev::pool::{Endpoint, Fault};
@@ -40,6 +43,11 @@ upstream = "dev"
     let file = folder.path().join("auth-api.toml");
     std::fs::write(&file, &text).unwrap();
     (Site::with_file(&file, configuration).await, folder)
+}
+
+/// The token endpoint's answer in place of the genuine one.
+fn answer_with(json: &serde_json::Value) -> Fault {
+    Fault::Status { status: 200, content_type: "application/json", body: json.to_string() }
 }
 
 async fn token(site: &Site, id: &str, secret: &str, form: &[(&str, &str)]) -> Answer {

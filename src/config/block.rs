@@ -68,6 +68,18 @@ impl Block<'_> {
         texts
     }
 
+    /// A list that may be left out, or empty.
+    pub(super) fn optional_list(&mut self, key: &str) -> Option<Vec<String>> {
+        match self.table.get(key) {
+            None => Some(vec![]),
+            Some(Value::Array(items)) if items.is_empty() => {
+                self.table.remove(key);
+                Some(vec![])
+            }
+            Some(_) => self.list(key),
+        }
+    }
+
     pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
         match self.table.remove(key) {
             None => Some(false),

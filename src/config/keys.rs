@@ -99,12 +99,14 @@ pub(super) static SECTIONS: &[(&str, &str)] = &[
          name = \"reports\"\n\
          client_id = \"1example23456789\"\n\
          client_secret_file = \"/run/secrets/reports-client\"  # or client_secret\n\
+         default_scopes = []  # scopes that the provider adds to its tokens though nobody asked (Keycloak: \"email\", \"profile\")\n\
          \n\
          [[machine.client]]  # a program that knows only its own secret\n\
          id = \"nightly-report\"\n\
          secret_hashes = [\"sha256:…\"]  # two while a secret is changed\n\
          owner = \"data team\"\n\
          scopes = [\"reports/read\"]\n\
+         resources = []  # what it may send as `resource` (RFC 8707), character by character\n\
          upstream = \"reports\"\n\
          disabled = false",
     ),
@@ -248,6 +250,9 @@ keys! {
     PER_ADDRESS = "machine" "failures_per_minute" Plain Default("120"),
         "How many wrong secrets one address may show in a minute, and how many new ones that have to pass through to\n\
          the provider. Right ones of registered clients always pass.";
+    FETCHES = "machine" "fetches_per_hour" Plain Default("120"),
+        "How many tokens may be fetched, and billed, for one client in an hour, in each process; what is at hand is handed\n\
+         out beyond that. Each scope set, each `resource` and each renewal is a token of its own.";
     PRICE = "machine" "price_per_1000" Plain Default("2.25"),
         "What the provider bills for 1,000 tokens, for the metric auth_api_machine_saved_dollars.";
 

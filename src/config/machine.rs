@@ -12,7 +12,7 @@ use super::credentials;
 use super::files::{read_up_to, secret_in};
 use super::load::syntax;
 use super::problem::{Problem, Wrong, line, shown};
-use crate::domain::machine::{Client, Registry, Scopes, SecretHash, Upstream};
+use crate::domain::machine::{Client, Registry, Scopes, SecretHash, UnrequestedScopes, Upstream, is_resource};
 
 pub(super) const SECTION: &str = "machine";
 
@@ -34,6 +34,8 @@ pub struct Machine {
     pub per_client: u32,
     /// Failures an address may make in a minute.
     pub per_address: u32,
+    /// Tokens that may be fetched for a client in an hour.
+    pub fetches_per_hour: u32,
     /// What the provider bills, US dollars.
     pub price_per_1000: f64,
     pub(super) blocks: Blocks,
@@ -161,8 +163,11 @@ fn upstream(table: Table, at: &str, base: &Path, problems: &mut Vec<Problem>) ->
     };
     let secret = secret.map(|secret| credentials::client_secret(&secret));
     let secret = secret.and_then(|secret| block.judged("client_secret", secret));
-    block.close(&["name", "client_id", "client_secret", "client_secret_file"]);
-    Some((name?, Upstream { client_id: id?, secret: secret? }))
+    let added = block.optional_list("default_scopes").map(|added| scopes(&added));
+    let added = added.and_then(|added| block.judged("default_scopes", added));
+    block.close(&["name", "client_id", "client_secret", "client_secret_file", "default_scopes"]);
+    let unrequested = UnrequestedScopes::Only(added?);
+    Some((name?, Upstream { client_id: id?, secret: secret?, unrequested }))
 }
 
 pub(super) fn client(
@@ -179,10 +184,10 @@ pub(super) fn client(
     let secrets = block.list("secret_hashes").map(|hashes| secret_hashes(&hashes));
     let secrets = secrets.and_then(|secrets| block.judged("secret_hashes", secrets));
     let owner = block.text("owner");
-    let scopes = block.list("scopes").map(|scopes| {
-        scopes.iter().map(|scope| credentials::scope(scope)).collect::<Result<Vec<_>, _>>().map(Scopes::new)
-    });
-    let scopes = scopes.and_then(|scopes| block.judged("scopes", scopes));
+    let allowed = block.list("scopes").map(|allowed| scopes(&allowed));
+    let allowed = allowed.and_then(|allowed| block.judged("scopes", allowed));
+    let resources = block.optional_list("resources").map(resources);
+    let resources = resources.and_then(|resources| block.judged("resources", resources));
     let upstream = block.text("upstream").map(|name| {
         upstreams.get(&name).cloned().ok_or_else(|| {
             let names = upstreams.keys().cloned().collect::<Vec<_>>().join(", ");
@@ -194,15 +199,30 @@ pub(super) fn client(
     });
     let upstream = upstream.and_then(|upstream| block.judged("upstream", upstream));
     let disabled = block.flag("disabled");
-    block.close(&["id", "secret_hashes", "owner", "scopes", "upstream", "disabled"]);
+    block.close(&["id", "secret_hashes", "owner", "scopes", "resources", "upstream", "disabled"]);
     Some(Client {
         id: id?,
         secrets: secrets?,
         owner: owner?,
-        scopes: scopes?,
+        scopes: allowed?,
+        resources: resources?,
         upstream: upstream?,
         disabled: disabled?,
     })
+}
+
+fn scopes(texts: &[String]) -> Result<Scopes, Wrong> {
+    texts.iter().map(|scope| credentials::scope(scope)).collect::<Result<Vec<_>, _>>().map(Scopes::new)
+}
+
+fn resources(texts: Vec<String>) -> Result<Vec<String>, Wrong> {
+    match texts.iter().find(|text| !is_resource(text)) {
+        None => Ok(texts),
+        Some(wrong) => Err(Wrong::new(
+            format!("{} cannot name a resource, so no request could ever match it.", shown(wrong)),
+            "Write absolute URIs without a fragment, as the client sends them: `https://api.example.com`.",
+        )),
+    }
 }
 
 /// Ours are plain, so that they are the same in every encoding.

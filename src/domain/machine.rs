@@ -1,6 +1,7 @@
 //! Programs that fetch tokens for themselves (RFC 6749 §4.4): who they are, what they may ask for, what
 //! they get.
 
+use super::principal::Principal;
 use super::seal::{random, same, sha256};
 use super::session::Mark;
 use base64::Engine;
@@ -38,6 +39,11 @@ impl Scopes {
     /// Whether every scope of `other` is among these.
     pub fn cover(&self, other: &Self) -> bool {
         other.0.iter().all(|scope| self.0.binary_search(scope).is_ok())
+    }
+
+    /// These without those of `other`.
+    pub fn without(&self, other: &Self) -> Self {
+        Self(self.0.iter().filter(|scope| other.0.binary_search(scope).is_err()).cloned().collect())
     }
 
     /// One after the other.
@@ -113,6 +119,27 @@ pub struct Upstream {
     pub client_id: String,
     /// Its secret there.
     pub secret: SecretString,
+    /// Scopes that its tokens may have though nobody asked for them.
+    pub unrequested: UnrequestedScopes,
+}
+
+/// Which scopes a provider may grant without being asked for them (RFC 6749 §3.3).
+#[derive(Debug, Clone)]
+pub enum UnrequestedScopes {
+    /// These.
+    Only(Scopes),
+    /// Any: the app client is the caller's own, and the answer tells what was granted.
+    Any,
+}
+
+impl UnrequestedScopes {
+    /// Whether all of `scopes` may be granted.
+    pub fn allow(&self, scopes: &Scopes) -> bool {
+        match self {
+            Self::Only(allowed) => allowed.cover(scopes),
+            Self::Any => true,
+        }
+    }
 }
 
 /// A client that is registered here.
@@ -126,6 +153,8 @@ pub struct Client {
     pub owner: String,
     /// What it may ask for.
     pub scopes: Scopes,
+    /// The resources that it may name (RFC 8707 §2), compared character by character.
+    pub resources: Vec<String>,
     /// The app client that serves it.
     pub upstream: Arc<Upstream>,
     /// Whether it may do nothing for now.
@@ -133,6 +162,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// Whether it may name this resource.
+    pub fn may_name(&self, resource: &str) -> bool {
+        self.resources.iter().any(|own| own == resource)
+    }
+
     /// Whether `secret` is one of its own, in a time that does not depend on which.
     pub fn knows(&self, secret: &SecretHash) -> bool {
         self.secrets.iter().fold(false, |found, own| found | own.is(secret))
@@ -142,26 +176,62 @@ impl Client {
 /// The registered clients by id.
 pub type Registry = HashMap<String, Arc<Client>>;
 
+/// Whether a text can name a resource: an absolute URI without a fragment (RFC 8707 §2).
+pub fn is_resource(text: &str) -> bool {
+    url::Url::parse(text).is_ok() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+}
+
 /// A token that was fetched for a machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MachineToken {
     /// The token.
     #[serde(with = "super::token::exposed")]
     access: SecretString,
-    /// What was granted, which is what was asked for.
+    /// What was granted.
     pub scopes: Scopes,
     /// When it was fetched, epoch seconds.
     pub issued_at: u64,
     /// When it runs out, epoch seconds.
     pub expires_at: u64,
+    /// What it is good for when somebody shows it.
+    pub issued: IssuedToken,
+}
+
+/// What is known of a token that was fetched here, without the token: found by its SHA-256, whatever its format.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IssuedToken {
+    /// Whom it speaks for.
+    pub principal: Principal,
+    /// What was asked for.
+    pub requested: Requested,
     /// What it is refused by once it was revoked.
-    pub names: Vec<Mark>,
+    pub revocation_keys: Vec<Mark>,
+}
+
+/// What the provider was asked for. It may have granted more.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Requested {
+    /// The scopes; none for all that the app client may have.
+    pub scopes: Scopes,
+    /// The resource (RFC 8707).
+    pub resource: Option<String>,
 }
 
 impl MachineToken {
-    /// A token as the provider gave it.
-    pub fn new(access: SecretString, scopes: Scopes, issued_at: u64, expires_at: u64, names: Vec<Mark>) -> Self {
-        Self { access, scopes, issued_at, expires_at, names }
+    /// The token `access`, fetched at `issued_at`, which a verifier may know by `token_ids` too.
+    pub fn new(
+        access: SecretString,
+        issued_at: u64,
+        principal: Principal,
+        requested: Requested,
+        token_ids: Vec<Mark>,
+    ) -> Self {
+        let hash = token_hash(access.expose_secret());
+        let revocation_keys = std::iter::once(revocation_key(&hash)).chain(token_ids).collect();
+        let scopes = Scopes::new(principal.scopes.iter().cloned());
+        let expires_at = principal.expires_at;
+        let issued = IssuedToken { principal, requested, revocation_keys };
+        Self { access, scopes, issued_at, expires_at, issued }
     }
 
     /// The token itself.
@@ -169,10 +239,31 @@ impl MachineToken {
         self.access.expose_secret()
     }
 
+    /// Its [`token_hash`].
+    pub fn hash(&self) -> [u8; 32] {
+        token_hash(self.expose())
+    }
+
+    /// Scopes that were granted though others were asked for.
+    pub fn unrequested(&self) -> Scopes {
+        let requested = &self.issued.requested.scopes;
+        if requested.is_empty() { Scopes::default() } else { self.scopes.without(requested) }
+    }
+
     /// Seconds of life left at `now`.
     pub fn remaining(&self, now: u64) -> u64 {
         self.expires_at.saturating_sub(now)
     }
+}
+
+/// What a fetched token is known by.
+pub fn token_hash(token: &str) -> [u8; 32] {
+    sha256(token.as_bytes())
+}
+
+/// What the token with this hash is refused by.
+fn revocation_key(hash: &[u8; 32]) -> Mark {
+    Mark::new("token hash", &BASE64_URL_SAFE_NO_PAD.encode(hash))
 }
 
 #[cfg(test)]
@@ -188,6 +279,26 @@ mod tests {
         assert!(!scopes("a b").unwrap().cover(&scopes("a ab").unwrap()));
         for bad in ["a\"b", "a\\b", "é", "a\tb", "a\nb"] {
             assert_eq!(scopes(bad), Err(MalformedScope), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_granted_beyond_the_question_is_told_apart() {
+        let scopes = |text: &str| text.parse::<Scopes>().unwrap();
+        assert_eq!(scopes("a b c").without(&scopes("b d")), scopes("a c"));
+        let only = UnrequestedScopes::Only(scopes("email profile"));
+        assert!(only.allow(&scopes("email")) && only.allow(&Scopes::default()));
+        assert!(!only.allow(&scopes("email admin")) && UnrequestedScopes::Any.allow(&scopes("admin")));
+    }
+
+    #[test]
+    fn a_resource_is_an_absolute_uri_without_a_fragment() {
+        for good in ["https://api.example.com", "urn:example:orders", "https://api.example.com/a?b=c"] {
+            assert!(is_resource(good), "{good}");
+        }
+        for bad in ["", "api", "/a", "https://a.test/#b", "https://a.test/ b", "https://é.test/", "https://a.test/\n"]
+        {
+            assert!(!is_resource(bad), "{bad:?}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! Who is this? Asked on every request of every sibling.
 //!
-//! 1. A bearer token is verified locally, its result kept under the token's hash, and refused if its
-//!    session was ended here; a session is read from memory, else from the store.
+//! 1. A bearer token is one that our broker fetched, known by its hash, or is verified locally; the result is kept
+//!    under the token's hash, and refused if it was revoked or its session was ended here. A session is read from
+//!    memory, else from the store.
 //! 2. The policy is judged: who may be signed in at all, the rules for the page that a proxy asks about, and the
 //!    caller's own demands. A public page is for strangers, too.
 //!
@@ -9,9 +10,9 @@
 
 use super::{Denied, Error, RelyingParty};
 use crate::domain::demand::Demand;
+use crate::domain::machine::{IssuedToken, Requested, token_hash};
 use crate::domain::page::Page;
 use crate::domain::principal::{Identity, NOBODY, Principal};
-use crate::domain::seal::sha256;
 use crate::domain::session::{Mark, SessionId};
 use crate::domain::site::{Ruling, Site};
 use crate::provider::{self, Provider};
@@ -52,10 +53,24 @@ pub struct KnownBearer {
     principal: Principal,
     identity: Identity,
     names: Vec<Mark>,
-    generation: u64,
+    /// The keys that it was verified with; `None` for one that our broker fetched, which needs none.
+    generation: Option<u64>,
+    requested: Option<Requested>,
 }
 
 impl KnownBearer {
+    /// One that our broker fetched.
+    pub(super) fn issued(token: IssuedToken) -> Self {
+        let identity = Identity::new(&token.principal, None);
+        let IssuedToken { principal, requested, revocation_keys: names } = token;
+        Self { principal, identity, names, generation: None, requested: Some(requested) }
+    }
+
+    /// What our broker asked for when it fetched it; `None` for anybody else's.
+    pub(super) fn requested(&self) -> Option<&Requested> {
+        self.requested.as_ref()
+    }
+
     /// Who it speaks for.
     pub(super) fn principal(&self) -> &Principal {
         &self.principal
@@ -75,6 +90,16 @@ pub(super) struct Bearers(Cache<[u8; 32], Arc<KnownBearer>>);
 impl Default for Bearers {
     fn default() -> Self {
         Self(Cache::new(BEARERS))
+    }
+}
+
+impl Bearers {
+    pub(super) fn get(&self, hash: &[u8; 32]) -> Option<Arc<KnownBearer>> {
+        self.0.get(hash)
+    }
+
+    pub(super) fn insert(&self, hash: [u8; 32], known: Arc<KnownBearer>) {
+        self.0.insert(hash, known);
     }
 }
 
@@ -160,10 +185,10 @@ impl RelyingParty {
     }
 
     pub(super) async fn bearer(&self, token: &str) -> Result<Arc<KnownBearer>, Error> {
-        let hash = sha256(token.as_bytes());
-        if let Some(known) = self.bearers.0.get(&hash) {
+        let hash = token_hash(token);
+        if let Some(known) = self.bearers.get(&hash) {
             // Keys may have been withdrawn since: then the token is judged anew.
-            if self.provider.keys_generation() == Some(known.generation) {
+            if known.generation.is_none() || self.provider.keys_generation() == known.generation {
                 return match self.clock.now() < Provider::accepted_until(known.principal.expires_at) {
                     true => self.unless_ended(known).await,
                     false => Err(Error::Dead("the token has expired".into())),
@@ -171,9 +196,25 @@ impl RelyingParty {
             }
         }
         // Boxed, so that the way that is nearly always taken carries nothing of it along.
-        let known = Box::pin(self.verify(token, None)).await?;
-        self.bearers.0.insert(hash, known.clone());
+        let known = Box::pin(self.judge_bearer(token, &hash)).await?;
         self.unless_ended(known).await
+    }
+
+    /// A token that this process has not seen yet: our broker's, else one that stands up to verification.
+    async fn judge_bearer(&self, token: &str, hash: &[u8; 32]) -> Result<Arc<KnownBearer>, Error> {
+        let issued = self.issued_bearer(hash).await;
+        if let Ok(Some(known)) = issued {
+            return Ok(known);
+        }
+        match (self.verify(token, None).await, issued) {
+            (Ok(known), _) => {
+                self.bearers.insert(*hash, known.clone());
+                Ok(known)
+            }
+            // While the store cannot say that it is not ours, nobody calls it dead.
+            (Err(Error::Dead(_)), Err(unknown)) => Err(unknown),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// Verifies a token of a client that is accepted, or of `own`.
@@ -188,8 +229,8 @@ impl RelyingParty {
             }
         })?;
         let identity = Identity::new(&verified.principal, None);
-        let (principal, names, generation) = (verified.principal, verified.names, verified.generation);
-        Ok(Arc::new(KnownBearer { principal, identity, names, generation }))
+        let (principal, names, generation) = (verified.principal, verified.names, Some(verified.generation));
+        Ok(Arc::new(KnownBearer { principal, identity, names, generation, requested: None }))
     }
 
     /// A token is good only while it is not revoked and the session that it came with is not ended.

@@ -26,6 +26,9 @@ pub enum Error {
     /// An answer that the protocol does not know.
     #[error("the provider's answer cannot be used: {0}")]
     Unusable(String),
+    /// A token of another `token_type` than Bearer (RFC 6749 §7.1). Foreign text, cut.
+    #[error("the provider issued a token of the type {0:?}, and only Bearer is understood")]
+    TokenType(String),
     /// A token that must not be trusted.
     #[error("the provider's token is not accepted: {0}")]
     Token(#[from] Rejected),
@@ -38,7 +41,7 @@ impl Error {
 
     /// Whether the provider may have done what it was asked for, though nobody can tell.
     pub fn may_have_been_done(&self) -> bool {
-        matches!(self, Self::Unavailable { untouched: false, .. } | Self::Unusable(_))
+        matches!(self, Self::Unavailable { untouched: false, .. } | Self::Unusable(_) | Self::TokenType(_))
     }
 
     /// Whether Cognito no longer takes the token: revoked, expired, or of a user who is disabled, deleted or to choose

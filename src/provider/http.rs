@@ -62,7 +62,9 @@ impl HttpClient {
         let result = self.send(request).await;
         let outcome = match &result {
             Ok(response) if response.status().is_success() => "ok",
-            Ok(_) | Err(Error::Refused { .. } | Error::Unusable(_) | Error::Token(_)) => "refused",
+            Ok(_) | Err(Error::Refused { .. } | Error::Unusable(_) | Error::TokenType(_) | Error::Token(_)) => {
+                "refused"
+            }
             Err(Error::Unavailable { .. }) => "unavailable",
         };
         self.metrics.provider(endpoint, outcome, started.elapsed());

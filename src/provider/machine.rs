@@ -2,12 +2,14 @@
 
 use super::Provider;
 use super::error::Error;
-use super::profile;
 use super::token::{self, token_error};
 use super::verify::Unverified;
-use crate::domain::machine::{MachineToken, Scopes, Upstream};
+use crate::domain::machine::{MachineToken, Requested, Scopes, Upstream};
+use crate::domain::principal::{Kind, Principal};
+use oauth2::basic::{BasicClient, BasicTokenType};
 use oauth2::{ClientId, ClientSecret, Scope, TokenResponse, TokenUrl};
 use secrecy::ExposeSecret;
+use std::collections::BTreeMap;
 
 impl Provider {
     /// Fetches a token for `upstream`. What was granted is for the caller to compare with what it asked for.
@@ -21,7 +23,7 @@ impl Provider {
         resource: Option<&str>,
     ) -> Result<MachineToken, Error> {
         let known = self.metadata.known().await?;
-        let client = oauth2::basic::BasicClient::new(ClientId::new(upstream.client_id.clone()))
+        let client = BasicClient::new(ClientId::new(upstream.client_id.clone()))
             .set_client_secret(ClientSecret::new(upstream.secret.expose_secret().to_owned()))
             .set_token_uri(TokenUrl::from_url(known.endpoints.token.clone()))
             .set_auth_type(self.profile.auth_type(&known.endpoints.auth_methods));
@@ -31,21 +33,52 @@ impl Provider {
             request = request.add_extra_param("resource", resource.to_owned());
         }
         let answer = request.request_async(&self.http.at("token_machine")).await.map_err(token_error)?;
+        // RFC 6749 §7.1: a client must not use a token whose type it does not understand, nor call it another.
+        if *answer.token_type() != BasicTokenType::Bearer {
+            return Err(Error::TokenType(answer.token_type().as_ref().chars().take(100).collect()));
+        }
 
         let now = self.clock.now();
         let access = answer.access_token().secret();
         let expires_at = now.saturating_add(token::lifetime(answer.expires_in()));
         let told = answer.scopes().map(|told| Scopes::new(told.iter().map(|scope| scope.as_str())));
-        if !self.profile.has_jwt_access_tokens() {
-            let granted = told.unwrap_or_else(|| scopes.clone());
-            return Ok(MachineToken::new(access.clone().into(), granted, now, expires_at, vec![]));
-        }
-        let unverified = Unverified::parse(access)?;
-        let known = self.metadata.with_key(unverified.kid()).await?;
-        let claims = unverified.access_token(&known.keys, self.expected(), |client| client == upstream.client_id)?;
-        // The token itself says what it is good for.
-        let granted = Scopes::new(profile::scopes(claims.scope.as_deref()));
-        let (ends, names) = (claims.exp.min(expires_at), claims.all_names());
-        Ok(MachineToken::new(access.clone().into(), granted, now, ends, names))
+        let (principal, token_ids) = match self.profile.has_jwt_access_tokens() {
+            true => {
+                let unverified = Unverified::parse(access)?;
+                let known = self.metadata.with_key(unverified.kid()).await?;
+                let claims =
+                    unverified.access_token(&known.keys, self.expected(), |client| client == upstream.client_id)?;
+                // The token itself says what it is good for.
+                let mut principal = self.profile.bearer(&claims, &self.rules);
+                principal.kind = Kind::Machine;
+                principal.expires_at = claims.exp.min(expires_at);
+                (principal, claims.all_names())
+            }
+            false => {
+                let granted = told.unwrap_or_else(|| scopes.clone());
+                (machine(&upstream.client_id, &granted, now, expires_at), vec![])
+            }
+        };
+        let requested = Requested { scopes: scopes.clone(), resource: resource.map(str::to_owned) };
+        Ok(MachineToken::new(access.clone().into(), now, principal, requested, token_ids))
+    }
+}
+
+/// The app client itself: there is nobody else in a client-credentials token (RFC 6749 §4.4).
+fn machine(client_id: &str, granted: &Scopes, issued_at: u64, expires_at: u64) -> Principal {
+    Principal {
+        kind: Kind::Machine,
+        sub: client_id.to_owned(),
+        username: client_id.to_owned(),
+        email: None,
+        email_verified: false,
+        name: None,
+        groups: vec![],
+        scopes: granted.iter().map(str::to_owned).collect(),
+        client_id: client_id.to_owned(),
+        provider: None,
+        attributes: BTreeMap::new(),
+        issued_at,
+        expires_at,
     }
 }

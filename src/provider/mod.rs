@@ -228,7 +228,8 @@ impl Provider {
         expires_at.saturating_add(verify::LEEWAY)
     }
 
-    fn accepts(&self, client: &str) -> bool {
+    /// Whether tokens of this client are accepted: ours, those of `provider.accepted_clients` and of the upstreams.
+    pub fn accepts(&self, client: &str) -> bool {
         client == self.client_id || self.accepted_clients.iter().any(|c| c == client)
     }
 

@@ -1,15 +1,20 @@
-//! Machine tokens, shared by the processes: sealed, and fetched by one of them at a time.
+//! Machine tokens, shared by the processes: sealed, and fetched by one of them at a time; and beside them, under the
+//! hash of each token, what it is good for when somebody shows it.
 
 use super::{After, Error, Fence, Leased, Record, SessionStore, Update};
 use crate::domain::clock::Clock;
-use crate::domain::machine::MachineToken;
-use crate::domain::seal::{KeyRing, Purpose};
+use crate::domain::machine::{IssuedToken, MachineToken};
+use crate::domain::seal::{KeyRing, Purpose, sha256_of};
 use crate::domain::session::SessionKey;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a place waits for its first token, seconds.
 const EMPTY_FOR: u64 = 600;
+/// The layout of what is sealed here: what another build has written is not found.
+const LAYOUT: &str = "machine token 2";
+/// The same of what a token is good for.
+const ISSUED_LAYOUT: &str = "issued token 1";
 
 /// The tokens that processes share.
 #[derive(Debug)]
@@ -52,7 +57,7 @@ impl Tokens {
     /// # Errors
     /// [`Error`].
     pub async fn turn(&self, name: &[u8], than: u64, margin: u64, ttl: Duration) -> Result<Turn, Error> {
-        let key = SessionKey(self.ring.tag("machine token", name));
+        let key = SessionKey(self.ring.tag(LAYOUT, name));
         let now = self.clock.now();
         let will_do = |token: &MachineToken| token.issued_at > than && token.remaining(now) > margin;
         match self.store.load(key).await? {
@@ -104,6 +109,30 @@ impl Tokens {
         self.store.release(place.key, place.fence, pause.map_or(After::Nothing, After::Pause)).await
     }
 
+    /// Keeps what the token with this hash is good for until `until`, epoch seconds.
+    ///
+    /// # Errors
+    /// [`Error`]: other processes do not know it.
+    pub async fn note_issued(&self, hash: &[u8; 32], issued: &IssuedToken, until: u64) -> Result<(), Error> {
+        let key = issued_key(hash);
+        let plain = postcard::to_stdvec(issued).expect("it is plain data");
+        let sealed = self.ring.seal(issued_purpose(&key, &until.to_le_bytes()), &plain);
+        // It does not idle: it is used where nobody notes that.
+        let record = Record { version: 1, ends: until, seen: until, sealed, ..Record::default() };
+        self.store.create(key, record).await.map(|_| ())
+    }
+
+    /// What the token with this hash is good for, if one of the processes has fetched it.
+    ///
+    /// # Errors
+    /// [`Error`]: that is not known.
+    pub async fn issued(&self, hash: &[u8; 32]) -> Result<Option<IssuedToken>, Error> {
+        let key = issued_key(hash);
+        let Some(record) = self.store.load(key).await? else { return Ok(None) };
+        let plain = self.ring.open(issued_purpose(&key, &record.ends.to_le_bytes()), &record.sealed).ok();
+        Ok(plain.and_then(|plain| postcard::from_bytes(&plain).ok()))
+    }
+
     fn open(&self, key: SessionKey, record: &Record) -> Option<MachineToken> {
         if record.sealed.is_empty() {
             return None;
@@ -114,5 +143,18 @@ impl Tokens {
 }
 
 fn purpose<'a>(key: &'a SessionKey, bound: &'a [u8]) -> Purpose<'a> {
-    Purpose { label: "machine token", context: &key.0, bound }
+    Purpose { label: LAYOUT, context: &key.0, bound }
+}
+
+/// Without a key of the ring: the change of keys must not hide a token that lives on.
+fn issued_key(hash: &[u8; 32]) -> SessionKey {
+    SessionKey(sha256_of(|each| {
+        each(ISSUED_LAYOUT.as_bytes());
+        each(b"\0");
+        each(hash);
+    }))
+}
+
+fn issued_purpose<'a>(key: &'a SessionKey, bound: &'a [u8]) -> Purpose<'a> {
+    Purpose { label: ISSUED_LAYOUT, context: &key.0, bound }
 }

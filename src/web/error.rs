@@ -109,7 +109,9 @@ fn say(error: &Error) -> Said {
                 "The answer of the sign-in service did not pass our checks, so nobody was signed in. If this happens again, tell the people who run this site.",
             )
         },
-        Error::Provider(provider::Error::Refused { .. } | provider::Error::Unusable(_)) => Said {
+        Error::Provider(
+            provider::Error::Refused { .. } | provider::Error::Unusable(_) | provider::Error::TokenType(_),
+        ) => Said {
             detail: "the provider's answer cannot be used".into(),
             ..said(
                 UPSTREAM,

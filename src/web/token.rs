@@ -4,7 +4,7 @@
 use super::Web;
 use super::device::Peer;
 use super::layers::{self, BODY_MAX, RequestId};
-use crate::domain::machine::Scopes;
+use crate::domain::machine::{Scopes, is_resource};
 use crate::flow::{Introspection, MachineCredentials, MachineError, TokenRequest};
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -84,9 +84,8 @@ pub(super) async fn token(State(web): State<Arc<Web>>, request: Request) -> Resp
         let scopes: Result<Scopes, _> = form.take("scope").as_deref().unwrap_or_default().parse();
         let scopes = scopes.map_err(|e| MachineError::InvalidScope(e.to_string()))?;
         let resource = form.take("resource").map(Cow::into_owned);
-        let is_absolute = |r: &str| url::Url::parse(r).is_ok() && r.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-        if !resource.as_deref().is_none_or(is_absolute) {
-            return Err(MachineError::InvalidRequest("resource must be an absolute URI without a fragment"));
+        if !resource.as_deref().is_none_or(is_resource) {
+            return Err(MachineError::InvalidTarget("resource must be an absolute URI without a fragment"));
         }
         let granted = web.rp.machine_token(shown, TokenRequest { scopes, resource }).await?;
         Ok(said_json(StatusCode::OK, format!("{}{}}}", granted.json_head(), granted.expires_in)))
@@ -102,7 +101,8 @@ pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) ->
             Introspection::Inactive => json(StatusCode::OK, &json!({ "active": false })),
             Introspection::Active(principal) => {
                 let mut answer = json!({
-                    "active": true, "scope": principal.scopes.join(" "), "client_id": principal.client_id,
+                    "active": true, "kind": principal.kind, "scope": principal.scopes.join(" "),
+                    "client_id": principal.client_id,
                     "username": principal.username, "token_type": "Bearer", "exp": principal.expires_at,
                     "iat": principal.issued_at, "sub": principal.sub, "iss": web.rp.provider.issuer(),
                 });
@@ -252,7 +252,12 @@ fn refuse(error: &MachineError) -> Response {
         MachineError::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
         MachineError::UnauthorizedClient(_) => (StatusCode::BAD_REQUEST, "unauthorized_client"),
         MachineError::InvalidScope(_) => (StatusCode::BAD_REQUEST, "invalid_scope"),
-        MachineError::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
+        MachineError::InvalidTarget(_) => (StatusCode::BAD_REQUEST, "invalid_target"),
+        MachineError::TooMany(_) | MachineError::OverBudget(_) => {
+            (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable")
+        }
+        // Not for now: somebody has to mend it.
+        MachineError::TokenType => (StatusCode::BAD_GATEWAY, "server_error"),
         MachineError::Unavailable(_) | MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
         }
@@ -270,7 +275,9 @@ fn refuse(error: &MachineError) -> Response {
     };
     let mut response = said(status, code, &description);
     let retry = match error {
-        MachineError::TooMany(seconds) | MachineError::Unavailable(seconds) => Some(*seconds),
+        MachineError::TooMany(seconds) | MachineError::OverBudget(seconds) | MachineError::Unavailable(seconds) => {
+            Some(*seconds)
+        }
         MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => Some(RETRY),
         _ => None,
     };

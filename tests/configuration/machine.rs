@@ -73,6 +73,24 @@ fn good_blocks_are_read() {
 }
 
 #[test]
+fn resources_and_default_scopes_are_none_unless_they_are_listed() {
+    let text = |upstream: &str, resources: &str| {
+        let client = client(&[("resources", resources)]);
+        format!("[[machine.upstream]]\n{UPSTREAM}{upstream}\n[[machine.client]]\n{client}")
+    };
+    let read = |text: &str| load_blocks(text).unwrap().machine.read_clients().unwrap()["nightly"].clone();
+    for none in ["", "[]"] {
+        let upstream = if none.is_empty() { String::new() } else { format!("default_scopes = {none}") };
+        let nightly = read(&text(&upstream, none));
+        assert!(nightly.resources.is_empty() && !nightly.may_name("https://api.example.com"));
+        assert!(!nightly.upstream.unrequested.allow(&"email".parse().unwrap()));
+    }
+    let nightly = read(&text("default_scopes = [\"email\"]", "[\"https://api.example.com\"]"));
+    assert!(nightly.may_name("https://api.example.com") && !nightly.may_name("https://api.example.com/"));
+    assert!(nightly.upstream.unrequested.allow(&"email".parse().unwrap()));
+}
+
+#[test]
 fn mistakes_in_a_client_are_told_with_its_name() {
     let plain = "[\"plain-secret\"]";
     let doubled = format!("[\"{0}\", \"{0}\"]", hash("a"));
@@ -97,6 +115,10 @@ fn mistakes_in_a_client_are_told_with_its_name() {
         ("scopes", "[\"cms/read cms/write\"]", "white space"),
         ("scopes", "[\"\"]", "none of them empty"),
         ("scopes", "[\"a\\\\b\"]", "cannot have"),
+        ("resources", "\"https://api.example.com\"", "list of texts"),
+        ("resources", "[\"\"]", "none of them empty"),
+        ("resources", "[\"/orders\"]", "cannot name a resource"),
+        ("resources", "[\"https://api.example.com/#a\"]", "without a fragment"),
         ("upstream", "", "required"),
         ("upstream", "\"prod\"", "Write one of: dev."),
         ("disabled", "\"true\"", "without quotes"),
@@ -135,6 +157,8 @@ fn mistakes_in_an_upstream_are_told_and_its_secret_is_not() {
     assert_eq!(clients["nightly"].upstream.secret.expose_secret(), "hunter2");
     for (keys, at, words) in [
         ("client_id = \"6o7h\"\nclient_secret = \"hunter2\"\n", "1: name", "required"),
+        (&*format!("{UPSTREAM}default_scopes = \"email\"\n"), "1: default_scopes", "list of texts"),
+        (&*format!("{UPSTREAM}default_scopes = [\"email profile\"]\n"), "1: default_scopes", "white space"),
         ("name = \"dev\"\nclient_secret = \"hunter2\"\n", "1: client_id", "required"),
         (named, "1: client_secret", "required"),
         (&*format!("{UPSTREAM}colour = 1\n"), "1: colour", "no such key"),
@@ -216,6 +240,8 @@ fn switches_and_numbers_stand_without_quotes() {
         ("requests_per_second = \"5\"", "machine.requests_per_second", "without quotes"),
         ("failures_per_minute = -1", "machine.failures_per_minute", ""),
         ("failures_per_minute = 0", "machine.failures_per_minute", ""),
+        ("fetches_per_hour = 0", "machine.fetches_per_hour", ""),
+        ("fetches_per_hour = \"5\"", "machine.fetches_per_hour", "without quotes"),
         ("requests_per_second = 1.5", "machine.requests_per_second", ""),
         ("price_per_1000 = -1", "machine.price_per_1000", ""),
         ("price_per_1000 = nan", "machine.price_per_1000", ""),

@@ -3,6 +3,7 @@
 use super::{Fleet, at};
 use crate::support::redis::Redis;
 use crate::support::{Answer, Browser, until};
+use auth_api::dev::pool::{Endpoint, Fault};
 use reqwest::Method;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,4 +94,68 @@ async fn a_machine_token_revoked_at_one_process_is_handed_out_by_none() {
     let first = token(machine(&fleet, 0, "/token", &grant).await);
     assert_eq!(machine(&fleet, 0, "/revoke", &[("token", &first)]).await.status, 200);
     assert_ne!(token(machine(&fleet, 1, "/token", &grant).await), first, "though it never saw it before");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_one_process_fetched_is_known_at_all_and_revoked_at_all() {
+    let Some(redis) = Redis::start().await else { return };
+    let more = [
+        ("PROVIDER__PROFILE", "oidc"),
+        ("MACHINE__PASS_THROUGH", "true"),
+        ("PROVIDER__ACCEPTED_CLIENTS", "dev-cms-client"),
+    ];
+    let fleet = Fleet::with(3, &at(&redis), &more).await;
+    let bearer = async |nth: usize, token: &str| {
+        let url = format!("http://127.0.0.1:{}/validate", fleet.services[nth].port());
+        let answer = Browser::new().send(Method::GET, &url, |request| request.bearer_auth(token)).await;
+        (answer.status, answer.header("x-auth-kind").map(str::to_owned))
+    };
+    let grant = [("grant_type", "client_credentials"), ("scope", "cms/read")];
+    let mut last = String::new();
+    for (nth, name) in ["opaque-one", "opaque-two"].into_iter().enumerate() {
+        let body = format!(r#"{{"access_token":"{name}","token_type":"bearer","expires_in":3600,"scope":"cms/read"}}"#);
+        let opaque = Fault::Status { status: 200, content_type: "application/json", body };
+        fleet.pool.fault_once(Endpoint::TokenClientCredentials, opaque);
+        let fetched = machine(&fleet, nth, "/token", &grant).await.json()["access_token"].as_str().unwrap().to_owned();
+        assert_eq!(fetched, name, "never {last} again");
+        for nth in 0..3 {
+            assert_eq!(bearer(nth, &fetched).await, (200, Some("machine".to_owned())), "at {nth}");
+        }
+        assert_eq!(machine(&fleet, nth, "/revoke", &[("token", &fetched)]).await.status, 200);
+        for nth in 0..3 {
+            until("it is refused everywhere", async || bearer(nth, &fetched).await.0 == 401).await;
+            let told = machine(&fleet, nth, "/introspect", &[("token", &fetched)]).await;
+            assert!(told.status == 401 || told.body == "{\"active\":false}", "{told:?}");
+        }
+        last = fetched;
+    }
+    assert_eq!(fleet.pool.count(Endpoint::TokenClientCredentials), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_known_again_after_the_store_has_lost_its_data() {
+    let Some(redis) = Redis::start().await else { return };
+    let more = [
+        ("PROVIDER__PROFILE", "oidc"),
+        ("MACHINE__PASS_THROUGH", "true"),
+        ("PROVIDER__ACCEPTED_CLIENTS", "dev-cms-client"),
+    ];
+    let fleet = Fleet::with(2, &at(&redis), &more).await;
+    let bearer = async |token: &str| {
+        let url = format!("http://127.0.0.1:{}/validate", fleet.services[1].port());
+        Browser::new().send(Method::GET, &url, |request| request.bearer_auth(token)).await.status
+    };
+    let mut fetched = vec![];
+    for scope in ["cms/read", "cms/write"] {
+        let body = format!(r#"{{"access_token":"{scope}","token_type":"bearer","expires_in":3600,"scope":"{scope}"}}"#);
+        let opaque = Fault::Status { status: 200, content_type: "application/json", body };
+        fleet.pool.fault_once(Endpoint::TokenClientCredentials, opaque);
+        let grant = [("grant_type", "client_credentials"), ("scope", scope)];
+        assert_eq!(machine(&fleet, 0, "/token", &grant).await.status, 200);
+        fetched.push(scope);
+    }
+    assert_eq!(machine(&fleet, 0, "/revoke", &[("token", fetched[1])]).await.status, 200);
+    redis.ask::<()>("FLUSHALL").await;
+    until("the other process knows it", async || bearer(fetched[0]).await == 200).await;
+    until("and that it was revoked", async || bearer(fetched[1]).await == 401).await;
 }

@@ -1,11 +1,16 @@
 //! Who a machine is: a client registered here, or the caller's own app client at the provider.
 //!
+//! An id that is registered never passes through. But where others do, the provider is asked about a wrong secret of
+//! it as about a stranger's, with a secret that nobody has: else the time of the answer would tell which ids are
+//! registered.
+//!
 //! Right credentials always pass. Wrong ones are counted by address, so that nobody can use up a limit
 //! that is somebody else's; only who is authenticated is counted by client.
 
+use super::budget::Payer;
 use super::cache::{Key, Shape};
 use super::{Broker, MachineError, MachineLimits};
-use crate::domain::machine::{Client, SecretHash, Upstream};
+use crate::domain::machine::{Client, SecretHash, UnrequestedScopes, Upstream, new_secret};
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use secrecy::{ExposeSecret, SecretString};
@@ -42,6 +47,8 @@ pub enum Machine {
         credentials: Key,
         /// Whether the provider has accepted it lately.
         known: bool,
+        /// The id is a registered client's, and the secret is not: whatever the provider says, the answer is no.
+        decoy: bool,
     },
 }
 
@@ -60,6 +67,15 @@ impl Machine {
             Self::Registered(client) => &client.id,
             Self::PassThrough { upstream, .. } => &upstream.client_id,
         }
+    }
+
+    /// For whom a token is fetched.
+    pub(super) fn payer(&self) -> Payer {
+        let credentials = match self {
+            Self::Registered(_) => None,
+            Self::PassThrough { credentials, .. } => Some(*credentials),
+        };
+        Payer { client: self.id().to_owned(), credentials }
     }
 
     /// Who answers for it.
@@ -105,17 +121,24 @@ impl Broker {
                 self.count(&client.id)?;
                 Ok(Machine::Registered(client.clone()))
             }
-            None if self.limits.pass_through
-                && is_credential(&shown.id)
-                && is_credential(shown.secret.expose_secret()) =>
+            registered
+                if self.limits.pass_through
+                    && is_credential(&shown.id)
+                    && is_credential(shown.secret.expose_secret()) =>
             {
-                let upstream = Arc::new(Upstream { client_id: shown.id, secret: shown.secret });
+                let decoy = registered.is_some();
+                let unrequested = UnrequestedScopes::Any;
+                let mut upstream = Arc::new(Upstream { client_id: shown.id, secret: shown.secret, unrequested });
                 let credentials = Shape::credentials(&upstream);
-                let known = self.cache.is_good(credentials, now);
+                let known = !decoy && self.cache.is_good(credentials, now);
                 if known {
                     self.count(&upstream.client_id)?;
                 }
-                Ok(Machine::PassThrough { upstream, credentials, known })
+                if decoy {
+                    // A secret of ours, mistyped or out of use, is nothing for the provider.
+                    Arc::make_mut(&mut upstream).secret = new_secret();
+                }
+                Ok(Machine::PassThrough { upstream, credentials, known, decoy })
             }
             _ => {
                 self.charge(shown.address)?;

@@ -17,6 +17,10 @@ const TOKENS: usize = 50_000;
 const WRONG: usize = 10_000;
 /// For how long, seconds.
 const WRONG_FOR: u64 = 5;
+/// Bearers remembered that the broker has not fetched.
+const UNKNOWN: usize = 10_000;
+/// For how long, seconds.
+const UNKNOWN_FOR: u64 = 5;
 
 /// Requests at the provider at once: with one that takes 100 ms, about Cognito's quota of 150 a second.
 const AT_ONCE: usize = 16;
@@ -74,6 +78,8 @@ pub(super) struct Entry {
     pub(super) token: MachineToken,
     /// What is answered (RFC 6749 §5.1), made once, up to the life that is left.
     pub(super) json_head: String,
+    /// What the provider granted though it was not asked for.
+    pub(super) unrequested: Scopes,
     /// When it is renewed in the background: between 75 and 90 % of its life, epoch seconds.
     renew_at: u64,
     renewing: AtomicBool,
@@ -97,7 +103,8 @@ impl Entry {
         let mut json_head = json.to_string();
         json_head.pop();
         json_head.push_str(",\"expires_in\":");
-        Arc::new(Self { token, json_head, renew_at, renewing: AtomicBool::new(false) })
+        let unrequested = token.unrequested();
+        Arc::new(Self { token, json_head, unrequested, renew_at, renewing: AtomicBool::new(false) })
     }
 
     /// Whether the caller is the one to renew it now.
@@ -119,6 +126,8 @@ pub(super) struct Cache {
     good: Map<Key, u64>,
     /// Credentials that it has refused, and until when that is remembered.
     wrong: Map<Key, u64>,
+    /// Hashes of bearers that are not the broker's, and until when that is remembered.
+    unknown: Map<[u8; 32], u64>,
     pub(super) flights: Mutex<HashMap<Key, Flight>>,
     pub(super) away: Away,
     /// Requests at the provider.
@@ -131,6 +140,7 @@ impl Default for Cache {
             tokens: Map::new(TOKENS),
             good: Map::new(TOKENS),
             wrong: Map::new(WRONG),
+            unknown: Map::new(UNKNOWN),
             flights: Mutex::default(),
             away: Away::default(),
             at_once: Semaphore::new(AT_ONCE),
@@ -156,6 +166,14 @@ impl Cache {
     pub(super) fn note_wrong(&self, credentials: Key, now: u64) {
         self.good.remove(&credentials);
         self.wrong.insert(credentials, now + WRONG_FOR);
+    }
+
+    pub(super) fn note_unknown(&self, bearer: [u8; 32], now: u64) {
+        self.unknown.insert(bearer, now + UNKNOWN_FOR);
+    }
+
+    pub(super) fn is_unknown(&self, bearer: &[u8; 32], now: u64) -> bool {
+        self.unknown.get(bearer).is_some_and(|until| now < until)
     }
 
     pub(super) fn is_wrong(&self, credentials: Key, now: u64) -> bool {

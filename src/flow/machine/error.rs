@@ -1,5 +1,6 @@
 //! Why a machine did not get what it asked for, in the words of RFC 6749 §5.2.
 
+use crate::domain::machine::Scopes;
 use crate::provider;
 use crate::store;
 
@@ -21,6 +22,15 @@ pub enum MachineError {
     /// Scopes that the client may not have or that do not exist.
     #[error("{0}")]
     InvalidScope(String),
+    /// A resource that the client may not name or that does not exist (RFC 8707 §2).
+    #[error("{0}")]
+    InvalidTarget(&'static str),
+    /// The provider's token cannot be handed out as a Bearer token (RFC 6749 §7.1).
+    #[error("the provider issued a token of another type than Bearer, which is not handed out")]
+    TokenType,
+    /// Too many tokens were fetched for it. Seconds to wait.
+    #[error("too many tokens were fetched for this client; those at hand are still handed out, others in {0} s")]
+    OverBudget(u64),
     /// Too often.
     #[error("too many requests; try again in {0} s")]
     TooMany(u64),
@@ -36,4 +46,25 @@ pub enum MachineError {
     /// The provider's keys cannot be had.
     #[error(transparent)]
     Provider(#[from] provider::Error),
+}
+
+impl MachineError {
+    /// The provider granted scopes that were neither asked for nor allowed by registration.
+    pub(super) fn unrequested(scopes: &Scopes) -> Self {
+        Self::InvalidScope(format!("the provider adds scopes that were not asked for: {scopes}"))
+    }
+
+    /// For the metrics.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) | Self::UnsupportedGrantType => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::UnauthorizedClient(_) => "unauthorized_client",
+            Self::InvalidScope(_) => "invalid_scope",
+            Self::InvalidTarget(_) => "invalid_target",
+            Self::TooMany(_) | Self::OverBudget(_) => "limited",
+            Self::Unavailable(_) | Self::Store(_) | Self::Provider(_) => "unavailable",
+            Self::Upstream | Self::TokenType => "upstream_refused",
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! Fetching a token: one at a time for each, in this process and across all that share a store.
 
-use super::MachineError;
+use super::budget::Payer;
 use super::cache::{Entry, Flight, Key, Shape};
+use super::{MachineError, shortened};
 use crate::domain::machine::MachineToken;
 use crate::flow::RelyingParty;
 use crate::provider;
@@ -17,22 +18,35 @@ const ODD: u64 = 5;
 /// How often a process that waits for another's fetch looks.
 const LOOK: Duration = Duration::from_millis(30);
 
+/// Strikes a fetch off the list, however it ended.
+struct FetchUnderWay {
+    of: Arc<RelyingParty>,
+    key: Key,
+}
+
+impl Drop for FetchUnderWay {
+    fn drop(&mut self) {
+        self.of.broker.cache.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
 impl RelyingParty {
-    /// The fetch of this token that is under way, or a new one. Only a token issued after `than` will do.
-    pub(super) fn fetch(self: &Arc<Self>, key: Key, shape: Shape, than: u64) -> Flight {
+    /// The fetch of this token that is under way, or a new one at the cost of `payer`. Only a token issued after
+    /// `than` will do.
+    pub(super) fn fetch(self: &Arc<Self>, key: Key, shape: Shape, than: u64, payer: Payer) -> Flight {
         let mut flights = self.broker.cache.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = flights.get(&key) {
             return flight.clone();
         }
-        let this = self.clone();
+        let under_way = FetchUnderWay { of: self.clone(), key };
         // A task of its own: a caller who hangs up must not lose a token that is paid for.
         let task = self.tasks.spawn(
             async move {
-                let fetched = this.fetch_now(&shape, than).await;
+                let this = &under_way.of;
+                let fetched = this.fetch_now(&shape, than, &payer).await;
                 if let Ok(entry) = &fetched {
                     this.broker.cache.tokens.insert(key, entry.clone());
                 }
-                this.broker.cache.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
                 fetched
             }
             .in_current_span(),
@@ -42,18 +56,23 @@ impl RelyingParty {
         flight
     }
 
-    async fn fetch_now(&self, shape: &Shape, mut than: u64) -> Result<Arc<Entry>, MachineError> {
+    async fn fetch_now(&self, shape: &Shape, mut than: u64, payer: &Payer) -> Result<Arc<Entry>, MachineError> {
         let name = shape.name();
         let patience = Instant::now() + 2 * self.broker.limits.lease;
         loop {
             let (margin, lease) = (self.broker.limits.margin, self.broker.limits.lease);
             let place = match self.broker.tokens.turn(&name, than, margin, lease).await {
                 // Revoked at another process.
-                Ok(Turn::Fetched(token)) if self.sessions.is_ended(&token.names).await.unwrap_or(false) => {
+                Ok(Turn::Fetched(token))
+                    if self.sessions.is_ended(&token.issued.revocation_keys).await.unwrap_or(false) =>
+                {
                     than = token.issued_at;
                     continue;
                 }
-                Ok(Turn::Fetched(token)) => return Ok(Entry::new(token)),
+                Ok(Turn::Fetched(token)) => {
+                    self.remember_issued(token.hash(), token.issued.clone());
+                    return Ok(Entry::new(token));
+                }
                 Ok(Turn::Ours(place)) => Some(place),
                 Ok(Turn::Paused(left)) => return Err(MachineError::Unavailable(left.as_secs() + 1)),
                 Ok(Turn::Theirs) if Instant::now() < patience => {
@@ -67,7 +86,10 @@ impl RelyingParty {
                     None
                 }
             };
-            let asked = self.ask_for_token(shape).await;
+            let asked = self.ask_for_token(shape, payer).await;
+            if let Ok(token) = &asked {
+                self.note_issued(token).await;
+            }
             if let Some(place) = place {
                 self.share(place, &asked).await;
             }
@@ -76,11 +98,11 @@ impl RelyingParty {
     }
 
     async fn share(&self, place: Place, asked: &Result<MachineToken, MachineError>) {
+        let pause = |seconds: u64| Some(Duration::from_secs(seconds.min(5)));
         let shared = match asked {
             Ok(token) => self.broker.tokens.put(place, token).await.map(|_| ()),
-            Err(MachineError::Unavailable(seconds)) => {
-                self.broker.tokens.leave(place, Some(Duration::from_secs((*seconds).min(5)))).await
-            }
+            Err(MachineError::Unavailable(seconds)) => self.broker.tokens.leave(place, pause(*seconds)).await,
+            Err(MachineError::TokenType) => self.broker.tokens.leave(place, pause(ODD)).await,
             Err(_) => self.broker.tokens.leave(place, None).await,
         };
         if let Err(error) = shared {
@@ -88,16 +110,29 @@ impl RelyingParty {
         }
     }
 
-    /// Asks the provider, unless it is to be left alone.
-    async fn ask_for_token(&self, shape: &Shape) -> Result<MachineToken, MachineError> {
-        let (cache, now) = (&self.broker.cache, self.clock.now());
+    /// Asks the provider, unless it is to be left alone or the client has no budget left.
+    async fn ask_for_token(&self, shape: &Shape, payer: &Payer) -> Result<MachineToken, MachineError> {
+        let (cache, budget, now) = (&self.broker.cache, &self.broker.budget, self.clock.now());
         // Never closed.
         let _turn = cache.at_once.acquire().await;
         if let Some(left) = cache.away.left(self.clock.now()) {
             return Err(MachineError::Unavailable(left));
         }
+        // Whoever's secret is not known to be right cannot use up what is the real client's.
+        let charged = payer.credentials.is_none_or(|credentials| cache.is_good(credentials, now));
+        if charged {
+            budget.check(&payer.client, now)?;
+            budget.spend(&payer.client, now);
+        }
         let asked = self.provider.client_credentials(&shape.upstream, &shape.scopes, shape.resource.as_deref()).await;
         self.metrics.machine_call(asked.is_ok());
+        // What cannot be used was issued all the same.
+        let billed = !matches!(asked, Err(provider::Error::Unavailable { .. } | provider::Error::Refused { .. }));
+        match (charged, billed) {
+            (true, false) => budget.refund(&payer.client),
+            (false, true) => budget.spend(&payer.client, now),
+            _ => {}
+        }
         match asked {
             Ok(token) => {
                 cache.away.answered();
@@ -112,10 +147,17 @@ impl RelyingParty {
                 cache.away.answered();
                 let description = description.unwrap_or_default();
                 tracing::warn!(
-                    client = %shape.upstream.client_id, code = %code.escape_debug(),
-                    description = %description.escape_debug(), "the provider refused a machine token"
+                    client = shape.upstream.client_id,
+                    code = shortened(&code),
+                    description = shortened(&description),
+                    "the provider refused a machine token"
                 );
                 Err(refused(&code))
+            }
+            Err(error @ provider::Error::TokenType(_)) => {
+                cache.away.answered();
+                tracing::error!(client = shape.upstream.client_id, %error, "a machine token was not handed out");
+                Err(MachineError::TokenType)
             }
             Err(error) => {
                 let reason = error.to_string();
@@ -127,17 +169,24 @@ impl RelyingParty {
     }
 }
 
-/// A token is handed out only for exactly the scopes that were asked for: Cognito drops those that an app
-/// client may not have, without a word.
+/// A token is handed out for the scopes that were asked for. Cognito drops those that an app client may not have,
+/// without a word; others add some of their own, which is fine only where the registration says so.
 fn judge(shape: &Shape, token: MachineToken) -> Result<MachineToken, MachineError> {
-    if shape.scopes.is_empty() || token.scopes == shape.scopes {
+    let missing = shape.scopes.without(&token.scopes);
+    if !missing.is_empty() {
+        return Err(MachineError::InvalidScope(format!("the provider does not grant this client: {missing}")));
+    }
+    let unrequested = token.unrequested();
+    if shape.upstream.unrequested.allow(&unrequested) {
         return Ok(token);
     }
-    let missing: Vec<_> = shape.scopes.iter().filter(|scope| !token.scopes.iter().any(|has| has == *scope)).collect();
-    Err(match missing.is_empty() {
-        true => MachineError::InvalidScope("the provider granted more than was asked for".into()),
-        false => MachineError::InvalidScope(format!("the provider does not grant this client: {}", missing.join(" "))),
-    })
+    tracing::warn!(
+        client = shape.upstream.client_id,
+        unrequested = unrequested.to_string(),
+        "the provider granted scopes that were not asked for: name them in `default_scopes` of the [[machine.upstream]], \
+         or take them off the app client there"
+    );
+    Err(MachineError::unrequested(&unrequested))
 }
 
 /// Cognito says `invalid_grant` for a scope that exists and is not the client's, and for a client without
@@ -148,6 +197,7 @@ fn refused(code: &str) -> MachineError {
         "invalid_scope" | "invalid_grant" => MachineError::InvalidScope(
             "the provider does not know one of the scopes, or does not grant it to this client".into(),
         ),
+        "invalid_target" => MachineError::InvalidTarget("the provider does not issue tokens for this resource"),
         "unauthorized_client" => {
             MachineError::UnauthorizedClient("the app client may not use the client_credentials grant")
         }

@@ -1,10 +1,13 @@
-//! `POST /introspect` (RFC 7662) and `POST /revoke` (RFC 7009): for tokens of our issuer, by local
-//! verification and by what was ended here. The provider has neither for machine tokens.
+//! `POST /introspect` (RFC 7662) and `POST /revoke` (RFC 7009): for tokens that the broker fetched, by their hash, and
+//! for others of our issuer by local verification; and by what was ended here. Cognito has neither for machine tokens.
 
 use super::MachineError;
 use super::authenticate::{Credentials, Machine};
+use crate::domain::machine::{Requested, Scopes, token_hash};
 use crate::domain::principal::{Kind, Principal};
+use crate::flow::validate::KnownBearer;
 use crate::flow::{Error, RelyingParty};
+use std::sync::Arc;
 
 /// What is known of a token.
 #[derive(Debug)]
@@ -37,23 +40,32 @@ impl RelyingParty {
     /// [`MachineError`]; an unknown or dead token is none (RFC 7009 §2.2).
     pub async fn revoke_machine_token(&self, shown: Credentials, token: &str) -> Result<(), MachineError> {
         let machine = self.authenticated(shown)?;
+        let own = &machine.upstream().client_id;
+        let hash = token_hash(token);
+        // As far as this process knows it: else the store does, where it is found though its client is not accepted.
+        let issued = match self.bearers.get(&hash).filter(|known| known.requested().is_some()) {
+            Some(known) => Some(known),
+            None => self.broker.tokens.issued(&hash).await?.map(|issued| Arc::new(KnownBearer::issued(issued))),
+        };
         // Its own token, whether or not our validate accepts those of its app client.
-        let known = match self.verify(token, Some(&machine.upstream().client_id)).await {
-            Ok(known) => known,
-            Err(Error::Provider(error)) => return Err(error.into()),
-            Err(_) => return Ok(()),
+        let verified = match self.verify(token, Some(own)).await {
+            Ok(verified) => Some(verified),
+            Err(Error::Provider(error)) if issued.is_none() => return Err(error.into()),
+            Err(_) => None,
         };
+        let Some(known) = issued.as_ref().or(verified.as_ref()) else { return Ok(()) };
         let principal = known.principal();
-        let scopes = crate::domain::machine::Scopes::new(principal.scopes.iter().cloned());
-        let allowed = match &machine {
-            Machine::Registered(client) => client.scopes.cover(&scopes),
-            Machine::PassThrough { .. } => true,
-        };
-        if principal.kind != Kind::Machine || principal.client_id != machine.upstream().client_id || !allowed {
+        if principal.kind != Kind::Machine || principal.client_id != *own || !may_have(&machine, known) {
             return Err(MachineError::UnauthorizedClient("the token was not issued to this client"));
         }
-        self.sessions.refuse_token(known.names(), principal.expires_at).await?;
-        tracing::info!(target: "auth_api::audit", client = %machine.id(), owner = machine.owner(), %scopes, "revoked a machine token");
+        // By everything that anybody may know it by.
+        let names: Vec<_> = issued.iter().chain(&verified).flat_map(|known| known.names().iter().copied()).collect();
+        let until = verified.iter().map(|known| known.principal().expires_at).chain([principal.expires_at]).max();
+        self.sessions.refuse_token(&names, until.unwrap_or_default()).await?;
+        tracing::info!(
+            target: "auth_api::audit", client = machine.id(), owner = machine.owner(),
+            scopes = principal.scopes.join(" "), "revoked a machine token"
+        );
         Ok(())
     }
 
@@ -67,5 +79,18 @@ impl RelyingParty {
             }
             machine => Ok(machine),
         }
+    }
+}
+
+/// Whether a machine could have been handed this token.
+fn may_have(machine: &Machine, token: &KnownBearer) -> bool {
+    let Machine::Registered(client) = machine else { return true };
+    let granted = || Scopes::new(token.principal().scopes.iter().cloned());
+    match token.requested() {
+        Some(Requested { scopes, resource }) => {
+            let scopes = if scopes.is_empty() { granted() } else { scopes.clone() };
+            client.scopes.cover(&scopes) && resource.as_deref().is_none_or(|resource| client.may_name(resource))
+        }
+        None => client.scopes.cover(&granted()),
     }
 }

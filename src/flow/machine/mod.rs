@@ -5,10 +5,12 @@
 //! and what is kept is found only under everything that shaped it.
 
 mod authenticate;
+mod budget;
 mod cache;
 mod error;
 mod fetch;
 mod introspect;
+mod issued;
 mod token;
 
 pub use authenticate::Credentials;
@@ -35,6 +37,10 @@ pub struct MachineLimits {
     pub per_client: u32,
     /// Failed authentications an address may make in a minute.
     pub per_address: u32,
+    /// Tokens that may be fetched for a client in an hour.
+    pub fetches_per_hour: u32,
+    /// Whether there is an app client that serves registered ones.
+    pub has_upstreams: bool,
     /// What the provider bills for a token, US dollars.
     pub price: f64,
     /// How long a process may take to fetch a token before another one tries.
@@ -49,13 +55,16 @@ pub struct Broker {
     limits: MachineLimits,
     cache: cache::Cache,
     guards: authenticate::Guards,
+    budget: budget::FetchBudget,
 }
 
 impl Broker {
     /// A broker for the clients of `registry` that shares what it fetches through `tokens`.
     pub fn new(registry: Registry, tokens: Tokens, limits: MachineLimits) -> Self {
         let guards = authenticate::Guards::new(&limits);
-        Self { registry: ArcSwap::from_pointee(registry), tokens, limits, cache: cache::Cache::default(), guards }
+        let budget = budget::FetchBudget::new(limits.fetches_per_hour);
+        let (registry, cache) = (ArcSwap::from_pointee(registry), cache::Cache::default());
+        Self { registry, tokens, limits, cache, guards, budget }
     }
 
     /// Replaces the registered clients: whoever is disabled or gone stops at once.
@@ -63,8 +72,15 @@ impl Broker {
         self.registry.store(Arc::new(registry));
     }
 
-    /// Forgets callers that were not seen for a while.
-    pub fn sweep(&self) {
+    /// Forgets callers that were not seen for a while before `now`, epoch seconds.
+    pub fn sweep(&self, now: u64) {
         self.guards.sweep();
+        self.budget.sweep(now);
     }
+}
+
+/// Foreign text, as much of it as the log takes.
+fn shortened(text: &str) -> &str {
+    const MOST: usize = 100;
+    text.char_indices().nth(MOST).map_or(text, |(end, _)| &text[..end])
 }

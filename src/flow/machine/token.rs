@@ -6,9 +6,9 @@
 //!    renewed in the background meanwhile.
 //! 4. Else it is fetched: once, whoever else waits for the same.
 
-use super::MachineError;
 use super::authenticate::{Credentials, Machine};
-use super::cache::{Entry, Shape};
+use super::cache::{Entry, Key, Shape};
+use super::{MachineError, shortened};
 use crate::domain::machine::Scopes;
 use crate::flow::RelyingParty;
 use std::net::IpAddr;
@@ -43,6 +43,11 @@ impl Granted {
     pub fn scopes(&self) -> &Scopes {
         &self.entry.token.scopes
     }
+
+    /// The resource that it was asked for.
+    pub fn resource(&self) -> Option<&str> {
+        self.entry.token.issued.requested.resource.as_deref()
+    }
 }
 
 impl RelyingParty {
@@ -74,10 +79,11 @@ impl RelyingParty {
                     true => self.metrics.machine_hit(self.broker.limits.price),
                     false => self.metrics.machine_token(cache),
                 }
-                // The audit trail: who got what, never the token.
+                // The audit trail: who got what, never the token. Text values, so that they are quoted.
                 tracing::info!(
-                    target: "auth_api::audit", client = %machine.id(), owner = machine.owner(),
-                    scopes = %granted.scopes(), cache, "issued a machine token"
+                    target: "auth_api::audit", client = machine.id(), owner = machine.owner(),
+                    scopes = granted.scopes().to_string(), resource = granted.resource().map(shortened), cache,
+                    "issued a machine token"
                 );
                 Ok(granted)
             }
@@ -93,18 +99,26 @@ impl RelyingParty {
     fn at_hand(self: &Arc<Self>, machine: &Machine, shape: &Shape) -> Option<Granted> {
         let (key, now) = (shape.key(), self.clock.now());
         let entry = self.broker.cache.tokens.get(&key)?;
-        if !self.has_time(&entry, machine, now) || self.sessions.remembered_ended(&entry.token.names) != Some(false) {
+        let revocation_keys = &entry.token.issued.revocation_keys;
+        if !self.has_time(&entry, machine, now) || self.sessions.remembered_ended(revocation_keys) != Some(false) {
             return None;
         }
-        Some(self.hand_out(entry, shape, now))
+        self.hand_out(entry, machine, shape, now).ok()
     }
 
-    fn hand_out(self: &Arc<Self>, entry: Arc<Entry>, shape: &Shape, now: u64) -> Granted {
+    fn hand_out(
+        self: &Arc<Self>,
+        entry: Arc<Entry>,
+        machine: &Machine,
+        shape: &Shape,
+        now: u64,
+    ) -> Result<Granted, MachineError> {
+        is_allowed(machine, &entry)?;
         if entry.is_due(now) {
-            self.renew_machine_token(entry.clone(), shape.clone());
+            self.renew_machine_token(entry.clone(), machine, shape.clone());
         }
         let expires_in = entry.token.remaining(now);
-        Granted { entry, expires_in, from_cache: true }
+        Ok(Granted { entry, expires_in, from_cache: true })
     }
 
     async fn token_for(
@@ -120,42 +134,62 @@ impl RelyingParty {
             Machine::PassThrough { .. } => now.saturating_sub(self.broker.limits.recheck),
         };
         if let Some(entry) = self.broker.cache.tokens.get(&key) {
+            let revocation_keys = &entry.token.issued.revocation_keys;
             // If the store cannot say whether it was revoked, whoever is shown the token will ask again.
-            if self.has_time(&entry, machine, now) && !self.sessions.is_ended(&entry.token.names).await.unwrap_or(false)
-            {
-                return Ok(self.hand_out(entry, &shape, now));
+            if self.has_time(&entry, machine, now) && !self.sessions.is_ended(revocation_keys).await.unwrap_or(false) {
+                return self.hand_out(entry, machine, &shape, now);
             }
             than = than.max(entry.token.issued_at);
         }
-        let credentials = match machine {
-            Machine::Registered(_) => None,
-            Machine::PassThrough { credentials, .. } if self.broker.cache.is_wrong(*credentials, now) => {
+        if let Machine::PassThrough { credentials, known, .. } = machine {
+            if self.broker.cache.is_wrong(*credentials, now) {
                 return Err(MachineError::InvalidClient);
             }
-            Machine::PassThrough { credentials, known, .. } => {
-                if !known {
-                    self.broker.charge(address)?;
-                }
-                Some(*credentials)
+            if !known {
+                self.broker.charge(address)?;
             }
-        };
-        match self.fetch(key, shape, than).await {
-            Ok(entry) => {
-                if let Some(credentials) = credentials {
-                    self.broker.cache.note_good(credentials, entry.token.issued_at + self.broker.limits.recheck);
+        }
+        let fetched = self.fetch_for(machine, key, shape, than).await;
+        match (fetched, machine) {
+            (Ok(entry), Machine::Registered(_) | Machine::PassThrough { decoy: false, .. }) => {
+                if let Machine::PassThrough { credentials, .. } = machine {
+                    self.broker.cache.note_good(*credentials, entry.token.issued_at + self.broker.limits.recheck);
                 }
+                is_allowed(machine, &entry)?;
                 let expires_in = entry.token.remaining(self.clock.now());
                 Ok(Granted { entry, expires_in, from_cache: false })
             }
-            Err(MachineError::InvalidClient) => match credentials {
-                Some(credentials) => {
-                    self.broker.cache.note_wrong(credentials, now);
-                    Err(MachineError::InvalidClient)
-                }
-                None => Err(MachineError::Upstream),
-            },
-            Err(MachineError::UnauthorizedClient(_)) if credentials.is_none() => Err(MachineError::Upstream),
-            Err(error) => Err(error),
+            // Nobody has the secret that the provider was shown.
+            (Ok(_), Machine::PassThrough { .. }) => Err(MachineError::InvalidClient),
+            (Err(MachineError::InvalidClient), Machine::PassThrough { credentials, .. }) => {
+                self.broker.cache.note_wrong(*credentials, now);
+                Err(MachineError::InvalidClient)
+            }
+            (Err(MachineError::InvalidClient | MachineError::UnauthorizedClient(_)), Machine::Registered(_)) => {
+                Err(MachineError::Upstream)
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Fetches a token, or waits for whoever does.
+    async fn fetch_for(
+        self: &Arc<Self>,
+        machine: &Machine,
+        key: Key,
+        shape: Shape,
+        than: u64,
+    ) -> Result<Arc<Entry>, MachineError> {
+        let payer = machine.payer();
+        let has_budget = || match machine {
+            Machine::PassThrough { known: false, .. } => Ok(()),
+            _ => self.broker.budget.check(&payer.client, self.clock.now()),
+        };
+        has_budget()?;
+        match self.fetch(key, shape.clone(), than, payer.clone()).await {
+            // It may have been another client's fetch, and that one's budget.
+            Err(MachineError::OverBudget(_)) if has_budget().is_ok() => self.fetch(key, shape, than, payer).await,
+            fetched => fetched,
         }
     }
 
@@ -169,8 +203,14 @@ impl RelyingParty {
         tried && token.remaining(now) > self.broker.limits.margin
     }
 
-    fn renew_machine_token(self: &Arc<Self>, entry: Arc<Entry>, shape: Shape) {
-        let flight = self.fetch(shape.key(), shape.clone(), entry.token.issued_at);
+    fn renew_machine_token(self: &Arc<Self>, entry: Arc<Entry>, machine: &Machine, shape: Shape) {
+        let payer = machine.payer();
+        if self.broker.budget.check(&payer.client, self.clock.now()).is_err() {
+            // It is handed out as long as it lasts; another client may have it renewed.
+            entry.renewal_failed();
+            return;
+        }
+        let flight = self.fetch(shape.key(), shape.clone(), entry.token.issued_at, payer);
         let this = self.clone();
         self.tasks.spawn(async move {
             match flight.await {
@@ -186,32 +226,28 @@ impl RelyingParty {
     }
 }
 
+/// A token at hand may have been fetched for a caller who may have more.
+fn is_allowed(machine: &Machine, entry: &Entry) -> Result<(), MachineError> {
+    match machine.upstream().unrequested.allow(&entry.unrequested) {
+        true => Ok(()),
+        false => Err(MachineError::unrequested(&entry.unrequested)),
+    }
+}
+
 /// What a machine gets if nothing stands against it: the scopes that it asks for, or all that it may have.
 fn shape(machine: &Machine, request: TokenRequest) -> Result<Shape, MachineError> {
     let scopes = match machine {
         Machine::Registered(client) if request.scopes.is_empty() => client.scopes.clone(),
         Machine::Registered(client) if !client.scopes.cover(&request.scopes) => {
-            let not_theirs: Vec<_> =
-                request.scopes.iter().filter(|scope| !client.scopes.iter().any(|own| own == *scope)).collect();
-            let what = format!("this client may not ask for: {}", not_theirs.join(" "));
-            return Err(MachineError::InvalidScope(what));
+            let not_theirs = request.scopes.without(&client.scopes);
+            return Err(MachineError::InvalidScope(format!("this client may not ask for: {not_theirs}")));
         }
         _ => request.scopes,
     };
-    Ok(Shape { upstream: machine.upstream().clone(), scopes, resource: request.resource })
-}
-
-impl MachineError {
-    /// For the metrics.
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::InvalidRequest(_) | Self::UnsupportedGrantType => "invalid_request",
-            Self::InvalidClient => "invalid_client",
-            Self::UnauthorizedClient(_) => "unauthorized_client",
-            Self::InvalidScope(_) => "invalid_scope",
-            Self::TooMany(_) => "limited",
-            Self::Unavailable(_) | Self::Store(_) | Self::Provider(_) => "unavailable",
-            Self::Upstream => "upstream_refused",
-        }
+    if let (Machine::Registered(client), Some(resource)) = (machine, &request.resource)
+        && !client.may_name(resource)
+    {
+        return Err(MachineError::InvalidTarget("this client may not name that resource"));
     }
+    Ok(Shape { upstream: machine.upstream().clone(), scopes, resource: request.resource })
 }

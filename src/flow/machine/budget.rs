@@ -1,0 +1,118 @@
+//! What each client may make the provider issue, and bill, in an hour.
+//!
+//! Only what is billed counts: an outage uses nothing up, nor does a request that the provider refuses.
+
+use super::MachineError;
+use super::cache::Key;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Seconds.
+const HOUR: u64 = 3_600;
+
+/// For whom a token is fetched.
+#[derive(Debug, Clone)]
+pub(super) struct Payer {
+    /// The client's id.
+    pub(super) client: String,
+    /// What a caller that passes through showed. Until the provider has accepted it, nobody's budget is charged.
+    pub(super) credentials: Option<Key>,
+}
+
+/// The tokens that were fetched for each client since its hour began.
+#[derive(Debug)]
+pub(super) struct FetchBudget {
+    per_hour: u32,
+    spent: Mutex<HashMap<String, Spent>>,
+}
+
+#[derive(Debug)]
+struct Spent {
+    /// Epoch seconds.
+    since: u64,
+    count: u32,
+}
+
+impl FetchBudget {
+    pub(super) fn new(per_hour: u32) -> Self {
+        Self { per_hour, spent: Mutex::default() }
+    }
+
+    /// Whether something is left.
+    pub(super) fn check(&self, client: &str, now: u64) -> Result<(), MachineError> {
+        match self.spent().get(client) {
+            Some(spent) if spent.is_of(now) && spent.count >= self.per_hour => {
+                Err(MachineError::OverBudget((spent.since + HOUR).saturating_sub(now).max(1)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes one fetch out of the budget, whether or not it is left.
+    pub(super) fn spend(&self, client: &str, now: u64) {
+        let mut all = self.spent();
+        match all.get_mut(client).filter(|spent| spent.is_of(now)) {
+            Some(spent) => {
+                spent.count = spent.count.saturating_add(1);
+                if spent.count == self.per_hour {
+                    tracing::warn!(
+                        client,
+                        tokens = spent.count,
+                        until = spent.since + HOUR,
+                        "client over machine.fetches_per_hour: it gets only what is at hand"
+                    );
+                }
+            }
+            None => {
+                all.insert(client.to_owned(), Spent { since: now, count: 1 });
+            }
+        }
+    }
+
+    /// Puts one back that was not billed.
+    pub(super) fn refund(&self, client: &str) {
+        if let Some(spent) = self.spent().get_mut(client) {
+            spent.count = spent.count.saturating_sub(1);
+        }
+    }
+
+    /// Forgets hours that are over.
+    pub(super) fn sweep(&self, now: u64) {
+        self.spent().retain(|_, spent| spent.is_of(now));
+    }
+
+    fn spent(&self) -> MutexGuard<'_, HashMap<String, Spent>> {
+        // No code that holds this lock leaves anything half done.
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Spent {
+    fn is_of(&self, now: u64) -> bool {
+        now < self.since.saturating_add(HOUR)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_is_over_its_budget_waits_for_its_own_hour() {
+        let budget = FetchBudget::new(2);
+        assert!(budget.check("a", 100).is_ok());
+        budget.spend("a", 100);
+        budget.spend("a", 200);
+        assert!(matches!(budget.check("a", 200), Err(MachineError::OverBudget(3_500))));
+        assert!(matches!(budget.check("a", 3_699), Err(MachineError::OverBudget(1))));
+        assert!(budget.check("b", 200).is_ok() && budget.check("a", 3_700).is_ok());
+        budget.refund("a");
+        assert!(budget.check("a", 300).is_ok());
+        budget.refund("nobody");
+        budget.spend("a", 4_000);
+        budget.sweep(4_000);
+        assert!(budget.check("a", 4_000).is_ok());
+        budget.spend("a", 4_000);
+        assert!(budget.check("a", 4_000).is_err(), "the sweep forgets nothing that counts");
+    }
+}

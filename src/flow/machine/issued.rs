@@ -1,0 +1,88 @@
+//! The tokens that the broker fetched: known by their SHA-256, whatever their format, to every process.
+//!
+//! 1. Before a token is handed out, what it is good for is written to the store under its hash, and kept here.
+//! 2. Whoever is shown a token looks there first: what is found is a machine's, until it runs out or is revoked.
+//!    Nothing else is trusted that way.
+//! 3. A store that has lost its data gets it back from whoever has the token at hand. That cannot undo a revocation,
+//!    which is remembered by itself.
+//! 4. The client has to be one that is accepted, as with any bearer: an upstream, or in `provider.accepted_clients`.
+
+use crate::domain::machine::{IssuedToken, MachineToken};
+use crate::flow::validate::KnownBearer;
+use crate::flow::{Error, RelyingParty};
+use crate::provider::Provider;
+use crate::store;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked whether the store may have lost something; it is in doubt for longer than that.
+const LOOK: Duration = Duration::from_millis(250);
+
+impl RelyingParty {
+    /// Lets every process know a token that is going to be handed out.
+    pub(super) async fn note_issued(&self, token: &MachineToken) {
+        let hash = token.hash();
+        let until = Provider::accepted_until(token.expires_at);
+        if let Err(error) = self.broker.tokens.note_issued(&hash, &token.issued, until).await {
+            tracing::warn!(%error, "an issued token is known to this process alone");
+        }
+        self.remember_issued(hash, token.issued.clone());
+    }
+
+    /// Lets this process know one that another has fetched.
+    pub(super) fn remember_issued(&self, hash: [u8; 32], issued: IssuedToken) {
+        if self.provider.accepts(&issued.principal.client_id) {
+            self.bearers.insert(hash, Arc::new(KnownBearer::issued(issued)));
+        }
+    }
+
+    /// Writes down again what a store may have lost, for as long as it is polled.
+    pub async fn keep_issued(&self) -> Infallible {
+        let (mut looks, mut lost) = (tokio::time::interval(LOOK), false);
+        loop {
+            looks.tick().await;
+            lost |= self.sessions.is_unsettled();
+            if lost && !self.sessions.is_unsettled() {
+                lost = self.put_back_issued().await.is_err();
+            }
+        }
+    }
+
+    async fn put_back_issued(&self) -> Result<(), store::Error> {
+        let now = self.clock.now();
+        let at_hand: Vec<_> = self.broker.cache.tokens.iter().map(|(_, entry)| entry).collect();
+        for token in at_hand.iter().map(|entry| &entry.token).filter(|token| token.remaining(now) > 0) {
+            let until = Provider::accepted_until(token.expires_at);
+            self.broker.tokens.note_issued(&token.hash(), &token.issued, until).await?;
+        }
+        Ok(())
+    }
+
+    /// The bearer of the token with this hash, if the broker fetched it for a client that is accepted; revoked or
+    /// not.
+    ///
+    /// # Errors
+    /// [`Error::Store`]: that is not known.
+    pub(in crate::flow) async fn issued_bearer(&self, hash: &[u8; 32]) -> Result<Option<Arc<KnownBearer>>, Error> {
+        let now = self.clock.now();
+        if !self.broker.limits.has_upstreams && !self.broker.limits.pass_through
+            || self.broker.cache.is_unknown(hash, now)
+        {
+            return Ok(None);
+        }
+        let issued = self.broker.tokens.issued(hash).await?;
+        let alive = issued.filter(|issued| now < Provider::accepted_until(issued.principal.expires_at));
+        match alive.filter(|issued| self.provider.accepts(&issued.principal.client_id)) {
+            Some(issued) => {
+                let known = Arc::new(KnownBearer::issued(issued));
+                self.bearers.insert(*hash, known.clone());
+                Ok(Some(known))
+            }
+            None => {
+                self.broker.cache.note_unknown(*hash, now);
+                Ok(None)
+            }
+        }
+    }
+}

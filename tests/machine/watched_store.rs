@@ -1,0 +1,159 @@
+//! A store in memory that counts what it is asked, and fails or panics on demand.
+
+use crate::support::stored_in;
+use async_trait::async_trait;
+use auth_api::config::StoreUrl;
+use auth_api::domain::seal::KeyRing;
+use auth_api::domain::session::{Mark, SessionKey};
+use auth_api::store::{self, After, Error, Fence, Leased, Permits, RateLimit, Record, SessionStore, Update, Watcher};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+#[derive(Debug)]
+pub(super) struct Watched {
+    store: Arc<dyn SessionStore>,
+    loads: AtomicU64,
+    writes: AtomicU64,
+    away: AtomicBool,
+    panics: AtomicBool,
+    /// Everything that was ever written.
+    written: Mutex<Vec<u8>>,
+}
+
+impl Watched {
+    pub(super) fn new() -> Arc<Self> {
+        let store = store::open(&stored_in(StoreUrl::Memory), &Arc::new(KeyRing::new([]))).unwrap();
+        Arc::new(Self {
+            store,
+            loads: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+            away: AtomicBool::new(false),
+            panics: AtomicBool::new(false),
+            written: Mutex::default(),
+        })
+    }
+
+    pub(super) fn loads(&self) -> u64 {
+        self.loads.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn fail(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// The next read takes its caller down.
+    pub(super) fn panic_once(&self) {
+        self.panics.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether this text was ever written as it is.
+    pub(super) fn holds(&self, text: &str) -> bool {
+        self.written.lock().unwrap().windows(text.len()).any(|bytes| bytes == text.as_bytes())
+    }
+
+    fn judge(&self) -> Result<(), Error> {
+        if self.away.load(Ordering::SeqCst) { Err(Error("it is away".into())) } else { Ok(()) }
+    }
+
+    fn write(&self, record: Option<&Record>) -> Result<(), Error> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        if let Some(record) = record {
+            self.written.lock().unwrap().extend([&record.sealed[..], &record.card[..]].concat());
+        }
+        self.judge()
+    }
+}
+
+#[async_trait]
+impl SessionStore for Watched {
+    async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error> {
+        self.write(Some(&record))?;
+        self.store.create(key, record).await
+    }
+
+    async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "as the test asked for");
+        self.judge()?;
+        self.store.load(key).await
+    }
+
+    async fn update(
+        &self,
+        key: SessionKey,
+        expected: u64,
+        record: Record,
+        fence: Option<Fence>,
+    ) -> Result<Update, Error> {
+        self.write(Some(&record))?;
+        self.store.update(key, expected, record, fence).await
+    }
+
+    async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
+        self.write(None)?;
+        self.store.touch(seen).await
+    }
+
+    async fn delete(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+        self.write(None)?;
+        self.store.delete(key).await
+    }
+
+    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
+        self.judge()?;
+        self.store.listed(mark).await
+    }
+
+    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error> {
+        self.write(None)?;
+        self.store.lease(key, ttl).await
+    }
+
+    async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+        self.write(None)?;
+        self.store.extend(key, fence, ttl).await
+    }
+
+    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error> {
+        self.write(None)?;
+        self.store.release(key, fence, after).await
+    }
+
+    async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error> {
+        self.write(None)?;
+        self.store.mark(mark, until).await
+    }
+
+    async fn is_marked(&self, mark: Mark) -> Result<bool, Error> {
+        self.judge()?;
+        self.store.is_marked(mark).await
+    }
+
+    async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {
+        self.store.sweep(now, idle).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.judge()?;
+        self.store.ping().await
+    }
+
+    async fn acquire(&self, limit: RateLimit, wanted: u32, ahead: Duration) -> Result<Permits, Error> {
+        self.judge()?;
+        self.store.acquire(limit, wanted, ahead).await
+    }
+
+    async fn back_off(&self, limit: RateLimit, pause: Duration) -> Result<(), Error> {
+        self.judge()?;
+        self.store.back_off(limit, pause).await
+    }
+
+    async fn follow(&self, watcher: &dyn Watcher) -> Error {
+        self.store.follow(watcher).await
+    }
+}
