@@ -2,10 +2,11 @@
 
 use crate::config::{self, Config, StoreUrl, Tls};
 use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::finding::Finding;
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::seal::KeyRing;
 use crate::flow::{self, Broker, EndedFor, Limits, MachineLimits, MySession, RelyingParty, Rules};
-use crate::provider::{self, Finding, Provider};
+use crate::provider::{self, Provider};
 use crate::store::{self, OpenError, SessionStore, Sessions, Tokens};
 use crate::telemetry::Metrics;
 use crate::web::{self, Readiness, Web};
@@ -103,17 +104,7 @@ pub async fn probe(config: &Config) -> Result<Vec<Finding>, Error> {
     let (back, signed_out) = (return_to(config).choose(None), own.join("/auth/signout/callback"));
     let upstreams: Vec<_> = config.machine.upstreams().collect();
     let mut findings = provider.probe(back, &signed_out, &upstreams).await;
-    findings.push(match &config.session.store {
-        StoreUrl::Redb(path) if !path.exists() => Ok("the session file will be made at the first start".to_owned()),
-        _ => match store::open(&config.session, &Arc::new(key_ring(config))) {
-            Ok(store) => match store.ping().await {
-                Ok(()) => Ok("the session store answers".to_owned()),
-                Err(error) => Err(error.to_string()),
-            },
-            Err(OpenError::InUse { .. }) => Ok("the session store is in use by a running service".to_owned()),
-            Err(error) => Err(error.to_string()),
-        },
-    });
+    findings.extend(store::probe(&config.session, &Arc::new(key_ring(config))).await);
     Ok(findings)
 }
 

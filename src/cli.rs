@@ -6,6 +6,7 @@ mod from_stack;
 use crate::app::{self, App};
 use crate::config::{self, Config, LogFormat, Problem, Sources};
 use crate::domain::clock::SystemClock;
+use crate::domain::finding::Finding;
 use crate::provider::{self, HttpClient};
 use crate::telemetry;
 use anyhow::anyhow;
@@ -228,9 +229,9 @@ async fn check(config: &Config, online: bool) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for finding in app::probe(config).await? {
         match finding {
-            Ok(good) => drop(print(&format!("{good}\n"))?),
-            Err(bad) => {
-                std::io::stderr().write_all(format!("{bad}\n").as_bytes())?;
+            Finding::Good(_) | Finding::NotKnown(_) => drop(print(&format!("{finding}\n"))?),
+            Finding::Bad(_) => {
+                std::io::stderr().write_all(format!("{finding}\n").as_bytes())?;
                 code = ExitCode::from(PROBLEMS);
             }
         }

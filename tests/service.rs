@@ -1,5 +1,7 @@
 //! The service as its operator meets it: a process with a configuration, a port and a signal.
 
+mod check_online;
+
 use crate::support::process::{Service, command, configure, is_known, run, serve, sign_in, spawn, terminate};
 use crate::support::{Browser, Site, free_port, until};
 use auth_api::dev::pool::{Endpoint, Fault, Pool, Settings};
@@ -249,7 +251,8 @@ async fn what_is_wrong_at_the_provider_is_found_before_anybody_signs_in() {
     for words in [
         "its issuer and keys are as configured",
         "the clocks agree",
-        "its callback URL and its scopes are registered",
+        "good: a sign-in can begin: the client and its callback URL are registered",
+        "good: the scopes are allowed",
         "a sign-out comes back",
         "the provider takes the client's secret",
         "machine.upstream orders: the provider takes its secret",

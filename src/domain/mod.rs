@@ -3,6 +3,7 @@
 pub mod aws;
 pub mod clock;
 pub mod demand;
+pub mod finding;
 pub mod host;
 pub mod machine;
 pub mod page;

@@ -20,7 +20,6 @@ mod verify;
 pub use error::Error;
 pub use http::HttpClient;
 pub use logout::LogoutNotice;
-pub use probe::Finding;
 pub use token::NotRefreshed;
 pub use user_pool::SCOPE as USER_POOLS_SCOPE;
 pub use verify::Rejected;

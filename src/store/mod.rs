@@ -8,6 +8,7 @@ mod journal;
 mod live;
 mod local;
 mod memory;
+mod probe;
 mod rate_limit;
 mod redb;
 mod redis;
@@ -18,6 +19,7 @@ mod snapshots;
 mod tokens;
 
 pub use live::{Listed, Live};
+pub use probe::probe;
 pub use rate_limit::{Permits, RateLimit};
 pub use sessions::{Sessions, Updated};
 pub use tokens::{Place, Tokens, Turn};
