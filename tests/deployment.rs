@@ -68,6 +68,20 @@ fn the_variables_of_each_deployment_are_a_whole_configuration() {
     }
 }
 
+/// Each folder is copied by itself, so each has the page. It must not differ, and shows without anything from elsewhere.
+#[test]
+fn the_page_for_an_outage_is_the_same_beside_every_proxy() {
+    let read = |proxy: &str| std::fs::read_to_string(deploy(&format!("{proxy}/auth-api-outage.html"))).unwrap();
+    let page = read("nginx");
+    for proxy in ["apache", "caddy", "envoy", "haproxy"] {
+        assert_eq!(read(proxy), page, "{proxy}");
+    }
+    // Envoy reads a `%` as the start of a command, and a proxy that is alone has nothing to link to.
+    for word in ["%", "http:", "https:", "<script", "@import", "url("] {
+        assert!(!page.contains(word), "{word}");
+    }
+}
+
 #[test]
 fn no_redis_that_is_deployed_drops_sessions_when_its_memory_is_full() {
     let template = std::fs::read_to_string(deploy("aws/service.yaml")).unwrap();

@@ -78,12 +78,26 @@ local function understand(answer)
     return status, headers, body
 end
 
+-- The page for people, if there is one.
+local function outage_page(r)
+    local accept, path = r.headers_in["Accept"] or "", r.subprocess_env["AUTH_API_OUTAGE"]
+    local file = path and accept:lower():find("text/html", 1, true) and io.open(path, "rb")
+    if not file then
+        return nil
+    end
+    local text = file:read("*a")
+    file:close()
+    return text
+end
+
 local function unavailable(r)
+    local page = outage_page(r)
     r.status = 503
     r.err_headers_out["Retry-After"] = "5"
     r.err_headers_out["Cache-Control"] = "no-store"
-    r.content_type = "text/plain"
-    r:write("Who you are cannot be looked up at the moment. Please try again in a few seconds.\n")
+    r.err_headers_out["Vary"] = "Accept"
+    r.content_type = page and "text/html; charset=utf-8" or "text/plain"
+    r:write(page or "Who you are cannot be looked up at the moment. Please try again in a few seconds.\n")
     return apache2.DONE
 end
 

@@ -1,5 +1,6 @@
 -- Asks auth-api about each request, gives the app the identity headers, or hands the browser auth-api's answer.
--- The request goes on only where txn.auth_api was set to "allowed" (auth-api.cfg); a mistake in here lets nobody in.
+-- The request goes on only where txn.auth_api was set to "allowed"; everything that is not answered in here, because
+-- auth-api is away or of a mistake, meets the page of auth-api.cfg.
 
 local identity = {
     "x-auth-subject", "x-auth-username", "x-auth-email", "x-auth-groups", "x-auth-scopes",
@@ -43,11 +44,6 @@ local function reply(txn, status, headers, body)
     txn:done(answer)
 end
 
-local function unavailable(txn)
-    reply(txn, 503, { { "Retry-After", "5" }, { "Cache-Control", "no-store" }, { "Content-Type", "text/plain" } },
-        "Who you are cannot be looked up at the moment. Please try again in a few seconds.\n")
-end
-
 local function ask(txn, address, site, patience)
     local sent = txn.http:req_get_headers()
     local headers = {
@@ -75,7 +71,7 @@ core.register_action("auth_api", { "http-req" }, function(txn, address, site, pa
     local asked, answer = pcall(ask, txn, address, site, patience)
     if not asked then
         core.Warning("auth-api: " .. tostring(answer))
-        return unavailable(txn)
+        return
     end
     local status, got = answer and answer.status or 0, answer and answer.headers or {}
     -- A preflight has no identity; the app answers its own.
@@ -89,7 +85,7 @@ core.register_action("auth_api", { "http-req" }, function(txn, address, site, pa
     -- Redirects and refusals are auth-api's own words. HAProxy itself answers 502 to 504 for one that is away.
     local own = status == 302 or (status >= 400 and status <= 499) or (status == 503 and got["retry-after"])
     if not own then
-        return unavailable(txn)
+        return
     end
     local headers = {}
     for _, name in ipairs(answered_with) do

@@ -4,6 +4,9 @@ use super::Changes;
 use std::env;
 use std::path::{Path, PathBuf};
 
+/// What people see while the service is away.
+const OUTAGE: &str = "auth-api-outage.html";
+
 /// One of those with a folder in `deploy`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Proxy {
@@ -53,12 +56,14 @@ impl Proxy {
                 "snippets/auth-api-protect.conf",
                 "snippets/auth-api-ask.conf",
                 "snippets/auth-api-identity.conf",
+                "snippets/auth-api-outage.conf",
+                OUTAGE,
             ],
-            Self::Caddy => &["auth-api.caddy"],
-            Self::Haproxy => &["auth-api.cfg", "auth-api.lua"],
-            Self::Apache => &["auth-api.conf", "auth-api.lua"],
+            Self::Caddy => &["auth-api.caddy", OUTAGE],
+            Self::Haproxy => &["auth-api.cfg", "auth-api.lua", OUTAGE],
+            Self::Apache => &["auth-api.conf", "auth-api.lua", OUTAGE],
             Self::Traefik => &["traefik.yml", "dynamic.yml"],
-            Self::Envoy => &["envoy.yaml"],
+            Self::Envoy => &["envoy.yaml", OUTAGE],
         }
     }
 
@@ -78,9 +83,14 @@ impl Proxy {
             [("/etc/ssl/example.com/cert.pem", here("cert.pem")), ("/etc/ssl/example.com/key.pem", here("key.pem"))];
         let mut all = match self {
             Self::Nginx => {
-                vec![("listen 443 ssl", format!("listen 127.0.0.1:{port} ssl")), ("https://wiki.example.com", site)]
+                vec![
+                    ("listen 443 ssl", format!("listen 127.0.0.1:{port} ssl")),
+                    ("https://wiki.example.com", site),
+                    ("/etc/nginx/auth-api-outage.html", here(OUTAGE)),
+                ]
             }
             Self::Caddy => vec![
+                ("/etc/caddy\n", format!("{}\n", folder.display())),
                 ("\nauth-api.example.com {", format!("\nhttps://auth-api.example.com:{port} {{\n\tbind 127.0.0.1")),
                 ("\nwiki.example.com {", format!("\nhttps://wiki.example.com:{port} {{\n\tbind 127.0.0.1")),
                 ("import auth-api wiki.example.com", format!("import auth-api wiki.example.com:{port}")),
@@ -89,12 +99,14 @@ impl Proxy {
                 ("bind :443 ", format!("bind 127.0.0.1:{port} ")),
                 ("https://wiki.example.com", site),
                 ("/etc/haproxy/auth-api.lua", here("auth-api.lua")),
+                ("/etc/haproxy/auth-api-outage.html", here(OUTAGE)),
                 ("/etc/ssl/example.com/both.pem", here("both.pem")),
             ],
             Self::Apache => vec![
                 ("*:443>", format!("*:{port}>")),
                 ("https://wiki.example.com", site),
                 ("/etc/apache2/auth-api.lua", here("auth-api.lua")),
+                ("/etc/apache2/auth-api-outage.html", here(OUTAGE)),
             ],
             Self::Traefik => {
                 vec![("\":443\"", format!("\"127.0.0.1:{port}\"")), ("/etc/traefik/dynamic.yml", here("dynamic.yml"))]
@@ -102,6 +114,7 @@ impl Proxy {
             Self::Envoy => vec![
                 ("address: 0.0.0.0, port_value: 443", format!("address: 127.0.0.1, port_value: {port}")),
                 ("value: wiki.example.com\n", format!("value: wiki.example.com:{port}\n")),
+                ("/etc/envoy/auth-api-outage.html", here(OUTAGE)),
             ],
         };
         if self != Self::Haproxy {
@@ -144,6 +157,7 @@ impl Proxy {
             Self::Apache => {
                 let modules: String = [
                     "mpm_event",
+                    "alias",
                     "authz_core",
                     "headers",
                     "http2",

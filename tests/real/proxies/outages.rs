@@ -3,15 +3,17 @@
 use super::app::{Impostor, values};
 use super::kinds::Proxy;
 use super::people::identity;
-use super::{Edge, through_each_proxy};
+use super::{Edge, navigation, script, through_each_proxy};
 use crate::support::free_port;
 use futures_util::future::join_all;
+use reqwest::Method;
 
 through_each_proxy! {
     nobody_gets_in_while_the_service_is_down
     nobody_gets_in_while_the_service_hangs
     nobody_gets_in_by_an_answer_that_is_no_yes
     a_yes_without_a_name_leaves_no_room_for_a_forged_one
+    people_see_a_page_while_the_service_is_away
 }
 
 /// Every kind of request is refused, with an identity of its own or without.
@@ -85,4 +87,39 @@ async fn a_yes_without_a_name_leaves_no_room_for_a_forged_one(proxy: Proxy) {
     } else {
         assert!(answer.status >= 400 && edge.asked().is_empty(), "{answer:?}");
     }
+}
+
+async fn people_see_a_page_while_the_service_is_away(proxy: Proxy) {
+    // It serves no files, and cannot tell a question that failed from the app's own 500.
+    if proxy == Proxy::Traefik {
+        return;
+    }
+    let Some(edge) = Edge::before(proxy, free_port()).await else { return };
+    let visitor = edge.visitor();
+    for host in ["wiki", "auth-api"] {
+        let url = format!("https://{host}.app.localhost:{}/articles?x=1", edge.port);
+        for method in [Method::GET, Method::POST] {
+            let page = visitor.send(method.clone(), &url, navigation).await;
+            let what = format!("{method} {url}: {page:?}");
+            assert!((502..=504).contains(&page.status), "{what}");
+            assert_eq!(
+                page.header("content-type").map(str::to_lowercase).as_deref(),
+                Some("text/html; charset=utf-8"),
+                "{what}"
+            );
+            assert_eq!(
+                (page.header("retry-after"), page.header("cache-control")),
+                (Some("5"), Some("no-store")),
+                "{what}"
+            );
+            assert!(
+                page.body.contains("<h1>Not available right now</h1>") && page.body.ends_with("</html>\n"),
+                "{what}"
+            );
+            assert!(page.body.contains("<style>") && !page.body.contains("http"), "nothing from elsewhere: {what}");
+        }
+    }
+    let answer = visitor.send(Method::GET, &edge.wiki("/articles"), script).await;
+    assert!((502..=504).contains(&answer.status) && !answer.body.contains('<'), "{answer:?}");
+    assert!(edge.asked().is_empty(), "{:#?}", edge.asked());
 }
