@@ -193,6 +193,7 @@ impl App {
         let callback = config.server.public_url.join("/auth/signin/callback");
         let provider = Provider::new(&accepting(config), callback, clock.clone(), metrics.clone())?;
         let limits = Limits {
+            sign_in: config.session.sign_in_timeout.as_secs(),
             max_age: config.session.max_age.as_secs(),
             refresh_margin: config.session.refresh_margin.as_secs(),
             revocation: REVOCATION.min(config.provider.timeout),

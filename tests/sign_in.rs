@@ -2,7 +2,6 @@
 
 use crate::support::{Browser, Log, Site, param};
 use auth_api::dev::pool::{Endpoint, Fault, FederationFault};
-use auth_api::domain::transaction::MAX_AGE;
 
 const OPEN_REDIRECTS: &str = include_str!("data/open_redirects.txt");
 
@@ -176,7 +175,8 @@ async fn two_hundred_abandoned_sign_ins_leave_a_small_header_and_the_last_one_wo
     for i in 0..200 {
         let query = if i % 3 == 0 { long.as_str() } else { "" };
         assert_eq!(jane.get(&site.auth(&format!("/auth/signin?{query}"))).await.status, 302);
-        site.clock.shift(1);
+        // Over two days: those that took too long are remembered, too, and count.
+        site.clock.shift(900);
         let cookies = jane.cookies(&site.auth_url);
         assert!(cookies.len() < 8_000, "{} bytes after {i}", cookies.len());
         assert!(cookies.matches("auth-signin-").count() <= 5);
@@ -236,18 +236,6 @@ async fn an_answer_of_another_issuer_is_refused_unspent() {
     let callback = jane.to_callback(&site, "", "jane").await;
     let ours = format!("{callback}&iss={}", urlencode(&site.pool.issuer()));
     assert_eq!(jane.get(&ours).await.status, 302);
-}
-
-#[tokio::test]
-async fn a_sign_in_has_ten_minutes() {
-    let site = Site::start().await;
-    let jane = Browser::new();
-    let callback = jane.to_callback(&site, "", "jane").await;
-    site.clock.shift(MAX_AGE as i64 + 1);
-    let late = jane.get(&callback).await;
-    assert_eq!(late.status, 400);
-    assert!(late.body.contains("That took too long"), "{}", late.body);
-    assert_eq!(site.pool.count(Endpoint::TokenCode), 0);
 }
 
 #[tokio::test]
@@ -329,15 +317,15 @@ async fn the_providers_refusal_is_shown_in_plain_words_and_its_text_cannot_act()
     let to = jane.get(&site.auth("/auth/signin")).await.location();
     let state = param(&to, "state").unwrap();
     let text = "<script>alert(1)</script>\"'><img src=x>\u{7}";
-    let query = format!("error=access_denied&error_description={}&state={state}", urlencode(text));
+    let query = format!("error=invalid_request&error_description={}&state={state}", urlencode(text));
     let page = jane.get(&site.auth(&format!("/auth/signin/callback?{query}"))).await;
     assert_eq!(page.status, 403);
-    assert!(page.body.contains("You could not be signed in") && page.body.contains("not allowed to use this site"));
+    assert!(page.body.contains("You could not be signed in") && page.body.contains("did not accept this account"));
     assert!(!page.body.contains("<script") && !page.body.contains("<img"), "{}", page.body);
     assert!(page.body.contains("&#60;script&#62;") || page.body.contains("&lt;script&gt;"), "{}", page.body);
     assert!(page.body.contains(page.header("x-request-id").unwrap()), "the page names the reference");
     assert!(page.body.contains("prompt=select_account"), "another account is offered");
-    assert!(log.text().contains(page.header("x-request-id").unwrap()) && log.text().contains("access_denied"));
+    assert!(log.text().contains(page.header("x-request-id").unwrap()) && log.text().contains("invalid_request"));
     for (name, value) in [
         ("cache-control", "no-store"),
         ("referrer-policy", "no-referrer"),

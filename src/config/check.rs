@@ -31,6 +31,7 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     report(&draft.max_stale.at, max_stale(draft));
     report(&draft.max_age.at, max_age(draft));
     report(&draft.idle.at, idle(draft));
+    report(&draft.sign_in_timeout.at, sign_in_timeout(draft));
     report(&draft.refresh_margin.at, refresh_margin(draft));
     report(&draft.cache_margin.at, cache_margin(draft));
     report(&draft.recheck.at, recheck(draft));
@@ -234,6 +235,17 @@ fn idle(draft: &Draft) -> Result<(), Wrong> {
         format!("It is not shorter than {}, so it would never end a session.", draft.max_age.at),
         "Write a shorter time, or `0s` for no idle limit.",
     ))
+}
+
+fn sign_in_timeout(draft: &Draft) -> Result<(), Wrong> {
+    match draft.sign_in_timeout.good() {
+        Some(timeout) if !(60..=DAY).contains(&timeout.as_secs()) => Err(Wrong::new(
+            "Under one minute people who look for their password would be cut off; after a day, whoever sits at the \
+             browser then could finish what another one began.",
+            "Write a time from `1m` to `24h`; `1h` suits most.",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn refresh_margin(draft: &Draft) -> Result<(), Wrong> {

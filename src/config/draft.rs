@@ -11,6 +11,7 @@ use url::Url;
 use super::hosts::{self, AllowedHost};
 use super::load::Blocks;
 use super::machine::Machine;
+use super::pages::{self, Pages, Support};
 use super::problem::{Wrong, shown};
 use super::reader::{Field, Reader};
 use super::store_url::{self, StoreUrl};
@@ -55,6 +56,7 @@ pub(super) struct Draft {
     pub(super) max_stale: Field<Duration>,
     pub(super) max_age: Field<Duration>,
     pub(super) idle: Field<Duration>,
+    pub(super) sign_in_timeout: Field<Duration>,
     pub(super) refresh_margin: Field<Duration>,
     pub(super) return_default: Field<Url>,
     pub(super) return_allow: Field<Vec<AllowedHost>>,
@@ -78,6 +80,7 @@ pub(super) struct Draft {
     pub(super) guest: Field<bool>,
     pub(super) aws_login: Field<String>,
     pub(super) aws_endpoint: Field<Url>,
+    pub(super) support: Field<Support>,
     pub(super) log: Field<String>,
     pub(super) format: Field<LogFormat>,
 }
@@ -119,6 +122,7 @@ impl Draft {
             max_stale: r.text(&keys::MAX_STALE, values::fine_duration),
             max_age: r.text(&keys::MAX_AGE, values::duration),
             idle: r.text(&keys::IDLE, values::duration),
+            sign_in_timeout: r.text(&keys::SIGN_IN_TIMEOUT, values::duration),
             refresh_margin: r.text(&keys::REFRESH_MARGIN, values::duration),
             return_default: r.text(&keys::RETURN_DEFAULT, urls::web_url),
             return_allow: r.list(&keys::RETURN_ALLOW, hosts::allowed_host),
@@ -142,6 +146,7 @@ impl Draft {
             guest: r.text(&keys::GUEST, values::flag),
             aws_login: r.text(&keys::AWS_LOGIN, credentials::client_id),
             aws_endpoint: r.text(&keys::AWS_ENDPOINT, endpoint),
+            support: r.text(&keys::SUPPORT, pages::support),
             log: r.text(&keys::LOG, values::log_filter),
             format: r.text(&keys::FORMAT, values::log_format),
         }
@@ -201,6 +206,7 @@ impl Draft {
                 max_stale: self.max_stale.take()?,
                 max_age: self.max_age.take()?,
                 idle: self.idle.take().filter(|idle| !idle.is_zero()),
+                sign_in_timeout: self.sign_in_timeout.take()?,
                 refresh_margin: self.refresh_margin.take()?,
             },
             return_to: ReturnTo { default: self.return_default.take(), allow },
@@ -226,6 +232,7 @@ impl Draft {
             },
             validate: Validate { check_revoked: self.check_revoked.take()? },
             profile: super::Profiles { writable: self.writable.take()? },
+            pages: Pages { support: self.support.take() },
             telemetry: Telemetry { log: self.log.take()?, format: self.format.take()? },
         })
     }

@@ -113,6 +113,7 @@ pub(super) static SECTIONS: &[(&str, &str)] = &[
     ("validate", "How sessions keep up with the provider."),
     ("profile", "A person's own attributes, as the user pool has them: GET and PATCH /auth/profile."),
     ("aws", "AWS credentials for people who are signed in, from a Cognito identity pool: POST /auth/aws-credentials."),
+    ("pages", "The pages of this service that people see."),
     ("telemetry", "Logs."),
 ];
 
@@ -207,6 +208,9 @@ keys! {
          when that does. Browsers keep cookies for 400d at most.";
     IDLE = "session" "idle" Text Default("0s"),
         "Ends sessions not used for this long; 0s for no such limit. Shorter than max_age.";
+    SIGN_IN_TIMEOUT = "session" "sign_in_timeout" Text Default("1h"),
+        "How long people may take at the provider's pages, from 1m to 24h: a code that comes by e-mail, a second factor,\n\
+         a new account. After it they are asked to start again, and still get to the page that they wanted.";
     REFRESH_MARGIN = "session" "refresh_margin" Text Default("5m"),
         "POST /refresh renews tokens that have less than this left. Under 1h: each renewal is a call to the provider.";
 
@@ -276,6 +280,10 @@ keys! {
         "What the user pool is called there, if not the issuer without https://.";
     AWS_ENDPOINT = "aws" "endpoint" Text Absent("https://cognito-identity.eu-west-1.amazonaws.com/"),
         "Where the identity pools API is, if not where the pool's region says.";
+
+    SUPPORT = "pages" "support" Text Absent("help@example.com"),
+        "Whom people can ask, shown on error pages with the reference that is in the log: an e-mail address or an https\n\
+         address.";
 
     LOG = "telemetry" "log" Text Default("info"),
         "Log filter: off, error, warn, info, debug, trace, or directives such as \"info,auth_api=debug\".";

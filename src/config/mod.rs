@@ -22,6 +22,7 @@ mod issuer;
 mod keys;
 mod load;
 mod machine;
+mod pages;
 mod policy;
 mod problem;
 mod reader;
@@ -47,6 +48,7 @@ pub use from_stack::from_stack;
 pub use hosts::AllowedHost;
 pub use load::{Sources, load};
 pub use machine::Machine;
+pub use pages::{Pages, Support};
 pub use problem::Problem;
 pub use reference::reference;
 pub use store_url::{HostPort, RedisServers, RedisUrl, StoreUrl};
@@ -76,6 +78,8 @@ pub struct Config {
     pub validate: Validate,
     /// People's own attributes.
     pub profile: Profiles,
+    /// The pages that people see.
+    pub pages: Pages,
     /// Logs.
     pub telemetry: Telemetry,
 }
@@ -172,6 +176,8 @@ pub struct Session {
     pub max_age: Duration,
     /// Lifetime without use; `None` for no idle timeout.
     pub idle: Option<Duration>,
+    /// How long people may take at the provider's pages.
+    pub sign_in_timeout: Duration,
     /// `/refresh` renews tokens with less than this left.
     pub refresh_margin: Duration,
 }

@@ -7,8 +7,25 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-/// How long a sign-in may take, seconds.
-pub const MAX_AGE: u64 = 600;
+/// What a sign-in was asked for: enough to begin it once more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignInIntent {
+    /// Where the browser goes afterwards.
+    pub return_to: ReturnTo,
+    /// The identity provider that was asked for.
+    pub provider: Option<String>,
+    /// OIDC Core §3.1.2.1.
+    pub prompt: Option<String>,
+    /// The sign-in page's language.
+    pub lang: Option<String>,
+}
+
+impl SignInIntent {
+    /// A sign-in that leads to `return_to` and asks for nothing else.
+    pub fn plain(return_to: ReturnTo) -> Self {
+        Self { return_to, provider: None, prompt: None, lang: None }
+    }
+}
 
 /// A sign-in that was started and has not come back. Lives in a sealed cookie of its own.
 #[derive(Clone, Serialize, Deserialize)]
@@ -22,6 +39,8 @@ pub struct Transaction {
     pub started: u64,
     /// The identity provider that was asked for.
     pub provider: Option<String>,
+    prompt: Option<String>,
+    lang: Option<String>,
     /// Whether this is already the one retry that Cognito's linking quirk gets.
     pub retried: bool,
 }
@@ -61,7 +80,7 @@ pub enum CallbackRefused {
     #[error("the parameter `{0}` came more than once")]
     Duplicate(&'static str),
     /// The sign-in began too long ago.
-    #[error("the sign-in began more than ten minutes ago")]
+    #[error("the sign-in took longer than session.sign_in_timeout")]
     Expired,
     /// The state is not ours.
     #[error("the state does not belong to a sign-in of this browser")]
@@ -86,12 +105,23 @@ pub struct VerifiedCallback {
 
 impl Transaction {
     /// Begins a sign-in with fresh secrets.
-    pub fn begin(return_to: ReturnTo, provider: Option<String>, retried: bool, now: u64) -> Self {
+    pub fn begin(intent: SignInIntent, retried: bool, now: u64) -> Self {
+        let SignInIntent { return_to, provider, prompt, lang } = intent;
         let (mut state, mut nonce, mut verifier) = ([0; 16], [0; 16], [0; 32]);
         random(&mut state);
         random(&mut nonce);
         random(&mut verifier);
-        Self { state, nonce, verifier, return_to, started: now, provider, retried }
+        Self { state, nonce, verifier, return_to, started: now, provider, prompt, lang, retried }
+    }
+
+    /// What it was asked for.
+    pub fn intent(&self) -> SignInIntent {
+        SignInIntent {
+            return_to: self.return_to.clone(),
+            provider: self.provider.clone(),
+            prompt: self.prompt.clone(),
+            lang: self.lang.clone(),
+        }
     }
 
     /// The `state` parameter: 22 characters.
@@ -114,12 +144,18 @@ impl Transaction {
         BASE64_URL_SAFE_NO_PAD.encode(&sha256(state.as_bytes())[..9])
     }
 
-    /// Judges a callback in this order: age, state, issuer, the provider's refusal, code.
+    /// Judges a callback in this order: age (at most `timeout` seconds), state, issuer, the provider's refusal, code.
     ///
     /// # Errors
     /// [`CallbackRefused`]; the code was not spent.
-    pub fn accept(self, params: CallbackParams, issuer: &str, now: u64) -> Result<VerifiedCallback, CallbackRefused> {
-        if now > self.started + MAX_AGE || now + MAX_AGE < self.started {
+    pub fn accept(
+        self,
+        params: CallbackParams,
+        issuer: &str,
+        timeout: u64,
+        now: u64,
+    ) -> Result<VerifiedCallback, CallbackRefused> {
+        if now > self.started.saturating_add(timeout) || now.saturating_add(timeout) < self.started {
             return Err(CallbackRefused::Expired);
         }
         let state = params.state.unwrap_or_default();
@@ -175,14 +211,21 @@ mod tests {
     use url::Url;
 
     const ISSUER: &str = "https://issuer.test";
+    const TIMEOUT: u64 = 600;
 
     fn begin() -> Transaction {
         let policy = ReturnToPolicy::new(Url::parse("https://auth.example.com").unwrap(), vec![], None);
-        Transaction::begin(policy.choose(None), None, false, 1_000)
+        let intent = SignInIntent {
+            return_to: policy.choose(None),
+            provider: Some("Google".into()),
+            prompt: Some("login".into()),
+            lang: Some("de".into()),
+        };
+        Transaction::begin(intent, false, 1_000)
     }
 
     fn accept(tx: &Transaction, query: &str, now: u64) -> Result<VerifiedCallback, CallbackRefused> {
-        tx.clone().accept(CallbackParams::parse(query)?, ISSUER, now)
+        tx.clone().accept(CallbackParams::parse(query)?, ISSUER, TIMEOUT, now)
     }
 
     #[test]
@@ -201,7 +244,7 @@ mod tests {
         let tx = begin();
         let state = tx.state();
         let all = format!("error=access_denied&iss=other&state={state}");
-        assert_eq!(accept(&tx, "state=x", 1_000 + MAX_AGE + 1).unwrap_err(), CallbackRefused::Expired);
+        assert_eq!(accept(&tx, "state=x", 1_000 + TIMEOUT + 1).unwrap_err(), CallbackRefused::Expired);
         assert_eq!(accept(&tx, &all.replace(&state, "x"), 1_001).unwrap_err(), CallbackRefused::State);
         assert_eq!(accept(&tx, &all, 1_001).unwrap_err(), CallbackRefused::Issuer);
         assert!(matches!(
@@ -216,6 +259,16 @@ mod tests {
         for query in ["code=a&code=a", "state=a&state=b", "error=a&error=", "iss=a&%69ss=b"] {
             assert!(matches!(CallbackParams::parse(query), Err(CallbackRefused::Duplicate(_))), "{query}");
         }
+    }
+
+    #[test]
+    fn it_knows_what_it_was_asked_for() {
+        let intent = begin().intent();
+        assert_eq!(
+            (intent.provider.as_deref(), intent.prompt.as_deref(), intent.lang.as_deref()),
+            (Some("Google"), Some("login"), Some("de"))
+        );
+        assert_eq!(Transaction::begin(intent.clone(), true, 2_000).intent(), intent);
     }
 
     #[test]

@@ -11,7 +11,9 @@
 use super::{Denied, Error, RelyingParty};
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::{Arrival, Device, Session, SessionId};
-use crate::domain::transaction::{CallbackParams, CallbackRefused, ProviderRefusal, Transaction, VerifiedCallback};
+use crate::domain::transaction::{
+    CallbackParams, CallbackRefused, ProviderRefusal, SignInIntent, Transaction, VerifiedCallback,
+};
 use crate::provider::Hints;
 use crate::store::Live;
 use quick_cache::sync::Cache;
@@ -43,13 +45,13 @@ pub enum Landing {
     Retry(Transaction, Url),
 }
 
-/// A callback that failed, with where the browser wanted to go, so that trying again leads there.
+/// A callback that failed, with what its sign-in was asked for, so that trying again leads there.
 #[derive(Debug)]
 pub struct CallbackFailed {
     /// Why.
     pub error: Error,
-    /// The target of the sign-in, if it is known.
-    pub return_to: Option<ReturnTo>,
+    /// What the sign-in was asked for, if it is known.
+    pub intent: Option<SignInIntent>,
 }
 
 impl RelyingParty {
@@ -66,12 +68,18 @@ impl RelyingParty {
         old: Vec<SessionId>,
         device: Device,
     ) -> Result<Landing, CallbackFailed> {
-        let wanted = transaction.as_ref().map(|t| t.return_to.clone());
-        let outcome = self.land(params, transaction, live, old, device).await;
+        let intent = transaction.as_ref().map(Transaction::intent);
+        let outcome = self.land(params, transaction, live, old, device).await.map_err(|error| match error {
+            Error::Callback(CallbackRefused::Provider(refusal)) if self.provider.is_cancellation(&refusal) => {
+                Error::Cancelled(refusal)
+            }
+            other => other,
+        });
         self.metrics.sign_in(match &outcome {
             Ok(Landing::SignedIn(_)) => "signed_in",
             Ok(Landing::Already(_)) => "already",
             Ok(Landing::Retry(..)) => "retried",
+            Err(Error::Cancelled(_)) => "cancelled",
             Err(Error::Callback(CallbackRefused::Provider(_))) => "refused_by_provider",
             Err(Error::NotAdmitted(_)) => "not_admitted",
             Err(Error::Callback(_) | Error::UnknownSignIn) => "bad_callback",
@@ -79,7 +87,7 @@ impl RelyingParty {
             Err(Error::Provider(_)) => "provider_failed",
             Err(_) => "store_failed",
         });
-        outcome.map_err(|error| CallbackFailed { error, return_to: wanted })
+        outcome.map_err(|error| CallbackFailed { error, intent })
     }
 
     async fn land(
@@ -108,7 +116,7 @@ impl RelyingParty {
         };
         let (return_to, provider, retried) =
             (transaction.return_to.clone(), transaction.provider.clone(), transaction.retried);
-        let accepted = match transaction.accept(params, self.provider.issuer(), self.clock.now()) {
+        let accepted = match transaction.accept(params, self.provider.issuer(), self.limits.sign_in, self.clock.now()) {
             Err(CallbackRefused::Provider(refusal)) if !retried && self.provider.is_linking_quirk(&refusal) => {
                 let (transaction, location) = self.begin(return_to, provider, Hints::default(), true).await?;
                 return Ok(Landing::Retry(transaction, location));

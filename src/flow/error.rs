@@ -2,7 +2,7 @@
 
 use crate::domain::demand::{MalformedDemand, Unmet};
 use crate::domain::return_to::Refused;
-use crate::domain::transaction::CallbackRefused;
+use crate::domain::transaction::{CallbackRefused, ProviderRefusal};
 use crate::{provider, store};
 
 /// A failed flow.
@@ -11,6 +11,9 @@ pub enum Error {
     /// The callback is not accepted; no code was spent.
     #[error(transparent)]
     Callback(#[from] CallbackRefused),
+    /// The person left the provider's page without signing in: a choice, and no failure.
+    #[error("the sign-in was cancelled at the provider: {}", .0.code)]
+    Cancelled(ProviderRefusal),
     /// The callback belongs to no sign-in that this browser has under way.
     #[error("no sign-in of this browser is waiting for this answer")]
     UnknownSignIn,

@@ -83,6 +83,8 @@ pub struct Rules {
 /// The times that the flows keep to, seconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// How long a sign-in may take.
+    pub sign_in: u64,
     /// A session's absolute lifetime.
     pub max_age: u64,
     /// Tokens with less life than this are renewed when asked.

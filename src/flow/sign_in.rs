@@ -2,12 +2,14 @@
 //!
 //! 1. The target is judged; a bad one becomes the default.
 //! 2. A live session that nothing is asked of goes straight there.
-//! 3. Else a transaction begins and the browser goes to the provider. Nothing is stored for strangers:
+//! 3. Who wants to choose another account first leaves the provider's own session, where its pages may not ask
+//!    otherwise.
+//! 4. Else a transaction begins and the browser goes to the provider. Nothing is stored for strangers:
 //!    the transaction travels in a sealed cookie.
 
 use super::{Error, RelyingParty};
 use crate::domain::return_to::ReturnTo;
-use crate::domain::transaction::Transaction;
+use crate::domain::transaction::{SignInIntent, Transaction};
 use crate::provider::Hints;
 use url::Url;
 
@@ -29,20 +31,37 @@ pub enum SignIn {
     Already(ReturnTo),
     /// To the provider; the transaction must be in a cookie when it comes back.
     Begin(Transaction, Url),
+    /// To the provider's logout first; the intent must be in a cookie when the browser comes back from there, for
+    /// [`RelyingParty::begin_again`].
+    LogOutFirst(SignInIntent, Url),
 }
 
 impl RelyingParty {
-    /// Begins a sign-in.
+    /// Begins a sign-in. `after_logout` is where the provider's logout returns.
     ///
     /// # Errors
     /// [`Error::Provider`] while the provider was never reached.
-    pub async fn sign_in(&self, request: SignInRequest, signed_in: bool) -> Result<SignIn, Error> {
+    pub async fn sign_in(&self, request: SignInRequest, signed_in: bool, after_logout: &str) -> Result<SignIn, Error> {
         let return_to = self.return_to.choose(request.return_to.as_deref());
         if signed_in && request.provider.is_none() && request.hints.prompt.is_none() {
             return Ok(SignIn::Already(return_to));
         }
+        if request.hints.wants_account_choice()
+            && let Some(logout) = self.provider.logout_before_account_choice(after_logout).await
+        {
+            return Ok(SignIn::LogOutFirst(intent(return_to, request.provider, &request.hints), logout));
+        }
         let (transaction, location) = self.begin(return_to, request.provider, request.hints, false).await?;
         Ok(SignIn::Begin(transaction, location))
+    }
+
+    /// Goes on with a sign-in that was to leave the provider's session first.
+    ///
+    /// # Errors
+    /// [`Error::Provider`] while the provider was never reached.
+    pub async fn begin_again(&self, intent: SignInIntent) -> Result<(Transaction, Url), Error> {
+        let SignInIntent { return_to, provider, prompt, lang } = intent;
+        self.begin(return_to, provider, Hints { prompt, lang, login_hint: None }, false).await
     }
 
     pub(super) async fn begin(
@@ -52,8 +71,12 @@ impl RelyingParty {
         hints: Hints,
         retried: bool,
     ) -> Result<(Transaction, Url), Error> {
-        let transaction = Transaction::begin(return_to, provider, retried, self.clock.now());
+        let transaction = Transaction::begin(intent(return_to, provider, &hints), retried, self.clock.now());
         let location = self.provider.authorize_url(&transaction, &hints).await?;
         Ok((transaction, location))
     }
+}
+
+fn intent(return_to: ReturnTo, provider: Option<String>, hints: &Hints) -> SignInIntent {
+    SignInIntent { return_to, provider, prompt: hints.prompt.clone(), lang: hints.lang.clone() }
 }

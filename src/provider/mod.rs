@@ -51,6 +51,13 @@ pub struct Hints {
     pub prompt: Option<String>,
 }
 
+impl Hints {
+    /// Whether the visitor wants to choose an account, and not the one that the provider has at hand.
+    pub fn wants_account_choice(&self) -> bool {
+        self.prompt.as_deref().unwrap_or_default().split_ascii_whitespace().any(|word| word == "select_account")
+    }
+}
+
 /// A user whose tokens were verified.
 #[derive(Debug)]
 pub struct Verified {
@@ -191,6 +198,21 @@ impl Provider {
         let end_session = known.endpoints.end_session.as_ref()?;
         let id_token = id_token.map(ExposeSecret::expose_secret);
         Some(self.profile.logout_url(end_session, &self.client_id, after, id_token))
+    }
+
+    /// The logout that comes before an account can be chosen, if it takes one.
+    pub async fn logout_before_account_choice(&self, after: &str) -> Option<Url> {
+        if self.profile.asks_for_an_account() { None } else { self.logout_url(None, after).await }
+    }
+
+    /// The `prompt` that lets people choose another account.
+    pub fn account_choice(&self) -> &'static str {
+        self.profile.account_choice(&self.rules.issuer_host)
+    }
+
+    /// Whether a refusal is the user's own: they turned back.
+    pub fn is_cancellation(&self, refusal: &ProviderRefusal) -> bool {
+        self.profile.is_cancellation(refusal)
     }
 
     /// Whether a refusal is Cognito's passing one, which deserves one retry.

@@ -66,6 +66,32 @@ impl Profile {
         url
     }
 
+    /// Whether the sign-in page can be trusted to ask for an account when `prompt` says so. Cognito's classic pages
+    /// ignore `prompt`, and nothing tells them from managed login; its logout only ends its own session.
+    pub(super) fn asks_for_an_account(self) -> bool {
+        self == Self::Oidc
+    }
+
+    /// The `prompt` that leads to another account. `login` is the one that every provider must know (OIDC Core
+    /// §3.1.2.1), but for Google, which knows `select_account` alone; managed login hands both on.
+    pub(super) fn account_choice(self, issuer_host: &str) -> &'static str {
+        match self {
+            Self::Cognito => "select_account login",
+            Self::Oidc if issuer_host == "accounts.google.com" => "select_account",
+            Self::Oidc => "login",
+        }
+    }
+
+    /// Whether the user turned back: RFC 6749's code for it, and those of identity providers (Apple, LinkedIn) that
+    /// Cognito hands on, as a code or within a description. A miss only costs a calmer tone.
+    pub(super) fn is_cancellation(self, refusal: &ProviderRefusal) -> bool {
+        const CODES: [&str; 4] = ["access_denied", "user_cancelled_authorize", "user_cancelled_login", "user_denied"];
+        let text = refusal.description.as_deref().unwrap_or_default();
+        let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        CODES.contains(&refusal.code.as_str())
+            || self == Self::Cognito && refusal.code == "invalid_request" && words.any(|word| CODES.contains(&word))
+    }
+
     /// Cognito's answer to the first sign-in of a federated user that a trigger has just linked to a
     /// native one. The second attempt succeeds. The text is not guaranteed, so a miss only costs the
     /// user a click.

@@ -1,11 +1,13 @@
 //! The routes that a person's browser navigates to.
 
+use super::cookies::AfterSignOut;
 use super::device::Peer;
 use super::layers::RequestId;
+use super::problem_page::{self, Attempt};
 use super::session_layer::Visitor;
 use super::{Web, error, pages, session_layer};
 use crate::domain::session::Device;
-use crate::domain::transaction::{CallbackParams, Transaction};
+use crate::domain::transaction::{CallbackParams, SignInIntent, Transaction};
 use crate::flow::{CallbackFailed, Error, Landing, SignIn, SignInRequest};
 use crate::provider::Hints;
 use axum::body::Bytes;
@@ -29,9 +31,9 @@ pub(super) async fn home(State(web): State<Arc<Web>>, visitor: Visitor, id: Requ
             let name = live.as_deref().map(pages::display_name);
             let onward = Some(web.rp.return_to.choose(None).as_str().to_owned());
             let onward = onward.filter(|onward| *onward != web.public_url.join("/"));
-            pages::render(&pages::Home { name, sign_in: pages::sign_in_link(None, None), onward })
+            pages::render(&pages::Home { name, sign_in: pages::sign_in_link(None), onward })
         }
-        Err(error) => error::page(&error, &id, None),
+        Err(error) => problem_page::page(&web, &error, &id, &Attempt::Visit),
     }
 }
 
@@ -54,16 +56,22 @@ pub(super) async fn sign_in(
         },
     };
     let wanted = web.rp.return_to.choose(request.return_to.as_deref());
+    let attempt = Attempt::SignIn(SignInIntent {
+        return_to: wanted.clone(),
+        provider: request.provider.clone(),
+        prompt: request.hints.prompt.clone(),
+        lang: request.hints.lang.clone(),
+    });
     let now = web.rp.clock.now();
     if let Some(times) = web.jar.is_looping(&visitor.headers, &wanted, now, &mut out) {
-        return with(error::page(&Error::Looping(times), &id, Some(&wanted)), out);
+        return with(problem_page::page(&web, &Error::Looping(times), &id, &attempt), out);
     }
     let live = match visitor.session {
         Ok(live) => live,
-        Err(error) => return error::page(&error, &id, Some(&wanted)),
+        Err(error) => return problem_page::page(&web, &error, &id, &attempt),
     };
     let signed_in = live.as_deref().is_some_and(|live| web.rp.admit(live).is_ok());
-    match web.rp.sign_in(request, signed_in).await {
+    match web.rp.sign_in(request, signed_in, &after_logout(&web)).await {
         Ok(SignIn::Already(return_to)) => {
             web.jar.note_sign_in(&visitor.headers, &return_to, now, &mut out);
             if web.jar.exposes() {
@@ -77,8 +85,17 @@ pub(super) async fn sign_in(
             web.jar.set_pending(&visitor.headers, &transaction, &mut out);
             with(redirect(StatusCode::FOUND, location.as_str()), out)
         }
-        Err(error) => error::page(&error, &id, Some(&wanted)),
+        Ok(SignIn::LogOutFirst(intent, location)) => {
+            web.jar.set_after_sign_out(&AfterSignOut::SignIn(intent), &mut out);
+            with(redirect(StatusCode::FOUND, location.as_str()), out)
+        }
+        Err(error) => problem_page::page(&web, &error, &id, &attempt),
     }
+}
+
+/// Where the provider's logout returns.
+fn after_logout(web: &Web) -> String {
+    web.public_url.join("/auth/signout/callback")
 }
 
 /// `GET /auth/signin/callback`
@@ -111,7 +128,12 @@ pub(super) async fn callback(
             web.jar.set_pending(&headers, &transaction, &mut out);
             redirect(StatusCode::FOUND, location.as_str())
         }
-        Err(failed) => error::page(&failed.error, &id, failed.return_to.as_ref()),
+        Err(failed) => {
+            // Cognito does not always return the state with an error: then links lead where the last sign-in was going.
+            let latest = || web.jar.latest_pending(&headers).filter(|_| state.is_empty());
+            let attempt = failed.intent.or_else(latest).map_or_else(|| Attempt::sign_in(&web, None), Attempt::SignIn);
+            problem_page::page(&web, &failed.error, &id, &attempt)
+        }
     };
     with(response, out)
 }
@@ -124,8 +146,8 @@ async fn land(
     transaction: Option<Transaction>,
     device: Device,
 ) -> Result<Landing, CallbackFailed> {
-    let wanted = transaction.as_ref().map(|t| t.return_to.clone());
-    let failed = |error| CallbackFailed { error, return_to: wanted.clone() };
+    let intent = transaction.as_ref().map(Transaction::intent);
+    let failed = |error| CallbackFailed { error, intent: intent.clone() };
     let params = CallbackParams::parse(query).map_err(|e| failed(e.into()))?;
     let live = visitor.session.map_err(failed)?;
     let landing = web.rp.callback(params, transaction, live.as_deref(), visitor.ids, device).await?;
@@ -153,7 +175,7 @@ pub(super) async fn confirm_sign_out(
     }
     let name = match visitor.session {
         Ok(live) => live.as_deref().map(pages::display_name),
-        Err(error) => return error::page(&error, &id, None),
+        Err(error) => return problem_page::page(&web, &error, &id, &Attempt::SignOut),
     };
     // Chromium holds the whole chain of redirects after a form to form-action.
     let allowed = web.rp.return_to.hosts().iter().map(|a| format!("https://{0}:* https://*.{0}:*", a.host));
@@ -175,7 +197,7 @@ pub(super) async fn sign_out(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     if is_cross_site(&web, &visitor.headers) {
-        return error::page(&Error::Origin, &id, None);
+        return problem_page::page(&web, &Error::Origin, &id, &Attempt::SignOut);
     }
     let body = match body {
         Ok(body) => body,
@@ -197,15 +219,15 @@ async fn end(
     id: &RequestId,
 ) -> Response {
     let mut out = HeaderMap::new();
-    let back = web.public_url.join("/auth/signout/callback");
+    let back = after_logout(web);
     let ended = match web.rp.sign_out(visitor.ids, everywhere, back.clone()).await {
         Ok(ended) => ended,
-        Err(error) => return error::page(&error, id, None),
+        Err(error) => return problem_page::page(web, &error, id, &Attempt::SignOut),
     };
     // Also for a browser whose session was over already.
     forget(web, session, &visitor.headers, &mut out).await;
     let target = return_to.filter(|raw| !raw.is_empty()).map(|raw| web.rp.return_to.choose(Some(raw)));
-    web.jar.set_after_sign_out(&visitor.headers, target.as_ref(), &mut out);
+    web.jar.set_after_sign_out(&target.map_or(AfterSignOut::Page { everywhere }, AfterSignOut::To), &mut out);
     let location = ended.provider_logout.map_or(back, String::from);
     with(redirect(StatusCode::SEE_OTHER, &location), out)
 }
@@ -220,11 +242,20 @@ pub(super) async fn forget(web: &Web, session: &Session, headers: &HeaderMap, ou
 }
 
 /// `GET /auth/signout/callback`
-pub(super) async fn signed_out(State(web): State<Arc<Web>>, visitor: Visitor) -> Response {
+pub(super) async fn signed_out(State(web): State<Arc<Web>>, visitor: Visitor, id: RequestId) -> Response {
     let mut out = HeaderMap::new();
     let response = match web.jar.take_after_sign_out(&visitor.headers, &mut out) {
-        Some(target) => redirect(StatusCode::FOUND, target.as_str()),
-        None => pages::render(&pages::SignedOut { sign_in: pages::sign_in_link(None, None) }),
+        AfterSignOut::To(target) => redirect(StatusCode::FOUND, target.as_str()),
+        AfterSignOut::Page { everywhere } => {
+            pages::render(&pages::SignedOut { sign_in: pages::sign_in_link(None), everywhere })
+        }
+        AfterSignOut::SignIn(intent) => match web.rp.begin_again(intent.clone()).await {
+            Ok((transaction, location)) => {
+                web.jar.set_pending(&visitor.headers, &transaction, &mut out);
+                redirect(StatusCode::FOUND, location.as_str())
+            }
+            Err(error) => problem_page::page(&web, &error, &id, &Attempt::SignIn(intent)),
+        },
     };
     with(response, out)
 }

@@ -4,19 +4,24 @@ use crate::config::{Config, Exposed};
 use crate::domain::return_to::ReturnTo;
 use crate::domain::seal::{KeyRing, Purpose, sha256};
 use crate::domain::session::{Session, SessionId};
-use crate::domain::transaction::{MAX_AGE, Transaction};
+use crate::domain::transaction::{SignInIntent, Transaction};
 use axum::http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
 use secrecy::ExposeSecret;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Sign-ins that one browser may have under way.
 const PENDING_MAX: usize = 5;
+/// How long a sign-in that took too long is remembered, seconds: who comes back to the tab after a week-end is told
+/// so, and led to the page.
+const PENDING_KEPT: u64 = 7 * 86_400;
+/// How long a sign-out may take at the provider's pages, seconds.
+const AFTER_SIGN_OUT: u64 = 3_600;
 /// Bytes that their cookies may take together, so that requests stay far below 8 KB of headers.
 const PENDING_BYTES: usize = 5_500;
 /// Cookies of other sign-ins looked at: more are not ours, and each may cost a line to remove.
@@ -43,6 +48,7 @@ pub struct Jar {
     secure: bool,
     session: String,
     pending: String,
+    pending_age: u64,
     recent: String,
     after: String,
     expose: Exposed,
@@ -60,6 +66,7 @@ impl Jar {
             secure,
             session: if secure { "__Secure-auth" } else { "auth" }.to_owned(),
             pending: format!("{host}auth-signin-"),
+            pending_age: config.session.sign_in_timeout.as_secs() + PENDING_KEPT,
             recent: format!("{host}auth-recent"),
             after: format!("{host}auth-signout"),
             expose: config.cookies.expose,
@@ -130,7 +137,7 @@ impl Jar {
                 out.append(SET_COOKIE, value(self.own(other, String::new(), Duration::ZERO)));
             }
         }
-        out.append(SET_COOKIE, value(self.own(name, sealed, seconds(MAX_AGE))));
+        out.append(SET_COOKIE, value(self.own(name, sealed, seconds(self.pending_age))));
     }
 
     /// The pending sign-in that `state` belongs to, and the removal of its cookie.
@@ -168,22 +175,28 @@ impl Jar {
         recent.into_iter().flatten().filter(|(at, _)| at.saturating_add(RECENT_WINDOW) > now).collect()
     }
 
-    /// Keeps where a sign-out goes while the browser is at the provider's logout.
-    /// Without a target, that of an earlier sign-out is forgotten.
-    pub fn set_after_sign_out(&self, headers: &HeaderMap, target: Option<&ReturnTo>, out: &mut HeaderMap) {
-        if let Some(target) = target {
-            let sealed = self.seal(&self.after, "sign-out", target);
-            out.append(SET_COOKIE, value(self.own(self.after.clone(), sealed, seconds(MAX_AGE))));
-        } else {
-            self.take_after_sign_out(headers, out);
-        }
+    /// What the sign-in that began last in this browser was asked for. Decides nothing: only where links lead.
+    pub fn latest_pending(&self, headers: &HeaderMap) -> Option<SignInIntent> {
+        let sent = pairs(headers).filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
+        let ours = sent.filter(|(name, _)| name.starts_with(&self.pending)).take(PENDING_SEEN);
+        let open = ours.filter_map(|(name, value)| self.open::<Transaction>(name, "sign-in", value));
+        open.max_by_key(|transaction| transaction.started).as_ref().map(Transaction::intent)
     }
 
-    /// Where the sign-out goes that this browser began, once.
-    pub fn take_after_sign_out(&self, headers: &HeaderMap, out: &mut HeaderMap) -> Option<ReturnTo> {
-        let (_, sealed) = pairs(headers).find(|(name, _)| *name == self.after.as_bytes())?;
-        out.append(SET_COOKIE, value(self.own(self.after.clone(), String::new(), Duration::ZERO)));
-        self.open(&self.after, "sign-out", sealed)
+    /// Keeps what comes after the provider's logout while the browser is there.
+    pub fn set_after_sign_out(&self, after: &AfterSignOut, out: &mut HeaderMap) {
+        let sealed = self.seal(&self.after, "sign-out", after);
+        out.append(SET_COOKIE, value(self.own(self.after.clone(), sealed, seconds(AFTER_SIGN_OUT))));
+    }
+
+    /// What comes after the provider's logout. A place to go to is told once; the page may be reloaded.
+    pub fn take_after_sign_out(&self, headers: &HeaderMap, out: &mut HeaderMap) -> AfterSignOut {
+        let sent = pairs(headers).find(|(name, _)| *name == self.after.as_bytes());
+        let after = sent.and_then(|(_, sealed)| self.open(&self.after, "sign-out", sealed));
+        if sent.is_some() && !matches!(after, Some(AfterSignOut::Page { .. })) {
+            out.append(SET_COOKIE, value(self.own(self.after.clone(), String::new(), Duration::ZERO)));
+        }
+        after.unwrap_or(AfterSignOut::Page { everywhere: false })
     }
 
     /// Sets the exposed tokens of `session` (none: removes them), in pieces where they are long.
@@ -282,6 +295,20 @@ impl Jar {
     fn purpose<'a>(&'a self, name: &'a str, label: &'static str) -> Purpose<'a> {
         Purpose { label, context: name.as_bytes(), bound: self.origin.as_bytes() }
     }
+}
+
+/// What comes after the provider's logout.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum AfterSignOut {
+    /// A page that says so.
+    Page {
+        /// Whether all devices were signed out.
+        everywhere: bool,
+    },
+    /// Elsewhere.
+    To(ReturnTo),
+    /// A sign-in, with a choice of accounts.
+    SignIn(SignInIntent),
 }
 
 /// The session ids that a browser sent.

@@ -1,38 +1,37 @@
-//! One table from what went wrong to what is said, in four faces: a page for a person, an RFC 9457
+//! One table from what went wrong to what is said, in four faces: a page for a person (`problem_page`), an RFC 9457
 //! problem for a program, the same with RFC 6750's header for a gateway, and RFC 6749's JSON for a provider.
 //! Logged once, here.
 
+use super::fetch::is_navigation;
 use super::layers::RequestId;
-use super::pages;
-use crate::config::PublicUrl;
-use crate::domain::return_to::ReturnTo;
+use super::{Web, problem_page};
 use crate::domain::transaction::CallbackRefused;
 use crate::flow::Error;
 use crate::provider;
-use axum::extract::OriginalUri;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use axum::extract::{OriginalUri, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Seconds after which a caller may try again when nobody said otherwise.
 const RETRY: u64 = 5;
 
 /// What is said about an error. `detail` is for programs, `words` for people; neither holds a secret.
-struct Said {
-    status: StatusCode,
+pub(super) struct Said {
+    pub(super) status: StatusCode,
     /// A stable name.
     slug: &'static str,
-    title: &'static str,
+    pub(super) title: &'static str,
     detail: Cow<'static, str>,
-    words: &'static str,
+    pub(super) words: &'static str,
     retry_after: Option<u64>,
 }
 
-fn say(error: &Error) -> Said {
+/// The table.
+pub(super) fn describe(error: &Error) -> Said {
     let said = |status, slug, title, words: &'static str| Said {
         status,
         slug,
@@ -56,7 +55,7 @@ fn say(error: &Error) -> Said {
             BAD,
             "sign-in-expired",
             "That took too long",
-            "A sign-in has to be finished within ten minutes. Please start again.",
+            "The sign-in was open for too long and was closed. Try again: it leads to the page that you wanted.",
         ),
         Error::Callback(CallbackRefused::State) | Error::UnknownSignIn => said(
             BAD,
@@ -64,16 +63,24 @@ fn say(error: &Error) -> Said {
             "This sign-in was not started here",
             "The sign-in was begun in another browser, was already used, or its cookie is gone. Please start again.",
         ),
+        Error::Cancelled(_) => said(
+            StatusCode::FORBIDDEN,
+            "sign-in-cancelled",
+            "Sign-in cancelled",
+            "You are not signed in, and nothing has changed.",
+        ),
         Error::Callback(CallbackRefused::Provider(refusal)) => {
             let words = match refusal.code.as_str() {
-                "access_denied" => "The sign-in was cancelled, or the account is not allowed to use this site.",
                 "login_required" | "interaction_required" | "account_selection_required" | "consent_required" => {
                     "You are not signed in at the sign-in service. Please sign in."
                 }
                 "server_error" | "temporarily_unavailable" => {
                     "The sign-in service has a problem of its own right now. Please try again in a moment."
                 }
-                _ => "The sign-in service did not accept this sign-in.",
+                "invalid_scope" | "invalid_client" | "unauthorized_client" | "unsupported_response_type" => {
+                    "The sign-in service does not know this site well enough. The people who run it have to mend that."
+                }
+                _ => "The sign-in service did not accept this account or this sign-in.",
             };
             let passing = matches!(refusal.code.as_str(), "server_error" | "temporarily_unavailable");
             let status = if passing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
@@ -165,13 +172,13 @@ fn say(error: &Error) -> Said {
             StatusCode::FORBIDDEN,
             "insufficient-scope",
             "This account may not see that",
-            "You are signed in, but this page needs another account, or a right that this one does not have.",
+            "You are signed in, but this page is not open to the account that you use.",
         ),
         Error::NotAdmitted(_) => said(
             StatusCode::FORBIDDEN,
             "not-admitted",
             "This account may not sign in here",
-            "The sign-in worked, but this site is not open to the account that you used.",
+            "The sign-in worked, but our sites are not open to the account that you used.",
         ),
         Error::UntoldPage(_) => said(
             BAD,
@@ -251,7 +258,7 @@ fn credentials_hint(code: &str) -> &'static str {
 
 /// Logged once, with what stays inside. The request's id is in the span. Escaped, since a part may be a
 /// stranger's.
-fn log(error: &Error, said: &Said) {
+pub(super) fn log(error: &Error, said: &Said) {
     let (status, problem, text) = (said.status.as_u16(), said.slug, error.to_string());
     let reason = text.escape_debug();
     match error {
@@ -262,6 +269,10 @@ fn log(error: &Error, said: &Said) {
             let (page, rule) = (denied.page.as_deref(), denied.rule.as_deref());
             tracing::info!(status, problem, %reason, sub = %denied.sub.escape_debug(), page, rule, "denied");
         }
+        Error::Cancelled(refusal) => {
+            tracing::info!(status, problem, code = %refusal.code.escape_debug(), "sign-in cancelled");
+        }
+        Error::Callback(CallbackRefused::Expired) => tracing::info!(status, problem, %reason, "refused"),
         Error::Callback(CallbackRefused::Provider(refusal)) => {
             let description = refusal.description.as_deref().unwrap_or_default().escape_debug();
             tracing::warn!(status, problem, code = %refusal.code.escape_debug(), %description, "refused");
@@ -271,61 +282,9 @@ fn log(error: &Error, said: &Said) {
     }
 }
 
-/// A page for a person, with a way on that leads where they wanted to go.
-pub(super) fn page(error: &Error, id: &RequestId, return_to: Option<&ReturnTo>) -> Response {
-    page_under("", error, id, return_to)
-}
-
-/// The same where a proxy shows it under the address of its site: everything in it leads to `us`.
-pub(super) fn page_elsewhere(error: &Error, id: &RequestId, page: Option<&ReturnTo>, us: &PublicUrl) -> Response {
-    let mut response = page_under(us.as_str(), error, id, page);
-    let csp =
-        format!("default-src 'none'; style-src {us}; base-uri 'none'; frame-ancestors 'none'; form-action 'none'");
-    if let Ok(csp) = HeaderValue::from_str(&csp) {
-        response.headers_mut().insert(CONTENT_SECURITY_POLICY, csp);
-    }
-    response
-}
-
-fn page_under(origin: &str, error: &Error, id: &RequestId, return_to: Option<&ReturnTo>) -> Response {
-    let said = say(error);
-    log(error, &said);
-    let foreign = match error {
-        Error::Callback(CallbackRefused::Provider(refusal)) => refusal.description.as_deref(),
-        _ => None,
-    };
-    let foreign = foreign.map(|text| text.chars().filter(|c| !c.is_control()).take(300).collect());
-    let link = |prompt| format!("{origin}{}", pages::sign_in_link(return_to, prompt));
-    let page = pages::Problem {
-        origin,
-        title: said.title,
-        words: said.words,
-        foreign,
-        reference: id.as_str(),
-        why: match error {
-            Error::Denied(denied) | Error::NotAdmitted(denied) => Some(denied.unmet.to_string()),
-            _ => None,
-        },
-        again: match (error, return_to) {
-            // There is a session; a sign-in would only lead here again.
-            (Error::Denied(_), Some(page)) => page.as_str().to_owned(),
-            _ => link(None),
-        },
-        // Offered where another account could help.
-        another: matches!(
-            error,
-            Error::Callback(CallbackRefused::Provider(_)) | Error::Denied(_) | Error::NotAdmitted(_)
-        )
-        .then(|| link(Some("select_account login"))),
-    };
-    let mut response = (said.status, pages::render(&page)).into_response();
-    finish(&mut response, &said);
-    response
-}
-
 /// An RFC 9457 problem for a program.
 pub(super) fn problem(error: &Error, id: &RequestId, signin_url: Option<String>) -> Response {
-    let said = say(error);
+    let said = describe(error);
     log(error, &said);
     let mut response = body(said.status, said.slug, said.title, &said.detail, id.as_str(), signin_url);
     finish(&mut response, &said);
@@ -344,7 +303,7 @@ pub(super) fn problem(error: &Error, id: &RequestId, signin_url: Option<String>)
 
 /// For a provider that calls us (OIDC Back-Channel Logout §2.8): the words of RFC 6749 §5.2.
 pub(super) fn oauth(error: &Error) -> Response {
-    let said = say(error);
+    let said = describe(error);
     log(error, &said);
     let mut response = oauth_refusal(said.status, &said.detail);
     finish(&mut response, &said);
@@ -361,7 +320,7 @@ pub(super) fn oauth_refusal(status: StatusCode, description: &str) -> Response {
     (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], json).into_response()
 }
 
-fn finish(response: &mut Response, said: &Said) {
+pub(super) fn finish(response: &mut Response, said: &Said) {
     if let Some(seconds) = said.retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -391,20 +350,49 @@ fn body(status: StatusCode, slug: &str, title: &str, detail: &str, id: &str, sig
     (status, [(CONTENT_TYPE, "application/problem+json"), (CACHE_CONTROL, "no-store")], json).into_response()
 }
 
-/// Under `/auth` it is most likely a person with an old link.
-pub(super) async fn not_found(id: RequestId, OriginalUri(uri): OriginalUri) -> Response {
-    if uri.path().starts_with("/auth/") {
-        let page = pages::NotFound { sign_in: pages::sign_in_link(None, None) };
-        return (StatusCode::NOT_FOUND, pages::render(&page)).into_response();
-    }
-    let path: String = uri.path().chars().take(200).collect();
-    let detail = format!("there is nothing at {path}");
-    body(StatusCode::NOT_FOUND, "not-found", "Not found", &detail, id.as_str(), None)
+/// By what is asked for: people get a page, programs a problem.
+const CHOSEN_BY: HeaderValue = HeaderValue::from_static("accept, sec-fetch-mode, sec-fetch-dest, x-requested-with");
+
+pub(super) async fn not_found(
+    State(web): State<Arc<Web>>,
+    id: RequestId,
+    headers: HeaderMap,
+    OriginalUri(uri): OriginalUri,
+) -> Response {
+    let mut response = if is_navigation(&headers) {
+        problem_page::nothing(&web, StatusCode::NOT_FOUND, &id).await
+    } else {
+        let path: String = uri.path().chars().take(200).collect();
+        let detail = format!("there is nothing at {path}");
+        body(StatusCode::NOT_FOUND, "not-found", "Not found", &detail, id.as_str(), None)
+    };
+    response.headers_mut().insert(VARY, CHOSEN_BY);
+    response
 }
 
-pub(super) async fn method_not_allowed(id: RequestId, method: Method) -> Response {
-    let detail = format!("this address does not know the method {method}; see Allow");
-    body(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", &detail, id.as_str(), None)
+pub(super) async fn method_not_allowed(
+    State(web): State<Arc<Web>>,
+    id: RequestId,
+    headers: HeaderMap,
+    method: Method,
+) -> Response {
+    let page = not_allowed_page(&web, &headers, &id).await;
+    let mut response = page.unwrap_or_else(|| {
+        let detail = format!("this address does not know the method {method}; see Allow");
+        body(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", &detail, id.as_str(), None)
+    });
+    response.headers_mut().insert(VARY, CHOSEN_BY);
+    response
+}
+
+/// The page for a person who opens an address that is none, such as one for programs.
+pub(super) async fn not_allowed_page(web: &Web, headers: &HeaderMap, id: &RequestId) -> Option<Response> {
+    if !is_navigation(headers) {
+        return None;
+    }
+    let mut response = problem_page::nothing(web, StatusCode::METHOD_NOT_ALLOWED, id).await;
+    response.headers_mut().insert(VARY, CHOSEN_BY);
+    Some(response)
 }
 
 /// A form that is too large, or whose sender went away.

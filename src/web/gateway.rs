@@ -4,7 +4,7 @@ use super::device::Peer;
 use super::fetch::{allow, allowed_origin, is_navigation, is_preflight};
 use super::forwarded::{self, Asked};
 use super::layers::{RequestId, X_REQUEST_ID};
-use super::{Web, browser, error, layers, pages};
+use super::{Web, browser, error, layers, pages, problem_page};
 use crate::config::HeaderStyle;
 use crate::domain::principal::{IDENTITY_HEADERS, Identity};
 use crate::flow::{Credentials, Error, UntoldPage, Who};
@@ -30,7 +30,7 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
         Ok(answer) => answer,
         Err((error, asked)) => {
             let (id, back) = (RequestId::new(), asked.map(|asked| web.rp.return_to.back_to(&asked.page)));
-            let url = web.public_url.join(&pages::sign_in_link(back.as_ref(), None));
+            let url = web.public_url.join(&pages::sign_in_link(back.as_ref()));
             let response = id.span().in_scope(|| error::problem(&error, &id, Some(url)));
             refusal(&web, &request, &id, response)
         }
@@ -50,13 +50,13 @@ pub(super) async fn validate_browser(State(web): State<Arc<Web>>, request: Reque
     let response = id.span().in_scope(|| match is_navigation(&request.headers) {
         true => match (&error, &back) {
             (Error::Anonymous | Error::Dead(_), Some(back)) => {
-                let url = web.public_url.join(&pages::sign_in_link(Some(back), None));
+                let url = web.public_url.join(&pages::sign_in_link(Some(back)));
                 browser::redirect(StatusCode::FOUND, &url)
             }
-            _ => error::page_elsewhere(&error, &id, back.as_ref(), &web.public_url),
+            _ => problem_page::page_elsewhere(&web, &error, &id, back.clone()),
         },
         false => {
-            let url = web.public_url.join(&pages::sign_in_link(back.as_ref(), None));
+            let url = web.public_url.join(&pages::sign_in_link(back.as_ref()));
             error::problem(&error, &id, Some(url))
         }
     });

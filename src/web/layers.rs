@@ -91,8 +91,7 @@ pub(super) async fn request_id(mut request: Request, next: Next) -> Response {
 
 /// For pages, redirects and answers about a person: kept by nobody, framed by nobody, run by nobody.
 pub(super) async fn private(mut response: Response) -> Response {
-    const CSP: &str =
-        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+    const CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -15,10 +15,11 @@ mod layers;
 mod listen;
 mod ops;
 mod pages;
+mod problem_page;
 mod session_layer;
 mod token;
 
-use crate::config::{Config, Exposed, HeaderStyle, PublicUrl};
+use crate::config::{Config, Exposed, HeaderStyle, PublicUrl, Support};
 use crate::domain::seal::KeyRing;
 use crate::flow::RelyingParty;
 use axum::Router;
@@ -42,6 +43,8 @@ pub struct Web {
     style: HeaderStyle,
     aliases: gateway::Aliases,
     trusted_proxies: Vec<IpNet>,
+    /// Whom people can ask.
+    support: Option<Support>,
     /// No request takes longer: a callback may have to ask the provider four things.
     request_limit: Duration,
 }
@@ -58,6 +61,7 @@ impl Web {
             style: config.gateway.header_style,
             aliases: gateway::aliases(config.gateway.header_style),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            support: config.pages.support.clone(),
             request_limit: config.provider.timeout * 4 + Duration::from_secs(10),
         })
     }
@@ -92,6 +96,8 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/auth/backchannel-logout", post(backchannel::logout))
         .route("/openapi.json", get(api::openapi))
         .route("/auth/assets/style.css", get(pages::stylesheet))
+        .route("/auth/assets/icon.svg", get(pages::icon))
+        .route("/favicon.ico", get(pages::favicon))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(axum::middleware::map_response(layers::private));

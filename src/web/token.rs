@@ -1,16 +1,16 @@
 //! The routes of machines, in the words of RFC 6749 §5: `/token`, `/introspect` (RFC 7662), `/revoke`
 //! (RFC 7009), and where they are (RFC 8414).
 
-use super::Web;
 use super::device::Peer;
 use super::layers::{self, BODY_MAX, RequestId};
+use super::{Web, error};
 use crate::domain::machine::{Scopes, is_resource};
 use crate::flow::{Introspection, MachineCredentials, MachineError, TokenRequest};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -143,9 +143,17 @@ pub(super) async fn metadata(State(web): State<Arc<Web>>) -> Json<serde_json::Va
 }
 
 /// Any method but POST: the token endpoint knows one (RFC 6749 §3.2).
-pub(super) async fn post_only(id: RequestId, method: Method) -> Response {
-    let description = format!("this address takes POST, not {method}");
-    let mut response = said(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", &description);
+pub(super) async fn post_only(
+    State(web): State<Arc<Web>>,
+    id: RequestId,
+    headers: HeaderMap,
+    method: Method,
+) -> Response {
+    let page = error::not_allowed_page(&web, &headers, &id).await;
+    let mut response = page.unwrap_or_else(|| {
+        let description = format!("this address takes POST, not {method}");
+        said(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", &description)
+    });
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
     id.tell(&mut response);
     response

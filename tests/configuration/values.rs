@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auth_api::config::{LogFormat, Profile, StoreUrl};
+use auth_api::config::{LogFormat, Profile, StoreUrl, Support};
 
 use super::{KEY, KEY_2, good, one_problem};
 
@@ -21,6 +21,8 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(config.session.max_age, Duration::from_secs(30 * 86_400));
     assert_eq!(config.session.idle, None);
     assert_eq!(config.session.refresh_margin, Duration::from_secs(300));
+    assert_eq!(config.session.sign_in_timeout, Duration::from_secs(3_600));
+    assert!(config.pages.support.is_none());
     assert!(config.return_to.default.is_none());
     assert_eq!(config.return_to.allow[0].host, "example.com");
     assert_eq!((config.cookies.expose, config.gateway.forward_tokens), Default::default());
@@ -46,6 +48,54 @@ fn trusted_proxies_are_addresses_or_networks_but_not_everybody() {
         ("", "Item 1"),
     ] {
         one_problem(&[("server.trusted_proxies", &format!("[{proxy:?}]"))], "server.trusted_proxies", words);
+    }
+}
+
+#[test]
+fn a_sign_in_may_take_from_a_minute_to_a_day() {
+    for (time, seconds) in [("1m", 60), ("10m", 600), ("24h", 86_400), ("1d", 86_400)] {
+        let config = good(&[("session.sign_in_timeout", &format!("{time:?}"))]);
+        assert_eq!(config.session.sign_in_timeout, Duration::from_secs(seconds));
+    }
+    for (time, words) in
+        [("0s", "1h"), ("59s", "cut off"), ("25h", "what another one began"), ("60", "60"), ("", "empty")]
+    {
+        one_problem(&[("session.sign_in_timeout", &format!("{time:?}"))], "session.sign_in_timeout", words);
+    }
+}
+
+#[test]
+fn whom_to_ask_is_an_address_that_fits_into_a_link() {
+    let support = |text: &str| good(&[("pages.support", &format!("{text:?}"))]).pages.support.unwrap();
+    for (text, mail) in [
+        ("help@example.com", "help@example.com"),
+        ("First.Last+x-y_z@Mail.Example.COM", "First.Last+x-y_z@mail.example.com"),
+    ] {
+        assert_eq!(support(text), Support::Mail(mail.into()));
+    }
+    for page in ["https://help.example.com/", "https://help.example.com/a?b=c#d", "http://localhost:3000/help"] {
+        assert_eq!(support(page), Support::Page(page.parse().unwrap()));
+    }
+    for (text, words) in [
+        ("", "empty"),
+        ("help", "neither an e-mail address nor a web address"),
+        ("help.example.com", "neither an e-mail address nor a web address"),
+        ("mailto:help@example.com", "without `mailto:`"),
+        ("@example.com", "fits into a link"),
+        ("a b@example.com", "fits into a link"),
+        ("a@b@example.com", "fits into a link"),
+        ("a?cc=eve%40evil.test@example.com", "fits into a link"),
+        ("a&b@example.com", "fits into a link"),
+        (".a@example.com", "fits into a link"),
+        ("Help <help@example.com>", "fits into a link"),
+        ("help@localhost", "mail host"),
+        ("help@[127.0.0.1]", "mail host"),
+        ("help@exa mple.com", "host name"),
+        ("http://help.example.com/", "plain http"),
+        ("https://user:secret@help.example.com/", "user name or password"),
+        ("javascript://help.example.com/%0aalert(1)", "https://"),
+    ] {
+        one_problem(&[("pages.support", &format!("{text:?}"))], "pages.support", words);
     }
 }
 

@@ -214,7 +214,7 @@ async fn who_cancels_at_the_provider_may_try_again() {
     browser.is_asked_to_sign_in(&site).await;
     browser.click("#GoogleSignIn").await;
     browser.click("button[name=cancel]").await;
-    assert_eq!(browser.text("h1").await, "You could not be signed in");
+    assert_eq!(browser.text("h1").await, "Sign-in cancelled");
     assert!(browser.url().await.starts_with(&site.auth("/auth/signin/callback?")));
     let reference = browser.text(".reference code").await;
     assert!(reference.len() == 16 && reference.bytes().all(|b| b.is_ascii_hexdigit()), "{reference}");

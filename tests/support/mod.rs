@@ -122,6 +122,7 @@ pub(crate) fn stored_in(store: StoreUrl) -> config::Session {
         max_stale: Duration::from_millis(250),
         max_age: Duration::from_secs(30 * 86_400),
         idle: None,
+        sign_in_timeout: Duration::from_secs(3_600),
         refresh_margin: Duration::from_secs(300),
     }
 }

@@ -1,6 +1,7 @@
 //! `GET /oauth2/authorize`: a code at once for a live hosted-UI session, else the way to a page that signs in.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::{RawQuery, State as Shared};
 use axum::response::Response;
@@ -26,12 +27,13 @@ pub(super) async fn authorize(
         Ok(ask) => ask,
         Err(refusal) => return refusal.answer(&pool),
     };
-    if ask.prompt != Prompt::Page
+    let prompt = if pool.switches.ignores_prompt.load(Ordering::Relaxed) { Prompt::Usual } else { ask.prompt };
+    if prompt != Prompt::Page
         && let Some(session) = live_session(&pool, &headers, ask.provider.as_deref())
     {
         return redirect_with_code(&pool, &ask, &session.username, session.auth_time);
     }
-    if ask.prompt == Prompt::Silent {
+    if prompt == Prompt::Silent {
         return ask.refuse("login_required", None).answer(&pool);
     }
     match ask.provider.as_deref() {

@@ -138,6 +138,11 @@ impl Pool {
         self.state().tampering.clear();
     }
 
+    /// Whether `prompt` counts for nothing, as with the classic pages.
+    pub fn ignores_prompt(&self, on: bool) {
+        self.state().switches.ignores_prompt.store(on, Ordering::Relaxed);
+    }
+
     /// Whether errors come back to the application without its `state`.
     pub fn errors_without_state(&self, on: bool) {
         self.state().switches.errors_without_state.store(on, Ordering::Relaxed);

@@ -35,6 +35,7 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 pub(super) struct Switches {
     pub(super) errors_without_state: AtomicBool,
+    pub(super) ignores_prompt: AtomicBool,
     pub(super) discovery_extras: AtomicBool,
     pub(super) escape_slashes: AtomicBool,
     pub(super) padding: AtomicUsize,

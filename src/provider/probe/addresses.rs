@@ -4,7 +4,7 @@ use super::MADE_UP;
 use crate::config::Profile;
 use crate::domain::finding::Finding;
 use crate::domain::return_to::ReturnTo;
-use crate::domain::transaction::Transaction;
+use crate::domain::transaction::{SignInIntent, Transaction};
 use crate::provider::{Hints, Provider};
 use http::header::LOCATION;
 use url::Url;
@@ -27,7 +27,7 @@ impl Reaction {
 impl Provider {
     /// Begins a sign-in that nobody goes on with: the provider shows its page, or says what it does not take.
     pub(super) async fn probe_sign_in(&self, return_to: ReturnTo) -> Vec<Finding> {
-        let transaction = Transaction::begin(return_to, None, false, self.clock.now());
+        let transaction = Transaction::begin(SignInIntent::plain(return_to), false, self.clock.now());
         let url = match self.authorize_url(&transaction, &Hints::default()).await {
             Ok(url) => url,
             Err(error) => return vec![Finding::NotKnown(format!("whether a sign-in can begin: {error}"))],

@@ -1,6 +1,7 @@
 //! The few pages of our own. Escaped by askama, styled by one sheet, without a script.
 
 use crate::domain::return_to::ReturnTo;
+use crate::domain::transaction::SignInIntent;
 use crate::store::Live;
 use askama::Template;
 use axum::http::StatusCode;
@@ -17,28 +18,77 @@ pub(super) struct Home {
     pub(super) onward: Option<String>,
 }
 
-/// Something went wrong.
+/// Something went wrong, or is not there.
 #[derive(Template)]
 #[template(path = "problem.html", config = "src/web/askama.toml")]
 pub(super) struct Problem<'a> {
     /// Ours, where the page is shown under another one.
     pub(super) origin: &'a str,
+    pub(super) tone: Tone,
     pub(super) title: &'a str,
     pub(super) words: &'a str,
-    /// What the account lacks.
-    pub(super) why: Option<String>,
     /// The provider's own text.
     pub(super) foreign: Option<String>,
+    /// The button to press.
+    pub(super) first: Option<Link>,
+    pub(super) others: Vec<Link>,
+    /// Whether it is about what an account may do.
+    pub(super) access: bool,
+    /// Whom to ask.
+    pub(super) support: Option<Contact>,
     pub(super) reference: &'a str,
-    pub(super) again: String,
-    pub(super) another: Option<String>,
 }
 
-/// Nothing is there.
-#[derive(Template)]
-#[template(path = "not_found.html", config = "src/web/askama.toml")]
-pub(super) struct NotFound {
-    pub(super) sign_in: String,
+/// How a page looks at what happened.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Tone {
+    /// A failure or a refusal.
+    Bad,
+    /// Somebody turned back.
+    Back,
+    /// Somebody took their time.
+    Late,
+    /// Nothing is there.
+    Nothing,
+}
+
+impl Tone {
+    fn class(self) -> &'static str {
+        if matches!(self, Self::Bad) { "mark bad" } else { "mark" }
+    }
+
+    fn sign(self) -> &'static str {
+        match self {
+            Self::Bad => "!",
+            Self::Back => "←",
+            Self::Late => "…",
+            Self::Nothing => "?",
+        }
+    }
+}
+
+/// A button.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) words: String,
+    pub(super) href: String,
+}
+
+impl Link {
+    /// The same where the page is shown under another origin than ours.
+    pub(super) fn under(self, origin: &str) -> Self {
+        match self.href.starts_with('/') {
+            true => Self { href: format!("{origin}{}", self.href), ..self },
+            false => self,
+        }
+    }
+}
+
+/// Whom people can ask.
+#[derive(Debug)]
+pub(super) struct Contact {
+    pub(super) words: String,
+    pub(super) href: String,
 }
 
 /// `GET /auth/signout`
@@ -56,6 +106,8 @@ pub(super) struct SignOut {
 #[template(path = "signed_out.html", config = "src/web/askama.toml")]
 pub(super) struct SignedOut {
     pub(super) sign_in: String,
+    /// Whether all devices were signed out.
+    pub(super) everywhere: bool,
 }
 
 /// The page, or a bare 500 if a template fails, which only a broken formatter could cause.
@@ -69,7 +121,7 @@ pub(super) fn render(page: &impl Template) -> Response {
 /// Allows the page's form to be redirected to `targets` (CSP sources) beside ourselves.
 pub(super) fn with_form_targets(mut response: Response, targets: &[String]) -> Response {
     let csp = format!(
-        "default-src 'none'; style-src 'self'; form-action 'self' {}; base-uri 'none'; frame-ancestors 'none'",
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' {}; base-uri 'none'; frame-ancestors 'none'",
         targets.join(" ")
     );
     if let Ok(csp) = HeaderValue::from_str(&csp) {
@@ -85,15 +137,25 @@ pub(super) fn display_name(live: &Live) -> String {
 }
 
 /// Our own sign-in address, leading to `return_to`.
-pub(super) fn sign_in_link(return_to: Option<&ReturnTo>, prompt: Option<&str>) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    if let Some(return_to) = return_to {
-        query.append_pair("return_to", return_to.as_str());
-    }
-    if let Some(prompt) = prompt {
-        query.append_pair("prompt", prompt);
-    }
-    match query.finish() {
+pub(super) fn sign_in_link(return_to: Option<&ReturnTo>) -> String {
+    link([("return_to", return_to.map(ReturnTo::as_str))])
+}
+
+/// Our own sign-in address, asking for the same once more.
+pub(super) fn intent_link(intent: &SignInIntent) -> String {
+    // To be shown no page at all is not what somebody wants who looks at one.
+    let prompt = intent.prompt.as_deref().filter(|prompt| *prompt != "none");
+    link([
+        ("return_to", Some(intent.return_to.as_str())),
+        ("provider", intent.provider.as_deref()),
+        ("lang", intent.lang.as_deref()),
+        ("prompt", prompt),
+    ])
+}
+
+fn link<const N: usize>(parameters: [(&str, Option<&str>); N]) -> String {
+    let given = parameters.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    match url::form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish() {
         query if query.is_empty() => "/auth/signin".to_owned(),
         query => format!("/auth/signin?{query}"),
     }
@@ -103,4 +165,17 @@ pub(super) fn sign_in_link(return_to: Option<&ReturnTo>, prompt: Option<&str>) -
 pub(super) async fn stylesheet() -> impl IntoResponse {
     let headers = [(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "public, max-age=3600")];
     (headers, include_str!("style.css"))
+}
+
+/// A day: long enough to be asked for rarely, short enough for a new one to be seen.
+const KEPT: &str = "public, max-age=86400";
+
+/// `GET /auth/assets/icon.svg`
+pub(super) async fn icon() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, KEPT)], include_str!("icon.svg"))
+}
+
+/// `GET /favicon.ico`, which browsers ask for where no page names another.
+pub(super) async fn favicon() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "image/x-icon"), (CACHE_CONTROL, KEPT)], include_bytes!("favicon.ico").as_slice())
 }
