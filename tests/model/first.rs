@@ -1,0 +1,100 @@
+//! What the first edition of the protocol allows: the checker finds a way each time, and one is walked here.
+
+use super::check::{QUIET, walk, way, written};
+use super::properties::{ALIVE, ONE_CODE, ONE_LEASE, ONE_REFRESH, REVOKED, SIGNED_OUT};
+use super::protocol::{Kinds, Protocol, Scenario};
+use super::world::Action::{self, *};
+
+const LOSSES: Kinds = Kinds { crash: true, flush: true, fail_over: true, evict: true, ..Kinds::NONE };
+
+/// The checker finds a way that is no longer than `known`, and `known` is one.
+fn breaks(property: &'static str, scenario: Scenario, known: &[Action]) {
+    let broken = walk(Protocol::FIRST, scenario, known);
+    assert!(broken.contains(&property), "does not break {property}, but {broken:?}:{}", written(known));
+    let found = way(Protocol::FIRST, scenario, property, known.len());
+    assert!(found.is_some(), "the checker does not find what breaks {property}:{}", written(known));
+}
+
+#[test]
+fn copies_of_a_callback_at_two_processes_spend_the_code_twice() {
+    let known = [CallbackArrives { copy: 0, at: 0 }, CallbackArrives { copy: 1, at: 1 }, Exchange(0), Exchange(1)];
+    breaks(ONE_CODE, Scenario { callbacks: 2, ..QUIET }, &known);
+}
+
+#[test]
+fn a_flush_undoes_a_sign_out_when_the_process_that_did_it_is_gone() {
+    let kinds = Kinds { crash: true, flush: true, ..Kinds::NONE };
+    let scenario = Scenario { sign_outs: 1, faults: 2, kinds, ..QUIET };
+    let known = [
+        SignOutArrives(1),
+        RevokeTokens(1),
+        EndSession(1),
+        Hear(0),
+        Hear(2),
+        Crash(1),
+        Flush,
+        Hear(0),
+        WriteBackSessions(0),
+        Hear(2),
+        WriteBackSessions(2),
+        Settle(0),
+        Settle(2),
+    ];
+    let broken = walk(Protocol::FIRST, scenario, &known);
+    assert!(broken.contains(&SIGNED_OUT) && broken.contains(&REVOKED), "only {broken:?}:{}", written(&known));
+}
+
+#[test]
+fn a_fail_over_undoes_a_sign_out_when_the_process_that_did_it_is_gone() {
+    let scenario = Scenario { sign_outs: 1, faults: 2, kinds: LOSSES, ..QUIET };
+    let known = [
+        Replicate,
+        SignOutArrives(1),
+        RevokeTokens(1),
+        EndSession(1),
+        Hear(0),
+        Hear(2),
+        Crash(1),
+        FailOver,
+        Connect { process: 0, canary_found: true },
+        WriteBackSessions(0),
+        Connect { process: 2, canary_found: true },
+        WriteBackSessions(2),
+        Settle(0),
+        Settle(2),
+    ];
+    let broken = walk(Protocol::FIRST, scenario, &known);
+    assert!(broken.contains(&SIGNED_OUT) && broken.contains(&REVOKED), "only {broken:?}:{}", written(&known));
+}
+
+#[test]
+fn an_eviction_accepts_revoked_tokens_again() {
+    let kinds = Kinds { evict: true, ..Kinds::NONE };
+    let scenario = Scenario { sign_outs: 1, faults: 1, kinds, ..QUIET };
+    let known = [SignOutArrives(0), RevokeTokens(0), EndSession(0), EvictRevocations, Hear(0), Hear(1), Hear(2)];
+    breaks(REVOKED, scenario, &known);
+}
+
+#[test]
+fn an_eviction_ends_a_session() {
+    let kinds = Kinds { evict_session: true, ..Kinds::NONE };
+    breaks(ALIVE, Scenario { faults: 1, kinds, ..QUIET }, &[EvictSession]);
+}
+
+#[test]
+fn a_lease_is_lost_with_the_newest_writes() {
+    let kinds = Kinds { fail_over: true, ..Kinds::NONE };
+    let scenario = Scenario { renewals: 2, faults: 1, kinds, ..QUIET };
+    let known = [
+        Replicate,
+        TakeLease(1),
+        ReloadUnderLease(1),
+        SpendRefreshToken(1),
+        FailOver,
+        TakeLease(0),
+        ReloadUnderLease(0),
+        SpendRefreshToken(0),
+    ];
+    let broken = walk(Protocol::FIRST, scenario, &known);
+    assert!(broken.contains(&ONE_LEASE) && broken.contains(&ONE_REFRESH), "only {broken:?}:{}", written(&known));
+}

@@ -1,0 +1,74 @@
+//! What must never be, and what must be possible.
+
+use super::process::{Recovery, Work};
+use super::protocol::Scenario;
+use super::store::PROCESSES;
+use super::world::{Answer, Copied, Sessions, World};
+use stateright::Property;
+
+pub const SIGNED_OUT: &str = "who was signed out stays signed out";
+pub const NOT_REVIVED: &str = "an ended session is not put back";
+pub const REVOKED: &str = "tokens of an ended session stay revoked";
+pub const ALIVE: &str = "nobody alive is told 401";
+pub const NOT_LOST: &str = "no session is lost that is at hand";
+pub const NOT_ENDED: &str = "no session ends by our own fault";
+pub const ONE_CODE: &str = "a code is spent once";
+pub const ONE_REFRESH: &str = "a refresh token is spent once";
+pub const ONE_LEASE: &str = "a held lease excludes";
+
+pub fn all(scenario: &Scenario) -> Vec<Property<Sessions>> {
+    let mut all = vec![
+        Property::always(SIGNED_OUT, |model: &Sessions, world: &World| {
+            !(world.history.left && world.is_calm())
+                || (0..PROCESSES)
+                    .all(|at| !world.processes[at].alive || world.validate(&model.protocol, at) != Answer::Valid)
+        }),
+        Property::always(REVOKED, |model: &Sessions, world: &World| {
+            let promised = world.history.promised;
+            let refused = |at: usize| {
+                (0..8)
+                    .map(|bit| 1 << bit)
+                    .filter(|token| promised & token != 0)
+                    .all(|token| world.validate_token(&model.protocol, at, token) != Answer::Valid)
+            };
+            !world.is_calm() || (0..PROCESSES).all(|at| !world.processes[at].alive || refused(at))
+        }),
+        Property::always(ALIVE, |model: &Sessions, world: &World| {
+            let alive = world.is_wanted() && world.survives();
+            !alive
+                || (0..PROCESSES)
+                    .all(|at| !world.processes[at].alive || world.validate(&model.protocol, at) != Answer::Invalid)
+        }),
+        Property::always(NOT_REVIVED, |_: &Sessions, world: &World| !world.history.revived),
+        Property::always(NOT_LOST, |_: &Sessions, world: &World| !world.history.lost),
+        Property::always(NOT_ENDED, |_: &Sessions, world: &World| !world.history.ended_wrongly),
+        Property::always(ONE_CODE, |_: &Sessions, world: &World| !world.history.code_twice),
+        Property::always(ONE_REFRESH, |_: &Sessions, world: &World| !world.history.refresh_twice),
+        Property::always(ONE_LEASE, |_: &Sessions, world: &World| {
+            let asking = world.awake().filter(|process| matches!(process.work, Work::Answered(..)));
+            asking.count() <= 1 || world.history.lease_ran_out
+        }),
+        Property::sometimes("somebody is signed in", |_: &Sessions, world: &World| world.history.signed_in),
+    ];
+    if scenario.callbacks > 1 {
+        all.push(Property::sometimes("a copy of the callback lands, too", |_: &Sessions, world: &World| {
+            world.history.copies == [Copied::SignedIn; 2]
+        }));
+    }
+    if scenario.renewals > 0 {
+        all.push(Property::sometimes("tokens are renewed", |_: &Sessions, world: &World| {
+            world.store.session.is_some_and(|session| session.refresh > Some(1))
+        }));
+    }
+    if scenario.sign_outs > 0 {
+        all.push(Property::sometimes("somebody is signed out", |_: &Sessions, world: &World| world.history.left));
+    }
+    if scenario.kinds.restart || scenario.kinds.flush {
+        all.push(Property::sometimes("a session is put back", |_: &Sessions, world: &World| {
+            let settling =
+                world.processes.iter().any(|process| process.recovery == Recovery::Settling && process.everything);
+            settling && world.store.session.is_some()
+        }));
+    }
+    all
+}

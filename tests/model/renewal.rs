@@ -1,0 +1,170 @@
+//! Renewal of the session's tokens under a lease.
+
+use super::process::Work;
+use super::protocol::Protocol;
+use super::store::{Lease, Pushes, Record, Updated};
+use super::world::{Action, Answer, Sessions, World};
+
+impl World {
+    pub fn renewal_steps(&self, model: &Sessions, at: usize, actions: &mut Vec<Action>) {
+        let protocol = &model.protocol;
+        let process = &self.processes[at];
+        match process.work {
+            Work::Idle => {
+                let wanted = self.renewals < model.scenario.renewals && self.history.signed_in;
+                let ready = !process.recovers(protocol.cautious_start) && self.store.session.is_some();
+                let visible = self.validate(protocol, at) == Answer::Valid;
+                if wanted && ready && visible && self.is_lease_free() {
+                    actions.push(Action::TakeLease(at));
+                }
+                if self.would_load(protocol, at) {
+                    actions.push(Action::Load(at));
+                }
+            }
+            Work::Leased(_) => actions.push(Action::ReloadUnderLease(at)),
+            Work::Ready(..) => actions.push(Action::SpendRefreshToken(at)),
+            Work::Answered(..) => actions.push(Action::WriteRenewed(at)),
+            _ => {}
+        }
+    }
+
+    fn is_lease_free(&self) -> bool {
+        match self.store.lease {
+            Lease::Free | Lease::Abandoned => true,
+            Lease::Held(holder) => self.processes[usize::from(holder)].still,
+        }
+    }
+
+    fn would_load(&self, protocol: &Protocol, at: usize) -> bool {
+        let process = &self.processes[at];
+        let remembered = process.believes && process.confirmed && process.recent;
+        let refused = protocol.remembered_endings && process.ended;
+        !remembered && !refused && process.link.is_some()
+    }
+
+    /// Reads the session for a request, and puts it back if the store has lost it.
+    pub fn load(&mut self, protocol: &Protocol, at: usize) {
+        let (doubted, store) = (self.is_absence_doubted(protocol, at), self.store);
+        let process = &mut self.processes[at];
+        if store.tombstone {
+            process.told = true;
+            if protocol.remembered_endings { process.learn_ending() } else { process.forget() }
+        } else if let Some(record) = store.session {
+            process.keep(record);
+        } else if let Some(record) = process.at_hand.filter(|_| protocol.kept_sessions && !doubted) {
+            process.keep(record);
+            self.store.session = Some(record);
+            self.restored(at);
+            self.push(Some(at), Pushes { session: true, ..Pushes::default() });
+        }
+    }
+
+    pub fn take_lease(&mut self, at: usize) {
+        let abandoned = self.store.lease != Lease::Free;
+        let working = |work| matches!(work, Work::Leased(_) | Work::Ready(..) | Work::Answered(..));
+        self.history.lease_ran_out |= self.processes.iter().any(|process| process.still && working(process.work));
+        self.renewals += 1;
+        self.store.lease = Lease::Held(at as u8);
+        self.processes[at].work = Work::Leased(abandoned);
+    }
+
+    /// Reads the session again, so that no token is spent that was replaced.
+    pub fn reload(&mut self, protocol: &Protocol, at: usize) {
+        let Work::Leased(abandoned) = self.processes[at].work else { return };
+        let doubted = match protocol.proven_absence {
+            true => self.is_absence_doubted(protocol, at),
+            false => self.processes[at].recovers(protocol.cautious_start),
+        };
+        match self.store.session.filter(|record| record.refresh.is_some() && !doubted) {
+            Some(record) => self.processes[at].work = Work::Ready(record, abandoned),
+            None => {
+                self.release(at, abandoned);
+                self.idle(at);
+            }
+        }
+    }
+
+    pub fn spend_refresh_token(&mut self, at: usize) {
+        let Work::Ready(record, abandoned) = self.processes[at].work else { return };
+        let Some(refresh) = record.refresh else { return };
+        let good = refresh == self.provider.refresh && !self.provider.revoked;
+        if good {
+            self.provider.refresh += 1;
+        } else {
+            self.history.refresh_twice |=
+                !self.provider.revoked && !self.history.lease_ran_out && self.has_newer(refresh, at);
+        }
+        self.processes[at].work = Work::Answered(record, good.then_some(refresh + 1), abandoned);
+    }
+
+    /// Whether the outcome of an earlier spend is known to anybody but this process.
+    fn has_newer(&self, refresh: u8, at: usize) -> bool {
+        let newer = |record: Option<Record>| record.is_some_and(|record| record.refresh > Some(refresh));
+        let others = self.others(at).any(|other| {
+            newer(other.newest()) || matches!(other.work, Work::Answered(_, new, _) if new > Some(refresh))
+        });
+        newer(self.store.session) || newer(self.processes[at].newest()) || others
+    }
+
+    pub fn write_renewed(&mut self, protocol: &Protocol, at: usize) {
+        let Work::Answered(old, refresh, abandoned) = self.processes[at].work else { return };
+        match refresh {
+            Some(_) => self.write(protocol, at, old, refresh),
+            None => self.refused(protocol, at, old, abandoned),
+        }
+    }
+
+    /// The lost renewal's version is not known; it was one more than the old one.
+    fn write(&mut self, protocol: &Protocol, at: usize, old: Record, refresh: Option<u8>) {
+        let new = Record { version: old.version + 1, refresh };
+        let written = match self.store.update(Some(at as u8), old.version, new) {
+            Updated::Done => true,
+            // The store lost the session, or its newest version.
+            Updated::Gone if protocol.restore_by_version => self.store.restore(new),
+            Updated::Stale(version) if protocol.restore_by_version && version < new.version => self.store.restore(new),
+            Updated::Gone | Updated::Stale(_) => false,
+        };
+        self.release(at, false);
+        self.idle(at);
+        let ended = self.store.tombstone;
+        let process = &mut self.processes[at];
+        if written {
+            process.keep(new);
+            process.updated = Some((old.version, new));
+            process.doubts_tokens = false;
+            self.push(Some(at), Pushes { session: true, ..Pushes::default() });
+        } else {
+            process.confirmed = false;
+            if !protocol.kept_sessions {
+                process.forget();
+            }
+            if ended && protocol.remembered_endings {
+                process.told = true;
+                process.learn_ending();
+            }
+        }
+    }
+
+    /// The provider says that the refresh token is dead.
+    fn refused(&mut self, protocol: &Protocol, at: usize, old: Record, abandoned: bool) {
+        let doubted = match protocol.proven_absence {
+            true => self.is_absence_doubted(protocol, at),
+            false => self.processes[at].recovers(protocol.cautious_start),
+        };
+        self.idle(at);
+        let same = self.store.session.is_some_and(|now| now.version == old.version);
+        let lost = protocol.orphaned_sessions && self.processes[at].doubts_tokens;
+        if !same || doubted {
+            self.release(at, abandoned && same);
+        } else if abandoned || lost {
+            self.write(protocol, at, old, None);
+        } else {
+            self.history.ended_wrongly |= !self.provider.revoked && !self.history.leaving;
+            self.store.end();
+            let process = &mut self.processes[at];
+            process.told = true;
+            process.learn_ending();
+            self.push(Some(at), Pushes { session: true, tombstone: true, ..Pushes::default() });
+        }
+    }
+}

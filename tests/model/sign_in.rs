@@ -1,0 +1,106 @@
+//! The callback from the provider, which may come in several copies.
+
+use super::process::Work;
+use super::protocol::Protocol;
+use super::store::{Landing, Pushes, Record};
+use super::world::{Action, Copied, World};
+
+impl World {
+    pub fn sign_in_steps(&self, protocol: &Protocol, at: usize, actions: &mut Vec<Action>) {
+        let process = &self.processes[at];
+        match process.work {
+            Work::Idle => {
+                for copy in [0, 1] {
+                    if self.history.copies[copy] == Copied::Unsent {
+                        actions.push(Action::CallbackArrives { copy: copy as u8, at });
+                    }
+                }
+            }
+            Work::Callback(_) if !protocol.code_claims => actions.push(Action::Exchange(at)),
+            // The store is away or just back: 503, and the code is not spent.
+            Work::Callback(_) if !self.is_absence_doubted(protocol, at) => actions.push(Action::Claim(at)),
+            Work::Claimed(_) => actions.push(Action::Exchange(at)),
+            Work::Exchanged(..) => actions.push(Action::CreateSession(at)),
+            Work::Landing(..) => actions.push(Action::WriteLanding(at)),
+            Work::Awaiting(_) if self.store.landing.is_some() => actions.push(Action::ReadLanding(at)),
+            _ => {}
+        }
+    }
+
+    pub fn callback_arrives(&mut self, copy: u8, at: usize) {
+        self.history.copies[usize::from(copy)] = Copied::Sent;
+        // The single flight of one process.
+        match self.processes[at].landed {
+            true => self.signed_in(copy),
+            false => self.processes[at].work = Work::Callback(copy),
+        }
+    }
+
+    /// The same claim twice is one claim.
+    pub fn claim(&mut self, protocol: &Protocol, at: usize) {
+        let Work::Callback(copy) = self.processes[at].work else { return };
+        let heard = self.processes[at].claimed.filter(|_| protocol.remembered_endings);
+        let claimed = *self.store.claim.get_or_insert(heard.unwrap_or(copy));
+        self.push(Some(at), Pushes { claim: true, ..Pushes::default() });
+        let process = &mut self.processes[at];
+        process.claimed = Some(claimed);
+        process.work = if claimed == copy { Work::Claimed(copy) } else { Work::Awaiting(copy) };
+    }
+
+    pub fn exchange(&mut self, protocol: &Protocol, at: usize) {
+        let (Work::Callback(copy) | Work::Claimed(copy)) = self.processes[at].work else { return };
+        if protocol.code_claims && self.is_absence_doubted(protocol, at) {
+            // The store may have lost another's claim before it took this one.
+            self.processes[at].work = Work::Awaiting(copy);
+            return;
+        }
+        let good = !self.provider.code_spent;
+        self.history.code_twice |= !good;
+        self.provider.revoked |= !good;
+        self.provider.code_spent = true;
+        self.processes[at].claimed = Some(copy);
+        self.processes[at].work = Work::Exchanged(copy, good);
+    }
+
+    pub fn create_session(&mut self, protocol: &Protocol, at: usize) {
+        let Work::Exchanged(copy, good) = self.processes[at].work else { return };
+        let record = Record { version: 1, refresh: Some(1) };
+        let created = good && self.store.create(record);
+        if created {
+            self.push(Some(at), Pushes { session: true, ..Pushes::default() });
+            self.processes[at].keep(record);
+            self.processes[at].created = Some(record);
+        }
+        if protocol.code_claims {
+            self.processes[at].work = Work::Landing(copy, created);
+        } else {
+            self.answer(at, copy, created);
+        }
+    }
+
+    pub fn write_landing(&mut self, at: usize) {
+        let Work::Landing(copy, created) = self.processes[at].work else { return };
+        self.store.landing = Some(if created { Landing::Session } else { Landing::Failed });
+        self.answer(at, copy, created);
+    }
+
+    pub fn read_landing(&mut self, at: usize) {
+        let Work::Awaiting(copy) = self.processes[at].work else { return };
+        self.answer(at, copy, self.store.landing == Some(Landing::Session));
+    }
+
+    fn answer(&mut self, at: usize, copy: u8, created: bool) {
+        self.idle(at);
+        if created {
+            self.processes[at].landed = true;
+            self.signed_in(copy);
+        } else {
+            self.history.copies[usize::from(copy)] = Copied::Failed;
+        }
+    }
+
+    fn signed_in(&mut self, copy: u8) {
+        self.history.copies[usize::from(copy)] = Copied::SignedIn;
+        self.history.signed_in = true;
+    }
+}
