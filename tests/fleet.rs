@@ -1,5 +1,7 @@
 //! Several processes on one Redis, as behind a load balancer, and everything that can happen to them.
 
+mod callback;
+mod endings;
 mod faults;
 mod from_afar;
 mod renewal;

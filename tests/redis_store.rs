@@ -80,7 +80,7 @@ async fn a_list_holds_any_number_of_sessions() {
     }
     assert_eq!(store.listed(jane).await.unwrap().len(), 1_500);
     for some in keys[..700].chunks(250) {
-        for deleted in join_all(some.iter().map(|key| store.delete(*key))).await {
+        for deleted in join_all(some.iter().map(|key| store.delete(*key, ENDS))).await {
             assert!(deleted.unwrap().is_some());
         }
     }
@@ -141,8 +141,11 @@ async fn everything_expires_by_itself_and_in_use_it_does_not() {
     assert!(near(ttl("test:i:*").await, 10_120));
     assert!(matches!(store.lease(a, Duration::from_secs(9)).await.unwrap(), Leased::Taken { .. }));
     assert!(near(ttl("test:l:*").await, 10_120), "one that is abandoned is told as long as the session lasts");
-    store.delete(a).await.unwrap();
-    assert!(near(ttl("test:d:*").await, 3_600));
+    store.delete(a, now() + 50).await.unwrap();
+    assert!(near(ttl("test:d:*").await, 3_600), "for a while at least");
+    store.delete(a, now() + 10_000).await.unwrap();
+    store.delete(a, now() + 50).await.unwrap();
+    assert!(near(ttl("test:d:*").await, 10_120), "as long as the session would have lasted");
     assert!(store.mark(Mark::token("t"), now() + 50).await.unwrap());
     assert!(!store.mark(Mark::token("t"), now() + 90).await.unwrap());
     assert!(near(ttl("test:m:*").await, 210));
@@ -216,7 +219,7 @@ async fn all_in_time(store: &dyn SessionStore) -> Vec<bool> {
         timed("load", Box::pin(async { store.load(key).await.is_ok() })),
         timed("update", Box::pin(async { store.update(key, 1, record(2), None).await.is_ok() })),
         timed("touch", Box::pin(async { store.touch(vec![(key, 1); 300]).await.is_ok() })),
-        timed("delete", Box::pin(async { store.delete(key).await.is_ok() })),
+        timed("delete", Box::pin(async { store.delete(key, ENDS).await.is_ok() })),
         timed("listed", Box::pin(async { store.listed(mark).await.is_ok() })),
         timed("lease", Box::pin(async { store.lease(key, IN_TIME).await.is_ok() })),
         timed("extend", Box::pin(async { store.extend(key, fence, IN_TIME).await.is_ok() })),

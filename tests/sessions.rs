@@ -5,7 +5,9 @@ use auth_api::config::StoreUrl;
 use auth_api::domain::clock::Clock;
 use auth_api::domain::seal::KeyRing;
 use auth_api::domain::session::{Mark, SessionId};
-use auth_api::store::{self, After, Leased, OpenError, Permits, RateLimit, Record, SessionStore, Update};
+use auth_api::store::{
+    self, After, Leased, Lookup, OpenError, Permits, RateLimit, Record, Restored, SessionStore, Update,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,7 @@ pub(crate) async fn keeps_the_contract(store: Arc<dyn SessionStore>) {
     grants_leases(&*store).await;
     remembers_marks(&*store).await;
     limits_rates(&*store).await;
+    restores(&*store).await;
     answers_many_at_once(store).await;
 }
 
@@ -57,9 +60,9 @@ async fn keeps_records(store: &dyn SessionStore) {
     assert_eq!(store.update(a, 2, live(3, b"three"), None).await.unwrap(), Update::Done);
     assert_eq!(store.load(a).await.unwrap().unwrap().seen, SEEN + 300, "an update keeps a later use");
 
-    assert_eq!(store.delete(b).await.unwrap(), None);
+    assert_eq!(store.delete(b, SEEN + 1_000).await.unwrap(), None);
     assert!(!store.create(b, live(1, b"b")).await.unwrap(), "what was ended before it arrived does not arrive");
-    let taken = store.delete(a).await.unwrap();
+    let taken = store.delete(a, SEEN + 1_000).await.unwrap();
     assert_eq!(
         taken.map(|record| record.sealed).as_deref(),
         Some(b"three".as_slice()),
@@ -96,7 +99,7 @@ async fn lists_sessions(store: &dyn SessionStore) {
     assert_eq!(found.iter().map(|(key, _)| *key).collect::<Vec<_>>(), sorted, "all of hers and nobody else's");
     assert!(found.iter().all(|(_, record)| *record == listed(1)));
     assert_eq!(store.update(keys[0], 1, listed(2), None).await.unwrap(), Update::Done);
-    store.delete(keys[1]).await.unwrap();
+    store.delete(keys[1], SEEN + 1_000).await.unwrap();
     let found = store.listed(jane).await.unwrap();
     assert_eq!(found.len(), 39);
     assert!(found.contains(&(keys[0], listed(2))), "as it is now");
@@ -139,7 +142,7 @@ async fn grants_leases(store: &dyn SessionStore) {
     store.release(key, fourth, After::Pause(A_WHILE)).await.unwrap();
     let Leased::Paused(left) = store.lease(key, A_WHILE).await.unwrap() else { panic!("nobody gets it") };
     assert!(left <= A_WHILE && left > A_WHILE / 2, "{left:?}");
-    store.delete(key).await.unwrap();
+    store.delete(key, SEEN + 1_000).await.unwrap();
     assert_eq!(store.lease(key, A_WHILE).await.unwrap(), Leased::Gone);
     assert_eq!(store.update(key, 2, live(3, b"x"), Some(fourth)).await.unwrap(), Update::Gone);
 
@@ -161,6 +164,27 @@ async fn remembers_marks(store: &dyn SessionStore) {
     assert!(store.mark(a, SEEN).await.unwrap());
     assert!(!store.mark(a, SEEN).await.unwrap(), "once");
     assert!(store.is_marked(a).await.unwrap() && !store.is_marked(b).await.unwrap());
+    assert_eq!(store.marked_until(a).await.unwrap(), Some(SEEN));
+    store.mark(a, SEEN + 5).await.unwrap();
+    store.mark(a, SEEN + 2).await.unwrap();
+    assert_eq!(store.marked_until(a).await.unwrap(), Some(SEEN + 5), "the later end counts");
+}
+
+/// What a process writes back after a loss: never over a tombstone, never over a newer version.
+async fn restores(store: &dyn SessionStore) {
+    let (lost, ended) = (SessionId::random().key(), SessionId::random().key());
+    assert_eq!(store.lookup(lost).await.unwrap(), Lookup::Absent);
+    assert_eq!(store.restore(lost, live(2, b"two")).await.unwrap(), Restored::Done);
+    assert_eq!(store.restore(lost, live(1, b"one")).await.unwrap(), Restored::Newer);
+    assert_eq!(store.restore(lost, live(2, b"other")).await.unwrap(), Restored::Newer);
+    assert_eq!(store.lookup(lost).await.unwrap(), Lookup::Found(live(2, b"two")));
+    assert_eq!(store.restore(lost, live(3, b"three")).await.unwrap(), Restored::Done);
+    assert_eq!(store.lookup(lost).await.unwrap(), Lookup::Found(live(3, b"three")));
+    assert_eq!(store.update(lost, 3, live(4, b"four"), None).await.unwrap(), Update::Done, "it goes on from there");
+    assert_eq!(store.delete(ended, SEEN + 7).await.unwrap(), None);
+    assert_eq!(store.lookup(ended).await.unwrap(), Lookup::Ended(SEEN + 7));
+    assert_eq!(store.restore(ended, live(9, b"nine")).await.unwrap(), Restored::Ended);
+    assert_eq!(store.load(ended).await.unwrap(), None);
 }
 
 async fn limits_rates(store: &dyn SessionStore) {

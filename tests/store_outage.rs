@@ -6,7 +6,9 @@ use auth_api::config::StoreUrl;
 use auth_api::dev::pool::{Endpoint, Fault, Rotation};
 use auth_api::domain::seal::KeyRing;
 use auth_api::domain::session::{Mark, SessionKey};
-use auth_api::store::{self, After, Error, Fence, Leased, Permits, RateLimit, Record, SessionStore, Update, Watcher};
+use auth_api::store::{
+    self, After, Error, Fence, Leased, Lookup, Permits, RateLimit, Record, Restored, SessionStore, Update, Watcher,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -58,12 +60,17 @@ impl SessionStore for Shaky {
         self.store.create(key, record).await
     }
 
-    async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+    async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error> {
         self.judge()?;
         if self.hangs.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
-        self.store.load(key).await
+        self.store.lookup(key).await
+    }
+
+    async fn restore(&self, key: SessionKey, record: Record) -> Result<Restored, Error> {
+        self.judge()?;
+        self.store.restore(key, record).await
     }
 
     async fn update(
@@ -82,9 +89,9 @@ impl SessionStore for Shaky {
         self.store.touch(seen).await
     }
 
-    async fn delete(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<Record>, Error> {
         self.judge()?;
-        self.store.delete(key).await
+        self.store.delete(key, until).await
     }
 
     async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
@@ -112,9 +119,9 @@ impl SessionStore for Shaky {
         self.store.mark(mark, until).await
     }
 
-    async fn is_marked(&self, mark: Mark) -> Result<bool, Error> {
+    async fn marked_until(&self, mark: Mark) -> Result<Option<u64>, Error> {
         self.judge()?;
-        self.store.is_marked(mark).await
+        self.store.marked_until(mark).await
     }
 
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {

@@ -1,6 +1,7 @@
 //! What is demanded of a principal beside being known: by a caller of `/validate`, a rule for pages, or the policy.
 
 use super::principal::Principal;
+use serde::{Deserialize, Serialize};
 
 /// The demands of one request: `group` (any of), `scope` (all of), `email_domain` (any of, verified
 /// e-mail only). All kinds named must hold.
@@ -26,7 +27,7 @@ pub enum MalformedDemand {
 }
 
 /// The principal is known but does not meet a demand.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Unmet {
     /// In none of the groups.
     #[error("this needs membership in one of the groups: {0}")]

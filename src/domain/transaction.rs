@@ -1,5 +1,6 @@
 //! One pending sign-in: what we remember between the redirect to the provider and its return.
 
+use super::callback_key::CallbackKey;
 use super::return_to::ReturnTo;
 use super::seal::{random, same, sha256};
 use base64::Engine;
@@ -101,6 +102,8 @@ pub enum CallbackRefused {
 pub struct VerifiedCallback {
     code: SecretString,
     transaction: Transaction,
+    /// Until when a copy of this callback may be accepted, epoch seconds.
+    copies_until: u64,
 }
 
 impl Transaction {
@@ -169,11 +172,18 @@ impl Transaction {
             return Err(CallbackRefused::Provider(refusal));
         }
         let code = params.code.ok_or(CallbackRefused::MissingCode)?;
-        Ok(VerifiedCallback { code, transaction: self })
+        let copies_until = self.started.saturating_add(timeout).saturating_add(60);
+        Ok(VerifiedCallback { code, transaction: self, copies_until })
     }
 }
 
 impl VerifiedCallback {
+    /// What its copies, at whatever process, find each other by.
+    pub fn key(&self) -> CallbackKey {
+        let transaction = &self.transaction;
+        CallbackKey::new(&transaction.state(), &transaction.verifier, self.copies_until)
+    }
+
     /// The code and the sign-in it answers.
     pub fn into_parts(self) -> (SecretString, Transaction) {
         (self.code, self.transaction)

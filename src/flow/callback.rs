@@ -3,12 +3,14 @@
 //! 1. The transaction is the one whose state came back; without one, a live session goes on.
 //! 2. Age, state and issuer are judged before the code is spent ([`Transaction::accept`]).
 //! 3. Cognito's linking quirk gets one more try.
-//! 4. The code is exchanged and the tokens are judged, once: a callback that is sent twice gets the
-//!    session that the first one made.
+//! 4. The code is claimed in the store before it is spent: once in the whole fleet, and once and for all. Who
+//!    claimed it exchanges it and judges the tokens; a copy of the callback, here or at another process, gets
+//!    the session that this made.
 //! 5. The policy says who may sign in at all.
 //! 6. A new session under a new id; the browser's old ones end.
 
 use super::{Denied, Error, RelyingParty};
+use crate::domain::callback_key::CallbackKey;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::{Arrival, Device, Session, SessionId};
 use crate::domain::transaction::{
@@ -17,20 +19,47 @@ use crate::domain::transaction::{
 use crate::provider::Hints;
 use crate::store::Live;
 use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use url::Url;
 
-/// Landings kept at hand, for callbacks that are sent twice.
-const LANDINGS: usize = 1_000;
+/// Exchanges kept at hand, for callbacks that are sent twice.
+const EXCHANGES: usize = 1_000;
+/// How often a copy looks for what came of the exchange, from the first time to the last.
+const LOOKS: [Duration; 4] =
+    [Duration::from_millis(20), Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(250)];
 
 /// The sessions that callbacks made lately, by the sign-in's tag. To ask for one takes the sealed cookie
 /// of that sign-in and its state.
 #[derive(Debug)]
-pub(super) struct Landings(Cache<String, Arc<Live>>);
+pub(super) struct Exchanges(Cache<String, Arc<Live>>);
 
-impl Default for Landings {
+impl Default for Exchanges {
     fn default() -> Self {
-        Self(Cache::new(LANDINGS))
+        Self(Cache::new(EXCHANGES))
+    }
+}
+
+/// What came of an exchange, for the copies of its callback.
+#[derive(Debug, Serialize, Deserialize)]
+enum ExchangeOutcome {
+    /// A session with this id.
+    SignedIn([u8; 16]),
+    /// The policy does not admit the user.
+    NotAdmitted(Box<Denied>),
+    /// None.
+    Failed,
+}
+
+impl ExchangeOutcome {
+    fn of(result: &Result<Arc<Live>, Error>) -> Self {
+        match result {
+            Ok(live) => Self::SignedIn(*live.id.as_bytes()),
+            Err(Error::NotAdmitted(denied)) => Self::NotAdmitted(denied.clone()),
+            Err(_) => Self::Failed,
+        }
     }
 }
 
@@ -128,12 +157,53 @@ impl RelyingParty {
         }
         let this = self.clone();
         let made = self.to_the_end(async move {
-            let landing = this.landings.0.get_or_insert_async(&tag, this.make_session(&tag, accepted, device)).await?;
-            this.retire(old, &landing).await;
+            let exchanged =
+                this.exchanges.0.get_or_insert_async(&tag, this.exchange_once(&tag, accepted, device)).await?;
+            this.retire(old, &exchanged).await;
             // One that was remembered may have been ended since.
-            this.sessions.load(landing.id).await?.ok_or(Error::UnknownSignIn)
+            this.sessions.load(exchanged.id).await?.ok_or(Error::UnknownSignIn)
         });
         Ok(Landing::SignedIn(made.await?))
+    }
+
+    /// Exchanges the code, or waits for who has claimed it.
+    async fn exchange_once(
+        self: &Arc<Self>,
+        tag: &str,
+        callback: VerifiedCallback,
+        device: Device,
+    ) -> Result<Arc<Live>, Error> {
+        let key = callback.key();
+        if !self.sessions.claim_code(&key).await? {
+            return self.exchanged_elsewhere(&key).await;
+        }
+        let made = self.make_session(tag, callback, device).await;
+        let outcome = postcard::to_stdvec(&ExchangeOutcome::of(&made)).expect("an outcome is plain data");
+        if let Err(error) = self.sessions.publish_exchange(&key, &outcome).await {
+            tracing::warn!(%error, "callback outcome not published: copies of the callback have to sign in again");
+        }
+        made
+    }
+
+    /// Waits for the outcome of an exchange. A process that died in the middle of it leaves none.
+    async fn exchanged_elsewhere(&self, key: &CallbackKey) -> Result<Arc<Live>, Error> {
+        let patience = Instant::now() + self.limits.lease;
+        let mut looks = LOOKS.iter().chain(std::iter::repeat(&LOOKS[LOOKS.len() - 1]));
+        loop {
+            if let Some(outcome) = self.sessions.exchange_outcome(key).await? {
+                return match postcard::from_bytes(&outcome) {
+                    Ok(ExchangeOutcome::SignedIn(id)) => {
+                        self.sessions.load(SessionId::from_bytes(id)).await?.ok_or(Error::UnknownSignIn)
+                    }
+                    Ok(ExchangeOutcome::NotAdmitted(denied)) => Err(Error::NotAdmitted(denied)),
+                    Ok(ExchangeOutcome::Failed) | Err(_) => Err(Error::UnknownSignIn),
+                };
+            }
+            if Instant::now() > patience {
+                return Err(Error::UnknownSignIn);
+            }
+            tokio::time::sleep(looks.next().copied().unwrap_or_default()).await;
+        }
     }
 
     async fn make_session(

@@ -4,6 +4,7 @@ use crate::domain::demand::{MalformedDemand, Unmet};
 use crate::domain::return_to::Refused;
 use crate::domain::transaction::{CallbackRefused, ProviderRefusal};
 use crate::{provider, store};
+use serde::{Deserialize, Serialize};
 
 /// A failed flow.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -85,7 +86,7 @@ pub enum Error {
 }
 
 /// Who was denied what, for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denied {
     /// The user or machine.
     pub sub: String,

@@ -14,7 +14,7 @@
 //!    believed, since the old one may be dead by then. Who may not be signed in any more is signed out.
 //!
 //! A refresh token can be spent with nothing to show for it: by a process that died at work, by an
-//! answer that never came. If the provider then says `invalid_grant`, that may be our own doing. Such a
+//! answer that never came, by a store that lost its successor. If the provider then says `invalid_grant`, that may be our own doing. Such a
 //! session goes on without a refresh token, for [`ORPHANED`] at most.
 
 use super::{Error, RelyingParty};
@@ -172,7 +172,7 @@ impl RelyingParty {
             }
             match leased {
                 // Another process may be about to put back a newer refresh token than this one.
-                Leased::Taken { fence, abandoned } if self.sessions.is_unsettled() => {
+                Leased::Taken { fence, abandoned } if self.sessions.is_recovering() => {
                     self.give_back(id, fence, untouched(abandoned)).await;
                 }
                 Leased::Taken { fence, abandoned } => return Ok(Ok(Turn { live, fence, abandoned })),
@@ -238,11 +238,11 @@ impl RelyingParty {
         if now.session.version != old.version {
             return Ok(now);
         }
-        if self.sessions.is_unsettled() {
+        if self.sessions.is_recovering() {
             self.put_off(turn, error, false).await;
             return Err(Error::NotRenewed(put_off(PAUSE)));
         }
-        if !turn.abandoned {
+        if !turn.abandoned && !self.sessions.has_lost_writes() {
             self.sessions.end(id).await?;
             tracing::info!(sub = %old.principal.sub, %error, "the provider ended the session");
             return Err(Error::SessionEnded);

@@ -5,7 +5,8 @@ use super::{After, DELETED_FOR, Fence, Leased};
 use crate::domain::session::SessionKey;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[derive(Debug, Default)]
 pub(super) struct Local(Mutex<Inner>);
@@ -14,7 +15,8 @@ pub(super) struct Local(Mutex<Inner>);
 struct Inner {
     last: u64,
     leases: HashMap<SessionKey, Lease>,
-    deleted: HashMap<SessionKey, Instant>,
+    /// Until when each is kept, by the machine's time and in epoch seconds.
+    tombstones: HashMap<SessionKey, (Instant, u64)>,
 }
 
 #[derive(Debug)]
@@ -74,20 +76,22 @@ impl Local {
         fence.is_none_or(|fence| holder.is_none_or(|holder| holder == fence))
     }
 
-    pub(super) fn note_deleted(&self, key: SessionKey) {
+    pub(super) fn note_deleted(&self, key: SessionKey, until: u64) {
         let mut inner = self.inner();
         inner.leases.remove(&key);
-        inner.deleted.insert(key, Instant::now() + DELETED_FOR);
+        inner.tombstones.insert(key, (Instant::now() + DELETED_FOR, until));
     }
 
-    pub(super) fn was_deleted(&self, key: SessionKey) -> bool {
-        self.inner().deleted.get(&key).is_some_and(|until| Instant::now() < *until)
+    /// Until when the session's tombstone is kept, epoch seconds.
+    pub(super) fn tombstone(&self, key: SessionKey) -> Option<u64> {
+        let inner = self.inner();
+        inner.tombstones.get(&key).filter(|(kept, _)| Instant::now() < *kept).map(|(_, until)| *until)
     }
 
     /// Forgets what no longer counts.
     pub(super) fn sweep(&self) {
         let (now, mut inner) = (Instant::now(), self.inner());
         inner.leases.retain(|_, lease| lease.holder.is_some() || lease.doubt || now < lease.until);
-        inner.deleted.retain(|_, until| now < *until);
+        inner.tombstones.retain(|_, (kept, _)| now < *kept);
     }
 }

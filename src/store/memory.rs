@@ -2,7 +2,7 @@
 
 use super::local::Local;
 use super::rate_limit::{Permits, RateLimit, RateLimiters};
-use super::{After, Error, Fence, Leased, Record, SessionStore, Update, Watcher, alone};
+use super::{After, Error, Fence, Leased, Lookup, Record, Restored, SessionStore, Update, Watcher, alone};
 use crate::domain::session::{Mark, SessionKey};
 use async_trait::async_trait;
 use std::collections::hash_map::Entry;
@@ -51,15 +51,16 @@ impl Memory {
 impl SessionStore for Memory {
     async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error> {
         let mut kept = self.kept();
-        let free = !kept.records.contains_key(&key) && !self.local.was_deleted(key);
+        let free = !kept.records.contains_key(&key) && self.local.tombstone(key).is_none();
         if free {
             kept.put(key, record);
         }
         Ok(free)
     }
 
-    async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error> {
-        Ok(self.kept().records.get(&key).cloned())
+    async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error> {
+        let found = self.kept().records.get(&key).cloned().map(Lookup::Found);
+        Ok(found.or_else(|| self.local.tombstone(key).map(Lookup::Ended)).unwrap_or(Lookup::Absent))
     }
 
     async fn update(
@@ -92,9 +93,21 @@ impl SessionStore for Memory {
         Ok(())
     }
 
-    async fn delete(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+    async fn restore(&self, key: SessionKey, record: Record) -> Result<Restored, Error> {
         let mut kept = self.kept();
-        self.local.note_deleted(key);
+        if self.local.tombstone(key).is_some() {
+            return Ok(Restored::Ended);
+        }
+        if kept.records.get(&key).is_some_and(|there| there.version >= record.version) {
+            return Ok(Restored::Newer);
+        }
+        kept.put(key, record);
+        Ok(Restored::Done)
+    }
+
+    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<Record>, Error> {
+        let mut kept = self.kept();
+        self.local.note_deleted(key, until);
         Ok(kept.remove(key))
     }
 
@@ -131,8 +144,8 @@ impl SessionStore for Memory {
         }
     }
 
-    async fn is_marked(&self, mark: Mark) -> Result<bool, Error> {
-        Ok(self.kept().marks.contains_key(&mark))
+    async fn marked_until(&self, mark: Mark) -> Result<Option<u64>, Error> {
+        Ok(self.kept().marks.get(&mark).copied())
     }
 
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {

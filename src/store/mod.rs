@@ -3,6 +3,8 @@
 //! [`SessionStore`] is what a place must do; [`Sessions`] is what the flows use: it seals and opens
 //! records and keeps opened ones at hand. A place sees neither ids nor contents.
 
+mod callbacks;
+mod endings;
 mod inspection;
 mod journal;
 mod live;
@@ -10,9 +12,10 @@ mod local;
 mod memory;
 mod probe;
 mod rate_limit;
+mod recovery;
 mod redb;
 mod redis;
-mod restore;
+mod revocation;
 mod sealing;
 mod sessions;
 mod snapshots;
@@ -29,7 +32,8 @@ use crate::domain::seal::KeyRing;
 use crate::domain::session::{Mark, SessionKey};
 use async_trait::async_trait;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A stored session. Times are epoch seconds.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -64,6 +68,38 @@ pub enum Update {
     Stale,
     /// There is no such session any more; nothing was written.
     Gone,
+}
+
+/// What a store has of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// Its record, over or not.
+    Found(Record),
+    /// Its tombstone: it was ended. Kept until then, epoch seconds.
+    Ended(u64),
+    /// Neither: there never was one, or the store has lost it.
+    Absent,
+}
+
+impl Lookup {
+    /// The record, if there is one.
+    pub fn record(self) -> Option<Record> {
+        match self {
+            Self::Found(record) => Some(record),
+            Self::Ended(_) | Self::Absent => None,
+        }
+    }
+}
+
+/// How writing a session back ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restored {
+    /// Written.
+    Done,
+    /// The same or a newer version is there; nothing was written.
+    Newer,
+    /// Its tombstone is there; nothing was written.
+    Ended,
 }
 
 /// Tells the holder of a lease from all earlier ones: each is greater than the last.
@@ -181,19 +217,21 @@ pub enum OpenError {
     },
 }
 
-/// How long a deleted key cannot be created again: a process that puts back what a store has lost must
-/// not put back what was ended.
+/// How long a tombstone is kept at least: nobody may write back a session that was ended.
 pub const DELETED_FOR: Duration = Duration::from_secs(3_600);
 
 /// A place for sealed session records. All of it is safe to call from many tasks at once, and every call
 /// answers within the configured time.
 #[async_trait]
 pub trait SessionStore: Send + Sync + std::fmt::Debug {
-    /// Writes a new record. `false`, and nothing written, if the key is taken or was deleted less than
-    /// [`DELETED_FOR`] ago.
+    /// Writes a new record. `false`, and nothing written, if the key is taken or has a tombstone.
     async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error>;
+    /// Reads a record, over or not, or its tombstone.
+    async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error>;
     /// Reads a record, over or not.
-    async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error>;
+    async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+        Ok(self.lookup(key).await?.record())
+    }
     /// Replaces the record if its version is still `expected`. Never creates one. With a `fence`, also only
     /// if no later holder has the lease; the lease is given back then.
     async fn update(
@@ -205,8 +243,11 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     ) -> Result<Update, Error>;
     /// Moves `seen` of the records that exist, forwards only.
     async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error>;
-    /// Removes a record and returns it; remembers for [`DELETED_FOR`] that the key was deleted, there or not.
-    async fn delete(&self, key: SessionKey) -> Result<Option<Record>, Error>;
+    /// Writes a record that the store has lost, unless the same or a newer version or a tombstone is there.
+    async fn restore(&self, key: SessionKey, record: Record) -> Result<Restored, Error>;
+    /// Removes a record and returns it. Leaves a tombstone, there or not, until `until`, epoch seconds, and for
+    /// [`DELETED_FOR`] at least. A store of one process, which nobody can write back to, may keep it for that long only.
+    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<Record>, Error>;
     /// The records listed under `mark`, over or not.
     async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error>;
     /// Takes the lease of a session for `ttl`, if nobody has it.
@@ -217,8 +258,12 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error>;
     /// Remembers a mark until `until`, epoch seconds, or somewhat longer. `false` if it was there.
     async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error>;
+    /// Until when a mark is remembered, epoch seconds; `None` if it is not there.
+    async fn marked_until(&self, mark: Mark) -> Result<Option<u64>, Error>;
     /// Whether a mark is remembered.
-    async fn is_marked(&self, mark: Mark) -> Result<bool, Error>;
+    async fn is_marked(&self, mark: Mark) -> Result<bool, Error> {
+        Ok(self.marked_until(mark).await?.is_some())
+    }
     /// Removes the records that are over and counts them; forgets marks that are.
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error>;
     /// Whether the store answers and is ours.
@@ -237,11 +282,14 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
 
 /// Hears what changes in a store.
 pub trait Watcher: Send + Sync {
-    /// From now on every change is told. What was read before may be old.
-    fn begun(&self);
+    /// From now on every change is told. What was read before may be old. `lost`: the store lacks writes that it
+    /// had acknowledged, or that cannot be ruled out.
+    fn begun(&self, lost: bool);
     /// A record was written or removed.
     fn changed(&self, key: SessionKey);
-    /// A mark was written or forgotten.
+    /// A tombstone was written, or it expired or was evicted: the session has ended.
+    fn ended(&self, key: SessionKey);
+    /// A mark was written, or it expired or was evicted.
     fn marked(&self, mark: Mark);
     /// Everything was removed at once.
     fn emptied(&self);
@@ -261,7 +309,7 @@ fn touch_step(idle: Option<u64>) -> u64 {
 
 /// [`SessionStore::follow`] for a store that no other process writes to: what is known stays true.
 async fn alone(watcher: &dyn Watcher) -> Error {
-    watcher.begun();
+    watcher.begun(false);
     watcher.alone();
     std::future::pending().await
 }

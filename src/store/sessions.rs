@@ -1,25 +1,28 @@
 //! Sessions as the flows see them: sealed on the way in, opened on the way out, the opened ones kept
 //! at hand so that a session seen before costs one hash and one look-up.
 
-use super::journal::{Journal, Write};
+use super::endings::Ended;
+use super::journal::WriteJournal;
 use super::live::{Listed, Live};
 use super::sealing::Sealing;
 use super::snapshots::{Snapshots, in_doubt};
-use super::{After, Error, Fence, Leased, SessionStore, Update, touch_step};
+use super::{After, Error, Fence, Leased, Lookup, Restored, SessionStore, Update, touch_step};
 use crate::domain::clock::Clock;
 use crate::domain::seal::KeyRing;
 use crate::domain::session::{Card, Mark, Session, SessionId, SessionKey};
 use crate::domain::token::TokenNames;
 use crate::telemetry::Metrics;
-use futures_util::future::try_join_all;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// How far a verifier's clock may be behind: so much longer a token's name is refused.
-const NAME_LEEWAY: u64 = 120;
+/// How long the tombstone of a session is kept whose end is not known, seconds: as long as browsers keep cookies.
+const UNKNOWN_END: u64 = 400 * 86_400;
+/// How long after a loss of writes a dead refresh token may be that loss's doing.
+const LOSS_COUNTS_FOR: Duration = Duration::from_secs(600);
 /// A store keeps to its time itself; so much later nobody waits any longer, for it or behind others who do.
 const LATE: Duration = Duration::from_millis(50);
 
@@ -45,8 +48,10 @@ pub struct Sessions {
     /// Seconds without use after which a session ends.
     idle: Option<u64>,
     pub(super) snapshots: Snapshots,
-    pub(super) journal: Journal,
+    pub(super) journal: WriteJournal,
     touched: Mutex<HashMap<SessionKey, u64>>,
+    /// The leases that this process holds: a store that lost them is told again.
+    held: Mutex<BTreeMap<SessionKey, (Fence, Duration)>>,
 }
 
 impl Sessions {
@@ -62,8 +67,9 @@ impl Sessions {
         patience: Duration,
     ) -> Self {
         let snapshots = Snapshots::new(metrics.clone(), max_stale);
-        let (sealing, journal, touched) = (Sealing(ring), Journal::default(), Mutex::default());
-        Self { store, sealing, clock, metrics, patience: patience + LATE, idle, snapshots, journal, touched }
+        let (sealing, journal, patience) = (Sealing(ring), WriteJournal::default(), patience + LATE);
+        let (touched, held) = (Mutex::default(), Mutex::default());
+        Self { store, sealing, clock, metrics, patience, idle, snapshots, journal, touched, held }
     }
 
     /// Stores a new session under a new id.
@@ -75,7 +81,7 @@ impl Sessions {
         let record = self.sealing.seal(&id, &session, now);
         match self.counted(self.store.create(id.key(), record.clone()).await)? {
             true => {
-                self.note(Write::Create(id.key(), record));
+                self.note(id.key(), record);
                 Ok(Live::new(id, session, now))
             }
             // 128 random bits do not repeat.
@@ -100,7 +106,7 @@ impl Sessions {
         let live = match remembered {
             Some(live) => live,
             // Boxed, so that the way that is nearly always taken carries nothing of it along.
-            None => match Box::pin(self.in_time(self.snapshots.session(key, self.open(id, key)))).await? {
+            None => match Box::pin(self.in_time(self.snapshots.session(key, self.read(id, key)))).await? {
                 Some(live) => live,
                 None => return Ok(None),
             },
@@ -121,9 +127,9 @@ impl Sessions {
     /// # Errors
     /// As [`Sessions::load`].
     pub async fn reload(&self, id: SessionId) -> Result<Option<Arc<Live>>, Error> {
-        let live = self.open(id, id.key()).await?;
+        let live = self.read(id, id.key()).await?;
         match live {
-            None if self.snapshots.is_unsettled() => Err(in_doubt()),
+            None if self.snapshots.is_recovering() => Err(in_doubt()),
             live => Ok(live.filter(|live| self.clock.now() < live.session.ends)),
         }
     }
@@ -134,7 +140,11 @@ impl Sessions {
     /// [`Error`].
     pub async fn lease(&self, id: SessionId, ttl: Duration) -> Result<Leased, Error> {
         match self.counted(self.store.lease(id.key(), ttl).await)? {
-            Leased::Gone if self.snapshots.is_unsettled() => Err(in_doubt()),
+            Leased::Taken { fence, abandoned } => {
+                self.held().insert(id.key(), (fence, ttl));
+                Ok(Leased::Taken { fence, abandoned })
+            }
+            Leased::Gone if self.snapshots.is_recovering() => Err(in_doubt()),
             leased => Ok(leased),
         }
     }
@@ -152,6 +162,7 @@ impl Sessions {
     /// # Errors
     /// [`Error`]; it runs out by itself then.
     pub async fn release(&self, id: SessionId, fence: Fence, after: After) -> Result<(), Error> {
+        self.held().remove(&id.key());
         self.counted(self.store.release(id.key(), fence, after).await)
     }
 
@@ -171,15 +182,47 @@ impl Sessions {
         let record = self.sealing.seal(&id, session, now);
         let outcome = self.counted(self.store.update(key, expected, record.clone(), fence).await);
         self.snapshots.forget(key);
-        Ok(match outcome? {
+        let outcome = match outcome? {
+            Update::Done => Update::Done,
+            other => self.update_after_loss(key, expected, &record, other).await?,
+        };
+        self.held().remove(&key);
+        Ok(match outcome {
             Update::Done => {
-                self.note(Write::Update(key, expected, record));
+                self.note(key, record);
                 Updated::Done(Live::new(id, session.clone(), now))
             }
             Update::Stale => Updated::Stale,
-            Update::Gone if self.snapshots.is_unsettled() => return Err(in_doubt()),
+            Update::Gone if self.snapshots.is_recovering() => return Err(in_doubt()),
             Update::Gone => Updated::Gone,
         })
+    }
+
+    /// A write that found an older version, or nothing and no tombstone, found a store that has lost the version it
+    /// builds on: it is what there is to restore.
+    async fn update_after_loss(
+        &self,
+        key: SessionKey,
+        expected: u64,
+        record: &super::Record,
+        outcome: Update,
+    ) -> Result<Update, Error> {
+        if self.snapshots.is_alone() {
+            return Ok(outcome);
+        }
+        let lost = match self.counted(self.store.lookup(key).await)? {
+            Lookup::Found(there) => there.version < expected,
+            Lookup::Absent => true,
+            Lookup::Ended(_) => false,
+        };
+        match lost {
+            false => Ok(outcome),
+            true => Ok(match self.restore(key, record).await? {
+                Restored::Done => Update::Done,
+                Restored::Newer => Update::Stale,
+                Restored::Ended => Update::Gone,
+            }),
+        }
     }
 
     /// Ends a session and returns it. `None` if there was none. Its tokens are refused from here on.
@@ -187,19 +230,24 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: it may still be alive.
     pub async fn end(&self, id: SessionId) -> Result<Option<Session>, Error> {
-        let key = id.key();
+        let (key, asked) = (id.key(), Instant::now());
         // Looked up first, so that strangers' ids cause no write.
-        let known = match self.counted(self.store.load(key).await)? {
-            Some(record) => self.sealing.session(&id, &record),
-            // The store may have lost it a moment ago, and somebody may put it back.
-            None => match self.snapshots.at_hand(&key) {
+        let known = match self.counted(self.store.lookup(key).await)? {
+            Lookup::Found(record) => self.sealing.session(&id, &record),
+            Lookup::Ended(until) => {
+                self.note_ending(Ended::Session(key), until);
+                return Ok(None);
+            }
+            // The store may have lost it a moment ago, and somebody may write it back.
+            Lookup::Absent => match self.at_hand_or_superseded(&key) {
                 Some(live) => Some(live.session.clone()),
-                None if self.snapshots.is_unsettled() => None,
+                None if !self.snapshots.has_heard_all_before(asked).await => None,
                 None => return Ok(None),
             },
         };
         let names = known.as_ref().map(|known| &known.tokens.names);
-        let record = self.remove(key, names).await?;
+        let ends = known.as_ref().map_or_else(|| self.clock.now() + UNKNOWN_END, |known| known.ends);
+        let record = self.remove(key, ends, names).await?;
         let ended = record.and_then(|record| self.sealing.session(&id, &record));
         // A renewal may have come between.
         if let Some(newer) = ended.as_ref().map(|ended| &ended.tokens.names).filter(|newer| Some(*newer) != names) {
@@ -216,7 +264,7 @@ impl Sessions {
     pub async fn listed(&self, mark: Mark) -> Result<Vec<Listed>, Error> {
         let now = self.clock.now();
         let records = self.counted(self.store.listed(mark).await)?;
-        if self.snapshots.is_unsettled() {
+        if self.snapshots.is_recovering() {
             return Err(in_doubt());
         }
         let alive = records.into_iter().filter(|(_, record)| !record.is_over(now, self.idle));
@@ -233,7 +281,7 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: it may still be alive.
     pub async fn end_listed(&self, listed: &Listed) -> Result<Card, Error> {
-        let record = self.remove(listed.key, Some(&listed.card.names)).await?;
+        let record = self.remove(listed.key, listed.ends, Some(&listed.card.names)).await?;
         let card = record.and_then(|record| self.sealing.card(listed.key, &record));
         if let Some(card) = card.as_ref().filter(|card| card.names != listed.card.names) {
             self.refuse(&card.names).await?;
@@ -242,69 +290,19 @@ impl Sessions {
         Ok(card.unwrap_or_else(|| listed.card.clone()))
     }
 
-    /// [`Sessions::is_ended`], if that can be said without asking the store.
-    pub fn remembered_ended(&self, names: &[Mark]) -> Option<bool> {
-        names.iter().try_fold(false, |ended, name| Some(ended | self.snapshots.remembered_mark(name)?))
-    }
-
-    /// Whether a token with one of these names belongs to a session that was ended.
-    ///
-    /// # Errors
-    /// [`Error`]: that is not known.
-    pub async fn is_ended(&self, names: &[Mark]) -> Result<bool, Error> {
-        let mut unknown = Vec::new();
-        for name in names {
-            match self.snapshots.remembered_mark(name) {
-                Some(true) => return Ok(true),
-                Some(false) => {}
-                None => unknown.push(*name),
-            }
-        }
-        if unknown.is_empty() {
-            return Ok(false);
-        }
-        let read = unknown.into_iter().map(|name| {
-            let read = async move { self.counted(self.store.is_marked(name).await) };
-            self.snapshots.mark(name, read)
-        });
-        let ended = Box::pin(self.in_time(try_join_all(read))).await?;
-        Ok(ended.contains(&true))
-    }
-
-    /// Refuses a token that runs out at `until`, epoch seconds.
-    ///
-    /// # Errors
-    /// [`Error`]: it may still be accepted.
-    pub async fn refuse_token(&self, names: &[Mark], until: u64) -> Result<(), Error> {
-        self.refuse(&TokenNames { marks: names.to_vec(), until }).await
-    }
-
-    /// Remembers, until then, that something was used up. `false` if it was already.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn use_up(&self, mark: Mark, until: u64) -> Result<bool, Error> {
-        let new = self.counted(self.store.mark(mark, until).await)?;
-        self.journal.note_mark(mark, until);
-        Ok(new)
-    }
-
-    /// Whether something was used up.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn is_used_up(&self, mark: Mark) -> Result<bool, Error> {
-        self.counted(self.store.is_marked(mark).await)
-    }
-
     /// The sessions that this process has at hand.
     pub fn at_hand(&self) -> Vec<Arc<Live>> {
         self.snapshots.all()
     }
 
+    /// Whether the store lost writes lately: a refresh token in it may be one that was spent.
+    pub fn has_lost_writes(&self) -> bool {
+        self.snapshots.has_lost_writes(LOSS_COUNTS_FOR)
+    }
+
     /// Whether the store may lack what it had a moment ago.
-    pub fn is_unsettled(&self) -> bool {
-        self.snapshots.is_unsettled()
+    pub fn is_recovering(&self) -> bool {
+        self.snapshots.is_recovering()
     }
 
     /// Removes the sessions that are over.
@@ -312,7 +310,8 @@ impl Sessions {
     /// # Errors
     /// [`Error`].
     pub async fn sweep(&self) -> Result<u64, Error> {
-        self.journal.sweep(self.clock.now());
+        self.journal.sweep();
+        self.snapshots.endings.sweep(self.clock.now());
         self.flush().await?;
         self.counted(self.store.sweep(self.clock.now(), self.idle).await)
     }
@@ -344,26 +343,22 @@ impl Sessions {
         self.counted(self.store.ping().await)
     }
 
-    /// Removes a record once its tokens are refused.
-    async fn remove(&self, key: SessionKey, names: Option<&TokenNames>) -> Result<Option<super::Record>, Error> {
+    /// Removes a record once its tokens are refused. The tombstone is kept until the session's own end.
+    async fn remove(
+        &self,
+        key: SessionKey,
+        ends: u64,
+        names: Option<&TokenNames>,
+    ) -> Result<Option<super::Record>, Error> {
         if let Some(names) = names {
             self.refuse(names).await?;
         }
-        let removed = self.counted(self.store.delete(key).await);
+        let removed = self.counted(self.store.delete(key, ends).await);
         self.snapshots.forget(key);
         if removed.is_ok() {
-            self.note(Write::Delete(key));
+            self.note_ending(Ended::Session(key), ends);
         }
         removed
-    }
-
-    pub(super) async fn refuse(&self, names: &TokenNames) -> Result<(), Error> {
-        let until = names.until.saturating_add(NAME_LEEWAY);
-        for mark in &names.marks {
-            self.use_up(*mark, until).await?;
-            self.snapshots.forget_mark(*mark);
-        }
-        Ok(())
     }
 
     /// Notes a use.
@@ -373,11 +368,53 @@ impl Sessions {
         }
     }
 
-    async fn open(&self, id: SessionId, key: SessionKey) -> Result<Option<Arc<Live>>, Error> {
-        let record = self.counted(self.store.load(key).await)?;
-        let record = record.filter(|record| !record.is_over(self.clock.now(), self.idle));
-        let opened = record.and_then(|record| Some((self.sealing.session(&id, &record)?, record.seen)));
-        Ok(opened.map(|(session, seen)| Live::new(id, session, seen)))
+    /// What the store has, past anything remembered but endings.
+    async fn read(&self, id: SessionId, key: SessionKey) -> Result<Option<Arc<Live>>, Error> {
+        let asked = Instant::now();
+        if self.snapshots.endings.contains(Ended::Session(key)) {
+            return Ok(None);
+        }
+        match self.counted(self.store.lookup(key).await)? {
+            Lookup::Found(record) => {
+                self.snapshots.take_superseded(&key);
+                let opened = (!record.is_over(self.clock.now(), self.idle)).then(|| self.sealing.session(&id, &record));
+                Ok(opened.flatten().map(|session| Live::new(id, session, record.seen)))
+            }
+            Lookup::Ended(until) => {
+                self.note_ending(Ended::Session(key), until);
+                Ok(None)
+            }
+            Lookup::Absent => self.read_back(id, key, asked).await,
+        }
+    }
+
+    /// A session without a record and without a tombstone was not ended: the store has lost it. Who still has it
+    /// writes it back.
+    async fn read_back(&self, id: SessionId, key: SessionKey, asked: Instant) -> Result<Option<Arc<Live>>, Error> {
+        let Some(live) = self.at_hand_or_superseded(&key).filter(|live| !self.is_over(live)) else {
+            // Emptied a moment ago, it may be about to say so.
+            self.snapshots.has_heard_all_before(asked).await;
+            return Ok(None);
+        };
+        let record = self.sealing.seal(&id, &live.session, live.seen());
+        match self.restore(key, &record).await? {
+            Restored::Done => {
+                tracing::warn!("session store lost a session; it was written back");
+                Ok(Some(live))
+            }
+            Restored::Ended => Ok(None),
+            // Another process was faster, with this version or a newer one.
+            Restored::Newer => match self.counted(self.store.lookup(key).await)? {
+                Lookup::Found(record) => {
+                    Ok(self.sealing.session(&id, &record).map(|session| Live::new(id, session, record.seen)))
+                }
+                Lookup::Ended(_) | Lookup::Absent => Ok(None),
+            },
+        }
+    }
+
+    fn at_hand_or_superseded(&self, key: &SessionKey) -> Option<Arc<Live>> {
+        self.snapshots.at_hand(key).or_else(|| self.snapshots.take_superseded(key))
     }
 
     /// Whether a session is over, as far as is known here.
@@ -386,15 +423,26 @@ impl Sessions {
         now >= live.session.ends || self.idle.is_some_and(|idle| now >= live.seen().saturating_add(idle))
     }
 
-    async fn in_time<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    pub(super) async fn in_time<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let late = |_| Err(Error(format!("no answer in {:?}", self.patience)));
         tokio::time::timeout(self.patience, read).await.unwrap_or_else(late)
     }
 
+    pub(super) fn held(&self) -> MutexGuard<'_, BTreeMap<SessionKey, (Fence, Duration)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps a write that a shared store may lose.
-    fn note(&self, write: Write) {
+    fn note(&self, key: SessionKey, record: super::Record) {
         if !self.snapshots.is_alone() {
-            self.journal.note(write);
+            self.journal.note(key, record);
+        }
+    }
+
+    /// Keeps an ending that a shared store may lose.
+    pub(super) fn note_ending(&self, ended: Ended, until: u64) {
+        if !self.snapshots.is_alone() {
+            self.snapshots.endings.note(ended, until);
         }
     }
 

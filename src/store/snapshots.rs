@@ -4,28 +4,36 @@
 //! only up to `max_stale` after the last moment at which all changes were known to have been told; then
 //! the store is asked each time. Entries are filled through the cache's own placeholder, which a change
 //! told meanwhile voids: so nothing that was read before a change is remembered after it.
+//!
+//! What is over is remembered apart ([`Endings`]), whatever the store says later.
 
 use super::Live;
+use super::endings::{Ended, Endings};
 use super::{Error, Watcher};
 use crate::domain::session::{Mark, SessionKey};
 use crate::telemetry::Metrics;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// Bytes of sessions remembered, about: some 40,000.
 const BYTES: u64 = 256 << 20;
 /// Marks remembered.
 const MARKS: usize = 100_000;
+/// Sessions remembered of which the store has announced another version.
+const SUPERSEDED: usize = 10_000;
 /// How long it is remembered that there is no such session.
 const UNKNOWN_FOR: Duration = Duration::from_secs(5);
 /// After the store was away or emptied: how long "there is no such session" is no answer, because another
 /// process may be about to put it back.
-const UNSETTLED_FOR: Duration = Duration::from_secs(1);
+const RECOVERING_FOR: Duration = Duration::from_secs(1);
+/// How much longer than `max_stale` a proof may take on a busy machine.
+const PROOF_LATE: Duration = Duration::from_millis(250);
 /// The same while it is away.
 const AWAY_FOR: Duration = Duration::from_secs(30);
 
@@ -58,37 +66,59 @@ pub(super) enum Lost {
     Everything,
 }
 
+/// Up to when every change was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// The store never told of changes.
+    Never,
+    /// All of those that were made before then.
+    At(Instant),
+    /// The store tells of changes no longer.
+    Lost,
+}
+
 #[derive(Debug)]
 pub(super) struct Snapshots {
     sessions: Cache<SessionKey, Known, Bytes>,
+    /// What was remembered before the store announced a change, in case that it lost the record.
+    superseded: Cache<SessionKey, Arc<Live>>,
+    /// What was remembered when the store lost its data.
+    candidates: Mutex<Vec<Arc<Live>>>,
     marks: Cache<Mark, bool>,
+    /// What is over.
+    pub(super) endings: Endings,
     metrics: Arc<Metrics>,
     max_stale: Duration,
     started: Instant,
     /// Milliseconds since the start until which memory is believed; `u64::MAX` if nobody else writes.
     believed: AtomicU64,
-    /// Whether a change would have been told.
-    heard: AtomicBool,
+    proof: watch::Sender<Proof>,
+    /// When the store was found to have lost what it had acknowledged.
+    lost_at: Mutex<Option<Instant>>,
     /// Milliseconds since the start until which an unknown session is in doubt.
-    unsettled: AtomicU64,
+    recovering: AtomicU64,
     lost: Mutex<Option<Lost>>,
     /// Rung when something was lost.
-    pub(super) bell: Notify,
+    pub(super) loss: Notify,
 }
 
 impl Snapshots {
     pub(super) fn new(metrics: Arc<Metrics>, max_stale: Duration) -> Self {
         Self {
             sessions: Cache::with_weighter(50_000, BYTES, Bytes),
+            superseded: Cache::new(SUPERSEDED),
+            candidates: Mutex::default(),
             marks: Cache::new(MARKS),
+            endings: Endings::default(),
             metrics,
             max_stale,
             started: Instant::now(),
             believed: AtomicU64::new(0),
-            heard: AtomicBool::new(false),
-            unsettled: AtomicU64::new(0),
+            proof: watch::Sender::new(Proof::Never),
+            lost_at: Mutex::default(),
+            recovering: AtomicU64::new(0),
             lost: Mutex::new(None),
-            bell: Notify::new(),
+            loss: Notify::new(),
         }
     }
 
@@ -137,7 +167,7 @@ impl Snapshots {
     ) -> Result<bool, Error> {
         let read = async {
             match read.await? {
-                false if self.is_unsettled() => Err(in_doubt()),
+                false if self.is_recovering() => Err(in_doubt()),
                 there => Ok(there),
             }
         };
@@ -149,6 +179,18 @@ impl Snapshots {
 
     pub(super) fn forget(&self, key: SessionKey) {
         self.sessions.remove(&key);
+    }
+
+    /// The session as it was remembered before the store announced a change, once.
+    pub(super) fn take_superseded(&self, key: &SessionKey) -> Option<Arc<Live>> {
+        self.superseded.remove(key).map(|(_, live)| live)
+    }
+
+    /// The sessions that were remembered when the store lost its data, or are now, once.
+    pub(super) fn take_candidates(&self) -> Vec<Arc<Live>> {
+        let mut candidates = std::mem::take(&mut *self.candidates.lock().unwrap_or_else(PoisonError::into_inner));
+        candidates.extend(self.all());
+        candidates
     }
 
     pub(super) fn forget_mark(&self, mark: Mark) {
@@ -173,8 +215,8 @@ impl Snapshots {
     }
 
     /// Whether "there is no such session" is in doubt.
-    pub(super) fn is_unsettled(&self) -> bool {
-        self.now() < self.unsettled.load(Ordering::Relaxed)
+    pub(super) fn is_recovering(&self) -> bool {
+        self.now() < self.recovering.load(Ordering::Relaxed)
     }
 
     /// Whether nobody else writes to the store.
@@ -183,11 +225,33 @@ impl Snapshots {
     }
 
     /// The store no longer tells what changes. What is remembered is believed as long as it was going to be.
-    pub(super) fn deaf(&self) {
+    pub(super) fn disconnected(&self) {
         // Only once for each time that it did: a store that never tells is asked every time and has the last word.
-        if self.heard.swap(false, Ordering::Relaxed) {
+        if let Proof::At(_) = *self.proof.borrow() {
             self.doubt(AWAY_FOR);
         }
+        self.proof
+            .send_if_modified(|proof| *proof != Proof::Never && std::mem::replace(proof, Proof::Lost) != Proof::Lost);
+    }
+
+    /// Waits until every change made before `moment` was heard. `false` if that cannot be said, and the store may
+    /// lack what it had.
+    pub(super) async fn has_heard_all_before(&self, moment: Instant) -> bool {
+        if self.is_alone() {
+            return true;
+        }
+        let mut proof = self.proof.subscribe();
+        let heard = proof.wait_for(|proof| !matches!(proof, Proof::At(at) if *at < moment));
+        match tokio::time::timeout(self.max_stale + PROOF_LATE, heard).await {
+            Ok(_) => !self.is_recovering(),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether the store lost writes within `lately`.
+    pub(super) fn has_lost_writes(&self, lately: Duration) -> bool {
+        let lost_at = *self.lost_at.lock().unwrap_or_else(PoisonError::into_inner);
+        lost_at.is_some_and(|at| at.elapsed() <= lately)
     }
 
     /// What was lost since it was asked last.
@@ -196,34 +260,37 @@ impl Snapshots {
     }
 
     /// Not all that this process knows is back in the store.
-    pub(super) fn still_away(&self) {
+    pub(super) fn still_recovering(&self) {
         self.doubt(AWAY_FOR);
     }
 
     /// All that this process knows is back in the store; others may need a moment more.
-    pub(super) fn settle(&self) {
-        self.doubt(UNSETTLED_FOR);
+    pub(super) fn recovered(&self) {
+        self.doubt(RECOVERING_FOR);
     }
 
     fn lose(&self, what: Lost) {
+        if what == Lost::Everything {
+            *self.lost_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if *lost != Some(Lost::Everything) {
             *lost = Some(what);
         }
         drop(lost);
         self.doubt(AWAY_FOR);
-        self.bell.notify_one();
+        self.loss.notify_one();
     }
 
     fn settled(&self, found: Option<Arc<Live>>) -> Result<Option<Arc<Live>>, Error> {
         match found {
-            None if self.is_unsettled() => Err(in_doubt()),
+            None if self.is_recovering() => Err(in_doubt()),
             found => Ok(found),
         }
     }
 
     fn doubt(&self, how_long: Duration) {
-        self.unsettled.store(self.now() + millis(how_long), Ordering::Relaxed);
+        self.recovering.store(self.now() + millis(how_long), Ordering::Relaxed);
     }
 
     fn is_believed(&self) -> bool {
@@ -245,20 +312,35 @@ fn millis(duration: Duration) -> u64 {
 }
 
 impl Watcher for Snapshots {
-    fn begun(&self) {
-        let again = !self.sessions.is_empty() || self.unsettled.load(Ordering::Relaxed) > 0;
+    fn begun(&self, lost: bool) {
+        let again = !self.sessions.is_empty() || self.recovering.load(Ordering::Relaxed) > 0;
+        if lost {
+            // What is remembered may be old, and may be all there is.
+            self.candidates.lock().unwrap_or_else(PoisonError::into_inner).extend(self.all());
+        }
         self.sessions.clear();
         self.marks.clear();
-        if again {
+        if lost {
+            self.lose(Lost::Everything);
+        } else if again {
             self.lose(Lost::Recent);
         }
     }
 
     fn changed(&self, key: SessionKey) {
+        if let Some((_, Known::Live(live))) = self.sessions.remove(&key) {
+            self.superseded.insert(key, live);
+        }
+    }
+
+    fn ended(&self, key: SessionKey) {
+        self.endings.hear(Ended::Session(key));
+        self.superseded.remove(&key);
         self.forget(key);
     }
 
     fn marked(&self, mark: Mark) {
+        self.endings.hear(Ended::Mark(mark));
         self.forget_mark(mark);
     }
 
@@ -271,7 +353,7 @@ impl Watcher for Snapshots {
     fn current(&self, at: Instant) {
         let until = at.saturating_duration_since(self.started) + self.max_stale;
         self.believed.store(millis(until), Ordering::Relaxed);
-        self.heard.store(true, Ordering::Relaxed);
+        self.proof.send_replace(Proof::At(at));
     }
 
     fn alone(&self) {

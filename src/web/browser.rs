@@ -109,7 +109,7 @@ pub(super) async fn callback(
 ) -> Response {
     let mut out = HeaderMap::new();
     let query = query.unwrap_or_default();
-    // The cookie goes in every outcome, so it is taken before anything is judged.
+    // The cookie is taken before anything is judged.
     let state = first(&query, "state").unwrap_or_default();
     let transaction = web.jar.take_pending(&visitor.headers, &state, &mut out);
     let headers = visitor.headers.clone();
@@ -129,6 +129,10 @@ pub(super) async fn callback(
             redirect(StatusCode::FOUND, location.as_str())
         }
         Err(failed) => {
+            if let Error::Store(_) = failed.error {
+                // The code is unspent: with its cookie, the same callback works a moment later.
+                out.clear();
+            }
             // Cognito does not always return the state with an error: then links lead where the last sign-in was going.
             let latest = || web.jar.latest_pending(&headers).filter(|_| state.is_empty());
             let attempt = failed.intent.or_else(latest).map_or_else(|| Attempt::sign_in(&web, None), Attempt::SignIn);

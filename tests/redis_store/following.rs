@@ -8,10 +8,11 @@ use auth_api::domain::session::{Mark, SessionKey};
 use auth_api::store::{Error, SessionStore, Update, Watcher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Writes down what it hears.
 #[derive(Debug, Default)]
@@ -20,7 +21,9 @@ pub(super) struct Heard(Mutex<Said>);
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) begun: u32,
+    pub(super) lost: bool,
     pub(super) changed: Vec<SessionKey>,
+    pub(super) ended: Vec<SessionKey>,
     pub(super) marked: Vec<Mark>,
     pub(super) emptied: u32,
     pub(super) current: Option<Instant>,
@@ -34,14 +37,18 @@ impl Heard {
 }
 
 impl Watcher for Heard {
-    fn begun(&self) {
+    fn begun(&self, lost: bool) {
         self.said().begun += 1;
+        self.said().lost = lost;
     }
     fn alone(&self) {
         panic!("Redis is for many processes");
     }
     fn changed(&self, key: SessionKey) {
         self.said().changed.push(key);
+    }
+    fn ended(&self, key: SessionKey) {
+        self.said().ended.push(key);
     }
     fn marked(&self, mark: Mark) {
         self.said().marked.push(mark);
@@ -96,12 +103,13 @@ async fn changes_by_others_are_told_and_uses_are_not() {
         assert!(store.mark(mark, ENDS).await.unwrap());
         caught_up(&heard).await;
         assert_eq!(std::mem::take(&mut heard.said().marked), [mark], "marked by {what}");
-        assert!(store.delete(a).await.unwrap().is_some());
+        assert!(store.delete(a, ENDS).await.unwrap().is_some());
         caught_up(&heard).await;
         assert_eq!(std::mem::take(&mut heard.said().changed), [a], "deleted by {what}");
-        assert!(store.delete(a).await.unwrap().is_none());
+        assert_eq!(std::mem::take(&mut heard.said().ended), [a], "ended by {what}");
+        assert!(store.delete(a, ENDS).await.unwrap().is_none());
         caught_up(&heard).await;
-        assert_eq!(std::mem::take(&mut heard.said().changed), [a], "some may have at hand what was lost");
+        assert_eq!(std::mem::take(&mut heard.said().ended), [a], "some may have at hand what was lost");
     }
     until("the lag is measured", async || heard.said().lag.is_some_and(|lag| lag < IN_TIME)).await;
     assert_eq!(heard.said().emptied, 0);
@@ -220,4 +228,24 @@ async fn changes_that_are_no_longer_told_are_noticed() {
     // Up to a second until the next one is written, and the store's time to hear of it.
     let why = tokio::time::timeout(IN_TIME * 2, task).await.expect("it ends").unwrap().to_string();
     assert!(why.contains("not told"), "{why}");
+}
+
+#[tokio::test]
+async fn a_server_that_lost_its_newest_writes_is_told_from_one_that_did_not() {
+    let Some(mut redis) = Redis::with(&["--appendonly", "yes", "--appendfsync", "always"]).await else { return };
+    let store = redis.store();
+    let (heard, task) = follow(store.clone()).await;
+    assert!(!heard.said().lost, "nothing was written before");
+    until("a canary was written", async || heard.said().lag.is_some()).await;
+    redis.kill();
+    in_time(task).await;
+    assert!(redis.up().await);
+    let (heard, task) = follow(store.clone()).await;
+    assert!(!heard.said().lost, "all of it is there");
+    until("a canary was written", async || heard.said().lag.is_some()).await;
+    redis.ask::<()>("FLUSHALL").await;
+    redis.ask::<u64>("CLIENT KILL TYPE normal SKIPME yes").await;
+    in_time(task).await;
+    let (heard, _) = follow(store).await;
+    assert!(heard.said().lost);
 }

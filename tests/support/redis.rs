@@ -103,6 +103,19 @@ impl Redis {
         }
     }
 
+    /// What it has on its disk, for [`Redis::replace_data`].
+    pub(crate) fn copy_of_data(&self) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(self.folder.path(), copy.path());
+        copy
+    }
+
+    /// Gives it an earlier copy of its data, while it is not running: what it wrote since is lost.
+    pub(crate) fn replace_data(&self, copy: tempfile::TempDir) {
+        let _ = std::fs::remove_dir_all(self.folder.path().join("appendonlydir"));
+        copy_folder(copy.path(), self.folder.path());
+    }
+
     /// Has it do nothing, with its connections open.
     pub(crate) fn pause(&self) {
         self.signal("-STOP");
@@ -181,5 +194,18 @@ impl Redis {
     /// The store in this one server.
     pub(crate) fn store(&self) -> Arc<dyn SessionStore> {
         store_at(url(RedisServers::One(self.at())))
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&to).unwrap();
+            copy_folder(&entry.path(), &to);
+        } else if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }

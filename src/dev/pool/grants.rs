@@ -83,6 +83,8 @@ pub(super) struct World {
     pub(super) newcomers: Vec<User>,
     pub(super) resource_servers: Vec<ResourceServer>,
     codes: HashMap<String, Code>,
+    /// The sign-ins of codes that were redeemed.
+    redeemed: HashMap<String, String>,
     refresh_tokens: HashMap<String, RefreshGrant>,
     sessions: HashMap<String, HostedSession>,
     revoked_origins: HashSet<String>,
@@ -96,6 +98,7 @@ impl World {
             newcomers: settings.newcomers.clone(),
             resource_servers: settings.resource_servers.clone(),
             codes: HashMap::new(),
+            redeemed: HashMap::new(),
             refresh_tokens: HashMap::new(),
             sessions: HashMap::new(),
             revoked_origins: HashSet::new(),
@@ -147,7 +150,14 @@ impl World {
 
     /// Takes a code out for good, so that whatever happens next it is spent.
     pub(super) fn burn_code(&mut self, text: &str, now: i64) -> Option<Code> {
-        self.codes.remove(text).filter(|code| code.expires_at > now)
+        let code = self.codes.remove(text).filter(|code| code.expires_at > now)?;
+        self.redeemed.insert(text.to_owned(), code.sign_in.origin_jti.clone());
+        Some(code)
+    }
+
+    /// Revokes all that was issued for a code which comes a second time (RFC 6749 §4.1.2).
+    pub(super) fn revoke_redeemed(&mut self, text: &str) {
+        self.revoked_origins.extend(self.redeemed.get(text).cloned());
     }
 
     pub(super) fn issue_refresh_token(&mut self, sign_in: SignIn, expires_at: i64) -> String {

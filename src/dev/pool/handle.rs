@@ -158,6 +158,11 @@ impl Pool {
         self.state().switches.escape_slashes.store(on, Ordering::Relaxed);
     }
 
+    /// Whether a code that comes twice revokes what was issued for it (RFC 6749 §4.1.2), as strict providers do.
+    pub fn code_reuse_revokes(&self, on: bool) {
+        self.state().switches.code_reuse_revokes.store(on, Ordering::Relaxed);
+    }
+
     /// Adds about this many bytes of custom attributes to ID tokens; 0 ends it.
     pub fn pad_tokens(&self, bytes: usize) {
         self.state().switches.padding.store(bytes, Ordering::Relaxed);

@@ -38,6 +38,7 @@ pub(super) struct Switches {
     pub(super) ignores_prompt: AtomicBool,
     pub(super) discovery_extras: AtomicBool,
     pub(super) escape_slashes: AtomicBool,
+    pub(super) code_reuse_revokes: AtomicBool,
     pub(super) padding: AtomicUsize,
     /// Shared with the listener, which drops connections while it is set.
     pub(super) down: Arc<AtomicBool>,

@@ -1,6 +1,7 @@
 //! `POST /oauth2/token`: codes, refresh tokens and client credentials for tokens.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use aws_lc_rs::digest;
 use axum::extract::State as Shared;
@@ -64,7 +65,12 @@ fn redeem_code(pool: &State, client: &Client, form: &Params) -> Result<Value, OA
     let now = pool.now();
     let text = form.get("code").ok_or(OAuthError::INVALID_REQUEST)?;
     // Spent from here on, whatever else is wrong with the request.
-    let code = pool.world().burn_code(text, now).ok_or(OAuthError::INVALID_GRANT)?;
+    let Some(code) = pool.world().burn_code(text, now) else {
+        if pool.switches.code_reuse_revokes.load(Ordering::Relaxed) {
+            pool.world().revoke_redeemed(text);
+        }
+        return Err(OAuthError::INVALID_GRANT);
+    };
     if code.sign_in.client_id != client.id {
         return Err(OAuthError::INVALID_GRANT);
     }

@@ -42,8 +42,8 @@ impl RelyingParty {
         let (mut looks, mut lost) = (tokio::time::interval(LOOK), false);
         loop {
             looks.tick().await;
-            lost |= self.sessions.is_unsettled();
-            if lost && !self.sessions.is_unsettled() {
+            lost |= self.sessions.is_recovering();
+            if lost && !self.sessions.is_recovering() {
                 lost = self.put_back_issued().await.is_err();
             }
         }

@@ -7,7 +7,7 @@ mod writer;
 
 use super::local::Local;
 use super::rate_limit::{Permits, RateLimit, RateLimiters};
-use super::{After, Error, Fence, Leased, OpenError, Record, SessionStore, Update, Watcher, alone};
+use super::{After, Error, Fence, Leased, Lookup, OpenError, Record, Restored, SessionStore, Update, Watcher, alone};
 use crate::domain::seal::{KeyRing, Purpose};
 use crate::domain::session::{Mark, SessionKey};
 use async_trait::async_trait;
@@ -198,12 +198,15 @@ impl SessionStore for Redb {
         self.write(|reply| Write::Create(key, record, reply)).await
     }
 
-    async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error> {
-        self.read(move |db| {
-            let sessions = db.begin_read()?.open_table(SESSIONS)?;
-            Ok(sessions.get(&key.0)?.and_then(|value| decode(value.value())))
-        })
-        .await
+    async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error> {
+        let found = self
+            .read(move |db| {
+                let sessions = db.begin_read()?.open_table(SESSIONS)?;
+                Ok(sessions.get(&key.0)?.and_then(|value| decode(value.value())))
+            })
+            .await?;
+        let ended = || self.file.local.tombstone(key).map(Lookup::Ended);
+        Ok(found.map(Lookup::Found).or_else(ended).unwrap_or(Lookup::Absent))
     }
 
     async fn update(
@@ -220,8 +223,12 @@ impl SessionStore for Redb {
         self.write(|reply| Write::Touch(seen, reply)).await
     }
 
-    async fn delete(&self, key: SessionKey) -> Result<Option<Record>, Error> {
-        self.write(|reply| Write::Delete(key, reply)).await
+    async fn restore(&self, key: SessionKey, record: Record) -> Result<Restored, Error> {
+        self.write(|reply| Write::Restore(key, record, reply)).await
+    }
+
+    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<Record>, Error> {
+        self.write(|reply| Write::Delete(key, until, reply)).await
     }
 
     async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
@@ -254,8 +261,8 @@ impl SessionStore for Redb {
         self.write(|reply| Write::Mark(mark, until, reply)).await
     }
 
-    async fn is_marked(&self, mark: Mark) -> Result<bool, Error> {
-        self.read(move |db| Ok(db.begin_read()?.open_table(MARKS)?.get(&mark.0)?.is_some())).await
+    async fn marked_until(&self, mark: Mark) -> Result<Option<u64>, Error> {
+        self.read(move |db| Ok(db.begin_read()?.open_table(MARKS)?.get(&mark.0)?.map(|until| until.value()))).await
     }
 
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {

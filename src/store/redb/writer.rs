@@ -3,7 +3,7 @@
 use super::{AT_WORK, File, LISTS, MARKS, SESSIONS};
 use crate::domain::session::{Mark, SessionKey};
 use crate::store::local::Local;
-use crate::store::{After, Error, Fence, Leased, Record, Update};
+use crate::store::{After, Error, Fence, Leased, Record, Restored, Update};
 use redb::{ReadableTable, WriteTransaction};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -19,7 +19,8 @@ pub(super) enum Write {
     Create(SessionKey, Record, Reply<bool>),
     Update(SessionKey, u64, Record, Option<Fence>, Reply<Update>),
     Touch(Vec<(SessionKey, u64)>, Reply<()>),
-    Delete(SessionKey, Reply<Option<Record>>),
+    Restore(SessionKey, Record, Reply<Restored>),
+    Delete(SessionKey, u64, Reply<Option<Record>>),
     Lease(SessionKey, Duration, Reply<Leased>),
     Release(SessionKey, Fence, After, Reply<()>),
     Mark(Mark, u64, Reply<bool>),
@@ -68,7 +69,7 @@ fn write_batch(file: &File, batch: Vec<Write>) {
 fn apply(tables: &mut Tables<'_>, local: &Local, write: Write) -> Result<Answer, redb::Error> {
     Ok(match write {
         Write::Create(key, record, reply) => {
-            let free = tables.get(key)?.is_none() && !local.was_deleted(key);
+            let free = tables.get(key)?.is_none() && local.tombstone(key).is_none();
             if free {
                 tables.put(key, &record)?;
             }
@@ -94,8 +95,19 @@ fn apply(tables: &mut Tables<'_>, local: &Local, write: Write) -> Result<Answer,
             }
             answer(reply, ())
         }
-        Write::Delete(key, reply) => {
-            local.note_deleted(key);
+        Write::Restore(key, record, reply) => {
+            let restored = match tables.get(key)? {
+                _ if local.tombstone(key).is_some() => Restored::Ended,
+                Some(there) if there.version >= record.version => Restored::Newer,
+                _ => {
+                    tables.put(key, &record)?;
+                    Restored::Done
+                }
+            };
+            answer(reply, restored)
+        }
+        Write::Delete(key, until, reply) => {
+            local.note_deleted(key, until);
             answer(reply, tables.remove(key)?)
         }
         Write::Lease(key, ttl, reply) => {

@@ -6,7 +6,8 @@
 //!    a question is answered and the queue is empty, everything before the question was heard.
 //! 3. Two questions, one after the other: a server sends what changed at the end of a round of its work, and
 //!    may have answered the first one in the middle of a round.
-//! 4. Once a second a key is written to see that changes are told, and how soon.
+//! 4. Once a second a canary is written to see that changes are told, and how soon. A server loses its newest
+//!    writes first: one that still has the last canary has lost nothing from before it.
 //! 5. Anything unexpected ends it: the caller begins again, with an empty memory.
 
 use super::Redis;
@@ -22,13 +23,16 @@ use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Value};
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// How often the servers themselves are looked at, and a canary is written.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a canary is kept that nobody replaces.
+const KEEP_CANARY: Duration = Duration::from_secs(86_400);
 const BEAT_MIN: Duration = Duration::from_millis(20);
 
 /// A connection that hears of changes.
@@ -42,8 +46,8 @@ struct Ear {
 /// Canaries that were written and not yet heard of, and who waits for them.
 type Waiting = Mutex<HashMap<String, oneshot::Sender<Instant>>>;
 
-fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Instant>>> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Redis {
@@ -53,7 +57,7 @@ impl Redis {
         let begin = timeout(patience, self.begin(tell)).await;
         let late = |_| Error(format!("Redis did not begin to tell of changes in {patience:?}"));
         let (ears, map) = begin.map_err(late)??;
-        watcher.begun();
+        watcher.begun(self.has_lost_writes().await?);
         let waiting = Waiting::default();
         let mut beats = std::pin::pin!(self.beats(&ears));
         let mut looks = std::pin::pin!(self.looks(&ears, map.as_deref()));
@@ -114,6 +118,19 @@ impl Redis {
         Ok(ear)
     }
 
+    /// Whether a server lacks the last canary that it acknowledged.
+    async fn has_lost_writes(&self) -> Result<bool, Error> {
+        let acknowledged: Vec<_> = lock(&self.canaries).iter().map(|(name, value)| (name.clone(), *value)).collect();
+        let lost = try_join_all(acknowledged.into_iter().map(async |(name, value)| {
+            let mut command = redis::cmd("GET");
+            command.arg(&name);
+            let call = Call::command(&name, command).again();
+            let found: Option<u64> = self.servers.ask(&call, self.servers.deadline()).await?;
+            Ok::<_, Error>(found.is_none_or(|found| found < value))
+        }));
+        Ok(lost.await?.contains(&true))
+    }
+
     /// Passes on what was pushed.
     fn hear(&self, push: PushInfo, watcher: &dyn Watcher, waiting: &Waiting) -> Result<(), Error> {
         match push.kind {
@@ -129,6 +146,7 @@ impl Redis {
             let Value::BulkString(key) = key else { continue };
             match self.names.about(key) {
                 About::Session(key) => watcher.changed(key),
+                About::Tombstone(key) => watcher.ended(key),
                 About::Mark(mark) => watcher.marked(mark),
                 About::Canary(name) => {
                     if let Some(waits) = lock(waiting).remove(&name) {
@@ -183,6 +201,7 @@ impl Redis {
         waiting: &'a Waiting,
     ) -> impl Stream<Item = Result<Option<Duration>, Error>> + 'a {
         let names = self.canary_names(map);
+        lock(&self.canaries).clear();
         every(LOOK, move || {
             let all = names.clone().into_iter().map(|name| self.canary(name, waiting));
             async move { Ok(try_join_all(all).await?.into_iter().flatten().max()) }
@@ -201,13 +220,15 @@ impl Redis {
         let patience = self.servers.dialer.patience;
         let (tell, told) = oneshot::channel();
         lock(waiting).insert(name.clone(), tell);
+        let value = self.calls.fetch_add(1, Ordering::Relaxed);
         let mut command = redis::cmd("SET");
-        command.arg(&name).arg("").arg("EX").arg(60);
+        command.arg(&name).arg(value).arg("EX").arg(KEEP_CANARY.as_secs());
         let written = Instant::now();
         if self.servers.ask::<Value>(&Call::command(&name, command), self.servers.deadline()).await.is_err() {
             lock(waiting).remove(&name);
             return Ok(None);
         }
+        lock(&self.canaries).insert(name, value);
         match timeout(patience, told).await {
             Ok(Ok(told)) => Ok(Some(told.saturating_duration_since(written))),
             _ => Err(Error(format!("a change was not told in {patience:?}"))),

@@ -12,8 +12,10 @@ mod scripts;
 mod servers;
 mod warnings;
 
-use super::{After, DELETED_FOR, Error, Fence, Leased, Permits, RateLimit, Record, SessionStore};
-use super::{Update, Warning, Watcher};
+use super::{
+    After, DELETED_FOR, Error, Fence, Leased, Lookup, Permits, RateLimit, Record, Restored, SessionStore, Update,
+    Warning, Watcher,
+};
 use crate::config::{self, RedisUrl};
 use crate::domain::seal::{KeyRing, Purpose, random};
 use crate::domain::session::{Mark, SessionKey};
@@ -26,8 +28,9 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use names::{Names, decode, encode};
 use redis::Value;
 use servers::{Call, Servers};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -53,8 +56,10 @@ pub(super) struct Redis {
     max_stale: Duration,
     /// Tells this process from others.
     process: String,
-    /// Counts its requests for permits.
-    requests: AtomicU64,
+    /// Calls that carried an id so far.
+    calls: AtomicU64,
+    /// The last value of each canary that was acknowledged.
+    canaries: Mutex<HashMap<String, u64>>,
 }
 
 impl Redis {
@@ -69,8 +74,14 @@ impl Redis {
             idle: config.idle,
             max_stale: config.max_stale,
             process: BASE64_URL_SAFE_NO_PAD.encode(process),
-            requests: AtomicU64::new(0),
+            calls: AtomicU64::default(),
+            canaries: Mutex::default(),
         }
+    }
+
+    /// The id of a call: a server that has seen it did what was asked.
+    fn call_id(&self) -> String {
+        format!("{}.{}", self.process, self.calls.fetch_add(1, Ordering::Relaxed))
     }
 
     /// When Redis may forget a record, in ms since 1970.
@@ -95,12 +106,20 @@ impl Redis {
         .map(drop)
     }
 
-    async fn load_until(&self, key: SessionKey, deadline: Instant) -> Result<Option<Record>, Error> {
+    async fn lookup_until(&self, key: SessionKey, deadline: Instant) -> Result<Lookup, Error> {
         let names = self.names.session(key);
         let mut command = redis::cmd("MGET");
         command.arg(&names.record).arg(&names.used);
         let found = self.servers.ask(&Call::command(&names.record, command).again(), deadline).await?;
-        Ok(record(found))
+        if let Some(record) = record(found) {
+            return Ok(Lookup::Found(record));
+        }
+        // By itself: in a slot that moves, a server refuses several keys of which one is missing.
+        let mut command = redis::cmd("GET");
+        command.arg(&names.tombstone);
+        let call = Call::command(&names.tombstone, command).again();
+        let tombstone: Option<Vec<u8>> = self.servers.ask(&call, deadline).await?;
+        Ok(tombstone.map_or(Lookup::Absent, |until| Lookup::Ended(number(&until).unwrap_or(LAST))))
     }
 
     async fn touch_one(&self, key: SessionKey, seen: u64, deadline: Instant) -> Result<(), Error> {
@@ -149,6 +168,11 @@ fn text(number: impl std::fmt::Display) -> Vec<u8> {
     number.to_string().into_bytes()
 }
 
+/// The number that `text` begins with.
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text.split(|b| *b == b' ').next()?).ok()?.parse().ok()
+}
+
 fn record((bytes, used): (Option<Vec<u8>>, Option<u64>)) -> Option<Record> {
     decode(&bytes?, used)
 }
@@ -158,15 +182,29 @@ impl SessionStore for Redis {
     async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error> {
         let deadline = self.servers.deadline();
         self.list(key, &record, deadline).await?;
-        let names = self.names.session(key);
+        let (names, write) = (self.names.session(key), self.call_id());
         let (seen, expiry) = (text(record.seen), text(self.expiry(&record)));
-        let keys = [&*names.record, &names.used, &names.deleted];
-        let call = Call::script(&scripts::CREATE, &keys, &[&encode(&record), &seen, &expiry]);
-        self.servers.ask(&call, deadline).await
+        let keys = [&*names.record, &names.used, &names.tombstone];
+        let args = [&encode(&record, &write), &seen, &expiry, write.as_bytes()];
+        self.servers.ask(&Call::script(&scripts::CREATE, &keys, &args).again(), deadline).await
     }
 
-    async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error> {
-        self.load_until(key, self.servers.deadline()).await
+    async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error> {
+        self.lookup_until(key, self.servers.deadline()).await
+    }
+
+    async fn restore(&self, key: SessionKey, record: Record) -> Result<Restored, Error> {
+        let deadline = self.servers.deadline();
+        self.list(key, &record, deadline).await?;
+        let (names, write) = (self.names.session(key), self.call_id());
+        let [version, seen, expiry] = [record.version, record.seen, self.expiry(&record)].map(text);
+        let keys = [&*names.record, &names.used, &names.tombstone];
+        let call = Call::script(&scripts::RESTORE, &keys, &[&encode(&record, &write), &version, &seen, &expiry]);
+        Ok(match self.servers.ask(&call.again(), deadline).await? {
+            1 => Restored::Done,
+            0 => Restored::Newer,
+            _ => Restored::Ended,
+        })
     }
 
     async fn update(
@@ -183,12 +221,11 @@ impl SessionStore for Redis {
         let fence = fence.map(|fence| text(fence.0)).unwrap_or_default();
         let numbers = [expected, record.seen, record.ends.min(LAST), KEEP].map(text);
         let [expected, seen, ends, keep] = &numbers;
-        let (idle, remember) = (text(self.idle_ms()), text(REMEMBER_LEASE.as_millis()));
-        let call = Call::script(
-            &scripts::UPDATE,
-            &[&names.record, &names.used, &names.lease],
-            &[expected, &encode(&record), seen, ends, &idle, keep, &fence, &remember],
-        );
+        let (idle, remember, write) = (text(self.idle_ms()), text(REMEMBER_LEASE.as_millis()), self.call_id());
+        let keys = [&*names.record, &names.used, &names.lease];
+        let record = encode(&record, &write);
+        let args = [expected, &*record, seen, ends, &idle, keep, &fence, &remember, write.as_bytes()];
+        let call = Call::script(&scripts::UPDATE, &keys, &args).again();
         Ok(match self.servers.ask(&call, deadline).await? {
             1 => Update::Done,
             0 => Update::Stale,
@@ -202,11 +239,13 @@ impl SessionStore for Redis {
         touched.buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    async fn delete(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<Record>, Error> {
         let deadline = self.servers.deadline();
         let names = self.names.session(key);
-        let keys = [&*names.record, &names.used, &names.lease, &names.deleted];
-        let call = Call::script(&scripts::DELETE, &keys, &[&text(DELETED_FOR.as_millis())]).again();
+        let keys = [&*names.record, &names.used, &names.lease, &names.tombstone];
+        let until = until.min(LAST);
+        let (until, expiry, least) = (text(until), text((until + KEEP) * 1_000), text(DELETED_FOR.as_millis()));
+        let call = Call::script(&scripts::DELETE, &keys, &[&until, &expiry, &least]).again();
         let old = record(self.servers.ask(&call, deadline).await?);
         // One that stays is found to have no record, and removed then.
         join_all(old.iter().flat_map(|old| &old.listed).map(async |mark| {
@@ -227,7 +266,7 @@ impl SessionStore for Redis {
         let members: Vec<Vec<u8>> = self.servers.ask(&Call::command(&index, command).again(), deadline).await?;
         let keys = members.into_iter().filter_map(|member| member.try_into().ok().map(SessionKey));
         let loaded: Vec<_> = stream::iter(keys)
-            .map(async |key| Ok::<_, Error>((key, self.load_until(key, deadline).await?)))
+            .map(async |key| Ok::<_, Error>((key, self.lookup_until(key, deadline).await?.record())))
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
@@ -243,8 +282,9 @@ impl SessionStore for Redis {
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error> {
         let names = self.names.session(key);
-        let args = [text(ttl.as_millis()), text(REMEMBER_LEASE.as_millis())];
-        let call = Call::script(&scripts::LEASE, &[&names.record, &names.lease], &[&args[0], &args[1]]);
+        let (ttl, remember, holder) = (text(ttl.as_millis()), text(REMEMBER_LEASE.as_millis()), self.call_id());
+        let keys = [&*names.record, &names.lease];
+        let call = Call::script(&scripts::LEASE, &keys, &[&ttl, &remember, holder.as_bytes()]).again();
         let (came, number, abandoned): (String, u64, bool) = self.servers.ask(&call, self.servers.deadline()).await?;
         Ok(match came.as_str() {
             "taken" => Leased::Taken { fence: Fence(number), abandoned },
@@ -274,16 +314,20 @@ impl SessionStore for Redis {
     }
 
     async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error> {
-        let expiry = text((until.min(LAST) + KEEP) * 1_000);
-        let call = Call::script(&scripts::MARK, &[&self.names.mark(mark)], &[&expiry]);
-        self.servers.ask(&call, self.servers.deadline()).await
+        let (until, write) = (until.min(LAST), self.call_id());
+        let (until, expiry) = (text(until), text((until + KEEP) * 1_000));
+        let call = Call::script(&scripts::MARK, &[&self.names.mark(mark)], &[&until, &expiry, write.as_bytes()]);
+        self.servers.ask(&call.again(), self.servers.deadline()).await
     }
 
-    async fn is_marked(&self, mark: Mark) -> Result<bool, Error> {
+    async fn marked_until(&self, mark: Mark) -> Result<Option<u64>, Error> {
         let name = self.names.mark(mark);
-        let mut command = redis::cmd("EXISTS");
+        let mut command = redis::cmd("GET");
         command.arg(&name);
-        self.servers.ask(&Call::command(&name, command).again(), self.servers.deadline()).await
+        let call = Call::command(&name, command).again();
+        let found: Option<Vec<u8>> = self.servers.ask(&call, self.servers.deadline()).await?;
+        // Whatever else stands there, it is marked.
+        Ok(found.map(|found| number(&found).unwrap_or(LAST)))
     }
 
     async fn sweep(&self, _now: u64, _idle: Option<u64>) -> Result<u64, Error> {

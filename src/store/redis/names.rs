@@ -4,7 +4,7 @@
 //! PREFIX:s:{SESSION}  the record        PREFIX:m:{MARK}  a mark
 //! PREFIX:u:{SESSION}  its last use      PREFIX:i:{MARK}  the sessions listed under it
 //! PREFIX:l:{SESSION}  its lease         PREFIX:h:{NAME}  written to measure how soon it is told
-//! PREFIX:d:{SESSION}  that it was deleted   PREFIX:mark  sealed with our keys
+//! PREFIX:d:{SESSION}  its tombstone     PREFIX:mark      sealed with our keys
 //! PREFIX:r:{LIMIT}    a rate limit      PREFIX:q:{LIMIT}:PROCESS  its last answer to a process
 //! ```
 //!
@@ -25,13 +25,14 @@ pub(super) struct SessionNames {
     pub(super) record: String,
     pub(super) used: String,
     pub(super) lease: String,
-    pub(super) deleted: String,
+    pub(super) tombstone: String,
 }
 
 /// What a key that changed is about.
 #[derive(Debug, PartialEq)]
 pub(super) enum About {
     Session(SessionKey),
+    Tombstone(SessionKey),
     Mark(Mark),
     /// The whole key.
     Canary(String),
@@ -43,7 +44,7 @@ impl Names {
     pub(super) fn session(&self, key: SessionKey) -> SessionNames {
         let tag = BASE64_URL_SAFE_NO_PAD.encode(key.0);
         let name = |kind| format!("{}:{kind}:{{{tag}}}", self.0);
-        SessionNames { record: name('s'), used: name('u'), lease: name('l'), deleted: name('d') }
+        SessionNames { record: name('s'), used: name('u'), lease: name('l'), tombstone: name('d') }
     }
 
     pub(super) fn mark(&self, mark: Mark) -> String {
@@ -71,8 +72,8 @@ impl Names {
     }
 
     /// The prefixes of the keys whose changes are told.
-    pub(super) fn told(&self) -> [String; 3] {
-        ['s', 'm', 'h'].map(|kind| format!("{}:{kind}:", self.0))
+    pub(super) fn told(&self) -> [String; 4] {
+        ['s', 'd', 'm', 'h'].map(|kind| format!("{}:{kind}:", self.0))
     }
 
     pub(super) fn about(&self, name: &[u8]) -> About {
@@ -87,6 +88,7 @@ impl Names {
             BASE64_URL_SAFE_NO_PAD.decode_slice(tag, &mut bytes).ok().filter(|length| *length == 32)?;
             match kind {
                 "s" => Some(About::Session(SessionKey(bytes))),
+                "d" => Some(About::Tombstone(SessionKey(bytes))),
                 "m" => Some(About::Mark(Mark(bytes))),
                 _ => None,
             }
@@ -110,9 +112,9 @@ pub(super) fn slot(name: &str) -> u16 {
     crc % 16_384
 }
 
-/// `VERSION ENDS SEEN ` for the scripts, then lengths and bytes.
-pub(super) fn encode(record: &Record) -> Vec<u8> {
-    let mut bytes = format!("{} {} {} ", record.version, record.ends, record.seen).into_bytes();
+/// `VERSION ENDS SEEN WRITE ` for the scripts, then lengths and bytes. The id of the write holds no space.
+pub(super) fn encode(record: &Record, write: &str) -> Vec<u8> {
+    let mut bytes = format!("{} {} {} {write} ", record.version, record.ends, record.seen).into_bytes();
     for part in [&record.sealed, &record.card] {
         bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
         bytes.extend_from_slice(part);
@@ -125,9 +127,10 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
 
 /// A record and its last use as far as that was written apart from it; `None` if it is none of ours.
 pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<Record> {
-    let mut parts = bytes.splitn(4, |b| *b == b' ');
+    let mut parts = bytes.splitn(5, |b| *b == b' ');
     let mut number = || std::str::from_utf8(parts.next()?).ok()?.parse::<u64>().ok();
     let (version, ends, seen) = (number()?, number()?, number()?);
+    let _write = parts.next()?;
     let mut rest = parts.next()?;
     let mut part = || {
         let (length, after) = rest.split_first_chunk::<8>()?;
@@ -152,6 +155,7 @@ mod tests {
         let (key, mark) = (SessionKey([7; 32]), Mark([9; 32]));
         let session = names.session(key);
         assert_eq!(names.about(session.record.as_bytes()), About::Session(key));
+        assert_eq!(names.about(session.tombstone.as_bytes()), About::Tombstone(key));
         assert_eq!(names.about(names.mark(mark).as_bytes()), About::Mark(mark));
         let canary = names.canary("x-1");
         assert_eq!(names.about(canary.as_bytes()), About::Canary(canary.clone()));
@@ -159,7 +163,7 @@ mod tests {
         for other in [session.used.as_bytes(), index.as_bytes(), b"a-bc:s:{x}", b"a-b:s:{x}", b"a-b:s:", b"\xff"] {
             assert_eq!(names.about(other), About::Nothing);
         }
-        assert!([&session.used, &session.lease, &session.deleted].iter().all(|n| slot(n) == slot(&session.record)));
+        assert!([&session.used, &session.lease, &session.tombstone].iter().all(|n| slot(n) == slot(&session.record)));
     }
 
     #[test]
@@ -180,7 +184,7 @@ mod tests {
             card: vec![],
             listed: vec![Mark([1; 32]), Mark([2; 32])],
         };
-        let bytes = encode(&record);
+        let bytes = encode(&record, "w");
         assert_eq!(decode(&bytes, None).as_ref(), Some(&record));
         assert_eq!(decode(&bytes, Some(9)).unwrap().seen, 9);
         assert_eq!(decode(&bytes, Some(1)).unwrap().seen, 5);

@@ -66,7 +66,7 @@ impl Redis {
         ahead: Duration,
     ) -> Result<Permits, Error> {
         let keys = [self.names.rate_limit(limit.name), self.names.last_answer(limit.name, &self.process)];
-        let request = text(self.requests.fetch_add(1, Ordering::Relaxed));
+        let request = text(self.calls.fetch_add(1, Ordering::Relaxed));
         let times = [limit.interval(), limit.tolerance(), ahead].map(|time| text(time.as_micros()));
         let (times, wanted) = (times.each_ref().map(Vec::as_slice), text(wanted));
         let args = [&[request.as_slice()], times.as_slice(), &[wanted.as_slice()]].concat();

@@ -1,7 +1,8 @@
 //! What Redis does in one piece. Every script keeps to the keys of one session or one index, which are on one
-//! server of a cluster.
+//! server of a cluster. Each can be repeated when its answer was lost: a write carries an id of its own, a lease
+//! the id of who asks, and whoever finds its own id there has done it already.
 //!
-//! A record begins with `VERSION ENDS SEEN `. Lua's numbers are exact up to 2^53, which microseconds since
+//! A record begins with `VERSION ENDS SEEN WRITE `. Lua's numbers are exact up to 2^53, which microseconds since
 //! 1970 reach in the year 2255; what can be larger stays text.
 
 use redis::Script;
@@ -14,18 +15,35 @@ macro_rules! scripts {
 }
 
 scripts! {
-    /// record, used, deleted; record, seen, expiry → 1, or 0 if the key is taken or was deleted.
+    /// record, used, tombstone; record, seen, expiry, write id → 1, or 0 if the key is taken or has a tombstone.
     CREATE = "
-if redis.call('EXISTS', KEYS[1], KEYS[3]) > 0 then return 0 end
+if redis.call('EXISTS', KEYS[3]) > 0 then return 0 end
+local old = redis.call('GETRANGE', KEYS[1], 0, 95)
+if old ~= '' then
+    return string.match(old, '^%d+ %d+ %d+ (%S+) ') == ARGV[4] and 1 or 0
+end
 redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[3])
 redis.call('SET', KEYS[2], ARGV[2], 'PXAT', ARGV[3])
 return 1";
 
+    /// record, used, tombstone; record, version, seen, expiry → 1, 0 if the same or a newer version is there, -1 if
+    /// a tombstone is.
+    RESTORE = "
+if redis.call('EXISTS', KEYS[3]) > 0 then return -1 end
+local version = string.match(redis.call('GETRANGE', KEYS[1], 0, 95), '^%d+')
+if version and tonumber(version) >= tonumber(ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[4])
+local used = redis.call('GET', KEYS[2]) or '0'
+if tonumber(used) < tonumber(ARGV[3]) then used = ARGV[3] end
+redis.call('SET', KEYS[2], used, 'PXAT', ARGV[4])
+return 1";
+
     /// record, used, lease; expected version, record, seen, ends, idle in ms or 0, seconds to keep what is over,
-    /// fence or '', how long to remember a lease in ms → 1, 0 if stale, -1 if gone.
+    /// fence or '', how long to remember a lease in ms, write id → 1, 0 if stale, -1 if gone.
     UPDATE = "
-local old = redis.call('GETRANGE', KEYS[1], 0, 63)
+local old = redis.call('GETRANGE', KEYS[1], 0, 95)
 if old == '' then return -1 end
+if string.match(old, '^%d+ %d+ %d+ (%S+) ') == ARGV[9] then return 1 end
 if string.match(old, '^%d+') ~= ARGV[1] then return 0 end
 if ARGV[7] ~= '' then
     local lease = redis.call('HMGET', KEYS[3], 'fence', 'held')
@@ -47,7 +65,7 @@ return 1";
 
     /// record, used; seen, idle in ms or 0, seconds to keep what is over.
     TOUCH = "
-local head = redis.call('GETRANGE', KEYS[1], 0, 63)
+local head = redis.call('GETRANGE', KEYS[1], 0, 95)
 local ends, seen = string.match(head, '^%d+ (%d+) (%d+)')
 if not ends then return 0 end
 local used = redis.call('GET', KEYS[2])
@@ -64,40 +82,55 @@ redis.call('SET', KEYS[2], ARGV[1], 'PXAT', expiry)
 if redis.call('PTTL', KEYS[1]) < idle then redis.call('PEXPIREAT', KEYS[1], expiry) end
 return 1";
 
-    /// record, used, lease, deleted; how long to remember in ms → the record and its last use. One that is not
-    /// there is told too: others may have it at hand after the store has lost it.
+    /// record, used, lease, tombstone; until when in s, expiry, how long it is kept at least in ms → the record and its
+    /// last use.
     DELETE = "
-local old = redis.call('MGET', KEYS[1], KEYS[2])
-if not old[1] then redis.call('SET', KEYS[1], '') end
+local old = redis.call('MGET', KEYS[1], KEYS[2], KEYS[4])
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
-redis.call('SET', KEYS[4], '', 'PX', ARGV[1])
-return old";
+local time = redis.call('TIME')
+local least = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3]
+local expiry = string.format('%.0f', math.max(least, tonumber(ARGV[2])))
+local till = ARGV[1]
+if old[3] and (tonumber(old[3]) or 0) >= tonumber(till) then
+    till = old[3]
+    local left = redis.call('PTTL', KEYS[4])
+    if left > 0 then expiry = string.format('%.0f', math.max(tonumber(expiry), least - ARGV[3] + left)) end
+end
+redis.call('SET', KEYS[4], till, 'PXAT', expiry)
+return {old[1], old[2]}";
 
-    /// record, lease; how long, how long to remember it in ms → what came of it, and ms to wait or
+    /// record, lease; how long, how long to remember it in ms, who asks → what came of it, and ms to wait or
     /// fence and whether it was abandoned. One that is abandoned is remembered as long as the record.
     LEASE = "
 local left = redis.call('PTTL', KEYS[1])
 if left == -2 then return {'gone', 0, 0} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local lease = redis.call('HMGET', KEYS[2], 'fence', 'held', 'until', 'doubt')
+local lease = redis.call('HMGET', KEYS[2], 'fence', 'held', 'until', 'doubt', 'abandoned')
 local till = tonumber(lease[3] or '0')
 if till > now then
+    if lease[2] == ARGV[3] then return {'taken', lease[1], lease[5] and 1 or 0} end
     if lease[2] then return {'held', 0, 0} end
     return {'paused', till - now, 0}
 end
 local fence = math.max(time[1] * 1000000 + time[2], tonumber(lease[1] or '0') + 1)
 fence = string.format('%.0f', fence)
 till = string.format('%.0f', now + ARGV[1])
-redis.call('HSET', KEYS[2], 'fence', fence, 'held', '1', 'until', till)
-redis.call('HDEL', KEYS[2], 'doubt')
+redis.call('HSET', KEYS[2], 'fence', fence, 'held', ARGV[3], 'until', till)
+redis.call('HDEL', KEYS[2], 'doubt', 'abandoned')
+local abandoned = (lease[2] or lease[4]) and 1 or 0
+if abandoned == 1 then redis.call('HSET', KEYS[2], 'abandoned', '1') end
 redis.call('PEXPIRE', KEYS[2], string.format('%.0f', math.max(left, ARGV[1] + ARGV[2])))
-return {'taken', fence, (lease[2] or lease[4]) and 1 or 0}";
+return {'taken', fence, abandoned}";
 
-    /// lease; fence, how long in ms → 1 if it is still ours.
+    /// lease; fence, how long in ms → 1 if it is still ours. One that was lost with other data is ours again.
     EXTEND = "
 local lease = redis.call('HMGET', KEYS[1], 'fence', 'held')
-if lease[1] ~= ARGV[1] or not lease[2] then return 0 end
+if not lease[1] then
+    redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'held', 'extended')
+elseif lease[1] ~= ARGV[1] or not lease[2] then
+    return 0
+end
 local time = redis.call('TIME')
 local till = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2]
 redis.call('HSET', KEYS[1], 'until', string.format('%.0f', till))
@@ -120,13 +153,18 @@ if ARGV[3] == '1' then redis.call('HSET', KEYS[1], 'doubt', '1') end
 if redis.call('PTTL', KEYS[1]) < ARGV[2] + ARGV[4] then redis.call('PEXPIRE', KEYS[1], ARGV[2] + ARGV[4]) end
 return 1";
 
-    /// mark; expiry → 1, or 0 if it was there; the later expiry counts.
+    /// mark; until when in s, expiry, write id → 1, or 0 if it was there; the later end counts.
     MARK = "
-if redis.call('SET', KEYS[1], '', 'NX', 'PXAT', ARGV[1]) then return 1 end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if now + redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIREAT', KEYS[1], ARGV[1]) end
-return 0";
+local old = redis.call('GET', KEYS[1])
+if not old then
+    redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[3], 'PXAT', ARGV[2])
+    return 1
+end
+local till, write = string.match(old, '^(%d+) (%S+)$')
+if tonumber(till or '0') < tonumber(ARGV[1]) then
+    redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. (write or ''), 'PXAT', ARGV[2])
+end
+return write == ARGV[3] and 1 or 0";
 
     /// index; session, expiry. The index lives as long as its longest record.
     LIST = "

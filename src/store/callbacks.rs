@@ -1,0 +1,50 @@
+//! A callback counts once in the fleet: who claims its code exchanges it, and every copy of the callback learns
+//! what came of it.
+
+use super::snapshots::in_doubt;
+use super::{Error, Record, Sessions};
+use crate::domain::callback_key::CallbackKey;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+impl Sessions {
+    /// Claims the code of a callback, once and for all. `false` if it is claimed already.
+    ///
+    /// # Errors
+    /// [`Error`]: nobody may spend the code now.
+    pub async fn claim_code(&self, key: &CallbackKey) -> Result<bool, Error> {
+        // Who claimed it may be about to write that back.
+        if self.is_recovering() {
+            return Err(in_doubt());
+        }
+        let asked = Instant::now();
+        let claimed = self.use_up(key.claim(), key.until()).await?;
+        // A store that had just lost an earlier claim would have granted this one.
+        if claimed && !self.snapshots.has_heard_all_before(asked).await {
+            return Err(in_doubt());
+        }
+        Ok(claimed)
+    }
+
+    /// Tells the copies of a callback at other processes, if there can be any, what came of it.
+    ///
+    /// # Errors
+    /// [`Error`]: they are told nothing.
+    pub async fn publish_exchange(&self, key: &CallbackKey, outcome: &[u8]) -> Result<(), Error> {
+        if self.snapshots.is_alone() {
+            return Ok(());
+        }
+        let (ends, seen, sealed) = (key.until(), self.clock.now(), key.seal(outcome));
+        let record = Record { version: 1, ends, seen, sealed, ..Record::default() };
+        self.counted(self.store.create(key.outcome(), record).await).map(drop)
+    }
+
+    /// What came of a callback whose code is claimed; `None` while nothing is known.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn exchange_outcome(&self, key: &CallbackKey) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+        let record = self.counted(self.store.load(key.outcome()).await)?;
+        Ok(record.and_then(|record| key.open(&record.sealed)))
+    }
+}

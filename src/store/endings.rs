@@ -1,0 +1,186 @@
+//! What this process knows to be over: ended sessions, revoked tokens, codes and logout tokens that were used.
+//!
+//! An ending outlives the store's data. Whoever made it or heard of it refuses locally from then on, and writes
+//! its tombstone or mark back where the store has lost it.
+
+use crate::domain::session::{Mark, SessionKey};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Endings kept of each kind: about 100 MB of both in the worst case.
+const MOST: usize = 500_000;
+/// How much longer than its time an ending is kept, seconds: the store announces that a key expired, and that must
+/// not look like a new ending.
+const EXPIRY_LAG: u64 = 900;
+/// How long an ending is kept that was heard of but could not be read any more, seconds.
+const HEARSAY: u64 = 86_400;
+/// The same, where it is written back before it could be read: as long as a session may last.
+const UNREAD: u64 = 400 * 86_400;
+
+/// One thing that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ended {
+    /// A session, by its tombstone.
+    Session(SessionKey),
+    /// A token or code, by its mark.
+    Mark(Mark),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    /// Epoch seconds; `None` while it was heard of and not read.
+    until: Option<u64>,
+    noted: Instant,
+}
+
+/// The endings that this process made or heard of.
+#[derive(Debug, Default)]
+pub(super) struct Endings {
+    known: Mutex<Known>,
+    /// Rung when something was heard of that should be read.
+    pub(super) heard: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    endings: BTreeMap<Ended, Ending>,
+    unread: BTreeSet<Ended>,
+    full: bool,
+}
+
+/// What to do about an ending that was read in the store.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// The store has it, or it is past.
+    Settled,
+    /// The store has lost it: to be written again until then, epoch seconds.
+    Lost(u64),
+}
+
+impl Endings {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes an ending that lasts until `until`, epoch seconds.
+    pub(super) fn note(&self, ended: Ended, until: u64) {
+        let mut known = self.known();
+        known.unread.remove(&ended);
+        let before = known.endings.get(&ended).and_then(|ending| ending.until);
+        known.insert(ended, Some(until.max(before.unwrap_or(0))));
+    }
+
+    /// Notes what the store announced: its key was written, or has expired, or was evicted. It was true in each case.
+    pub(super) fn hear(&self, ended: Ended) {
+        let mut known = self.known();
+        if !known.endings.contains_key(&ended) {
+            known.insert(ended, None);
+        }
+        known.unread.insert(ended);
+        drop(known);
+        self.heard.notify_one();
+    }
+
+    /// Whether it is known to be over.
+    pub(super) fn contains(&self, ended: Ended) -> bool {
+        self.known().endings.contains_key(&ended)
+    }
+
+    /// What was heard of and not read, once.
+    pub(super) fn take_unread(&self) -> Vec<Ended> {
+        std::mem::take(&mut self.known().unread).into_iter().collect()
+    }
+
+    /// Takes in what the store says about an ending: how long it lasts, or that it has none.
+    pub(super) fn read(&self, ended: Ended, found: Option<u64>, now: u64) -> Read {
+        let mut known = self.known();
+        let Some(ending) = known.endings.get_mut(&ended) else { return Read::Settled };
+        match (found, ending.until) {
+            (Some(until), known) => {
+                ending.until = Some(until.max(known.unwrap_or(0)));
+                Read::Settled
+            }
+            (None, Some(until)) if now < until => Read::Lost(until),
+            (None, Some(_)) => Read::Settled,
+            (None, None) => {
+                ending.until = Some(now + HEARSAY);
+                Read::Settled
+            }
+        }
+    }
+
+    /// What may have to be written back at `now`: all that is not past, or only what was noted within `lately`.
+    /// Marks come after sessions.
+    pub(super) fn to_write_back(&self, lately: Option<Duration>, now: u64) -> Vec<(Ended, u64)> {
+        let known = self.known();
+        let wanted = known.endings.iter().filter(|(_, ending)| lately.is_none_or(|age| ending.noted.elapsed() <= age));
+        let until = wanted.map(|(ended, ending)| (*ended, ending.until.unwrap_or(now + UNREAD)));
+        until.filter(|(_, until)| now < *until).collect()
+    }
+
+    /// Forgets what is long past.
+    pub(super) fn sweep(&self, now: u64) {
+        let mut known = self.known();
+        known.endings.retain(|_, ending| ending.until.is_none_or(|until| now <= until.saturating_add(EXPIRY_LAG)));
+        known.full = false;
+    }
+}
+
+impl Known {
+    fn insert(&mut self, ended: Ended, until: Option<u64>) {
+        if self.endings.len() >= MOST && !self.endings.contains_key(&ended) {
+            if !std::mem::replace(&mut self.full, true) {
+                tracing::error!(most = MOST, "endings forgotten: too many; the store alone remembers further ones");
+            }
+            return;
+        }
+        self.endings.insert(ended, Ending { until, noted: Instant::now() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_000_000;
+
+    fn ended(byte: u8) -> Ended {
+        Ended::Session(SessionKey([byte; 32]))
+    }
+
+    #[test]
+    fn what_was_heard_of_is_over_before_and_after_it_is_read() {
+        let endings = Endings::default();
+        endings.hear(ended(1));
+        assert!(endings.contains(ended(1)) && !endings.contains(ended(2)));
+        assert_eq!(endings.take_unread(), [ended(1)]);
+        assert_eq!(endings.to_write_back(None, NOW), [(ended(1), NOW + UNREAD)], "lost before it could be read");
+        assert_eq!(endings.read(ended(1), Some(NOW + 50), NOW), Read::Settled);
+        assert_eq!(endings.to_write_back(None, NOW), [(ended(1), NOW + 50)]);
+        assert!(endings.take_unread().is_empty());
+    }
+
+    #[test]
+    fn what_the_store_has_lost_is_written_back_and_what_expired_is_not() {
+        let endings = Endings::default();
+        endings.note(ended(1), NOW + 50);
+        endings.hear(ended(1));
+        assert_eq!(endings.read(ended(1), None, NOW), Read::Lost(NOW + 50));
+        assert_eq!(endings.read(ended(1), None, NOW + 50), Read::Settled);
+        endings.sweep(NOW + 51);
+        assert!(endings.contains(ended(1)), "the store may still announce that it expired");
+        endings.sweep(NOW + 51 + EXPIRY_LAG);
+        assert!(!endings.contains(ended(1)));
+    }
+
+    #[test]
+    fn the_later_end_counts() {
+        let endings = Endings::default();
+        endings.note(ended(1), NOW + 50);
+        endings.note(ended(1), NOW + 20);
+        assert_eq!(endings.to_write_back(Some(Duration::from_secs(60)), NOW), [(ended(1), NOW + 50)]);
+    }
+}

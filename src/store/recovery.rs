@@ -1,0 +1,164 @@
+//! Hearing what other processes change, and writing back what the store has lost.
+//!
+//! 1. Endings come first: every process that made or heard of one writes its tombstone or mark again.
+//! 2. After a moment in which all others do the same, sessions follow: what this process wrote lately and,
+//!    where more than the last moments was lost, all that it has at hand. The newest version of a session
+//!    wins, and none is written over a tombstone.
+//! 3. Until shortly after, "there is no such session" is no answer.
+
+use super::endings::{Ended, Read};
+use super::journal::LATELY;
+use super::snapshots::Lost;
+use super::{Error, Live, Lookup, Record, Restored, Sessions};
+use crate::domain::session::SessionKey;
+use futures_util::future::{join_all, try_join_all};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Pauses between attempts to hear from the store again.
+const RECONNECT: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1)];
+/// Between attempts to write something back.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How long sessions are kept for that; endings as long as it takes.
+const TRIES_FOR: Duration = Duration::from_secs(600);
+/// How long sessions wait for the endings of other processes.
+const GRACE: Duration = Duration::from_millis(250);
+/// Calls under way at once.
+const AT_ONCE: usize = 64;
+
+impl Sessions {
+    /// Hears what other processes change, for as long as it is polled, and writes back what the store loses.
+    pub async fn follow(&self) {
+        tokio::join!(self.hear(), self.read_endings(), self.recover());
+    }
+
+    async fn hear(&self) {
+        let mut failures = 0;
+        loop {
+            let began = Instant::now();
+            // A store with other keys, or that takes no writes, is not one to listen to.
+            let error = match self.store.ping().await {
+                Ok(()) => self.store.follow(&self.snapshots).await,
+                Err(error) => error,
+            };
+            self.snapshots.disconnected();
+            failures = if began.elapsed() > RECONNECT[RECONNECT.len() - 1] { 1 } else { failures + 1 };
+            if failures == 1 {
+                tracing::warn!(%error, "invalidation stream lost; asking the session store for every request");
+            }
+            tokio::time::sleep(RECONNECT[failures.min(RECONNECT.len() - 1)]).await;
+        }
+    }
+
+    /// Reads how long the endings last that were heard of, and writes back those that the store evicted.
+    async fn read_endings(&self) {
+        loop {
+            self.snapshots.endings.heard.notified().await;
+            for some in self.snapshots.endings.take_unread().chunks(AT_ONCE) {
+                join_all(some.iter().map(|ended| self.read_ending(*ended))).await;
+            }
+        }
+    }
+
+    async fn read_ending(&self, ended: Ended) {
+        let found = match ended {
+            Ended::Session(key) => self.store.lookup(key).await.map(|found| match found {
+                Lookup::Ended(until) => Some(until),
+                Lookup::Found(_) | Lookup::Absent => None,
+            }),
+            Ended::Mark(mark) => self.store.marked_until(mark).await,
+        };
+        // A store that cannot be asked now is asked to take it back when it can.
+        let Ok(found) = found else { return };
+        if let Read::Lost(until) = self.snapshots.endings.read(ended, found, self.clock.now()) {
+            tracing::warn!("session store lost an ending; writing it back");
+            if let Err(error) = self.write_back(ended, until).await {
+                tracing::warn!(%error, "ending not written back");
+            }
+        }
+    }
+
+    async fn recover(&self) {
+        loop {
+            self.snapshots.loss.notified().await;
+            while let Some(lost) = self.snapshots.take_lost() {
+                let (since, now) = (Instant::now(), self.clock.now());
+                let lately = (lost == Lost::Recent).then_some(LATELY);
+                let endings = self.snapshots.endings.to_write_back(lately, now);
+                // As it is now: nothing grows old while the store takes no writes.
+                let mut sessions: Vec<_> = self.journal.lately().into_iter().collect();
+                if lost == Lost::Everything {
+                    let at_hand = self.snapshots.take_candidates();
+                    let (sealed, ended) = (at_hand.len(), endings.len());
+                    tracing::warn!(sessions = sealed, endings = ended, "session store lost its data; writing back");
+                    let seal = |live: &Arc<Live>| (live.id.key(), self.sealing.seal(&live.id, &live.session, now));
+                    sessions.extend(at_hand.iter().map(seal));
+                }
+                self.extend_held().await;
+                for some in endings.chunks(AT_ONCE) {
+                    while let Err(error) = self.write_back_all(some).await {
+                        self.try_again(since, &error).await;
+                    }
+                }
+                tokio::time::sleep(GRACE).await;
+                for some in sessions.chunks(AT_ONCE) {
+                    while let Err(error) = self.restore_all(some).await {
+                        self.try_again(since, &error).await;
+                        if since.elapsed() > TRIES_FOR {
+                            break;
+                        }
+                    }
+                }
+            }
+            self.snapshots.recovered();
+        }
+    }
+
+    /// Tells the store of the leases that this process holds: it may have lost them.
+    async fn extend_held(&self) {
+        let held: Vec<_> = self.held().iter().map(|(key, (fence, ttl))| (*key, *fence, *ttl)).collect();
+        // One that fails is extended again by its holder.
+        join_all(held.into_iter().map(|(key, fence, ttl)| self.store.extend(key, fence, ttl))).await;
+    }
+
+    async fn try_again(&self, since: Instant, error: &Error) {
+        if since.elapsed() < AGAIN {
+            tracing::warn!(%error, "session store recovery delayed");
+        }
+        self.snapshots.still_recovering();
+        tokio::time::sleep(AGAIN).await;
+    }
+
+    async fn write_back_all(&self, endings: &[(Ended, u64)]) -> Result<(), Error> {
+        try_join_all(endings.iter().map(|(ended, until)| self.write_back(*ended, *until))).await.map(drop)
+    }
+
+    async fn restore_all(&self, sessions: &[(SessionKey, Record)]) -> Result<(), Error> {
+        try_join_all(sessions.iter().map(|(key, record)| self.restore(*key, record))).await.map(drop)
+    }
+
+    async fn write_back(&self, ended: Ended, until: u64) -> Result<(), Error> {
+        match ended {
+            Ended::Session(key) => self.counted(self.store.delete(key, until).await).map(drop),
+            Ended::Mark(mark) => self.counted(self.store.mark(mark, until).await).map(drop),
+        }
+    }
+
+    /// Writes a session back, unless it has ended or a newer version of it is there.
+    pub(super) async fn restore(&self, key: SessionKey, record: &Record) -> Result<Restored, Error> {
+        if self.snapshots.endings.contains(Ended::Session(key)) {
+            return Ok(Restored::Ended);
+        }
+        let restored = self.counted(self.store.restore(key, record.clone()).await)?;
+        if restored == Restored::Ended {
+            self.snapshots.forget(key);
+            // It may have been ended by one who knew its tokens of an earlier version.
+            if let Some(card) = self.sealing.card(key, record) {
+                self.refuse(&card.names).await?;
+            }
+        }
+        Ok(restored)
+    }
+}
