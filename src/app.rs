@@ -298,12 +298,18 @@ impl App {
 
 /// Reads discovery and keys again and again; soon if they were never had.
 async fn keep_metadata(rp: Arc<RelyingParty>) {
+    let mut retry = METADATA_RETRY;
     loop {
         let pause = match rp.provider.renew_metadata().await {
             Ok(()) => METADATA_AGE,
             Err(error) => {
                 tracing::warn!(%error, "the provider's metadata cannot be read; what was known stays");
-                if rp.provider.is_known() { METADATA_AGE / 15 } else { METADATA_RETRY }
+                retry = match error {
+                    // No outage: somebody has to mend it.
+                    provider::Error::Unusable(_) => (2 * retry).min(METADATA_AGE / 15),
+                    _ => METADATA_RETRY,
+                };
+                if rp.provider.is_known() { METADATA_AGE / 15 } else { retry }
             }
         };
         tokio::time::sleep(pause).await;

@@ -209,6 +209,9 @@ fn read(file: Option<&Path>) -> Result<Config, Vec<Problem>> {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     telemetry::start(&config.telemetry.log, config.telemetry.format == LogFormat::Json).map_err(|e| anyhow!(e))?;
+    for caution in config.cautions() {
+        tracing::warn!("{caution}");
+    }
     let public = app::bind(config.server.listen, "server.listen")?;
     let ops = config.server.ops_listen.map(|addr| app::bind(addr, "server.ops_listen")).transpose()?;
     let app = App::build(config, Arc::new(SystemClock))?;
@@ -222,6 +225,9 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn check(config: &Config, online: bool) -> anyhow::Result<ExitCode> {
+    for caution in config.cautions() {
+        std::io::stderr().write_all(format!("caution: {caution:#}\n\n").as_bytes())?;
+    }
     if !online {
         return print("the configuration is good\n");
     }

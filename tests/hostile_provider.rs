@@ -1,8 +1,13 @@
 //! A provider that lies, stalls or is somebody else: nobody is signed in, the page is clear, the log has
 //! the reason.
 
+mod documents;
+
 use crate::support::{Browser, Log, Site};
-use auth_api::dev::pool::{Draft, Endpoint, Fault, Signature};
+use auth_api::dev::pool::{Draft, Endpoint, Fault, Rotation, Signature};
+use auth_api::domain::session::SessionId;
+use reqwest::Method;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -150,7 +155,7 @@ async fn clocks_may_be_more_than_a_minute_apart() {
 
 #[tokio::test]
 async fn a_token_endpoint_that_misbehaves_signs_nobody_in() {
-    let json = |status, body: &str| Fault::Status { status, content_type: "application/json", body: body.to_owned() };
+    let answer = |status, body: &str| Fault::Status { status, content_type: "application/json", body: body.to_owned() };
     let faults: Vec<(&str, Fault, u16)> = vec![
         ("an HTML page", Fault::Html, 502),
         ("cut JSON", Fault::Truncate, 502),
@@ -163,28 +168,45 @@ async fn a_token_endpoint_that_misbehaves_signs_nobody_in() {
         ("302 to another host", Fault::Redirect { status: 302, location: "http://127.0.0.1:1/steal".into() }, 502),
         ("429", Fault::Status { status: 429, content_type: "text/html", body: "slow down".into() }, 503),
         ("500", Fault::Status { status: 500, content_type: "text/html", body: "<h1>oops</h1>".into() }, 503),
-        ("empty JSON", json(200, "{}"), 502),
-        ("no ID token", json(200, r#"{"access_token":"a","token_type":"Bearer","expires_in":3600}"#), 502),
+        ("empty JSON", answer(200, "{}"), 502),
+        ("no ID token", answer(200, r#"{"access_token":"a","token_type":"Bearer","expires_in":3600}"#), 502),
         (
             "an access token that is a number",
-            json(200, r#"{"access_token":1,"token_type":"Bearer","id_token":"a"}"#),
+            answer(200, r#"{"access_token":1,"token_type":"Bearer","id_token":"a"}"#),
             502,
         ),
         (
             "a lifetime that is text",
-            json(200, r#"{"access_token":"a","token_type":"Bearer","id_token":"a","expires_in":"x"}"#),
+            answer(200, r#"{"access_token":"a","token_type":"Bearer","id_token":"a","expires_in":"x"}"#),
             502,
         ),
-        ("invalid_client", json(400, r#"{"error":"invalid_client"}"#), 502),
-        ("invalid_grant", json(400, r#"{"error":"invalid_grant"}"#), 400),
+        ("invalid_client", answer(400, r#"{"error":"invalid_client"}"#), 502),
+        ("invalid_grant", answer(400, r#"{"error":"invalid_grant"}"#), 400),
         (
             "invalid_redirect",
-            json(400, r#"{"error":"unauthorized_client","error_description":"invalid_redirect"}"#),
+            answer(400, r#"{"error":"unauthorized_client","error_description":"invalid_redirect"}"#),
             502,
         ),
-        ("another error of its own", json(418, r#"{"error":"teapot","error_description":"<b>short</b>"}"#), 502),
-        ("JSON that is a list", json(200, "[]"), 502),
-        ("JSON of a thousand levels", json(200, &"[".repeat(100_000)), 502),
+        ("another error of its own", answer(418, r#"{"error":"teapot","error_description":"<b>short</b>"}"#), 502),
+        ("JSON that is a list", answer(200, "[]"), 502),
+        ("text after the JSON", Fault::rewrite(|body| body + r#"{"access_token":"b"}"#), 502),
+        (
+            "a token of another type",
+            Fault::edit_json(|answer| drop(answer.insert("token_type".into(), json!("mac")))),
+            502,
+        ),
+        ("a token of no type", Fault::edit_json(|answer| drop(answer.remove("token_type"))), 502),
+        (
+            "an empty access token",
+            Fault::edit_json(|answer| drop(answer.insert("access_token".into(), json!("")))),
+            502,
+        ),
+        (
+            "a refusal without a word",
+            Fault::Status { status: 400, content_type: "text/plain", body: String::new() },
+            502,
+        ),
+        ("JSON of a thousand levels", answer(200, &"[".repeat(100_000)), 502),
     ];
     let site = Site::with(&[("PROVIDER__TIMEOUT", "1s")]).await;
     for (case, fault, status) in faults {
@@ -256,4 +278,98 @@ async fn discovery_and_tokens_of_every_documented_shape_are_understood() {
     let jane = Browser::new();
     assert_eq!(jane.sign_in(&site, "jane").await.status, 302);
     assert_eq!(jane.validate(&site).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_type_is_bearer_however_it_is_spelled() {
+    let site = Site::with(&[("MACHINE__PASS_THROUGH", "true")]).await;
+    let typed =
+        |word: &'static str| Fault::edit_json(move |answer| drop(answer.insert("token_type".into(), json!(word))));
+    let machine = async |scope: &str| {
+        let form = [("grant_type", "client_credentials"), ("scope", scope)];
+        let shape = |r: reqwest::RequestBuilder| r.basic_auth("dev-cms-client", Some("dev-cms-secret")).form(&form);
+        Browser::new().send(Method::POST, &site.auth("/token"), shape).await
+    };
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    for word in ["bearer", "BEARER"] {
+        site.pool.fault(Endpoint::Token, typed(word));
+        assert_eq!(Browser::new().sign_in(&site, "jane").await.status, 302, "{word}");
+        site.pass(10);
+        assert_eq!(jane.post(&site.auth("/refresh?force=true"), &[]).await.status, 200, "{word}");
+    }
+    assert_eq!(machine("cms/read").await.status, 200);
+    for word in ["mac", "DPoP", "N_A", ""] {
+        site.pool.fault(Endpoint::Token, typed(word));
+        assert_eq!(Browser::new().sign_in(&site, "jane").await.status, 502, "{word}");
+        let erin = Browser::new();
+        site.pool.clear_faults();
+        erin.sign_in(&site, "erin").await;
+        site.pool.fault(Endpoint::Token, typed(word));
+        assert_eq!(erin.post(&site.auth("/refresh?force=true"), &[]).await.status, 503, "{word}");
+        assert_eq!(erin.validate(&site).await.status, 200, "{word}");
+        assert_eq!(machine("cms/write").await.status, 503, "{word}");
+    }
+}
+
+/// The refresh token that a browser's session holds.
+async fn refresh_token(site: &Site, browser: &Browser) -> String {
+    let cookies = browser.cookies(&site.cms_url);
+    let id = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("auth=")).unwrap();
+    let live = site.rp.sessions.load(SessionId::parse(id.as_bytes()).unwrap()).await.unwrap().unwrap();
+    live.session.tokens.refresh.as_ref().unwrap().expose_secret().to_owned()
+}
+
+#[tokio::test]
+async fn an_empty_refresh_token_replaces_none() {
+    let site = Site::start().await;
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    let before = refresh_token(&site, &jane).await;
+    site.pool.fault(
+        Endpoint::TokenRefresh,
+        Fault::edit_json(|answer| drop(answer.insert("refresh_token".into(), json!("")))),
+    );
+    for _ in 0..2 {
+        assert_eq!(jane.post(&site.auth("/refresh?force=true"), &[]).await.status, 200);
+        assert_eq!(refresh_token(&site, &jane).await, before);
+        site.pass(10);
+    }
+    // Nor what comes with an answer that is not believed.
+    site.pool.tamper_id_token(|d| drop(d.claims.insert("aud".into(), json!("other"))));
+    assert_eq!(jane.post(&site.auth("/refresh?force=true"), &[]).await.status, 503);
+    assert_eq!(refresh_token(&site, &jane).await, before);
+}
+
+#[tokio::test]
+async fn another_users_tokens_leave_nothing_in_the_session_whatever_else_is_wrong_with_them() {
+    let site = Site::start().await;
+    site.pool.edit_client("dev-web-client", |client| client.rotation = Rotation::On { grace_seconds: 60 });
+    let erin = |d: &mut Draft| {
+        claim(d, "sub", json!("erins-sub"));
+        d.claims.remove("at_hash");
+    };
+    type Wrong = fn(&mut Draft);
+    let cases: [(&str, Wrong); 6] = [
+        ("nothing else", |_| ()),
+        ("another nonce", |d| claim(d, "nonce", json!("of-erins-sign-in-00000"))),
+        ("another audience", |d| claim(d, "aud", json!("other"))),
+        ("expired", |d| claim(d, "exp", json!(1))),
+        ("a forged one", |d| d.signature = Signature::OtherKey),
+        ("no token at all", |d| d.signature = Signature::Replace("erins".into())),
+    ];
+    for (case, wrong) in cases {
+        site.pool.clear_tampering();
+        let jane = Browser::new();
+        jane.sign_in(&site, "jane").await;
+        let (before, seen) = (refresh_token(&site, &jane).await, jane.validate(&site).await.body);
+        site.pool.tamper_id_token(move |d| {
+            erin(d);
+            wrong(d);
+        });
+        site.pool.tamper_access_token(erin);
+        assert_eq!(jane.post(&site.auth("/refresh?force=true"), &[]).await.status, 503, "{case}");
+        assert_eq!(refresh_token(&site, &jane).await, before, "{case}");
+        assert_eq!(jane.validate(&site).await.body, seen, "{case}");
+    }
 }

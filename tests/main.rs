@@ -19,6 +19,7 @@ mod house_rules;
 mod https;
 mod machine;
 mod openapi;
+mod other_providers;
 mod people;
 mod policy_command;
 mod real;

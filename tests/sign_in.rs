@@ -66,6 +66,36 @@ async fn an_identity_provider_can_be_trusted_with_its_addresses() {
 }
 
 #[tokio::test]
+async fn an_address_that_was_written_at_the_pool_is_not_the_identity_providers() {
+    let site = Site::with(&[("PROVIDER__TRUST_EMAIL_FROM", "Google")]).await;
+    const GARY: &str = "Google_108347000000000000001";
+    let gary = Browser::new();
+    gary.sign_in(&site, "gary").await;
+    let his = gary.validate(&site).await.header("x-auth-email").unwrap().to_owned();
+    assert!(his.contains('@'));
+    let renewed = async |browser: &Browser| {
+        site.pass(10);
+        browser.post(&site.auth("/refresh?force=true"), &[]).await.json()
+    };
+    let same = renewed(&gary).await;
+    assert_eq!(
+        (&same["email"], &same["email_verified"]),
+        (&his.as_str().into(), &true.into()),
+        "the same stays verified"
+    );
+    let id_token = site.pool.mint_id_token("dev-web-client", GARY);
+    let bearer = Browser::new().send(reqwest::Method::GET, &site.auth("/validate"), |r| r.bearer_auth(id_token)).await;
+    assert_eq!((bearer.status, bearer.header("x-auth-email")), (200, Some("")), "a bearer's is nobody's word");
+    site.pool.edit_user(GARY, |gary| drop(gary.attributes.insert("email".into(), "ceo@example.com".into())));
+    let written = renewed(&gary).await;
+    assert_eq!((&written["email"], &written["email_verified"]), (&"ceo@example.com".into(), &false.into()));
+    assert_eq!(gary.validate(&site).await.header("x-auth-email"), Some(""));
+    assert_eq!(gary.get(&site.auth("/validate?email_domain=example.com")).await.status, 403);
+    site.pool.edit_user(GARY, |gary| drop(gary.attributes.insert("email".into(), his.clone())));
+    assert_eq!(renewed(&gary).await["email_verified"], false, "not verified again by going back");
+}
+
+#[tokio::test]
 async fn a_user_in_groups_brings_them() {
     let site = Site::start().await;
     let erin = Browser::new();

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use super::authorize_parameters;
 use super::cognito;
 use super::draft::Draft;
 use super::files::read_file;
@@ -24,6 +25,9 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     tls(draft, &mut report);
     report(&draft.issuer.at, provider_issuer(draft));
     report(&draft.scopes.at, scopes(draft));
+    if let Some(parameters) = draft.authorize_parameters.good() {
+        report(&draft.authorize_parameters.at, authorize_parameters::check(parameters));
+    }
     report(&draft.timeout.at, timeout(draft));
     report(&draft.cookie_domain.at, sites::cookie_domain(draft));
     report(&draft.cookie_keys.at, cookie_keys(draft));

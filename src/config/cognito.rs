@@ -9,7 +9,7 @@ use super::problem::{Wrong, shown};
 use super::values::{self, Profile};
 
 /// The scope without which the user pools API answers nobody.
-const SCOPE: &str = "aws.cognito.signin.user.admin";
+pub(super) const SCOPE: &str = "aws.cognito.signin.user.admin";
 
 /// Where people get AWS credentials.
 #[derive(Clone, Debug)]
@@ -122,6 +122,11 @@ pub(super) fn check(draft: &Draft, report: &mut impl FnMut(&str, Result<(), Wron
     if draft.guest.good() == Some(&true) {
         report(&draft.guest.at, pool(draft));
     }
+    for handed_on in [&draft.expose, &draft.forward_tokens] {
+        if handed_on.good().is_some_and(|tokens| tokens.access_token) {
+            report(&handed_on.at, harmless(draft));
+        }
+    }
     if draft.identity_pool.good().is_some() && draft.profile.good() == Some(&Profile::Oidc) {
         let wrong = Wrong::new(
             "Identity pools are Cognito's, and provider.profile is another one.",
@@ -142,6 +147,20 @@ fn scope(draft: &Draft) -> Result<(), Wrong> {
         Some(scopes) if !scopes.iter().any(|scope| scope == SCOPE) => Err(Wrong::new(
             format!("Without the scope `{SCOPE}` Cognito would refuse every such question."),
             format!("Add `{SCOPE}` to provider.scopes, and allow it in the app client."),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether siblings may have access tokens: with [`SCOPE`] they could change people's accounts.
+fn harmless(draft: &Draft) -> Result<(), Wrong> {
+    match draft.scopes.good() {
+        Some(scopes) if scopes.iter().any(|scope| scope == SCOPE) => Err(Wrong::new(
+            format!(
+                "Who holds an access token with the scope `{SCOPE}` can change the user's account: attributes, \
+                 password, second factors. Every sibling would get one."
+            ),
+            format!("Leave `access_token` out here, or `{SCOPE}` out of provider.scopes."),
         )),
         _ => Ok(()),
     }

@@ -34,6 +34,34 @@ pub(super) fn scope(text: &str) -> Result<String, Wrong> {
     ))
 }
 
+/// An audience of access tokens: a client's id, an address.
+pub(super) fn audience(text: &str) -> Result<String, Wrong> {
+    if text == "*" {
+        return Err(Wrong::new(
+            "There is no wildcard here: it would accept tokens that are meant for other APIs.",
+            "Name each audience, as tokens have it in `aud`.",
+        ));
+    }
+    if text.len() <= 512 && text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(
+        format!("{} cannot be an audience, so it would never match.", shown(text)),
+        "Write it as tokens have it in `aud`: printable ASCII without spaces, at most 512 characters.",
+    ))
+}
+
+/// The name of a claim, or a path to it.
+pub(super) fn claim(text: &str) -> Result<String, Wrong> {
+    if text.len() <= 256 && !text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(
+        format!("{} cannot be the name of a claim, so nobody would be in a group.", shown(text)),
+        "Write it as tokens have it: `groups`, `realm_access.roles`, `https://example.com/groups`.",
+    ))
+}
+
 /// The name of a federated identity provider, as the provider spells it.
 pub(super) fn identity_provider(text: &str) -> Result<String, Wrong> {
     if text == "*" {

@@ -20,10 +20,10 @@ use super::values::{self, Exposed, HeaderStyle, LogFormat, Profile, Secret};
 use super::{
     Config, Cookies, EndpointOverrides, Gateway, Provider, ReturnTo, Server, Session, Telemetry, Tls, Validate, keys,
 };
-use super::{cognito, credentials};
+use super::{authorize_parameters, cognito, credentials};
 use crate::domain::demand::Demand;
 use crate::domain::policy::Policy;
-use crate::domain::site::Sites;
+use crate::domain::site::{Site, Sites};
 
 /// One field a key; a secret and its file share one.
 pub(super) struct Draft {
@@ -39,6 +39,9 @@ pub(super) struct Draft {
     pub(super) client_secret: Field<SecretString>,
     pub(super) scopes: Field<Vec<String>>,
     pub(super) accepted_clients: Field<Vec<String>>,
+    pub(super) accepted_audiences: Field<Vec<String>>,
+    pub(super) authorize_parameters: Field<Vec<(String, String)>>,
+    pub(super) groups_claim: Field<String>,
     pub(super) trust_email_from: Field<Vec<String>>,
     pub(super) timeout: Field<Duration>,
     pub(super) authorization_endpoint: Field<Url>,
@@ -105,6 +108,9 @@ impl Draft {
             client_secret: r.secret(&keys::CLIENT_SECRET, &keys::CLIENT_SECRET_FILE, credentials::client_secret),
             scopes: r.list(&keys::SCOPES, credentials::scope),
             accepted_clients: r.list(&keys::ACCEPTED_CLIENTS, credentials::client_id),
+            accepted_audiences: r.list(&keys::ACCEPTED_AUDIENCES, credentials::audience),
+            authorize_parameters: r.list(&keys::AUTHORIZE_PARAMETERS, authorize_parameters::parse),
+            groups_claim: r.text(&keys::GROUPS_CLAIM, credentials::claim),
             trust_email_from: r.list(&keys::TRUST_EMAIL_FROM, credentials::identity_provider),
             timeout: r.text(&keys::TIMEOUT, values::duration),
             authorization_endpoint: r.text(&keys::AUTHORIZATION_ENDPOINT, endpoint),
@@ -163,6 +169,10 @@ impl Draft {
             _ => None,
         };
         let issuer = self.issuer.take()?.0;
+        let groups_matter = self.groups_claim.good().is_some()
+            || self.scopes.good().is_some_and(|scopes| scopes.iter().any(|scope| scope == "groups"))
+            || self.admit_groups.good().is_some_and(|groups| !groups.is_empty())
+            || blocks.sites.iter().any(Site::asks_for_groups);
         let identity_pool = cognito::assemble(
             self.identity_pool.take(),
             &issuer,
@@ -188,6 +198,10 @@ impl Draft {
                 client_secret: self.client_secret.take(),
                 scopes: self.scopes.take()?,
                 accepted_clients: self.accepted_clients.take()?,
+                accepted_audiences: self.accepted_audiences.take()?,
+                authorize_parameters: self.authorize_parameters.take()?,
+                groups_matter,
+                groups_claim: self.groups_claim.take(),
                 trust_email_from: self.trust_email_from.take()?,
                 timeout: self.timeout.take()?,
                 endpoints: EndpointOverrides {

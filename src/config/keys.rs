@@ -155,6 +155,18 @@ keys! {
          provider answers invalid_scope.";
     ACCEPTED_CLIENTS = "provider" "accepted_clients" List Default(""),
         "Ids of further app clients whose access tokens /validate accepts as a bearer.";
+    ACCEPTED_AUDIENCES = "provider" "accepted_audiences" List Default(""),
+        "Audiences (`aud`) of access tokens that /validate accepts beside client_id: of tokens made for an API, such as\n\
+         \"https://orders.example.com\"; Keycloak's say \"account\" unless the client has an audience mapper. A token for any\n\
+         other audience is meant for somebody else and refused.";
+    AUTHORIZE_PARAMETERS = "provider" "authorize_parameters" List Default(""),
+        "Parameters to send along when a browser goes to sign in, each as \"name=value\": \"access_type=offline\" for Google,\n\
+         \"audience=https://orders.example.com\", \"prompt=login\". The value is written plainly, not percent-encoded. They\n\
+         win over what a visitor asks for; what this service sends itself cannot be among them.";
+    GROUPS_CLAIM = "provider" "groups_claim" Text Absent("realm_access.roles"),
+        "The claim that holds a user's groups: an array of texts, a single text, or an object whose keys they are. Dots lead\n\
+         into objects. It may come from the ID token or from userinfo. Absent: `cognito:groups`, or `groups` with profile\n\
+         \"oidc\". Name no claim that people can write themselves: they would choose their groups.";
     TRUST_EMAIL_FROM = "provider" "trust_email_from" List Default(""),
         "Identity providers (\"Google\") whose e-mail addresses count as verified though Cognito says they are not.\n\
          Name only those that verify addresses themselves: others let people claim somebody else's.";

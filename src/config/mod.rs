@@ -9,7 +9,9 @@
 //!
 //! To add a key: one entry in `keys`, one line in `draft`, one field here.
 
+mod authorize_parameters;
 mod block;
+mod cautions;
 mod check;
 mod client_block;
 mod cognito;
@@ -123,6 +125,14 @@ pub struct Provider {
     pub scopes: Vec<String>,
     /// Further client ids whose access tokens are accepted as bearer tokens.
     pub accepted_clients: Vec<String>,
+    /// Audiences of access tokens that are accepted beside our client's id.
+    pub accepted_audiences: Vec<String>,
+    /// Further parameters of the way to the sign-in page: names and values.
+    pub authorize_parameters: Vec<(String, String)>,
+    /// The claim that holds groups, if not the profile's own; see [`reference`].
+    pub groups_claim: Option<String>,
+    /// Whether something asks for groups, as far as the configuration tells.
+    pub groups_matter: bool,
     /// Identity providers whose e-mail addresses count as verified.
     pub trust_email_from: Vec<String>,
     /// Longest wait for one answer of the provider, one second to one minute.

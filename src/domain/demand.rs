@@ -46,6 +46,11 @@ impl Demand {
         Self { groups, scopes, email_domains }
     }
 
+    /// Whether it names groups.
+    pub fn asks_for_groups(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
     /// Whether everybody meets it.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

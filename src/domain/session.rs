@@ -37,6 +37,11 @@ impl Mark {
         Self::new("jti", jti)
     }
 
+    /// A token that nothing names, by its whole text.
+    pub fn whole_token(token: &str) -> Self {
+        Self::new("token", token)
+    }
+
     /// The mark of a `name` among those of its `kind`, a fixed word.
     pub fn new(kind: &'static str, name: &str) -> Self {
         // The kind holds no NUL, so kind and name cannot run into each other.

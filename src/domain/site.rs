@@ -29,6 +29,11 @@ pub enum Entry {
 }
 
 impl Site {
+    /// Whether somebody's groups decide.
+    pub fn asks_for_groups(&self) -> bool {
+        matches!(&self.entry, Entry::Members(demand) if demand.asks_for_groups())
+    }
+
     fn covers(&self, host: &str) -> bool {
         match self.host.strip_prefix("*.") {
             Some(parent) => host != parent && within(host, parent),

@@ -24,27 +24,64 @@ pub struct TokenSet {
     pub provider_session: Option<Mark>,
 }
 
-/// What tokens are called, so that they can be refused when their session has ended.
+/// What the tokens of a session are called, so that they can be refused when it has ended: all that may still be
+/// alive, those before the last renewal too.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenNames {
-    /// Their `origin_jti`, or each one's `jti`.
-    pub marks: Vec<Mark>,
-    /// When the last of them runs out, epoch seconds.
-    pub until: u64,
+pub struct TokenNames(Vec<NamedToken>);
+
+/// What a token is called: its sign-in's `origin_jti`, else its `jti`, else its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedToken {
+    /// The name.
+    pub mark: Mark,
+    /// When the last token of this name runs out, epoch seconds.
+    expires_at: u64,
+}
+
+impl NamedToken {
+    /// A verifier's clock may be behind by this much, seconds.
+    const LEEWAY: u64 = 120;
+
+    /// Until when it has to be refused, epoch seconds: no verifier accepts it any longer.
+    pub fn refused_until(&self) -> u64 {
+        self.expires_at.saturating_add(Self::LEEWAY)
+    }
 }
 
 impl TokenNames {
-    /// As many as are kept: a provider that names the sign-in needs one, others two for each renewal.
-    const MOST: usize = 6;
+    /// A provider whose tokens outlive a thousand renewals would make records of any size. The names of those that
+    /// run out first go.
+    const MOST: usize = 1_000;
 
-    /// Adds the names of a token that runs out at `until`, the newest first.
-    pub fn add(&mut self, marks: impl IntoIterator<Item = Mark>, until: u64) {
-        for mark in marks {
-            if self.marks.len() < Self::MOST && !self.marks.contains(&mark) {
-                self.marks.push(mark);
-            }
+    /// Names that are to be refused together, of a token that runs out at `expires_at`, epoch seconds.
+    pub fn new(marks: impl IntoIterator<Item = Mark>, expires_at: u64) -> Self {
+        let mut names = Self::default();
+        marks.into_iter().for_each(|mark| names.add(mark, expires_at));
+        names
+    }
+
+    /// Adds the name of a token that runs out at `expires_at`, epoch seconds.
+    pub fn add(&mut self, mark: Mark, expires_at: u64) {
+        match self.0.iter_mut().find(|name| name.mark == mark) {
+            Some(name) => name.expires_at = name.expires_at.max(expires_at),
+            None => self.0.push(NamedToken { mark, expires_at }),
         }
-        self.until = self.until.max(until);
+    }
+
+    /// Adds those of `older` whose tokens may still be accepted at `now`.
+    pub fn add_alive(&mut self, older: &Self, now: u64) {
+        for name in older.iter().filter(|name| now <= name.refused_until()) {
+            self.add(name.mark, name.expires_at);
+        }
+        if self.0.len() > Self::MOST {
+            self.0.sort_by_key(|name| std::cmp::Reverse(name.expires_at));
+            self.0.truncate(Self::MOST);
+        }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &NamedToken> {
+        self.0.iter()
     }
 }
 
@@ -77,5 +114,46 @@ pub(super) mod exposed_option {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
         Ok(Option::<String>::deserialize(from)?.map(SecretString::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(names: &TokenNames) -> Vec<Mark> {
+        names.iter().map(|name| name.mark).collect()
+    }
+
+    #[test]
+    fn names_are_kept_while_their_tokens_may_be_accepted_and_no_longer() {
+        let [first, second, third] = ["1", "2", "3"].map(Mark::token);
+        let mut names = TokenNames::new([second], 2_000);
+        names.add_alive(&TokenNames::new([first], 1_000), 1_120);
+        assert_eq!(marks(&names), [second, first]);
+        let mut newer = TokenNames::new([third], 3_000);
+        newer.add_alive(&names, 1_121);
+        assert_eq!(marks(&newer), [third, second], "the first one ran out");
+    }
+
+    #[test]
+    fn a_name_of_many_tokens_lasts_as_long_as_the_last_of_them() {
+        let mark = Mark::token("sign-in");
+        let mut names = TokenNames::new([mark, mark], 5_000);
+        names.add_alive(&TokenNames::new([mark], 9_000), 0);
+        let until: Vec<_> = names.iter().map(NamedToken::refused_until).collect();
+        assert_eq!(until, [9_120]);
+    }
+
+    #[test]
+    fn nothing_grows_for_ever() {
+        let mut names = TokenNames::default();
+        for at in 0..3_000 {
+            let mut newer = TokenNames::new([Mark::token(&at.to_string())], 1_000_000 + at);
+            newer.add_alive(&names, 0);
+            names = newer;
+        }
+        assert_eq!(names.iter().count(), TokenNames::MOST);
+        assert!(names.iter().all(|name| name.expires_at >= 1_002_000), "the newest stay");
     }
 }

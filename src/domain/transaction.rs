@@ -65,6 +65,15 @@ pub struct CallbackParams {
     pub issuer: Option<String>,
 }
 
+/// Who has to have sent a callback (RFC 9207).
+#[derive(Debug, Clone, Copy)]
+pub struct ExpectedIssuer<'a> {
+    /// The issuer.
+    pub issuer: &'a str,
+    /// Whether it says so in every callback, as its metadata tells (`authorization_response_iss_parameter_supported`).
+    pub always_named: bool,
+}
+
 /// The provider's own word that it did not sign the user in (RFC 6749 §4.1.2.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderRefusal {
@@ -86,8 +95,8 @@ pub enum CallbackRefused {
     /// The state is not ours.
     #[error("the state does not belong to a sign-in of this browser")]
     State,
-    /// The answer is from another issuer (RFC 9207).
-    #[error("the answer names another issuer")]
+    /// The answer is from another issuer, or from nobody knows whom (RFC 9207 §2.4).
+    #[error("the answer does not name this issuer")]
     Issuer,
     /// The provider refused.
     #[error("the provider refused: {}", .0.code)]
@@ -154,7 +163,7 @@ impl Transaction {
     pub fn accept(
         self,
         params: CallbackParams,
-        issuer: &str,
+        expected: ExpectedIssuer<'_>,
         timeout: u64,
         now: u64,
     ) -> Result<VerifiedCallback, CallbackRefused> {
@@ -165,7 +174,8 @@ impl Transaction {
         if !same(state.as_bytes(), self.state().as_bytes()) {
             return Err(CallbackRefused::State);
         }
-        if params.issuer.is_some_and(|iss| iss != issuer) {
+        let named = params.issuer.as_deref();
+        if named.map_or(expected.always_named, |iss| iss != expected.issuer) {
             return Err(CallbackRefused::Issuer);
         }
         if let Some(refusal) = params.error {
@@ -191,7 +201,8 @@ impl VerifiedCallback {
 }
 
 impl CallbackParams {
-    /// Reads a callback's query. Unknown parameters are ignored, empty ones count as absent.
+    /// Reads a callback's query. Unknown parameters are ignored, empty ones count as absent, but for the issuer:
+    /// an empty one is nobody's.
     ///
     /// # Errors
     /// [`CallbackRefused::Duplicate`].
@@ -204,7 +215,8 @@ impl CallbackParams {
                 return Err(CallbackRefused::Duplicate(NAMES[at]));
             }
         }
-        let [code, state, error, description, issuer] = values.map(|v| v.filter(|v| !v.is_empty()));
+        let [code, state, error, description, issuer] = values;
+        let [code, state, error, description] = [code, state, error, description].map(|v| v.filter(|v| !v.is_empty()));
         Ok(Self {
             code: code.map(SecretString::from),
             state,
@@ -235,7 +247,8 @@ mod tests {
     }
 
     fn accept(tx: &Transaction, query: &str, now: u64) -> Result<VerifiedCallback, CallbackRefused> {
-        tx.clone().accept(CallbackParams::parse(query)?, ISSUER, TIMEOUT, now)
+        let expected = ExpectedIssuer { issuer: ISSUER, always_named: false };
+        tx.clone().accept(CallbackParams::parse(query)?, expected, TIMEOUT, now)
     }
 
     #[test]
@@ -262,6 +275,29 @@ mod tests {
             CallbackRefused::Provider(_)
         ));
         assert_eq!(accept(&tx, &format!("state={state}"), 1_001).unwrap_err(), CallbackRefused::MissingCode);
+    }
+
+    #[test]
+    fn an_issuer_that_always_says_its_name_has_to() {
+        let tx = begin();
+        let state = tx.state();
+        let mine = format!("iss={}", url::form_urlencoded::byte_serialize(ISSUER.as_bytes()).collect::<String>());
+        for (always_named, iss, fine) in [
+            (false, "", true),
+            (false, mine.as_str(), true),
+            (false, "iss=", false),
+            (false, "iss=other", false),
+            (true, "", false),
+            (true, mine.as_str(), true),
+            (true, "iss=", false),
+        ] {
+            for answer in ["code=c", "error=access_denied"] {
+                let params = CallbackParams::parse(&format!("{answer}&state={state}&{iss}")).unwrap();
+                let refused =
+                    tx.clone().accept(params, ExpectedIssuer { issuer: ISSUER, always_named }, TIMEOUT, 1_001).err();
+                assert_eq!(refused == Some(CallbackRefused::Issuer), !fine, "{always_named} {answer} {iss}");
+            }
+        }
     }
 
     #[test]

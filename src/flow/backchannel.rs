@@ -10,6 +10,9 @@ use crate::domain::session::Mark;
 use crate::provider;
 use std::sync::Arc;
 
+/// How long bearer tokens of a session that the provider ended are refused, seconds: tokens live no longer.
+const SID_REFUSED: u64 = 86_400;
+
 impl RelyingParty {
     /// Ends the sessions that a logout token names and counts them.
     ///
@@ -31,6 +34,11 @@ impl RelyingParty {
                 (None, Some(sub)) => this.end_listed_under(Mark::user(sub), Some(sub)).await?,
                 (None, None) => 0,
             };
+            if let Some(sid) = &notice.sid {
+                // That session is over for good, and so are tokens of it that were never ours.
+                let until = this.clock.now().saturating_add(SID_REFUSED);
+                this.sessions.refuse_token(&[Mark::provider_session(sid)], until).await?;
+            }
             this.sessions.use_up(once, notice.until).await?;
             Ok(ended)
         })

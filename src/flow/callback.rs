@@ -145,7 +145,8 @@ impl RelyingParty {
         };
         let (return_to, provider, retried) =
             (transaction.return_to.clone(), transaction.provider.clone(), transaction.retried);
-        let accepted = match transaction.accept(params, self.provider.issuer(), self.limits.sign_in, self.clock.now()) {
+        let issuer = self.provider.expected_issuer().await?;
+        let accepted = match transaction.accept(params, issuer, self.limits.sign_in, self.clock.now()) {
             Err(CallbackRefused::Provider(refusal)) if !retried && self.provider.is_linking_quirk(&refusal) => {
                 let (transaction, location) = self.begin(return_to, provider, Hints::default(), true).await?;
                 return Ok(Landing::Retry(transaction, location));

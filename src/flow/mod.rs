@@ -9,6 +9,7 @@ mod error;
 mod machine;
 mod my_sessions;
 mod refresh;
+mod refusals;
 mod renew_ahead;
 mod sign_in;
 mod sign_out;
@@ -62,6 +63,7 @@ pub struct RelyingParty {
     bearers: validate::Bearers,
     exchanges: callback::Exchanges,
     renewals: refresh::Renewals,
+    refusals: refusals::Refusals,
     soon: renew_ahead::Soon,
     rhythm: renew_ahead::Rhythm,
     tasks: TaskTracker,
@@ -122,6 +124,7 @@ impl RelyingParty {
             bearers: validate::Bearers::default(),
             exchanges: callback::Exchanges::default(),
             renewals: refresh::Renewals::default(),
+            refusals: refusals::Refusals::default(),
             soon: renew_ahead::Soon::default(),
             rhythm: renew_ahead::Rhythm::default(),
             tasks: TaskTracker::new(),

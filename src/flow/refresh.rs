@@ -7,8 +7,8 @@
 //!    it writes. It runs as a task of its own, so that a caller who goes away cannot lose a rotated
 //!    refresh token.
 //! 3. With the lease in hand the session is read again: no refresh token is spent that was replaced.
-//! 4. The provider is asked. Only its own `invalid_grant`, and no newer version in the store, ends the
-//!    session; any other fault leaves it as it was, and nobody asks again for a while.
+//! 4. The provider is asked. Only its own `invalid_grant`, or a bare refusal that it keeps to for an hour, and no
+//!    newer version in the store, ends the session; any other fault leaves it as it was, and nobody asks again for a while.
 //! 5. The result is written with compare-and-set. A session that was ended meanwhile stays ended, and
 //!    what we just got is revoked. A new refresh token is written down even if what came with it is not
 //!    believed, since the old one may be dead by then. Who may not be signed in any more is signed out.
@@ -131,9 +131,15 @@ impl RelyingParty {
             Ok(turn) => turn,
             Err(renewed_by_another) => return Ok(renewed_by_another),
         };
+        let is_dead = |error: &provider::Error| {
+            error.is_invalid_grant() || self.refusals.are_steady(id.key(), error, self.clock.now())
+        };
         match self.ask(&turn).await {
-            Ok(renewed) => self.write_down(&turn, renewed).await,
-            Err(NotRefreshed { error, .. }) if error.is_invalid_grant() => self.refused(&turn, &error).await,
+            Ok(renewed) => {
+                self.refusals.forget(id.key());
+                self.write_down(&turn, renewed).await
+            }
+            Err(NotRefreshed { error, .. }) if is_dead(&error) => self.refused(&turn, &error).await,
             Err(NotRefreshed { error, rotated, spent }) => {
                 let (kept, spent) = match rotated {
                     Some(refresh) => (self.keep(&turn, refresh).await, true),

@@ -23,6 +23,12 @@ pub enum Error {
         /// Foreign text.
         description: Option<String>,
     },
+    /// The token endpoint said no, and nothing else: its answer is not that of RFC 6749 §5.2.
+    #[error("the token endpoint answered {status} without saying why")]
+    RefusedWithoutReason {
+        /// The status, 4xx.
+        status: u16,
+    },
     /// An answer that the protocol does not know.
     #[error("the provider's answer cannot be used: {0}")]
     Unusable(String),
@@ -49,6 +55,16 @@ impl Error {
     pub fn is_not_authorized(&self) -> bool {
         const CODES: [&str; 3] = ["NotAuthorizedException", "UserNotFoundException", "PasswordResetRequiredException"];
         matches!(self, Self::Refused { code, .. } if CODES.contains(&code.as_str()))
+    }
+
+    /// Whether this may be how a provider says that a grant is dead, if it keeps saying so: glewlwyd with an empty
+    /// body, LemonLDAP::NG with `invalid_request`. Passing faults look like this, too.
+    pub fn may_be_invalid_grant(&self) -> bool {
+        match self {
+            Self::RefusedWithoutReason { status } => *status == 400,
+            Self::Refused { code, .. } => code == "invalid_request",
+            _ => false,
+        }
     }
 
     /// Whether the grant itself is dead: a used code, a revoked or expired refresh token.

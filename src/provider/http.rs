@@ -62,10 +62,8 @@ impl HttpClient {
         let result = self.send(request).await;
         let outcome = match &result {
             Ok(response) if response.status().is_success() => "ok",
-            Ok(_) | Err(Error::Refused { .. } | Error::Unusable(_) | Error::TokenType(_) | Error::Token(_)) => {
-                "refused"
-            }
             Err(Error::Unavailable { .. }) => "unavailable",
+            Ok(_) | Err(_) => "refused",
         };
         self.metrics.provider(endpoint, outcome, started.elapsed());
         result
@@ -120,8 +118,26 @@ impl<'c> AsyncHttpClient<'c> for Endpoint<'_> {
     type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Error>> + Send + 'c>>;
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(self.http.call(self.endpoint, request))
+        Box::pin(async move { judge(self.http.call(self.endpoint, request).await?) })
     }
+}
+
+/// A token endpoint's answer is one JSON document or none: the oauth2 crate reads the first and ignores what comes
+/// after it.
+fn judge(response: HttpResponse) -> Result<HttpResponse, Error> {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        #[serde(rename = "error")]
+        _error: String,
+    }
+    let status = response.status();
+    if status.is_success() && serde_json::from_slice::<serde::de::IgnoredAny>(response.body()).is_err() {
+        return Err(Error::Unusable("the token endpoint's body is not one JSON document".into()));
+    }
+    if status.is_client_error() && serde_json::from_slice::<Refusal>(response.body()).is_err() {
+        return Err(Error::RefusedWithoutReason { status: status.as_u16() });
+    }
+    Ok(response)
 }
 
 /// What went wrong, without the address.

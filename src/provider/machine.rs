@@ -26,7 +26,7 @@ impl Provider {
         let client = BasicClient::new(ClientId::new(upstream.client_id.clone()))
             .set_client_secret(ClientSecret::new(upstream.secret.expose_secret().to_owned()))
             .set_token_uri(TokenUrl::from_url(known.endpoints.token.clone()))
-            .set_auth_type(self.profile.auth_type(&known.endpoints.auth_methods));
+            .set_auth_type(self.profile.auth_type(&known.endpoints.auth_methods)?);
         let mut request = client.exchange_client_credentials();
         request = request.add_scopes(scopes.iter().map(|scope| Scope::new(scope.to_owned())));
         if let Some(resource) = resource {

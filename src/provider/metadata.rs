@@ -17,18 +17,24 @@ use openidconnect::core::{
 use openidconnect::{AdditionalProviderMetadata, ProviderMetadata};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Mutex;
 use url::Url;
 
-/// Seconds between two reads of the JWKS that unknown keys may cause.
-const UNKNOWN_KEY_PAUSE: u64 = 10;
+/// Seconds between two reads of the JWKS that unknown keys of strangers' tokens may cause.
+const STRANGERS_PAUSE: u64 = 10;
+/// The same of tokens that the provider itself has just given us: people wait for them, and codes are spent.
+const OWN_PAUSE: u64 = 1;
 /// Seconds between two attempts at a provider that does not answer.
 const FAILURE_PAUSE: u64 = 1;
+/// The longest pause after a document that cannot be used: that is no outage, and somebody has to mend it.
+const MISTAKE_PAUSE_MAX: u64 = 60;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Additional {
     revocation_endpoint: Option<Url>,
     end_session_endpoint: Option<Url>,
+    authorization_response_iss_parameter_supported: Option<bool>,
 }
 
 impl AdditionalProviderMetadata for Additional {}
@@ -65,6 +71,8 @@ pub struct Endpoints {
     pub jwks: Url,
     /// Whether the token endpoint knows HTTP Basic, and whether it knows the secret in the body.
     pub auth_methods: Vec<CoreClientAuthMethod>,
+    /// Whether every answer to a sign-in names the issuer (RFC 9207 §3).
+    pub names_issuer: bool,
 }
 
 /// What we know of the provider.
@@ -76,11 +84,29 @@ pub struct Known {
     pub keys: Arc<Keys>,
 }
 
-#[derive(Debug, Default)]
-struct Attempts {
-    failed: Option<(u64, Error)>,
-    unknown_key: Option<u64>,
+#[derive(Debug)]
+struct Failed {
+    /// Epoch seconds.
+    at: u64,
+    error: Error,
+    /// Seconds.
+    pause: u64,
 }
+
+impl Failed {
+    /// The failure of an attempt after `before`.
+    fn after(before: Option<&Self>, error: Error, at: u64) -> Self {
+        let pause = match (&error, before) {
+            (Error::Unusable(_), Some(before)) => (2 * before.pause).min(MISTAKE_PAUSE_MAX),
+            _ => FAILURE_PAUSE,
+        };
+        Self { at, error, pause }
+    }
+}
+
+/// When the JWKS was last read for a key that was not known, epoch seconds. Held across a read, so that there is
+/// never more than one.
+type LastRead = Mutex<Option<u64>>;
 
 /// The cached metadata of one provider.
 #[derive(Debug)]
@@ -91,7 +117,12 @@ pub struct Metadata {
     clock: Arc<dyn Clock>,
     known: ArcSwapOption<Known>,
     // Held across a read, so that there is never more than one.
-    attempts: Mutex<Attempts>,
+    failed: Mutex<Option<Failed>>,
+    // Apart, so that strangers' tokens cannot keep those of a sign-in from the provider's new keys.
+    own_keys: LastRead,
+    strangers_keys: LastRead,
+    /// Counts the readings of the keys.
+    generation: AtomicU64,
 }
 
 impl Metadata {
@@ -102,7 +133,10 @@ impl Metadata {
             http,
             clock,
             known: ArcSwapOption::empty(),
-            attempts: Mutex::default(),
+            failed: Mutex::default(),
+            own_keys: Mutex::default(),
+            strangers_keys: Mutex::default(),
+            generation: AtomicU64::new(0),
         }
     }
 
@@ -124,17 +158,16 @@ impl Metadata {
         if let Some(known) = self.current() {
             return Ok(known);
         }
-        let mut attempts = self.attempts.lock().await;
+        let mut failed = self.failed.lock().await;
         if let Some(known) = self.current() {
             return Ok(known);
         }
-        let now = self.clock.now();
-        if let Some((at, error)) = &attempts.failed
-            && now.abs_diff(*at) < FAILURE_PAUSE
+        if let Some(failed) = &*failed
+            && self.clock.now().abs_diff(failed.at) < failed.pause
         {
-            return Err(error.clone());
+            return Err(failed.error.clone());
         }
-        self.read(&mut attempts).await
+        self.read(&mut failed).await
     }
 
     /// Reads everything again; what was known stays if that fails.
@@ -142,36 +175,59 @@ impl Metadata {
     /// # Errors
     /// Why the provider's documents cannot be had.
     pub async fn renew(&self) -> Result<Arc<Known>, Error> {
-        let mut attempts = self.attempts.lock().await;
-        self.read(&mut attempts).await
+        let mut failed = self.failed.lock().await;
+        self.read(&mut failed).await
     }
 
-    /// What is known, with the key `kid` if the provider publishes it. Unknown keys cause at most one
-    /// read in ten seconds, however many tokens name them.
+    /// What is known, with the key `kid` of a token that the provider itself has given us, if it publishes that.
     ///
     /// # Errors
     /// As [`Metadata::known`]. That the key is still unknown is no error here.
     pub async fn with_key(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<Known>, Error> {
+        self.looked_for(kid, |metadata| (&metadata.own_keys, OWN_PAUSE)).await
+    }
+
+    /// The same for a token that anybody may have made up: they cause at most one read in ten seconds, however many
+    /// keys they name.
+    ///
+    /// # Errors
+    /// As [`Metadata::with_key`].
+    pub async fn with_strangers_key(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<Known>, Error> {
+        self.looked_for(kid, |metadata| (&metadata.strangers_keys, STRANGERS_PAUSE)).await
+    }
+
+    async fn looked_for(
+        self: &Arc<Self>,
+        kid: Option<&str>,
+        budget: fn(&Self) -> (&LastRead, u64),
+    ) -> Result<Arc<Known>, Error> {
         let known = self.known().await?;
         if known.keys.knows(kid) {
             return Ok(known);
         }
         // A task of its own: a caller who hangs up must not cut off the one read that all wait for.
         let (this, kid, fallback) = (self.clone(), kid.map(str::to_owned), known.clone());
-        let read = tokio::spawn(async move { this.look_for(kid.as_deref(), known).await });
+        let read = tokio::spawn(async move { this.look_for(kid.as_deref(), known, budget).await });
         Ok(read.await.unwrap_or(fallback))
     }
 
-    async fn look_for(&self, kid: Option<&str>, known: Arc<Known>) -> Arc<Known> {
-        let mut attempts = self.attempts.lock().await;
-        let known = self.known.load_full().unwrap_or(known);
-        let now = self.clock.now();
-        let lately = attempts.unknown_key.is_some_and(|at| now.abs_diff(at) < UNKNOWN_KEY_PAUSE);
+    async fn look_for(
+        &self,
+        kid: Option<&str>,
+        known: Arc<Known>,
+        budget: fn(&Self) -> (&LastRead, u64),
+    ) -> Arc<Known> {
+        let (last_read, pause) = budget(self);
+        let mut last_read = last_read.lock().await;
+        let known = self.current().unwrap_or(known);
+        let lately = last_read.is_some_and(|at| self.clock.now().abs_diff(at) < pause);
         if known.keys.knows(kid) || lately {
             return known;
         }
-        attempts.unknown_key = Some(now);
-        match self.read_keys(&known.endpoints.jwks, Some(&known.keys)).await {
+        let read = self.read_keys(&known.endpoints.jwks, Some(&known.keys)).await;
+        // Afterwards: who has waited for a slow answer must not begin another one.
+        *last_read = Some(self.clock.now());
+        match read {
             Ok(keys) => {
                 let known = Arc::new(Known { endpoints: known.endpoints.clone(), keys });
                 self.known.store(Some(known.clone()));
@@ -184,7 +240,7 @@ impl Metadata {
         }
     }
 
-    async fn read(&self, attempts: &mut Attempts) -> Result<Arc<Known>, Error> {
+    async fn read(&self, failed: &mut Option<Failed>) -> Result<Arc<Known>, Error> {
         let result = async {
             let endpoints = self.read_endpoints().await?;
             let current = self.current();
@@ -194,10 +250,10 @@ impl Metadata {
         .await;
         match &result {
             Ok(known) => {
-                attempts.failed = None;
+                *failed = None;
                 self.known.store(Some(known.clone()));
             }
-            Err(error) => attempts.failed = Some((self.clock.now(), Error::clone(error))),
+            Err(error) => *failed = Some(Failed::after(failed.as_ref(), Error::clone(error), self.clock.now())),
         }
         result
     }
@@ -210,7 +266,7 @@ impl Metadata {
         if let Some(same) = before.filter(|keys| keys.digest == digest) {
             return Ok(same.clone());
         }
-        let generation = before.map_or(1, |keys| keys.generation + 1);
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
         Keys::parse(&document, digest, generation).map(Arc::new).map_err(Error::Unusable)
     }
 
@@ -226,6 +282,7 @@ impl Metadata {
                 end_session: o.end_session.clone(),
                 jwks: jwks.clone(),
                 auth_methods: vec![],
+                names_issuer: false,
             });
         }
         let address = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
@@ -257,6 +314,7 @@ impl Metadata {
             end_session: o.end_session.clone().or_else(|| extra.end_session_endpoint.clone()),
             jwks: o.jwks_uri.clone().unwrap_or_else(|| document.jwks_uri().url().clone()),
             auth_methods: document.token_endpoint_auth_methods_supported().cloned().unwrap_or_default(),
+            names_issuer: extra.authorization_response_iss_parameter_supported == Some(true),
         };
         self.demand_tls(&endpoints)?;
         Ok(endpoints)
@@ -275,5 +333,24 @@ impl Metadata {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_asked_about_less_and_less_and_an_outage_soon() {
+        let mistake = || Error::Unusable("another issuer".into());
+        let outage = || Error::unavailable("no answer".into());
+        let mut failed = Failed::after(None, mistake(), 0);
+        let mut pauses = vec![failed.pause];
+        for _ in 0..8 {
+            failed = Failed::after(Some(&failed), mistake(), 0);
+            pauses.push(failed.pause);
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(Failed::after(Some(&failed), outage(), 0).pause, 1);
     }
 }

@@ -4,6 +4,8 @@
 //! [`VerifiedCallback`](crate::domain::transaction::VerifiedCallback), and no token leaves here unverified.
 
 mod aws;
+mod bearer;
+mod claims;
 mod error;
 mod http;
 mod identity_pool;
@@ -15,8 +17,10 @@ mod probe;
 mod profile;
 mod token;
 mod user_pool;
+mod userinfo;
 mod verify;
 
+pub use bearer::Bearer;
 pub use error::Error;
 pub use http::HttpClient;
 pub use logout::LogoutNotice;
@@ -27,18 +31,18 @@ pub use verify::Rejected;
 use crate::config;
 use crate::domain::clock::Clock;
 use crate::domain::principal::Principal;
-use crate::domain::session::Mark;
 use crate::domain::token::TokenSet;
-use crate::domain::transaction::{ProviderRefusal, Transaction};
+use crate::domain::transaction::{ExpectedIssuer, ProviderRefusal, Transaction};
 use crate::telemetry::Metrics;
 use identity_pool::IdentityPool;
 use metadata::Metadata;
 use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, Scope};
-use profile::{Access, Rules};
+use profile::Rules;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use url::Url;
-use verify::{Expected, NonceRule, Unverified};
+use verify::Expected;
 
 /// What a visitor may ask of the provider's sign-in page. None of it can override what we send.
 #[derive(Debug, Default, Clone)]
@@ -67,17 +71,6 @@ pub struct Verified {
     pub tokens: TokenSet,
 }
 
-/// A bearer token that was verified.
-#[derive(Debug)]
-pub struct Bearer {
-    /// Who it speaks for.
-    pub principal: Principal,
-    /// What it is refused by when its session has ended or it was revoked.
-    pub names: Vec<Mark>,
-    /// The reading of the keys that it was verified with; see [`Provider::keys_generation`].
-    pub generation: u64,
-}
-
 /// The OpenID Provider.
 #[derive(Debug)]
 pub struct Provider {
@@ -87,6 +80,8 @@ pub struct Provider {
     client_secret: Option<SecretString>,
     scopes: Vec<String>,
     accepted_clients: Vec<String>,
+    accepted_audiences: Vec<String>,
+    authorize_parameters: Vec<(String, String)>,
     rules: Rules,
     user_pools: Option<Url>,
     identity_pool: Option<IdentityPool>,
@@ -94,6 +89,8 @@ pub struct Provider {
     http: HttpClient,
     metadata: Arc<Metadata>,
     clock: Arc<dyn Clock>,
+    /// Whether it was said that there are no refresh tokens.
+    said_unrefreshable: AtomicBool,
 }
 
 impl Provider {
@@ -116,11 +113,16 @@ impl Provider {
             client_secret: config.client_secret.clone(),
             scopes: config.scopes.clone(),
             accepted_clients: config.accepted_clients.clone(),
+            accepted_audiences: config.accepted_audiences.clone(),
+            authorize_parameters: config.authorize_parameters.clone(),
+            said_unrefreshable: AtomicBool::new(false),
             rules: Rules {
                 client_id: config.client_id.clone(),
                 pool_id: config.issuer.rsplit('/').next().unwrap_or_default().to_owned(),
                 issuer_host: host.unwrap_or_default(),
                 trust_email_from: config.trust_email_from.clone(),
+                groups_claim: config.groups_claim.clone(),
+                groups_matter: config.groups_matter,
             },
             user_pools: match (&config.user_pools_endpoint, config.profile) {
                 (Some(url), _) => Some(url.clone()),
@@ -144,6 +146,15 @@ impl Provider {
     /// The issuer, exactly as configured.
     pub fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// Who has to have sent the answer to a sign-in.
+    ///
+    /// # Errors
+    /// As [`Provider::authorize_url`]: whether the provider says its name is not known then.
+    pub async fn expected_issuer(&self) -> Result<ExpectedIssuer<'_>, Error> {
+        let known = self.metadata.known().await?;
+        Ok(ExpectedIssuer { issuer: &self.issuer, always_named: known.endpoints.names_issuer })
     }
 
     /// Whether discovery and keys were read at least once.
@@ -180,16 +191,35 @@ impl Provider {
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
             .add_scopes(self.scopes.iter().cloned().map(Scope::new))
             .add_extra_param("nonce", transaction.nonce());
-        if let (Some(name), Some(provider)) = (self.profile.provider_parameter(), &transaction.provider) {
-            request = request.add_extra_param(name, provider.clone());
-        }
-        let language = self.profile.language_parameter();
-        for (name, hint) in [("login_hint", &hints.login_hint), (language, &hints.lang), ("prompt", &hints.prompt)] {
-            if let Some(hint) = hint {
+        let prompt = self.prompt(hints.prompt.as_deref());
+        let hinted = [
+            (self.profile.provider_parameter(), &transaction.provider),
+            (Some("login_hint"), &hints.login_hint),
+            (Some(self.profile.language_parameter()), &hints.lang),
+            (Some("prompt"), &prompt),
+        ];
+        for (name, hint) in hinted {
+            if let (Some(name), Some(hint)) = (name, hint)
+                && self.authorize_parameters.iter().all(|(operators, _)| operators != name)
+            {
                 request = request.add_extra_param(name, hint.clone());
             }
         }
+        for (name, value) in &self.authorize_parameters {
+            request = request.add_extra_param(name.clone(), value.clone());
+        }
         Ok(request.url().0)
+    }
+
+    /// Refresh tokens for long are given only with consent (OIDC Core §11). `none` stands alone.
+    fn prompt(&self, asked: Option<&str>) -> Option<String> {
+        let consent = "consent";
+        match asked {
+            _ if !self.profile.asks_consent_for(&self.scopes) => asked.map(str::to_owned),
+            None => Some(consent.to_owned()),
+            Some(asked) if asked.split(' ').any(|word| word == "none" || word == consent) => Some(asked.to_owned()),
+            Some(asked) => Some(format!("{asked} {consent}")),
+        }
     }
 
     /// The address that ends the provider's own browser session and returns to `after`, if there is one.
@@ -223,35 +253,6 @@ impl Provider {
     /// Which reading of the provider's keys is current.
     pub fn keys_generation(&self) -> Option<u64> {
         self.metadata.generation()
-    }
-
-    /// Verifies a bearer token: an access token of an accepted client, or of `own`, or an ID token for our client,
-    /// by its `token_use`, never either.
-    ///
-    /// # Errors
-    /// [`Error::Token`] for a bad token; others while the provider was never read.
-    pub async fn verify_bearer(&self, token: &str, own: Option<&str>) -> Result<Bearer, Error> {
-        let token = Unverified::parse(token)?;
-        let known = self.metadata.with_key(token.kid()).await?;
-        let (principal, names) = if token.is_access_token(self.profile.has_token_use()) {
-            let claims = token
-                .access_token(&known.keys, self.expected(), |client| self.accepts(client) || own == Some(client))?;
-            (self.profile.bearer(&claims, &self.rules), claims.all_names())
-        } else {
-            let claims = token.id_token(&known.keys, self.expected(), NonceRule::Any, None)?;
-            (self.profile.user(&claims, Access::default(), &self.rules), claims.all_names())
-        };
-        Ok(Bearer { principal, names, generation: known.keys.generation })
-    }
-
-    /// The last second at which a token that runs out at `expires_at` is accepted.
-    pub fn accepted_until(expires_at: u64) -> u64 {
-        expires_at.saturating_add(verify::LEEWAY)
-    }
-
-    /// Whether tokens of this client are accepted: ours, those of `provider.accepted_clients` and of the upstreams.
-    pub fn accepts(&self, client: &str) -> bool {
-        client == self.client_id || self.accepted_clients.iter().any(|c| c == client)
     }
 
     fn expected(&self) -> Expected<'_> {

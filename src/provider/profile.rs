@@ -1,10 +1,13 @@
 //! Every provider quirk, as data and small functions. Nothing outside this file knows Cognito.
 
-use super::verify::Claims;
+use super::claims::Claims;
+use super::error::Error;
 use crate::config::Profile;
 use crate::domain::principal::{Kind, Principal};
 use crate::domain::transaction::ProviderRefusal;
 use crate::domain::user::{Identity, is_true, provider};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth2::AuthType;
 use openidconnect::core::CoreClientAuthMethod;
 use serde_json::Value;
@@ -27,11 +30,37 @@ impl Profile {
         self == Self::Oidc
     }
 
-    /// How the client authenticates at the token endpoint. Cognito's secrets may hold `+`, and whether
+    /// Whether access tokens have no audience unless they are made for an API.
+    pub(super) fn omits_audiences(self) -> bool {
+        self == Self::Cognito
+    }
+
+    /// How the client shows its secret at the token endpoint. Cognito's secrets may hold `+`, and whether
     /// it decodes HTTP Basic as RFC 6749 §2.3.1 says is not known: the body is safe.
-    pub(super) fn auth_type(self, supported: &[CoreClientAuthMethod]) -> AuthType {
-        let basic = supported.is_empty() || supported.contains(&CoreClientAuthMethod::ClientSecretBasic);
-        if self == Self::Cognito || !basic { AuthType::RequestBody } else { AuthType::BasicAuth }
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] where the provider takes it in neither way: it would only be exposed.
+    pub(super) fn auth_type(self, supported: &[CoreClientAuthMethod]) -> Result<AuthType, Error> {
+        use CoreClientAuthMethod::{ClientSecretBasic, ClientSecretPost};
+        // Basic is what holds when the document says nothing (OpenID Connect Discovery §3).
+        let basic = supported.is_empty() || supported.contains(&ClientSecretBasic);
+        match basic || supported.contains(&ClientSecretPost) {
+            true if basic && self != Self::Cognito => Ok(AuthType::BasicAuth),
+            true => Ok(AuthType::RequestBody),
+            false => {
+                let offered: Vec<_> = supported.iter().map(AsRef::as_ref).collect();
+                Err(Error::Unusable(format!(
+                    "its token endpoint takes a client's secret neither as client_secret_basic nor as \
+                     client_secret_post, only {}: allow one of the two for this client",
+                    offered.join(", ").chars().take(100).collect::<String>().escape_debug()
+                )))
+            }
+        }
+    }
+
+    /// Whether the provider gives refresh tokens only to those who ask for them (OIDC Core §11).
+    pub(super) fn asks_consent_for(self, scopes: &[String]) -> bool {
+        self == Self::Oidc && scopes.iter().any(|scope| scope == "offline_access")
     }
 
     /// The parameter that picks an identity provider on the sign-in page, if there is one.
@@ -101,7 +130,7 @@ impl Profile {
     }
 
     /// The user that a verified ID token speaks for, with what its access token adds.
-    pub(super) fn user(self, id: &Claims, access: Access, rules: &Rules) -> Principal {
+    pub(super) fn user(self, id: &Claims, access: Access, rules: &Rules, vouched: Vouched<'_>) -> Principal {
         let username = match self {
             Self::Cognito => id.other_text("cognito:username"),
             Self::Oidc => id.other_text("preferred_username"),
@@ -114,7 +143,8 @@ impl Profile {
             }
             Self::Oidc => rules.issuer_host.clone(),
         };
-        let vouched = id.email_verified.as_ref().is_some_and(is_true) || rules.trust_email_from.contains(&provider);
+        let trusted = rules.trust_email_from.contains(&provider) && vouched.covers(id.email.as_deref());
+        let vouched = id.email_verified.as_ref().is_some_and(is_true) || trusted;
         Principal {
             kind: Kind::User,
             sub: id.sub.clone(),
@@ -134,18 +164,20 @@ impl Profile {
 
     /// The user or machine that a verified access token speaks for. It knows no e-mail.
     pub(super) fn bearer(self, access: &Claims, rules: &Rules) -> Principal {
-        let client_id = access.client_id.clone().unwrap_or_default();
-        let machine = access.username.is_none() && access.sub == client_id;
+        let username = access.username.as_deref().or(match self {
+            Self::Cognito => None,
+            Self::Oidc => access.other_text("preferred_username"),
+        });
         Principal {
-            kind: if machine { Kind::Machine } else { Kind::User },
+            kind: if self.is_machine(access) { Kind::Machine } else { Kind::User },
             sub: access.sub.clone(),
-            username: access.username.clone().unwrap_or_else(|| access.sub.clone()),
+            username: username.unwrap_or(&access.sub).to_owned(),
             email: None,
             email_verified: false,
             name: None,
             groups: self.groups(access, rules),
             scopes: scopes(access.scope.as_deref()),
-            client_id,
+            client_id: access.client().unwrap_or_default().to_owned(),
             provider: None,
             attributes: attributes(access),
             issued_at: access.iat,
@@ -153,14 +185,85 @@ impl Profile {
         }
     }
 
+    /// Whether a token was issued to a client for itself. Only what no person can have says so.
+    pub(super) fn is_machine(self, claims: &Claims) -> bool {
+        let only_audience = claims.audiences().first().filter(|_| claims.audiences().len() == 1);
+        let client = claims.client().or(only_audience.map(String::as_str)).unwrap_or_default();
+        if client.is_empty() || claims.username.is_some() {
+            return false;
+        }
+        // RFC 9068 §2.2, and Cognito.
+        if claims.sub == client {
+            return true;
+        }
+        self == Self::Oidc && (is_service_account(claims, client) || is_dex_client(&claims.sub, client))
+    }
+
+    /// Whether the claim that holds the groups is missing.
+    pub(super) fn lacks_groups(self, claims: &Claims, rules: &Rules) -> bool {
+        claims.at(self.groups_claim(rules)).is_none()
+    }
+
+    fn groups_claim(self, rules: &Rules) -> &str {
+        match (&rules.groups_claim, self) {
+            (Some(claim), _) => claim.as_str(),
+            (None, Self::Cognito) => "cognito:groups",
+            (None, Self::Oidc) => "groups",
+        }
+    }
+
     /// Groups without the one that Cognito makes for every federated provider, `<pool>_<Provider>`.
     fn groups(self, claims: &Claims, rules: &Rules) -> Vec<String> {
-        let name = if self == Self::Cognito { "cognito:groups" } else { "groups" };
-        let all = claims.other.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let told = claims.at(self.groups_claim(rules));
+        let all: Vec<&str> = match told {
+            Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(one)) => vec![one],
+            // Zitadel's roles: each with the organizations that granted it.
+            Some(Value::Object(roles)) => roles.keys().map(String::as_str).collect(),
+            _ => vec![],
+        };
         let automatic = |group: &str| {
             self == Self::Cognito && group.strip_prefix(rules.pool_id.as_str()).is_some_and(|g| g.starts_with('_'))
         };
-        all.iter().filter_map(Value::as_str).filter(|g| !g.is_empty() && !automatic(g)).map(str::to_owned).collect()
+        all.into_iter().filter(|g| !g.is_empty() && !automatic(g)).map(str::to_owned).collect()
+    }
+}
+
+/// Keycloak's user that stands for a client. A person can have taken such a name, but never without a session.
+fn is_service_account(claims: &Claims, client: &str) -> bool {
+    let named = claims.other_text("preferred_username").and_then(|name| name.strip_prefix("service-account-"));
+    let in_a_session = ["sid", "session_state"].iter().any(|name| claims.other.contains_key(*name));
+    // It writes user names in small letters.
+    named.is_some_and(|name| name.eq_ignore_ascii_case(client)) && !in_a_session
+}
+
+/// Dex's subject of a client: a protocol buffer with the user's id in its first field, and without the second one,
+/// which names the connector that every person comes by.
+fn is_dex_client(sub: &str, client: &str) -> bool {
+    let Ok(length) = u8::try_from(client.len()) else { return false };
+    let subject = [&[0x0a, length], client.as_bytes()].concat();
+    length < 0x80 && BASE64_URL_SAFE_NO_PAD.decode(sub).is_ok_and(|decoded| decoded == subject)
+}
+
+/// Whether `provider.trust_email_from` vouches for an address. The identity provider named there told it when the
+/// user signed in; later the user may have written another one at the pool.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Vouched<'a> {
+    /// At the sign-in itself.
+    Now,
+    /// At a renewal: for the address that was verified before.
+    For(Option<&'a str>),
+    /// For no bearer token: nobody saw its sign-in.
+    Never,
+}
+
+impl Vouched<'_> {
+    fn covers(self, email: Option<&str>) -> bool {
+        match self {
+            Self::Now => true,
+            Self::For(before) => before.is_some() && before == email,
+            Self::Never => false,
+        }
     }
 }
 
@@ -178,6 +281,8 @@ pub(super) struct Rules {
     pub(super) pool_id: String,
     pub(super) issuer_host: String,
     pub(super) trust_email_from: Vec<String>,
+    pub(super) groups_claim: Option<String>,
+    pub(super) groups_matter: bool,
 }
 
 /// RFC 6749 §3.3: words between spaces.

@@ -1,26 +1,27 @@
 //! The token endpoint, and what its answers are worth (RFC 6749 §§4.1, 5 and 6, OIDC Core §§3.1.3, 5.3
 //! and 12, RFC 7009).
 
+use super::claims::Claims;
 use super::error::Error;
-use super::metadata::{Endpoints, Known};
-use super::profile::{self, Access};
-use super::verify::{Claims, NonceRule, Rejected, Unverified};
+use super::metadata::Endpoints;
+use super::profile::{self, Access, Vouched};
+use super::verify::{NonceRule, Rejected, Unverified};
 use super::{Provider, Verified};
 use crate::domain::session::{Mark, Session};
 use crate::domain::token::{TokenNames, TokenSet};
 use crate::domain::transaction::{Transaction, VerifiedCallback};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use oauth2::basic::{BasicErrorResponse, BasicErrorResponseType, BasicTokenType};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use oauth2::basic::{BasicErrorResponse, BasicErrorResponseType};
 use oauth2::{
     AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, EmptyExtraTokenFields, EndpointNotSet, EndpointSet,
     ExtraTokenFields, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, StandardRevocableToken,
-    StandardTokenIntrospectionResponse, StandardTokenResponse, TokenResponse, TokenUrl,
+    StandardTokenIntrospectionResponse, StandardTokenResponse, TokenResponse, TokenType, TokenUrl,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use url::Url;
 
 /// The token endpoint's answer with the ID token as it came (OIDC Core §3.1.3.3).
@@ -31,11 +32,21 @@ pub(super) struct IdTokenField {
 
 impl ExtraTokenFields for IdTokenField {}
 
-type Answer = StandardTokenResponse<IdTokenField, BasicTokenType>;
+/// The one type of token that we know how to use, in any case of letters: one of another type must not be used as
+/// this one (RFC 6749 §7.1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BearerTokenType {
+    Bearer,
+}
+
+impl TokenType for BearerTokenType {}
+
+type Answer = StandardTokenResponse<IdTokenField, BearerTokenType>;
 pub(super) type Client = oauth2::Client<
     BasicErrorResponse,
     Answer,
-    StandardTokenIntrospectionResponse<EmptyExtraTokenFields, BasicTokenType>,
+    StandardTokenIntrospectionResponse<EmptyExtraTokenFields, BearerTokenType>,
     StandardRevocableToken,
     oauth2::basic::BasicRevocationErrorResponse,
     EndpointSet,
@@ -78,9 +89,16 @@ impl Provider {
             .request_async(&self.http.at("token"))
             .await
             .map_err(token_error)?;
-        let id = answer.extra_fields().id_token.clone();
+        let id = id_token(&answer);
         let id = id.ok_or_else(|| Error::Unusable("it holds no ID token; is `openid` among the scopes?".into()))?;
-        let verified = self.judge(&answer, &id, NonceRule::Exactly(&transaction.nonce())).await?;
+        let verified = self.judge(&answer, id, NonceRule::Exactly(&transaction.nonce()), Vouched::Now).await?;
+        if verified.tokens.refresh.is_none() && !self.said_unrefreshable.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "the provider gave no refresh token, so groups and claims of sessions stay as they were at the sign-in \
+                 until they end: add `offline_access` to provider.scopes, or what the provider asks for to \
+                 provider.authorize_parameters (Google: `access_type=offline`)"
+            );
+        }
         Ok((verified, transaction))
     }
 
@@ -90,12 +108,34 @@ impl Provider {
     /// [`NotRefreshed`]; [`Error::is_invalid_grant`] tells a dead session from a passing fault.
     pub async fn refresh(&self, session: &Session) -> Result<Verified, NotRefreshed> {
         let answer = self.ask_for_renewal(session).await?;
-        let rotated = answer.refresh_token().map(|r| SecretString::from(r.secret().clone()));
-        self.judge_renewal(session, &answer).await.map_err(|error| {
-            // A token that came with somebody else's name may be somebody else's.
-            let rotated = rotated.filter(|_| !matches!(error, Error::Token(Rejected::Subject)));
-            NotRefreshed { error, rotated, spent: false }
+        let rotated = refresh_token(&answer);
+        // Whose it is comes first: somebody else's may be wrong in other ways, too, and must not be kept for that.
+        let claimed = self.claimed_subject(&answer);
+        if let Ok(Some(sub)) = &claimed
+            && *sub != session.principal.sub
+        {
+            return Err(Error::Token(Rejected::Subject).into());
+        }
+        let judged = match &claimed {
+            Err(rejected) => Err(rejected.clone().into()),
+            Ok(_) => self.judge_renewal(session, &answer).await,
+        };
+        let known_whose = claimed.is_ok_and(|claimed| claimed.is_some());
+        judged.map_err(|error| match error {
+            Error::Token(Rejected::Subject) => error.into(),
+            error if known_whose => NotRefreshed { error, rotated, spent: false },
+            error => NotRefreshed { error, spent: rotated.is_some(), rotated: None },
         })
+    }
+
+    /// Whose tokens these are by their own word, unverified. `None` where they say nothing that we can read.
+    fn claimed_subject(&self, answer: &Answer) -> Result<Option<String>, Rejected> {
+        let token = match id_token(answer) {
+            Some(id) => id,
+            None if self.profile.has_jwt_access_tokens() => answer.access_token().secret(),
+            None => return Ok(None),
+        };
+        Ok(Some(Unverified::parse(token)?.into_claims().sub))
     }
 
     async fn ask_for_renewal(&self, session: &Session) -> Result<Answer, NotRefreshed> {
@@ -114,22 +154,13 @@ impl Provider {
 
     async fn judge_renewal(&self, session: &Session, answer: &Answer) -> Result<Verified, Error> {
         let old_id = session.tokens.id.expose_secret();
-        let mut verified = match answer.extra_fields().id_token.as_deref() {
+        let vouched = Vouched::For(session.principal.verified_email());
+        let mut verified = match id_token(answer) {
             Some(id) => {
                 let first = Unverified::parse(old_id)?;
-                self.judge(answer, id, NonceRule::AbsentOr(first.nonce())).await?
+                self.judge(answer, id, NonceRule::AbsentOr(first.nonce()), vouched).await?
             }
-            None => {
-                let mut tokens = self.tokens(answer, old_id);
-                let mut principal = session.principal.clone();
-                tokens.names.until = session.tokens.names.until;
-                if let Some(access) = self.judge_access(&mut tokens, &principal.sub).await? {
-                    principal.scopes = profile::scopes(access.scope.as_deref());
-                    tokens.names.add(access.names(), access.exp);
-                }
-                principal.expires_at = tokens.expires_at;
-                Verified { principal, tokens }
-            }
+            None => self.judge_without_id_token(session, answer, vouched).await?,
         };
         if verified.principal.sub != session.principal.sub {
             return Err(Error::Token(Rejected::Subject));
@@ -139,9 +170,32 @@ impl Provider {
             tokens.refresh.clone_from(&session.tokens.refresh);
         }
         tokens.provider_session = tokens.provider_session.or(session.tokens.provider_session);
-        // The tokens before these may live a while yet.
-        tokens.names.add(session.tokens.names.marks.iter().copied(), session.tokens.names.until);
+        tokens.names.add_alive(&session.tokens.names, self.clock.now());
         Ok(verified)
+    }
+
+    /// A renewal may give no ID token (OIDC Core §12.2): the user is the same one, as userinfo knows her now.
+    async fn judge_without_id_token(
+        &self,
+        session: &Session,
+        answer: &Answer,
+        vouched: Vouched<'_>,
+    ) -> Result<Verified, Error> {
+        let mut tokens = self.tokens(answer, session.tokens.id.expose_secret())?;
+        let mut principal = session.principal.clone();
+        if let Some(access) = self.judge_access(&mut tokens, &principal.sub).await? {
+            principal.scopes = profile::scopes(access.scope.as_deref());
+        } else if let Some(scopes) = granted(answer) {
+            principal.scopes = scopes;
+        }
+        principal.expires_at = tokens.expires_at;
+        let known = self.metadata.known().await?;
+        let claims = Unverified::parse(session.tokens.id.expose_secret())?.into_claims();
+        if let Some(claims) = self.renewed_claims(claims, &known, answer.access_token().secret()).await? {
+            let access = Access { scopes: principal.scopes, expires_at: Some(principal.expires_at) };
+            principal = self.profile.user(&claims, access, &self.rules, vouched);
+        }
+        Ok(Verified { principal, tokens })
     }
 
     /// Revokes a refresh token (RFC 7009). A provider without the endpoint has nothing to revoke.
@@ -152,7 +206,7 @@ impl Provider {
         let known = self.metadata.known().await?;
         let Some(url) = &known.endpoints.revocation else { return Ok(()) };
         let request = self.revocation(url, &known.endpoints, refresh.expose_secret());
-        let response = self.http.call("revocation", request.map_err(|e| Error::Unusable(e.to_string()))?).await?;
+        let response = self.http.call("revocation", request?).await?;
         // RFC 7009 §2.2: the body of a 200 means nothing. Cognito's is empty.
         match response.status().as_u16() {
             200 => Ok(()),
@@ -162,12 +216,12 @@ impl Provider {
 
     /// A revocation request (RFC 7009 §2.1). The oauth2 crate has one too, which refuses plain http even
     /// on loopback.
-    fn revocation(&self, url: &Url, endpoints: &Endpoints, token: &str) -> http::Result<oauth2::HttpRequest> {
+    fn revocation(&self, url: &Url, endpoints: &Endpoints, token: &str) -> Result<oauth2::HttpRequest, Error> {
         let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let mut form = format!("token={}", encode(token));
         let mut request = http::Request::post(url.as_str()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         let secret = self.client_secret.as_ref().map(|secret| encode(secret.expose_secret()));
-        match (self.profile.auth_type(&endpoints.auth_methods), secret) {
+        match (self.auth_type(endpoints)?, secret) {
             (AuthType::BasicAuth, Some(secret)) => {
                 let pair = BASE64_STANDARD.encode(format!("{}:{secret}", encode(&self.client_id)));
                 request = request.header(AUTHORIZATION, format!("Basic {pair}"));
@@ -177,78 +231,77 @@ impl Provider {
                 form.extend(secret.map(|secret| format!("&client_secret={secret}")));
             }
         }
-        request.body(form.into_bytes())
+        request.body(form.into_bytes()).map_err(|e| Error::Unusable(e.to_string()))
     }
 
     /// Judges a token endpoint's answer as a whole: no part of it counts unless every part is good.
-    async fn judge(&self, answer: &Answer, id: &str, nonce: NonceRule<'_>) -> Result<Verified, Error> {
-        let mut tokens = self.tokens(answer, id);
+    async fn judge(
+        &self,
+        answer: &Answer,
+        id: &str,
+        nonce: NonceRule<'_>,
+        vouched: Vouched<'_>,
+    ) -> Result<Verified, Error> {
+        let mut tokens = self.tokens(answer, id)?;
         let raw_access = answer.access_token().secret();
         let token = Unverified::parse(id)?;
-        let known: Arc<Known> = self.metadata.with_key(token.kid()).await?;
+        let known = self.metadata.with_key(token.kid()).await?;
         let claims = token.id_token(&known.keys, self.expected(), nonce, Some(raw_access))?;
-        let claims = self.with_userinfo(claims, known.endpoints.userinfo.as_ref(), raw_access).await?;
-        tokens.names.add(claims.names(), claims.exp);
+        tokens.names.add(claims.own_name(id), claims.exp);
         tokens.provider_session = claims.sid().map(Mark::provider_session);
-        let granted = match self.judge_access(&mut tokens, &claims.sub).await? {
-            Some(access) => {
-                tokens.names.add(access.names(), access.exp);
-                profile::scopes(access.scope.as_deref())
-            }
-            None => match answer.scopes() {
-                Some(scopes) => scopes.iter().map(|s| s.to_string()).collect(),
-                None => self.scopes.clone(),
-            },
+        let scopes = match self.judge_access(&mut tokens, &claims.sub).await? {
+            Some(access) => profile::scopes(access.scope.as_deref()),
+            None => granted(answer).unwrap_or_else(|| self.scopes.clone()),
         };
-        let access = Access { scopes: granted, expires_at: Some(tokens.expires_at) };
-        Ok(Verified { principal: self.profile.user(&claims, access, &self.rules), tokens })
+        let claims = self.with_userinfo(claims, &known, raw_access).await?;
+        let access = Access { scopes, expires_at: Some(tokens.expires_at) };
+        Ok(Verified { principal: self.profile.user(&claims, access, &self.rules, vouched), tokens })
     }
 
-    /// Judges an access token that is a JWT: ours, and the same user's.
+    /// Judges an access token that is a JWT: ours, and the same user's. Notes what any other is called.
     async fn judge_access(&self, tokens: &mut TokenSet, sub: &str) -> Result<Option<Claims>, Error> {
+        let raw = tokens.access.expose_secret();
         if !self.profile.has_jwt_access_tokens() {
+            // A bearer that is none of these is never accepted.
+            let (name, ends) = match Unverified::parse(raw) {
+                Ok(token) => (token.claims().own_name(raw), token.claims().exp),
+                Err(_) => (Mark::whole_token(raw), tokens.expires_at),
+            };
+            tokens.names.add(name, ends);
             return Ok(None);
         }
-        let access = Unverified::parse(tokens.access.expose_secret())?;
+        let access = Unverified::parse(raw)?;
         let known = self.metadata.with_key(access.kid()).await?;
         let access = access.access_token(&known.keys, self.expected(), |client| client == self.client_id)?;
         if access.sub != sub {
             return Err(Error::Token(Rejected::Subject));
         }
+        tokens.names.add(access.own_name(raw), access.exp);
         tokens.expires_at = tokens.expires_at.min(access.exp);
         Ok(Some(access))
     }
 
-    /// Adds what only the userinfo endpoint tells: a strict provider keeps the claims of `email` and
-    /// `profile` out of the code flow's ID token (OIDC Core §§5.3 and 5.4).
-    async fn with_userinfo(&self, mut claims: Claims, endpoint: Option<&Url>, access: &str) -> Result<Claims, Error> {
-        let Some(url) = endpoint.filter(|_| self.profile.asks_userinfo() && claims.lacks_a_profile()) else {
-            return Ok(claims);
-        };
-        let request = http::Request::get(url.as_str())
-            .header(ACCEPT, "application/json")
-            .header(AUTHORIZATION, format!("Bearer {access}"))
-            .body(Vec::new())
-            .map_err(|_| Error::Unusable("the access token is no b64token (RFC 6750 §2.1)".into()))?;
-        let response = self.http.call("userinfo", request).await?;
-        if response.status() != http::StatusCode::OK {
-            return Err(Error::Unusable(format!("the userinfo endpoint answered {}", response.status())));
+    fn tokens(&self, answer: &Answer, id: &str) -> Result<TokenSet, Error> {
+        let access = answer.access_token().secret();
+        if access.is_empty() {
+            return Err(Error::Unusable("its access token is empty".into()));
         }
-        let told = serde_json::from_slice(response.body())
-            .map_err(|_| Error::Unusable("the userinfo endpoint's body is not the JSON of OIDC Core §5.3.2".into()))?;
-        claims.add(told)?;
-        Ok(claims)
-    }
-
-    fn tokens(&self, answer: &Answer, id: &str) -> TokenSet {
         let lifetime = lifetime(answer.expires_in());
-        TokenSet {
-            access: answer.access_token().secret().clone().into(),
+        Ok(TokenSet {
+            access: access.clone().into(),
             id: id.to_owned().into(),
-            refresh: answer.refresh_token().map(|r| r.secret().clone().into()),
+            refresh: refresh_token(answer),
             expires_at: self.clock.now().saturating_add(lifetime),
             names: TokenNames::default(),
             provider_session: None,
+        })
+    }
+
+    /// How we say who we are. A public client has no secret to show.
+    fn auth_type(&self, endpoints: &Endpoints) -> Result<AuthType, Error> {
+        match self.client_secret {
+            Some(_) => self.profile.auth_type(&endpoints.auth_methods),
+            None => Ok(AuthType::RequestBody),
         }
     }
 
@@ -258,12 +311,27 @@ impl Provider {
             .set_auth_uri(AuthUrl::from_url(endpoints.authorization.clone()))
             .set_token_uri(TokenUrl::from_url(endpoints.token.clone()))
             .set_redirect_uri(redirect)
-            .set_auth_type(self.profile.auth_type(&endpoints.auth_methods));
+            .set_auth_type(self.auth_type(endpoints)?);
         Ok(match &self.client_secret {
             Some(secret) => client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned())),
             None => client,
         })
     }
+}
+
+/// What an answer holds; empty is absent.
+fn id_token(answer: &Answer) -> Option<&str> {
+    answer.extra_fields().id_token.as_deref().filter(|id| !id.is_empty())
+}
+
+fn refresh_token(answer: &Answer) -> Option<SecretString> {
+    let refresh = answer.refresh_token().map(|refresh| refresh.secret().clone());
+    refresh.filter(|refresh| !refresh.is_empty()).map(SecretString::from)
+}
+
+fn granted(answer: &Answer) -> Option<Vec<String>> {
+    let scopes = answer.scopes()?.iter().map(|scope| scope.to_string());
+    Some(scopes.filter(|scope| !scope.is_empty()).collect())
 }
 
 /// RFC 6749 §5.1 only recommends `expires_in`; an hour is Cognito's default. Seconds.

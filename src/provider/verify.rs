@@ -4,8 +4,8 @@
 //! future `iat`, `at_hash`, `token_use`) is judged here. Access tokens (RFC 9068 in spirit; Cognito's
 //! have no `aud`) are verified with jsonwebtoken and the same claim rules.
 
+use super::claims::Claims;
 use super::keys::Keys;
-use crate::domain::session::Mark;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use openidconnect::core::{CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm};
@@ -16,14 +16,10 @@ use openidconnect::{
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 /// How long a token is accepted after its end, seconds.
 pub const LEEWAY: u64 = 30;
-/// How far our clock may be behind the provider's, seconds: only then is a token from the future.
-const BEHIND: u64 = 90;
-
 /// No token of a provider is longer; a longer one is not looked at.
 const MAX_TOKEN: usize = 32 << 10;
 
@@ -63,50 +59,15 @@ pub enum Rejected {
     /// An access token where an ID token is due, or the reverse.
     #[error("it is a token for another use")]
     TokenUse,
+    /// Made for an API that is not ours.
+    #[error("it is meant for an audience that is not in provider.accepted_audiences")]
+    ForeignAudience,
     /// Issued to a client that is not accepted.
     #[error("it was issued to a client that is not in provider.accepted_clients")]
     Client,
     /// The subject changed.
     #[error("it speaks for another user")]
     Subject,
-}
-
-/// The claims that we read, of ID tokens and access tokens alike. Unknown ones are kept, never refused.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Claims {
-    pub(super) sub: String,
-    pub(super) exp: u64,
-    pub(super) iat: u64,
-    pub(super) nbf: Option<u64>,
-    pub(super) aud: Option<Audience>,
-    pub(super) azp: Option<String>,
-    pub(super) nonce: Option<String>,
-    pub(super) token_use: Option<String>,
-    pub(super) client_id: Option<String>,
-    pub(super) scope: Option<String>,
-    pub(super) username: Option<String>,
-    pub(super) name: Option<String>,
-    pub(super) email: Option<String>,
-    pub(super) email_verified: Option<Value>,
-    #[serde(flatten)]
-    pub(super) other: BTreeMap<String, Value>,
-}
-
-/// One audience or several (RFC 7519 §4.1.3).
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Audience {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Audience {
-    pub(super) fn as_slice(&self) -> &[String] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Many(many) => many,
-        }
-    }
 }
 
 /// What a token must fit.
@@ -181,11 +142,6 @@ impl<'a, C: DeserializeOwned> Unverified<'a, C> {
         Ok(Self { raw, header, claims })
     }
 
-    /// The token as it came.
-    pub fn raw(&self) -> &'a str {
-        self.raw
-    }
-
     /// The key that the header names.
     pub fn kid(&self) -> Option<&str> {
         self.header.kid.as_deref()
@@ -206,14 +162,14 @@ impl<'a> Unverified<'a> {
         Self::read(raw)
     }
 
-    /// Whether this claims to be an access token: by Cognito's `token_use`, else by RFC 9068's `typ`.
-    pub fn is_access_token(&self, by_token_use: bool) -> bool {
-        if by_token_use {
-            self.claims.token_use.as_deref() == Some("access")
-        } else {
-            let typ = self.typ().unwrap_or_default();
-            typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
-        }
+    /// The unverified claims.
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The claims, of a token that was verified when it was stored.
+    pub(super) fn into_claims(self) -> Claims {
+        self.claims
     }
 
     /// The unverified nonce, of a token that was verified when it was stored.
@@ -268,12 +224,11 @@ impl<'a> Unverified<'a> {
             }
         }
         let claims = self.claims;
-        let audiences = claims.aud.as_ref().map(Audience::as_slice).unwrap_or_default();
-        if audiences.len() > 1 && claims.azp.is_none() || claims.azp.as_deref().is_some_and(|a| a != expected.client_id)
-        {
+        let azp = claims.azp.as_deref();
+        if claims.audiences().len() > 1 && azp.is_none() || azp.is_some_and(|azp| azp != expected.client_id) {
             return Err(Rejected::Audience);
         }
-        if expected.token_use && claims.token_use.as_deref() != Some("id") {
+        if expected.token_use && claims.token_use.as_deref() != Some("id") || claims.other.contains_key("events") {
             return Err(Rejected::TokenUse);
         }
         claims.sane(expected.now)?;
@@ -290,86 +245,35 @@ impl<'a> Unverified<'a> {
         expected: Expected<'_>,
         clients: impl Fn(&str) -> bool,
     ) -> Result<Claims, Rejected> {
-        let key = self.kid().and_then(|kid| keys.get(kid)).ok_or(Rejected::UnknownKey)?;
-        let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
-        rules.set_issuer(&[expected.issuer]);
-        rules.set_required_spec_claims(&["iss"]);
-        rules.validate_aud = false;
-        // Its clock is the machine's; ours is asked below.
-        rules.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(self.raw, key, &rules).map_err(refused)?.claims;
-        if expected.token_use && claims.token_use.as_deref() != Some("access") {
+        let claims: Claims = self.signed(keys)?;
+        if claims.iss != expected.issuer {
+            return Err(Rejected::Issuer);
+        }
+        if expected.token_use && claims.token_use.as_deref() != Some("access") || claims.other.contains_key("events") {
             return Err(Rejected::TokenUse);
         }
-        if !claims.client_id.as_deref().is_some_and(clients) {
+        if !claims.client().is_some_and(clients) {
             return Err(Rejected::Client);
-        }
-        // Cognito's have no audience unless one was asked for; elsewhere a token is for whom it names (RFC 9068 §4).
-        let audiences = claims.aud.as_ref().map(Audience::as_slice).unwrap_or_default();
-        if !expected.token_use && !audiences.iter().any(|aud| aud == expected.client_id) {
-            return Err(Rejected::Audience);
         }
         claims.sane(expected.now)?;
         Ok(claims)
     }
 }
 
-impl Claims {
-    /// Whether the claims of the scopes `email` and `profile` are missing.
-    pub(super) fn lacks_a_profile(&self) -> bool {
-        self.email.is_none() || self.name.is_none()
-    }
-
-    /// Takes over what `told` knows beyond these claims. It must be about the same subject (OIDC Core §5.3.2).
-    pub(super) fn add(&mut self, mut told: BTreeMap<String, Value>) -> Result<(), Rejected> {
-        if told.remove("sub").as_ref().and_then(Value::as_str) != Some(&self.sub) {
-            return Err(Rejected::Subject);
-        }
-        let text = |value: Value| value.as_str().map(str::to_owned);
-        if self.email.is_none() {
-            self.email = told.remove("email").and_then(text);
-            self.email_verified = told.remove("email_verified");
-        }
-        if self.name.is_none() {
-            self.name = told.remove("name").and_then(text);
-        }
-        for (name, value) in told {
-            self.other.entry(name).or_insert(value);
-        }
-        Ok(())
-    }
-
-    /// What a token of a session is called by: the sign-in that it goes back to, else itself.
-    pub(super) fn names(&self) -> Option<Mark> {
-        self.other_text("origin_jti").or(self.other_text("jti")).map(Mark::token)
-    }
-
-    /// All that a bearer token may have been called by.
-    pub(super) fn all_names(&self) -> Vec<Mark> {
-        ["origin_jti", "jti"].into_iter().filter_map(|name| self.other_text(name)).map(Mark::token).collect()
-    }
-
-    /// The provider's own session.
-    pub(super) fn sid(&self) -> Option<&str> {
-        self.other_text("sid")
-    }
-
-    pub(super) fn other_text(&self, name: &str) -> Option<&str> {
-        self.other.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
-    }
-
-    fn sane(&self, now: u64) -> Result<(), Rejected> {
-        if self.sub.is_empty() {
-            return Err(Rejected::Malformed("the subject is empty".into()));
-        }
-        if self.exp.saturating_add(LEEWAY) <= now {
-            return Err(Rejected::Expired);
-        }
-        let soonest = now.saturating_add(BEHIND);
-        if self.iat > soonest || self.nbf.is_some_and(|nbf| nbf > soonest) {
-            return Err(Rejected::NotYetValid);
-        }
-        Ok(())
+impl<C: DeserializeOwned + Clone> Unverified<'_, C> {
+    /// The claims, once the signature is verified and nothing else.
+    ///
+    /// # Errors
+    /// [`Rejected::UnknownKey`] or [`Rejected::Signature`].
+    pub(super) fn signed(&self, keys: &Keys) -> Result<C, Rejected> {
+        let key = self.kid().and_then(|kid| keys.get(kid)).ok_or(Rejected::UnknownKey)?;
+        let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
+        rules.set_required_spec_claims::<&str>(&[]);
+        rules.validate_aud = false;
+        // Its clock is the machine's; ours is asked.
+        rules.validate_exp = false;
+        let verified = jsonwebtoken::decode::<C>(self.raw, key, &rules);
+        verified.map(|token| token.claims).map_err(refused)
     }
 }
 
@@ -396,11 +300,10 @@ fn rejected(error: ClaimsVerificationError) -> Rejected {
     }
 }
 
-pub(super) fn refused(error: jsonwebtoken::errors::Error) -> Rejected {
+fn refused(error: jsonwebtoken::errors::Error) -> Rejected {
     use jsonwebtoken::errors::ErrorKind;
     match error.kind() {
         ErrorKind::InvalidSignature => Rejected::Signature,
-        ErrorKind::InvalidIssuer => Rejected::Issuer,
         ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => Rejected::Algorithm,
         _ => Rejected::Malformed("RFC 7519".into()),
     }

@@ -7,9 +7,6 @@ use crate::domain::session::Mark;
 use crate::domain::token::TokenNames;
 use futures_util::future::try_join_all;
 
-/// How far a verifier's clock may be behind, seconds: a token is refused for so much longer than it lives.
-const CLOCK_LEEWAY: u64 = 120;
-
 impl Sessions {
     /// [`Sessions::is_ended`], if that can be said without asking the store.
     pub fn remembered_ended(&self, names: &[Mark]) -> Option<bool> {
@@ -46,7 +43,7 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: it may still be accepted.
     pub async fn refuse_token(&self, names: &[Mark], until: u64) -> Result<(), Error> {
-        self.refuse(&TokenNames { marks: names.to_vec(), until }).await
+        self.refuse(&TokenNames::new(names.iter().copied(), until)).await
     }
 
     /// Remembers, until then, that something was used up. `false` if it was already.
@@ -76,12 +73,12 @@ impl Sessions {
 
     /// Refuses tokens, those that are refused already for longer.
     pub(super) async fn refuse(&self, names: &TokenNames) -> Result<(), Error> {
-        let until = names.until.saturating_add(CLOCK_LEEWAY);
-        for mark in &names.marks {
-            self.mark(*mark, until).await?;
-            self.snapshots.forget_mark(*mark);
-        }
-        Ok(())
+        let refused = names.iter().copied().map(|name| async move {
+            self.mark(name.mark, name.refused_until()).await?;
+            self.snapshots.forget_mark(name.mark);
+            Ok::<_, Error>(())
+        });
+        try_join_all(refused).await.map(drop)
     }
 
     async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// The encoding of the sealed parts.
-const ENCODING: u8 = 3;
+const ENCODING: u8 = 4;
 
 #[derive(Debug)]
 pub(super) struct Sealing(pub(super) Arc<KeyRing>);

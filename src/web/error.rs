@@ -117,7 +117,10 @@ pub(super) fn describe(error: &Error) -> Said {
             )
         },
         Error::Provider(
-            provider::Error::Refused { .. } | provider::Error::Unusable(_) | provider::Error::TokenType(_),
+            provider::Error::Refused { .. }
+            | provider::Error::RefusedWithoutReason { .. }
+            | provider::Error::Unusable(_)
+            | provider::Error::TokenType(_),
         ) => Said {
             detail: "the provider's answer cannot be used".into(),
             ..said(

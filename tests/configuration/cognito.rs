@@ -69,3 +69,24 @@ fn what_cannot_work_is_refused() {
     one_problem(&[oidc, POOL], "aws.identity_pool", "Cognito's");
     one_problem(&[oidc, SCOPES, ("profile.writable", "[\"name\"]")], "profile.writable", "Cognito's");
 }
+
+#[test]
+fn siblings_get_no_token_that_can_change_an_account() {
+    for key in ["cookies.expose", "gateway.forward_tokens"] {
+        one_problem(&[SCOPES, (key, "[\"id_token\", \"access_token\"]")], key, "can change the user's account");
+        one_problem(&[SCOPES, (key, "[\"access_token\"]")], key, "can change the user's account");
+        good(&[SCOPES, (key, "[\"id_token\"]")]);
+        good(&[(key, "[\"access_token\"]")]);
+    }
+}
+
+#[test]
+fn an_address_that_people_can_write_is_worth_a_second_thought() {
+    let google = ("provider.trust_email_from", "[\"Google\"]");
+    let cautions = good(&[SCOPES, google]).cautions();
+    assert_eq!((cautions.len(), cautions[0].key.as_str()), (1, "provider.trust_email_from"));
+    assert!(cautions[0].what.contains("write another e-mail address"), "{}", cautions[0]);
+    for harmless in [&[SCOPES][..], &[google], &[]] {
+        assert!(good(harmless).cautions().is_empty());
+    }
+}

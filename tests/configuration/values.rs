@@ -179,6 +179,17 @@ fn other_values_are_refused_with_a_remedy() {
         ("provider.accepted_clients", "[\"a b\"]", "client id"),
         ("provider.trust_email_from", "[\"*\"]", "no wildcard"),
         ("provider.trust_email_from", "[\"Sign in\"]", "never match"),
+        ("provider.accepted_audiences", "[\"*\"]", "no wildcard"),
+        ("provider.accepted_audiences", "[\"a b\"]", "cannot be an audience"),
+        ("provider.groups_claim", "\"my groups\"", "name of a claim"),
+        ("provider.authorize_parameters", "[\"access_type\"]", "with its value"),
+        ("provider.authorize_parameters", "[\"=x\"]", "cannot be a parameter"),
+        ("provider.authorize_parameters", "[\"a&state=x\"]", "cannot be a parameter"),
+        ("provider.authorize_parameters", "[\"a=1\", \"b=1\", \"a=2\"]", "twice"),
+        ("provider.authorize_parameters", "[\"scope=openid\"]", "provider.scopes"),
+        ("provider.authorize_parameters", "[\"state=x\"]", "sends `state` itself"),
+        ("provider.authorize_parameters", "[\"request_uri=urn:x\"]", "itself"),
+        ("provider.authorize_parameters", "[\"redirect_uri=https://evil.test\"]", "itself"),
         ("provider.timeout", "\"0s\"", "Under one second"),
         ("provider.timeout", "\"2m\"", "Under one second"),
         ("provider.timeout", "10", "type integer"),
@@ -222,7 +233,13 @@ fn other_values_that_people_write_are_accepted() {
         ("provider.token_endpoint", "\"http://127.0.0.1:9000/token\""),
         ("provider.client_secret", "\"hunter2hunter2\""),
         ("telemetry.log", "\"warn,auth_api=debug\""),
+        ("provider.accepted_audiences", "[\"account\", \"https://orders.example.com\"]"),
+        ("provider.groups_claim", "\"https://example.com/groups\""),
+        ("provider.authorize_parameters", "[\"access_type=offline\", \"claims={\\\"a\\\":1}\", \"hint=a=b\", \"x=\"]"),
     ]);
+    let pairs = [("access_type", "offline"), ("claims", "{\"a\":1}"), ("hint", "a=b"), ("x", "")];
+    assert_eq!(config.provider.authorize_parameters, pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert!(config.provider.groups_matter && !good(&[]).provider.groups_matter);
     assert_eq!(config.server.ops_listen, None);
     assert!(config.cookies.expose.access_token && !config.cookies.expose.id_token);
     assert!(config.gateway.forward_tokens.id_token);

@@ -143,6 +143,11 @@ impl Browser {
         self.get(&callback).await
     }
 
+    /// What `/validate` says to a bearer token.
+    pub(crate) async fn send_bearer(&self, site: &Site, token: &str) -> u16 {
+        self.send(Method::GET, &site.auth("/validate"), |request| request.bearer_auth(token)).await.status
+    }
+
     /// Who `/validate` says we are.
     pub(crate) async fn validate(&self, site: &Site) -> Answer {
         self.get(&site.auth("/validate")).await

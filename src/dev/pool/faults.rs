@@ -1,6 +1,7 @@
 //! Request counts, and the ways the pool misbehaves when a test asks for it in process.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use axum::extract::{ConnectInfo, Request, State as Shared};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use serde_json::{Map, Value};
 
 use super::line::Cut;
 use super::misbehave;
@@ -61,6 +63,8 @@ pub enum Fault {
         /// The `Location`.
         location: String,
     },
+    /// The genuine answer with another body, made from its own.
+    Rewrite(Rewrite),
     /// The genuine answer, its body cut in half (a complete HTTP message with broken JSON in it).
     Truncate,
     /// 200 with an HTML page.
@@ -82,6 +86,34 @@ pub enum Fault {
     Delay(Duration),
     /// The genuine work, and no answer, ever.
     Lose,
+}
+
+impl Fault {
+    /// The genuine answer, its body changed by `edit`.
+    pub fn rewrite(edit: impl Fn(String) -> String + Send + Sync + 'static) -> Self {
+        Self::Rewrite(Rewrite(Arc::new(edit)))
+    }
+
+    /// The genuine answer, its JSON object changed by `edit`.
+    pub fn edit_json(edit: impl Fn(&mut Map<String, Value>) + Send + Sync + 'static) -> Self {
+        Self::rewrite(move |body| match serde_json::from_str(&body) {
+            Ok(Value::Object(mut object)) => {
+                edit(&mut object);
+                Value::Object(object).to_string()
+            }
+            _ => body,
+        })
+    }
+}
+
+/// A change of a body.
+#[derive(Clone)]
+pub struct Rewrite(pub(super) Arc<dyn Fn(String) -> String + Send + Sync>);
+
+impl fmt::Debug for Rewrite {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Rewrite")
+    }
 }
 
 /// Counts and faults per endpoint.
@@ -150,6 +182,7 @@ pub(super) async fn gate(Shared(pool): Shared<Arc<State>>, request: Request, nex
             let location = HeaderValue::try_from(location).unwrap_or(HeaderValue::from_static("/"));
             (status, [(header::LOCATION, location)]).into_response()
         }
+        Fault::Rewrite(Rewrite(edit)) => misbehave::rewrite(next.run(request).await, &*edit).await,
         Fault::Truncate => misbehave::truncate(next.run(request).await).await,
         Fault::Html => misbehave::html(),
         Fault::Stall => std::future::pending().await,

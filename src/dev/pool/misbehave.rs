@@ -20,6 +20,14 @@ pub(super) async fn truncate(answer: Response) -> Response {
     Response::from_parts(parts, Body::from(whole.slice(..whole.len() / 2)))
 }
 
+/// The genuine answer with a body made from its own.
+pub(super) async fn rewrite(answer: Response, edit: &(dyn Fn(String) -> String + Send + Sync)) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    let whole = body::to_bytes(body, 1024 * 1024).await.unwrap_or_default();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(edit(String::from_utf8_lossy(&whole).into_owned())))
+}
+
 pub(super) fn html() -> Response {
     let page = "<!DOCTYPE html><html><head><title>ERROR: The request could not be satisfied</title></head>\
                 <body><h1>The request could not be satisfied.</h1></body></html>";

@@ -183,7 +183,11 @@ impl Provider {
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         let secret = client.secret.map(|secret| secret.expose_secret());
-        match (self.profile.auth_type(&endpoints.auth_methods), secret) {
+        let auth_type = match secret {
+            Some(_) => self.profile.auth_type(&endpoints.auth_methods)?,
+            None => AuthType::RequestBody,
+        };
+        match (auth_type, secret) {
             (AuthType::BasicAuth, Some(secret)) => {
                 let pair = BASE64_STANDARD.encode(format!("{}:{}", encode(client.id), encode(secret)));
                 request = request.header(AUTHORIZATION, format!("Basic {pair}"));
