@@ -89,7 +89,7 @@ impl Provider {
             .request_async(&self.http.at("token"))
             .await
             .map_err(token_error)?;
-        let id = id_token(&answer);
+        let id = answer.extra_fields().id_token.as_deref();
         let id = id.ok_or_else(|| Error::Unusable("it holds no ID token; is `openid` among the scopes?".into()))?;
         let verified = self.judge(&answer, id, NonceRule::Exactly(&transaction.nonce()), Vouched::Now).await?;
         if verified.tokens.refresh.is_none() && !self.said_unrefreshable.swap(true, Ordering::Relaxed) {
