@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use auth_api::config::StoreUrl;
 use auth_api::domain::seal::KeyRing;
 use auth_api::domain::session::{Mark, SessionKey};
-use auth_api::store::{self, After, Error, Fence, Leased, Permits, RateLimit, Record, SessionStore, Update, Watcher};
+use auth_api::store::{
+    self, After, Error, Fence, Leased, Lookup, Permits, RateLimit, Record, Restored, SessionStore, Update, Watcher,
+};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -76,11 +78,11 @@ impl SessionStore for Watched {
         self.store.create(key, record).await
     }
 
-    async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+    async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         assert!(!self.panics.swap(false, Ordering::SeqCst), "as the test asked for");
         self.judge()?;
-        self.store.load(key).await
+        self.store.lookup(key).await
     }
 
     async fn update(
@@ -99,9 +101,14 @@ impl SessionStore for Watched {
         self.store.touch(seen).await
     }
 
-    async fn delete(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+    async fn restore(&self, key: SessionKey, record: Record) -> Result<Restored, Error> {
+        self.write(Some(&record))?;
+        self.store.restore(key, record).await
+    }
+
+    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<Record>, Error> {
         self.write(None)?;
-        self.store.delete(key).await
+        self.store.delete(key, until).await
     }
 
     async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
@@ -129,9 +136,9 @@ impl SessionStore for Watched {
         self.store.mark(mark, until).await
     }
 
-    async fn is_marked(&self, mark: Mark) -> Result<bool, Error> {
+    async fn marked_until(&self, mark: Mark) -> Result<Option<u64>, Error> {
         self.judge()?;
-        self.store.is_marked(mark).await
+        self.store.marked_until(mark).await
     }
 
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {
