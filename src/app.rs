@@ -1,5 +1,8 @@
 //! The composition root: a configuration becomes a running service.
 
+mod background;
+
+use self::background::Background;
 use crate::config::{self, Config, StoreUrl, Tls};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::finding::Finding;
@@ -16,9 +19,8 @@ use axum_server::tls_rustls::RustlsConfig;
 use futures_util::future::OptionFuture;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::task::JoinSet;
 
 /// How often discovery and keys are read again.
 const METADATA_AGE: Duration = Duration::from_secs(15 * 60);
@@ -258,17 +260,7 @@ impl App {
         if !self.forward_auth {
             tracing::warn!("/validate/browser refuses every request: server.trusted_proxies is empty");
         }
-        let mut upkeep = JoinSet::new();
-        upkeep.spawn(keep_metadata(self.rp.clone()));
-        upkeep.spawn(keep_uses(self.rp.clone()));
-        upkeep.spawn(sweep(self.rp.clone()));
-        upkeep.spawn(follow(self.rp.clone()));
-        upkeep.spawn(inspect_store(self.rp.clone()));
-        upkeep.spawn(keep_clients(self.rp.clone(), self.machine));
-        upkeep.spawn(renew_ahead(self.rp.clone()));
-        if let Some(interval) = self.check_revoked {
-            upkeep.spawn(check_revoked(self.rp.clone(), interval));
-        }
+        let background = background(&self.rp, self.machine, self.check_revoked);
         let (public_handle, ops_handle) = (Handle::new(), Handle::new());
         let public = tokio::spawn(web::listen(public, self.public, tls, public_handle.clone()));
         let ops = ops.map(|ops| tokio::spawn(web::listen(ops, self.ops, None, ops_handle.clone())));
@@ -284,7 +276,7 @@ impl App {
             Some(ended) => ended,
             None => public.await,
         };
-        upkeep.shutdown().await;
+        background.shutdown().await;
         if tokio::time::timeout(FINISH, self.rp.finish()).await.is_err() {
             tracing::warn!("a renewal was still under way at the end");
         }
@@ -296,111 +288,119 @@ impl App {
     }
 }
 
-/// Reads discovery and keys again and again; soon if they were never had.
-async fn keep_metadata(rp: Arc<RelyingParty>) {
-    let mut retry = METADATA_RETRY;
-    loop {
-        let pause = match rp.provider.renew_metadata().await {
-            Ok(()) => METADATA_AGE,
-            Err(error) => {
-                tracing::warn!(%error, "the provider's metadata cannot be read; what was known stays");
-                retry = match error {
-                    // No outage: somebody has to mend it.
-                    provider::Error::Unusable(_) => (2 * retry).min(METADATA_AGE / 15),
-                    _ => METADATA_RETRY,
-                };
-                if rp.provider.is_known() { METADATA_AGE / 15 } else { retry }
-            }
-        };
-        tokio::time::sleep(pause).await;
+/// Everything that is done beside the requests.
+fn background(rp: &Arc<RelyingParty>, machine: config::Machine, revoked: Option<Duration>) -> Background {
+    let mut background = Background::new(rp.metrics.clone());
+    let (this, retry) = (rp.clone(), Arc::new(Mutex::new(METADATA_RETRY)));
+    background.paced("provider metadata", move || keep_metadata(this.clone(), retry.clone()));
+    let this = rp.clone();
+    background.every(FLUSH, "session uses", move || keep_uses(this.clone()));
+    let this = rp.clone();
+    background.paced("sweep", move || sweep(this.clone()));
+    let this = rp.clone();
+    background.always("store changes", move || follow(this.clone()));
+    let this = rp.clone();
+    background.always("issued tokens", move || keep_issued(this.clone()));
+    let (this, known) = (rp.clone(), Arc::<Mutex<Vec<store::Warning>>>::default());
+    background.paced("store set-up", move || inspect_store(this.clone(), known.clone()));
+    if machine.clients.is_some() {
+        let (this, problem) = (rp.clone(), Arc::<Mutex<Option<String>>>::default());
+        background.paced("client files", move || keep_clients(this.clone(), machine.clone(), problem.clone()));
+    }
+    let this = rp.clone();
+    background.every(RENEW_AHEAD, "renewals", move || renew_ahead(this.clone()));
+    if let Some(interval) = revoked {
+        let this = rp.clone();
+        background.every(RENEW_AHEAD, "revocation checks", move || check_revoked(this.clone(), interval));
+    }
+    background
+}
+
+/// Reads discovery and keys; soon again if they were never had, ever later while they cannot be used: that is no
+/// outage, somebody has to mend it.
+async fn keep_metadata(rp: Arc<RelyingParty>, retry: Arc<Mutex<Duration>>) -> Duration {
+    let read = rp.provider.renew_metadata().await;
+    let mut retry = retry.lock().unwrap_or_else(PoisonError::into_inner);
+    match read {
+        Ok(()) => METADATA_AGE,
+        Err(error) => {
+            tracing::warn!(%error, "the provider's metadata cannot be read; what was known stays");
+            *retry = match error {
+                provider::Error::Unusable(_) => (2 * *retry).min(METADATA_AGE / 15),
+                _ => METADATA_RETRY,
+            };
+            if rp.provider.is_known() { METADATA_AGE / 15 } else { *retry }
+        }
     }
 }
 
 /// Writes down which sessions were used.
 async fn keep_uses(rp: Arc<RelyingParty>) {
-    loop {
-        tokio::time::sleep(FLUSH).await;
-        if let Err(error) = rp.sessions.flush().await {
-            tracing::warn!(%error, "uses of sessions were not written down; tried again later");
-        }
+    if let Err(error) = rp.sessions.flush().await {
+        tracing::warn!(%error, "uses of sessions were not written down; tried again later");
     }
 }
 
 /// Hears what other processes change in the store.
 async fn follow(rp: Arc<RelyingParty>) {
-    tokio::join!(rp.sessions.follow(), rp.keep_issued());
+    rp.sessions.follow().await;
+}
+
+/// Writes down again the issued machine tokens that a store has lost.
+async fn keep_issued(rp: Arc<RelyingParty>) {
+    match rp.keep_issued().await {}
 }
 
 /// Says what is wrong with how the store is set up, whenever that changes.
-async fn inspect_store(rp: Arc<RelyingParty>) {
-    let mut known = Vec::new();
-    loop {
-        let pause = match rp.sessions.warnings().await {
-            Ok(warnings) => {
-                for warning in warnings.iter().filter(|warning| !known.contains(*warning)) {
-                    tracing::warn!("{warning}");
-                }
-                known = warnings;
-                INSPECTION.0
-            }
-            // What hears of changes says that it is away.
-            Err(_) => INSPECTION.1,
-        };
-        tokio::time::sleep(pause).await;
+async fn inspect_store(rp: Arc<RelyingParty>, known: Arc<Mutex<Vec<store::Warning>>>) -> Duration {
+    // What hears of changes says that the store is away.
+    let Ok(warnings) = rp.sessions.warnings().await else { return INSPECTION.1 };
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    for warning in warnings.iter().filter(|warning| !known.contains(*warning)) {
+        tracing::warn!("{warning}");
     }
+    *known = warnings;
+    INSPECTION.0
 }
 
-/// Reads the clients' files again when they change. What was read before stays while they have a mistake.
-async fn keep_clients(rp: Arc<RelyingParty>, machine: config::Machine) {
-    if machine.clients.is_none() {
-        std::future::pending::<()>().await;
-    }
-    let mut known = None;
-    loop {
-        let machine = machine.clone();
-        // Reading files blocks; thousands of clients take a while.
-        let read = tokio::task::spawn_blocking(move || machine.read_clients()).await;
-        let problem = match read {
-            Ok(Ok(registry)) => {
-                rp.broker.replace_clients(registry);
-                None
-            }
-            Ok(Err(problems)) => problems.first().map(ToString::to_string),
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(problem) = problem.as_ref().filter(|_| known != problem) {
-            tracing::error!(%problem, "the clients were not read again; those that were known stay");
+/// Reads the clients' files again when they change. What was read before stays while they have a mistake, which is
+/// told once.
+async fn keep_clients(rp: Arc<RelyingParty>, machine: config::Machine, told: Arc<Mutex<Option<String>>>) -> Duration {
+    // Reading files blocks; thousands of clients take a while.
+    let read = tokio::task::spawn_blocking(move || machine.read_clients()).await;
+    let problem = match read {
+        Ok(Ok(registry)) => {
+            rp.broker.replace_clients(registry);
+            None
         }
-        known = problem;
-        tokio::time::sleep(CLIENTS).await;
+        Ok(Err(problems)) => problems.first().map(ToString::to_string),
+        Err(error) => Some(error.to_string()),
+    };
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(problem) = problem.as_ref().filter(|_| *told != problem) {
+        tracing::error!(%problem, "the clients were not read again; those that were known stay");
     }
+    *told = problem;
+    CLIENTS
 }
 
 /// Renews tokens before they run out.
 async fn renew_ahead(rp: Arc<RelyingParty>) {
-    loop {
-        tokio::time::sleep(RENEW_AHEAD).await;
-        rp.renew_ahead().await;
-    }
+    rp.renew_ahead().await;
 }
 
 /// Asks the provider about those at work.
 async fn check_revoked(rp: Arc<RelyingParty>, interval: Duration) {
-    loop {
-        tokio::time::sleep(RENEW_AHEAD).await;
-        rp.check_revoked(interval).await;
-    }
+    rp.check_revoked(interval).await;
 }
 
 /// Removes sessions that are over.
-async fn sweep(rp: Arc<RelyingParty>) {
-    loop {
-        rp.broker.sweep(rp.clock.now());
-        match rp.sessions.sweep().await {
-            Ok(0) => {}
-            Ok(swept) => tracing::info!(swept, "removed sessions that were over"),
-            Err(error) => tracing::warn!(%error, "sessions that are over were not removed; tried again later"),
-        }
-        tokio::time::sleep(SWEEP).await;
+async fn sweep(rp: Arc<RelyingParty>) -> Duration {
+    rp.broker.sweep(rp.clock.now());
+    match rp.sessions.sweep().await {
+        Ok(0) => {}
+        Ok(swept) => tracing::info!(swept, "removed sessions that were over"),
+        Err(error) => tracing::warn!(%error, "sessions that are over were not removed; tried again later"),
     }
+    SWEEP
 }

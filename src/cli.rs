@@ -7,6 +7,7 @@ use crate::app::{self, App};
 use crate::config::{self, Config, LogFormat, Problem, Sources};
 use crate::domain::clock::SystemClock;
 use crate::domain::finding::Finding;
+use crate::domain::foreign::ForeignText;
 use crate::provider::{self, HttpClient};
 use crate::telemetry;
 use anyhow::anyhow;
@@ -148,7 +149,9 @@ pub fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return cannot_run(&error.into()),
     };
-    match runtime.block_on(execute(arguments.command)) {
+    let ended = runtime.block_on(execute(arguments.command));
+    telemetry::flush();
+    match ended {
         Ok(code) => code,
         Err(error) => cannot_run(&error),
     }
@@ -304,7 +307,7 @@ async fn end_sessions(config: &Config, sub: &str, handle: Option<&str>) -> anyho
 
 /// Text of strangers, without what could move a terminal's cursor.
 fn foreign(text: &str) -> String {
-    text.escape_debug().to_string()
+    ForeignText::up_to(256, text).to_string()
 }
 
 fn time(seconds: u64) -> String {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     // The other one logs the bodies of events, at levels that nobody has asked for; so this filter is not to be set.
-    telemetry::start("info,lambda_runtime=warn,lambda_runtime_api_client=warn", true)?;
+    telemetry::start_direct("info,lambda_runtime=warn,lambda_runtime_api_client=warn", true)?;
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // Names and values that are no text are nobody's of ours.
     let variables =

@@ -5,6 +5,7 @@ pub mod callback_key;
 pub mod clock;
 pub mod demand;
 pub mod finding;
+pub mod foreign;
 pub mod host;
 pub mod machine;
 pub mod page;

@@ -1,6 +1,7 @@
 //! One pending sign-in: what we remember between the redirect to the provider and its return.
 
 use super::callback_key::CallbackKey;
+use super::foreign::ForeignText;
 use super::return_to::ReturnTo;
 use super::seal::{random, same, sha256};
 use base64::Engine;
@@ -99,7 +100,7 @@ pub enum CallbackRefused {
     #[error("the answer does not name this issuer")]
     Issuer,
     /// The provider refused.
-    #[error("the provider refused: {}", .0.code)]
+    #[error("the provider refused: {}", ForeignText::new(.0.code.as_str()))]
     Provider(ProviderRefusal),
     /// Neither a code nor an error.
     #[error("the answer holds neither a code nor an error")]

@@ -30,6 +30,11 @@ struct ProviderCall {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Task {
+    task: &'static str,
+}
+
 /// How a validate ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValidateResult {
@@ -43,6 +48,8 @@ pub enum ValidateResult {
     Anonymous,
     /// 401 with dead credentials.
     Dead,
+    /// 401 with live sessions of several users.
+    Ambiguous,
     /// 403.
     Forbidden,
     /// 400.
@@ -52,12 +59,13 @@ pub enum ValidateResult {
 }
 
 impl ValidateResult {
-    const ALL: [(Self, &'static str); 8] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::Session, "session"),
         (Self::Bearer, "bearer"),
         (Self::Public, "public"),
         (Self::Anonymous, "anonymous"),
         (Self::Dead, "dead"),
+        (Self::Ambiguous, "ambiguous"),
         (Self::Forbidden, "forbidden"),
         (Self::Malformed, "malformed"),
         (Self::Unavailable, "unavailable"),
@@ -75,7 +83,7 @@ pub struct Metrics {
     refreshes: Family<Outcome, Counter>,
     sign_outs: Counter,
     // Handles are kept, since a validate must not look one up.
-    validates: [Counter; 8],
+    validates: [Counter; 9],
     provider: Family<ProviderCall, Histogram>,
     store_errors: Counter,
     store_warnings: Family<Kind, Gauge>,
@@ -84,6 +92,7 @@ pub struct Metrics {
     machine_hits: Counter,
     machine_calls: Family<Answer, Counter>,
     machine_saved: Counter<f64, AtomicU64>,
+    background_ends: Family<Task, Counter>,
 }
 
 impl Default for Metrics {
@@ -134,6 +143,17 @@ impl Default for Metrics {
             "What cached machine tokens would have cost at machine.price_per_1000",
             machine_saved.clone(),
         );
+        let background_ends = Family::<Task, Counter>::default();
+        registry.register(
+            "background_task_ends",
+            "Background tasks that ended, by a panic or by themselves, and were started again",
+            background_ends.clone(),
+        );
+        registry.register(
+            "log_lines_dropped",
+            "Lines of the log that could not be written, or that nobody read in time",
+            super::writer::dropped(),
+        );
         Self {
             registry,
             sign_ins,
@@ -148,6 +168,7 @@ impl Default for Metrics {
             machine_hits,
             machine_calls,
             machine_saved,
+            background_ends,
         }
     }
 }
@@ -211,6 +232,11 @@ impl Metrics {
     /// Counts a request for a machine token at the provider.
     pub fn machine_call(&self, issued: bool) {
         self.machine_calls.get_or_create(&Answer { result: if issued { "issued" } else { "failed" } }).inc();
+    }
+
+    /// Counts a background task that ended and is started again.
+    pub fn background_task_ended(&self, task: &'static str) {
+        self.background_ends.get_or_create(&Task { task }).inc();
     }
 
     /// The text for `/metrics`.

@@ -1,18 +1,43 @@
 //! What the operator sees: the log and the metrics.
 
+mod fields;
 pub mod metrics;
+mod writer;
 
 pub use metrics::Metrics;
+pub use writer::flush;
 
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use writer::{Direct, Lines};
 
 /// Starts the log on standard error. `filter` is a level or a `tracing` filter such as
-/// `info,auth_api=debug`; `json` writes one object a line.
+/// `info,auth_api=debug`; `json` writes one object a line. Nobody waits for who reads it: what it cannot take is
+/// dropped and counted. Before the process ends, [`flush`] it.
 ///
 /// # Errors
 /// A sentence if the filter cannot be read or a log was started before.
 pub fn start(filter: &str, json: bool) -> Result<(), String> {
+    writer::start().map_err(|e| format!("the log cannot be written: {e}"))?;
+    subscribe(filter, json, || Lines)?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// The same, written at once: for a function that is frozen between its calls.
+///
+/// # Errors
+/// As of [`start`].
+pub fn start_direct(filter: &str, json: bool) -> Result<(), String> {
+    subscribe(filter, json, || Direct)
+}
+
+fn subscribe<W>(filter: &str, json: bool, output: W) -> Result<(), String>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
     // Client libraries may log request heads, tower-sessions ids. A directive of the operator's for one of
     // their modules still wins.
     let quiet = ["hyper", "h2", "reqwest", "rustls", "tower_sessions_core=off", "tower_sessions=off"];
@@ -24,6 +49,22 @@ pub fn start(filter: &str, json: bool) -> Result<(), String> {
         }
     }
     let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(env).with_ansi(colours).with_writer(std::io::stderr);
-    if json { log.json().flatten_event(true).try_init() } else { log.try_init() }.map_err(|e| e.to_string())
+    let log = tracing_subscriber::fmt().with_env_filter(env).with_ansi(colours).with_writer(output);
+    // A message of its own about a line that it cannot write would be written where that failed.
+    let log = log.log_internal_errors(false);
+    let started = match json {
+        true => log.json().flatten_event(true).try_init(),
+        false => log.fmt_fields(fields::quoted()).try_init(),
+    };
+    started.map_err(|e| e.to_string())
+}
+
+/// The usual words about a panic go to standard error, which may stand still.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let said = panic.payload().downcast_ref::<&str>().copied();
+    let said = said.or(panic.payload().downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
+    // It may quote what a stranger sent.
+    let message: String = said.chars().take(100).flat_map(char::escape_debug).collect();
+    let at = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(at, reason = message, "panicked");
 }

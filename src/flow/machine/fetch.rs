@@ -2,7 +2,8 @@
 
 use super::budget::Payer;
 use super::cache::{Entry, Flight, Key, Shape};
-use super::{MachineError, shortened};
+use super::MachineError;
+use crate::domain::foreign::ForeignText;
 use crate::domain::machine::MachineToken;
 use crate::flow::RelyingParty;
 use crate::provider;
@@ -140,16 +141,20 @@ impl RelyingParty {
             }
             Err(provider::Error::Unavailable { detail, retry_after, .. }) => {
                 let pause = cache.away.failed(now, retry_after);
-                tracing::warn!(detail = %detail.escape_debug(), pause, "no machine token could be fetched");
+                tracing::warn!(
+                    detail = ForeignText::up_to(300, detail).as_str(),
+                    pause,
+                    "no machine token could be fetched"
+                );
                 Err(MachineError::Unavailable(pause))
             }
             Err(provider::Error::Refused { code, description }) => {
                 cache.away.answered();
                 let description = description.unwrap_or_default();
                 tracing::warn!(
-                    client = shape.upstream.client_id,
-                    code = shortened(&code),
-                    description = shortened(&description),
+                    client = ForeignText::new(&shape.upstream.client_id).as_str(),
+                    code = ForeignText::new(&code).as_str(),
+                    description = ForeignText::new(description).as_str(),
                     "the provider refused a machine token"
                 );
                 Err(refused(&code))
@@ -160,8 +165,8 @@ impl RelyingParty {
                 Err(MachineError::TokenType)
             }
             Err(error) => {
-                let reason = error.to_string();
-                tracing::error!(reason = %reason.escape_debug(), "the provider's machine token cannot be used");
+                let reason = ForeignText::up_to(300, error);
+                tracing::error!(reason = reason.as_str(), "the provider's machine token cannot be used");
                 // Not of all: what one caller sent may be why.
                 Err(MachineError::Unavailable(ODD))
             }

@@ -3,6 +3,7 @@
 
 use super::MachineError;
 use super::authenticate::{Credentials, Machine};
+use crate::domain::foreign::ForeignText;
 use crate::domain::machine::{Requested, Scopes, token_hash};
 use crate::domain::principal::{Kind, Principal};
 use crate::flow::validate::KnownBearer;
@@ -63,8 +64,8 @@ impl RelyingParty {
         let until = verified.iter().map(|known| known.principal().expires_at).chain([principal.expires_at]).max();
         self.sessions.refuse_token(&names, until.unwrap_or_default()).await?;
         tracing::info!(
-            target: "auth_api::audit", client = machine.id(), owner = machine.owner(),
-            scopes = principal.scopes.join(" "), "revoked a machine token"
+            target: "auth_api::audit", client = ForeignText::new(machine.id()).as_str(), owner = machine.owner(),
+            scopes = ForeignText::up_to(400, principal.scopes.join(" ")).as_str(), "revoked a machine token"
         );
         Ok(())
     }

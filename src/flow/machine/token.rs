@@ -8,7 +8,8 @@
 
 use super::authenticate::{Credentials, Machine};
 use super::cache::{Entry, Key, Shape};
-use super::{MachineError, shortened};
+use super::MachineError;
+use crate::domain::foreign::ForeignText;
 use crate::domain::machine::Scopes;
 use crate::flow::RelyingParty;
 use std::net::IpAddr;
@@ -81,8 +82,9 @@ impl RelyingParty {
                 }
                 // The audit trail: who got what, never the token. Text values, so that they are quoted.
                 tracing::info!(
-                    target: "auth_api::audit", client = machine.id(), owner = machine.owner(),
-                    scopes = granted.scopes().to_string(), resource = granted.resource().map(shortened), cache,
+                    target: "auth_api::audit", client = ForeignText::new(machine.id()).as_str(), owner = machine.owner(),
+                    scopes = ForeignText::up_to(400, granted.scopes()).as_str(),
+                    resource = granted.resource().map(ForeignText::new).as_ref().map(ForeignText::as_str), cache,
                     "issued a machine token"
                 );
                 Ok(granted)
