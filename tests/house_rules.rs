@@ -93,7 +93,7 @@ const DOORS: [(&[&str], &[&str], &str); 12] = [
         &["web", "app", "dev"],
         "answer with a plain type and let a handler in web turn it into a response",
     ),
-    (&["tower", "tower_http"], &["web"], "layers belong in web/layers.rs"),
+    (&["tower", "tower_http", "tower_service"], &["web"], "layers belong in web/layers.rs"),
     (
         &["axum_server", "hyper_util"],
         &["app", "web"],

@@ -49,6 +49,20 @@ async fn every_cookie_is_secure_and_prefixed_and_cleared_as_it_was_set() {
 }
 
 #[tokio::test]
+async fn browsers_come_back_over_https_only_where_tls_ends_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = start(folder.path()).await;
+    for path in ["/", "/validate", "/auth/signin", "/nowhere", "/token"] {
+        let answer = Browser::trusting(folder.path()).get(&site.auth(path)).await;
+        assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"), "{path}");
+    }
+    let plain = Site::start().await;
+    for path in ["/", "/validate"] {
+        assert_eq!(Browser::new().get(&plain.auth(path)).await.header("strict-transport-security"), None, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_only_decodes_to_the_session_cookies_is_not_believed() {
     let folder = tempfile::tempdir().unwrap();
     let site = start(folder.path()).await;

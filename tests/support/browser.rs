@@ -71,8 +71,14 @@ impl Browser {
         self.send(Method::GET, url, |request| request).await
     }
 
+    /// The status, if anybody answers.
+    pub(crate) async fn try_get(&self, url: &str) -> Option<u16> {
+        self.client.get(url).send().await.ok().map(|answer| answer.status().as_u16())
+    }
+
     pub(crate) async fn post(&self, url: &str, form: &[(&str, &str)]) -> Answer {
-        self.send(Method::POST, url, |request| request.form(form)).await
+        // As from a page of the same site.
+        self.send(Method::POST, url, |request| request.header("sec-fetch-site", "same-origin").form(form)).await
     }
 
     pub(crate) async fn send(

@@ -17,6 +17,12 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// One whose log is somebody else's to read.
+    pub(crate) fn of(child: Child, port: u16, ops: u16) -> Self {
+        let (url, ops) = (format!("http://auth-api.app.localhost:{port}"), format!("http://127.0.0.1:{ops}"));
+        Self { child, url, ops, log: None }
+    }
+
     /// What it has written, once it has ended.
     pub(crate) fn log(&mut self) -> String {
         self.log.take().unwrap().join().unwrap()
@@ -108,8 +114,8 @@ pub(crate) fn spawn_with(
             }
         }
     });
-    let (url, ops) = (format!("http://auth-api.app.localhost:{port}"), format!("http://127.0.0.1:{ops}"));
-    let service = Service { child, url, ops, log: Some(log) };
+    let mut service = Service::of(child, port, ops);
+    service.log = Some(log);
     told.recv().is_ok().then_some(service)
 }
 

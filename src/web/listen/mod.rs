@@ -1,0 +1,239 @@
+//! A listener with limits: a client that sends its request drop by drop, or none at all, or that asks and never reads,
+//! holds no connection for long and little memory.
+
+mod answers;
+mod patience;
+mod stream;
+
+use self::answers::Answers;
+use self::patience::Connection;
+use self::stream::Impatient;
+use axum::Router;
+use axum_server::accept::Accept;
+use axum_server::tls_rustls::RustlsConfig;
+use axum_server::{Handle, Server};
+use hyper_util::rt::TokioTimer;
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// How long a client may take to send a request's head.
+const HEAD: Duration = Duration::from_secs(15);
+/// How long a client may take nothing of what it is answered: over HTTP/1 nothing at all, over HTTP/2 nothing of one
+/// answer.
+const STALLED: Duration = Duration::from_secs(30);
+/// Bytes of an answer that are given out at once.
+const SLICE: usize = 16 << 10;
+/// Connections at once; further ones are closed. What each may cost of memory is below, and in the README.
+const CONNECTIONS: usize = 4_096;
+/// Requests at once on a connection of HTTP/2.
+const STREAMS: u32 = 64;
+/// Bytes of a request's head over HTTP/1, and of what waits to be written.
+const HTTP1_BUFFER: usize = 64 << 10;
+/// Bytes of bodies that a client may send over HTTP/2 before somebody reads them: none of ours is larger than one
+/// stream's.
+const STREAM_WINDOW: u32 = 32 << 10;
+const CONNECTION_WINDOW: u32 = 64 << 10;
+
+/// Serves `router` until `handle` says otherwise.
+///
+/// # Errors
+/// Of the operating system.
+pub async fn listen(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<RustlsConfig>,
+    handle: Handle<SocketAddr>,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    match tls {
+        Some(tls) => bounded(axum_server::from_tcp_rustls(listener, tls)?, true).handle(handle).serve(service).await,
+        None => bounded(axum_server::from_tcp(listener)?, false).handle(handle).serve(service).await,
+    }
+}
+
+fn bounded<A>(server: Server<SocketAddr, A>, tls: bool) -> Server<SocketAddr, Bounded<A>> {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut server = server.map(|acceptor| Bounded { acceptor, places, tls });
+    let builder = server.http_builder();
+    // One buffer for a small answer costs less than a vectored write.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).writev(false).max_buf_size(HTTP1_BUFFER);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    server
+}
+
+/// Bounds how many connections there are, the time until it is known which HTTP a client speaks (hyper waits for that
+/// without a limit, and only then for a head with one), and the time that a client may leave an answer untaken.
+#[derive(Debug, Clone)]
+struct Bounded<A> {
+    acceptor: A,
+    places: Arc<Semaphore>,
+    tls: bool,
+}
+
+impl<A, I, S> Accept<I, S> for Bounded<A>
+where
+    A: Accept<I, S>,
+    A::Future: Send + 'static,
+{
+    type Stream = Impatient<A::Stream>;
+    type Service = Answers<A::Service>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
+
+    fn accept(&self, stream: I, service: S) -> Self::Future {
+        let place = self.places.clone().try_acquire_owned();
+        let (accepted, tls) = (self.acceptor.accept(stream, service), self.tls);
+        Box::pin(async move {
+            let place = place.map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+            let (stream, service) = accepted.await?;
+            let connection = Arc::<Connection>::default();
+            Ok((Impatient::new(stream, connection.clone(), place), Answers::new(service, connection, tls)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    async fn start() -> SocketAddr {
+        serve(Router::new().route("/", axum::routing::get(async || "here"))).await
+    }
+
+    async fn serve(router: Router) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(listen(listener.into_std().unwrap(), router, None, Handle::new()));
+        addr
+    }
+
+    /// Answers with a megabyte, and counts.
+    async fn large() -> (SocketAddr, Arc<AtomicUsize>) {
+        let (asked, body) = (Arc::new(AtomicUsize::new(0)), bytes::Bytes::from(vec![b'x'; 1 << 20]));
+        let count = asked.clone();
+        let answer = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(body.clone())
+        };
+        (serve(Router::new().route("/", axum::routing::get(answer))).await, asked)
+    }
+
+    /// Asks twice over HTTP/2 (RFC 9113, RFC 7541) and takes so many bytes of each answer.
+    fn two_streams(window: u8) -> Vec<u8> {
+        let mut said = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0".to_vec();
+        said.push(window);
+        for stream in [1, 3] {
+            said.extend([0, 0, 3, 1, 5, 0, 0, 0, stream, 0x82, 0x86, 0x84]);
+        }
+        said
+    }
+
+    // Time is paused: it leaps to the next deadline when nothing else is left to do.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_request_is_closed() {
+        let addr = start().await;
+        for first in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n", b"GET / HTTP/1.1\r\nhost: x"] {
+            let mut client = TcpStream::connect(addr).await.unwrap();
+            client.write_all(first).await.unwrap();
+            let mut rest = Vec::new();
+            let closed = tokio::time::timeout(HEAD * 3, client.read_to_end(&mut rest)).await;
+            assert!(closed.is_ok(), "{:?} holds the connection", String::from_utf8_lossy(first));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let (addr, asked) = large().await;
+        let many = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1_000);
+        for said in [many, two_streams(0), two_streams(1)] {
+            let mut client = TcpStream::connect(addr).await.unwrap();
+            client.write_all(&said).await.unwrap();
+            // So long that the service has lost its patience, and does not yet wait for the answer to a PING; only then
+            // is anything read.
+            tokio::time::sleep(STALLED + Duration::from_secs(10)).await;
+            let mut rest = Vec::new();
+            let closed = tokio::time::timeout(Duration::from_secs(1), client.read_to_end(&mut rest)).await;
+            assert!(closed.is_ok(), "{:?} holds the connection", String::from_utf8_lossy(&said[..20]));
+        }
+        let asked = asked.load(Ordering::SeqCst);
+        assert!(asked < 40, "answers are made as they are taken, and {asked} were made");
+    }
+
+    #[tokio::test]
+    async fn a_large_answer_is_whole() {
+        let (addr, _) = large().await;
+        let mut client = TcpStream::connect(addr).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        let text = String::from_utf8(answer).unwrap();
+        assert!(text.contains("content-length: 1048576\r\n"), "{}", &text[..200]);
+        assert!(text.ends_with(&"x".repeat(1 << 20)) && text.len() < (1 << 20) + 300);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_a_little_now_and_then_is_not_given_up() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let mut ours = Impatient::new(ours, Arc::default(), place);
+        let reading = async {
+            for _ in 0..50 {
+                tokio::time::sleep(STALLED - Duration::from_secs(1)).await;
+                theirs.read_u8().await.unwrap();
+            }
+            tokio::time::Instant::now()
+        };
+        let writing = async {
+            let error = ours.write_all(&[b'x'; 100]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            tokio::time::Instant::now()
+        };
+        let (stopped, given_up) = tokio::join!(reading, writing);
+        assert!(given_up - stopped >= STALLED - Duration::from_secs(1), "{:?}", given_up - stopped);
+    }
+
+    #[tokio::test]
+    async fn connections_beyond_the_most_are_closed_and_make_room_when_they_end() {
+        let acceptor = Bounded {
+            acceptor: axum_server::accept::DefaultAcceptor::new(),
+            places: Arc::new(Semaphore::new(2)),
+            tls: false,
+        };
+        let mut open = Vec::new();
+        for fits in [true, true, false] {
+            let accepted = acceptor.accept(tokio::io::duplex(1).0, ()).await;
+            assert_eq!(accepted.is_ok(), fits);
+            open.extend(accepted.ok());
+        }
+        open.pop();
+        assert!(acceptor.accept(tokio::io::duplex(1).0, ()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_comes_in_pieces_is_answered() {
+        let addr = start().await;
+        let mut client = TcpStream::connect(addr).await.unwrap();
+        for piece in ["G", "ET / HT", "TP/1.1\r\nhost: x\r\nconnection: close\r\n", "\r\n"] {
+            client.write_all(piece.as_bytes()).await.unwrap();
+            client.flush().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer}");
+    }
+}
