@@ -127,7 +127,8 @@ impl Fleet {
     pub(crate) async fn ask(&self, nth: usize, browser: &Browser, method: Method, path: &str) -> Answer {
         let cookies = browser.cookies(&self.services[0].url);
         let url = format!("http://127.0.0.1:{}{path}", self.services[nth].port());
-        Browser::new().send(method, &url, |request| request.header("cookie", cookies)).await
+        let own_page = |request: reqwest::RequestBuilder| request.header("sec-fetch-site", "same-origin");
+        Browser::new().send(method, &url, |request| own_page(request).header("cookie", cookies)).await
     }
 
     pub(crate) async fn validate(&self, nth: usize, browser: &Browser) -> u16 {

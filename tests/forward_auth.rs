@@ -7,6 +7,7 @@ mod scripts;
 use crate::support::{Answer, Browser, Log, Site};
 use reqwest::Method;
 use std::path::PathBuf;
+use tower::ServiceExt;
 
 pub(super) const TRUSTED: (&str, &str) = ("SERVER__TRUSTED_PROXIES", "10.9.9.9,127.0.0.1");
 
@@ -124,14 +125,68 @@ async fn a_page_with_a_long_query_is_judged_and_a_sign_in_leads_to_the_front_of_
 }
 
 #[tokio::test]
-async fn envoy_puts_the_page_behind_the_route_and_its_query_is_no_demand() {
+async fn envoy_puts_the_page_behind_the_route_and_its_query_is_no_requirement() {
     let site = trusting(&[]).await;
     let jane = signed_in(&site, "jane").await;
-    for route in ["/validate/browser/a%20page?x=1&group=admins", "/validate/browser/", "/validate/browser/x/../y"] {
-        assert_eq!(asked(&jane, &site, route, PAGE, &[]).await.status, 200, "{route}");
-        assert_eq!(asked(&Browser::new(), &site, route, PAGE, &NAVIGATION).await.status, 302, "{route}");
+    for target in ["/a%20page?x=1&group=admins", "/", "/x/../y", "//x", "/?", "/a?b?c"] {
+        let (route, page) = (format!("/validate/envoy{target}"), format!("http://wiki.app.localhost:4000{target}"));
+        assert_eq!(asked_as_written(&jane, &site, &route, &page, &[]).await, 200, "{route}");
+        assert_eq!(asked_as_written(&Browser::new(), &site, &route, &page, &NAVIGATION).await, 302, "{route}");
     }
     assert_eq!(asked(&jane, &site, "/validate/browser?group=admins", PAGE, &[]).await.status, 403);
+}
+
+/// As [`asked`], at a route that nobody tidies up on the way.
+async fn asked_as_written(browser: &Browser, site: &Site, route: &str, page: &str, headers: &[(&str, &str)]) -> u16 {
+    let (scheme, rest) = page.split_once("://").unwrap();
+    let (host, target) = rest.split_at(rest.find('/').unwrap());
+    let cookie = browser.cookies(&site.auth_url);
+    let told = [("x-forwarded-proto", scheme), ("x-forwarded-host", host), ("x-forwarded-uri", target)];
+    let mut request = http::Request::get(route).header("cookie", cookie);
+    for (name, value) in told.iter().chain(headers) {
+        request = request.header(*name, *value);
+    }
+    let mut request = request.body(axum::body::Body::empty()).unwrap();
+    let peer: std::net::SocketAddr = "127.0.0.1:1".parse().unwrap();
+    request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+    site.router.clone().oneshot(request).await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a_requirement_is_refused_where_nobody_reads_it_and_never_dropped() {
+    let site = trusting(&[]).await;
+    let jane = signed_in(&site, "jane").await;
+    for route in [
+        // One slash too many, or a path behind the route.
+        "/validate/browser/?group=admins",
+        "/validate/browser/?",
+        "/validate/browser/caddy?group=admins",
+        "/validate/?group=admins",
+        "/validate/x?group=admins",
+        // Envoy's way to ask, and not what it asks.
+        "/validate/envoy?group=admins",
+        "/validate/envoy",
+        "/validate/envoy?group=admins/a%20page?x=1&y=2%263",
+        "/validate/envoy/?group=admins",
+        "/validate/envoy/a%20page?x=1&y=2%263&group=admins",
+        "/validate/envoy/a%20page",
+        "/validate/envoyx/a%20page?x=1&y=2%263",
+    ] {
+        let answer = asked(&jane, &site, route, PAGE, &[]).await;
+        assert!(matches!(answer.status, 400 | 404), "{route}: {answer:?}");
+        assert_eq!(answer.header("x-auth-subject"), None, "{route}");
+    }
+    for route in ["/auth/session", "/auth/sessions", "/auth/profile"] {
+        for query in ["group=editors", "scope=openid", "email_domain=example.com", "x=1&machines=true"] {
+            let answer = jane.get(&site.auth(&format!("{route}?{query}"))).await;
+            assert_eq!((answer.status, answer.problem().as_str()), (400, "malformed-demand"), "{route} {query}");
+        }
+        assert!(matches!(jane.get(&site.auth(&format!("{route}?v=2"))).await.status, 200 | 403 | 404), "{route}");
+    }
+    let renewed = jane.post(&site.auth("/refresh?force=true&group=editors"), &[]).await;
+    assert_eq!((renewed.status, renewed.problem().as_str()), (400, "malformed-demand"));
+    let deleted = jane.send(Method::DELETE, &site.auth("/auth/sessions/AAAAAAAAAAAAAAAA?group=editors"), |r| r).await;
+    assert_eq!((deleted.status, deleted.problem().as_str()), (400, "malformed-demand"));
 }
 
 #[tokio::test]

@@ -39,6 +39,8 @@ fn it_says_which_rule_decides_and_why() {
         ("/public/x", &["--groups", ""], 0, "wiki.app.localhost/public: everybody"),
         ("/public/../x", &["--groups", "staff"], 0, "can be read in several ways"),
         ("/mail", &["--groups", "staff", "--email", "a@example.com"], 0, "an e-mail address at example.com"),
+        ("/x", &["--groups", "", "--machine"], 1, "without a rule: this is for people"),
+        ("/admin/x", &["--groups", "", "--machine"], 1, "this is for people"),
         ("/mail", &["--groups", "staff"], 1, "verified e-mail: none"),
         ("/a#b", &["--groups", "staff"], 1, "refused"),
     ] {

@@ -91,6 +91,53 @@ async fn an_image_tag_cannot_sign_anybody_out_but_our_own_pages_can() {
 }
 
 #[tokio::test]
+async fn only_our_own_pages_sign_anybody_out_everywhere() {
+    let site = Site::with(&[("RETURN_TO__ALLOW", "cms.app.localhost")]).await;
+    let (jane, phone) = (Browser::new(), Browser::new());
+    jane.sign_in(&site, "jane").await;
+    phone.sign_in(&site, "jane").await;
+    let sibling = "http://stranger.app.localhost:4000";
+    let own = site.auth_url.as_str();
+    let cms = site.cms_url.as_str();
+    let everywhere = site.auth("/auth/signout?everywhere=true");
+    for headers in [
+        &[][..],
+        &[("sec-fetch-site", "same-site"), ("origin", sibling)],
+        &[("sec-fetch-site", "same-site"), ("origin", cms)],
+        &[("sec-fetch-site", "same-site"), ("origin", "null")],
+        &[("sec-fetch-site", "none")],
+        &[("origin", cms)],
+        &[("origin", "null")],
+        &[("sec-fetch-site", "same-origin"), ("origin", sibling)],
+    ] {
+        let shape = |r: reqwest::RequestBuilder| headers.iter().fold(r, |r, (name, value)| r.header(*name, *value));
+        let refused = jane.send(Method::POST, &everywhere, shape).await;
+        assert_eq!((refused.status, refused.set_cookies("auth=").len()), (403, 0), "{headers:?}");
+        let in_form = jane.send(Method::POST, &site.auth("/auth/signout"), |r| shape(r).body("everywhere=true")).await;
+        assert_eq!(in_form.status, 403, "{headers:?}");
+    }
+    // A sibling that nobody allowed ends nothing at all.
+    for headers in [
+        &[("sec-fetch-site", "same-site"), ("origin", sibling)][..],
+        &[("sec-fetch-site", "same-site"), ("origin", "null")],
+    ] {
+        let shape = |r: reqwest::RequestBuilder| headers.iter().fold(r, |r, (name, value)| r.header(*name, *value));
+        assert_eq!(jane.send(Method::POST, &site.auth("/auth/signout"), shape).await.status, 403, "{headers:?}");
+    }
+    assert_eq!((jane.validate(&site).await.status, phone.validate(&site).await.status), (200, 200));
+    let tablet = Browser::new();
+    tablet.sign_in(&site, "jane").await;
+    let of_a_sibling = |r: reqwest::RequestBuilder| r.header("sec-fetch-site", "same-site").header("origin", cms);
+    assert_eq!(tablet.send(Method::POST, &site.auth("/auth/signout"), of_a_sibling).await.status, 303);
+    let ours = |r: reqwest::RequestBuilder| r.header("sec-fetch-site", "same-origin").header("origin", "null");
+    assert_eq!(jane.send(Method::POST, &everywhere, ours).await.status, 303);
+    assert_eq!((jane.validate(&site).await.status, phone.validate(&site).await.status), (401, 401));
+    site.pass(61);
+    jane.sign_in(&site, "jane").await;
+    assert_eq!(jane.send(Method::POST, &everywhere, |r| r.header("origin", own)).await.status, 303, "an older browser");
+}
+
+#[tokio::test]
 async fn who_is_not_signed_in_is_sent_through_the_providers_logout_all_the_same() {
     let site = Site::start().await;
     let out = Browser::new().post(&site.auth("/auth/signout"), &[]).await;

@@ -207,6 +207,31 @@ async fn nobody_waits_for_others_who_wait() {
 }
 
 #[tokio::test]
+async fn a_validate_is_answered_in_its_own_time_whatever_hangs() {
+    let shaky = Shaky::new();
+    let patient = [
+        ("SESSION__STORE_TIMEOUT", "10s"),
+        ("SERVER__VALIDATE_TIMEOUT", "500ms"),
+        ("SERVER__TRUSTED_PROXIES", "127.0.0.1"),
+    ];
+    let site = Site::over_with(shaky.clone(), &patient).await;
+    shaky.hangs.store(true, Ordering::SeqCst);
+    for (path, navigates) in [("/validate", false), ("/validate/browser", false), ("/validate/browser", true)] {
+        let shape = |r: reqwest::RequestBuilder| {
+            let r = r.header("cookie", "auth=AAAAAAAAAAAAAAAAAAAAAA");
+            let r = r.header("x-original-url", "http://wiki.app.localhost:4000/");
+            if navigates { r.header("sec-fetch-mode", "navigate") } else { r }
+        };
+        let answer = Browser::new().send(reqwest::Method::GET, &site.auth(path), shape).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{path}");
+        if !navigates {
+            assert_eq!(answer.problem(), "timeout");
+        }
+    }
+    assert_eq!(site.metric("auth_api_validates_total{result=\"unavailable\"}").await, 3);
+}
+
+#[tokio::test]
 async fn a_rotated_token_that_was_lost_signs_nobody_out() {
     let shaky = Shaky::new();
     let site = Site::over(shaky.clone()).await;

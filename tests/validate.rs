@@ -211,6 +211,95 @@ async fn a_live_session_is_found_behind_planted_cookies() {
 }
 
 #[tokio::test]
+async fn live_sessions_of_two_users_in_one_request_are_nobodys() {
+    let site = Site::with(&[("SERVER__TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let (jane, mallory) = (Browser::new(), Browser::new());
+    jane.sign_in(&site, "jane").await;
+    mallory.sign_in(&site, "erin").await;
+    let (hers, planted) = (jane.cookies(&site.cms_url), mallory.cookies(&site.cms_url));
+    for cookies in [format!("{planted}; {hers}"), format!("{hers}; {planted}")] {
+        let ask = async |method: Method, path: &str, more: &[(&str, &str)]| {
+            let shape = |r: reqwest::RequestBuilder| {
+                more.iter().fold(r.header("cookie", &cookies), |r, (name, value)| r.header(*name, *value))
+            };
+            Browser::new().send(method, &site.auth(path), shape).await
+        };
+        let page = [("x-original-url", "http://wiki.app.localhost:4000/"), ("sec-fetch-mode", "navigate")];
+        for (method, path) in [
+            (Method::GET, "/validate"),
+            (Method::GET, "/auth/session"),
+            (Method::GET, "/auth/sessions"),
+            (Method::POST, "/refresh?force=true"),
+            (Method::GET, "/auth/profile"),
+            (Method::DELETE, "/auth/sessions/AAAAAAAAAAAAAAAA"),
+        ] {
+            let answer = ask(method, path, &[]).await;
+            assert_eq!((answer.status, answer.problem().as_str()), (401, "ambiguous-session"), "{path}");
+            assert!(answer.header("www-authenticate").unwrap().contains("invalid_token"));
+            assert!(answer.json()["signin_url"].as_str().unwrap().contains("prompt=login"), "{answer:?}");
+        }
+        // A redirect could go round for ever: the sign-in may not be sent the planted cookie.
+        let shown = ask(Method::GET, "/validate/browser", &page).await;
+        assert_eq!((shown.status, shown.header("location")), (401, None));
+        assert!(shown.body.contains("prompt=login"), "{}", shown.body);
+        assert_eq!(ask(Method::GET, "/validate/browser", &page[..1]).await.problem(), "ambiguous-session");
+        let begun = ask(Method::GET, "/auth/signin", &[]).await;
+        assert_eq!(begun.status, 302, "a way out");
+        assert!(begun.location().starts_with(&site.pool.base_url()), "{}", begun.location());
+        assert_eq!(ask(Method::GET, "/auth/signout", &[]).await.status, 200, "and another");
+        assert_eq!(ask(Method::GET, "/", &[]).await.status, 200);
+    }
+    assert_eq!(site.metric("auth_api_validates_total{result=\"ambiguous\"}").await, 6);
+    assert_eq!(jane.validate(&site).await.status, 200, "nothing was ended by it");
+}
+
+#[tokio::test]
+async fn a_sign_in_ends_all_sessions_that_the_browser_shows() {
+    let site = Site::start().await;
+    let (jane, mallory) = (Browser::new(), Browser::new());
+    jane.sign_in(&site, "jane").await;
+    mallory.sign_in(&site, "erin").await;
+    let (first, planted) = (jane.cookies(&site.cms_url), mallory.cookies(&site.cms_url));
+    let callback = jane.to_callback(&site, "prompt=login", "jane").await;
+    let both = format!("{planted}; {}", jane.cookies(&site.auth_url));
+    let landed = Browser::new().send(Method::GET, &callback, |r| r.header("cookie", both)).await;
+    assert_eq!(landed.status, 302, "{landed:?}");
+    let new = landed.set_cookies("auth=")[0].split(';').next().unwrap().to_owned();
+    let status = async |cookies: String| {
+        Browser::new().send(Method::GET, &site.auth("/validate"), |r| r.header("cookie", cookies)).await.status
+    };
+    assert_eq!((status(first).await, status(planted.clone()).await), (401, 401));
+    assert_eq!(status(format!("{planted}; {new}")).await, 200, "what is planted is over");
+}
+
+#[tokio::test]
+async fn of_several_live_sessions_of_one_user_the_newest_answers() {
+    let site = Site::start().await;
+    let mut cookies = Vec::new();
+    for _ in 0..3 {
+        let browser = Browser::new();
+        browser.sign_in(&site, "jane").await;
+        cookies.push(browser.cookies(&site.cms_url));
+        site.pass(10);
+    }
+    let current = async |cookies: String| {
+        let answer =
+            Browser::new().send(Method::GET, &site.auth("/auth/sessions"), |r| r.header("cookie", cookies)).await;
+        let json = answer.json();
+        json["sessions"].as_array().unwrap().iter().position(|item| item["current"] == true).unwrap()
+    };
+    assert_eq!(current(cookies.join("; ")).await, 0);
+    assert_eq!(current(format!("{}; {}; {}", cookies[2], cookies[0], cookies[1])).await, 0);
+    assert_eq!(current(format!("{}; {}", cookies[0], cookies[1])).await, 1);
+    // More than anybody looks at is nobody's: the one that counts could be among the rest.
+    let mallory = Browser::new();
+    mallory.sign_in(&site, "erin").await;
+    let four = format!("{}; {}", cookies.join("; "), mallory.cookies(&site.cms_url));
+    let answer = Browser::new().send(Method::GET, &site.auth("/validate"), |r| r.header("cookie", four)).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (401, "ambiguous-session"));
+}
+
+#[tokio::test]
 async fn demands_allow_refuse_or_are_malformed() {
     let site = Site::start().await;
     let erin = Browser::new();

@@ -21,6 +21,9 @@ pub(super) struct Explain {
     /// The visitor's verified e-mail address, with --groups
     #[arg(long, conflicts_with = "sub")]
     email: Option<String>,
+    /// The visitor is a program, with --groups "" and --scopes
+    #[arg(long, conflicts_with_all = ["sub", "email"])]
+    machine: bool,
     #[command(flatten)]
     config: ConfigFlag,
 }
@@ -59,6 +62,9 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
             visitor.groups =
                 asked.who.groups.unwrap_or_default().into_iter().filter(|group| !group.is_empty()).collect();
             (visitor.scopes, visitor.email_verified, visitor.email) = (asked.scopes, true, asked.email);
+            if asked.machine {
+                visitor.kind = Kind::Machine;
+            }
         }
     }
     let page = match app::return_to(&config).page_at(&asked.url) {
@@ -76,7 +82,9 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
     }
     match &ruling {
         Ruling::Public(site) => text += &format!("rule      {site}: everybody\n"),
-        Ruling::Members(rules) if rules.is_empty() => text += "rule      none: everybody who is signed in\n",
+        Ruling::Members(rules) if rules.is_empty() => {
+            text += "rule      none: everybody who is signed in, no program\n"
+        }
         Ruling::Members(rules) => {
             for (site, demand) in rules {
                 text += &format!("rule      {site}: {demand}\n");
@@ -90,7 +98,10 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
     let denied = match (&ruling, config.policy.admit(&visitor)) {
         (Ruling::Public(_), _) => None,
         (_, Err(unmet)) => Some(format!("may not sign in at all ([policy]): {unmet}")),
-        (ruling, Ok(())) => ruling.check(&visitor).err().map(|(site, unmet)| format!("by {site}: {unmet}")),
+        (ruling, Ok(())) => ruling.check(&visitor, None).err().map(|(site, unmet)| match site {
+            Some(site) => format!("by {site}: {unmet}"),
+            None => format!("without a rule: {unmet}"),
+        }),
     };
     text += &denied.as_ref().map_or("decision  allowed\n".to_owned(), |why| format!("decision  denied {why}\n"));
     print(&text)?;

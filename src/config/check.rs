@@ -23,6 +23,7 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     };
     report(&draft.ops_listen.at, listeners(draft));
     tls(draft, &mut report);
+    report(&draft.validate_timeout.at, validate_timeout(draft));
     report(&draft.issuer.at, provider_issuer(draft));
     report(&draft.scopes.at, scopes(draft));
     if let Some(parameters) = draft.authorize_parameters.good() {
@@ -99,6 +100,16 @@ fn pem(path: &Path, mark: &str, what: &str) -> Result<(), Wrong> {
         format!("The file {} holds no {what}, so no browser could connect.", path.display()),
         "Name a PEM file with the right content; certificate and key are easily swapped.",
     ))
+}
+
+fn validate_timeout(draft: &Draft) -> Result<(), Wrong> {
+    match draft.validate_timeout.good() {
+        Some(timeout) if !(100..=60_000).contains(&timeout.as_millis()) => Err(Wrong::new(
+            "Under 100ms a busy machine would refuse who is signed in; over a minute every site would hang with us.",
+            "Write a time from `100ms` to `60s`; `3s` suits most.",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn provider_issuer(draft: &Draft) -> Result<(), Wrong> {

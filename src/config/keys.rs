@@ -75,7 +75,8 @@ pub(super) static SECTIONS: &[(&str, &str)] = &[
         "policy",
         "Who may sign in at all. What is empty asks for nothing.\n\
          What single pages ask for are blocks of their own, which hold where a trusted proxy says which page is asked for.\n\
-         The longest path decides; a site without a rule is for everybody who is signed in:\n\
+         The longest path decides; a site without a rule is for everybody who is signed in. Programs pass only a page whose\n\
+         rule names a scope or says so:\n\
          \n\
          [[policy.site]]\n\
          host = \"wiki.example.com\"  # or \"*.example.com\": every host below\n\
@@ -83,6 +84,7 @@ pub(super) static SECTIONS: &[(&str, &str)] = &[
          groups = [\"admins\", \"editors\"]  # one of them is enough\n\
          scopes = [\"wiki/write\"]  # all of them\n\
          email_domains = [\"example.com\"]  # a verified address at one of them\n\
+         machines = false  # true: for programs too, whatever their scopes\n\
          \n\
          [[policy.site]]\n\
          host = \"wiki.example.com\"\n\
@@ -127,6 +129,9 @@ keys! {
         "The origin that browsers use: scheme, host and port, nothing behind them. Every link and the callback that\n\
          is registered at the provider are built from it; a wrong one fails as a redirect mismatch at sign-in.\n\
          Plain http is for loopback names only: localhost, names below it, 127.0.0.0/8, [::1].";
+    VALIDATE_TIMEOUT = "server" "validate_timeout" Text Default("3s"),
+        "How long /validate and /validate/browser take at most, whatever they wait for; then they answer 503.\n\
+         Less than the proxy in front of the sites waits for an answer.";
     TRUSTED_PROXIES = "server" "trusted_proxies" List Default(""),
         "Addresses and networks of the proxies in front of this service (\"10.0.0.0/8\"): whose X-Forwarded-For is\n\
          believed: the last address in it that is none of these is the visitor's, as the list of sessions shows it;\n\

@@ -95,6 +95,8 @@ pub struct Server {
     pub ops_listen: Option<SocketAddr>,
     /// Our own origin, the only source of our own links.
     pub public_url: PublicUrl,
+    /// Longest a `/validate` takes.
+    pub validate_timeout: Duration,
     /// Proxies whose word about visitors and pages is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Certificate and key of the public listener; `None` when something in front of us ends TLS.

@@ -48,19 +48,19 @@ fn site(table: Table, at: &str, problems: &mut Vec<Problem>) -> Option<Site> {
     };
     let (groups, scopes) = (list(&mut block, "groups", values::group), list(&mut block, "scopes", credentials::scope));
     let domains = list(&mut block, "email_domains", host_name);
-    let public = block.flag("public");
-    let entry = match (Demand::new(groups?, scopes?, domains?), public?) {
+    let (public, machines) = (block.flag("public"), block.flag("machines"));
+    let entry = match (Demand::new(groups?, scopes?, domains?).for_machines(machines?), public?) {
         (demand, false) => Some(Entry::Members(demand)),
         (demand, true) if demand.is_empty() => Some(Entry::Public),
         _ => block.wrong(
             "public",
             Wrong::new(
                 "A page cannot be open to everybody and ask for something.",
-                "Remove `public = true`, or the lists beside it.",
+                "Remove `public = true`, or what stands beside it.",
             ),
         ),
     };
-    block.close(&["host", "path", "groups", "scopes", "email_domains", "public"]);
+    block.close(&["host", "path", "groups", "scopes", "email_domains", "machines", "public"]);
     Some(Site { host: host?, path: path?, entry: entry? })
 }
 

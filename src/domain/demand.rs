@@ -4,23 +4,33 @@ use super::principal::Principal;
 use serde::{Deserialize, Serialize};
 
 /// The demands of one request: `group` (any of), `scope` (all of), `email_domain` (any of, verified
-/// e-mail only). All kinds named must hold.
+/// e-mail only). All kinds named must hold. `machines` lets programs in, too, as naming a scope does.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Demand {
     groups: Vec<String>,
     scopes: Vec<String>,
     email_domains: Vec<String>,
+    machines: bool,
 }
+
+/// The names of demands in a query.
+pub const NAMES: [&str; 4] = ["group", "scope", "email_domain", "machines"];
 
 /// The demand cannot be understood, so nothing is allowed by it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedDemand {
     /// A parameter that is not a demand.
-    #[error("`{0}` is not a demand; use group, scope or email_domain")]
+    #[error("`{0}` is not a demand; use group, scope, email_domain or machines")]
     Unknown(String),
     /// Several scopes in one demand, as one might write them elsewhere.
     #[error("one demand names one scope; repeat `scope` for each")]
     Scopes,
+    /// Neither yes nor no.
+    #[error("the demand `machines` is `true` or `false`, and once")]
+    Machines,
+    /// A demand at an address that does not judge any.
+    #[error("the demand `{0}` is not read at this address, and would mean nothing; ask /validate")]
+    NotRead(&'static str),
     /// A demand without a value.
     #[error("the demand `{0}` is empty; name what is required or leave it out")]
     Empty(&'static str),
@@ -38,12 +48,35 @@ pub enum Unmet {
     /// No verified e-mail at one of the domains.
     #[error("this needs a verified e-mail address at: {0}")]
     EmailDomain(String),
+    /// A program, and nobody said that programs may.
+    #[error("this is for people; for programs a rule or a demand has to name a scope, or say machines = true")]
+    Person,
 }
 
 impl Demand {
     /// Any of `groups`, all of `scopes`, an address at any of `email_domains`; an empty list demands nothing.
     pub fn new(groups: Vec<String>, scopes: Vec<String>, email_domains: Vec<String>) -> Self {
-        Self { groups, scopes, email_domains }
+        Self { groups, scopes, email_domains, machines: false }
+    }
+
+    /// The same, for programs too if `machines` says so.
+    pub fn for_machines(self, machines: bool) -> Self {
+        Self { machines, ..self }
+    }
+
+    /// Whether somebody thought of programs here.
+    pub fn admits_machines(&self) -> bool {
+        self.machines || !self.scopes.is_empty()
+    }
+
+    /// Refuses a query with demands in it where they are not judged.
+    ///
+    /// # Errors
+    /// [`MalformedDemand::NotRead`].
+    pub fn none_in(query: &str) -> Result<(), MalformedDemand> {
+        let mut names = url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+        let found = names.find_map(|name| NAMES.into_iter().find(|known| *known == name));
+        found.map_or(Ok(()), |name| Err(MalformedDemand::NotRead(name)))
     }
 
     /// Whether it names groups.
@@ -61,12 +94,23 @@ impl Demand {
     /// # Errors
     /// [`MalformedDemand`] for an unknown name or an empty value: never "allow".
     pub fn parse(query: &str) -> Result<Self, MalformedDemand> {
-        let mut demand = Self::default();
+        let (mut demand, mut machines) = (Self::default(), None);
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let (list, name) = match &*name {
                 "group" => (&mut demand.groups, "group"),
                 "scope" => (&mut demand.scopes, "scope"),
                 "email_domain" => (&mut demand.email_domains, "email_domain"),
+                "machines" => {
+                    let told = match &*value {
+                        "true" => true,
+                        "false" => false,
+                        _ => return Err(MalformedDemand::Machines),
+                    };
+                    if machines.replace(told).is_some() {
+                        return Err(MalformedDemand::Machines);
+                    }
+                    continue;
+                }
                 _ => return Err(MalformedDemand::Unknown(name.chars().take(64).collect())),
             };
             if value.trim().is_empty() {
@@ -77,7 +121,7 @@ impl Demand {
             }
             list.push(value.into_owned());
         }
-        Ok(demand)
+        Ok(demand.for_machines(machines.unwrap_or_default()))
     }
 
     /// Judges `principal`.
@@ -111,7 +155,8 @@ impl std::fmt::Display for Demand {
         let kinds = kinds.iter().filter(|(_, list)| !list.is_empty());
         let said: Vec<_> = kinds.map(|(kind, list)| format!("{kind} {}", list.join(", "))).collect();
         f.write_str(if said.is_empty() { "a signed-in visitor" } else { "" })?;
-        f.write_str(&said.join(", and "))
+        f.write_str(&said.join(", and "))?;
+        f.write_str(if self.machines { "; programs too" } else { "" })
     }
 }
 
@@ -137,10 +182,27 @@ mod tests {
             "foo",
             "=",
             "scope=a%20b",
+            "machines=",
+            "machines=1",
+            "machines=true&machines=true",
         ] {
             assert!(Demand::parse(query).is_err(), "{query}");
         }
         assert_eq!(Demand::parse("").unwrap(), Demand::default());
+    }
+
+    #[test]
+    fn only_who_names_a_scope_or_says_so_thinks_of_machines() {
+        for (query, admits) in
+            [("", false), ("group=a", false), ("machines=false", false), ("scope=a", true), ("machines=true", true)]
+        {
+            assert_eq!(Demand::parse(query).unwrap().admits_machines(), admits, "{query}");
+        }
+        for (query, refused) in
+            [("", false), ("v=2", false), ("v=2&group", true), ("sco%70e=a", true), ("Group=a", false)]
+        {
+            assert_eq!(Demand::none_in(query).is_err(), refused, "{query}");
+        }
     }
 
     #[test]

@@ -37,6 +37,11 @@ impl Page {
         &self.url[self.host.clone()]
     }
 
+    /// Path and query as they were sent.
+    pub fn target(&self) -> &str {
+        &self.url[self.path.start..]
+    }
+
     /// The path as it was sent.
     pub fn path(&self) -> &str {
         &self.url[self.path.clone()]

@@ -6,7 +6,7 @@
 use super::demand::{Demand, Unmet};
 use super::host::within;
 use super::page::{Page, Readings};
-use super::principal::Principal;
+use super::principal::{Kind, Principal};
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,17 +113,21 @@ impl Sites {
 }
 
 impl<'a> Ruling<'a> {
-    /// Judges who is signed in.
+    /// Judges who is signed in. A program passes only where each rule thinks of programs, or the `caller`'s own demand
+    /// does.
     ///
     /// # Errors
-    /// The first rule that is not met, and what is missing.
-    pub fn check(&self, principal: &Principal) -> Result<(), (&'a Site, Unmet)> {
-        match self {
-            Self::Public(_) => Ok(()),
-            Self::Members(rules) => {
-                rules.iter().try_for_each(|(site, demand)| demand.check(principal).map_err(|unmet| (*site, unmet)))
-            }
+    /// The first rule that is not met, if it is one, and what is missing.
+    pub fn check(&self, principal: &Principal, caller: Option<&Demand>) -> Result<(), (Option<&'a Site>, Unmet)> {
+        let Self::Members(rules) = self else { return Ok(()) };
+        let person = principal.kind == Kind::User || caller.is_some_and(Demand::admits_machines);
+        if rules.is_empty() && !person {
+            return Err((None, Unmet::Person));
         }
+        rules.iter().try_for_each(|(site, demand)| {
+            let admitted = if person || demand.admits_machines() { Ok(()) } else { Err(Unmet::Person) };
+            admitted.and_then(|()| demand.check(principal)).map_err(|unmet| (Some(*site), unmet))
+        })
     }
 }
 

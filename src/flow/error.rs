@@ -36,6 +36,12 @@ pub enum Error {
     /// Credentials that are not, or no longer, good.
     #[error("the credentials are not good: {0}")]
     Dead(String),
+    /// Live sessions of several users: nobody can say who asks.
+    #[error("the request holds live sessions of several users, or more session cookies than are looked at")]
+    AmbiguousSession,
+    /// Something that is needed for an answer did not come in time.
+    #[error("there was no answer in time")]
+    Timeout,
     /// The provider ended the session: its refresh token is dead.
     #[error("the provider ended the session")]
     SessionEnded,
@@ -110,6 +116,9 @@ pub enum UntoldPage {
     /// Nothing is there.
     #[error("send X-Forwarded-Proto, -Host and -Uri, or X-Original-URL")]
     Missing,
+    /// Envoy's route, with another path behind it than the page's.
+    #[error("the path and query behind /validate/envoy are not those of the page; /validate/browser reads a query")]
+    NotBehind,
     /// Both ways of telling are there and tell different pages.
     #[error("X-Original-URL and X-Forwarded-Uri tell different pages; a proxy sets one and removes the other")]
     Different,

@@ -39,6 +39,9 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+/// Session cookies of one request that are looked at.
+pub const SESSIONS_MAX: usize = 3;
+
 /// The relying party (OIDC Core §1.2): everything a flow needs, one method for each verb.
 #[derive(Debug)]
 pub struct RelyingParty {
@@ -131,25 +134,39 @@ impl RelyingParty {
         }
     }
 
-    /// The live session among the ids that a browser sent: it may hold a stale or a planted one too.
+    /// The live session among the ids that a browser sent: it may hold a stale or a planted one too. Of several of one
+    /// user it is the newest.
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`Error::AmbiguousSession`] for live sessions of several users, since one of them is planted, and for more ids
+    /// than are looked at. [`Error::Store`].
     pub async fn session(&self, ids: &[SessionId]) -> Result<Option<Arc<Live>>, Error> {
         if let [id] = ids {
             return Ok(self.sessions.load(*id).await?);
         }
-        let mut unknown = None;
+        if ids.len() > SESSIONS_MAX {
+            return Err(Error::AmbiguousSession);
+        }
+        let (mut unknown, mut newest) = (None, None::<Arc<Live>>);
         // All at once: planted ones must cost no time.
         for loaded in Box::pin(join_all(ids.iter().map(|id| self.sessions.load(*id)))).await {
             match loaded {
-                Ok(Some(live)) => return Ok(Some(live)),
+                Ok(Some(live)) => match &newest {
+                    Some(other) if live.session.principal.sub != other.session.principal.sub => {
+                        return Err(Error::AmbiguousSession);
+                    }
+                    Some(other) if live.session.started < other.session.started => {}
+                    _ => newest = Some(live),
+                },
                 Ok(None) => {}
                 // Another one may be at hand.
                 Err(error) => unknown = Some(error),
             }
         }
-        unknown.map_or(Ok(None), |error| Err(error.into()))
+        match (newest, unknown) {
+            (None, Some(error)) => Err(error.into()),
+            (newest, _) => Ok(newest),
+        }
     }
 
     /// Starts `job` and sees it through even if the client hangs up, which makes axum drop the handler

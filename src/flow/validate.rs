@@ -4,7 +4,8 @@
 //!    under the token's hash, and refused if it was revoked or its session was ended here. A session is read from
 //!    memory, else from the store.
 //! 2. The policy is judged: who may be signed in at all, the rules for the page that a proxy asks about, and the
-//!    caller's own demands. A public page is for strangers, too.
+//!    caller's own demands. A public page is for strangers, too; a program passes a page only where somebody thought of
+//!    programs.
 //!
 //! No provider call (but for a key never seen), no store write, nothing logged.
 
@@ -153,9 +154,13 @@ impl RelyingParty {
             Err(_) if open && demand.is_none() => return Ok(Who::Nobody),
             Err(unmet) => return Err(Error::NotAdmitted(denied(unmet, None))),
         }
-        if let Some((_, ruling)) = &ruling {
-            ruling.check(principal).map_err(|(site, unmet)| Error::Denied(denied(unmet, Some(site))))?;
+        match (&ruling, page) {
+            (Some((_, ruling)), _) => ruling.check(principal, demand.as_ref()),
+            // Without rules it is a page all the same.
+            (None, Some(_)) => Ruling::Members(vec![]).check(principal, demand.as_ref()),
+            (None, None) => Ok(()),
         }
+        .map_err(|(site, unmet)| Error::Denied(denied(unmet, site)))?;
         if let Some(demand) = demand {
             demand.check(principal).map_err(|unmet| Error::Denied(denied(unmet, None)))?;
         }

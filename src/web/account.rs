@@ -1,6 +1,6 @@
 //! What people do with their account: their attributes, and credentials for AWS.
 
-use super::api::{is_foreign, nobody};
+use super::api::{is_foreign, nobody, unknown};
 use super::layers::RequestId;
 use super::session_layer::Visitor;
 use super::{Web, error};
@@ -45,7 +45,7 @@ async fn answer(web: &Web, visitor: Visitor, id: &RequestId, change: BTreeMap<St
     let live = match visitor.session {
         Ok(Some(live)) => live,
         Ok(None) => return nobody(web, &visitor.ids, id),
-        Err(error) => return error::problem(&error, id, None),
+        Err(error) => return unknown(web, &error, id),
     };
     match web.rp.account(&live, &change).await {
         Ok(user) => Json(shown(&user, web.rp.writable())).into_response(),
@@ -85,7 +85,7 @@ pub(super) async fn aws_credentials(State(web): State<Arc<Web>>, visitor: Visito
     }
     let live = match visitor.session {
         Ok(live) => live,
-        Err(error) => return error::problem(&error, &id, None),
+        Err(error) => return unknown(&web, &error, &id),
     };
     if live.is_none() && !visitor.ids.is_empty() {
         // A session that is over is no guest's.

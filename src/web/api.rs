@@ -3,7 +3,7 @@
 use super::browser::{forget, with};
 use super::layers::RequestId;
 use super::session_layer::Visitor;
-use super::{Web, error};
+use super::{Web, error, pages};
 use crate::domain::session::SessionId;
 use crate::flow::{Error, MySession};
 use axum::Json;
@@ -21,8 +21,14 @@ pub(super) async fn session(State(web): State<Arc<Web>>, visitor: Visitor, id: R
     match visitor.session {
         Ok(Some(live)) if web.rp.admit(&live).is_ok() => json(&live.identity.json),
         Ok(_) => nobody(&web, &visitor.ids, &id),
-        Err(error) => error::problem(&error, &id, None),
+        Err(error) => unknown(&web, &error, &id),
     }
+}
+
+/// The refusal where the visitor's session cannot be told: of two live ones, a sign-in helps that asks again.
+pub(super) fn unknown(web: &Web, error: &Error, id: &RequestId) -> Response {
+    let again = || web.public_url.join(&pages::sign_in_link(None, Some("login")));
+    error::problem(error, id, matches!(error, Error::AmbiguousSession).then(again))
 }
 
 /// The 401 for a visitor who sent these ids.
@@ -54,7 +60,7 @@ pub(super) async fn sessions(State(web): State<Arc<Web>>, visitor: Visitor, id: 
     let me = match visitor.session {
         Ok(Some(me)) => me,
         Ok(None) => return nobody(&web, &visitor.ids, &id),
-        Err(error) => return error::problem(&error, &id, None),
+        Err(error) => return unknown(&web, &error, &id),
     };
     let item = |s: MySession| Item {
         handle: s.handle,
@@ -89,7 +95,7 @@ pub(super) async fn end_session(
     let me = match visitor.session {
         Ok(Some(me)) => me,
         Ok(None) => return nobody(&web, &visitor.ids, &id),
-        Err(error) => return error::problem(&error, &id, None),
+        Err(error) => return unknown(&web, &error, &id),
     };
     let mut out = HeaderMap::new();
     // What does not decode is no handle.
@@ -139,7 +145,10 @@ pub(super) async fn refresh(
             response
         }
         Err(error) => {
-            let mut response = error::problem(&error, &id, Some(web.public_url.join("/auth/signin")));
+            let mut response = match error {
+                Error::AmbiguousSession => unknown(&web, &error, &id),
+                _ => error::problem(&error, &id, Some(web.public_url.join("/auth/signin"))),
+            };
             if matches!(error, Error::SessionEnded) {
                 web.jar.set_exposed(&headers, None, response.headers_mut());
             }
@@ -153,8 +162,8 @@ fn json(body: &bytes::Bytes) -> Response {
 }
 
 /// `GET /openapi.json`
-pub(super) async fn openapi(State(web): State<Arc<Web>>) -> Json<serde_json::Value> {
-    Json(document(web.public_url.as_str()))
+pub(super) async fn openapi(State(web): State<Arc<Web>>) -> Response {
+    json(&web.openapi)
 }
 
 pub(super) fn document(server_url: &str) -> serde_json::Value {

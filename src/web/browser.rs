@@ -13,7 +13,7 @@ use crate::provider::Hints;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
-use axum::http::header::{HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
+use axum::http::header::{HeaderMap, HeaderValue, LOCATION, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
@@ -31,7 +31,11 @@ pub(super) async fn home(State(web): State<Arc<Web>>, visitor: Visitor, id: Requ
             let name = live.as_deref().map(pages::display_name);
             let onward = Some(web.rp.return_to.choose(None).as_str().to_owned());
             let onward = onward.filter(|onward| *onward != web.public_url.join("/"));
-            pages::render(&pages::Home { name, sign_in: pages::sign_in_link(None), onward })
+            pages::render(&pages::Home { name, sign_in: pages::sign_in_link(None, None), onward })
+        }
+        Err(Error::AmbiguousSession) => {
+            let sign_in = pages::sign_in_link(None, Some("login"));
+            pages::render(&pages::Home { name: None, sign_in, onward: None })
         }
         Err(error) => problem_page::page(&web, &error, &id, &Attempt::Visit),
     }
@@ -68,6 +72,8 @@ pub(super) async fn sign_in(
     }
     let live = match visitor.session {
         Ok(live) => live,
+        // The sign-in ends them all.
+        Err(Error::AmbiguousSession) => None,
         Err(error) => return problem_page::page(&web, &error, &id, &attempt),
     };
     let signed_in = live.as_deref().is_some_and(|live| web.rp.admit(live).is_ok());
@@ -153,7 +159,11 @@ async fn land(
     let intent = transaction.as_ref().map(Transaction::intent);
     let failed = |error| CallbackFailed { error, intent: intent.clone() };
     let params = CallbackParams::parse(query).map_err(|e| failed(e.into()))?;
-    let live = visitor.session.map_err(failed)?;
+    let live = match visitor.session {
+        // Which of them is whose does not matter: all are ended.
+        Err(Error::AmbiguousSession) => None,
+        session => session.map_err(failed)?,
+    };
     let landing = web.rp.callback(params, transaction, live.as_deref(), visitor.ids, device).await?;
     if let Landing::SignedIn(live) = &landing {
         session_layer::issue(session, live).await.map_err(failed)?;
@@ -179,6 +189,7 @@ pub(super) async fn confirm_sign_out(
     }
     let name = match visitor.session {
         Ok(live) => live.as_deref().map(pages::display_name),
+        Err(Error::AmbiguousSession) => None,
         Err(error) => return problem_page::page(&web, &error, &id, &Attempt::SignOut),
     };
     // Chromium holds the whole chain of redirects after a form to form-action.
@@ -200,7 +211,8 @@ pub(super) async fn sign_out(
     id: RequestId,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    if is_cross_site(&web, &visitor.headers) {
+    let sender = Sender::of(&web, &visitor.headers);
+    if sender == Sender::Stranger {
         return problem_page::page(&web, &Error::Origin, &id, &Attempt::SignOut);
     }
     let body = match body {
@@ -211,6 +223,9 @@ pub(super) async fn sign_out(
     let query = query.unwrap_or_default();
     let return_to = first(&form, "return_to").or_else(|| first(&query, "return_to"));
     let everywhere = is_everywhere(&form) || is_everywhere(&query);
+    if everywhere && sender != Sender::OwnPage {
+        return problem_page::page(&web, &Error::Origin, &id, &Attempt::SignOut);
+    }
     end(&web, visitor, &session, return_to.as_deref(), everywhere, &id).await
 }
 
@@ -251,7 +266,7 @@ pub(super) async fn signed_out(State(web): State<Arc<Web>>, visitor: Visitor, id
     let response = match web.jar.take_after_sign_out(&visitor.headers, &mut out) {
         AfterSignOut::To(target) => redirect(StatusCode::FOUND, target.as_str()),
         AfterSignOut::Page { everywhere } => {
-            pages::render(&pages::SignedOut { sign_in: pages::sign_in_link(None), everywhere })
+            pages::render(&pages::SignedOut { sign_in: pages::sign_in_link(None, None), everywhere })
         }
         AfterSignOut::SignIn(intent) => match web.rp.begin_again(intent.clone()).await {
             Ok((transaction, location)) => {
@@ -273,13 +288,36 @@ fn is_own_navigation(headers: &HeaderMap) -> bool {
         && !headers.contains_key("sec-purpose")
 }
 
-/// Whether a browser says that a page of a stranger's site asks (Fetch Metadata, else `Origin`). Our own
-/// pages send no referrer and so `Origin: null`; SameSite=Lax keeps the cookie from strangers anyway.
-fn is_cross_site(web: &Web, headers: &HeaderMap) -> bool {
-    match (site(headers), headers.get("origin").map(HeaderValue::to_str)) {
-        (Some(site), _) => site == "cross-site",
-        (None, None | Some(Ok("null"))) => false,
-        (None, Some(origin)) => !origin.is_ok_and(|origin| web.rp.return_to.allows_origin(origin)),
+/// Whose page sent a form, by Fetch Metadata and `Origin`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    /// One of ours.
+    OwnPage,
+    /// One of a site in `return_to.allow`, or nobody says: SameSite=Lax keeps the cookie from strangers' pages.
+    Sibling,
+    /// One of another site.
+    Stranger,
+}
+
+impl Sender {
+    fn of(web: &Web, headers: &HeaderMap) -> Self {
+        let mut origins = headers.get_all(ORIGIN).iter().map(|origin| origin.to_str().unwrap_or_default());
+        let (origin, more) = (origins.next(), origins.next());
+        if more.is_some() {
+            return Self::Stranger;
+        }
+        let own = |origin: &str| url::Url::parse(origin).is_ok_and(|url| url.origin() == web.public_url.url().origin());
+        // Our own pages send no referrer, and so `null`; as others may.
+        match (origin.filter(|origin| *origin != "null"), site(headers)) {
+            (_, Some("cross-site")) => Self::Stranger,
+            (Some(origin), _) if own(origin) => Self::OwnPage,
+            (Some(_), Some("same-origin")) => Self::Stranger,
+            (Some(origin), _) if web.rp.return_to.allows_origin(origin) => Self::Sibling,
+            (Some(_), _) => Self::Stranger,
+            (None, Some("same-origin")) => Self::OwnPage,
+            (None, Some("same-site")) if origin.is_some() => Self::Stranger,
+            (None, _) => Self::Sibling,
+        }
     }
 }
 

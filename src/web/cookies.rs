@@ -5,6 +5,7 @@ use crate::domain::return_to::ReturnTo;
 use crate::domain::seal::{KeyRing, Purpose, sha256};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::transaction::{SignInIntent, Transaction};
+use crate::flow::SESSIONS_MAX;
 use axum::http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -26,8 +27,6 @@ const AFTER_SIGN_OUT: u64 = 3_600;
 const PENDING_BYTES: usize = 5_500;
 /// Cookies of other sign-ins looked at: more are not ours, and each may cost a line to remove.
 const PENDING_SEEN: usize = 20;
-/// Session cookies looked at: a sibling can plant some of the same name.
-const SESSIONS_MAX: usize = 3;
 /// Bytes of a token in one cookie; browsers keep 4,096 with name and attributes.
 const PIECE: usize = 3_800;
 /// Pieces of a token that are put together at most.
@@ -93,7 +92,7 @@ impl Jar {
         self.expose.id_token || self.expose.access_token
     }
 
-    /// The session ids that the browser sent, at most three.
+    /// The session ids that the browser sent, and one beyond the most that are looked at to show that there are more.
     pub fn session_ids(&self, headers: &HeaderMap) -> Sent {
         let mut sent = Sent::default();
         for (name, value) in pairs(headers) {
@@ -314,7 +313,7 @@ pub enum AfterSignOut {
 /// The session ids that a browser sent.
 #[derive(Debug)]
 pub struct Sent {
-    ids: [SessionId; SESSIONS_MAX],
+    ids: [SessionId; SESSIONS_MAX + 1],
     count: usize,
     /// Whether there was a session cookie at all, readable or not.
     pub any: bool,
@@ -322,7 +321,7 @@ pub struct Sent {
 
 impl Default for Sent {
     fn default() -> Self {
-        Self { ids: [SessionId::from_bytes([0; 16]); SESSIONS_MAX], count: 0, any: false }
+        Self { ids: [SessionId::from_bytes([0; 16]); SESSIONS_MAX + 1], count: 0, any: false }
     }
 }
 

@@ -5,6 +5,7 @@
 use super::fetch::is_navigation;
 use super::layers::RequestId;
 use super::{Web, problem_page};
+use crate::domain::foreign::ForeignText;
 use crate::domain::transaction::CallbackRefused;
 use crate::flow::Error;
 use crate::provider;
@@ -168,6 +169,21 @@ pub(super) fn describe(error: &Error) -> Said {
             "The credentials are not valid",
             "Please sign in again.",
         ),
+        Error::AmbiguousSession => said(
+            StatusCode::UNAUTHORIZED,
+            "ambiguous-session",
+            "You are signed in as two people at once",
+            "This browser holds the sign-ins of two accounts, and we cannot know which is yours. Sign in again; if this page comes back, remove this site's cookies in the browser's settings.",
+        ),
+        Error::Timeout => Said {
+            retry_after: Some(RETRY),
+            ..said(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "timeout",
+                "We cannot look up your session right now",
+                "This is our fault and should pass. Please try again in a moment.",
+            )
+        },
         Error::SessionEnded => {
             said(StatusCode::UNAUTHORIZED, "session-ended", "Your session is over", "Please sign in again.")
         }
@@ -259,29 +275,38 @@ fn credentials_hint(code: &str) -> &'static str {
     }
 }
 
-/// Logged once, with what stays inside. The request's id is in the span. Escaped, since a part may be a
+/// Logged once, with what stays inside. The request's id is in the span. Cut and escaped, since a part may be a
 /// stranger's.
 pub(super) fn log(error: &Error, said: &Said) {
-    let (status, problem, text) = (said.status.as_u16(), said.slug, error.to_string());
-    let reason = text.escape_debug();
+    /// Characters of a sentence of ours with foreign words in it.
+    const SENTENCE: usize = 400;
+    let reason = || ForeignText::up_to(SENTENCE, error);
+    let (status, problem) = (said.status.as_u16(), said.slug);
     match error {
-        Error::Anonymous | Error::Dead(_) | Error::Malformed(_) => {
-            tracing::debug!(status, problem, %reason, "refused");
+        Error::Anonymous | Error::Dead(_) | Error::AmbiguousSession | Error::Malformed(_) => {
+            tracing::debug!(status, problem, reason = reason().as_str(), "refused");
         }
         Error::Denied(denied) | Error::NotAdmitted(denied) => {
-            let (page, rule) = (denied.page.as_deref(), denied.rule.as_deref());
-            tracing::info!(status, problem, %reason, sub = %denied.sub.escape_debug(), page, rule, "denied");
+            let (page, rule) = (denied.page.as_ref().map(|page| ForeignText::up_to(SENTENCE, page)), &denied.rule);
+            let (page, sub) = (page.as_ref().map(ForeignText::as_str), ForeignText::new(&denied.sub));
+            let rule = rule.as_deref();
+            tracing::info!(status, problem, reason = reason().as_str(), sub = sub.as_str(), page, rule, "denied");
         }
         Error::Cancelled(refusal) => {
-            tracing::info!(status, problem, code = %refusal.code.escape_debug(), "sign-in cancelled");
+            tracing::info!(status, problem, code = ForeignText::new(&refusal.code).as_str(), "sign-in cancelled");
         }
-        Error::Callback(CallbackRefused::Expired) => tracing::info!(status, problem, %reason, "refused"),
+        Error::Callback(CallbackRefused::Expired) => {
+            tracing::info!(status, problem, reason = reason().as_str(), "refused");
+        }
         Error::Callback(CallbackRefused::Provider(refusal)) => {
-            let description = refusal.description.as_deref().unwrap_or_default().escape_debug();
-            tracing::warn!(status, problem, code = %refusal.code.escape_debug(), %description, "refused");
+            let code = ForeignText::new(&refusal.code);
+            let description = ForeignText::new(refusal.description.as_deref().unwrap_or_default());
+            tracing::warn!(status, problem, code = code.as_str(), description = description.as_str(), "refused");
         }
-        _ if said.status.is_server_error() => tracing::error!(status, problem, %reason, "failed"),
-        _ => tracing::warn!(status, problem, %reason, "refused"),
+        _ if said.status.is_server_error() => {
+            tracing::error!(status, problem, reason = reason().as_str(), "failed");
+        }
+        _ => tracing::warn!(status, problem, reason = reason().as_str(), "refused"),
     }
 }
 
@@ -294,7 +319,7 @@ pub(super) fn problem(error: &Error, id: &RequestId, signin_url: Option<String>)
     // RFC 9110 §15.5.2 demands a challenge with every 401; RFC 6750 §3 gives its words.
     let challenge = match error {
         Error::Anonymous => Some("Bearer"),
-        Error::Dead(_) | Error::SessionEnded => Some("Bearer error=\"invalid_token\""),
+        Error::Dead(_) | Error::AmbiguousSession | Error::SessionEnded => Some("Bearer error=\"invalid_token\""),
         Error::Denied(_) | Error::NotAdmitted(_) => Some("Bearer error=\"insufficient_scope\""),
         _ => None,
     };

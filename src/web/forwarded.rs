@@ -14,6 +14,8 @@ use axum::http::request::Parts;
 pub(super) struct Asked<'a> {
     pub(super) page: Page,
     pub(super) method: Option<&'a str>,
+    /// Told by `X-Original-URL` alone.
+    pub(super) in_one: bool,
 }
 
 /// What a trusted proxy tells; `None` if nobody tells a page, or somebody whose word does not count.
@@ -51,6 +53,7 @@ pub(super) fn asked<'a>(web: &Web, request: &'a Parts) -> Result<Option<Asked<'a
         }
     };
     let (forwarded, original) = (forwarded.transpose(), original.transpose());
+    let in_one = matches!(forwarded, Ok(None));
     let page = match (forwarded.map_err(UntoldPage::from)?, original.map_err(UntoldPage::from)?) {
         (Some(page), Some(other)) if page != other => return Err(UntoldPage::Different.into()),
         (Some(page), _) | (None, Some(page)) => page,
@@ -60,7 +63,7 @@ pub(super) fn asked<'a>(web: &Web, request: &'a Parts) -> Result<Option<Asked<'a
         Some(method) => Some(method),
         None => one(headers, "x-original-method")?,
     };
-    Ok(Some(Asked { page, method }))
+    Ok(Some(Asked { page, method, in_one }))
 }
 
 /// The value of a header that may be there once. An empty one is not there.

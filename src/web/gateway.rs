@@ -7,6 +7,7 @@ use super::layers::{RequestId, X_REQUEST_ID};
 use super::{Web, browser, error, layers, pages, problem_page};
 use crate::config::HeaderStyle;
 use crate::domain::principal::{IDENTITY_HEADERS, Identity};
+use crate::domain::return_to::ReturnTo;
 use crate::flow::{Credentials, Error, UntoldPage, Who};
 use crate::telemetry::metrics::ValidateResult;
 use axum::body::Body;
@@ -14,10 +15,14 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::*;
 use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
 use axum::response::Response;
 use bytes::Bytes;
 use secrecy::ExposeSecret;
 use std::sync::{Arc, LazyLock};
+
+/// What Envoy puts the page behind (`path_prefix`).
+const ENVOY: &str = "/validate/envoy";
 
 /// The identity headers' names, judged once and not in each answer.
 static NAMES: LazyLock<[HeaderName; IDENTITY_HEADERS.len()]> =
@@ -26,11 +31,11 @@ static NAMES: LazyLock<[HeaderName; IDENTITY_HEADERS.len()]> =
 /// Any method of `/validate`. The body is not read.
 pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
-    match ask(&web, &request, request.uri.query(), false).await {
+    match ask(&web, &request, request.uri.query(), Asker::Server).await {
         Ok(answer) => answer,
         Err((error, asked)) => {
             let (id, back) = (RequestId::new(), asked.map(|asked| web.rp.return_to.back_to(&asked.page)));
-            let url = web.public_url.join(&pages::sign_in_link(back.as_ref()));
+            let url = signin_url(&web, &error, back.as_ref());
             let response = id.span().in_scope(|| error::problem(&error, &id, Some(url)));
             refusal(&web, &request, &id, response)
         }
@@ -40,9 +45,20 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
 /// Any method of `/validate/browser`: what is no 200 is for the browser that the proxy asks for.
 pub(super) async fn validate_browser(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
-    // Behind Envoy the query is the page's own.
-    let demands = request.uri.query().filter(|_| request.uri.path() == "/validate/browser");
-    let (error, asked) = match ask(&web, &request, demands, true).await {
+    let asked = ask(&web, &request, request.uri.query(), Asker::Browser).await;
+    for_a_browser(&web, &request, asked).await
+}
+
+/// Any method of `/validate/envoy/…`: as `/validate/browser`, where Envoy has put the page's path and query behind the
+/// route. It has to be the page's own, or a demand would be dropped.
+pub(super) async fn validate_envoy(State(web): State<Arc<Web>>, request: Request) -> Response {
+    let request = request.into_parts().0;
+    let asked = ask(&web, &request, None, Asker::Envoy).await;
+    for_a_browser(&web, &request, asked).await
+}
+
+async fn for_a_browser(web: &Web, request: &Parts, asked: Result<Response, (Error, Option<Asked<'_>>)>) -> Response {
+    let (error, asked) = match asked {
         Ok(answer) => return answer,
         Err(refused) => refused,
     };
@@ -50,35 +66,87 @@ pub(super) async fn validate_browser(State(web): State<Arc<Web>>, request: Reque
     let response = id.span().in_scope(|| match is_navigation(&request.headers) {
         true => match (&error, &back) {
             (Error::Anonymous | Error::Dead(_), Some(back)) => {
-                let url = web.public_url.join(&pages::sign_in_link(Some(back)));
+                let url = web.public_url.join(&pages::sign_in_link(Some(back), None));
                 browser::redirect(StatusCode::FOUND, &url)
             }
             _ => problem_page::page_elsewhere(&web, &error, &id, back.clone()),
         },
         false => {
-            let url = web.public_url.join(&pages::sign_in_link(back.as_ref()));
+            let url = signin_url(web, &error, back.as_ref());
             error::problem(&error, &id, Some(url))
         }
     });
-    layers::private(refusal(&web, &request, &id, response)).await
+    layers::private(refusal(web, request, &id, response)).await
 }
 
-/// Asks who it is; `page_needed` where there is no answer without knowing the page.
+/// Where a page's script may send the browser. Of two live sessions one would answer there, so it has to be asked again.
+fn signin_url(web: &Web, error: &Error, back: Option<&ReturnTo>) -> String {
+    let prompt = matches!(error, Error::AmbiguousSession).then_some("login");
+    web.public_url.join(&pages::sign_in_link(back, prompt))
+}
+
+/// Who asks: whether there is an answer without knowing the page, and to whom ours goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    /// A sibling's server, or a proxy that looks at the status alone.
+    Server,
+    /// A proxy that hands on what is no 200, or no 2xx.
+    Browser,
+    /// Envoy, to which 204 is no yes.
+    Envoy,
+}
+
+/// Asks who it is, in the time that there is. What is known at once needs no timer.
 async fn ask<'a>(
     web: &Web,
     request: &'a Parts,
     demands: Option<&str>,
-    page_needed: bool,
+    asker: Asker,
 ) -> Result<Response, (Error, Option<Asked<'a>>)> {
     let headers = &request.headers;
     let asked = forwarded::asked(web, request).and_then(|asked| match asked {
-        None if page_needed => Err(untold(web, request)),
+        None if asker != Asker::Server => Err(untold(web, request)),
+        Some(asked) if asker == Asker::Envoy && !is_behind_the_route(request, &asked) => {
+            Err(UntoldPage::NotBehind.into())
+        }
         asked => Ok(asked),
     });
     let asked = asked.map_err(|error| (count(web, error), None))?;
-    if is_preflight(web, request, asked.as_ref(), page_needed) {
+    let handed_on = match asker {
+        Asker::Server => false,
+        // nginx says the whole address. Traefik, which says it in parts, lets pass what gets 204.
+        Asker::Browser => asked.as_ref().is_some_and(|asked| asked.in_one),
+        Asker::Envoy => true,
+    };
+    if is_preflight(web, request, asked.as_ref(), handed_on) {
         return Ok(preflight(web, headers));
     }
+    match layers::in_time(identify(web, headers, demands, asked.as_ref()), web.validate_limit).await {
+        Some(Ok(who)) => {
+            web.rp.metrics.validate(match who {
+                Who::Session(_) => ValidateResult::Session,
+                Who::Bearer(_) => ValidateResult::Bearer,
+                Who::Nobody => ValidateResult::Public,
+            });
+            Ok(known(web, &who))
+        }
+        Some(Err(error)) => Err((count(web, error), asked)),
+        None => Err((count(web, Error::Timeout), asked)),
+    }
+}
+
+/// Whether path and query behind the route are the page's, as Envoy appends them.
+fn is_behind_the_route(request: &Parts, asked: &Asked<'_>) -> bool {
+    let target = request.uri.path_and_query().map(PathAndQuery::as_str).unwrap_or_default();
+    target.strip_prefix(ENVOY) == Some(asked.page.target())
+}
+
+async fn identify(
+    web: &Web,
+    headers: &HeaderMap,
+    demands: Option<&str>,
+    asked: Option<&Asked<'_>>,
+) -> Result<Who, Error> {
     let sent = web.jar.session_ids(headers);
     let exposed;
     let credentials = match bearer(headers) {
@@ -95,23 +163,14 @@ async fn ask<'a>(
             None => Credentials::None,
         },
     };
-    match web.rp.validate(credentials, demands, asked.as_ref().map(|asked| &asked.page)).await {
-        Ok(who) => {
-            web.rp.metrics.validate(match who {
-                Who::Session(_) => ValidateResult::Session,
-                Who::Bearer(_) => ValidateResult::Bearer,
-                Who::Nobody => ValidateResult::Public,
-            });
-            Ok(known(web, &who))
-        }
-        Err(error) => Err((count(web, error), asked)),
-    }
+    web.rp.validate(credentials, demands, asked.map(|asked| &asked.page)).await
 }
 
 fn count(web: &Web, error: Error) -> Error {
     web.rp.metrics.validate(match error {
         Error::Anonymous => ValidateResult::Anonymous,
         Error::Dead(_) => ValidateResult::Dead,
+        Error::AmbiguousSession => ValidateResult::Ambiguous,
         Error::Denied(_) | Error::NotAdmitted(_) | Error::Untrusted(_) => ValidateResult::Forbidden,
         Error::Malformed(_) | Error::UntoldPage(_) => ValidateResult::Malformed,
         _ => ValidateResult::Unavailable,

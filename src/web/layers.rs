@@ -2,6 +2,7 @@
 
 use super::Web;
 use super::error;
+use crate::domain::demand::Demand;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::http::header::{
@@ -118,12 +119,25 @@ pub(super) fn cors(web: &Arc<Web>) -> CorsLayer {
 /// A bound on time, and no panic beyond this point: the same without layers, for the hot path. What is done
 /// at once needs no timer. `None` if the time was not enough.
 pub(super) async fn bounded(work: impl Future<Output = Response>, time: Duration) -> Option<Response> {
-    let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
-    let done = match std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
-        Poll::Ready(done) => done,
-        Poll::Pending => tokio::time::timeout(time, work).await.ok()?,
-    };
+    let done = in_time(AssertUnwindSafe(work).catch_unwind(), time).await?;
     Some(done.unwrap_or_else(|_| error::panicked()))
+}
+
+/// A bound on time for the hot path. What is done at once needs no timer. `None` if the time was not enough.
+pub(super) async fn in_time<T>(work: impl Future<Output = T>, time: Duration) -> Option<T> {
+    let mut work = pin!(work);
+    match std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+        Poll::Ready(done) => Some(done),
+        Poll::Pending => tokio::time::timeout(time, work).await.ok(),
+    }
+}
+
+/// Refuses demands (`group=` and the like) at an address that judges none: whoever sends them means them.
+pub(super) async fn no_demands(id: RequestId, request: Request, next: Next) -> Response {
+    match Demand::none_in(request.uri().query().unwrap_or_default()) {
+        Ok(()) => next.run(request).await,
+        Err(malformed) => error::problem(&malformed.into(), &id, None),
+    }
 }
 
 /// Bounds on body and time, and no panic beyond this point.

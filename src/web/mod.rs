@@ -23,7 +23,8 @@ use crate::config::{Config, Exposed, HeaderStyle, PublicUrl, Support};
 use crate::domain::seal::KeyRing;
 use crate::flow::RelyingParty;
 use axum::Router;
-use axum::routing::{any, delete, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post};
+use bytes::Bytes;
 use cookies::Jar;
 use ipnet::IpNet;
 use std::sync::Arc;
@@ -47,6 +48,9 @@ pub struct Web {
     support: Option<Support>,
     /// No request takes longer: a callback may have to ask the provider four things.
     request_limit: Duration,
+    /// No validate takes longer.
+    validate_limit: Duration,
+    openapi: Bytes,
 }
 
 impl Web {
@@ -63,6 +67,8 @@ impl Web {
             trusted_proxies: config.server.trusted_proxies.clone(),
             support: config.pages.support.clone(),
             request_limit: config.provider.timeout * 4 + Duration::from_secs(10),
+            validate_limit: config.server.validate_timeout,
+            openapi: api::document(config.server.public_url.as_str()).to_string().into(),
         })
     }
 }
@@ -76,23 +82,24 @@ pub fn router(web: Arc<Web>) -> Router {
         // A HEAD is somebody looking ahead, and must not spend the code.
         .route("/auth/signin/callback", get(browser::callback).head(error::method_not_allowed))
         .route("/auth/signout", get(browser::confirm_sign_out).post(browser::sign_out))
-        .route("/auth/signout/callback", get(browser::signed_out))
-        .route("/auth/session", get(api::session).options(api::preflight).layer(layers::cors(&web)))
-        .route("/auth/sessions", get(api::sessions).options(api::preflight).layer(layers::cors(&web)))
-        .route("/auth/sessions/{handle}", delete(api::end_session).options(api::preflight).layer(layers::cors(&web)))
-        .route(
-            "/auth/profile",
-            get(account::profile).patch(account::change_profile).options(api::preflight).layer(layers::cors(&web)),
-        )
-        .route(
-            "/auth/aws-credentials",
-            post(account::aws_credentials).options(api::preflight).layer(layers::cors(&web)),
-        )
+        .route("/auth/signout/callback", get(browser::signed_out));
+    // For scripts and siblings' servers: scripts of siblings may read the answers, and no demand is dropped.
+    let script = |route: MethodRouter<Arc<Web>>| {
+        let route: MethodRouter<Arc<Web>> =
+            route.options(api::preflight).layer(axum::middleware::from_fn(layers::no_demands));
+        route.layer(layers::cors(&web))
+    };
+    let browser = browser
+        .route("/auth/session", script(get(api::session)))
+        .route("/auth/sessions", script(get(api::sessions)))
+        .route("/auth/sessions/{handle}", script(delete(api::end_session)))
+        .route("/auth/profile", script(get(account::profile).patch(account::change_profile)))
+        .route("/auth/aws-credentials", script(post(account::aws_credentials)))
         .layer(session_layer::tower_sessions(&web))
         .layer(axum::middleware::from_fn_with_state(web.clone(), session_layer::one_session_cookie));
 
     let app = browser
-        .route("/refresh", post(api::refresh).options(api::preflight).layer(layers::cors(&web)))
+        .route("/refresh", script(post(api::refresh)))
         .route("/auth/backchannel-logout", post(backchannel::logout))
         .route("/openapi.json", get(api::openapi))
         .route("/auth/assets/style.css", get(pages::stylesheet))
@@ -115,8 +122,9 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/validate", any(gateway::validate))
         .route("/validate/browser", any(gateway::validate_browser))
         // Envoy puts the path that is asked for behind ours.
-        .route("/validate/browser/", any(gateway::validate_browser))
-        .route("/validate/browser/{*page}", any(gateway::validate_browser));
+        .route("/validate/envoy", any(gateway::validate_envoy))
+        .route("/validate/envoy/", any(gateway::validate_envoy))
+        .route("/validate/envoy/{*page}", any(gateway::validate_envoy));
     app.merge(machines).merge(gateway).with_state(web)
 }
 

@@ -63,10 +63,13 @@ fn ways(error: &Error) -> (Option<Way>, &'static [Way]) {
             _ => (Some(Way::AnotherAccount), &[Way::Again]),
         },
         Error::Denied(_) | Error::NotAdmitted(_) => (Some(Way::AnotherAccount), &[Way::Again]),
-        Error::Callback(_) | Error::UnknownSignIn | Error::Provider(_) | Error::NotRenewed(_) | Error::Store(_) => {
-            (Some(Way::Again), &[])
-        }
-        Error::Anonymous | Error::Dead(_) | Error::SessionEnded => (Some(Way::SignIn), &[]),
+        Error::Callback(_)
+        | Error::UnknownSignIn
+        | Error::Provider(_)
+        | Error::NotRenewed(_)
+        | Error::Store(_)
+        | Error::Timeout => (Some(Way::Again), &[]),
+        Error::Anonymous | Error::Dead(_) | Error::SessionEnded | Error::AmbiguousSession => (Some(Way::SignIn), &[]),
         Error::Origin => (Some(Way::SignOut), &[]),
         Error::Looping(_) => (None, &[Way::Again]),
         Error::UntoldPage(_)
@@ -157,7 +160,11 @@ fn link(way: Way, web: &Web, error: &Error, attempt: &Attempt) -> Option<Link> {
             Attempt::SignOut => ("Try again", "/auth/signout".to_owned()),
             Attempt::Visit => ("Try again", "/".to_owned()),
         },
-        Way::SignIn => ("Sign in", pages::intent_link(&SignInIntent { prompt: None, ..intent })),
+        Way::SignIn => {
+            // One of several sessions is alive and would lead here again.
+            let prompt = matches!(error, Error::AmbiguousSession).then(|| "login".to_owned());
+            ("Sign in", pages::intent_link(&SignInIntent { prompt, ..intent }))
+        }
         Way::AnotherAccount => {
             let prompt = Some(web.rp.provider.account_choice().to_owned());
             ("Use another account", pages::intent_link(&SignInIntent { prompt, provider: None, ..intent }))

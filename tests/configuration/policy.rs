@@ -28,6 +28,7 @@ fn good_rules_are_read() {
         "host = \"*.example.com\"\npath = \"/\"\ngroups = [\"a\"]",
         "host = \"Wiki.Example.com\"\npath = \"/caf%C3%A9/\"\npublic = true",
         "host = \"example.com\"\nscopes = [\"a/b\"]\nemail_domains = [\"Example.com\"]\npublic = false",
+        "host = \"example.com\"\nmachines = true",
         // The service's own host.
         "host = \"auth-api.example.com\"",
     ] {
@@ -57,6 +58,8 @@ fn a_rule_that_would_not_hold_is_refused() {
         assert!(found.len() == 1 && found[0].key.contains("path"), "{path}: {found:#?}");
     }
     for (keys, at, words) in [
+        ("machines = \"yes\"", "machines", "neither true nor false"),
+        ("machines = true\npublic = true", "public", "ask for something"),
         ("groups = []", "groups", "at least one"),
         ("groups = [\"\"]", "groups", "none of them empty"),
         ("groups = [\" \"]", "groups", "none of them empty"),

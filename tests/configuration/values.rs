@@ -156,6 +156,8 @@ fn the_issuer_is_the_one_in_the_tokens() {
 #[test]
 fn other_values_are_refused_with_a_remedy() {
     for (key, value, words) in [
+        ("server.validate_timeout", "\"50ms\"", "`3s` suits most"),
+        ("server.validate_timeout", "\"2m\"", "Write a time from"),
         ("server.listen", "\":8080\"", "Write `127.0.0.1:8080`"),
         ("server.listen", "\"localhost:8080\"", "IP address and a port"),
         ("server.listen", "\"0.0.0.0\"", "IP address and a port"),

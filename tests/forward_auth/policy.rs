@@ -1,6 +1,6 @@
 //! Who may sign in at all, and who may see which page.
 
-use super::{NAVIGATION, RULES, asked, signed_in, trusting, with_rules};
+use super::{NAVIGATION, RULES, asked, send, signed_in, trusting, with_rules};
 use crate::support::{Browser, Site};
 use reqwest::Method;
 
@@ -43,6 +43,62 @@ async fn programs_meet_rules_by_all_their_scopes() {
         let page = "http://wiki.app.localhost:4000/orders/7";
         let answer = asked(&Browser::new(), &site, "/validate", page, &[("authorization", &token)]).await;
         assert_eq!(answer.status, expected, "{scopes:?}");
+    }
+}
+
+#[tokio::test]
+async fn programs_pass_a_page_only_where_somebody_thought_of_them() {
+    let rules = format!(
+        "{RULES}\n[[policy.site]]\nhost = \"wiki.app.localhost\"\npath = \"/members\"\n\
+         [[policy.site]]\nhost = \"wiki.app.localhost\"\npath = \"/api\"\nmachines = true\n\
+         [[policy.site]]\nhost = \"wiki.app.localhost\"\npath = \"/api/people\"\n"
+    );
+    let site = with_rules(&rules, &[]).await;
+    let token = format!("Bearer {}", site.pool.mint_machine_token("dev-machine-client", &["cms/read"]));
+    let bearer = [("authorization", token.as_str())];
+    let jane = signed_in(&site, "jane").await;
+    for (path, route, for_machine) in [
+        ("/", "/validate", 403),
+        ("/", "/validate/browser", 403),
+        ("/articles", "/validate?scope=cms/read", 200),
+        ("/articles", "/validate/browser?scope=cms/read", 200),
+        ("/articles", "/validate?scope=cms/write", 403),
+        ("/articles", "/validate?machines=true", 200),
+        ("/articles", "/validate?machines=false", 403),
+        ("/members", "/validate", 403),
+        ("/members", "/validate?machines=true", 200),
+        ("/api/x", "/validate", 200),
+        ("/api/people", "/validate", 403),
+        ("/api/x/../people", "/validate", 403),
+        ("/public", "/validate", 200),
+        ("/admin", "/validate?machines=true", 403),
+    ] {
+        let page = format!("http://wiki.app.localhost:4000{path}");
+        let answer = asked(&Browser::new(), &site, route, &page, &bearer).await;
+        assert_eq!(answer.status, for_machine, "{path} {route}: {answer:?}");
+        if for_machine == 403 {
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer error=\"insufficient_scope\""));
+            assert_eq!(answer.problem(), "insufficient-scope");
+        }
+    }
+    let page = "http://wiki.app.localhost:4000/api/x";
+    assert_eq!(asked(&jane, &site, "/validate", page, &[]).await.status, 200, "people as before");
+    assert_eq!(asked(&jane, &site, "/validate?machines=true", page, &[]).await.status, 200);
+    for query in ["machines=", "machines=yes", "machines=true&machines=true&machines=false", "machines=TRUE"] {
+        assert_eq!(asked(&jane, &site, &format!("/validate?{query}"), page, &[]).await.status, 400, "{query}");
+    }
+    let plain = send(&Browser::new(), &site, "/validate", &bearer).await;
+    assert_eq!((plain.status, plain.header("x-auth-kind")), (200, Some("machine")), "without a page as before");
+}
+
+#[tokio::test]
+async fn programs_pass_no_page_of_a_site_without_rules() {
+    let site = trusting(&[]).await;
+    let token = format!("Bearer {}", site.pool.mint_machine_token("dev-machine-client", &["cms/read"]));
+    let bearer = [("authorization", token.as_str())];
+    for (route, status) in [("/validate", 403), ("/validate/browser", 403), ("/validate/browser?scope=cms/read", 200)] {
+        let page = "http://wiki.app.localhost:4000/";
+        assert_eq!(asked(&Browser::new(), &site, route, page, &bearer).await.status, status, "{route}");
     }
 }
 

@@ -86,22 +86,33 @@ async fn a_preflight_about_a_page_is_judged_like_any_request_unless_they_pass() 
 #[tokio::test]
 async fn a_preflight_whose_answer_reaches_the_browser_is_answered() {
     let site = trusting(&[]).await;
-    let page =
+    let in_parts =
         [("x-forwarded-proto", "http"), ("x-forwarded-host", "wiki.app.localhost"), ("x-forwarded-uri", "/a?b=c")];
-    let preflight = async |route: &str, method: Option<&str>| {
-        let told = method.map(|method| ("x-forwarded-method", method));
-        let headers: Vec<_> = PREFLIGHT.into_iter().chain(page).chain(told).collect();
+    let in_one = [("x-original-url", "http://wiki.app.localhost/a?b=c")];
+    let preflight = async |route: &str, page: &[(&'static str, &'static str)], method: Option<&'static str>| {
+        let told =
+            method.map(|method| (if page.len() > 1 { "x-forwarded-method" } else { "x-original-method" }, method));
+        let headers: Vec<_> = PREFLIGHT.into_iter().chain(page.iter().copied()).chain(told).collect();
         let shape = |r: reqwest::RequestBuilder| headers.iter().fold(r, |r, (name, value)| r.header(*name, *value));
         Browser::new().send(Method::OPTIONS, &site.auth(route), shape).await.status
     };
-    for route in ["/validate/browser", "/validate/browser/a?b=c"] {
-        assert_eq!(preflight(route, None).await, 204);
-        assert_eq!(preflight(route, Some("OPTIONS")).await, 204);
-        assert_eq!(preflight(route, Some("GET")).await, 401, "it is none");
+    // nginx, and Envoy.
+    for (route, page) in [("/validate/browser", &in_one[..]), ("/validate/envoy/a?b=c", &in_parts)] {
+        assert_eq!(preflight(route, page, None).await, 204, "{route}");
+        assert_eq!(preflight(route, page, Some("OPTIONS")).await, 204, "{route}");
+        assert_eq!(preflight(route, page, Some("GET")).await, 401, "{route}: it is none");
     }
-    // Here a proxy decides by the status alone, and 204 would be a yes.
-    assert_eq!(preflight("/validate", None).await, 401);
-    assert_eq!(preflight("/validate", Some("OPTIONS")).await, 401);
+    // Here a proxy decides by the status alone, and 204 would be a yes: also where Traefik keeps the browser's method.
+    let both = [&in_parts[..], &in_one].concat();
+    for (route, page) in [
+        ("/validate", &in_one[..]),
+        ("/validate", &in_parts),
+        ("/validate/browser", &in_parts),
+        ("/validate/browser", &both),
+    ] {
+        assert_eq!(preflight(route, page, None).await, 401, "{route} {page:?}");
+        assert_eq!(preflight(route, page, Some("OPTIONS")).await, 401, "{route} {page:?}");
+    }
 }
 
 const PREFLIGHT: [(&str, &str); 3] = [

@@ -137,8 +137,8 @@ pub(super) fn display_name(live: &Live) -> String {
 }
 
 /// Our own sign-in address, leading to `return_to`.
-pub(super) fn sign_in_link(return_to: Option<&ReturnTo>) -> String {
-    link([("return_to", return_to.map(ReturnTo::as_str))])
+pub(super) fn sign_in_link(return_to: Option<&ReturnTo>, prompt: Option<&str>) -> String {
+    link([("return_to", return_to.map(ReturnTo::as_str)), ("prompt", prompt)])
 }
 
 /// Our own sign-in address, asking for the same once more.
