@@ -36,7 +36,8 @@ pub fn wanted(event: &Value, settings: &Settings) -> Result<Wanted, &'static str
     Ok(Wanted { provider, user_id, email })
 }
 
-/// Takes `<provider>_<id>` apart. Both may hold underscores, and the event may have the name in small letters.
+/// Takes `<provider>_<id>` apart. Both may hold underscores, and the event may have the name in small letters. The pool
+/// may have providers that nobody named here, so an id with an underscore could be theirs: then the event has to say.
 fn identity<'a>(
     username: &str,
     told: &[Identity],
@@ -48,12 +49,16 @@ fn identity<'a>(
         start.eq_ignore_ascii_case(name).then(|| (name.to_owned(), id.to_owned(), start == name))
     };
     // Where the event takes the name apart itself, no other way counts.
-    let told = |name: &str, id: &str| !matches!(told, [one] if one.provider != name || one.user_id != id);
-    let mut fitting: Vec<_> = known.filter_map(of).filter(|(name, id, _)| told(name, id)).collect();
+    let told_apart = if let [one] = told { Some((one.provider.as_str(), one.user_id.as_str())) } else { None };
+    let agrees = |name: &str, id: &str| told_apart.is_none_or(|told| told == (name, id));
+    let mut fitting: Vec<_> = known.filter_map(of).filter(|(name, id, _)| agrees(name, id)).collect();
     fitting.sort();
     fitting.dedup();
     match fitting.as_slice() {
         [(provider, id, exact)] => {
+            if told_apart.is_none() && id.contains('_') {
+                return Err("the id has an underscore: it may belong to a provider with a longer name");
+            }
             // Small letters in the name may mean small letters in the id, and that is another person's.
             if !exact && id.contains(|c: char| !c.is_ascii_digit()) {
                 return Err("the provider's name is in small letters, and so may be the id");

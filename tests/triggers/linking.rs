@@ -67,11 +67,19 @@ async fn underscores_in_names_and_ids_confuse_nobody() {
     let link = async |username: &str, providers: &str| {
         linked(vec![jane()], pre_sign_up(username, &[]), &[("LINK_PROVIDERS", providers)]).await
     };
-    assert_eq!(link("Acme_SSO_a_b", "Acme_SSO").await, to_jane("Acme_SSO", "a_b"));
-    assert_eq!(link("Acme_SSO_a_b", "Acme_SSO,Other").await, to_jane("Acme_SSO", "a_b"));
+    assert_eq!(link("Acme_SSO_ab", "Acme_SSO").await, to_jane("Acme_SSO", "ab"));
+    assert_eq!(link("Acme_SSO_ab", "Acme_SSO,Other").await, to_jane("Acme_SSO", "ab"));
+    // It could be `b` at Acme_SSO_a, which nobody named.
+    assert_eq!(link("Acme_SSO_a_b", "Acme_SSO").await, None);
+    let apart = r#"[{"userId":"a_b","providerName":"Acme_SSO"}]"#;
+    let apart = pre_sign_up("Acme_SSO_a_b", &[("identities", apart)]);
+    assert_eq!(linked(vec![jane()], apart, &[("LINK_PROVIDERS", "Acme_SSO")]).await, to_jane("Acme_SSO", "a_b"));
     // Either `SSO_a` at Acme or `a` at Acme_SSO.
     assert_eq!(link("Acme_SSO_a", "Acme_SSO,Acme").await, None);
     assert_eq!(link("Acme_SSO_a", "").await, None);
+    // Is it `SSO_a` at Acme, or `a` at Acme_SSO, which nobody named?
+    assert_eq!(link("Acme_SSO_a", "Acme").await, None);
+    assert_eq!(link("Google_SSO_1", "").await, None);
     assert_eq!(link("Acme_", "Acme").await, None);
     assert_eq!(link("Google", "").await, None);
     // The id has lost its capital letters too, perhaps.
