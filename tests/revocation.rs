@@ -70,7 +70,8 @@ async fn jane_sees_her_browsers_and_ends_the_one_she_lost() {
         assert_eq!(item["provider"], "COGNITO");
         assert_eq!(item["ends"].as_u64().unwrap() - item["started"].as_u64().unwrap(), 30 * 86_400);
     }
-    assert_eq!(listed[0]["started"].as_u64().unwrap() - listed[1]["started"].as_u64().unwrap(), 10);
+    // The time that the test lets pass, and what goes by itself.
+    assert!(listed[0]["started"].as_u64().unwrap() - listed[1]["started"].as_u64().unwrap() >= 10);
 
     assert_eq!(phone.validate(&site).await.status, 200);
     let lost = listed[1]["handle"].as_str().unwrap();
