@@ -27,6 +27,7 @@ mod policy_command;
 mod real;
 mod redis_store;
 mod refresh;
+mod renewal;
 mod revocation;
 mod service;
 mod sessions;

@@ -56,6 +56,11 @@ pub enum Fault {
         /// Its body.
         body: String,
     },
+    /// 429, and how long to wait, in words of RFC 9110 §10.2.3 if any.
+    Throttle {
+        /// The `Retry-After`.
+        retry_after: Option<String>,
+    },
     /// A redirect to somewhere else.
     Redirect {
         /// The status code, say 307.
@@ -127,6 +132,7 @@ struct Book {
     counts: HashMap<Endpoint, u64>,
     standing: HashMap<Endpoint, Fault>,
     once: HashMap<Endpoint, VecDeque<Fault>>,
+    renewals: HashMap<String, Fault>,
 }
 
 impl Faults {
@@ -146,17 +152,26 @@ impl Faults {
         self.book().once.entry(endpoint).or_default().push_back(fault);
     }
 
+    pub(super) fn set_renewals(&self, username: &str, fault: Fault) {
+        self.book().renewals.insert(username.to_owned(), fault);
+    }
+
     pub(super) fn clear(&self) {
         let mut book = self.book();
+        book.renewals.clear();
         book.standing.clear();
         book.once.clear();
     }
 
-    /// Counts a request and picks its fault: one-off before standing, the particular endpoint before the general.
-    fn meet(&self, endpoints: &[Endpoint]) -> Option<Fault> {
+    /// Counts a request and picks its fault: that of the user whose tokens are renewed, one-off before standing, the
+    /// particular endpoint before the general.
+    fn meet(&self, endpoints: &[Endpoint], renewed: Option<&str>) -> Option<Fault> {
         let mut book = self.book();
         for &endpoint in endpoints {
             *book.counts.entry(endpoint).or_default() += 1;
+        }
+        if let Some(fault) = renewed.and_then(|user| book.renewals.get(user)) {
+            return Some(fault.clone());
         }
         let once = endpoints.iter().find_map(|endpoint| book.once.get_mut(endpoint).and_then(VecDeque::pop_front));
         once.or_else(|| endpoints.iter().find_map(|endpoint| book.standing.get(endpoint).cloned()))
@@ -168,14 +183,21 @@ const BODY_LIMIT: usize = 64 * 1024;
 
 /// Every request passes here first.
 pub(super) async fn gate(Shared(pool): Shared<Arc<State>>, request: Request, next: Next) -> Response {
-    let (request, endpoints) = identify(&pool, request).await;
-    let Some(fault) = pool.faults.meet(&endpoints) else {
+    let (request, endpoints, renewed) = identify(&pool, request).await;
+    let Some(fault) = pool.faults.meet(&endpoints, renewed.as_deref()) else {
         return next.run(request).await;
     };
     match fault {
         Fault::Status { status, content_type, body } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
+        }
+        Fault::Throttle { retry_after } => {
+            let mut response = StatusCode::TOO_MANY_REQUESTS.into_response();
+            if let Some(value) = retry_after.and_then(|value| HeaderValue::try_from(value).ok()) {
+                response.headers_mut().insert(header::RETRY_AFTER, value);
+            }
+            response
         }
         Fault::Redirect { status, location } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
@@ -207,12 +229,12 @@ pub(super) async fn gate(Shared(pool): Shared<Arc<State>>, request: Request, nex
     }
 }
 
-/// The endpoints a request counts for, the most particular first.
-async fn identify(pool: &State, request: Request) -> (Request, Vec<Endpoint>) {
+/// The endpoints a request counts for, the most particular first, and whose tokens it renews.
+async fn identify(pool: &State, request: Request) -> (Request, Vec<Endpoint>, Option<String>) {
     let path = request.uri().path();
     let endpoint = match path {
         "/oauth2/authorize" => Endpoint::Authorize,
-        "/oauth2/token" => return identify_grant(request).await,
+        "/oauth2/token" => return identify_grant(pool, request).await,
         "/oauth2/userInfo" => Endpoint::UserInfo,
         "/oauth2/revoke" => Endpoint::Revoke,
         "/logout" => Endpoint::Logout,
@@ -220,22 +242,26 @@ async fn identify(pool: &State, request: Request) -> (Request, Vec<Endpoint>) {
         _ => match path.strip_prefix('/').and_then(|rest| rest.strip_prefix(pool.pool_id.as_str())) {
             Some("/.well-known/openid-configuration") => Endpoint::Discovery,
             Some("/.well-known/jwks.json") => Endpoint::Jwks,
-            _ => return (request, Vec::new()),
+            _ => return (request, Vec::new(), None),
         },
     };
-    (request, vec![endpoint])
+    (request, vec![endpoint], None)
 }
 
 /// Reads the body to see the grant, and puts it back for the handler.
-async fn identify_grant(request: Request) -> (Request, Vec<Endpoint>) {
+async fn identify_grant(pool: &State, request: Request) -> (Request, Vec<Endpoint>, Option<String>) {
     let (parts, body) = request.into_parts();
     let bytes = body::to_bytes(body, BODY_LIMIT).await.unwrap_or_default();
-    let grant = match Params::parse(&bytes).get("grant_type") {
+    let form = Params::parse(&bytes);
+    let grant = match form.get("grant_type") {
         Some("authorization_code") => Some(Endpoint::TokenCode),
         Some("refresh_token") => Some(Endpoint::TokenRefresh),
         Some("client_credentials") => Some(Endpoint::TokenClientCredentials),
         _ => None,
     };
     let endpoints = grant.into_iter().chain([Endpoint::Token]).collect();
-    (Request::from_parts(parts, Body::from(bytes)), endpoints)
+    let now = pool.now();
+    let renewed = form.get("refresh_token").and_then(|token| pool.world().refresh_grant(token, now));
+    let renewed = renewed.map(|grant| grant.sign_in.username);
+    (Request::from_parts(parts, Body::from(bytes)), endpoints, renewed)
 }

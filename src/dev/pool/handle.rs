@@ -112,6 +112,11 @@ impl Pool {
         self.state().faults.set_once(endpoint, fault);
     }
 
+    /// Breaks the renewals of one user's tokens until the faults are cleared.
+    pub fn fault_renewals_of(&self, username: &str, fault: Fault) {
+        self.state().faults.set_renewals(username, fault);
+    }
+
     /// Ends all faults, the federation's too.
     pub fn clear_faults(&self) {
         self.state().faults.clear();
