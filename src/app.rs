@@ -34,8 +34,8 @@ const SWEEP: Duration = Duration::from_secs(5 * 60);
 const CLIENTS: Duration = Duration::from_secs(3);
 /// How often the store's set-up is looked at, and soon again where it could not be.
 const INSPECTION: (Duration, Duration) = (Duration::from_secs(5 * 60), Duration::from_secs(5));
-/// How often sessions that are due for a renewal are looked for.
-const RENEW_AHEAD: Duration = Duration::from_secs(5);
+/// How often those at work who may have been disabled are looked for.
+const CHECK_REVOKED: Duration = Duration::from_secs(5);
 /// How long requests in flight, and then renewals, may take after a shutdown began. Together less than the
 /// thirty seconds after which most supervisors kill.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -200,6 +200,8 @@ impl App {
             refresh_margin: config.session.refresh_margin.as_secs(),
             revocation: REVOCATION.min(config.provider.timeout),
             lease: config.provider.timeout + 2 * config.session.store_timeout + Duration::from_secs(1),
+            per_user: config.session.per_user,
+            requests_per_second: config.provider.requests_per_second,
         };
         let machine = &config.machine;
         let broker = Broker::new(
@@ -308,10 +310,10 @@ fn background(rp: &Arc<RelyingParty>, machine: config::Machine, revoked: Option<
         background.paced("client files", move || keep_clients(this.clone(), machine.clone(), problem.clone()));
     }
     let this = rp.clone();
-    background.every(RENEW_AHEAD, "renewals", move || renew_ahead(this.clone()));
+    background.always("renewals", move || renew_ahead(this.clone()));
     if let Some(interval) = revoked {
         let this = rp.clone();
-        background.every(RENEW_AHEAD, "revocation checks", move || check_revoked(this.clone(), interval));
+        background.every(CHECK_REVOKED, "revocation checks", move || check_revoked(this.clone(), interval));
     }
     background
 }
@@ -386,7 +388,13 @@ async fn keep_clients(rp: Arc<RelyingParty>, machine: config::Machine, told: Arc
 
 /// Renews tokens before they run out.
 async fn renew_ahead(rp: Arc<RelyingParty>) {
-    rp.renew_ahead().await;
+    // In step, however long each takes.
+    let mut searches = tokio::time::interval(flow::RENEWAL_SEARCH);
+    searches.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        searches.tick().await;
+        rp.renew_ahead().await;
+    }
 }
 
 /// Asks the provider about those at work.

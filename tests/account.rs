@@ -311,3 +311,24 @@ async fn a_token_that_was_revoked_alone_signs_nobody_out() {
     until("renewed", async || site.pool.count(Endpoint::TokenRefresh) == 1).await;
     assert_eq!(jane.validate(&site).await.status, 200);
 }
+
+#[tokio::test]
+async fn one_that_the_provider_does_not_answer_for_keeps_nobody_from_being_asked_about() {
+    let site = site(&[]).await;
+    let (jane, erin) = (signed_in(&site, "jane").await, signed_in(&site, "erin").await);
+    site.pool.sign_out_user("jane");
+    site.pool.sign_out_user("erin");
+    site.pass(310);
+    for browser in [&jane, &erin] {
+        assert_eq!(browser.validate(&site).await.status, 200);
+    }
+    let answer = |status, body: &str| Fault::Status { status, content_type: "application/json", body: body.into() };
+    site.pool.fault_once(Endpoint::Api, answer(500, "{}"));
+    site.rp.check_revoked(Duration::from_secs(300)).await;
+    assert_eq!(site.pool.count(Endpoint::Api), 2, "both were asked about");
+    let out = [jane.validate(&site).await.status, erin.validate(&site).await.status];
+    assert!(out.contains(&401) && out.contains(&200), "{out:?}");
+    site.pass(61);
+    site.rp.check_revoked(Duration::from_secs(300)).await;
+    assert_eq!((jane.validate(&site).await.status, erin.validate(&site).await.status), (401, 401), "and again soon");
+}

@@ -177,6 +177,10 @@ keys! {
          Name only those that verify addresses themselves: others let people claim somebody else's.";
     TIMEOUT = "provider" "timeout" Text Default("10s"),
         "Longest wait for one answer of the provider, from 1s to 60s. Browsers wait as long at sign-in.";
+    REQUESTS_PER_SECOND = "provider" "requests_per_second" Plain Default("100"),
+        "What all processes on one store together ask of the provider in a second, sign-ins and renewals; as many tokens\n\
+         for machines, and a quarter of it of the user pools API. Cognito allows 120 in an account and region, which other\n\
+         applications may share; beyond its quota it answers 429, and then nobody's tokens are renewed for a while.";
     AUTHORIZATION_ENDPOINT = "provider" "authorization_endpoint" Text Absent("https://login.example.com/oauth2/authorize"),
         "The six addresses below replace what the provider's discovery document says; leave them out unless it is\n\
          wrong or missing something. This one is where browsers sign in.";
@@ -230,6 +234,9 @@ keys! {
          a new account. After it they are asked to start again, and still get to the page that they wanted.";
     REFRESH_MARGIN = "session" "refresh_margin" Text Default("5m"),
         "POST /refresh renews tokens that have less than this left. Under 1h: each renewal is a call to the provider.";
+    PER_USER = "session" "per_user" Plain Default("100"),
+        "How many sessions one user has at most: with one more sign-in the oldest ends, at whichever process, and its refresh\n\
+         token is revoked. 0 for no limit.";
 
     RETURN_DEFAULT = "return_to" "default" Text Absent("https://cms.example.com/"),
         "Where people go when they came from nowhere, or from a place that is not allowed.\n\

@@ -139,6 +139,8 @@ pub struct Provider {
     pub trust_email_from: Vec<String>,
     /// Longest wait for one answer of the provider, one second to one minute.
     pub timeout: Duration,
+    /// What all processes together may ask in a second, of each kind.
+    pub requests_per_second: u32,
     /// Addresses to use instead of the discovered ones.
     pub endpoints: EndpointOverrides,
     /// Where the user pools API is, if not beside the issuer.
@@ -192,6 +194,8 @@ pub struct Session {
     pub sign_in_timeout: Duration,
     /// `/refresh` renews tokens with less than this left.
     pub refresh_margin: Duration,
+    /// Sessions of one user; `None` for any number.
+    pub per_user: Option<usize>,
 }
 
 /// `[return_to]`

@@ -175,6 +175,17 @@ pub(super) fn count(text: &str) -> Result<u32, Wrong> {
     })
 }
 
+/// A whole number up to a million; 0 is no limit.
+pub(super) fn limit(text: &str) -> Result<Option<usize>, Wrong> {
+    let limit = text.parse::<usize>().ok().filter(|limit| *limit <= 1_000_000);
+    limit.map(|limit| (limit > 0).then_some(limit)).ok_or_else(|| {
+        Wrong::new(
+            format!("{} is not a whole number from 0 to 1000000.", shown(text)),
+            "Write how many there may be, in digits, or `0` for any number.",
+        )
+    })
+}
+
 /// US dollars.
 pub(super) fn price(text: &str) -> Result<f64, Wrong> {
     text.parse().ok().filter(|price| (0.0..=1_000.0).contains(price)).ok_or_else(|| {

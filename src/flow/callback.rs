@@ -161,6 +161,7 @@ impl RelyingParty {
             let exchanged =
                 this.exchanges.0.get_or_insert_async(&tag, this.exchange_once(&tag, accepted, device)).await?;
             this.retire(old, &exchanged).await;
+            this.end_oldest(&exchanged).await;
             // One that was remembered may have been ended since.
             this.sessions.load(exchanged.id).await?.ok_or(Error::UnknownSignIn)
         });
@@ -213,7 +214,7 @@ impl RelyingParty {
         callback: VerifiedCallback,
         device: Device,
     ) -> Result<Arc<Live>, Error> {
-        let (verified, transaction) = self.provider.exchange(callback).await?;
+        let (verified, transaction) = self.exchange(callback).await?;
         if let Err(unmet) = self.policy.admit(&verified.principal) {
             self.revoke_later(verified.tokens.refresh);
             let denied = Denied { sub: verified.principal.sub, page: None, rule: None, unmet };

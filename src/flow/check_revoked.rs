@@ -1,21 +1,27 @@
 //! Whether people who are at work were disabled or signed out at the provider meanwhile. In the background: no
 //! request waits for it.
 //!
-//! Each session that was used lately is asked about once in an interval, at a pace that leaves Cognito's quota to
-//! others. A token that the pool no longer takes ends nothing by itself: the renewal decides.
+//! Each session that was used lately is asked about once in an interval, at a rate that all processes keep to
+//! together and that leaves Cognito's quota to others. A token that the pool no longer takes ends nothing by itself:
+//! the renewal decides. One that the provider does not answer for is asked about again a little later, and holds up
+//! none of the others.
 
 use super::{Error, RelyingParty};
 use crate::domain::session::SessionKey;
 use crate::provider::{self, USER_POOLS_SCOPE};
-use crate::store::Live;
+use crate::store::{Live, Urgency};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Sessions not used for this long are not at work, seconds.
 const LATELY: u64 = 10 * 60;
-/// Between two questions: Cognito allows 120 a second for everybody together.
-const PACE: Duration = Duration::from_millis(100);
+/// How long one question may wait for its turn.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// After so many in a row without an answer the others wait, too.
+const IN_A_ROW: usize = 5;
+/// When one without an answer is asked about again, seconds.
+const AGAIN: u64 = 60;
 
 /// When each session was last asked about, epoch seconds.
 #[derive(Debug, Default)]
@@ -24,14 +30,19 @@ pub(super) struct Asked(Mutex<HashMap<SessionKey, u64>>);
 impl RelyingParty {
     /// Asks about the sessions that are due.
     pub async fn check_revoked(self: &Arc<Self>, interval: Duration) {
-        let due = self.due_for_a_check(interval);
-        let mut pace = tokio::time::interval(PACE);
-        for live in due {
-            pace.tick().await;
+        let mut unanswered = 0;
+        for live in self.due_for_a_check(interval) {
+            let budget = &self.budget.users;
+            if budget.permit(Urgency::Background, PATIENCE).await.is_err() || self.budget.tokens.rests().is_err() {
+                return;
+            }
             let access = &live.session.tokens.access;
-            match self.provider.get_user(access).await {
-                Ok(_) => {}
-                Err(error) if error.is_not_authorized() => match self.renewal(&live).await {
+            let asked = self.provider.get_user(access).await;
+            budget.note(asked.as_ref().err()).await;
+            let mut now = self.clock.now();
+            match asked {
+                Ok(_) => unanswered = 0,
+                Err(error) if error.is_not_authorized() => match self.renewal(&live, Urgency::Background).await {
                     Err(Error::SessionEnded) => {
                         tracing::info!(sub = %live.session.principal.sub, "signed out: disabled or signed out at the provider");
                     }
@@ -40,17 +51,20 @@ impl RelyingParty {
                     Err(error) => tracing::warn!(%error, "a session that the provider doubts could not be renewed"),
                 },
                 Err(error @ provider::Error::Unavailable { .. }) => {
-                    // While it is away, nothing is decided.
-                    tracing::warn!(%error, "the provider cannot be asked about sessions");
-                    return;
+                    // Nothing is decided.
+                    tracing::warn!(%error, "the provider cannot be asked about a session");
+                    unanswered += 1;
+                    now = now.saturating_sub(interval.as_secs().saturating_sub(AGAIN));
                 }
                 Err(error) => {
                     // It may be about this one alone.
                     tracing::warn!(sub = %live.session.principal.sub, %error, "the provider says nothing about a session");
                 }
             }
-            let now = self.clock.now();
             self.asked.0.lock().unwrap_or_else(PoisonError::into_inner).insert(live.id.key(), now);
+            if unanswered >= IN_A_ROW {
+                return;
+            }
         }
     }
 

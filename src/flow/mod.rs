@@ -3,11 +3,14 @@
 mod account;
 mod aws_credentials;
 mod backchannel;
+mod backoffs;
+mod budget;
 mod callback;
 mod check_revoked;
 mod error;
 mod machine;
 mod my_sessions;
+mod per_user;
 mod refresh;
 mod refusals;
 mod renew_ahead;
@@ -21,6 +24,7 @@ pub use machine::{
     Broker, Credentials as MachineCredentials, Granted, Introspection, MachineError, MachineLimits, TokenRequest,
 };
 pub use my_sessions::{EndedFor, EndedMine, MySession};
+pub use renew_ahead::SEARCH as RENEWAL_SEARCH;
 pub use sign_in::{SignIn, SignInRequest};
 pub use sign_out::SignedOut;
 pub use validate::{Credentials, Who};
@@ -67,7 +71,8 @@ pub struct RelyingParty {
     exchanges: callback::Exchanges,
     renewals: refresh::Renewals,
     refusals: refusals::Refusals,
-    soon: renew_ahead::Soon,
+    backoffs: backoffs::RenewalBackoffs,
+    budget: budget::ProviderBudget,
     rhythm: renew_ahead::Rhythm,
     tasks: TaskTracker,
 }
@@ -99,6 +104,10 @@ pub struct Limits {
     /// How long a renewal holds its lease before it has to keep it: longer than the provider and the store
     /// may take.
     pub lease: Duration,
+    /// Sessions of one user; `None` for any number.
+    pub per_user: Option<usize>,
+    /// What all processes together may ask of the provider, each kind of request.
+    pub requests_per_second: u32,
 }
 
 impl RelyingParty {
@@ -112,6 +121,7 @@ impl RelyingParty {
         rules: Rules,
     ) -> Self {
         let Rules { return_to, policy, limits, writable } = rules;
+        let budget = budget::ProviderBudget::new(&sessions, limits.requests_per_second);
         Self {
             provider,
             sessions,
@@ -128,7 +138,8 @@ impl RelyingParty {
             exchanges: callback::Exchanges::default(),
             renewals: refresh::Renewals::default(),
             refusals: refusals::Refusals::default(),
-            soon: renew_ahead::Soon::default(),
+            backoffs: backoffs::RenewalBackoffs::default(),
+            budget,
             rhythm: renew_ahead::Rhythm::default(),
             tasks: TaskTracker::new(),
         }

@@ -7,8 +7,10 @@
 //!    it writes. It runs as a task of its own, so that a caller who goes away cannot lose a rotated
 //!    refresh token.
 //! 3. With the lease in hand the session is read again: no refresh token is spent that was replaced.
-//! 4. The provider is asked. Only its own `invalid_grant`, or a bare refusal that it keeps to for an hour, and no
-//!    newer version in the store, ends the session; any other fault leaves it as it was, and nobody asks again for a while.
+//! 4. The provider is asked, within what all processes together may ask ([`ProviderBudget`](super::budget)). Only
+//!    its own `invalid_grant`, or a bare refusal that it keeps to for an hour, and no newer version in the store,
+//!    ends the session; any other fault leaves it as it was, and nobody asks again for a while, which grows with
+//!    each failure of this session.
 //! 5. The result is written with compare-and-set. A session that was ended meanwhile stays ended, and
 //!    what we just got is revoked. A new refresh token is written down even if what came with it is not
 //!    believed, since the old one may be dead by then. Who may not be signed in any more is signed out.
@@ -21,13 +23,15 @@ use super::{Error, RelyingParty};
 use crate::domain::session::{Session, SessionId, SessionKey};
 use crate::domain::token::TokenSet;
 use crate::provider::{self, NotRefreshed, Verified};
-use crate::store::{After, Fence, Leased, Live, Updated};
+use crate::store::{After, Fence, Leased, Live, Updated, Urgency};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use secrecy::SecretString;
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Tokens renewed less than this ago are not renewed again, seconds.
@@ -35,9 +39,10 @@ const JUST_RENEWED: u64 = 5;
 /// How often a process that waits for another's renewal looks, from the first time to the last.
 const LOOKS: [Duration; 4] =
     [Duration::from_millis(20), Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(250)];
-/// How long nobody asks again after a failure, if the provider did not say.
+/// When to come again, where nobody said.
 const PAUSE: Duration = Duration::from_secs(2);
-const PAUSE_MAX: Duration = Duration::from_secs(300);
+/// How long a renewal waits until all processes together have asked little enough.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Pauses before a renewed session is written again.
 const STORE_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 /// How long a session lasts whose refresh token was lost by a fault, seconds.
@@ -45,9 +50,16 @@ const ORPHANED: u64 = 86_400;
 
 type Renewal = Shared<BoxFuture<'static, Result<Arc<Live>, Error>>>;
 
-/// The renewals under way in this process.
+/// The renewals under way in this process, and what makes each urgent.
 #[derive(Default)]
-pub(super) struct Renewals(Mutex<HashMap<SessionKey, Renewal>>);
+pub(super) struct Renewals(Mutex<HashMap<SessionKey, (Renewal, Arc<Notify>)>>);
+
+impl Renewals {
+    /// Whether this session's is among them.
+    pub(super) fn has(&self, key: SessionKey) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&key)
+    }
+}
 
 impl std::fmt::Debug for Renewals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -97,21 +109,31 @@ impl RelyingParty {
                 self.sessions.end(live.id).await?;
                 Err(Error::SessionEnded)
             }
-            (_, Some(_)) => self.renewal(&live).await,
+            (_, Some(_)) => {
+                // Who insists has time: there is life left.
+                let runs_out = session.tokens.remaining(now) < self.limits.refresh_margin;
+                let urgency = if runs_out { Urgency::Interactive } else { Urgency::Background };
+                self.renewal(&live, urgency).await
+            }
         }
     }
 
     /// The renewal of this session that is under way, or a new one.
-    pub(super) fn renewal(self: &Arc<Self>, live: &Live) -> Renewal {
+    pub(super) fn renewal(self: &Arc<Self>, live: &Arc<Live>, urgency: Urgency) -> Renewal {
         let key = live.id.key();
         let mut under_way = self.renewals.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(renewal) = under_way.get(&key) {
+        if let Some((renewal, hurry)) = under_way.get(&key) {
+            if urgency != Urgency::Background {
+                hurry.notify_one();
+            }
             return renewal.clone();
         }
-        let (this, id, seen) = (self.clone(), live.id, live.session.version);
+        let (this, live, hurry) = (self.clone(), live.clone(), Arc::new(Notify::new()));
+        let hurried = hurry.clone();
         let renewal = self.to_the_end(async move {
             let _under_way = UnderWay(&this.renewals, key);
-            let result = this.renew(id, seen).await;
+            let result = this.renew(&live, urgency, &hurried).await;
+            this.note_outcome(&live, &result);
             this.metrics.refresh(match &result {
                 Ok(_) => "renewed",
                 Err(Error::SessionEnded) => "ended_by_provider",
@@ -122,21 +144,28 @@ impl RelyingParty {
             result
         });
         let renewal = renewal.boxed().shared();
-        under_way.insert(key, renewal.clone());
+        under_way.insert(key, (renewal.clone(), hurry));
         renewal
     }
 
-    async fn renew(self: &Arc<Self>, id: SessionId, seen: u64) -> Result<Arc<Live>, Error> {
-        let turn = match self.wait_for_turn(id, seen).await? {
+    async fn renew(self: &Arc<Self>, live: &Live, urgency: Urgency, hurry: &Notify) -> Result<Arc<Live>, Error> {
+        self.budget.tokens.rests().map_err(|left| Error::NotRenewed(put_off(left)))?;
+        let turn = match self.wait_for_turn(live.id, live.session.version).await? {
             Ok(turn) => turn,
             Err(renewed_by_another) => return Ok(renewed_by_another),
         };
+        if let Err(left) = self.wait_for_permit(&turn, urgency, hurry).await {
+            self.give_back(live.id, turn.fence, untouched(turn.abandoned)).await;
+            return Err(Error::NotRenewed(put_off(left)));
+        }
         let is_dead = |error: &provider::Error| {
-            error.is_invalid_grant() || self.refusals.are_steady(id.key(), error, self.clock.now())
+            error.is_invalid_grant() || self.refusals.are_steady(live.id.key(), error, self.clock.now())
         };
-        match self.ask(&turn).await {
+        let asked = self.ask(&turn).await;
+        self.budget.tokens.note(asked.as_ref().err().map(|failed| &failed.error)).await;
+        match asked {
             Ok(renewed) => {
-                self.refusals.forget(id.key());
+                self.refusals.forget(live.id.key());
                 self.write_down(&turn, renewed).await
             }
             Err(NotRefreshed { error, .. }) if is_dead(&error) => self.refused(&turn, &error).await,
@@ -145,8 +174,9 @@ impl RelyingParty {
                     Some(refresh) => (self.keep(&turn, refresh).await, true),
                     None => (false, spent),
                 };
+                let pause = self.note_failure(&turn.live, Some(&error), spent && !kept);
                 if !kept {
-                    self.put_off(&turn, &error, spent).await;
+                    self.put_off(&turn, pause, spent).await;
                 }
                 Err(Error::NotRenewed(error))
             }
@@ -182,7 +212,10 @@ impl RelyingParty {
                     self.give_back(id, fence, untouched(abandoned)).await;
                 }
                 Leased::Taken { fence, abandoned } => return Ok(Ok(Turn { live, fence, abandoned })),
-                Leased::Paused(left) => return Err(Error::NotRenewed(put_off(left))),
+                Leased::Paused(left) => {
+                    self.backoffs.failed_elsewhere(id.key(), left, self.clock.now());
+                    return Err(Error::NotRenewed(put_off(left)));
+                }
                 Leased::Held | Leased::Gone => {}
             }
             if Instant::now() > patience {
@@ -193,14 +226,38 @@ impl RelyingParty {
         }
     }
 
-    /// Asks the provider, and keeps the lease while it takes its time.
+    /// Waits until the provider may be asked; whoever joins in a hurry makes it urgent.
+    async fn wait_for_permit(&self, turn: &Turn, urgency: Urgency, hurry: &Notify) -> Result<(), Duration> {
+        let budget = &self.budget.tokens;
+        let waiting = async {
+            tokio::select! {
+                permit = budget.permit(urgency, PATIENCE) => permit,
+                () = hurry.notified(), if urgency == Urgency::Background => {
+                    budget.permit(Urgency::Interactive, PATIENCE).await
+                }
+            }
+        };
+        let began = Instant::now();
+        self.keeping_lease(turn, waiting).await?;
+        if began.elapsed() < self.limits.lease / 3 {
+            return Ok(());
+        }
+        // Whoever took it meanwhile may have spent the refresh token.
+        let ours = self.sessions.extend(turn.live.id, turn.fence, self.limits.lease).await;
+        if ours.is_ok_and(|ours| ours) { Ok(()) } else { Err(PAUSE) }
+    }
+
     async fn ask(&self, turn: &Turn) -> Result<Verified, NotRefreshed> {
-        let asking = self.provider.refresh(&turn.live.session);
-        tokio::pin!(asking);
+        self.keeping_lease(turn, self.provider.refresh(&turn.live.session)).await
+    }
+
+    /// Keeps the lease while something takes its time.
+    async fn keeping_lease<T>(&self, turn: &Turn, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
         let mut keep = tokio::time::interval_at(Instant::now() + self.limits.lease / 3, self.limits.lease / 3);
         loop {
             tokio::select! {
-                answer = &mut asking => return answer,
+                done = &mut work => return done,
                 _ = keep.tick() => {
                     // Lost or not, the answer counts: compare-and-set decides whose is kept.
                     if let Err(error) = self.sessions.extend(turn.live.id, turn.fence, self.limits.lease).await {
@@ -245,7 +302,8 @@ impl RelyingParty {
             return Ok(now);
         }
         if self.sessions.is_recovering() {
-            self.put_off(turn, error, false).await;
+            let pause = self.note_failure(&turn.live, Some(error), false);
+            self.put_off(turn, pause, false).await;
             return Err(Error::NotRenewed(put_off(PAUSE)));
         }
         if !turn.abandoned && !self.sessions.has_lost_writes() {
@@ -282,19 +340,10 @@ impl RelyingParty {
         true
     }
 
-    /// Lets nobody ask again for a while.
-    async fn put_off(&self, turn: &Turn, error: &provider::Error, spent: bool) {
-        let pause = match error {
-            provider::Error::Unavailable { retry_after: Some(seconds), .. } => Duration::from_secs(*seconds),
-            _ => PAUSE,
-        };
-        let pause = pause.clamp(PAUSE, PAUSE_MAX);
+    /// Lets nobody ask again for a while, at any process.
+    async fn put_off(&self, turn: &Turn, pause: Duration, spent: bool) {
         let after = if spent || turn.abandoned { After::Doubt(pause) } else { After::Pause(pause) };
         self.give_back(turn.live.id, turn.fence, after).await;
-        if spent {
-            // Within the provider's grace period the old token still works.
-            self.soon.note(&turn.live);
-        }
     }
 
     async fn give_back(&self, id: SessionId, fence: Fence, after: After) {
@@ -332,5 +381,6 @@ fn put_off(left: Duration) -> provider::Error {
         detail: "a renewal failed a moment ago".into(),
         retry_after: Some(left.as_secs() + 1),
         untouched: true,
+        throttled: false,
     }
 }

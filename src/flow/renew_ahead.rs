@@ -1,44 +1,48 @@
 //! Renewal ahead of time, in the background: whoever is at work finds fresh tokens and never waits.
 //!
-//! Every few seconds, the sessions that this process has at hand and that were used lately are looked
-//! through. Each is due at its own moment between 75 and 90 % of its tokens' life, another one in every
-//! process. While the provider is away the search rests, longer each time.
+//! 1. Every few seconds, the sessions that this process has at hand and that were used lately are looked through.
+//!    Each is due at its own moment between 75 and 90 % of its tokens' life, another one in every process, and always
+//!    some seconds before the end.
+//! 2. One that fails is left alone by itself ([`RenewalBackoffs`](super::backoffs::RenewalBackoffs)), and those that
+//!    have failed have a few places of their own, so that they keep none of the others waiting.
+//! 3. Only when nothing at all gets through does the search rest, longer each time; then one is tried alone.
 
-use super::{Error, RelyingParty};
+use super::RelyingParty;
 use crate::domain::seal::random;
-use crate::domain::session::SessionKey;
-use crate::provider;
-use crate::store::Live;
-use futures_util::StreamExt;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::store::{Live, Urgency};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
+/// Between two searches.
+pub const SEARCH: Duration = Duration::from_secs(5);
+/// How long a search waits for what it began, so that the next one is in time. Renewals go on by themselves.
+const ROUND: Duration = Duration::from_secs(4);
+/// What is left of a token's life, at least, when it is due: the next search may be late, and slow. Seconds.
+const SLACK: u64 = 15;
 /// Sessions not used for this long renew when they are asked to, seconds.
 const LATELY: u64 = 10 * 60;
-/// Renewals at once: with a provider that takes 100 ms, below Cognito's quota of 120 a second.
-const AT_ONCE: usize = 8;
-/// How long the search rests after a failure, and at most, seconds.
+/// Renewals at once; and while it is not known whether any gets through, what each counts for.
+const AT_ONCE: (u32, u32) = (32, 4);
+/// Of sessions that have failed before.
+const AT_ONCE_FAILED: usize = 4;
+/// When so many in a row fail for the first time, and none gets through, it is not about single ones.
+const IN_A_ROW: u32 = 8;
+/// How long the search rests then, and at most, seconds.
 const REST: (u64, u64) = (5, 60);
 
-/// The sessions whose last renewal is in doubt: they are tried again soon.
-#[derive(Debug, Default)]
-pub(super) struct Soon(Mutex<HashMap<SessionKey, Arc<Live>>>);
-
-impl Soon {
-    pub(super) fn note(&self, live: &Arc<Live>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(live.id.key(), live.clone());
-    }
-
-    fn take(&self) -> Vec<Arc<Live>> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_values().collect()
-    }
-}
-
-/// When to look again while the provider is away, and which moments are this process's own.
+/// Whether renewals get through, when to look again if not, and which moments are this process's own.
 #[derive(Debug)]
 pub(super) struct Rhythm {
     salt: u8,
+    places: Arc<Semaphore>,
+    places_failed: Arc<Semaphore>,
+    /// First failures since one got through.
+    in_a_row: AtomicU32,
+    gets_through: AtomicBool,
     /// Epoch seconds.
     not_before: AtomicU64,
     rest: AtomicU64,
@@ -48,7 +52,15 @@ impl Default for Rhythm {
     fn default() -> Self {
         let mut salt = [0];
         random(&mut salt);
-        Self { salt: salt[0], not_before: AtomicU64::new(0), rest: AtomicU64::new(REST.0) }
+        Self {
+            salt: salt[0],
+            places: Arc::new(Semaphore::new(AT_ONCE.0 as usize)),
+            places_failed: Arc::new(Semaphore::new(AT_ONCE_FAILED)),
+            in_a_row: AtomicU32::new(0),
+            gets_through: AtomicBool::new(false),
+            not_before: AtomicU64::new(0),
+            rest: AtomicU64::new(REST.0),
+        }
     }
 }
 
@@ -58,49 +70,131 @@ impl Rhythm {
         let session = &live.session;
         // A provider may say that they never run out.
         let life = session.tokens.expires_at.min(session.ends).saturating_sub(session.renewed);
-        let jitter = u64::from(live.id.key().0[0] ^ self.salt);
-        session.renewed + life * 75 / 100 + life * 15 * jitter / (100 * 255)
+        session.renewed + moment(life, live.id.key().0[0] ^ self.salt)
     }
 
-    fn failed(&self, now: u64) {
-        let rest = self.rest.load(Ordering::Relaxed);
-        self.not_before.store(now + rest, Ordering::Relaxed);
-        self.rest.store((2 * rest).min(REST.1), Ordering::Relaxed);
+    fn rests(&self, now: u64) -> bool {
+        now < self.not_before.load(Ordering::Relaxed)
+    }
+
+    /// How many of the places the next one takes.
+    fn weight(&self) -> u32 {
+        match self.in_a_row.load(Ordering::Relaxed) {
+            IN_A_ROW.. => AT_ONCE.0,
+            _ if self.gets_through.load(Ordering::Relaxed) => 1,
+            _ => AT_ONCE.1,
+        }
+    }
+
+    /// One got through, wherever it began.
+    pub(super) fn got_through(&self) {
+        self.in_a_row.store(0, Ordering::Relaxed);
+        self.gets_through.store(true, Ordering::Relaxed);
+        self.not_before.store(0, Ordering::Relaxed);
+        self.rest.store(REST.0, Ordering::Relaxed);
+    }
+
+    /// One failed that had not failed before.
+    pub(super) fn failed(&self, now: u64) {
+        self.gets_through.store(false, Ordering::Relaxed);
+        let in_a_row = self.in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        // What was under way together counts once.
+        if in_a_row >= IN_A_ROW && !self.rests(now) {
+            let rest = self.rest.load(Ordering::Relaxed);
+            self.not_before.store(now + rest, Ordering::Relaxed);
+            self.rest.store((2 * rest).min(REST.1), Ordering::Relaxed);
+            tracing::warn!(seconds = rest, "no session is renewed ahead of time: nothing gets through");
+        }
     }
 }
 
+/// When in a life tokens are renewed; `jitter` spreads them. Seconds.
+fn moment(life: u64, jitter: u8) -> u64 {
+    // Not again and again, however short it is.
+    let last = (life / 10 * 9 + life % 10 * 9 / 10).min(life.saturating_sub(SLACK)).max(life / 2);
+    let first = last / 6 * 5;
+    let spread = u128::from(last - first) * u128::from(jitter) / 255;
+    first + u64::try_from(spread).unwrap_or(0)
+}
+
 impl RelyingParty {
-    /// Renews the sessions that are due.
+    /// Renews the sessions that are due. Comes back after some seconds at most.
     pub async fn renew_ahead(self: &Arc<Self>) {
+        // What is not begun in time is due in the next search.
+        let _ = timeout(ROUND, self.renew_all(self.due_for_renewal())).await;
+    }
+
+    /// Those that never failed first, and of them the ones that run out first.
+    fn due_for_renewal(&self) -> Vec<(bool, Arc<Live>)> {
         let now = self.clock.now();
-        if now < self.rhythm.not_before.load(Ordering::Relaxed) {
-            return;
+        if self.rhythm.rests(now) || self.budget.tokens.rests().is_err() {
+            return vec![];
         }
         let at_hand = self.sessions.at_hand().into_iter().filter(|live| {
             live.session.tokens.refresh.is_some()
                 && now >= self.rhythm.due(live)
                 && now.saturating_sub(live.seen()) <= LATELY
+                && !self.backoffs.rests(live.id.key(), now)
         });
-        let due: Vec<_> = self.soon.take().into_iter().chain(at_hand).collect();
-        let mut results = futures_util::stream::iter(due)
-            .map(async |live| (self.renewal(&live).await, live))
-            .buffer_unordered(AT_ONCE);
-        while let Some((result, live)) = results.next().await {
-            match result {
-                Ok(_) => self.rhythm.rest.store(REST.0, Ordering::Relaxed),
-                // Another process failed a moment ago: the provider was not asked.
-                Err(Error::NotRenewed(provider::Error::Unavailable { untouched: true, .. })) => {}
-                Err(Error::NotRenewed(error)) => {
-                    tracing::warn!(%error, "a session could not be renewed ahead of time");
-                    return self.rhythm.failed(now);
-                }
-                Err(Error::Store(error)) => {
-                    tracing::warn!(%error, "a session could not be renewed ahead of time");
-                    self.soon.note(&live);
-                    return;
-                }
-                Err(_) => {}
+        let due = self.backoffs.in_doubt(now).into_iter().chain(at_hand);
+        let due = due.filter(|live| !self.renewals.has(live.id.key()));
+        let mut due: Vec<_> = due.map(|live| (self.backoffs.has_failed(live.id.key()), live)).collect();
+        due.sort_by_key(|(failed, live)| (*failed, live.session.tokens.expires_at, live.id.key()));
+        due.dedup_by_key(|(_, live)| live.id.key());
+        due
+    }
+
+    async fn renew_all(self: &Arc<Self>, due: Vec<(bool, Arc<Live>)>) {
+        let mut begun = JoinSet::new();
+        for (failed, live) in due {
+            let place = match failed {
+                false => self.rhythm.places.clone().acquire_many_owned(self.rhythm.weight()).await,
+                true => self.rhythm.places_failed.clone().acquire_owned().await,
+            };
+            // Never closed.
+            let Ok(place) = place else { return };
+            if self.rhythm.rests(self.clock.now()) || self.budget.tokens.rests().is_err() {
+                break;
             }
+            let renewal = self.renewal(&live, Urgency::Background);
+            begun.spawn(async move {
+                let _place = place;
+                drop(renewal.await);
+            });
         }
+        while begun.join_next().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_renewed_late_in_their_life_and_never_at_the_last_moment() {
+        for (life, first, last) in [(3_600, 2_700, 3_240), (60, 35, 45), (300, 225, 270), (20, 5, 10), (0, 0, 0)] {
+            assert_eq!((moment(life, 0), moment(life, 255)), (first, last), "{life}");
+            assert!((0..=255).all(|jitter| (first..=last).contains(&moment(life, jitter))), "{life}");
+        }
+        assert!(moment(u64::MAX, 255) < u64::MAX);
+    }
+
+    #[test]
+    fn the_search_rests_only_when_nothing_gets_through() {
+        let rhythm = Rhythm::default();
+        for now in 0..100 {
+            rhythm.failed(now);
+            rhythm.failed(now);
+            assert!(!rhythm.rests(now), "two of many");
+            rhythm.got_through();
+        }
+        assert_eq!(rhythm.weight(), 1);
+        (0..IN_A_ROW + 7).for_each(|_| rhythm.failed(1_000));
+        assert!(rhythm.rests(1_000 + REST.0 - 1) && !rhythm.rests(1_000 + REST.0));
+        assert_eq!(rhythm.weight(), AT_ONCE.0, "then one alone");
+        rhythm.failed(1_010);
+        assert!(rhythm.rests(1_010 + 2 * REST.0 - 1) && !rhythm.rests(1_010 + 2 * REST.0), "longer each time");
+        rhythm.got_through();
+        assert!(!rhythm.rests(1_010));
     }
 }

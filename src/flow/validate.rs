@@ -230,7 +230,7 @@ impl RelyingParty {
             // Without keys there is no safe answer, whatever keeps us from them.
             other => {
                 let detail = other.to_string();
-                provider::Error::Unavailable { detail, retry_after: None, untouched: false }.into()
+                provider::Error::Unavailable { detail, retry_after: None, untouched: false, throttled: false }.into()
             }
         })?;
         let identity = Identity::new(&verified.principal, None);

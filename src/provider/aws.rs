@@ -28,7 +28,7 @@ pub(super) async fn call(
             let code = text("__type").and_then(|code| code.rsplit('#').next().map(str::to_owned)).unwrap_or_default();
             if code == "TooManyRequestsException" {
                 let detail = format!("{target} is throttled ({status})");
-                return Err(Error::Unavailable { detail, retry_after: None, untouched: true });
+                return Err(Error::Unavailable { detail, retry_after: None, untouched: true, throttled: true });
             }
             Err(Error::Refused { code, description: text("message").or_else(|| text("Message")) })
         }

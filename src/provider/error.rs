@@ -15,6 +15,8 @@ pub enum Error {
         retry_after: Option<u64>,
         /// The request was certainly not acted upon: it did not arrive, or was turned away.
         untouched: bool,
+        /// It has too many requests, of whomever: 429, or what Cognito's API says instead.
+        throttled: bool,
     },
     /// The provider said no, in the words of RFC 6749 §5.2.
     #[error(
@@ -46,7 +48,17 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn unavailable(detail: String) -> Self {
-        Self::Unavailable { detail, retry_after: None, untouched: false }
+        Self::Unavailable { detail, retry_after: None, untouched: false, throttled: false }
+    }
+
+    /// Whether the provider has too many requests, and for how long it wants none, if it said.
+    pub fn throttled(&self) -> Option<Option<std::time::Duration>> {
+        match self {
+            Self::Unavailable { throttled: true, retry_after, .. } => {
+                Some(retry_after.map(std::time::Duration::from_secs))
+            }
+            _ => None,
+        }
     }
 
     /// Whether the provider may have done what it was asked for, though nobody can tell.

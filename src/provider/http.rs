@@ -77,14 +77,14 @@ impl HttpClient {
             detail: format!("{host}: {}", reason(&e)),
             retry_after: None,
             untouched: e.is_connect(),
+            throttled: false,
         };
         let mut response = self.client.execute(request).await.map_err(failed)?;
         let status = response.status();
         if status.as_u16() == 429 || status.is_server_error() {
-            let retry_after =
-                response.headers().get(http::header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
-            let untouched = status.as_u16() == 429;
-            return Err(Error::Unavailable { detail: format!("{host} answered {status}"), retry_after, untouched });
+            let (retry_after, throttled) = (retry_after(response.headers()), status.as_u16() == 429);
+            let (detail, untouched) = (format!("{host} answered {status}"), throttled);
+            return Err(Error::Unavailable { detail, retry_after, untouched, throttled });
         }
         let mut answer = http::Response::builder().status(status);
         if let Some(headers) = answer.headers_mut() {
@@ -120,6 +120,18 @@ impl<'c> AsyncHttpClient<'c> for Endpoint<'_> {
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(async move { judge(self.http.call(self.endpoint, request).await?) })
     }
+}
+
+/// Seconds until the provider wants to be asked again (RFC 9110 §10.2.3). A date counts from the provider's own.
+fn retry_after(headers: &http::HeaderMap) -> Option<u64> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let told: &str = text(http::header::RETRY_AFTER)?;
+    if let Ok(seconds) = told.trim().parse() {
+        return Some(seconds);
+    }
+    let date = |text| chrono::DateTime::parse_from_rfc2822(text).ok();
+    let left = date(told)?.signed_duration_since(date(text(http::header::DATE)?)?);
+    Some(u64::try_from(left.num_seconds()).unwrap_or(0))
 }
 
 /// A token endpoint's answer is one JSON document or none: the oauth2 crate reads the first and ignores what comes
@@ -167,5 +179,31 @@ impl Resolve for LoopbackNames {
             let found: Vec<_> = tokio::net::lookup_host((name, 0)).await?.collect();
             Ok(Box::new(found.into_iter()) as Addrs)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_to_come_again_is_seconds_or_a_date() {
+        let told = |value: &str, date: Option<&str>| {
+            let mut headers = http::HeaderMap::new();
+            headers.insert(http::header::RETRY_AFTER, value.parse().unwrap());
+            if let Some(date) = date {
+                headers.insert(http::header::DATE, date.parse().unwrap());
+            }
+            retry_after(&headers)
+        };
+        let now = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(told("30", now), Some(30));
+        assert_eq!(told("Sun, 06 Nov 1994 08:50:37 GMT", now), Some(60));
+        assert_eq!(told("Sun, 06 Nov 1994 08:48:37 GMT", now), Some(0), "it is over");
+        for nonsense in ["soon", "-1", "1.5", "", "Sun, 06 Nov 1994", "99999999999999999999999"] {
+            assert_eq!(told(nonsense, now), None, "{nonsense}");
+        }
+        assert_eq!(told("Sun, 06 Nov 1994 08:50:37 GMT", None), None, "whose clock?");
+        assert_eq!(retry_after(&http::HeaderMap::new()), None);
     }
 }

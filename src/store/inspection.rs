@@ -1,6 +1,7 @@
-//! Looking at how the store is set up.
+//! What the store is asked beside sessions: how it is set up, and what all processes on it may do together.
 
-use super::{Error, Sessions, Warning};
+use super::{Error, RateLimit, Sessions, SharedRateLimiter, Warning};
+use std::sync::Arc;
 
 impl Sessions {
     /// What may cost sessions some day, though the store answers now. The metric says it too.
@@ -11,5 +12,10 @@ impl Sessions {
         let warnings = self.counted(self.store.warnings().await)?;
         self.metrics.store_warnings(warnings.iter().map(Warning::kind));
         Ok(warnings)
+    }
+
+    /// A rate limit for all processes on this store.
+    pub fn rate_limiter(&self, limit: RateLimit) -> Arc<SharedRateLimiter> {
+        SharedRateLimiter::new(self.store.clone(), limit)
     }
 }

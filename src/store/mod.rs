@@ -10,6 +10,7 @@ mod journal;
 mod live;
 mod local;
 mod memory;
+mod permits;
 mod probe;
 mod rate_limit;
 mod recovery;
@@ -22,6 +23,7 @@ mod snapshots;
 mod tokens;
 
 pub use live::{Listed, Live};
+pub use permits::{SharedRateLimiter, Urgency};
 pub use probe::probe;
 pub use rate_limit::{Permits, RateLimit};
 pub use sessions::{Sessions, Updated};

@@ -50,10 +50,10 @@ impl RateLimit {
 
 /// The rate limiters of a store that serves one process.
 #[derive(Debug, Default)]
-pub(super) struct RateLimiters(Mutex<HashMap<&'static str, State>>);
+pub(super) struct RateLimiters(Mutex<HashMap<&'static str, LimiterState>>);
 
 #[derive(Debug, Clone, Copy)]
-struct State {
+struct LimiterState {
     arrival: Instant,
     rests_until: Instant,
 }
@@ -63,7 +63,7 @@ impl RateLimiters {
     pub(super) fn acquire(&self, limit: RateLimit, wanted: u32, ahead: Duration) -> Permits {
         let now = Instant::now();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = all.entry(limit.name).or_insert(State { arrival: now, rests_until: now });
+        let state = all.entry(limit.name).or_insert(LimiterState { arrival: now, rests_until: now });
         if now < state.rests_until {
             return Permits::BackOff(state.rests_until - now);
         }
@@ -83,7 +83,7 @@ impl RateLimiters {
     pub(super) fn back_off(&self, limit: RateLimit, pause: Duration) {
         let now = Instant::now();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = all.entry(limit.name).or_insert(State { arrival: now, rests_until: now });
+        let state = all.entry(limit.name).or_insert(LimiterState { arrival: now, rests_until: now });
         state.rests_until = state.rests_until.max(now + pause);
     }
 }

@@ -23,6 +23,8 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(config.session.refresh_margin, Duration::from_secs(300));
     assert_eq!(config.session.sign_in_timeout, Duration::from_secs(3_600));
     assert!(config.pages.support.is_none());
+    assert_eq!((config.session.per_user, config.provider.requests_per_second), (Some(100), 100));
+    assert_eq!(good(&[("session.per_user", "0")]).session.per_user, None);
     assert!(config.return_to.default.is_none());
     assert_eq!(config.return_to.allow[0].host, "example.com");
     assert_eq!((config.cookies.expose, config.gateway.forward_tokens), Default::default());
@@ -214,6 +216,9 @@ fn other_values_are_refused_with_a_remedy() {
         ("session.idle", "\"30d\"", "never end a session"),
         ("session.idle", "\"30s\"", "end sessions that are in use"),
         ("session.refresh_margin", "\"1h\"", "call to the provider"),
+        ("session.per_user", "-1", "whole number"),
+        ("session.per_user", "1000001", "whole number"),
+        ("provider.requests_per_second", "0", "whole number"),
         ("telemetry.log", "\"inof\"", "not a log level"),
         ("telemetry.log", "\"auth_api=loud\"", "not a log filter"),
         ("telemetry.format", "\"JSON\"", "lower case"),

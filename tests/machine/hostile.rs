@@ -206,7 +206,8 @@ async fn an_address_cannot_be_borrowed() {
 async fn one_clients_odd_answers_pause_nobody_else() {
     let (site, _folder) = site().await;
     let blocked = Fault::Status { status: 403, content_type: "text/html", body: "<h1>blocked</h1>".into() };
-    for (id, odd) in [("<script>", blocked), ("<script>2", Fault::Html)] {
+    let broken = Fault::Status { status: 500, content_type: "text/html", body: "<h1>oops</h1>".into() };
+    for (id, odd) in [("<script>", blocked), ("<script>2", Fault::Html), ("<script>3", broken)] {
         site.pool.fault_once(Endpoint::TokenClientCredentials, odd);
         let stranger = token(&site, id, "a", &[]).await;
         assert_eq!(error(&stranger), (503, "temporarily_unavailable".into()));

@@ -3,7 +3,9 @@
 use super::signed_in;
 use crate::fleet::{Fleet, PATIENT};
 use crate::support::redis::Redis;
-use crate::support::{Site, until};
+use crate::support::{Browser, Site, until};
+use futures_util::future::join_all;
+use reqwest::Method;
 
 /// Signs in again and again: the oldest ends, and no other user's.
 async fn keeps_to_three(configuration: &[(&str, &str)]) {
@@ -56,22 +58,35 @@ async fn zero_is_no_limit() {
     }
 }
 
+/// Signs in at one of the processes; the session cookie.
+async fn sign_in_at(fleet: &Fleet, nth: usize) -> String {
+    let browser = Browser::new();
+    let authorize = browser.get(&format!("{}/auth/signin", fleet.services[0].url)).await.location();
+    let callback = browser.log_in(&authorize, "jane").await;
+    let path = callback.strip_prefix(&fleet.services[0].url).unwrap();
+    let answer = fleet.ask(nth, &browser, Method::GET, path).await;
+    assert_eq!(answer.status, 302, "{answer:?}");
+    let set = answer.set_cookies("auth=").remove(0);
+    set.split(';').next().unwrap().to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_keep_to_it_together() {
     let Some(redis) = Redis::start().await else { return };
     let store = format!("redis://{}", redis.at());
     let fleet = Fleet::with(3, &store, &[PATIENT, ("SESSION__PER_USER", "3")]).await;
-    let browsers = futures_util::future::join_all((0..9).map(|_| fleet.sign_in("jane")));
-    let browsers = browsers.await;
-    until("three are left, at every process", async || {
-        let mut alive = [0; 3];
-        for browser in &browsers {
-            for (nth, alive) in alive.iter_mut().enumerate() {
-                *alive += usize::from(fleet.validate(nth, browser).await == 200);
-            }
-        }
-        alive == [3; 3]
-    })
-    .await;
+    let cookies = join_all((0..9).map(|nth| sign_in_at(&fleet, nth % 3))).await;
+    for nth in 0..3 {
+        let url = format!("http://127.0.0.1:{}/validate", fleet.services[nth].port());
+        until("three are left, at every process", async || {
+            let asked = cookies.iter().map(async |cookie| {
+                Browser::new().send(Method::GET, &url, |request| request.header("cookie", cookie)).await.status
+            });
+            let statuses = join_all(asked).await;
+            assert!(statuses.iter().all(|status| [200, 401].contains(status)), "{statuses:?}");
+            statuses.iter().filter(|status| **status == 200).count() == 3
+        })
+        .await;
+    }
     until("and at the provider", async || fleet.pool.live_refresh_tokens() == 3).await;
 }

@@ -124,6 +124,7 @@ pub(crate) fn stored_in(store: StoreUrl) -> config::Session {
         idle: None,
         sign_in_timeout: Duration::from_secs(3_600),
         refresh_margin: Duration::from_secs(300),
+        per_user: Some(100),
     }
 }
 

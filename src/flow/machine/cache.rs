@@ -22,6 +22,9 @@ const UNKNOWN: usize = 10_000;
 /// For how long, seconds.
 const UNKNOWN_FOR: u64 = 5;
 
+/// When the provider fails so many in a row, each for the first time, it is not about single ones.
+const IN_A_ROW: u64 = 8;
+
 /// Requests at the provider at once: with one that takes 100 ms, about Cognito's quota of 150 a second.
 const AT_ONCE: usize = 16;
 
@@ -129,7 +132,12 @@ pub(super) struct Cache {
     /// Hashes of bearers that are not the broker's, and until when that is remembered.
     unknown: Map<[u8; 32], u64>,
     pub(super) flights: Mutex<HashMap<Key, Flight>>,
-    pub(super) away: Away,
+    /// Those that the provider fails, each by itself.
+    away: Map<Key, Arc<Away>>,
+    /// When it fails all of them.
+    all_away: Away,
+    /// First failures since an answer.
+    in_a_row: AtomicU64,
     /// Requests at the provider.
     pub(super) at_once: Semaphore,
 }
@@ -142,7 +150,9 @@ impl Default for Cache {
             wrong: Map::new(WRONG),
             unknown: Map::new(UNKNOWN),
             flights: Mutex::default(),
-            away: Away::default(),
+            away: Map::new(TOKENS),
+            all_away: Away::default(),
+            in_a_row: AtomicU64::new(0),
             at_once: Semaphore::new(AT_ONCE),
         }
     }
@@ -174,6 +184,33 @@ impl Cache {
 
     pub(super) fn is_unknown(&self, bearer: &[u8; 32], now: u64) -> bool {
         self.unknown.get(bearer).is_some_and(|until| now < until)
+    }
+
+    /// Seconds that the provider has to be left alone about the tokens of an upstream.
+    pub(super) fn left(&self, upstream: &Arc<Upstream>, now: u64) -> Option<u64> {
+        let own = self.away.get(&Shape::credentials(upstream)).and_then(|away| away.left(now));
+        self.all_away.left(now).max(own)
+    }
+
+    /// Notes that the provider failed an upstream and returns for how long to leave it alone, seconds. One delays no
+    /// other, unless nothing gets through.
+    pub(super) fn failed(&self, upstream: &Arc<Upstream>, now: u64, told: Option<u64>) -> u64 {
+        let credentials = Shape::credentials(upstream);
+        let away = self.away.get(&credentials).unwrap_or_default();
+        let is_first = away.failures.load(Ordering::Relaxed) == 0;
+        let pause = away.failed(now, told);
+        self.away.insert(credentials, away);
+        if is_first && self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= IN_A_ROW {
+            return self.all_away.failed(now, None).max(pause);
+        }
+        pause
+    }
+
+    /// Notes that the provider answered.
+    pub(super) fn answered(&self, upstream: &Arc<Upstream>) {
+        self.in_a_row.store(0, Ordering::Relaxed);
+        self.all_away.answered();
+        self.away.remove(&Shape::credentials(upstream));
     }
 
     pub(super) fn is_wrong(&self, credentials: Key, now: u64) -> bool {

@@ -7,7 +7,7 @@ use crate::domain::foreign::ForeignText;
 use crate::domain::machine::MachineToken;
 use crate::flow::RelyingParty;
 use crate::provider;
-use crate::store::{Place, Turn};
+use crate::store::{Place, Turn, Urgency};
 use futures_util::FutureExt;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,8 @@ use tracing::Instrument;
 
 /// How long a token whose answer made no sense is left alone, seconds.
 const ODD: u64 = 5;
+/// How long a fetch waits until all processes together have asked little enough.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a process that waits for another's fetch looks.
 const LOOK: Duration = Duration::from_millis(30);
 
@@ -116,8 +118,11 @@ impl RelyingParty {
         let (cache, budget, now) = (&self.broker.cache, &self.broker.budget, self.clock.now());
         // Never closed.
         let _turn = cache.at_once.acquire().await;
-        if let Some(left) = cache.away.left(self.clock.now()) {
+        if let Some(left) = cache.left(&shape.upstream, self.clock.now()) {
             return Err(MachineError::Unavailable(left));
+        }
+        if let Err(left) = self.budget.machines.permit(Urgency::Interactive, PATIENCE).await {
+            return Err(MachineError::Unavailable(left.as_secs() + 1));
         }
         // Whoever's secret is not known to be right cannot use up what is the real client's.
         let charged = payer.credentials.is_none_or(|credentials| cache.is_good(credentials, now));
@@ -127,6 +132,7 @@ impl RelyingParty {
         }
         let asked = self.provider.client_credentials(&shape.upstream, &shape.scopes, shape.resource.as_deref()).await;
         self.metrics.machine_call(asked.is_ok());
+        self.budget.machines.note(asked.as_ref().err()).await;
         // What cannot be used was issued all the same.
         let billed = !matches!(asked, Err(provider::Error::Unavailable { .. } | provider::Error::Refused { .. }));
         match (charged, billed) {
@@ -136,11 +142,11 @@ impl RelyingParty {
         }
         match asked {
             Ok(token) => {
-                cache.away.answered();
+                cache.answered(&shape.upstream);
                 judge(shape, token)
             }
             Err(provider::Error::Unavailable { detail, retry_after, .. }) => {
-                let pause = cache.away.failed(now, retry_after);
+                let pause = cache.failed(&shape.upstream, now, retry_after);
                 tracing::warn!(
                     detail = ForeignText::up_to(300, detail).as_str(),
                     pause,
@@ -149,7 +155,7 @@ impl RelyingParty {
                 Err(MachineError::Unavailable(pause))
             }
             Err(provider::Error::Refused { code, description }) => {
-                cache.away.answered();
+                cache.answered(&shape.upstream);
                 let description = description.unwrap_or_default();
                 tracing::warn!(
                     client = ForeignText::new(&shape.upstream.client_id).as_str(),

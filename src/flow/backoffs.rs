@@ -1,0 +1,170 @@
+//! The sessions whose renewal failed last: each is left alone by itself, longer each time, and delays nobody else.
+
+use super::budget::jittered;
+use super::{Error, RelyingParty};
+use crate::domain::session::SessionKey;
+use crate::provider;
+use crate::store::Live;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The pause after a first failure and the longest one.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
+/// How long after its pause a failure is remembered, seconds.
+const KEEP: u64 = 600;
+
+/// Who failed, and when to try again.
+#[derive(Debug, Default)]
+pub(super) struct RenewalBackoffs(Mutex<HashMap<SessionKey, Backoff>>);
+
+#[derive(Debug)]
+struct Backoff {
+    /// The last pause, without what was added by chance.
+    pause: Duration,
+    /// Epoch seconds.
+    until: u64,
+    /// Whether its renewal is in doubt: then it is tried again, due or not.
+    in_doubt: Option<Arc<Live>>,
+}
+
+/// What to do after a failure.
+pub(super) struct RenewalFailure {
+    /// How long to leave the session alone.
+    pub(super) pause: Duration,
+    /// Whether it had not failed just before.
+    pub(super) is_first: bool,
+}
+
+impl RenewalBackoffs {
+    fn all(&self) -> MutexGuard<'_, HashMap<SessionKey, Backoff>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a failure at `now`; `told` is what the provider said about when to come again.
+    pub(super) fn failed(
+        &self,
+        key: SessionKey,
+        told: Option<Duration>,
+        in_doubt: Option<Arc<Live>>,
+        now: u64,
+    ) -> RenewalFailure {
+        let mut all = self.all();
+        let before = all.get(&key).map(|before| before.pause);
+        let own = before.map_or(PAUSE.0, |before| before * 2).min(PAUSE.1);
+        let pause = jittered(own).max(told.unwrap_or_default()).min(PAUSE.1);
+        let until = now.saturating_add(pause.as_secs() + 1);
+        all.insert(key, Backoff { pause: own, until, in_doubt });
+        RenewalFailure { pause, is_first: before.is_none() }
+    }
+
+    /// Notes that another process failed and wants `left` more.
+    pub(super) fn failed_elsewhere(&self, key: SessionKey, left: Duration, now: u64) {
+        let mut all = self.all();
+        let backoff = all.entry(key).or_insert(Backoff { pause: PAUSE.0, until: 0, in_doubt: None });
+        // Where it grew, it goes on from here.
+        backoff.pause = backoff.pause.max(left).min(PAUSE.1);
+        backoff.until = now.saturating_add(left.as_secs() + 1);
+    }
+
+    /// It was renewed, or is over.
+    pub(super) fn forget(&self, key: SessionKey) {
+        self.all().remove(&key);
+    }
+
+    /// Whether it failed last time.
+    pub(super) fn has_failed(&self, key: SessionKey) -> bool {
+        self.all().contains_key(&key)
+    }
+
+    /// Whether it is left alone at `now`.
+    pub(super) fn rests(&self, key: SessionKey, now: u64) -> bool {
+        self.all().get(&key).is_some_and(|backoff| now < backoff.until)
+    }
+
+    /// Those in doubt whose pause is over. Failures of long ago are forgotten.
+    pub(super) fn in_doubt(&self, now: u64) -> Vec<Arc<Live>> {
+        let mut all = self.all();
+        all.retain(|_, backoff| now < backoff.until.saturating_add(KEEP));
+        all.values().filter(|backoff| now >= backoff.until).filter_map(|backoff| backoff.in_doubt.clone()).collect()
+    }
+}
+
+impl RelyingParty {
+    /// Notes that a session could not be renewed, and returns for how long to leave it alone. One in doubt is tried
+    /// again then: within the provider's grace period the old token still works.
+    pub(super) fn note_failure(&self, live: &Arc<Live>, error: Option<&provider::Error>, in_doubt: bool) -> Duration {
+        let told = match error {
+            Some(provider::Error::Unavailable { retry_after: Some(seconds), .. }) => {
+                Some(Duration::from_secs(*seconds))
+            }
+            _ => None,
+        };
+        let (now, in_doubt) = (self.clock.now(), in_doubt.then(|| live.clone()));
+        let failed = self.backoffs.failed(live.id.key(), told, in_doubt, now);
+        // Foreign text in part.
+        let reason = error.map_or_else(|| "the store failed".to_owned(), ToString::to_string);
+        let reason: String = reason.chars().take(200).flat_map(char::escape_debug).collect();
+        if failed.is_first {
+            tracing::warn!(%reason, pause = failed.pause.as_secs(), "session renewal failed");
+            self.rhythm.failed(now);
+        } else {
+            tracing::debug!(%reason, pause = failed.pause.as_secs(), "session renewal failed again");
+        }
+        failed.pause
+    }
+
+    /// What a renewal says about this session and about all.
+    pub(super) fn note_outcome(&self, live: &Arc<Live>, result: &Result<Arc<Live>, Error>) {
+        match result {
+            Ok(_) | Err(Error::SessionEnded) => {
+                self.backoffs.forget(live.id.key());
+                self.rhythm.got_through();
+            }
+            Err(Error::Dead(_)) => self.backoffs.forget(live.id.key()),
+            // Noted where it was known whose fault it was.
+            Err(Error::NotRenewed(_)) => {}
+            Err(error) => {
+                tracing::debug!(%error, "session renewal failed: store");
+                self.note_failure(live, None, true);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_doubles_until_it_works_again() {
+        let (backoffs, key, mut now) = (RenewalBackoffs::default(), SessionKey([1; 32]), 1_000);
+        let mut last = Duration::ZERO;
+        for nth in 0..12 {
+            let failed = backoffs.failed(key, None, None, now);
+            assert_eq!(failed.is_first, nth == 0);
+            let own = (PAUSE.0 * (1 << nth)).min(PAUSE.1);
+            assert!(failed.pause >= own && failed.pause <= (own * 5 / 4).min(PAUSE.1), "{nth}: {:?}", failed.pause);
+            assert!(failed.pause >= last && backoffs.rests(key, now));
+            last = failed.pause;
+            now += failed.pause.as_secs() + 1;
+            assert!(!backoffs.rests(key, now) && backoffs.has_failed(key));
+        }
+        backoffs.forget(key);
+        assert!(backoffs.failed(key, None, None, now).pause < Duration::from_secs(3));
+        let told = backoffs.failed(key, Some(Duration::from_secs(90)), None, now);
+        assert_eq!(told.pause, Duration::from_secs(90), "what the provider says is kept to");
+        assert_eq!(backoffs.failed(key, Some(PAUSE.1 * 9), None, now).pause, PAUSE.1, "but not for ever");
+    }
+
+    #[test]
+    fn what_another_process_waits_for_is_waited_for_here_and_grows_on() {
+        let (backoffs, key) = (RenewalBackoffs::default(), SessionKey([1; 32]));
+        backoffs.failed_elsewhere(key, Duration::from_secs(60), 1_000);
+        assert!(backoffs.rests(key, 1_060) && !backoffs.rests(key, 1_061));
+        let failed = backoffs.failed(key, None, None, 1_061);
+        assert!(!failed.is_first && failed.pause >= Duration::from_secs(120), "{:?}", failed.pause);
+        backoffs.in_doubt(1_061 + 1_000);
+        assert!(!backoffs.has_failed(key), "not remembered for ever");
+    }
+}

@@ -1,0 +1,41 @@
+//! How many sessions a user has at most: the oldest ends when there are more.
+//!
+//! 1. After each sign-in the user's sessions are listed, the new one among them: whichever processes sign in at once,
+//!    the last of them sees all. All of them choose the same sessions, since all go by when they were started.
+//! 2. What is too many ends as if its user had ended it, and is revoked at the provider.
+//! 3. A store that cannot say keeps nobody from signing in: the next sign-in looks again.
+
+use super::{Error, RelyingParty};
+use crate::domain::session::Mark;
+use crate::store::Live;
+use std::sync::Arc;
+
+impl RelyingParty {
+    /// Ends the oldest sessions of the user of `new` if there are too many; never `new` itself.
+    pub(super) async fn end_oldest(self: &Arc<Self>, new: &Live) {
+        if let Err(error) = self.try_end_oldest(new).await {
+            tracing::warn!(%error, "whether a user has too many sessions could not be seen");
+        }
+    }
+
+    async fn try_end_oldest(self: &Arc<Self>, new: &Live) -> Result<(), Error> {
+        let Some(most) = self.limits.per_user else { return Ok(()) };
+        let (sub, own) = (&new.session.principal.sub, new.id.key().handle());
+        let mut others = self.sessions.listed(Mark::user(sub)).await?;
+        others.retain(|listed| listed.handle() != own);
+        others.sort_by_cached_key(|listed| (listed.card.started, listed.handle()));
+        let too_many = (others.len() + 1).saturating_sub(most);
+        let mut refresh = Vec::new();
+        for listed in &others[..too_many] {
+            match self.end_from_afar(listed).await {
+                Ok(card) => refresh.extend(card.refresh),
+                Err(error) => tracing::warn!(%error, "a session too many could not be ended"),
+            }
+        }
+        if too_many > 0 {
+            tracing::info!(%sub, ended = too_many, most, "a user had more sessions than session.per_user allows");
+        }
+        self.revoke_later(refresh);
+        Ok(())
+    }
+}
