@@ -7,7 +7,7 @@
 use super::{Error, RelyingParty};
 use crate::domain::user::User;
 use crate::provider::{self, USER_POOLS_SCOPE};
-use crate::store::Live;
+use crate::store::{Live, Urgency};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl RelyingParty {
             return Ok(live.clone());
         }
         match live.session.tokens.refresh {
-            Some(_) => self.renewal(live).await,
+            Some(_) => self.renewal(live, Urgency::Interactive).await,
             None => Err(Error::Dead("the tokens have run out, and there is no refresh token".into())),
         }
     }
@@ -47,7 +47,7 @@ impl RelyingParty {
         self.admit(&live)?;
         let (user, live) = match self.ask_account(&live, change).await {
             Err(error) if error.is_not_authorized() => {
-                let renewed = self.renewal(&live).await?;
+                let renewed = self.renewal(&live, Urgency::Interactive).await?;
                 (self.ask_account(&renewed, change).await, renewed)
             }
             answer => (answer, live),
@@ -58,7 +58,7 @@ impl RelyingParty {
         })?;
         if !change.is_empty() {
             tracing::info!(sub = %live.session.principal.sub, attributes = ?change.keys(), "attributes changed");
-            if let Err(error) = self.renewal(&live).await {
+            if let Err(error) = self.renewal(&live, Urgency::Interactive).await {
                 tracing::warn!(%error, "the change is not in the tokens yet");
             }
         }

@@ -166,7 +166,7 @@ impl RelyingParty {
                 Err(refused(&code))
             }
             Err(error @ provider::Error::TokenType(_)) => {
-                cache.away.answered();
+                cache.answered(&shape.upstream);
                 tracing::error!(client = shape.upstream.client_id, %error, "a machine token was not handed out");
                 Err(MachineError::TokenType)
             }
