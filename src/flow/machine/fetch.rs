@@ -1,8 +1,8 @@
 //! Fetching a token: one at a time for each, in this process and across all that share a store.
 
+use super::MachineError;
 use super::budget::Payer;
 use super::cache::{Entry, Flight, Key, Shape};
-use super::MachineError;
 use crate::domain::foreign::ForeignText;
 use crate::domain::machine::MachineToken;
 use crate::flow::RelyingParty;

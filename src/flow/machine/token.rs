@@ -6,9 +6,9 @@
 //!    renewed in the background meanwhile.
 //! 4. Else it is fetched: once, whoever else waits for the same.
 
+use super::MachineError;
 use super::authenticate::{Credentials, Machine};
 use super::cache::{Entry, Key, Shape};
-use super::MachineError;
 use crate::domain::foreign::ForeignText;
 use crate::domain::machine::Scopes;
 use crate::flow::RelyingParty;
