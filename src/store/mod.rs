@@ -13,6 +13,7 @@ mod memory;
 mod permits;
 mod probe;
 mod rate_limit;
+mod reading;
 mod recovery;
 mod redb;
 mod redis;

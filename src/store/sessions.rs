@@ -6,7 +6,7 @@ use super::journal::WriteJournal;
 use super::live::{Listed, Live};
 use super::sealing::Sealing;
 use super::snapshots::{Snapshots, in_doubt};
-use super::{After, Error, Fence, Leased, Lookup, Restored, SessionStore, Update, touch_step};
+use super::{After, Error, Fence, Leased, Lookup, SessionStore, Update, touch_step};
 use crate::domain::clock::Clock;
 use crate::domain::seal::KeyRing;
 use crate::domain::session::{Card, Mark, Session, SessionId, SessionKey};
@@ -46,7 +46,7 @@ pub struct Sessions {
     pub(super) metrics: Arc<Metrics>,
     patience: Duration,
     /// Seconds without use after which a session ends.
-    idle: Option<u64>,
+    pub(super) idle: Option<u64>,
     pub(super) snapshots: Snapshots,
     pub(super) journal: WriteJournal,
     touched: Mutex<HashMap<SessionKey, u64>>,
@@ -198,33 +198,6 @@ impl Sessions {
         })
     }
 
-    /// A write that found an older version, or nothing and no tombstone, found a store that has lost the version it
-    /// builds on: it is what there is to restore.
-    async fn update_after_loss(
-        &self,
-        key: SessionKey,
-        expected: u64,
-        record: &super::Record,
-        outcome: Update,
-    ) -> Result<Update, Error> {
-        if self.snapshots.is_alone() {
-            return Ok(outcome);
-        }
-        let lost = match self.counted(self.store.lookup(key).await)? {
-            Lookup::Found(there) => there.version < expected,
-            Lookup::Absent => true,
-            Lookup::Ended(_) => false,
-        };
-        match lost {
-            false => Ok(outcome),
-            true => Ok(match self.restore(key, record).await? {
-                Restored::Done => Update::Done,
-                Restored::Newer => Update::Stale,
-                Restored::Ended => Update::Gone,
-            }),
-        }
-    }
-
     /// Ends a session and returns it. `None` if there was none. Its tokens are refused from here on.
     ///
     /// # Errors
@@ -368,57 +341,8 @@ impl Sessions {
         }
     }
 
-    /// What the store has, past anything remembered but endings.
-    async fn read(&self, id: SessionId, key: SessionKey) -> Result<Option<Arc<Live>>, Error> {
-        let asked = Instant::now();
-        if self.snapshots.endings.contains(Ended::Session(key)) {
-            return Ok(None);
-        }
-        match self.counted(self.store.lookup(key).await)? {
-            Lookup::Found(record) => {
-                self.snapshots.take_superseded(&key);
-                let opened = (!record.is_over(self.clock.now(), self.idle)).then(|| self.sealing.session(&id, &record));
-                Ok(opened.flatten().map(|session| Live::new(id, session, record.seen)))
-            }
-            Lookup::Ended(until) => {
-                self.note_ending(Ended::Session(key), until);
-                Ok(None)
-            }
-            Lookup::Absent => self.read_back(id, key, asked).await,
-        }
-    }
-
-    /// A session without a record and without a tombstone was not ended: the store has lost it. Who still has it
-    /// writes it back.
-    async fn read_back(&self, id: SessionId, key: SessionKey, asked: Instant) -> Result<Option<Arc<Live>>, Error> {
-        let Some(live) = self.at_hand_or_superseded(&key).filter(|live| !self.is_over(live)) else {
-            // Emptied a moment ago, it may be about to say so.
-            self.snapshots.has_heard_all_before(asked).await;
-            return Ok(None);
-        };
-        let record = self.sealing.seal(&id, &live.session, live.seen());
-        match self.restore(key, &record).await? {
-            Restored::Done => {
-                tracing::warn!("session store lost a session; it was written back");
-                Ok(Some(live))
-            }
-            Restored::Ended => Ok(None),
-            // Another process was faster, with this version or a newer one.
-            Restored::Newer => match self.counted(self.store.lookup(key).await)? {
-                Lookup::Found(record) => {
-                    Ok(self.sealing.session(&id, &record).map(|session| Live::new(id, session, record.seen)))
-                }
-                Lookup::Ended(_) | Lookup::Absent => Ok(None),
-            },
-        }
-    }
-
-    fn at_hand_or_superseded(&self, key: &SessionKey) -> Option<Arc<Live>> {
-        self.snapshots.at_hand(key).or_else(|| self.snapshots.take_superseded(key))
-    }
-
     /// Whether a session is over, as far as is known here.
-    fn is_over(&self, live: &Live) -> bool {
+    pub(super) fn is_over(&self, live: &Live) -> bool {
         let now = self.clock.now();
         now >= live.session.ends || self.idle.is_some_and(|idle| now >= live.seen().saturating_add(idle))
     }

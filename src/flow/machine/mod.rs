@@ -78,9 +78,3 @@ impl Broker {
         self.budget.sweep(now);
     }
 }
-
-/// Foreign text, as much of it as the log takes.
-fn shortened(text: &str) -> &str {
-    const MOST: usize = 100;
-    text.char_indices().nth(MOST).map_or(text, |(end, _)| &text[..end])
-}

@@ -1,0 +1,85 @@
+//! What a store says of a session, judged: a store may have lost what it had, and may have what was ended.
+
+use super::endings::Ended;
+use super::{Error, Live, Lookup, Record, Restored, Sessions, Update};
+use crate::domain::session::{SessionId, SessionKey};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+impl Sessions {
+    /// What the store has, past anything remembered but endings.
+    pub(super) async fn read(&self, id: SessionId, key: SessionKey) -> Result<Option<Arc<Live>>, Error> {
+        let asked = Instant::now();
+        if self.snapshots.endings.contains(Ended::Session(key)) {
+            return Ok(None);
+        }
+        match self.counted(self.store.lookup(key).await)? {
+            Lookup::Found(record) => {
+                self.snapshots.take_superseded(&key);
+                let opened = (!record.is_over(self.clock.now(), self.idle)).then(|| self.sealing.session(&id, &record));
+                Ok(opened.flatten().map(|session| Live::new(id, session, record.seen)))
+            }
+            Lookup::Ended(until) => {
+                self.note_ending(Ended::Session(key), until);
+                Ok(None)
+            }
+            Lookup::Absent => self.read_back(id, key, asked).await,
+        }
+    }
+
+    /// A session without a record and without a tombstone was not ended: the store has lost it. Who still has it
+    /// writes it back.
+    async fn read_back(&self, id: SessionId, key: SessionKey, asked: Instant) -> Result<Option<Arc<Live>>, Error> {
+        let Some(live) = self.at_hand_or_superseded(&key).filter(|live| !self.is_over(live)) else {
+            // Emptied a moment ago, it may be about to say so.
+            self.snapshots.has_heard_all_before(asked).await;
+            return Ok(None);
+        };
+        let record = self.sealing.seal(&id, &live.session, live.seen());
+        match self.restore(key, &record).await? {
+            Restored::Done => {
+                tracing::warn!("session store lost a session; it was written back");
+                Ok(Some(live))
+            }
+            Restored::Ended => Ok(None),
+            // Another process was faster, with this version or a newer one.
+            Restored::Newer => match self.counted(self.store.lookup(key).await)? {
+                Lookup::Found(record) => {
+                    Ok(self.sealing.session(&id, &record).map(|session| Live::new(id, session, record.seen)))
+                }
+                Lookup::Ended(_) | Lookup::Absent => Ok(None),
+            },
+        }
+    }
+
+    pub(super) fn at_hand_or_superseded(&self, key: &SessionKey) -> Option<Arc<Live>> {
+        self.snapshots.at_hand(key).or_else(|| self.snapshots.take_superseded(key))
+    }
+
+    /// A write that found an older version, or nothing and no tombstone, found a store that has lost the version it
+    /// builds on: it is what there is to restore.
+    pub(super) async fn update_after_loss(
+        &self,
+        key: SessionKey,
+        expected: u64,
+        record: &Record,
+        outcome: Update,
+    ) -> Result<Update, Error> {
+        if self.snapshots.is_alone() {
+            return Ok(outcome);
+        }
+        let lost = match self.counted(self.store.lookup(key).await)? {
+            Lookup::Found(there) => there.version < expected,
+            Lookup::Absent => true,
+            Lookup::Ended(_) => false,
+        };
+        match lost {
+            false => Ok(outcome),
+            true => Ok(match self.restore(key, record).await? {
+                Restored::Done => Update::Done,
+                Restored::Newer => Update::Stale,
+                Restored::Ended => Update::Gone,
+            }),
+        }
+    }
+}
