@@ -18,7 +18,7 @@ async fn every_cookie_is_secure_and_prefixed_and_cleared_as_it_was_set() {
     let jane = Browser::trusting(folder.path());
     let begun = jane.get(&site.auth("/auth/signin")).await;
     let pending = begun.set_cookies("__Host-auth-signin-")[0].to_owned();
-    for attribute in ["Secure", "HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=600"] {
+    for attribute in ["Secure", "HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=608400"] {
         assert!(attributes(&pending).contains(&attribute), "{attribute} in {pending}");
     }
     assert!(!pending.contains("Domain"), "a __Host- cookie has none");

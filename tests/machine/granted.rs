@@ -162,7 +162,7 @@ async fn one_client_cannot_make_the_company_pay_without_end() {
 #[tokio::test]
 async fn a_renewal_counts_and_an_outage_does_not() {
     let (site, _folder) = with(&[("MACHINE__FETCHES_PER_HOUR", "2")]).await;
-    let busy = Fault::Status { status: 429, content_type: "text/html", body: "<h1>slow down</h1>".into() };
+    let busy = Fault::Status { status: 500, content_type: "text/html", body: "<h1>busy</h1>".into() };
     site.pool.fault(Endpoint::TokenClientCredentials, busy);
     for _ in 0..5 {
         assert_eq!(token(&site, "nightly", SECRET, &[]).await.status, 503);
