@@ -119,7 +119,6 @@ async fn a_provider_that_cannot_be_reached_ends_nothing() {
         ("a closed connection", Fault::Disconnect),
         ("silence", Fault::Stall),
         ("500", html(500)),
-        ("429", html(429)),
         ("an HTML 400 that says invalid_grant", html(400)),
         ("an HTML 200", Fault::Html),
         ("cut JSON", Fault::Truncate),
@@ -127,6 +126,8 @@ async fn a_provider_that_cannot_be_reached_ends_nothing() {
         ("invalid_client", oauth("invalid_client")),
         ("unauthorized_client", oauth("unauthorized_client")),
         ("temporarily_unavailable", oauth("temporarily_unavailable")),
+        // The last, since it gives everybody a rest.
+        ("429", html(429)),
     ] {
         site.pool.fault(Endpoint::TokenRefresh, fault);
         let (jane, asked) = (Browser::new(), site.pool.count(Endpoint::TokenRefresh));

@@ -22,7 +22,7 @@ fn throttled(retry_after: &str) -> Fault {
 async fn fleet(size: usize) -> Option<(Redis, Fleet)> {
     let redis = Redis::start().await?;
     let store = format!("redis://{}", redis.at());
-    let fleet = Fleet::with(size, &store, &[PATIENT, ("PROVIDER__TIMEOUT", "10s")]).await;
+    let fleet = Fleet::with(size, &store, &[PATIENT, ("PROVIDER__TIMEOUT", "10s"), ("SESSION__PER_USER", "0")]).await;
     Some((redis, fleet))
 }
 
