@@ -71,7 +71,7 @@ pub enum Landing {
     /// The callback was used before, and its browser is signed in.
     Already(ReturnTo),
     /// Once more to the provider.
-    Retry(Transaction, Url),
+    Retry(Box<Transaction>, Url),
 }
 
 /// A callback that failed, with what its sign-in was asked for, so that trying again leads there.
@@ -149,7 +149,7 @@ impl RelyingParty {
         let accepted = match transaction.accept(params, issuer, self.limits.sign_in, self.clock.now()) {
             Err(CallbackRefused::Provider(refusal)) if !retried && self.provider.is_linking_quirk(&refusal) => {
                 let (transaction, location) = self.begin(return_to, provider, Hints::default(), true).await?;
-                return Ok(Landing::Retry(transaction, location));
+                return Ok(Landing::Retry(Box::new(transaction), location));
             }
             accepted => accepted?,
         };

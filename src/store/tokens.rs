@@ -28,7 +28,7 @@ pub struct Tokens {
 #[derive(Debug)]
 pub enum Turn {
     /// Another process has fetched one.
-    Fetched(MachineToken),
+    Fetched(Box<MachineToken>),
     /// Ours.
     Ours(Place),
     /// Another process is at it.
@@ -63,7 +63,7 @@ impl Tokens {
         match self.store.load(key).await? {
             Some(record) => {
                 if let Some(token) = self.open(key, &record).filter(will_do) {
-                    return Ok(Turn::Fetched(token));
+                    return Ok(Turn::Fetched(Box::new(token)));
                 }
             }
             None => {
@@ -82,7 +82,7 @@ impl Tokens {
         Ok(match self.open(key, &record).filter(will_do) {
             Some(token) => {
                 self.leave(place, None).await?;
-                Turn::Fetched(token)
+                Turn::Fetched(Box::new(token))
             }
             None => Turn::Ours(place),
         })

@@ -69,7 +69,7 @@ async fn for_a_browser(web: &Web, request: &Parts, asked: Result<Response, (Erro
                 let url = web.public_url.join(&pages::sign_in_link(Some(back), None));
                 browser::redirect(StatusCode::FOUND, &url)
             }
-            _ => problem_page::page_elsewhere(&web, &error, &id, back.clone()),
+            _ => problem_page::page_elsewhere(web, &error, &id, back.clone()),
         },
         false => {
             let url = signin_url(web, &error, back.as_ref());

@@ -162,7 +162,7 @@ async fn one_client_cannot_make_the_company_pay_without_end() {
 #[tokio::test]
 async fn a_renewal_counts_and_an_outage_does_not() {
     let (site, _folder) = with(&[("MACHINE__FETCHES_PER_HOUR", "2")]).await;
-    let busy = Fault::Status { status: 500, content_type: "text/html", body: "<h1>busy</h1>".into() };
+    let busy = Fault::Status { status: 429, content_type: "text/html", body: "<h1>slow down</h1>".into() };
     site.pool.fault(Endpoint::TokenClientCredentials, busy);
     for _ in 0..5 {
         assert_eq!(token(&site, "nightly", SECRET, &[]).await.status, 503);
@@ -208,7 +208,7 @@ async fn an_answer_does_not_tell_which_ids_are_registered() {
     assert_eq!(answers[0], answers[1], "the provider is asked about both, and both answers are the same");
     assert_eq!(answers[0].1[0].0, 401);
     // Where the provider does not answer, nobody is told more either.
-    let busy = Fault::Status { status: 429, content_type: "text/html", body: "<h1>slow down</h1>".into() };
+    let busy = Fault::Status { status: 500, content_type: "text/html", body: "<h1>busy</h1>".into() };
     for id in ["a-stranger", "nightly"] {
         site.pool.fault_once(Endpoint::TokenClientCredentials, busy.clone());
         let away = token(&site, id, "a-third-wrong-secret", &[]).await;
@@ -216,7 +216,8 @@ async fn an_answer_does_not_tell_which_ids_are_registered() {
         site.pass(90);
     }
     let calls = site.pool.count(Endpoint::TokenClientCredentials);
-    assert_eq!(token(&site, "nightly", SECRET, &[]).await.status, 200);
+    let known = token(&site, "nightly", SECRET, &[]).await;
+    assert_eq!(known.status, 200, "{known:?}");
     assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), calls + 1);
 }
 

@@ -74,7 +74,7 @@ impl RelyingParty {
                 }
                 Ok(Turn::Fetched(token)) => {
                     self.remember_issued(token.hash(), token.issued.clone());
-                    return Ok(Entry::new(token));
+                    return Ok(Entry::new(*token));
                 }
                 Ok(Turn::Ours(place)) => Some(place),
                 Ok(Turn::Paused(left)) => return Err(MachineError::Unavailable(left.as_secs() + 1)),
