@@ -51,7 +51,6 @@ fn memory(service: &Service, name: &str) -> u64 {
     line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().unwrap() << 10
 }
 
-#[expect(clippy::print_stdout, reason = "figures, for who asks for them")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_never_read_cost_little_and_hold_nobody_up() {
     let folder = tempfile::tempdir().unwrap();

@@ -131,7 +131,7 @@ pub struct Provider {
     pub accepted_audiences: Vec<String>,
     /// Further parameters of the way to the sign-in page: names and values.
     pub authorize_parameters: Vec<(String, String)>,
-    /// The claim that holds groups, if not the profile's own; see [`reference`].
+    /// The claim that holds groups, if not the profile's own; see [`reference()`].
     pub groups_claim: Option<String>,
     /// Whether something asks for groups, as far as the configuration tells.
     pub groups_matter: bool,

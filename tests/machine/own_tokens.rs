@@ -73,7 +73,8 @@ async fn an_opaque_token_is_validated_introspected_and_revoked() {
 
 #[tokio::test]
 async fn a_jwt_of_a_service_account_is_a_machines() {
-    let forms: [(&str, fn(&mut Draft)); 3] = [
+    type Form = (&'static str, fn(&mut Draft));
+    let forms: [Form; 3] = [
         ("Keycloak's", |draft| {
             draft.header.insert("typ".into(), json!("JWT"));
             for gone in ["client_id", "token_use"] {
