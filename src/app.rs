@@ -5,6 +5,7 @@ mod background;
 use self::background::Background;
 use crate::config::{self, Config, StoreUrl, Tls};
 use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::deployment::Deployment;
 use crate::domain::finding::Finding;
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::seal::KeyRing;
@@ -148,7 +149,9 @@ fn accepting(config: &Config) -> config::Provider {
 }
 
 fn key_ring(config: &Config) -> KeyRing {
-    KeyRing::new(config.cookies.keys.iter().map(|key| key.expose()))
+    let (provider, origin) = (&config.provider, config.server.public_url.as_str());
+    let deployment = Deployment::new(&provider.issuer, &provider.client_id, origin);
+    KeyRing::new(config.cookies.keys.iter().map(|key| key.expose())).bound_to(deployment)
 }
 
 /// Where browsers may be sent, and which pages a proxy may ask about.

@@ -99,6 +99,11 @@ impl Fleet {
         self.settings.push((key.to_owned(), value.to_owned()));
     }
 
+    /// The configuration of the processes that start from here on.
+    pub(crate) fn setting(&self, key: &str) -> String {
+        self.settings.iter().find(|(known, _)| known == key).unwrap().1.clone()
+    }
+
     /// Stops a process as its operator does, and starts it again on its port.
     pub(crate) fn restart(&mut self, nth: usize) {
         let service = self.services.remove(nth);

@@ -3,6 +3,7 @@
 use crate::support::{Browser, Site, stored_in};
 use auth_api::config::StoreUrl;
 use auth_api::domain::clock::Clock;
+use auth_api::domain::deployment::Deployment;
 use auth_api::domain::seal::KeyRing;
 use auth_api::domain::session::{Mark, SessionId};
 use auth_api::store::{
@@ -316,6 +317,32 @@ async fn open_when_free(path: &Path, keys: &[&'static [u8]]) -> Result<Arc<dyn S
             opened => return opened,
         }
     }
+}
+
+#[tokio::test]
+async fn a_file_of_another_deployment_is_an_error_that_names_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = stored_in(StoreUrl::Redb(folder.path().join("s.redb")));
+    let open = async |issuer: &str, client_id: &str, origin: &str| {
+        let ring = Arc::new(KeyRing::new([KEY]).bound_to(Deployment::new(issuer, client_id, origin)));
+        loop {
+            match store::open(&config, &ring) {
+                // Its writer is about to end.
+                Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+                opened => break opened.map(drop),
+            }
+        }
+    };
+    open("https://pool-1", "web", "https://auth.example.com").await.unwrap();
+    for (issuer, client_id, origin) in [
+        ("https://pool-2", "web", "https://auth.example.com"),
+        ("https://pool-1", "other", "https://auth.example.com"),
+        ("https://pool-1", "web", "https://auth.example.org"),
+    ] {
+        let other = open(issuer, client_id, origin).await.unwrap_err().to_string();
+        assert!(other.contains("https://pool-1, ") && other.contains(&format!("{client_id}, ")), "{other}");
+    }
+    open("https://pool-1", "web", "https://auth.example.com").await.unwrap();
 }
 
 #[tokio::test]

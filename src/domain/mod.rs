@@ -4,6 +4,7 @@ pub mod aws;
 pub mod callback_key;
 pub mod clock;
 pub mod demand;
+pub mod deployment;
 pub mod finding;
 pub mod foreign;
 pub mod host;

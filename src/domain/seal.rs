@@ -6,6 +6,7 @@
 //!
 //! Layout: version (1 byte) · ring key id (4) · nonce (12) · ciphertext · tag (16).
 
+use super::deployment::Deployment;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use zeroize::Zeroizing;
@@ -27,8 +28,12 @@ pub struct Purpose<'a> {
 
 /// The server's secret keys: the first seals, every one opens.
 #[derive(Debug)]
-pub struct KeyRing(Vec<RingKey>);
+pub struct KeyRing {
+    keys: Vec<RingKey>,
+    deployment: Deployment,
+}
 
+#[derive(Clone)]
 struct RingKey {
     id: [u8; KEY_ID_LEN],
     prk: Prk,
@@ -58,16 +63,30 @@ impl KeyRing {
     /// A ring of `keys` in order of preference. Each should hold at least 32 bytes of entropy.
     pub fn new<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let salt = Salt::new(HKDF_SHA256, b"auth-api key ring v1");
-        Self(
-            keys.into_iter()
-                .map(|key| {
-                    let prk = salt.extract(key);
-                    let mut id = [0; KEY_ID_LEN];
-                    expand(&prk, &[b"key id"], &mut id);
-                    RingKey { id, prk }
-                })
-                .collect(),
-        )
+        let keys = keys.into_iter().map(|key| {
+            let prk = salt.extract(key);
+            let mut id = [0; KEY_ID_LEN];
+            expand(&prk, &[b"key id"], &mut id);
+            RingKey { id, prk }
+        });
+        Self { keys: keys.collect(), deployment: Deployment::default() }
+    }
+
+    /// The same keys for one deployment: nothing that another has sealed opens.
+    #[must_use]
+    pub fn bound_to(self, deployment: Deployment) -> Self {
+        Self { deployment, ..self }
+    }
+
+    /// The same keys for no deployment in particular.
+    #[must_use]
+    pub fn unbound(&self) -> Self {
+        Self { keys: self.keys.clone(), deployment: Deployment::default() }
+    }
+
+    /// Whose it is.
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
     }
 
     /// Seals `plain` under the first key.
@@ -75,7 +94,7 @@ impl KeyRing {
     /// # Panics
     /// If the ring is empty or the operating system gives no randomness.
     pub fn seal(&self, purpose: Purpose<'_>, plain: &[u8]) -> Vec<u8> {
-        let key = self.0.first().expect("configuration demands a key");
+        let key = self.keys.first().expect("configuration demands a key");
         let mut nonce = [0; NONCE_LEN];
         random(&mut nonce);
         let mut sealed = Vec::with_capacity(HEADER_LEN + plain.len() + AES_256_GCM.tag_len());
@@ -83,7 +102,7 @@ impl KeyRing {
         sealed.extend_from_slice(&key.id);
         sealed.extend_from_slice(&nonce);
         let mut body = plain.to_vec();
-        key.derive(purpose)
+        key.derive(purpose, &self.deployment)
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(purpose.bound), &mut body)
             .expect("plain text is far below the limit of AES-GCM");
         sealed.extend_from_slice(&body);
@@ -101,11 +120,11 @@ impl KeyRing {
         if *version != VERSION {
             return Err(Unsealable);
         }
-        let key = self.0.iter().find(|key| key.id == id).ok_or(Unsealable)?;
+        let key = self.keys.iter().find(|key| key.id == id).ok_or(Unsealable)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealable)?;
         let mut body = Zeroizing::new(body.to_vec());
         let plain = key
-            .derive(purpose)
+            .derive(purpose, &self.deployment)
             .open_in_place(nonce, Aad::from(purpose.bound), &mut body)
             .map_err(|_| Unsealable)?
             .len();
@@ -120,24 +139,25 @@ impl KeyRing {
     /// # Panics
     /// If the ring is empty.
     pub fn tag(&self, label: &'static str, data: &[u8]) -> [u8; 32] {
-        let key = self.0.first().expect("configuration demands a key");
+        let key = self.keys.first().expect("configuration demands a key");
         let mut tag = [0; 32];
-        expand(&key.prk, &[b"tag\0", label.as_bytes(), b"\0", data], &mut tag);
+        expand(&key.prk, &[b"tag\0", &self.deployment.digest(), label.as_bytes(), b"\0", data], &mut tag);
         tag
     }
 
     /// Whether the first key, the one that seals, sealed this.
     pub fn is_current(&self, sealed: &[u8]) -> bool {
         let id = sealed.get(1..1 + KEY_ID_LEN);
-        self.0.first().is_some_and(|key| id == Some(&key.id))
+        self.keys.first().is_some_and(|key| id == Some(&key.id))
     }
 }
 
 impl RingKey {
-    fn derive(&self, purpose: Purpose<'_>) -> LessSafeKey {
+    fn derive(&self, purpose: Purpose<'_>, deployment: &Deployment) -> LessSafeKey {
         let mut key = Zeroizing::new([0; 32]);
         // The label is fixed text without NUL, so label and context cannot run into each other.
-        expand(&self.prk, &[purpose.label.as_bytes(), b"\0", purpose.context], key.as_mut());
+        let info = [purpose.label.as_bytes(), b"\0", &deployment.digest(), purpose.context];
+        expand(&self.prk, &info, key.as_mut());
         LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_ref()).expect("32 bytes are an AES-256 key"))
     }
 }
@@ -225,5 +245,17 @@ mod tests {
         let ring = KeyRing::new([NEW]);
         let p = purpose("tx", b"", b"");
         assert_ne!(ring.seal(p, b"value"), ring.seal(p, b"value"));
+    }
+
+    #[test]
+    fn what_another_deployment_sealed_does_not_open() {
+        let ring = |client_id| KeyRing::new([NEW]).bound_to(Deployment::new("https://pool", client_id, "https://us"));
+        let sealed = ring("web").seal(purpose("test", b"context", b""), b"plain");
+        assert_eq!(&**ring("web").open(purpose("test", b"context", b""), &sealed).unwrap(), b"plain");
+        assert!(
+            ring("other").open(purpose("test", b"context", b""), &sealed).is_err()
+                && ring("web").unbound().open(purpose("test", b"context", b""), &sealed).is_err()
+        );
+        assert_ne!(ring("web").tag("x", b"y"), ring("other").tag("x", b"y"));
     }
 }

@@ -196,6 +196,18 @@ pub enum OpenError {
         /// What is wrong.
         why: String,
     },
+    /// It belongs to another provider, client or origin.
+    #[error(
+        "{path} is {found}, and this is {ours}. Give the old values back, or move the file away to begin with an empty store (everybody signs in again)"
+    )]
+    OtherDeployment {
+        /// The file.
+        path: String,
+        /// Whose it is.
+        found: String,
+        /// Who we are.
+        ours: String,
+    },
     /// None of `cookies.keys` opens it.
     #[error(
         "{path} was written under other cookies.keys. Add the old key at the end of the list, or move the file away to begin with an empty store (everybody signs in again)"

@@ -79,6 +79,28 @@ async fn keys_change_process_by_process_and_nobody_is_signed_out() {
     fleet.all_say_but(1, 200, &browsers[0]).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_of_another_client_or_origin_are_not_honoured() {
+    let Some(redis) = Redis::start().await else { return };
+    let mut fleet = Fleet::start(2, &at(&redis)).await;
+    let jane = fleet.sign_in("jane").await;
+    fleet.all_say("she is known", 200, &jane).await;
+    for (key, value) in
+        [("PROVIDER__CLIENT_ID", "dev-other-client"), ("SERVER__PUBLIC_URL", "http://other.app.localhost:1")]
+    {
+        let before = fleet.setting(key);
+        fleet.set(key, value);
+        fleet.restart(1);
+        let ready = Browser::new().get(&format!("{}/readyz", fleet.services[1].ops)).await;
+        assert!(ready.status == 503 && ready.body.contains(value) && ready.body.contains(&before), "{}", ready.body);
+        assert_eq!(fleet.validate(1, &jane).await, 401);
+        assert_eq!(fleet.validate(0, &jane).await, 200);
+        fleet.set(key, &before);
+    }
+    fleet.restart(1);
+    fleet.all_say("she is known again", 200, &jane).await;
+}
+
 async fn machine(fleet: &Fleet, nth: usize, path: &str, form: &[(&str, &str)]) -> Answer {
     let url = format!("http://127.0.0.1:{}{path}", fleet.services[nth].port());
     let shape = |r: reqwest::RequestBuilder| r.basic_auth("dev-cms-client", Some("dev-cms-secret")).form(form);

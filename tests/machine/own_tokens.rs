@@ -142,7 +142,9 @@ async fn every_process_knows_what_one_has_fetched() {
     ];
     let first = Site::over_with(store.clone(), &shared).await;
     let issuer = first.pool.issuer();
-    let second = Site::over_with(store.clone(), &[&shared[..], &[("PROVIDER__ISSUER", &issuer)]].concat()).await;
+    // Processes of one deployment have one origin.
+    let same = [("PROVIDER__ISSUER", issuer.as_str()), ("SERVER__PUBLIC_URL", &first.auth_url)];
+    let second = Site::over_with(store.clone(), &[&shared[..], &same].concat()).await;
     opaque(&first, "shared");
     assert_eq!(fetched(&first, "dev-cms-client", "dev-cms-secret").await, "shared");
     for site in [&first, &second] {

@@ -31,8 +31,8 @@ const MARKS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("marks")
 /// Sessions that are being renewed: one that is here at start was left in the middle of it.
 const AT_WORK: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("at_work");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const FORMAT: &[u8] = b"2";
-const MARK: &[u8] = b"auth-api session store";
+const FORMAT: &[u8] = b"3";
+const MARK: &str = "the session store of";
 const MARK_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: FORMAT };
 
 /// How long a request may take.
@@ -92,8 +92,12 @@ impl Redb {
             }
             e => damaged(e.to_string()),
         })?;
-        if !check_mark(&db, ring).map_err(damaged)? {
-            return Err(OpenError::WrongKey { path: shown });
+        match check_mark(&db, ring).map_err(damaged)? {
+            FileOwner::Ours => {}
+            FileOwner::OtherKeys => return Err(OpenError::WrongKey { path: shown }),
+            FileOwner::Other(found) => {
+                return Err(OpenError::OtherDeployment { path: shown, found, ours: owner(ring) });
+            }
         }
         let file =
             Arc::new(File { path: path.to_owned(), local: Local::default(), db: RwLock::new(Some(Arc::new(db))) });
@@ -164,12 +168,26 @@ fn open_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
 fn write_mark(transaction: &WriteTransaction, ring: &KeyRing) -> Result<(), redb::Error> {
     let mut meta = transaction.open_table(META)?;
     meta.insert("format", FORMAT)?;
-    meta.insert("mark", ring.seal(MARK_PURPOSE, MARK).as_slice())?;
+    meta.insert("mark", ring.unbound().seal(MARK_PURPOSE, owner(ring).as_bytes()).as_slice())?;
     Ok(())
 }
 
-/// Whether the ring opens the file's mark; sealed anew, so that it follows a rotation of the keys.
-fn check_mark(db: &Database, ring: &KeyRing) -> Result<bool, String> {
+/// Whose sessions are in a file.
+enum FileOwner {
+    /// This deployment's.
+    Ours,
+    /// Sealed by keys that are not in the ring.
+    OtherKeys,
+    /// Another deployment's, which it names.
+    Other(String),
+}
+
+fn owner(ring: &KeyRing) -> String {
+    format!("{MARK}: {}", ring.deployment())
+}
+
+/// Whose mark the file has; ours is sealed anew, so that it follows a rotation of the keys.
+fn check_mark(db: &Database, ring: &KeyRing) -> Result<FileOwner, String> {
     let read = || -> Result<_, redb::Error> {
         let transaction = db.begin_read()?;
         transaction.open_table(SESSIONS)?;
@@ -181,15 +199,18 @@ fn check_mark(db: &Database, ring: &KeyRing) -> Result<bool, String> {
     if format.as_deref() != Some(FORMAT) {
         return Err("it has a format of another version".into());
     }
-    if ring.open(MARK_PURPOSE, &mark.unwrap_or_default()).is_err() {
-        return Ok(false);
+    let Ok(found) = ring.unbound().open(MARK_PURPOSE, &mark.unwrap_or_default()) else {
+        return Ok(FileOwner::OtherKeys);
+    };
+    if *found != owner(ring).as_bytes() {
+        return Ok(FileOwner::Other(String::from_utf8_lossy(&found).into_owned()));
     }
     let renew = || -> Result<(), redb::Error> {
         let transaction = db.begin_write()?;
         write_mark(&transaction, ring)?;
         Ok(transaction.commit()?)
     };
-    renew().map(|()| true).map_err(|e| e.to_string())
+    renew().map(|()| FileOwner::Ours).map_err(|e| e.to_string())
 }
 
 #[async_trait]

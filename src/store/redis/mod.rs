@@ -34,8 +34,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-const OWN: &[u8] = b"auth-api session store";
-const OWN_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: b"redis 1" };
+const OWN: &str = "the session store of";
+const OWN_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: b"redis 2" };
 /// How long what is over stays, in seconds: clocks differ.
 const KEEP: u64 = 120;
 /// The end of the year 9999. Times beyond it would not survive being multiplied.
@@ -135,9 +135,10 @@ impl Redis {
     /// Whether what is there was sealed by our keys; sealed anew, so that it follows a rotation of the keys.
     async fn is_ours(&self, found: Option<Vec<u8>>, deadline: Instant) -> Result<(), Error> {
         let name = self.names.own();
+        let (ring, own) = (self.ring.unbound(), format!("{OWN}: {}", self.ring.deployment()));
         let set = |condition: &str| {
             let mut command = redis::cmd("SET");
-            command.arg(&name).arg(self.ring.seal(OWN_PURPOSE, OWN)).arg(condition);
+            command.arg(&name).arg(ring.seal(OWN_PURPOSE, own.as_bytes())).arg(condition);
             Call::command(&name, command).again()
         };
         let mut found = found;
@@ -148,15 +149,23 @@ impl Redis {
             found = self.servers.ask(&Call::command(&name, command).again(), deadline).await?;
         }
         let sealed = found.unwrap_or_default();
-        if self.ring.open(OWN_PURPOSE, &sealed).is_err() {
+        let Ok(found) = ring.open(OWN_PURPOSE, &sealed) else {
             return Err(Error(format!(
                 "sessions under the prefix `{}` are sealed by other cookies.keys. Add the old key at the end of the \
                  list, or write another ?prefix= in session.store to begin with an empty store (everybody signs in \
                  again)",
                 self.names.0
             )));
+        };
+        if *found != own.as_bytes() {
+            return Err(Error(format!(
+                "under the prefix `{}` is {}, and this is {own}. Give the old values back, or write another ?prefix= in \
+                 session.store to begin with an empty store (everybody signs in again)",
+                self.names.0,
+                String::from_utf8_lossy(&found)
+            )));
         }
-        if !self.ring.is_current(&sealed) {
+        if !ring.is_current(&sealed) {
             let _: Value = self.servers.ask(&set("XX"), deadline).await?;
         }
         Ok(())
