@@ -149,8 +149,9 @@ fn lines_until(log: &mut BufReader<ChildStderr>, last: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_strangers_write_is_cut_and_forges_no_field_and_no_line() {
-    let folder = tempfile::tempdir().unwrap();
     for format in ["text", "json"] {
+        // A session file is for one deployment.
+        let folder = tempfile::tempdir().unwrap();
         let environment = [
             ("AUTH_API__TELEMETRY__FORMAT", format),
             ("AUTH_API__MACHINE__PASS_THROUGH", "true"),

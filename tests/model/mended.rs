@@ -40,21 +40,21 @@ fn a_renewal_with_any_fault() {
 }
 
 #[test]
-#[ignore = "large state space: .ci/run simulate"]
+#[ignore = "large state space: run with --release"]
 fn two_copies_of_a_callback_with_any_two_faults() {
     let scenario = Scenario { callbacks: 2, sign_outs: 1, faults: 2, kinds: IN_TIME, ..QUIET };
     holds("sign-in, two faults", MENDED, scenario, 10, 200_000);
 }
 
 #[test]
-#[ignore = "large state space: .ci/run simulate"]
+#[ignore = "large state space: run with --release"]
 fn a_sign_out_with_any_two_faults() {
     let scenario = Scenario { sign_outs: 1, spares: 1, faults: 2, kinds: IN_TIME, ..QUIET };
     holds("sign-out, two faults", MENDED, scenario, 10, 200_000);
 }
 
 #[test]
-#[ignore = "large state space: .ci/run simulate"]
+#[ignore = "large state space: run with --release"]
 fn a_renewal_and_a_sign_out_with_any_two_faults() {
     let scenario = Scenario { renewals: 2, sign_outs: 1, faults: 2, kinds: IN_TIME, ..QUIET };
     holds("renewal, two faults", MENDED, scenario, 10, 200_000);
