@@ -218,11 +218,13 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let public = app::bind(config.server.listen, "server.listen")?;
     let ops = config.server.ops_listen.map(|addr| app::bind(addr, "server.ops_listen")).transpose()?;
     let app = App::build(config, Arc::new(SystemClock))?;
+    // Caught before anybody is told that it is up.
+    let shutdown = shutdown();
     tracing::info!(
         public_url = %config.server.public_url, listen = %public.local_addr()?,
         version = env!("CARGO_PKG_VERSION"), "auth-api is up"
     );
-    app.serve(public, ops, shutdown()).await?;
+    app.serve(public, ops, shutdown).await?;
     tracing::info!("auth-api has stopped");
     Ok(())
 }
@@ -315,21 +317,26 @@ fn time(seconds: u64) -> String {
     time.map_or_else(|| seconds.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
-/// Resolves at SIGTERM or Ctrl-C.
-async fn shutdown() {
-    let interrupt = tokio::signal::ctrl_c();
+/// Resolves at SIGTERM or Ctrl-C; both are caught from this call on, not only once it is awaited.
+fn shutdown() -> impl Future<Output = ()> + Send + 'static {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
+        let caught = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        async move {
+            let mut caught: Vec<_> = caught.into_iter().flatten().collect();
+            if caught.is_empty() {
+                // Then the system ends it without being asked.
+                return std::future::pending().await;
             }
-            return;
+            let next = caught.iter_mut().map(|signals| Box::pin(signals.recv()));
+            futures_util::future::select_all(next).await;
         }
     }
-    let _ = interrupt.await;
+    #[cfg(not(unix))]
+    async {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }
 
 fn print_client(id: &str, made: &config::NewClient) -> anyhow::Result<ExitCode> {
