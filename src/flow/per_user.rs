@@ -1,7 +1,9 @@
 //! How many sessions a user has at most: the oldest ends when there are more.
 //!
 //! 1. After each sign-in the user's sessions are listed, the new one among them: whichever processes sign in at once,
-//!    the last of them sees all. All of them choose the same sessions, since all go by when they were started.
+//!    the last of them sees all. All of them rank the sessions alike, by when they were started and then by handle, so
+//!    that two sign-ins never end each other. A new session may be the one that ends, if as many others were started in
+//!    the same second.
 //! 2. What is too many ends as if its user had ended it, and is revoked at the provider.
 //! 3. A store that cannot say keeps nobody from signing in: the next sign-in looks again.
 
@@ -11,7 +13,7 @@ use crate::store::Live;
 use std::sync::Arc;
 
 impl RelyingParty {
-    /// Ends the oldest sessions of the user of `new` if there are too many; never `new` itself.
+    /// Ends the oldest sessions of the user of `new` if there are too many.
     pub(super) async fn end_oldest(self: &Arc<Self>, new: &Live) {
         if let Err(error) = self.try_end_oldest(new).await {
             tracing::warn!(%error, "whether a user has too many sessions could not be seen");
@@ -20,13 +22,12 @@ impl RelyingParty {
 
     async fn try_end_oldest(self: &Arc<Self>, new: &Live) -> Result<(), Error> {
         let Some(most) = self.limits.per_user else { return Ok(()) };
-        let (sub, own) = (&new.session.principal.sub, new.id.key().handle());
-        let mut others = self.sessions.listed(Mark::user(sub)).await?;
-        others.retain(|listed| listed.handle() != own);
-        others.sort_by_cached_key(|listed| (listed.card.started, listed.handle()));
-        let too_many = (others.len() + 1).saturating_sub(most);
+        let sub = &new.session.principal.sub;
+        let mut all = self.sessions.listed(Mark::user(sub)).await?;
+        all.sort_by_cached_key(|listed| (listed.card.started, listed.handle()));
+        let too_many = all.len().saturating_sub(most);
         let mut refresh = Vec::new();
-        for listed in &others[..too_many] {
+        for listed in &all[..too_many] {
             match self.end_from_afar(listed).await {
                 Ok(card) => refresh.extend(card.refresh),
                 Err(error) => tracing::warn!(%error, "a session too many could not be ended"),
