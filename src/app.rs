@@ -2,7 +2,7 @@
 
 mod background;
 
-use self::background::Background;
+pub(crate) use self::background::Background;
 use crate::config::{self, Config, StoreUrl, Tls};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::deployment::Deployment;
@@ -10,7 +10,7 @@ use crate::domain::finding::Finding;
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::seal::KeyRing;
 use crate::flow::{self, Broker, EndedFor, Limits, MachineLimits, MySession, RelyingParty, Rules};
-use crate::provider::{self, Provider};
+use crate::provider::{self, HttpClient, Provider};
 use crate::store::{self, OpenError, SessionStore, Sessions, Tokens};
 use crate::telemetry::Metrics;
 use crate::web::{self, Readiness, Web};
@@ -103,7 +103,8 @@ pub fn bind(addr: SocketAddr, what: &str) -> Result<TcpListener, Error> {
 pub async fn probe(config: &Config) -> Result<Vec<Finding>, Error> {
     let own = &config.server.public_url;
     let callback = own.join("/auth/signin/callback");
-    let provider = Provider::new(&accepting(config), callback, Arc::new(SystemClock), Arc::default())?;
+    let http = HttpClient::new(config.provider.timeout, Arc::default())?;
+    let provider = Provider::new(http, &accepting(config), callback, Arc::new(SystemClock));
     let (back, signed_out) = (return_to(config).choose(None), own.join("/auth/signout/callback"));
     let upstreams: Vec<_> = config.machine.upstreams().collect();
     let mut findings = provider.probe(back, &signed_out, &upstreams).await;
@@ -187,16 +188,31 @@ impl App {
     /// Puts the service together over a store that is open already.
     ///
     /// # Errors
-    /// [`Error::Provider`].
+    /// [`Error::Provider`] and [`Error::Clients`].
     pub fn over(store: Arc<dyn SessionStore>, config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::default());
+        let http = HttpClient::new(config.provider.timeout, metrics.clone())?;
+        Self::compose(store, http, config, clock, metrics)
+    }
+
+    /// Puts the service together over a store and a way to the provider.
+    ///
+    /// # Errors
+    /// [`Error::Clients`].
+    pub(crate) fn compose(
+        store: Arc<dyn SessionStore>,
+        http: HttpClient,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Error> {
         let ring = Arc::new(key_ring(config));
         let idle = config.session.idle.map(|idle| idle.as_secs());
         let tokens = Tokens::new(store.clone(), ring.clone(), clock.clone());
         let (max_stale, patience) = (config.session.max_stale, config.session.store_timeout);
         let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, max_stale, patience);
         let callback = config.server.public_url.join("/auth/signin/callback");
-        let provider = Provider::new(&accepting(config), callback, clock.clone(), metrics.clone())?;
+        let provider = Provider::new(http, &accepting(config), callback, clock.clone());
         let limits = Limits {
             sign_in: config.session.sign_in_timeout.as_secs(),
             max_age: config.session.max_age.as_secs(),
@@ -247,6 +263,11 @@ impl App {
         self.public.clone()
     }
 
+    /// Starts everything that is done beside the requests.
+    pub(crate) fn background(&self) -> Background {
+        background(&self.rp, self.machine.clone(), self.check_revoked)
+    }
+
     /// Serves until `shutdown`: then `/readyz` says no, requests in flight and renewals finish, and what
     /// is only in memory is written down.
     ///
@@ -265,7 +286,7 @@ impl App {
         if !self.forward_auth {
             tracing::warn!("/validate/browser refuses every request: server.trusted_proxies is empty");
         }
-        let background = background(&self.rp, self.machine, self.check_revoked);
+        let background = self.background();
         let (public_handle, ops_handle) = (Handle::new(), Handle::new());
         let public = tokio::spawn(web::listen(public, self.public, tls, public_handle.clone()));
         let ops = ops.map(|ops| tokio::spawn(web::listen(ops, self.ops, None, ops_handle.clone())));

@@ -39,3 +39,7 @@ pub mod telemetry;
 #[cfg(feature = "lambda")]
 pub mod triggers;
 pub mod web;
+
+#[cfg(test)]
+#[path = "../tests/simulation/mod.rs"]
+mod simulation;

@@ -3,6 +3,7 @@
 mod cluster;
 mod eviction;
 mod following;
+mod lost_answers;
 mod rate_limits;
 mod sentinel;
 mod tls;

@@ -18,7 +18,7 @@ const RECOVERED: Duration = Duration::from_secs(120);
 
 /// The running tasks. They end when it is dropped.
 #[derive(Debug)]
-pub(super) struct Background {
+pub(crate) struct Background {
     tasks: JoinSet<()>,
     metrics: Arc<Metrics>,
 }

@@ -173,7 +173,43 @@ fn expand(prk: &Prk, info: &[&[u8]], out: &mut [u8]) {
 /// # Panics
 /// If there is none: without randomness nothing here is safe.
 pub fn random(out: &mut [u8]) {
+    #[cfg(test)]
+    if seeded::fill(out) {
+        return;
+    }
     aws_lc_rs::rand::fill(out).expect("the operating system gives randomness");
+}
+
+/// Randomness that a seed repeats, for what runs in one thread of the simulation.
+#[cfg(test)]
+pub(crate) mod seeded {
+    use std::cell::Cell;
+
+    thread_local! {
+        static STATE: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+
+    /// From here on everything random in this thread follows from `seed`; with `None` nothing does.
+    pub(crate) fn seed(seed: Option<u64>) {
+        STATE.set(seed);
+    }
+
+    /// The next number, by SplitMix64, if this thread has a seed.
+    pub(crate) fn next() -> Option<u64> {
+        let state = STATE.get()?.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        STATE.set(Some(state));
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Some(mixed ^ (mixed >> 31))
+    }
+
+    pub(super) fn fill(out: &mut [u8]) -> bool {
+        for bytes in out.chunks_mut(8) {
+            let Some(next) = next() else { return false };
+            bytes.copy_from_slice(&next.to_le_bytes()[..bytes.len()]);
+        }
+        true
+    }
 }
 
 /// SHA-256 (FIPS 180-4).

@@ -5,7 +5,7 @@ use super::{Error, RelyingParty};
 use crate::domain::session::SessionKey;
 use crate::provider;
 use crate::store::Live;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const KEEP: u64 = 600;
 
 /// Who failed, and when to try again.
 #[derive(Debug, Default)]
-pub(super) struct RenewalBackoffs(Mutex<HashMap<SessionKey, Backoff>>);
+pub(super) struct RenewalBackoffs(Mutex<BTreeMap<SessionKey, Backoff>>);
 
 #[derive(Debug)]
 struct Backoff {
@@ -37,7 +37,7 @@ pub(super) struct RenewalFailure {
 }
 
 impl RenewalBackoffs {
-    fn all(&self) -> MutexGuard<'_, HashMap<SessionKey, Backoff>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<SessionKey, Backoff>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

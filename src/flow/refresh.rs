@@ -231,6 +231,7 @@ impl RelyingParty {
         let budget = &self.budget.tokens;
         let waiting = async {
             tokio::select! {
+                biased;
                 permit = budget.permit(urgency, PATIENCE) => permit,
                 () = hurry.notified(), if urgency == Urgency::Background => {
                     budget.permit(Urgency::Interactive, PATIENCE).await
@@ -257,6 +258,7 @@ impl RelyingParty {
         let mut keep = tokio::time::interval_at(Instant::now() + self.limits.lease / 3, self.limits.lease / 3);
         loop {
             tokio::select! {
+                biased;
                 done = &mut work => return done,
                 _ = keep.tick() => {
                     // Lost or not, the answer counts: compare-and-set decides whose is kept.
@@ -301,12 +303,12 @@ impl RelyingParty {
         if now.session.version != old.version {
             return Ok(now);
         }
-        if self.sessions.is_recovering() {
+        let Ok(lost_writes) = self.sessions.has_lost_writes().await else {
             let pause = self.note_failure(&turn.live, Some(error), false);
             self.put_off(turn, pause, false).await;
             return Err(Error::NotRenewed(put_off(PAUSE)));
-        }
-        if !turn.abandoned && !self.sessions.has_lost_writes() {
+        };
+        if !turn.abandoned && !lost_writes {
             self.sessions.end(id).await?;
             tracing::info!(sub = %old.principal.sub, %error, "the provider ended the session");
             return Err(Error::SessionEnded);

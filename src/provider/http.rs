@@ -16,8 +16,24 @@ const MAX_BODY: usize = 1 << 20;
 /// Sends requests to the provider.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
-    client: reqwest::Client,
+    transport: Transport,
     metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, Clone)]
+enum Transport {
+    Network(reqwest::Client),
+    /// A provider in the same process, without sockets.
+    #[cfg(test)]
+    InProcess(Arc<dyn InProcess>),
+}
+
+/// A provider that the simulation calls.
+#[cfg(test)]
+#[async_trait::async_trait]
+pub(crate) trait InProcess: Send + Sync + std::fmt::Debug {
+    /// Its answer, or why there is none.
+    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, Error>;
 }
 
 impl HttpClient {
@@ -37,7 +53,12 @@ impl HttpClient {
             .user_agent(concat!("auth-api/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|e| Error::unavailable(format!("the HTTP client cannot be set up: {e}")))?;
-        Ok(Self { client, metrics })
+        Ok(Self { transport: Transport::Network(client), metrics })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn in_process(provider: Arc<dyn InProcess>, metrics: Arc<Metrics>) -> Self {
+        Self { transport: Transport::InProcess(provider), metrics }
     }
 
     /// Reads a document.
@@ -70,6 +91,16 @@ impl HttpClient {
     }
 
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
+        let client = match &self.transport {
+            Transport::Network(client) => client,
+            #[cfg(test)]
+            Transport::InProcess(provider) => {
+                let host = request.uri().host().unwrap_or_default().to_owned();
+                let response = provider.answer(request).await?;
+                usable(&host, response.status(), response.headers())?;
+                return Ok(response);
+            }
+        };
         let request = reqwest::Request::try_from(request).map_err(|e| Error::unavailable(e.to_string()))?;
         // The address may carry parameters; the host says enough.
         let host = request.url().host_str().unwrap_or_default().to_owned();
@@ -79,13 +110,9 @@ impl HttpClient {
             untouched: e.is_connect(),
             throttled: false,
         };
-        let mut response = self.client.execute(request).await.map_err(failed)?;
+        let mut response = client.execute(request).await.map_err(failed)?;
         let status = response.status();
-        if status.as_u16() == 429 || status.is_server_error() {
-            let (retry_after, throttled) = (retry_after(response.headers()), status.as_u16() == 429);
-            let (detail, untouched) = (format!("{host} answered {status}"), throttled);
-            return Err(Error::Unavailable { detail, retry_after, untouched, throttled });
-        }
+        usable(&host, status, response.headers())?;
         let mut answer = http::Response::builder().status(status);
         if let Some(headers) = answer.headers_mut() {
             headers.extend(response.headers_mut().drain());
@@ -120,6 +147,16 @@ impl<'c> AsyncHttpClient<'c> for Endpoint<'_> {
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(async move { judge(self.http.call(self.endpoint, request).await?) })
     }
+}
+
+/// A server that is busy or broken has not answered the question.
+fn usable(host: &str, status: http::StatusCode, headers: &http::HeaderMap) -> Result<(), Error> {
+    let throttled = status == http::StatusCode::TOO_MANY_REQUESTS;
+    if !throttled && !status.is_server_error() {
+        return Ok(());
+    }
+    let (detail, retry_after) = (format!("{host} answered {status}"), retry_after(headers));
+    Err(Error::Unavailable { detail, retry_after, untouched: throttled, throttled })
 }
 
 /// Seconds until the provider wants to be asked again (RFC 9110 §10.2.3). A date counts from the provider's own.

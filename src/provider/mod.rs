@@ -23,6 +23,8 @@ mod verify;
 pub use bearer::Bearer;
 pub use error::Error;
 pub use http::HttpClient;
+#[cfg(test)]
+pub(crate) use http::InProcess;
 pub use logout::LogoutNotice;
 pub use token::NotRefreshed;
 pub use user_pool::SCOPE as USER_POOLS_SCOPE;
@@ -33,7 +35,6 @@ use crate::domain::clock::Clock;
 use crate::domain::principal::Principal;
 use crate::domain::token::TokenSet;
 use crate::domain::transaction::{ExpectedIssuer, ProviderRefusal, Transaction};
-use crate::telemetry::Metrics;
 use identity_pool::IdentityPool;
 use metadata::Metadata;
 use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, Scope};
@@ -94,19 +95,10 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// The provider that `config` names; it returns browsers to `redirect_uri`. Reads nothing yet.
-    ///
-    /// # Errors
-    /// If this machine's TLS set-up cannot be loaded.
-    pub fn new(
-        config: &config::Provider,
-        redirect_uri: String,
-        clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, Error> {
-        let http = HttpClient::new(config.timeout, metrics)?;
+    /// The provider that `config` names, asked by `http`; it returns browsers to `redirect_uri`. Reads nothing yet.
+    pub fn new(http: HttpClient, config: &config::Provider, redirect_uri: String, clock: Arc<dyn Clock>) -> Self {
         let host = Url::parse(&config.issuer).ok().and_then(|u| u.host_str().map(str::to_owned));
-        Ok(Self {
+        Self {
             profile: config.profile,
             issuer: config.issuer.clone(),
             client_id: config.client_id.clone(),
@@ -140,7 +132,7 @@ impl Provider {
             metadata: Arc::new(Metadata::new(config, http.clone(), clock.clone())),
             http,
             clock,
-        })
+        }
     }
 
     /// The issuer, exactly as configured.

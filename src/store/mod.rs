@@ -22,6 +22,8 @@ mod sealing;
 mod sessions;
 mod snapshots;
 mod tokens;
+#[cfg(test)]
+mod witness;
 
 pub use live::{Listed, Live};
 pub use permits::{SharedRateLimiter, Urgency};

@@ -176,6 +176,7 @@ impl SharedRateLimiter {
                 Permits::Exhausted(wait) => wait.max(BETWEEN),
             };
             tokio::select! {
+                biased;
                 () = sleep(wait) => {}
                 () = self.came.notified(), if urgent == 0 => {}
             }

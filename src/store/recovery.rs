@@ -1,14 +1,15 @@
 //! Hearing what other processes change, and writing back what the store has lost.
 //!
-//! 1. Endings come first: every process that made or heard of one writes its tombstone or mark again.
-//! 2. After a moment in which all others do the same, sessions follow: what this process wrote lately and,
+//! 1. That data was lost is itself a mark, for the processes that start later.
+//! 2. Endings come first: every process that made or heard of one writes its tombstone or mark again.
+//! 3. After a moment in which all others do the same, sessions follow: what this process wrote lately and,
 //!    where more than the last moments was lost, all that it has at hand. The newest version of a session
 //!    wins, and none is written over a tombstone.
-//! 3. Until shortly after, "there is no such session" is no answer.
+//! 4. Until shortly after, "there is no such session" is no answer.
 
 use super::endings::{Ended, Read};
 use super::journal::LATELY;
-use super::snapshots::Lost;
+use super::snapshots::{Lost, in_doubt, lost_writes};
 use super::{Error, Live, Lookup, Record, Restored, Sessions};
 use crate::domain::session::SessionKey;
 use futures_util::future::{join_all, try_join_all};
@@ -25,6 +26,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 const TRIES_FOR: Duration = Duration::from_secs(600);
 /// How long sessions wait for the endings of other processes.
 const GRACE: Duration = Duration::from_millis(250);
+/// How long after a loss of writes a dead refresh token may be that loss's doing, seconds.
+const LOSS_COUNTS_FOR: u64 = 600;
 /// Calls under way at once.
 const AT_ONCE: usize = 64;
 
@@ -85,6 +88,9 @@ impl Sessions {
             self.snapshots.loss.notified().await;
             while let Some(lost) = self.snapshots.take_lost() {
                 let (since, now) = (Instant::now(), self.clock.now());
+                if lost == Lost::Everything {
+                    self.note_ending(Ended::Mark(lost_writes()), now + LOSS_COUNTS_FOR);
+                }
                 let lately = (lost == Lost::Recent).then_some(LATELY);
                 let endings = self.snapshots.endings.to_write_back(lately, now);
                 // As it is now: nothing grows old while the store takes no writes.
@@ -114,6 +120,18 @@ impl Sessions {
             }
             self.snapshots.recovered();
         }
+    }
+
+    /// Whether the store lost writes lately: a refresh token in it may be one that was spent.
+    ///
+    /// # Errors
+    /// [`Error`]: that is not known.
+    pub async fn has_lost_writes(&self) -> Result<bool, Error> {
+        if self.is_recovering() {
+            return Err(in_doubt());
+        }
+        let until = self.counted(self.store.marked_until(lost_writes()).await)?;
+        Ok(until.is_some_and(|until| self.clock.now() < until))
     }
 
     /// Tells the store of the leases that this process holds: it may have lost them.

@@ -12,7 +12,7 @@ use crate::domain::seal::KeyRing;
 use crate::domain::session::{Card, Mark, Session, SessionId, SessionKey};
 use crate::domain::token::TokenNames;
 use crate::telemetry::Metrics;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,8 +21,6 @@ use tokio::time::Instant;
 
 /// How long the tombstone of a session is kept whose end is not known, seconds: as long as browsers keep cookies.
 const UNKNOWN_END: u64 = 400 * 86_400;
-/// How long after a loss of writes a dead refresh token may be that loss's doing.
-const LOSS_COUNTS_FOR: Duration = Duration::from_secs(600);
 /// A store keeps to its time itself; so much later nobody waits any longer, for it or behind others who do.
 const LATE: Duration = Duration::from_millis(50);
 
@@ -49,7 +47,7 @@ pub struct Sessions {
     pub(super) idle: Option<u64>,
     pub(super) snapshots: Snapshots,
     pub(super) journal: WriteJournal,
-    touched: Mutex<HashMap<SessionKey, u64>>,
+    touched: Mutex<BTreeMap<SessionKey, u64>>,
     /// The leases that this process holds: a store that lost them is told again.
     held: Mutex<BTreeMap<SessionKey, (Fence, Duration)>>,
 }
@@ -129,7 +127,7 @@ impl Sessions {
     pub async fn reload(&self, id: SessionId) -> Result<Option<Arc<Live>>, Error> {
         let live = self.read(id, id.key()).await?;
         match live {
-            None if self.snapshots.is_recovering() => Err(in_doubt()),
+            None if self.snapshots.may_lack_sessions() => Err(in_doubt()),
             live => Ok(live.filter(|live| self.clock.now() < live.session.ends)),
         }
     }
@@ -144,7 +142,7 @@ impl Sessions {
                 self.held().insert(id.key(), (fence, ttl));
                 Ok(Leased::Taken { fence, abandoned })
             }
-            Leased::Gone if self.snapshots.is_recovering() => Err(in_doubt()),
+            Leased::Gone if self.snapshots.may_lack_sessions() => Err(in_doubt()),
             leased => Ok(leased),
         }
     }
@@ -193,7 +191,7 @@ impl Sessions {
                 Updated::Done(Live::new(id, session.clone(), now))
             }
             Update::Stale => Updated::Stale,
-            Update::Gone if self.snapshots.is_recovering() => return Err(in_doubt()),
+            Update::Gone if self.snapshots.may_lack_sessions() => return Err(in_doubt()),
             Update::Gone => Updated::Gone,
         })
     }
@@ -266,11 +264,6 @@ impl Sessions {
     /// The sessions that this process has at hand.
     pub fn at_hand(&self) -> Vec<Arc<Live>> {
         self.snapshots.all()
-    }
-
-    /// Whether the store lost writes lately: a refresh token in it may be one that was spent.
-    pub fn has_lost_writes(&self) -> bool {
-        self.snapshots.has_lost_writes(LOSS_COUNTS_FOR)
     }
 
     /// Whether the store may lack what it had a moment ago.

@@ -29,9 +29,14 @@ const MARKS: usize = 100_000;
 const SUPERSEDED: usize = 10_000;
 /// How long it is remembered that there is no such session.
 const UNKNOWN_FOR: Duration = Duration::from_secs(5);
-/// After the store was away or emptied: how long "there is no such session" is no answer, because another
+/// After this process has put back what it knows: how long "there is no such session" is no answer, because another
 /// process may be about to put it back.
 const RECOVERING_FOR: Duration = Duration::from_secs(1);
+/// The same after the store was found to have lost data: another process may be slow to reach it.
+const LOSS_COUNTS_FOR: Duration = Duration::from_secs(5);
+/// How long after this process has begun to hear of changes a session may be missing because the store lost its data
+/// just before: the others reach it again, and put back what they know.
+const STARTING_FOR: Duration = Duration::from_secs(3);
 /// How much longer than `max_stale` a proof may take on a busy machine.
 const PROOF_LATE: Duration = Duration::from_millis(250);
 /// The same while it is away.
@@ -95,8 +100,11 @@ pub(super) struct Snapshots {
     proof: watch::Sender<Proof>,
     /// When the store was found to have lost what it had acknowledged.
     lost_at: Mutex<Option<Instant>>,
-    /// Milliseconds since the start until which an unknown session is in doubt.
+    /// Milliseconds since the start until which what is not in the store is in doubt.
     recovering: AtomicU64,
+    /// The same for sessions alone, where others may have found a loss and this process has not: it has just been
+    /// started.
+    starting: AtomicU64,
     lost: Mutex<Option<Lost>>,
     /// Rung when something was lost.
     pub(super) loss: Notify,
@@ -117,6 +125,7 @@ impl Snapshots {
             proof: watch::Sender::new(Proof::Never),
             lost_at: Mutex::default(),
             recovering: AtomicU64::new(0),
+            starting: AtomicU64::new(millis(AWAY_FOR)),
             lost: Mutex::new(None),
             loss: Notify::new(),
         }
@@ -205,18 +214,26 @@ impl Snapshots {
         }
     }
 
-    /// Every session that is remembered.
+    /// Every session that is remembered, in the order of their keys.
     pub(super) fn all(&self) -> Vec<Arc<Live>> {
-        let live = self.sessions.iter().filter_map(|(_, known)| match known {
-            Known::Live(live) => Some(live),
+        let live = self.sessions.iter().filter_map(|(key, known)| match known {
+            Known::Live(live) => Some((key, live)),
             Known::Nobody(_) => None,
         });
-        live.collect()
+        let mut live: Vec<_> = live.collect();
+        live.sort_unstable_by_key(|(key, _)| *key);
+        live.into_iter().map(|(_, live)| live).collect()
     }
 
-    /// Whether "there is no such session" is in doubt.
+    /// Whether the store may lack what it had.
     pub(super) fn is_recovering(&self) -> bool {
         self.now() < self.recovering.load(Ordering::Relaxed)
+    }
+
+    /// Whether "there is no such session" is in doubt: the store lacks what it had, or may have lacked it just before
+    /// this process was started.
+    pub(super) fn may_lack_sessions(&self) -> bool {
+        self.is_recovering() || self.now() < self.starting.load(Ordering::Relaxed)
     }
 
     /// Whether nobody else writes to the store.
@@ -248,12 +265,6 @@ impl Snapshots {
         }
     }
 
-    /// Whether the store lost writes within `lately`.
-    pub(super) fn has_lost_writes(&self, lately: Duration) -> bool {
-        let lost_at = *self.lost_at.lock().unwrap_or_else(PoisonError::into_inner);
-        lost_at.is_some_and(|at| at.elapsed() <= lately)
-    }
-
     /// What was lost since it was asked last.
     pub(super) fn take_lost(&self) -> Option<Lost> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -266,7 +277,9 @@ impl Snapshots {
 
     /// All that this process knows is back in the store; others may need a moment more.
     pub(super) fn recovered(&self) {
-        self.doubt(RECOVERING_FOR);
+        let lost_at = *self.lost_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let since_loss = lost_at.map_or(Duration::MAX, |at| at.elapsed());
+        self.doubt(LOSS_COUNTS_FOR.saturating_sub(since_loss).max(RECOVERING_FOR));
     }
 
     fn lose(&self, what: Lost) {
@@ -284,7 +297,7 @@ impl Snapshots {
 
     fn settled(&self, found: Option<Arc<Live>>) -> Result<Option<Arc<Live>>, Error> {
         match found {
-            None if self.is_recovering() => Err(in_doubt()),
+            None if self.may_lack_sessions() => Err(in_doubt()),
             found => Ok(found),
         }
     }
@@ -303,6 +316,11 @@ impl Snapshots {
     }
 }
 
+/// The mark of a store that lost writes.
+pub(super) fn lost_writes() -> Mark {
+    Mark::new("store", "lost writes")
+}
+
 pub(super) fn in_doubt() -> Error {
     Error("it is just back, and what it has lost is not known yet".into())
 }
@@ -313,6 +331,9 @@ fn millis(duration: Duration) -> u64 {
 
 impl Watcher for Snapshots {
     fn begun(&self, lost: bool) {
+        if *self.proof.borrow() == Proof::Never {
+            self.starting.store(self.now() + millis(STARTING_FOR), Ordering::Relaxed);
+        }
         let again = !self.sessions.is_empty() || self.recovering.load(Ordering::Relaxed) > 0;
         if lost {
             // What is remembered may be old, and may be all there is.
@@ -340,6 +361,9 @@ impl Watcher for Snapshots {
     }
 
     fn marked(&self, mark: Mark) {
+        if mark == lost_writes() && !self.endings.contains(Ended::Mark(mark)) {
+            self.starting.fetch_max(self.now() + millis(LOSS_COUNTS_FOR), Ordering::Relaxed);
+        }
         self.endings.hear(Ended::Mark(mark));
         self.forget_mark(mark);
     }
@@ -357,6 +381,7 @@ impl Watcher for Snapshots {
     }
 
     fn alone(&self) {
+        self.starting.store(0, Ordering::Relaxed);
         self.believed.store(u64::MAX, Ordering::Relaxed);
     }
 

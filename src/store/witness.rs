@@ -1,0 +1,22 @@
+//! What a process remembers, for the simulation: whether somebody is left who knows what the store has lost.
+
+use super::Sessions;
+use super::endings::Ended;
+use crate::domain::session::{Mark, SessionKey};
+
+impl Sessions {
+    /// Whether this process could write a session back.
+    pub(crate) fn remembers(&self, key: SessionKey) -> bool {
+        self.snapshots.at_hand(&key).is_some() || self.journal.lately().contains_key(&key)
+    }
+
+    /// Whether this process knows that a session has ended.
+    pub(crate) fn remembers_end(&self, key: SessionKey) -> bool {
+        self.snapshots.endings.contains(Ended::Session(key))
+    }
+
+    /// Whether this process knows a mark.
+    pub(crate) fn remembers_mark(&self, mark: Mark) -> bool {
+        self.snapshots.endings.contains(Ended::Mark(mark))
+    }
+}

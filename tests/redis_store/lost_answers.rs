@@ -1,0 +1,130 @@
+//! An answer that is lost on the way: the call is repeated, and what it does counts once.
+
+use super::{ENDS, key, record};
+use crate::support::redis::{Redis, store_at, url};
+use auth_api::config::{HostPort, RedisServers};
+use auth_api::domain::session::SessionKey;
+use auth_api::store::{After, Leased, Lookup, SessionStore, Update};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const TTL: Duration = Duration::from_secs(60);
+
+/// A way to the server on which as many answers as it says are lost, each with its connection.
+struct LossyWay {
+    store: Arc<dyn SessionStore>,
+    to_lose: Arc<AtomicU32>,
+}
+
+impl LossyWay {
+    async fn to(redis: &Redis) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, server) = (listener.local_addr().unwrap().port(), redis.port);
+        let to_lose = Arc::<AtomicU32>::default();
+        let left = to_lose.clone();
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                tokio::spawn(pass_on(client, server, left.clone()));
+            }
+        });
+        Self { store: store_at(url(RedisServers::One(HostPort { port, ..redis.at() }))), to_lose }
+    }
+
+    /// Does it with its answer lost.
+    async fn lose<T>(&self, done: impl Future<Output = T>) -> T {
+        self.to_lose.store(1, Ordering::SeqCst);
+        let done = done.await;
+        assert_eq!(self.to_lose.load(Ordering::SeqCst), 0, "an answer was lost");
+        done
+    }
+
+    /// One session made, so that the server knows the scripts.
+    async fn session(&self) -> SessionKey {
+        let key = key();
+        assert!(self.store.create(key, record(1)).await.unwrap());
+        key
+    }
+}
+
+async fn pass_on(mut client: TcpStream, server: u16, to_lose: Arc<AtomicU32>) {
+    let mut server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+    let (mut question, mut answer) = (vec![0; 65_536], vec![0; 65_536]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut question) => match read {
+                Ok(length @ 1..) => server.write_all(&question[..length]).await.unwrap(),
+                _ => return,
+            },
+            read = server.read(&mut answer) => {
+                let Ok(length @ 1..) = read else { return };
+                let lost = to_lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+                if lost.is_ok() || client.write_all(&answer[..length]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_created_once_and_says_so() {
+    let Some(redis) = Redis::start().await else { return };
+    let way = LossyWay::to(&redis).await;
+    way.session().await;
+    let key = key();
+    assert!(way.lose(way.store.create(key, record(1))).await.unwrap(), "it is ours");
+    assert!(!way.store.create(key, record(1)).await.unwrap(), "and nobody else's");
+}
+
+#[tokio::test]
+async fn an_update_is_done_and_not_stale() {
+    let Some(redis) = Redis::start().await else { return };
+    let way = LossyWay::to(&redis).await;
+    let key = way.session().await;
+    assert_eq!(way.store.update(key, 1, record(2), None).await.unwrap(), Update::Done);
+    assert_eq!(way.lose(way.store.update(key, 2, record(3), None)).await.unwrap(), Update::Done);
+    assert_eq!(way.store.load(key).await.unwrap().unwrap().version, 3);
+    assert_eq!(way.store.update(key, 2, record(3), None).await.unwrap(), Update::Stale, "another writer's");
+}
+
+#[tokio::test]
+async fn a_lease_is_ours_and_was_not_abandoned() {
+    let Some(redis) = Redis::start().await else { return };
+    let way = LossyWay::to(&redis).await;
+    let (first, key) = (way.session().await, way.session().await);
+    way.store.lease(first, TTL).await.unwrap();
+    let leased = way.lose(way.store.lease(key, TTL)).await.unwrap();
+    let Leased::Taken { fence, abandoned } = leased else { panic!("{leased:?}") };
+    assert!(!abandoned);
+    assert_eq!(way.store.lease(key, TTL).await.unwrap(), Leased::Held, "nobody else gets it");
+    assert!(way.store.extend(key, fence, TTL).await.unwrap(), "the one that is known is the one that counts");
+    way.store.release(first, fence, After::Nothing).await.unwrap();
+    way.lose(way.store.release(key, fence, After::Nothing)).await.unwrap();
+    assert!(matches!(way.store.lease(key, TTL).await.unwrap(), Leased::Taken { abandoned: false, .. }));
+}
+
+#[tokio::test]
+async fn what_was_abandoned_stays_so_when_the_answer_that_says_it_is_lost() {
+    let Some(redis) = Redis::start().await else { return };
+    let way = LossyWay::to(&redis).await;
+    let key = way.session().await;
+    let Leased::Taken { fence, .. } = way.store.lease(key, TTL).await.unwrap() else { panic!("it is free") };
+    way.store.release(key, fence, After::Doubt(Duration::ZERO)).await.unwrap();
+    let leased = way.lose(way.store.lease(key, TTL)).await.unwrap();
+    assert!(matches!(leased, Leased::Taken { abandoned: true, .. }), "{leased:?}");
+}
+
+#[tokio::test]
+async fn an_ending_is_an_ending_however_often_it_is_sent() {
+    let Some(redis) = Redis::start().await else { return };
+    let way = LossyWay::to(&redis).await;
+    let (first, key) = (way.session().await, way.session().await);
+    way.store.delete(first, ENDS).await.unwrap();
+    // The second time there is nothing left to return.
+    assert_eq!(way.lose(way.store.delete(key, ENDS)).await.unwrap(), None);
+    assert_eq!(way.store.lookup(key).await.unwrap(), Lookup::Ended(ENDS));
+}
