@@ -58,7 +58,8 @@
 //! | a sign-out | any one | 98,337 | 20 |
 //! | two renewals | any one | 219,834 | 29 |
 //!
-//! and until something breaks: `FIRST` ([`first`]) and `MENDED` without one measure ([`measures`]).
+//! and until something breaks: `FIRST` ([`first`]) and `MENDED` without one measure ([`measures`]; [`gaps`] has those that
+//! the service still lacks).
 //!
 //! The large model, with `cargo test --release --test model -- --ignored --nocapture`, in 11 minutes on one busy core and
 //! 4 GB of memory. All states of `MENDED`, or all within a depth:
@@ -80,6 +81,7 @@
 mod check;
 mod faults;
 mod first;
+mod gaps;
 mod measures;
 mod mended;
 mod process;

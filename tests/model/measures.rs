@@ -85,12 +85,6 @@ fn sessions_kept_at_hand() {
 }
 
 #[test]
-fn cautious_starts() {
-    let scenario = Scenario { spares: 1, faults: 1, kinds: FAIL_OVER, ..QUIET };
-    needed(Protocol { cautious_start: false, ..MENDED }, scenario, ALIVE);
-}
-
-#[test]
 fn orphaned_sessions() {
     let scenario = Scenario { renewals: 2, faults: 2, kinds: CRASH_AND_FAIL_OVER, ..QUIET };
     let path = [&[Replicate][..], &renewal(1), &[Crash(1), FailOver], &recovery(Some(1)), &renewal(0)].concat();
