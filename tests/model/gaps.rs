@@ -64,3 +64,12 @@ fn a_read_puts_back_what_it_has_not_heard_the_end_of() {
     let without = Protocol { proven_restorations: false, ..MENDED };
     lacks(without, Scenario { renewals: 2, sign_outs: 1, faults: 1, kinds, ..QUIET }, ONE_LEASE);
 }
+
+/// Whoever renewed is gone, the fail-over loses what it wrote, the canary is there: another process is refused for the
+/// token that was spent, and ends the session.
+#[test]
+fn a_fail_over_that_lost_a_renewal_ends_the_session() {
+    let kinds = Kinds { crash: true, fail_over: true, ..Kinds::NONE };
+    let without = Protocol { doubted_reconnections: false, ..MENDED };
+    lacks(without, Scenario { renewals: 2, faults: 2, kinds, ..QUIET }, NOT_ENDED);
+}

@@ -39,6 +39,8 @@ pub struct Protocol {
     pub kept_over_reconnections: bool,
     /// A read, too, puts a session back only after a proof that it was not ended meanwhile.
     pub proven_restorations: bool,
+    /// A reconnection, too, makes refused refresh tokens doubtful, not only a store that lost everything.
+    pub doubted_reconnections: bool,
 }
 
 impl Protocol {
@@ -61,6 +63,7 @@ impl Protocol {
         kept_restorations: false,
         kept_over_reconnections: false,
         proven_restorations: false,
+        doubted_reconnections: false,
     };
 
     /// The second edition, with all that it takes.
@@ -82,6 +85,7 @@ impl Protocol {
         kept_restorations: true,
         kept_over_reconnections: true,
         proven_restorations: true,
+        doubted_reconnections: true,
     };
 
     /// What the service does today: some measures are missing still.
@@ -91,6 +95,7 @@ impl Protocol {
         kept_restorations: false,
         kept_over_reconnections: false,
         proven_restorations: false,
+        doubted_reconnections: false,
         ..Self::MENDED
     };
 }

@@ -91,7 +91,7 @@ impl World {
         let process = &mut self.processes[at];
         process.recovery = if protocol.endings_first { Recovery::Endings } else { Recovery::Sessions };
         process.everything |= everything;
-        process.doubts_tokens = true;
+        process.doubts_tokens |= everything || protocol.doubted_reconnections;
         process.confirmed = false;
         if let Work::Claimed(copy) = process.work {
             process.work = Work::Awaiting(copy);
