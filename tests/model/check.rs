@@ -1,9 +1,10 @@
 //! Searches through all states that a protocol can reach.
 
 use super::protocol::{Kinds, Protocol, Scenario};
-use super::world::{Action, Sessions, World};
+use super::world::{Action, Reduction, Sessions, World};
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 /// Nothing happens unless it is said.
 pub const QUIET: Scenario =
@@ -12,37 +13,81 @@ pub const QUIET: Scenario =
 /// The depth of a search that goes to the end.
 pub const END: usize = 1_000;
 
-/// Checks that no state within `limit` steps breaks an invariant, that everything that should be possible is if the
-/// search goes to the [`END`], and that there are enough states for that to mean something. Prints one line.
+/// What a search met.
+struct Search<C> {
+    checker: C,
+    /// With the way to it, a line to print.
+    summary: String,
+    depth: usize,
+}
+
+/// Searches all states within `limit` steps, until all of `wanted` are broken. With one thread: with more, states are
+/// not met in the order of their depth, and a limit would cut off more than it says.
+fn search(model: Sessions, limit: usize, wanted: HasDiscoveries) -> Search<impl Checker<Sessions>> {
+    let since = Instant::now();
+    // The checker counts states on a path, and looks at none of the last ones.
+    let checker = model.checker().threads(1).finish_when(wanted).target_max_depth(limit + 2).spawn_bfs().join();
+    let (states, unique, seconds) =
+        (checker.state_count(), checker.unique_state_count(), since.elapsed().as_secs_f32());
+    let depth = limit.min(checker.max_depth() - 1);
+    let summary = format!("{states} states, {unique} unique, depth {depth}, {seconds:.1} s");
+    Search { checker, summary, depth }
+}
+
+/// Checks that no state within `limit` steps breaks an invariant and, if that is the [`END`], that everything that should be
+/// possible is. There must be enough states for that to mean something. Prints one line.
 #[expect(clippy::print_stdout, reason = "the summary of a check")]
 pub fn holds(name: &str, protocol: Protocol, scenario: Scenario, limit: usize, at_least: usize) {
-    let model = Sessions { protocol, scenario, folded: true };
-    let search = model.checker().finish_when(HasDiscoveries::AnyFailures).target_max_depth(limit + 2);
-    let checker = search.spawn_bfs().join();
-    // The checker counts states on a path, and looks at none of the last ones.
-    let (states, depth) = (checker.unique_state_count(), limit.min(checker.max_depth() - 1));
+    let model = Sessions { protocol, scenario, reduction: Reduction::Full };
+    let Search { checker, summary, depth } = search(model, limit, HasDiscoveries::AnyFailures);
     for property in model.properties() {
-        let found = checker.discovery(property.name);
-        match (property.expectation, found) {
-            (Expectation::Sometimes, None) if limit == END => {
-                panic!("{name}: never in {states} states: {}", property.name)
-            }
-            (Expectation::Always, Some(_)) => {
-                let path = way(protocol, scenario, property.name, depth);
-                panic!("{name}: not so: {}{}", property.name, written(&path.unwrap_or_default()));
+        match (property.expectation, checker.discovery(property.name)) {
+            (Expectation::Sometimes, None) if limit == END => panic!("{name}: never in {summary}: {}", property.name),
+            (Expectation::Always, Some(path)) => {
+                panic!("{name}: not so: {}{}", property.name, written(&actions(&model, path.into_states())))
             }
             _ => {}
         }
     }
-    assert!(states >= at_least, "{name}: only {states} states");
-    println!("model {name}: {states} unique states, depth {depth}, no violation");
+    let unique = checker.unique_state_count();
+    assert!(unique >= at_least, "{name}: only {unique} states");
+    let all = if depth < limit { "all states" } else { "all states of that depth" };
+    println!("model: {name}: {summary}, {all}: no violation");
 }
 
-/// A way of at most `limit` steps to break an invariant, if there is one.
+/// A way of at most `limit` steps to break an invariant, if there is one. Prints one line.
+#[expect(clippy::print_stdout, reason = "the summary of a check")]
 pub fn way(protocol: Protocol, scenario: Scenario, property: &'static str, limit: usize) -> Option<Vec<Action>> {
-    let search = Sessions { protocol, scenario, folded: false }.checker().target_max_depth(limit + 2);
-    let search = search.finish_when(HasDiscoveries::AnyOf(BTreeSet::from([property])));
-    search.spawn_bfs().join().discovery(property).map(stateright::Path::into_actions)
+    let model = Sessions { protocol, scenario, reduction: Reduction::Full };
+    let Search { checker, summary, .. } = search(model, limit, HasDiscoveries::AnyOf(BTreeSet::from([property])));
+    let found = checker.discovery(property).map(|path| actions(&model, path.into_states()));
+    match &found {
+        Some(way) => println!("model: not so: {property}: found in {} steps; {summary}", way.len()),
+        None => println!("model: {property}: {summary}: no violation"),
+    }
+    found
+}
+
+/// The steps that lead through these states, which have the processes in order, with each process under its own number.
+fn actions(model: &Sessions, states: Vec<World>) -> Vec<Action> {
+    let single = Sessions { reduction: Reduction::Unseen, ..*model };
+    let mut world = World::first(&model.scenario);
+    let steps = states.into_iter().skip(1).map(|state| {
+        let mut possible = Vec::new();
+        single.actions(&world, &mut possible);
+        let nexts = possible.into_iter().filter_map(|action| Some((action, single.next_state(&world, action)?)));
+        let next = nexts.into_iter().find(|(_, next)| next.in_order() == state);
+        let Some((action, next)) = next else { panic!("states that count as one differ in what can happen") };
+        world = next;
+        action
+    });
+    steps.collect()
+}
+
+/// The invariants that any state within `limit` steps breaks, and what is possible.
+pub fn met(protocol: Protocol, scenario: Scenario, reduction: Reduction, limit: usize) -> BTreeSet<&'static str> {
+    let model = Sessions { protocol, scenario, reduction };
+    search(model, limit, HasDiscoveries::All).checker.discoveries().into_keys().collect()
 }
 
 /// A path, a step a line.
@@ -52,7 +97,7 @@ pub fn written(path: &[Action]) -> String {
 
 /// The invariants that a path breaks.
 pub fn walk(protocol: Protocol, scenario: Scenario, path: &[Action]) -> Vec<&'static str> {
-    let model = Sessions { protocol, scenario, folded: false };
+    let model = Sessions { protocol, scenario, reduction: Reduction::None };
     let mut world = World::first(&scenario);
     let mut broken = BTreeSet::new();
     for action in path {

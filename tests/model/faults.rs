@@ -3,7 +3,7 @@
 use super::process::{Loss, Process, Work};
 use super::protocol::{Protocol, Scenario};
 use super::store::{Data, Lease, Pushes};
-use super::world::{Action, World};
+use super::world::{Action, Copied, World};
 
 impl World {
     pub fn environment(&self, scenario: &Scenario, actions: &mut Vec<Action>) {
@@ -102,6 +102,9 @@ impl World {
     }
 
     fn crash(&mut self, at: usize) {
+        if let Some(copy) = self.processes[at].work.copy() {
+            self.history.copies[usize::from(copy)] = Copied::Failed;
+        }
         self.processes[at] = Process::DEAD;
         for data in [&mut self.store, &mut self.replica] {
             if data.lease == Lease::Held(at as u8) {

@@ -46,7 +46,7 @@ fn claims_of_codes() {
 fn remembered_endings() {
     let scenario = Scenario { sign_outs: 1, faults: 2, kinds: CRASH_AND_FLUSH, ..QUIET };
     let path = [
-        [SignOutArrives(1), RevokeTokens(1), EndSession(1), Flush, Hear(0), Crash(1)].as_slice(),
+        [RevokeTokens(1), EndSession(1), Flush, Hear(0), Crash(1)].as_slice(),
         &[WriteBackEndings(0), Hear(2), WriteBackEndings(2), WriteBackSessions(0), Hear(2), WriteBackSessions(2)],
         &[Settle(0), Settle(2)],
     ];
@@ -85,12 +85,6 @@ fn sessions_kept_at_hand() {
 }
 
 #[test]
-fn cautious_starts() {
-    let scenario = Scenario { spares: 1, faults: 1, kinds: FAIL_OVER, ..QUIET };
-    needed(Protocol { cautious_start: false, ..MENDED }, scenario, ALIVE);
-}
-
-#[test]
 fn orphaned_sessions() {
     let scenario = Scenario { renewals: 2, faults: 2, kinds: CRASH_AND_FAIL_OVER, ..QUIET };
     let path = [&[Replicate][..], &renewal(1), &[Crash(1), FailOver], &recovery(Some(1)), &renewal(0)].concat();
@@ -115,7 +109,7 @@ fn restored_leases() {
 fn tombstones_without_a_session() {
     let kinds = Kinds { evict_session: true, ..Kinds::NONE };
     let scenario = Scenario { sign_outs: 1, faults: 1, kinds, ..QUIET };
-    let path = [EvictSession, Hear(0), Hear(1), Hear(2), SignOutArrives(1), RevokeTokens(1)];
+    let path = [EvictSession, Hear(0), Hear(1), Hear(2), RevokeTokens(1)];
     needed_on(Protocol { blind_tombstones: false, ..MENDED }, scenario, SIGNED_OUT, &path);
 }
 

@@ -22,12 +22,31 @@ pub enum Work {
     Ready(Record, bool),
     /// The provider answered with a new refresh token, or refused.
     Answered(Record, Option<u8>, bool),
-    /// Somebody wants to sign out.
-    Ending,
     /// These tokens are revoked.
     Revoked(u8),
     /// The session is ended; these tokens came meanwhile.
     Ended(u8, u8),
+}
+
+impl Work {
+    /// The copy of the callback that it is about.
+    pub fn copy(self) -> Option<u8> {
+        match self {
+            Self::Callback(copy) | Self::Claimed(copy) | Self::Awaiting(copy) => Some(copy),
+            Self::Exchanged(copy, _) | Self::Landing(copy, _) => Some(copy),
+            _ => None,
+        }
+    }
+
+    /// Whether a landing will come of it.
+    pub fn exchanges(self) -> bool {
+        matches!(self, Self::Claimed(_) | Self::Exchanged(..) | Self::Landing(..))
+    }
+
+    /// Whether it is a renewal.
+    pub fn renews(self) -> bool {
+        matches!(self, Self::Leased(_) | Self::Ready(..) | Self::Answered(..))
+    }
 }
 
 /// How far a process is with writing back after a loss.
@@ -126,7 +145,11 @@ impl Process {
 
     /// A proof question would be answered now, and tell nothing new.
     pub fn is_proven(&self) -> bool {
-        self.recovery == Recovery::Done && self.link.is_some_and(Pushes::is_empty)
+        self.recovery == Recovery::Done && self.is_told_all()
+    }
+
+    pub fn is_told_all(&self) -> bool {
+        self.link.is_some_and(Pushes::is_empty)
     }
 
     /// The newest version that it could put back.

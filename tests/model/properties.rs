@@ -65,8 +65,7 @@ pub fn all(scenario: &Scenario) -> Vec<Property<Sessions>> {
     }
     if scenario.kinds.restart || scenario.kinds.flush {
         all.push(Property::sometimes("a session is put back", |_: &Sessions, world: &World| {
-            let settling =
-                world.processes.iter().any(|process| process.recovery == Recovery::Settling && process.everything);
+            let settling = world.processes.iter().any(|process| process.recovery == Recovery::Settling);
             settling && world.store.session.is_some()
         }));
     }

@@ -31,6 +31,16 @@ pub struct Protocol {
     pub restored_leases: bool,
     /// Signing out of a session that the store lacks writes its tombstone all the same.
     pub blind_tombstones: bool,
+    /// A refused refresh token ends the session only for who has the lease at that moment.
+    pub owned_refusals: bool,
+    /// A session that was put back is kept for the next loss like one that was written.
+    pub kept_restorations: bool,
+    /// Sessions stay at hand over a reconnection, too, after which the canary was found.
+    pub kept_over_reconnections: bool,
+    /// A read, too, puts a session back only after a proof that it was not ended meanwhile.
+    pub proven_restorations: bool,
+    /// A reconnection, too, makes refused refresh tokens doubtful, not only a store that lost everything.
+    pub doubted_reconnections: bool,
 }
 
 impl Protocol {
@@ -49,9 +59,14 @@ impl Protocol {
         proven_absence: false,
         restored_leases: false,
         blind_tombstones: false,
+        owned_refusals: false,
+        kept_restorations: false,
+        kept_over_reconnections: false,
+        proven_restorations: false,
+        doubted_reconnections: false,
     };
 
-    /// The second edition.
+    /// The second edition, with all that it takes.
     pub const MENDED: Self = Self {
         code_claims: true,
         remembered_endings: true,
@@ -66,6 +81,22 @@ impl Protocol {
         proven_absence: true,
         restored_leases: true,
         blind_tombstones: true,
+        owned_refusals: true,
+        kept_restorations: true,
+        kept_over_reconnections: true,
+        proven_restorations: true,
+        doubted_reconnections: true,
+    };
+
+    /// What the service does today: some measures are missing still.
+    pub const TODAY: Self = Self {
+        cautious_start: false,
+        owned_refusals: false,
+        kept_restorations: false,
+        kept_over_reconnections: false,
+        proven_restorations: false,
+        doubted_reconnections: false,
+        ..Self::MENDED
     };
 }
 

@@ -12,7 +12,8 @@ impl World {
     pub fn recovery_steps(&self, protocol: &Protocol, at: usize, actions: &mut Vec<Action>) {
         let process = &self.processes[at];
         let Some(link) = process.link else {
-            if process.believes {
+            // Who wants a proof from the channel answers nothing more before this than after: no step of its own.
+            if process.believes && !protocol.proven_absence {
                 actions.push(Action::NoticeSilence(at));
             }
             if process.loss != Loss::Everything || !protocol.canaries {
@@ -77,7 +78,7 @@ impl World {
         process.link = Some(Pushes::default());
         process.believes = true;
         process.confirmed = false;
-        if !protocol.kept_sessions {
+        if !protocol.kept_sessions || (canary_found && !protocol.kept_over_reconnections) {
             process.forget();
         }
         let again = std::mem::replace(&mut process.heard, true) || protocol.cautious_start;
@@ -90,7 +91,7 @@ impl World {
         let process = &mut self.processes[at];
         process.recovery = if protocol.endings_first { Recovery::Endings } else { Recovery::Sessions };
         process.everything |= everything;
-        process.doubts_tokens = true;
+        process.doubts_tokens |= everything || protocol.doubted_reconnections;
         process.confirmed = false;
         if let Work::Claimed(copy) = process.work {
             process.work = Work::Awaiting(copy);
@@ -142,7 +143,9 @@ impl World {
         } else if protocol.restore_by_version {
             let at_hand = process.at_hand.filter(|_| process.everything || process.recent);
             let newest = at_hand.max(process.created).max(process.updated.map(|(_, record)| record));
-            newest.map(|newest| self.store.restore(newest));
+            if newest.is_some_and(|newest| self.store.restore(newest)) && protocol.kept_restorations {
+                self.processes[at].created = newest;
+            }
         } else {
             process.created.map(|record| self.store.create(record));
             if let Some((expected, record)) = process.updated

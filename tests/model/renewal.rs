@@ -44,7 +44,8 @@ impl World {
 
     /// Reads the session for a request, and puts it back if the store has lost it.
     pub fn load(&mut self, protocol: &Protocol, at: usize) {
-        let (doubted, store) = (self.is_absence_doubted(protocol, at), self.store);
+        let doubted = protocol.proven_restorations && self.is_absence_doubted(protocol, at);
+        let store = self.store;
         let process = &mut self.processes[at];
         if store.tombstone {
             process.told = true;
@@ -61,8 +62,6 @@ impl World {
 
     pub fn take_lease(&mut self, at: usize) {
         let abandoned = self.store.lease != Lease::Free;
-        let working = |work| matches!(work, Work::Leased(_) | Work::Ready(..) | Work::Answered(..));
-        self.history.lease_ran_out |= self.processes.iter().any(|process| process.still && working(process.work));
         self.renewals += 1;
         self.store.lease = Lease::Held(at as u8);
         self.processes[at].work = Work::Leased(abandoned);
@@ -91,8 +90,8 @@ impl World {
         if good {
             self.provider.refresh += 1;
         } else {
-            self.history.refresh_twice |=
-                !self.provider.revoked && !self.history.lease_ran_out && self.has_newer(refresh, at);
+            let excused = self.provider.revoked || self.history.lease_ran_out || self.history.outdated;
+            self.history.refresh_twice |= !excused && self.has_newer(refresh, at);
         }
         self.processes[at].work = Work::Answered(record, good.then_some(refresh + 1), abandoned);
     }
@@ -154,7 +153,8 @@ impl World {
         self.idle(at);
         let same = self.store.session.is_some_and(|now| now.version == old.version);
         let lost = protocol.orphaned_sessions && self.processes[at].doubts_tokens;
-        if !same || doubted {
+        let owned = !protocol.owned_refusals || self.store.lease == Lease::Held(at as u8);
+        if !same || doubted || !owned {
             self.release(at, abandoned && same);
         } else if abandoned || lost {
             self.write(protocol, at, old, None);

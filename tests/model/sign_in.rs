@@ -9,36 +9,37 @@ impl World {
     pub fn sign_in_steps(&self, protocol: &Protocol, at: usize, actions: &mut Vec<Action>) {
         let process = &self.processes[at];
         match process.work {
-            Work::Idle => {
+            // The store is away or just back: 503, and the code is not spent.
+            Work::Idle if process.landed || !protocol.code_claims || !self.is_absence_doubted(protocol, at) => {
                 for copy in [0, 1] {
                     if self.history.copies[copy] == Copied::Unsent {
                         actions.push(Action::CallbackArrives { copy: copy as u8, at });
                     }
                 }
             }
-            Work::Callback(_) if !protocol.code_claims => actions.push(Action::Exchange(at)),
-            // The store is away or just back: 503, and the code is not spent.
-            Work::Callback(_) if !self.is_absence_doubted(protocol, at) => actions.push(Action::Claim(at)),
-            Work::Claimed(_) => actions.push(Action::Exchange(at)),
+            Work::Callback(_) | Work::Claimed(_) => actions.push(Action::Exchange(at)),
             Work::Exchanged(..) => actions.push(Action::CreateSession(at)),
             Work::Landing(..) => actions.push(Action::WriteLanding(at)),
             Work::Awaiting(_) if self.store.landing.is_some() => actions.push(Action::ReadLanding(at)),
+            Work::Awaiting(_) if !self.processes.iter().any(|other| other.work.exchanges()) => {
+                actions.push(Action::GiveUp(at));
+            }
             _ => {}
         }
     }
 
-    pub fn callback_arrives(&mut self, copy: u8, at: usize) {
+    pub fn callback_arrives(&mut self, protocol: &Protocol, copy: u8, at: usize) {
         self.history.copies[usize::from(copy)] = Copied::Sent;
         // The single flight of one process.
         match self.processes[at].landed {
             true => self.signed_in(copy),
+            false if protocol.code_claims => self.claim(protocol, copy, at),
             false => self.processes[at].work = Work::Callback(copy),
         }
     }
 
     /// The same claim twice is one claim.
-    pub fn claim(&mut self, protocol: &Protocol, at: usize) {
-        let Work::Callback(copy) = self.processes[at].work else { return };
+    fn claim(&mut self, protocol: &Protocol, copy: u8, at: usize) {
         let heard = self.processes[at].claimed.filter(|_| protocol.remembered_endings);
         let claimed = *self.store.claim.get_or_insert(heard.unwrap_or(copy));
         self.push(Some(at), Pushes { claim: true, ..Pushes::default() });
@@ -74,22 +75,23 @@ impl World {
         if protocol.code_claims {
             self.processes[at].work = Work::Landing(copy, created);
         } else {
-            self.answer(at, copy, created);
+            self.answer(at, created);
         }
     }
 
     pub fn write_landing(&mut self, at: usize) {
-        let Work::Landing(copy, created) = self.processes[at].work else { return };
+        let Work::Landing(_, created) = self.processes[at].work else { return };
         self.store.landing = Some(if created { Landing::Session } else { Landing::Failed });
-        self.answer(at, copy, created);
+        self.answer(at, created);
     }
 
     pub fn read_landing(&mut self, at: usize) {
-        let Work::Awaiting(copy) = self.processes[at].work else { return };
-        self.answer(at, copy, self.store.landing == Some(Landing::Session));
+        self.answer(at, self.store.landing == Some(Landing::Session));
     }
 
-    fn answer(&mut self, at: usize, copy: u8, created: bool) {
+    /// Answers the copy of the callback that is at work.
+    pub fn answer(&mut self, at: usize, created: bool) {
+        let Some(copy) = self.processes[at].work.copy() else { return };
         self.idle(at);
         if created {
             self.processes[at].landed = true;

@@ -9,27 +9,27 @@ impl World {
     pub fn sign_out_steps(&self, model: &Sessions, at: usize, actions: &mut Vec<Action>) {
         match self.processes[at].work {
             Work::Idle if self.history.signed_in && self.sign_outs < model.scenario.sign_outs => {
-                actions.push(Action::SignOutArrives(at));
+                let known =
+                    self.store.session.is_some() || self.processes[at].at_hand.is_some() || self.store.tombstone;
+                // Else 503, and nothing happened.
+                if known || !self.is_absence_doubted(&model.protocol, at) {
+                    actions.push(Action::RevokeTokens(at));
+                }
             }
-            Work::Ending => actions.push(Action::RevokeTokens(at)),
             Work::Revoked(_) => actions.push(Action::EndSession(at)),
             Work::Ended(..) => actions.push(Action::RevokeNewerTokens(at)),
             _ => {}
         }
     }
 
-    pub fn sign_out_arrives(&mut self, at: usize) {
+    /// Somebody wants to sign out.
+    pub fn revoke_tokens(&mut self, protocol: &Protocol, at: usize) {
         self.sign_outs += 1;
         self.history.leaving = true;
-        self.processes[at].work = Work::Ending;
-    }
-
-    pub fn revoke_tokens(&mut self, protocol: &Protocol, at: usize) {
         let found = self.store.session.or(self.processes[at].at_hand);
         let Some(record) = found else {
             match self.store.tombstone {
                 true => self.told(at, 0),
-                false if self.is_absence_doubted(protocol, at) => self.idle(at),
                 false if protocol.blind_tombstones => self.processes[at].work = Work::Revoked(0),
                 // "There is no such session."
                 false => self.told(at, 0),

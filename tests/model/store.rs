@@ -70,6 +70,11 @@ impl Pushes {
         self == Self::default()
     }
 
+    /// Whether something may be over, or evicted.
+    pub fn tell_of_ends(self) -> bool {
+        self.tombstone || self.claim || self.revoked != 0
+    }
+
     pub fn join(&mut self, more: Self) {
         self.session |= more.session;
         self.tombstone |= more.tombstone;

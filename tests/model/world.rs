@@ -41,8 +41,12 @@ pub struct History {
     pub code_forgotten: bool,
     pub code_twice: bool,
     pub refresh_twice: bool,
-    /// The process that had the lease stood still for longer than it lasts.
+    /// The process that had the lease stood still until it ran out or was lost.
     pub lease_ran_out: bool,
+    /// Neither the store nor anybody awake has the session, though a process that stands still may.
+    pub unreachable: bool,
+    /// A process that stands still has a newer version than the store and all who are awake.
+    pub outdated: bool,
     /// Those who had the session at hand let go of it while the store lacked it.
     pub lost: bool,
     /// A session was put back while somebody was awake who knew of its end.
@@ -69,17 +73,16 @@ pub struct World {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     CallbackArrives { copy: u8, at: usize },
-    Claim(usize),
     Exchange(usize),
     CreateSession(usize),
     WriteLanding(usize),
     ReadLanding(usize),
+    GiveUp(usize),
     Load(usize),
     TakeLease(usize),
     ReloadUnderLease(usize),
     SpendRefreshToken(usize),
     WriteRenewed(usize),
-    SignOutArrives(usize),
     RevokeTokens(usize),
     EndSession(usize),
     RevokeNewerTokens(usize),
@@ -111,8 +114,18 @@ pub enum Action {
 pub struct Sessions {
     pub protocol: Protocol,
     pub scenario: Scenario,
-    /// States that differ only in which process is which are one.
-    pub folded: bool,
+    pub reduction: Reduction,
+}
+
+/// Which states count as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduction {
+    /// Equal ones.
+    None,
+    /// Those, too, that differ in what nothing depends on any more.
+    Unseen,
+    /// Those, too, that differ in which process is which, or which copy of the callback.
+    Full,
 }
 
 /// How a request with the session's cookie, or with a token of it, is answered.
@@ -154,6 +167,8 @@ impl World {
             code_twice: false,
             refresh_twice: false,
             lease_ran_out: false,
+            unreachable: false,
+            outdated: false,
             lost: false,
             revived: false,
             ended_wrongly: false,
@@ -232,12 +247,17 @@ impl World {
 
     /// Whether somebody is signed in who did not ask to leave.
     pub fn is_wanted(&self) -> bool {
-        self.history.signed_in && !self.history.leaving && !self.provider.revoked && !self.history.ended_wrongly
+        let over = self.history.leaving || self.provider.revoked || self.history.ended_wrongly;
+        self.history.signed_in && !over && !self.history.unreachable
     }
 
-    /// Notes that a session was put back.
+    /// Notes that a session was put back. Who is about to hear that the store lost the ending could not say so yet.
     pub fn restored(&mut self, at: usize) {
-        let known = self.others(at).any(|other| other.told && other.link.is_some());
+        let silent = |other: &Process| {
+            let lost = other.link.is_none_or(|link| link.tombstone || link.flushed);
+            lost || other.owes || other.recovery == Recovery::Endings
+        };
+        let known = self.others(at).any(|other| other.told && !silent(other));
         self.history.revived |= self.history.left && (known || self.processes[at].told);
     }
 
@@ -248,6 +268,12 @@ impl World {
         let revoked = self.store.revoked & promised == promised
             || self.awake().any(|process| (process.revoked | process.own_revoked) & promised == promised);
         self.history.forgotten |= self.history.left && !(told && revoked);
+        self.history.unreachable |= !self.survives() && self.processes.iter().any(|process| process.newest().is_some());
+        let newest = self.awake().map(Process::newest).fold(self.store.session, Option::max);
+        self.history.outdated |= self.processes.iter().any(|process| process.newest() > newest);
+        let lease = self.store.lease;
+        let holders = self.processes.iter().enumerate().filter(|(_, process)| process.still && process.work.renews());
+        self.history.lease_ran_out |= holders.into_iter().any(|(at, _)| lease != Lease::Held(at as u8));
         let spent = self.store.claim.is_some() || self.awake().any(|process| process.claimed.is_some());
         self.history.code_forgotten |= self.provider.code_spent && self.copies_left() && !spent;
     }
@@ -271,18 +297,17 @@ impl World {
     fn take(&mut self, protocol: &Protocol, action: Action) {
         use Action as A;
         match action {
-            A::CallbackArrives { copy, at } => self.callback_arrives(copy, at),
-            A::Claim(at) => self.claim(protocol, at),
+            A::CallbackArrives { copy, at } => self.callback_arrives(protocol, copy, at),
             A::Exchange(at) => self.exchange(protocol, at),
             A::CreateSession(at) => self.create_session(protocol, at),
             A::WriteLanding(at) => self.write_landing(at),
             A::ReadLanding(at) => self.read_landing(at),
+            A::GiveUp(at) => self.answer(at, false),
             A::Load(at) => self.load(protocol, at),
             A::TakeLease(at) => self.take_lease(at),
             A::ReloadUnderLease(at) => self.reload(protocol, at),
             A::SpendRefreshToken(at) => self.spend_refresh_token(at),
             A::WriteRenewed(at) => self.write_renewed(protocol, at),
-            A::SignOutArrives(at) => self.sign_out_arrives(at),
             A::RevokeTokens(at) => self.revoke_tokens(protocol, at),
             A::EndSession(at) => self.end_session(at),
             A::RevokeNewerTokens(at) => self.revoke_newer(at),
@@ -313,11 +338,14 @@ impl Model for Sessions {
     fn next_state(&self, state: &World, action: Action) -> Option<World> {
         let mut next = *state;
         next.take(&self.protocol, action);
-        next.remember();
         let suffered = next.faults != state.faults;
         next.history.lost |= state.is_wanted() && state.survives() && !next.survives() && !suffered;
-        if self.folded {
-            next = folded(&next);
+        next.remember();
+        if self.reduction != Reduction::None {
+            next.forget_unseen(self);
+        }
+        if self.reduction == Reduction::Full {
+            next = next.in_order();
         }
         (next != *state).then_some(next)
     }
@@ -348,26 +376,10 @@ impl World {
     pub fn others_reached(&self, than: usize, recovery: Recovery) -> bool {
         self.others(than).all(|other| {
             let hears = other.link.is_some_and(|link| !link.flushed);
-            hears && other.recovery >= recovery
+            // At the end of the grace what was evicted at its beginning is written back, too.
+            let restored =
+                recovery < Recovery::Settling || !(other.owes || other.link.is_some_and(Pushes::tell_of_ends));
+            hears && restored && other.recovery >= recovery
         })
     }
-}
-
-/// The same state with the processes in order: which of them is which makes no difference.
-fn folded(world: &World) -> World {
-    let holds = |lease: Lease, at: usize| lease == Lease::Held(at as u8);
-    let mut order: [usize; PROCESSES] = std::array::from_fn(|at| at);
-    order.sort_unstable_by_key(|at| {
-        let process: &Process = &world.processes[*at];
-        (process, holds(world.store.lease, *at), holds(world.replica.lease, *at))
-    });
-    let mut same = *world;
-    same.processes = order.map(|at| world.processes[at]);
-    for data in [&mut same.store, &mut same.replica] {
-        if let Lease::Held(holder) = data.lease {
-            let now = order.iter().position(|at| *at == usize::from(holder));
-            data.lease = Lease::Held(now.unwrap_or_default() as u8);
-        }
-    }
-    same
 }
