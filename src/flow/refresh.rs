@@ -309,7 +309,10 @@ impl RelyingParty {
             return Err(Error::NotRenewed(put_off(PAUSE)));
         };
         if !turn.abandoned && !lost_writes {
-            self.sessions.end(id).await?;
+            // Who stood still for longer than the lease may have been refused for what the next holder has renewed.
+            if !self.sessions.end_unchanged(&turn.live, turn.fence).await? {
+                return self.sessions.reload(id).await?.ok_or_else(ended);
+            }
             tracing::info!(sub = %old.principal.sub, %error, "the provider ended the session");
             return Err(Error::SessionEnded);
         }

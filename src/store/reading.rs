@@ -1,6 +1,7 @@
 //! What a store says of a session, judged: a store may have lost what it had, and may have what was ended.
 
 use super::endings::Ended;
+use super::snapshots::in_doubt;
 use super::{Error, Live, Lookup, Record, Restored, Sessions, Update};
 use crate::domain::session::{SessionId, SessionKey};
 use std::sync::Arc;
@@ -33,8 +34,15 @@ impl Sessions {
         let Some(live) = self.at_hand_or_superseded(&key).filter(|live| !self.is_over(live)) else {
             // Emptied a moment ago, it may be about to say so.
             self.snapshots.has_heard_all_before(asked).await;
-            return Ok(None);
+            return if self.snapshots.may_lack_sessions() { Err(in_doubt()) } else { Ok(None) };
         };
+        // It may have ended, and its tombstone be lost, too: who knows of it writes that back first.
+        if !self.snapshots.has_heard_all_before(asked).await {
+            return Err(in_doubt());
+        }
+        if self.snapshots.endings.contains(Ended::Session(key)) {
+            return Ok(None);
+        }
         let record = self.sealing.seal(&id, &live.session, live.seen());
         match self.restore(key, &record).await? {
             Restored::Done => {

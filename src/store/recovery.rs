@@ -170,11 +170,16 @@ impl Sessions {
             return Ok(Restored::Ended);
         }
         let restored = self.counted(self.store.restore(key, record.clone()).await)?;
-        if restored == Restored::Ended {
-            self.snapshots.forget(key);
-            // It may have been ended by one who knew its tokens of an earlier version.
-            if let Some(card) = self.sealing.card(key, record) {
-                self.refuse(&card.names).await?;
+        match restored {
+            // It can be lost again.
+            Restored::Done => self.note(key, record.clone()),
+            Restored::Newer => {}
+            Restored::Ended => {
+                self.snapshots.forget(key);
+                // It may have been ended by one who knew its tokens of an earlier version.
+                if let Some(card) = self.sealing.card(key, record) {
+                    self.refuse(&card.names).await?;
+                }
             }
         }
         Ok(restored)

@@ -126,10 +126,7 @@ impl Sessions {
     /// As [`Sessions::load`].
     pub async fn reload(&self, id: SessionId) -> Result<Option<Arc<Live>>, Error> {
         let live = self.read(id, id.key()).await?;
-        match live {
-            None if self.snapshots.may_lack_sessions() => Err(in_doubt()),
-            live => Ok(live.filter(|live| self.clock.now() < live.session.ends)),
-        }
+        Ok(live.filter(|live| self.clock.now() < live.session.ends))
     }
 
     /// Takes the lease of a session: whoever has it may renew its tokens.
@@ -226,6 +223,21 @@ impl Sessions {
         }
         // A delete that had to be sent twice finds nothing the second time.
         Ok(ended.or(known))
+    }
+
+    /// Ends a session that is still as in `live`, if no later holder has its lease. `false` if it is not.
+    ///
+    /// # Errors
+    /// [`Error`]: it may still be alive.
+    pub async fn end_unchanged(&self, live: &Live, fence: Fence) -> Result<bool, Error> {
+        let (session, expected) = (&live.session, live.session.version);
+        // Over for everybody from this write on; the tombstone outlasts its earlier versions.
+        let over = Session { ends: self.clock.now(), version: expected + 1, ..session.clone() };
+        if let Updated::Stale = self.update(live.id, expected, &over, Some(fence)).await? {
+            return Ok(false);
+        }
+        self.remove(live.id.key(), session.ends, Some(&session.tokens.names)).await?;
+        Ok(true)
     }
 
     /// The live sessions listed under `mark`, the newest first.
@@ -350,7 +362,7 @@ impl Sessions {
     }
 
     /// Keeps a write that a shared store may lose.
-    fn note(&self, key: SessionKey, record: super::Record) {
+    pub(super) fn note(&self, key: SessionKey, record: super::Record) {
         if !self.snapshots.is_alone() {
             self.journal.note(key, record);
         }

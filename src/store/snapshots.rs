@@ -143,15 +143,16 @@ impl Snapshots {
         read: impl Future<Output = Result<Option<Arc<Live>>, Error>>,
     ) -> Result<Option<Arc<Live>>, Error> {
         if !self.is_believed() {
-            return self.settled(read.await?);
+            return read.await;
         }
         match self.sessions.get(&key) {
-            Some(Known::Nobody(since)) if since.elapsed() < UNKNOWN_FOR => return self.settled(None),
+            Some(Known::Nobody(_)) if self.may_lack_sessions() => return Err(in_doubt()),
+            Some(Known::Nobody(since)) if since.elapsed() < UNKNOWN_FOR => return Ok(None),
             Some(Known::Nobody(_)) => drop(self.sessions.remove(&key)),
             _ => {}
         }
         let read = async {
-            let known = match self.settled(read.await?)? {
+            let known = match read.await? {
                 Some(live) => Known::Live(live),
                 None => Known::Nobody(Instant::now()),
             };
@@ -277,6 +278,9 @@ impl Snapshots {
 
     /// All that this process knows is back in the store; others may need a moment more.
     pub(super) fn recovered(&self) {
+        if !self.is_recovering() {
+            return;
+        }
         let lost_at = *self.lost_at.lock().unwrap_or_else(PoisonError::into_inner);
         let since_loss = lost_at.map_or(Duration::MAX, |at| at.elapsed());
         self.doubt(LOSS_COUNTS_FOR.saturating_sub(since_loss).max(RECOVERING_FOR));
@@ -291,15 +295,7 @@ impl Snapshots {
             *lost = Some(what);
         }
         drop(lost);
-        self.doubt(AWAY_FOR);
         self.loss.notify_one();
-    }
-
-    fn settled(&self, found: Option<Arc<Live>>) -> Result<Option<Arc<Live>>, Error> {
-        match found {
-            None if self.may_lack_sessions() => Err(in_doubt()),
-            found => Ok(found),
-        }
     }
 
     fn doubt(&self, how_long: Duration) {
@@ -339,13 +335,15 @@ impl Watcher for Snapshots {
             // What is remembered may be old, and may be all there is.
             self.candidates.lock().unwrap_or_else(PoisonError::into_inner).extend(self.all());
         }
+        // A record that is missing now was lost, and by a crash perhaps its writer, too.
+        self.all().into_iter().for_each(|live| self.superseded.insert(live.id.key(), live));
         self.sessions.clear();
         self.marks.clear();
-        if lost {
-            self.lose(Lost::Everything);
-        } else if again {
-            self.lose(Lost::Recent);
+        if lost || again {
+            self.doubt(AWAY_FOR);
         }
+        // Also for the first time: what was done before may be lost already.
+        self.lose(if lost { Lost::Everything } else { Lost::Recent });
     }
 
     fn changed(&self, key: SessionKey) {
@@ -371,6 +369,7 @@ impl Watcher for Snapshots {
     fn emptied(&self) {
         // What is remembered is as true as it was, and now the only place where it is.
         self.marks.clear();
+        self.doubt(AWAY_FOR);
         self.lose(Lost::Everything);
     }
 
