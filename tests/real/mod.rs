@@ -5,6 +5,8 @@
 mod aws;
 mod browser;
 mod chromium;
+mod guides;
+mod keycloak;
 mod machine_clients;
 mod oidc_provider;
 mod proxies;
