@@ -38,6 +38,8 @@ pub mod flow;
 pub mod guide {
     #[doc = include_str!("guide/keycloak.md")]
     pub mod keycloak {}
+    #[doc = include_str!("guide/dex.md")]
+    pub mod dex {}
 }
 pub mod provider;
 pub mod store;

@@ -5,6 +5,7 @@
 mod aws;
 mod browser;
 mod chromium;
+mod dex;
 mod guides;
 mod keycloak;
 mod machine_clients;
