@@ -40,6 +40,8 @@ pub mod guide {
     pub mod keycloak {}
     #[doc = include_str!("guide/dex.md")]
     pub mod dex {}
+    #[doc = include_str!("guide/django-oauth-toolkit.md")]
+    pub mod django_oauth_toolkit {}
 }
 pub mod provider;
 pub mod store;

@@ -1,10 +1,8 @@
 //! Dex, as `src/guide/dex.md` sets it up.
 
+use super::steps::{Tokens, bearer, renew, tokens};
 use super::{guides, skipped};
 use crate::support::{Answer, Browser, Site, free_port, param, until};
-use auth_api::domain::session::SessionId;
-use reqwest::Method;
-use secrecy::ExposeSecret;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -81,19 +79,6 @@ impl Pair {
         assert_eq!(landed.status, 302, "{landed:?}");
         browser
     }
-
-    /// What the browser's session holds: access token, ID token, refresh token.
-    async fn tokens(&self, browser: &Browser) -> [String; 3] {
-        let cookies = browser.cookies(&self.site.cms_url);
-        let id = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("auth=")).unwrap();
-        let live = self.site.rp.sessions.load(SessionId::parse(id.as_bytes()).unwrap()).await.unwrap().unwrap();
-        let tokens = &live.session.tokens;
-        [&tokens.access, &tokens.id, tokens.refresh.as_ref().unwrap()].map(|token| token.expose_secret().to_owned())
-    }
-
-    async fn bearer(&self, token: &str) -> Answer {
-        Browser::new().send(Method::GET, &self.site.auth("/validate"), |request| request.bearer_auth(token)).await
-    }
 }
 
 fn program() -> Option<PathBuf> {
@@ -142,15 +127,14 @@ async fn people_sign_in_at_dex_and_are_known_by_its_claims() {
 async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
     let Some(pair) = Pair::start().await else { return };
     let erin = pair.signed_in("erin").await;
-    let mut tokens = vec![pair.tokens(&erin).await[2].clone()];
+    let mut shown = vec![tokens(&pair.site, &erin).await.refresh];
     for _ in 0..3 {
-        pair.site.clock.shift(6); // what was renewed a moment ago is not renewed again
-        let renewed = erin.post(&pair.site.auth("/refresh?force=true"), &[]).await;
+        let renewed = renew(&pair.site, &erin).await;
         assert_eq!(renewed.status, 200, "{renewed:?}");
         assert_eq!(renewed.json()["groups"], serde_json::json!(["editors", "admins"]));
-        let token = pair.tokens(&erin).await[2].clone();
-        assert!(!tokens.contains(&token), "a new refresh token each time");
-        tokens.push(token);
+        let token = tokens(&pair.site, &erin).await.refresh;
+        assert!(!shown.contains(&token), "a new refresh token each time");
+        shown.push(token);
     }
 }
 
@@ -159,20 +143,20 @@ async fn both_tokens_are_bearers_of_the_user_until_the_sign_out() {
     let Some(pair) = Pair::start().await else { return };
     let erin = pair.signed_in("erin").await;
     let me = erin.validate(&pair.site).await.json();
-    let [access, id, refresh] = pair.tokens(&erin).await;
+    let Tokens { access, id, refresh } = tokens(&pair.site, &erin).await;
     for token in [&access, &id] {
-        let known = pair.bearer(token).await;
+        let known = bearer(&pair.site, token).await;
         assert_eq!((known.status, known.header("x-auth-kind")), (200, Some("user")), "{known:?}");
         assert_eq!((&known.json()["sub"], &known.json()["groups"]), (&me["sub"], &me["groups"]));
     }
-    assert_eq!(pair.bearer(&refresh).await.status, 401);
+    assert_eq!(bearer(&pair.site, &refresh).await.status, 401);
 
     let leaving = erin.post(&pair.site.auth("/auth/signout"), &[]).await;
     assert_eq!(leaving.status, 303);
     let page = erin.get(&leaving.location()).await;
     assert!(page.status == 200 && page.body.contains("You are signed out"), "{page:?}");
     for token in [&access, &id] {
-        assert_eq!(pair.bearer(token).await.status, 401);
+        assert_eq!(bearer(&pair.site, token).await.status, 401);
     }
     let landed = pair.sign_in(&erin, "jane").await;
     assert_eq!(landed.status, 302, "it asked who it is");

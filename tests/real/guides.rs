@@ -13,13 +13,13 @@ pub(super) async fn site(guide: &str, also: &[usize], issuer: &str, secret: impl
     let mut text = configuration(guide, also);
     let provider = text.remove("provider").unwrap();
     let mut provider = provider.as_table().unwrap().clone();
-    provider.insert("issuer".into(), issuer.into());
+    let named = provider["issuer"].as_str().unwrap().to_owned();
     in_place_of_file(&mut provider, &secret);
     let mut variables: Vec<(String, String)> = vec![];
     for (key, value) in provider {
         let list = |all: &Vec<Value>| all.iter().map(plain).collect::<Vec<_>>().join(",");
         let value = value.as_array().map_or_else(|| plain(&value), list);
-        variables.push((format!("PROVIDER__{}", key.to_uppercase()), value));
+        variables.push((format!("PROVIDER__{}", key.to_uppercase()), value.replace(&named, issuer)));
     }
     if let Some(machine) = text.get_mut("machine").and_then(Value::as_table_mut) {
         for upstream in blocks(machine, "upstream") {

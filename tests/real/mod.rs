@@ -6,11 +6,13 @@ mod aws;
 mod browser;
 mod chromium;
 mod dex;
+mod django;
 mod guides;
 mod keycloak;
 mod machine_clients;
 mod oidc_provider;
 mod proxies;
+mod steps;
 
 use std::env;
 use std::path::PathBuf;

@@ -4,12 +4,11 @@ mod programs;
 mod server;
 
 use super::guides;
+use super::steps::{bearer, ends_at_its_renewal, renew, tokens};
 use crate::support::{Answer, Browser, Site, param, until};
-use auth_api::domain::session::SessionId;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::Method;
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use server::{Keycloak, Realm, mapper};
 use url::Url;
@@ -59,25 +58,6 @@ impl Pair {
         browser
     }
 
-    /// What the browser's session holds: access token, refresh token.
-    async fn tokens(&self, browser: &Browser) -> [String; 2] {
-        let cookies = browser.cookies(&self.site.cms_url);
-        let id = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("auth=")).unwrap();
-        let live = self.site.rp.sessions.load(SessionId::parse(id.as_bytes()).unwrap()).await.unwrap().unwrap();
-        let tokens = &live.session.tokens;
-        [&tokens.access, tokens.refresh.as_ref().unwrap()].map(|token| token.expose_secret().to_owned())
-    }
-
-    async fn renew(&self, browser: &Browser) -> Answer {
-        self.site.clock.shift(6); // what was renewed a moment ago is not renewed again
-        browser.post(&self.site.auth("/refresh?force=true"), &[]).await
-    }
-
-    /// What `/validate` says to a bearer token.
-    async fn bearer(&self, token: &str) -> Answer {
-        Browser::new().send(Method::GET, &self.site.auth("/validate"), |request| request.bearer_auth(token)).await
-    }
-
     /// Something that a client asks Keycloak's token endpoint.
     async fn ask(&self, client: &str, form: &[(&str, &str)]) -> Answer {
         let secret = format!("secret-of-{client}");
@@ -100,12 +80,6 @@ fn claims(token: &str) -> Value {
 fn action(pair: &Pair, page: &Answer) -> String {
     let action = page.between("action=\"", "\"").replace("&amp;", "&");
     Url::parse(&pair.realm.issuer()).unwrap().join(&action).unwrap().into()
-}
-
-async fn ended(pair: &Pair, browser: &Browser) {
-    let answer = pair.renew(browser).await;
-    assert_eq!((answer.status, answer.problem().as_str()), (401, "session-ended"), "{answer:?}");
-    assert_eq!(browser.validate(&pair.site).await.status, 401);
 }
 
 #[tokio::test]
@@ -138,8 +112,8 @@ async fn people_sign_in_with_the_defaults_and_are_known_by_their_claims() {
 async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
     let Some(pair) = Pair::start(&[], &[]).await else { return };
     let erin = pair.signed_in("erin").await;
-    let mut tokens = vec![pair.tokens(&erin).await[1].clone()];
-    let issued = claims(&tokens[0])["iat"].as_u64().unwrap();
+    let mut shown = vec![tokens(&pair.site, &erin).await.refresh];
+    let issued = claims(&shown[0])["iat"].as_u64().unwrap();
     // Keycloak tells used refresh tokens by the second.
     let now = async || {
         let token = pair.ask("auth-api", &[("grant_type", "client_credentials")]).await.json();
@@ -147,16 +121,16 @@ async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
     };
     until("the next second", async || now().await > issued).await;
     for _ in 0..2 {
-        let renewed = pair.renew(&erin).await;
+        let renewed = renew(&pair.site, &erin).await;
         assert_eq!(renewed.status, 200, "{renewed:?}");
         assert_eq!(renewed.json()["username"], "erin");
-        let token = pair.tokens(&erin).await[1].clone();
-        assert!(!tokens.contains(&token), "a new refresh token each time");
-        tokens.push(token);
+        let token = tokens(&pair.site, &erin).await.refresh;
+        assert!(!shown.contains(&token), "a new refresh token each time");
+        shown.push(token);
     }
     // Somebody shows a used one: Keycloak withdraws the grant, and with it our session at its next renewal.
-    assert_eq!(pair.redeem(&tokens[0]).await.json()["error"], "invalid_grant");
-    ended(&pair, &erin).await;
+    assert_eq!(pair.redeem(&shown[0]).await.json()["error"], "invalid_grant");
+    ends_at_its_renewal(&pair.site, &erin).await;
 }
 
 #[tokio::test]
@@ -172,15 +146,15 @@ async fn groups_come_from_the_id_token_and_change_at_a_renewal() {
     assert_eq!(groups().await, ["admins", "editors"]);
     assert_eq!(erin.get(&pair.site.auth("/validate?group=editors")).await.status, 200);
     // Bearers too.
-    let token = &pair.tokens(&erin).await[0];
-    assert!(pair.bearer(token).await.header("x-auth-groups").unwrap().contains("editors"));
+    let token = tokens(&pair.site, &erin).await.access;
+    assert!(bearer(&pair.site, &token).await.header("x-auth-groups").unwrap().contains("editors"));
 
     let user = pair.realm.user("erin").await;
     let all = pair.realm.administer(Method::GET, &format!("{user}/groups"), None).await.json();
     let admins = all.as_array().unwrap().iter().find(|group| group["name"] == "admins").unwrap();
     let left = format!("{user}/groups/{}", admins["id"].as_str().unwrap());
     pair.realm.administer(Method::DELETE, &left, None).await;
-    assert_eq!(pair.renew(&erin).await.status, 200);
+    assert_eq!(renew(&pair.site, &erin).await.status, 200);
     assert_eq!(groups().await, ["editors"]);
 }
 
@@ -192,7 +166,7 @@ async fn groups_come_from_userinfo_alone() {
     for group in ["editors", "admins"] {
         assert_eq!(erin.get(&pair.site.auth(&format!("/validate?group={group}"))).await.status, 200, "{group}");
     }
-    assert_eq!(pair.renew(&erin).await.status, 200);
+    assert_eq!(renew(&pair.site, &erin).await.status, 200);
     assert_eq!(erin.get(&pair.site.auth("/validate?group=editors")).await.status, 200);
     let jane = pair.signed_in("jane").await;
     assert_eq!(jane.get(&pair.site.auth("/validate?group=editors")).await.status, 403);
@@ -211,12 +185,12 @@ async fn realm_roles_are_the_groups_where_the_configuration_says_so() {
 async fn signing_out_ends_at_keycloak_and_comes_back() {
     let Some(pair) = Pair::start(&[], &[]).await else { return };
     let erin = pair.signed_in("erin").await;
-    let [access, refresh] = pair.tokens(&erin).await;
-    assert_eq!(pair.bearer(&access).await.status, 200);
+    let hers = tokens(&pair.site, &erin).await;
+    assert_eq!(bearer(&pair.site, &hers.access).await.status, 200);
     let leaving = erin.post(&pair.site.auth("/auth/signout"), &[]).await;
     assert_eq!(leaving.status, 303);
-    assert_eq!((erin.validate(&pair.site).await.status, pair.bearer(&access).await.status), (401, 401));
-    assert_eq!(pair.redeem(&refresh).await.json()["error"], "invalid_grant", "revoked already");
+    assert_eq!((erin.validate(&pair.site).await.status, bearer(&pair.site, &hers.access).await.status), (401, 401));
+    assert_eq!(pair.redeem(&hers.refresh).await.json()["error"], "invalid_grant", "revoked already");
 
     let back = pair.site.auth("/auth/signout/callback");
     let logout = leaving.location();
@@ -235,15 +209,15 @@ async fn signing_out_ends_at_keycloak_and_comes_back() {
 async fn a_sign_out_at_keycloak_ends_that_session_here() {
     let Some(pair) = Pair::start(&[], &[]).await else { return };
     let (erin, other) = (pair.signed_in("erin").await, pair.signed_in("erin").await);
-    let [access, _] = pair.tokens(&erin).await;
-    assert_eq!(pair.bearer(&access).await.status, 200);
+    let access = tokens(&pair.site, &erin).await.access;
+    assert_eq!(bearer(&pair.site, &access).await.status, 200);
     // Not through us: at Keycloak itself, which tells us (OpenID Connect Back-Channel Logout 1.0).
     let question = erin.get(&format!("{}/protocol/openid-connect/logout", pair.realm.issuer())).await;
     let code = question.between("name=\"session_code\" value=\"", "\"");
     let done = erin.post(&action(&pair, &question), &[("session_code", code.as_str())]).await;
     assert!(done.status < 400, "{done:?}");
     until("the session here is gone", async || erin.validate(&pair.site).await.status == 401).await;
-    assert_eq!(pair.bearer(&access).await.status, 401, "and so is its access token");
+    assert_eq!(bearer(&pair.site, &access).await.status, 401, "and so is its access token");
     assert_eq!(other.validate(&pair.site).await.status, 200, "her other browser is still signed in there");
 }
 
@@ -271,9 +245,9 @@ async fn an_administrators_logout_and_a_disabled_user_are_learned_at_the_next_re
     let logout = format!("{}/logout", pair.realm.user("erin").await);
     pair.realm.administer(Method::POST, &logout, None).await;
     assert_eq!(erin.validate(&pair.site).await.status, 200, "nobody told us");
-    ended(&pair, &erin).await;
+    ends_at_its_renewal(&pair.site, &erin).await;
 
     let disabled = json!({ "enabled": false });
     pair.realm.administer(Method::PUT, &pair.realm.user("jane").await, Some(disabled)).await;
-    ended(&pair, &jane).await;
+    ends_at_its_renewal(&pair.site, &jane).await;
 }

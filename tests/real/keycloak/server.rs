@@ -137,7 +137,8 @@ impl Realm {
         let mut client: Value = serde_json::from_str(&client).unwrap();
         // Java does not resolve names under localhost everywhere.
         let port = origin.rsplit(':').next().unwrap();
-        client["attributes"]["backchannel.logout.url"] = json!(format!("http://127.0.0.1:{port}/auth/backchannel-logout"));
+        client["attributes"]["backchannel.logout.url"] =
+            json!(format!("http://127.0.0.1:{port}/auth/backchannel-logout"));
         client["protocolMappers"] = json!(mappers);
         self.administer(Method::POST, "clients", Some(client)).await;
     }
@@ -146,7 +147,8 @@ impl Realm {
     pub(super) async fn register_program(&self, id: &str, secret: &str, scope: &str) {
         let program =
             json!({ "clientId": id, "secret": secret, "serviceAccountsEnabled": true, "standardFlowEnabled": false });
-        let client = self.administer(Method::POST, "clients", Some(program)).await.header("location").unwrap().to_owned();
+        let client =
+            self.administer(Method::POST, "clients", Some(program)).await.header("location").unwrap().to_owned();
         let scope = json!({ "name": scope, "protocol": "openid-connect" });
         let scope = self.administer(Method::POST, "client-scopes", Some(scope)).await;
         let scope = scope.header("location").unwrap().rsplit('/').next().unwrap().to_owned();
