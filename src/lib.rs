@@ -42,6 +42,8 @@ pub mod guide {
     pub mod dex {}
     #[doc = include_str!("guide/django-oauth-toolkit.md")]
     pub mod django_oauth_toolkit {}
+    #[doc = include_str!("guide/oidc-provider.md")]
+    pub mod oidc_provider {}
 }
 pub mod provider;
 pub mod store;

@@ -124,6 +124,16 @@ async fn people_sign_in_at_dex_and_are_known_by_its_claims() {
 }
 
 #[tokio::test]
+async fn it_offers_no_logout_no_revocation_and_no_tokens_for_programs() {
+    let Some(pair) = Pair::start().await else { return };
+    let offered = Browser::new().get(&format!("{}/.well-known/openid-configuration", pair.issuer)).await.json();
+    for endpoint in ["end_session_endpoint", "revocation_endpoint"] {
+        assert!(offered.get(endpoint).is_none(), "{offered:#}");
+    }
+    assert!(!offered["grant_types_supported"].to_string().contains("client_credentials"), "{offered:#}");
+}
+
+#[tokio::test]
 async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
     let Some(pair) = Pair::start().await else { return };
     let erin = pair.signed_in("erin").await;

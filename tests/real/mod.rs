@@ -1,4 +1,4 @@
-//! The service with components that nobody here wrote: a browser, an OpenID Provider, OAuth clients.
+//! The service with components that nobody here wrote: a browser, OpenID Providers, OAuth clients.
 //!
 //! Where one is not installed its tests pass with a word about it, unless `AUTH_API_TEST_ALL=1` asks for all.
 

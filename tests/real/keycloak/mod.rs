@@ -109,6 +109,17 @@ async fn people_sign_in_with_the_defaults_and_are_known_by_their_claims() {
 }
 
 #[tokio::test]
+async fn the_defaults_of_a_realm_are_those_that_the_guide_names() {
+    let Some(keycloak) = Keycloak::running().await else { return };
+    let realm = keycloak.realm().await.administer(Method::GET, "", None).await.json();
+    for (name, seconds) in
+        [("accessTokenLifespan", 300), ("ssoSessionIdleTimeout", 30 * 60), ("ssoSessionMaxLifespan", 10 * 3_600)]
+    {
+        assert_eq!(realm[name], seconds, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
     let Some(pair) = Pair::start(&[], &[]).await else { return };
     let erin = pair.signed_in("erin").await;

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-/// Who administers it.
-const ADMINISTRATOR: (&str, &str) = ("administrator", "secret-of-the-administrator");
+/// Who administers it: a client, since its secret is not hashed at length.
+const ADMINISTRATOR: (&str, &str) = ("administrator", "secret-of-administrator");
 
 pub(super) struct Keycloak {
     url: String,
@@ -45,12 +45,8 @@ impl Keycloak {
 
     /// The admin REST API, as an administrator; `path` is below its realms.
     async fn administer(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
-        let form = [
-            ("grant_type", "password"),
-            ("client_id", "admin-cli"),
-            ("username", ADMINISTRATOR.0),
-            ("password", ADMINISTRATOR.1),
-        ];
+        let (id, secret) = ADMINISTRATOR;
+        let form = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret)];
         // A new one each time: they live for a minute.
         let answer =
             Browser::new().post(&format!("{}/realms/master/protocol/openid-connect/token", self.url), &form).await;
@@ -87,10 +83,10 @@ fn start(program: &Path) -> Keycloak {
             .env_clear()
             .env("PATH", variable("PATH").unwrap())
             .env("HOME", folder.path())
-            .env("KC_BOOTSTRAP_ADMIN_USERNAME", ADMINISTRATOR.0)
-            .env("KC_BOOTSTRAP_ADMIN_PASSWORD", ADMINISTRATOR.1)
+            .env("KC_BOOTSTRAP_ADMIN_CLIENT_ID", ADMINISTRATOR.0)
+            .env("KC_BOOTSTRAP_ADMIN_CLIENT_SECRET", ADMINISTRATOR.1)
             .env("JAVA_OPTS_KC_HEAP", "-Xms128m -Xmx512m")
-            // It compiles what is run often, no further than the first tier: it does not live long.
+            // It lives too short for code that is compiled well.
             .env("JAVA_OPTS_APPEND", "-XX:TieredStopAtLevel=1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
