@@ -20,6 +20,7 @@
 //! - [`config`]: text to one typed struct; [`telemetry`]: log and metrics
 //! - [`app`]: puts it together; [`cli`]: the command line
 //! - `triggers`: what Cognito asks in the middle of a sign-in, on AWS Lambda; `src/bin/cognito-triggers.rs` runs it
+//! - [`guide`]: a page for each provider that the tests sign in at
 //! - `dev`: a dev user pool that speaks to us over HTTP only, and a demo CMS that knows only the contract
 //!
 //! To add a session store: one file in `store`, one line in `store::open`. A provider quirk:
@@ -33,6 +34,17 @@ pub mod config;
 pub mod dev;
 pub mod domain;
 pub mod flow;
+/// How to set up the providers that the tests sign in at; each configuration here is the one that the tests load.
+pub mod guide {
+    #[doc = include_str!("guide/keycloak.md")]
+    pub mod keycloak {}
+    #[doc = include_str!("guide/dex.md")]
+    pub mod dex {}
+    #[doc = include_str!("guide/django-oauth-toolkit.md")]
+    pub mod django_oauth_toolkit {}
+    #[doc = include_str!("guide/oidc-provider.md")]
+    pub mod oidc_provider {}
+}
 pub mod provider;
 pub mod store;
 pub mod telemetry;

@@ -15,9 +15,10 @@
 //! | nothing of all that | an ID token |
 //!
 //! An access token counts if it was issued to an accepted client and made for us: `aud` holds our client or one of
-//! `provider.accepted_audiences`. Cognito's have no `aud` unless an API was asked for. An ID token counts if it is
-//! for our client.
+//! `provider.accepted_audiences`. Cognito's have no `aud` unless an API was asked for, and Keycloak's none but
+//! `account`. An ID token counts if it is for our client.
 
+use super::claims::Claims;
 use super::error::Error;
 use super::profile::{Access, Vouched};
 use super::verify::{NonceRule, Rejected, Unverified};
@@ -94,7 +95,7 @@ impl Provider {
                 let accepted = |client: &str| self.accepts(client) || own == Some(client);
                 let claims = token.access_token(&known.keys, self.expected(), accepted)?;
                 if own.is_none() || own != claims.client() {
-                    self.judge_audience(claims.audiences())?;
+                    self.judge_audience(&claims)?;
                 }
                 let principal = self.profile.bearer(&claims, &self.rules);
                 (claims, principal)
@@ -128,9 +129,9 @@ impl Provider {
     }
 
     /// Whether an access token is for us (RFC 9068 §4).
-    fn judge_audience(&self, audiences: &[String]) -> Result<(), Rejected> {
+    fn judge_audience(&self, access: &Claims) -> Result<(), Rejected> {
         let for_us = |aud: &String| *aud == self.client_id || self.accepted_audiences.contains(aud);
-        match audiences.iter().any(for_us) || audiences.is_empty() && self.profile.omits_audiences() {
+        match access.audiences().iter().any(for_us) || self.profile.is_for_no_api(access) {
             true => Ok(()),
             false => Err(Rejected::ForeignAudience),
         }

@@ -30,9 +30,16 @@ impl Profile {
         self == Self::Oidc
     }
 
-    /// Whether access tokens have no audience unless they are made for an API.
-    pub(super) fn omits_audiences(self) -> bool {
-        self == Self::Cognito
+    /// Whether an access token was made for no API in particular. Cognito's has no audience then. Keycloak's, which
+    /// says `typ: Bearer` among its claims, has none either, or that of Keycloak's own account pages, which everybody
+    /// there may use.
+    pub(super) fn is_for_no_api(self, access: &Claims) -> bool {
+        match self {
+            Self::Cognito => access.audiences().is_empty(),
+            Self::Oidc => {
+                access.other_text("typ") == Some("Bearer") && access.audiences().iter().all(|aud| aud == "account")
+            }
+        }
     }
 
     /// How the client shows its secret at the token endpoint. Cognito's secrets may hold `+`, and whether

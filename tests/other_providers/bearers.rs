@@ -59,7 +59,17 @@ async fn each_kind_of_token_is_judged_by_its_own_rule() {
         // Access tokens: an accepted client, an accepted audience.
         ("keycloak, of a user", Some("JWT"), keycloak(json!({})), Some("user")),
         ("keycloak, at+jwt", Some("at+jwt"), keycloak(json!({})), Some("user")),
-        ("keycloak, for another API", Some("JWT"), keycloak(json!({ "aud": "account" })), None),
+        ("keycloak, with the default audience", Some("JWT"), keycloak(json!({ "aud": "account" })), Some("user")),
+        ("keycloak, without audience", Some("JWT"), keycloak(json!({ "aud": null })), Some("user")),
+        ("keycloak, for another API", Some("JWT"), keycloak(json!({ "aud": "orders" })), None),
+        ("keycloak, for another API as well", Some("JWT"), keycloak(json!({ "aud": ["orders", "account"] })), None),
+        ("no keycloak", Some("at+jwt"), json!({ "client_id": WEB, "aud": "account" }), None),
+        (
+            "keycloak, the default audience, of a foreign client",
+            Some("JWT"),
+            keycloak(json!({ "azp": "other", "aud": "account" })),
+            None,
+        ),
         ("keycloak, of a foreign client", Some("JWT"), keycloak(json!({ "azp": "other" })), None),
         ("keycloak, of no client", Some("JWT"), keycloak(json!({ "azp": null })), None),
         ("RFC 9068, of a user", Some("at+jwt"), json!({ "client_id": WEB, "aud": WEB, "scope": "a" }), Some("user")),

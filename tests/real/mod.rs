@@ -1,13 +1,18 @@
-//! The service with components that nobody here wrote: a browser, an OpenID Provider, OAuth clients.
+//! The service with components that nobody here wrote: a browser, OpenID Providers, OAuth clients.
 //!
 //! Where one is not installed its tests pass with a word about it, unless `AUTH_API_TEST_ALL=1` asks for all.
 
 mod aws;
 mod browser;
 mod chromium;
+mod dex;
+mod django;
+mod guides;
+mod keycloak;
 mod machine_clients;
 mod oidc_provider;
 mod proxies;
+mod steps;
 
 use std::env;
 use std::path::PathBuf;

@@ -1,12 +1,15 @@
-//! An OpenID Provider that is no Cognito and that nobody here wrote: the npm package `oidc-provider`.
+//! The npm package `oidc-provider`, as `src/guide/oidc-provider.md` sets it up.
 
-use super::{component, skipped};
+use super::{component, guides, skipped, steps};
 use crate::support::{Answer, Browser, Site, param, until};
-use auth_api::domain::session::SessionId;
-use secrecy::ExposeSecret;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+const GUIDE: &str = include_str!("../../src/guide/oidc-provider.md");
+
+/// The guide's block of configuration for programs.
+const PROGRAMS: usize = 1;
 
 const CLIENT: &str = "auth-api";
 const SECRET: &str = "a+secret/with=odd%characters:in it";
@@ -28,17 +31,16 @@ impl Drop for Pair {
 impl Pair {
     /// `None` where the provider is not installed.
     async fn start() -> Option<Self> {
+        Self::with(&[]).await
+    }
+
+    /// With these blocks of the guide's configuration after the first.
+    async fn with(also: &[usize]) -> Option<Self> {
         let (node, folder) = (component("node")?, folder()?);
         // The provider says its address first and learns the service's afterwards: each needs the other's.
         let (mut child, issuer) = tokio::task::spawn_blocking(move || launch(&node, &folder)).await.unwrap();
-        let site = Site::with(&[
-            ("PROVIDER__PROFILE", "oidc"),
-            ("PROVIDER__ISSUER", &issuer),
-            ("PROVIDER__CLIENT_ID", CLIENT),
-            ("PROVIDER__CLIENT_SECRET", SECRET),
-            ("PROVIDER__SCOPES", "openid,profile,email,groups"),
-        ])
-        .await;
+        let secret = |client: &str| if client == CLIENT { SECRET.to_owned() } else { format!("secret-of-{client}") };
+        let site = guides::site(GUIDE, also, &issuer, secret).await;
         writeln!(child.stdin.as_mut().unwrap(), "{}", site.auth_url).unwrap();
         Some(Self { child, issuer, site })
     }
@@ -76,10 +78,7 @@ impl Pair {
 
     /// The refresh token that the browser's session holds.
     async fn refresh_token(&self, browser: &Browser) -> String {
-        let cookies = browser.cookies(&self.site.cms_url);
-        let id = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("auth=")).unwrap();
-        let live = self.site.rp.sessions.load(SessionId::parse(id.as_bytes()).unwrap()).await.unwrap().unwrap();
-        live.session.tokens.refresh.as_ref().unwrap().expose_secret().to_owned()
+        steps::tokens(&self.site, browser).await.refresh
     }
 
     /// Shows a refresh token to the provider itself.
@@ -174,8 +173,7 @@ async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
     pair.sign_in(&browser, "erin").await;
     let mut tokens = vec![pair.refresh_token(&browser).await];
     for _ in 0..2 {
-        pair.site.clock.shift(6); // what was renewed a moment ago is not renewed again
-        let renewed = browser.post(&pair.site.auth("/refresh?force=true"), &[]).await;
+        let renewed = steps::renew(&pair.site, &browser).await;
         assert_eq!(renewed.status, 200, "{renewed:?}");
         assert_eq!(renewed.json()["groups"], serde_json::json!(["editors", "admins"]));
         let token = pair.refresh_token(&browser).await;
@@ -184,10 +182,27 @@ async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
     }
     // Somebody shows a used one: the provider withdraws the grant, and with it our session at its next renewal.
     assert_eq!(pair.redeem(&tokens[0]).await.json()["error"], "invalid_grant");
-    pair.site.clock.shift(6);
-    let ended = browser.post(&pair.site.auth("/refresh?force=true"), &[]).await;
-    assert_eq!((ended.status, ended.problem().as_str()), (401, "session-ended"));
-    assert_eq!(browser.validate(&pair.site).await.status, 401);
+    steps::ends_at_its_renewal(&pair.site, &browser).await;
+}
+
+#[tokio::test]
+async fn bearers_of_a_user_are_id_tokens() {
+    let Some(pair) = Pair::start().await else { return };
+    let browser = Browser::new();
+    pair.sign_in(&browser, "erin").await;
+    let hers = steps::tokens(&pair.site, &browser).await;
+    let known = steps::bearer(&pair.site, &hers.id).await;
+    assert_eq!((known.status, known.header("x-auth-kind")), (200, Some("user")), "{known:?}");
+    assert_eq!(known.header("x-auth-groups"), Some("editors,admins"));
+    assert_eq!(steps::bearer(&pair.site, &hers.access).await.status, 401, "nobody can judge it here");
+    assert_eq!(browser.post(&pair.site.auth("/auth/signout"), &[]).await.status, 303);
+    assert_eq!(steps::bearer(&pair.site, &hers.id).await.status, 401);
+}
+
+#[tokio::test]
+async fn programs_get_introspect_and_revoke_opaque_tokens() {
+    let Some(pair) = Pair::with(&[PROGRAMS]).await else { return };
+    steps::a_programs_token_is_known_until_it_is_revoked(&pair.site, "reports.read").await;
 }
 
 #[tokio::test]

@@ -48,6 +48,11 @@ impl Site {
         Self::plan(configuration, Plan { file: Some(file.to_owned()), ..Plan::default() }).await
     }
 
+    /// With a configuration file's text.
+    pub(crate) async fn with_text(text: &str, configuration: &[(&str, &str)]) -> Self {
+        Self::plan(configuration, Plan { text: Some(text.to_owned()), ..Plan::default() }).await
+    }
+
     /// Over a store of the test's own.
     pub(crate) async fn over(store: Arc<dyn SessionStore>) -> Self {
         Self::over_with(store, &[]).await

@@ -1,7 +1,8 @@
-// A plain OpenID Provider on loopback. It prints its issuer, then reads the address of the one client from its
+// An OpenID Provider on loopback, set up by its guide. It prints its issuer, then reads the address of the one client from its
 // input, and ends when that input does.
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 
@@ -13,6 +14,15 @@ const people = {
   erin: { name: 'Erin Editor', preferred_username: 'erin', email: 'erin@example.com', email_verified: true, groups: ['editors', 'admins'] },
   jane: { name: 'Jane Doe', email: 'jane@example.com', email_verified: false },
 };
+
+// The guide's configuration, for a service at `origin`. The secret has characters that HTTP Basic has to encode (RFC 6749
+// section 2.3.1).
+function ofTheGuide(origin) {
+  const guide = readFileSync(new URL('../../../src/guide/oidc-provider.md', import.meta.url), 'utf8');
+  const [, text] = /```js\n(.*?)```/s.exec(guide);
+  const here = text.replaceAll('https://auth-api.example.com', origin).replace('SECRET', 'a+secret/with=odd%characters:in it');
+  return new Function(`return ${here}`)();
+}
 
 // Requests that come before the client's address is known wait for it.
 let handle;
@@ -29,24 +39,8 @@ const [client] = await once(input, 'line');
 
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const provider = new Provider(issuer, {
-  clients: [{
-    client_id: 'auth-api',
-    // Characters that HTTP Basic has to encode (RFC 6749 section 2.3.1).
-    client_secret: 'a+secret/with=odd%characters:in it',
-    redirect_uris: [`${client}/auth/signin/callback`],
-    post_logout_redirect_uris: [`${client}/auth/signout/callback`],
-    backchannel_logout_uri: `${client}/auth/backchannel-logout`,
-    backchannel_logout_session_required: true,
-    grant_types: ['authorization_code', 'refresh_token'],
-  }],
-  claims: {
-    email: ['email', 'email_verified'],
-    groups: ['groups'],
-    profile: ['name', 'preferred_username'],
-  },
-  conformIdTokenClaims: false,
+  ...ofTheGuide(client),
   cookies: { keys: ['a key for tests'] },
-  features: { backchannelLogout: { enabled: true }, revocation: { enabled: true }, rpInitiatedLogout: { enabled: true } },
   // Names under localhost do not resolve everywhere, and its own dispatcher refuses to connect to loopback.
   fetch: (url, { dispatcher, ...options }) => {
     const here = new URL(url);
@@ -54,10 +48,8 @@ const provider = new Provider(issuer, {
     return fetch(here, options);
   },
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, ...people[id] }) }),
-  issueRefreshToken: () => true,
   jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: 'of-the-day', alg: 'RS256', use: 'sig' }] },
   pkce: { required: () => true },
-  rotateRefreshToken: true,
   ttl: { AccessToken: 3600, Grant: 86400, IdToken: 3600, Interaction: 600, RefreshToken: 86400, Session: 86400 },
 });
 handle(provider.callback());
