@@ -87,6 +87,7 @@ mod mended;
 mod process;
 mod properties;
 mod protocol;
+mod reconnections;
 mod recovery;
 mod reduce;
 mod renewal;

@@ -13,8 +13,8 @@ const FLUSH: Kinds = Kinds { flush: true, ..Kinds::NONE };
 const RESTART: Kinds = Kinds { restart: true, ..Kinds::NONE };
 
 /// Without a measure the checker finds a way to break the invariant; with it, there is none of that length.
-fn needed(without: Protocol, scenario: Scenario, breaks: &'static str) {
-    let Some(path) = way(without, scenario, breaks, 20) else { panic!("not needed for: {breaks}") };
+pub(super) fn needed(without: Protocol, scenario: Scenario, breaks: &'static str) {
+    let Some(path) = way(without, scenario, breaks, 30) else { panic!("not needed for: {breaks}") };
     let still = way(MENDED, scenario, breaks, path.len());
     assert!(still.is_none(), "not enough for: {breaks}{}", written(&still.unwrap_or_default()));
 }
