@@ -139,7 +139,7 @@ impl Sessions {
                 self.held().insert(id.key(), (fence, ttl));
                 Ok(Leased::Taken { fence, abandoned })
             }
-            Leased::Gone if self.snapshots.may_lack_sessions() => Err(in_doubt()),
+            Leased::Gone if self.may_have_lost(id.key()) => Err(in_doubt()),
             leased => Ok(leased),
         }
     }
@@ -188,7 +188,6 @@ impl Sessions {
                 Updated::Done(Live::new(id, session.clone(), now))
             }
             Update::Stale => Updated::Stale,
-            Update::Gone if self.snapshots.may_lack_sessions() => return Err(in_doubt()),
             Update::Gone => Updated::Gone,
         })
     }
@@ -319,6 +318,11 @@ impl Sessions {
     /// [`Error`].
     pub async fn ping(&self) -> Result<(), Error> {
         self.counted(self.store.ping().await)
+    }
+
+    /// Whether the store may lack this session though it has not ended.
+    fn may_have_lost(&self, key: SessionKey) -> bool {
+        self.snapshots.may_lack_sessions() && !self.snapshots.endings.contains(Ended::Session(key))
     }
 
     /// Removes a record once its tokens are refused. The tombstone is kept until the session's own end.

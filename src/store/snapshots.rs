@@ -98,13 +98,11 @@ pub(super) struct Snapshots {
     /// Milliseconds since the start until which memory is believed; `u64::MAX` if nobody else writes.
     believed: AtomicU64,
     proof: watch::Sender<Proof>,
-    /// When the store was found to have lost what it had acknowledged.
-    lost_at: Mutex<Option<Instant>>,
     /// Milliseconds since the start until which what is not in the store is in doubt.
     recovering: AtomicU64,
-    /// The same for sessions alone, where others may have found a loss and this process has not: it has just been
-    /// started.
-    starting: AtomicU64,
+    /// The same for sessions alone, which another process may be about to put back: one that was slow to reach the
+    /// store, or that found a loss before this one was started.
+    sessions_expected: AtomicU64,
     lost: Mutex<Option<Lost>>,
     /// Rung when something was lost.
     pub(super) loss: Notify,
@@ -123,9 +121,8 @@ impl Snapshots {
             started: Instant::now(),
             believed: AtomicU64::new(0),
             proof: watch::Sender::new(Proof::Never),
-            lost_at: Mutex::default(),
             recovering: AtomicU64::new(0),
-            starting: AtomicU64::new(millis(AWAY_FOR)),
+            sessions_expected: AtomicU64::new(millis(AWAY_FOR)),
             lost: Mutex::new(None),
             loss: Notify::new(),
         }
@@ -142,6 +139,9 @@ impl Snapshots {
         key: SessionKey,
         read: impl Future<Output = Result<Option<Arc<Live>>, Error>>,
     ) -> Result<Option<Arc<Live>>, Error> {
+        if self.endings.contains(Ended::Session(key)) {
+            return Ok(None);
+        }
         if !self.is_believed() {
             return read.await;
         }
@@ -231,10 +231,10 @@ impl Snapshots {
         self.now() < self.recovering.load(Ordering::Relaxed)
     }
 
-    /// Whether "there is no such session" is in doubt: the store lacks what it had, or may have lacked it just before
+    /// Whether "there is no such session" is in doubt where no tombstone says so: the store lacks what it had, or may have lacked it just before
     /// this process was started.
     pub(super) fn may_lack_sessions(&self) -> bool {
-        self.is_recovering() || self.now() < self.starting.load(Ordering::Relaxed)
+        self.is_recovering() || self.now() < self.sessions_expected.load(Ordering::Relaxed)
     }
 
     /// Whether nobody else writes to the store.
@@ -281,14 +281,12 @@ impl Snapshots {
         if !self.is_recovering() {
             return;
         }
-        let lost_at = *self.lost_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let since_loss = lost_at.map_or(Duration::MAX, |at| at.elapsed());
-        self.doubt(LOSS_COUNTS_FOR.saturating_sub(since_loss).max(RECOVERING_FOR));
+        self.doubt(RECOVERING_FOR);
     }
 
     fn lose(&self, what: Lost) {
         if what == Lost::Everything {
-            *self.lost_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            self.expect_sessions(LOSS_COUNTS_FOR);
         }
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if *lost != Some(Lost::Everything) {
@@ -300,6 +298,10 @@ impl Snapshots {
 
     fn doubt(&self, how_long: Duration) {
         self.recovering.store(self.now() + millis(how_long), Ordering::Relaxed);
+    }
+
+    fn expect_sessions(&self, how_long: Duration) {
+        self.sessions_expected.fetch_max(self.now() + millis(how_long), Ordering::Relaxed);
     }
 
     fn is_believed(&self) -> bool {
@@ -328,7 +330,7 @@ fn millis(duration: Duration) -> u64 {
 impl Watcher for Snapshots {
     fn begun(&self, lost: bool) {
         if *self.proof.borrow() == Proof::Never {
-            self.starting.store(self.now() + millis(STARTING_FOR), Ordering::Relaxed);
+            self.sessions_expected.store(self.now() + millis(STARTING_FOR), Ordering::Relaxed);
         }
         let again = !self.sessions.is_empty() || self.recovering.load(Ordering::Relaxed) > 0;
         if lost {
@@ -360,7 +362,7 @@ impl Watcher for Snapshots {
 
     fn marked(&self, mark: Mark) {
         if mark == lost_writes() && !self.endings.contains(Ended::Mark(mark)) {
-            self.starting.fetch_max(self.now() + millis(LOSS_COUNTS_FOR), Ordering::Relaxed);
+            self.expect_sessions(LOSS_COUNTS_FOR);
         }
         self.endings.hear(Ended::Mark(mark));
         self.forget_mark(mark);
@@ -380,7 +382,7 @@ impl Watcher for Snapshots {
     }
 
     fn alone(&self) {
-        self.starting.store(0, Ordering::Relaxed);
+        self.sessions_expected.store(0, Ordering::Relaxed);
         self.believed.store(u64::MAX, Ordering::Relaxed);
     }
 
