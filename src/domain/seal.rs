@@ -180,7 +180,7 @@ pub fn random(out: &mut [u8]) {
     aws_lc_rs::rand::fill(out).expect("the operating system gives randomness");
 }
 
-/// Randomness that a seed repeats, for what runs in one thread of the simulation.
+/// Randomness reproducible from a seed, for the single-threaded simulation.
 #[cfg(test)]
 pub(crate) mod seeded {
     use std::cell::Cell;

@@ -3,7 +3,7 @@
 //! 1. After each sign-in the user's sessions are listed, the new one among them: whichever processes sign in at once,
 //!    the last of them sees all. All of them rank the sessions alike, by when they were started and then by handle, so
 //!    that two sign-ins never end each other. A new session may be the one that ends, if as many others were started in
-//!    the same second.
+//!    the same second, or by clocks that are ahead.
 //! 2. What is too many ends as if its user had ended it, and is revoked at the provider.
 //! 3. A store that cannot say keeps nobody from signing in: the next sign-in looks again.
 

@@ -309,9 +309,11 @@ impl RelyingParty {
             return Err(Error::NotRenewed(put_off(PAUSE)));
         };
         if !turn.abandoned && !lost_writes {
-            // Who stood still for longer than the lease may have been refused for what the next holder has renewed.
+            // A process that was suspended beyond its lease may be refused because the next holder has used the token.
             if !self.sessions.end_unchanged(&turn.live, turn.fence).await? {
-                return self.sessions.reload(id).await?.ok_or_else(ended);
+                let now = self.sessions.reload(id).await?.ok_or_else(ended)?;
+                let renewed = now.session.version != old.version;
+                return if renewed { Ok(now) } else { Err(Error::NotRenewed(put_off(PAUSE))) };
             }
             tracing::info!(sub = %old.principal.sub, %error, "the provider ended the session");
             return Err(Error::SessionEnded);

@@ -97,7 +97,7 @@ impl HttpClient {
             Transport::InProcess(provider) => {
                 let host = request.uri().host().unwrap_or_default().to_owned();
                 let response = provider.answer(request).await?;
-                usable(&host, response.status(), response.headers())?;
+                check_status(&host, response.status(), response.headers())?;
                 return Ok(response);
             }
         };
@@ -112,7 +112,7 @@ impl HttpClient {
         };
         let mut response = client.execute(request).await.map_err(failed)?;
         let status = response.status();
-        usable(&host, status, response.headers())?;
+        check_status(&host, status, response.headers())?;
         let mut answer = http::Response::builder().status(status);
         if let Some(headers) = answer.headers_mut() {
             headers.extend(response.headers_mut().drain());
@@ -149,8 +149,8 @@ impl<'c> AsyncHttpClient<'c> for Endpoint<'_> {
     }
 }
 
-/// A server that is busy or broken has not answered the question.
-fn usable(host: &str, status: http::StatusCode, headers: &http::HeaderMap) -> Result<(), Error> {
+/// 429 and 5xx are no answers: the request may be repeated later.
+fn check_status(host: &str, status: http::StatusCode, headers: &http::HeaderMap) -> Result<(), Error> {
     let throttled = status == http::StatusCode::TOO_MANY_REQUESTS;
     if !throttled && !status.is_server_error() {
         return Ok(());

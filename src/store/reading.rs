@@ -15,8 +15,10 @@ impl Sessions {
             return Ok(None);
         }
         match self.counted(self.store.lookup(key).await)? {
+            // A fail-over may have lost the version that was read before.
+            Lookup::Found(record) if self.newer_at_hand(&key, record.version) => self.read_back(id, key, asked).await,
             Lookup::Found(record) => {
-                self.snapshots.take_superseded(&key);
+                self.snapshots.drop_superseded(&key);
                 let opened = (!record.is_over(self.clock.now(), self.idle)).then(|| self.sealing.session(&id, &record));
                 Ok(opened.flatten().map(|session| Live::new(id, session, record.seen)))
             }
@@ -31,21 +33,20 @@ impl Sessions {
     /// A session without a record and without a tombstone was not ended: the store has lost it. Who still has it
     /// writes it back.
     async fn read_back(&self, id: SessionId, key: SessionKey, asked: Instant) -> Result<Option<Arc<Live>>, Error> {
-        let Some(live) = self.at_hand_or_superseded(&key).filter(|live| !self.is_over(live)) else {
-            // Emptied a moment ago, it may be about to say so.
-            self.snapshots.has_heard_all_before(asked).await;
-            return if self.snapshots.may_lack_sessions() { Err(in_doubt()) } else { Ok(None) };
-        };
-        // It may have ended, and its tombstone be lost, too: who knows of it writes that back first.
-        if !self.snapshots.has_heard_all_before(asked).await {
-            return Err(in_doubt());
-        }
+        // Emptied a moment ago, it may be about to say so. And it may have lost a tombstone, too: those who know of it
+        // write that back first.
+        let heard = !self.snapshots.may_lack_sessions() && self.snapshots.has_heard_all_before(asked).await;
         if self.snapshots.endings.contains(Ended::Session(key)) {
             return Ok(None);
         }
+        if !heard || self.snapshots.may_lack_sessions() {
+            return Err(in_doubt());
+        }
+        let Some(live) = self.at_hand_or_superseded(&key).filter(|live| !self.is_over(live)) else { return Ok(None) };
         let record = self.sealing.seal(&id, &live.session, live.seen());
         match self.restore(key, &record).await? {
             Restored::Done => {
+                self.snapshots.drop_superseded(&key);
                 tracing::warn!("session store lost a session; it was written back");
                 Ok(Some(live))
             }
@@ -61,7 +62,11 @@ impl Sessions {
     }
 
     pub(super) fn at_hand_or_superseded(&self, key: &SessionKey) -> Option<Arc<Live>> {
-        self.snapshots.at_hand(key).or_else(|| self.snapshots.take_superseded(key))
+        self.snapshots.at_hand(key).or_else(|| self.snapshots.superseded(key))
+    }
+
+    fn newer_at_hand(&self, key: &SessionKey, version: u64) -> bool {
+        self.at_hand_or_superseded(key).is_some_and(|live| live.session.version > version && !self.is_over(&live))
     }
 
     /// A write that found an older version, or nothing and no tombstone, found a store that has lost the version it
@@ -77,9 +82,18 @@ impl Sessions {
             return Ok(outcome);
         }
         let lost = match self.counted(self.store.lookup(key).await)? {
-            Lookup::Found(there) => there.version < expected,
+            Lookup::Found(there) if there.version < expected => true,
+            // It was missing a moment ago: somebody has put it back.
+            Lookup::Found(there) if outcome == Update::Gone => match there.version == expected {
+                true => return Err(in_doubt()),
+                false => return Ok(Update::Stale),
+            },
+            Lookup::Found(_) => false,
             Lookup::Absent => true,
-            Lookup::Ended(_) => false,
+            Lookup::Ended(until) => {
+                self.note_ending(Ended::Session(key), until);
+                false
+            }
         };
         match lost {
             false => Ok(outcome),

@@ -1,6 +1,6 @@
 //! Hearing what other processes change, and writing back what the store has lost.
 //!
-//! 1. That data was lost is itself a mark, for the processes that start later.
+//! 1. A loss is recorded as a mark, so that processes that start later know of it.
 //! 2. Endings come first: every process that made or heard of one writes its tombstone or mark again.
 //! 3. After a moment in which all others do the same, sessions follow: what this process wrote lately and,
 //!    where more than the last moments was lost, all that it has at hand. The newest version of a session
@@ -26,8 +26,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 const TRIES_FOR: Duration = Duration::from_secs(600);
 /// How long sessions wait for the endings of other processes.
 const GRACE: Duration = Duration::from_millis(250);
-/// How long after a loss of writes a dead refresh token may be that loss's doing, seconds.
-const LOSS_COUNTS_FOR: u64 = 600;
+/// For how long after a loss a refused refresh token may be an already spent one that the loss brought back, seconds.
+const REFUSALS_DOUBTED_FOR: u64 = 600;
 /// Calls under way at once.
 const AT_ONCE: usize = 64;
 
@@ -39,12 +39,16 @@ impl Sessions {
 
     async fn hear(&self) {
         let mut failures = 0;
+        self.snapshots.away();
         loop {
             let began = Instant::now();
             // A store with other keys, or that takes no writes, is not one to listen to.
             let error = match self.store.ping().await {
                 Ok(()) => self.store.follow(&self.snapshots).await,
-                Err(error) => error,
+                Err(error) => {
+                    self.snapshots.away();
+                    error
+                }
             };
             self.snapshots.disconnected();
             failures = if began.elapsed() > RECONNECT[RECONNECT.len() - 1] { 1 } else { failures + 1 };
@@ -88,9 +92,6 @@ impl Sessions {
             self.snapshots.loss.notified().await;
             while let Some(lost) = self.snapshots.take_lost() {
                 let (since, now) = (Instant::now(), self.clock.now());
-                if lost == Lost::Everything {
-                    self.note_ending(Ended::Mark(lost_writes()), now + LOSS_COUNTS_FOR);
-                }
                 let lately = (lost == Lost::Recent).then_some(LATELY);
                 let endings = self.snapshots.endings.to_write_back(lately, now);
                 // As it is now: nothing grows old while the store takes no writes.
@@ -103,6 +104,11 @@ impl Sessions {
                     sessions.extend(at_hand.iter().map(seal));
                 }
                 self.extend_held().await;
+                while lost == Lost::Everything
+                    && let Err(error) = self.counted(self.store.mark(lost_writes(), now + REFUSALS_DOUBTED_FOR).await)
+                {
+                    self.try_again(since, &error).await;
+                }
                 for some in endings.chunks(AT_ONCE) {
                     while let Err(error) = self.write_back_all(some).await {
                         self.try_again(since, &error).await;
@@ -127,7 +133,7 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: that is not known.
     pub async fn has_lost_writes(&self) -> Result<bool, Error> {
-        if self.is_recovering() {
+        if self.snapshots.may_lack_sessions() {
             return Err(in_doubt());
         }
         let until = self.counted(self.store.marked_until(lost_writes()).await)?;

@@ -208,7 +208,7 @@ impl Sessions {
             // The store may have lost it a moment ago, and somebody may write it back.
             Lookup::Absent => match self.at_hand_or_superseded(&key) {
                 Some(live) => Some(live.session.clone()),
-                None if !self.snapshots.has_heard_all_before(asked).await => None,
+                None if !self.snapshots.has_heard_all_before(asked).await || self.snapshots.may_lack_sessions() => None,
                 None => return Ok(None),
             },
         };
@@ -230,13 +230,21 @@ impl Sessions {
     /// [`Error`]: it may still be alive.
     pub async fn end_unchanged(&self, live: &Live, fence: Fence) -> Result<bool, Error> {
         let (session, expected) = (&live.session, live.session.version);
-        // Over for everybody from this write on; the tombstone outlasts its earlier versions.
+        // From this write on the session is over for every process; the tombstone is kept until its original end.
         let over = Session { ends: self.clock.now(), version: expected + 1, ..session.clone() };
         if let Updated::Stale = self.update(live.id, expected, &over, Some(fence)).await? {
             return Ok(false);
         }
-        self.remove(live.id.key(), session.ends, Some(&session.tokens.names)).await?;
-        Ok(true)
+        let (key, names) = (live.id.key(), &session.tokens.names);
+        self.note_ending(Ended::Session(key), session.ends);
+        names.iter().for_each(|name| self.note_ending(Ended::Mark(name.mark), name.refused_until()));
+        let removed = self.remove(key, session.ends, Some(names)).await;
+        if removed.is_err() {
+            // Half ended: the rest is written as if the store had lost it.
+            self.snapshots.endings.hear(Ended::Session(key));
+            names.iter().for_each(|name| self.snapshots.endings.hear(Ended::Mark(name.mark)));
+        }
+        removed.map(|_| true)
     }
 
     /// The live sessions listed under `mark`, the newest first.
@@ -246,7 +254,7 @@ impl Sessions {
     pub async fn listed(&self, mark: Mark) -> Result<Vec<Listed>, Error> {
         let now = self.clock.now();
         let records = self.counted(self.store.listed(mark).await)?;
-        if self.snapshots.is_recovering() {
+        if self.snapshots.may_lack_sessions() {
             return Err(in_doubt());
         }
         let alive = records.into_iter().filter(|(_, record)| !record.is_over(now, self.idle));

@@ -15,7 +15,7 @@ use crate::telemetry::Metrics;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -32,15 +32,15 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(5);
 /// After this process has put back what it knows: how long "there is no such session" is no answer, because another
 /// process may be about to put it back.
 const RECOVERING_FOR: Duration = Duration::from_secs(1);
-/// The same after the store was found to have lost data: another process may be slow to reach it.
-const LOSS_COUNTS_FOR: Duration = Duration::from_secs(5);
-/// How long after this process has begun to hear of changes a session may be missing because the store lost its data
-/// just before: the others reach it again, and put back what they know.
+/// How long after a loss of data an unknown session is in doubt at least: another process may be slow to reach the store.
+const LOSS_DOUBT: Duration = Duration::from_secs(5);
+/// How long after the first connection an unknown session is in doubt: the store may have lost its data just before, and
+/// other processes may still be writing it back.
 const STARTING_FOR: Duration = Duration::from_secs(3);
+/// How long an unknown session is in doubt after the store went away.
+const AWAY_FOR: Duration = Duration::from_secs(30);
 /// How much longer than `max_stale` a proof may take on a busy machine.
 const PROOF_LATE: Duration = Duration::from_millis(250);
-/// The same while it is away.
-const AWAY_FOR: Duration = Duration::from_secs(30);
 
 /// A session as it is remembered.
 #[derive(Debug, Clone)]
@@ -103,6 +103,8 @@ pub(super) struct Snapshots {
     /// The same for sessions alone, which another process may be about to put back: one that was slow to reach the
     /// store, or that found a loss before this one was started.
     sessions_expected: AtomicU64,
+    /// Whether it was never heard from.
+    first: AtomicBool,
     lost: Mutex<Option<Lost>>,
     /// Rung when something was lost.
     pub(super) loss: Notify,
@@ -122,7 +124,8 @@ impl Snapshots {
             believed: AtomicU64::new(0),
             proof: watch::Sender::new(Proof::Never),
             recovering: AtomicU64::new(0),
-            sessions_expected: AtomicU64::new(millis(AWAY_FOR)),
+            sessions_expected: AtomicU64::new(0),
+            first: AtomicBool::new(true),
             lost: Mutex::new(None),
             loss: Notify::new(),
         }
@@ -146,8 +149,9 @@ impl Snapshots {
             return read.await;
         }
         match self.sessions.get(&key) {
-            Some(Known::Nobody(_)) if self.may_lack_sessions() => return Err(in_doubt()),
-            Some(Known::Nobody(since)) if since.elapsed() < UNKNOWN_FOR => return Ok(None),
+            Some(Known::Nobody(since)) if since.elapsed() < UNKNOWN_FOR && !self.may_lack_sessions() => {
+                return Ok(None);
+            }
             Some(Known::Nobody(_)) => drop(self.sessions.remove(&key)),
             _ => {}
         }
@@ -191,9 +195,13 @@ impl Snapshots {
         self.sessions.remove(&key);
     }
 
-    /// The session as it was remembered before the store announced a change, once.
-    pub(super) fn take_superseded(&self, key: &SessionKey) -> Option<Arc<Live>> {
-        self.superseded.remove(key).map(|(_, live)| live)
+    /// The session as it was remembered before the store announced a change.
+    pub(super) fn superseded(&self, key: &SessionKey) -> Option<Arc<Live>> {
+        self.superseded.get(key)
+    }
+
+    pub(super) fn drop_superseded(&self, key: &SessionKey) {
+        self.superseded.remove(key);
     }
 
     /// The sessions that were remembered when the store lost its data, or are now, once.
@@ -231,8 +239,8 @@ impl Snapshots {
         self.now() < self.recovering.load(Ordering::Relaxed)
     }
 
-    /// Whether "there is no such session" is in doubt where no tombstone says so: the store lacks what it had, or may have lacked it just before
-    /// this process was started.
+    /// Whether the absence of a session proves nothing: the store lacks data, another process has reported a loss, or
+    /// this process has just started.
     pub(super) fn may_lack_sessions(&self) -> bool {
         self.is_recovering() || self.now() < self.sessions_expected.load(Ordering::Relaxed)
     }
@@ -250,6 +258,13 @@ impl Snapshots {
         }
         self.proof
             .send_if_modified(|proof| *proof != Proof::Never && std::mem::replace(proof, Proof::Lost) != Proof::Lost);
+    }
+
+    /// The store does not answer, or was not asked yet: nobody knows what it has when it does.
+    pub(super) fn away(&self) {
+        if !self.is_alone() {
+            self.expect_sessions(AWAY_FOR);
+        }
     }
 
     /// Waits until every change made before `moment` was heard. `false` if that cannot be said, and the store may
@@ -278,15 +293,18 @@ impl Snapshots {
 
     /// All that this process knows is back in the store; others may need a moment more.
     pub(super) fn recovered(&self) {
-        if !self.is_recovering() {
+        // What was lost meanwhile has a recovery of its own.
+        let again =
+            *self.proof.borrow() == Proof::Lost || self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if again || !self.is_recovering() {
             return;
         }
         self.doubt(RECOVERING_FOR);
     }
 
-    fn lose(&self, what: Lost) {
+    fn note_loss(&self, what: Lost) {
         if what == Lost::Everything {
-            self.expect_sessions(LOSS_COUNTS_FOR);
+            self.expect_sessions(LOSS_DOUBT);
         }
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if *lost != Some(Lost::Everything) {
@@ -329,7 +347,7 @@ fn millis(duration: Duration) -> u64 {
 
 impl Watcher for Snapshots {
     fn begun(&self, lost: bool) {
-        if *self.proof.borrow() == Proof::Never {
+        if self.first.swap(false, Ordering::Relaxed) {
             self.sessions_expected.store(self.now() + millis(STARTING_FOR), Ordering::Relaxed);
         }
         let again = !self.sessions.is_empty() || self.recovering.load(Ordering::Relaxed) > 0;
@@ -337,15 +355,15 @@ impl Watcher for Snapshots {
             // What is remembered may be old, and may be all there is.
             self.candidates.lock().unwrap_or_else(PoisonError::into_inner).extend(self.all());
         }
-        // A record that is missing now was lost, and by a crash perhaps its writer, too.
+        // The store may have lost these records, and their writers may have crashed: keep our copies.
         self.all().into_iter().for_each(|live| self.superseded.insert(live.id.key(), live));
         self.sessions.clear();
         self.marks.clear();
         if lost || again {
             self.doubt(AWAY_FOR);
         }
-        // Also for the first time: what was done before may be lost already.
-        self.lose(if lost { Lost::Everything } else { Lost::Recent });
+        // Also at the first connection: what this process wrote before it may be lost.
+        self.note_loss(if lost { Lost::Everything } else { Lost::Recent });
     }
 
     fn changed(&self, key: SessionKey) {
@@ -361,8 +379,9 @@ impl Watcher for Snapshots {
     }
 
     fn marked(&self, mark: Mark) {
-        if mark == lost_writes() && !self.endings.contains(Ended::Mark(mark)) {
-            self.expect_sessions(LOSS_COUNTS_FOR);
+        if mark == lost_writes() {
+            // Written by a process that found a loss, or expired.
+            return self.expect_sessions(LOSS_DOUBT);
         }
         self.endings.hear(Ended::Mark(mark));
         self.forget_mark(mark);
@@ -372,7 +391,7 @@ impl Watcher for Snapshots {
         // What is remembered is as true as it was, and now the only place where it is.
         self.marks.clear();
         self.doubt(AWAY_FOR);
-        self.lose(Lost::Everything);
+        self.note_loss(Lost::Everything);
     }
 
     fn current(&self, at: Instant) {
