@@ -162,8 +162,8 @@ keys! {
         "Ids of further app clients whose access tokens /validate accepts as a bearer.";
     ACCEPTED_AUDIENCES = "provider" "accepted_audiences" List Default(""),
         "Audiences (`aud`) of access tokens that /validate accepts beside client_id: of tokens made for an API, such as\n\
-         \"https://orders.example.com\". A token for any other audience is meant for somebody else and refused; Keycloak's\n\
-         \"account\", which all its tokens have, is nobody.";
+         \"https://orders.example.com\". A token for any other audience is meant for somebody else and refused. Keycloak's\n\
+         default audience \"account\" needs no entry here.";
     AUTHORIZE_PARAMETERS = "provider" "authorize_parameters" List Default(""),
         "Parameters to send along when a browser goes to sign in, each as \"name=value\": \"access_type=offline\" for Google,\n\
          \"audience=https://orders.example.com\", \"prompt=login\". The value is written plainly, not percent-encoded. They\n\

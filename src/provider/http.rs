@@ -91,6 +91,10 @@ impl HttpClient {
     }
 
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
+        #[cfg_attr(
+            not(test),
+            expect(clippy::infallible_destructuring_match, reason = "the simulation has another way")
+        )]
         let client = match &self.transport {
             Transport::Network(client) => client,
             #[cfg(test)]

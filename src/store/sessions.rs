@@ -254,7 +254,7 @@ impl Sessions {
     pub async fn listed(&self, mark: Mark) -> Result<Vec<Listed>, Error> {
         let now = self.clock.now();
         let records = self.counted(self.store.listed(mark).await)?;
-        if self.snapshots.may_lack_sessions() {
+        if self.snapshots.is_recovering() {
             return Err(in_doubt());
         }
         let alive = records.into_iter().filter(|(_, record)| !record.is_over(now, self.idle));
