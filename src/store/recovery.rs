@@ -12,7 +12,7 @@ use super::journal::LATELY;
 use super::snapshots::{Lost, in_doubt, lost_writes};
 use super::{Error, Live, Lookup, Record, Restored, Sessions};
 use crate::domain::session::SessionKey;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,6 +30,19 @@ const GRACE: Duration = Duration::from_millis(250);
 const REFUSALS_DOUBTED_FOR: u64 = 600;
 /// Calls under way at once.
 const AT_ONCE: usize = 64;
+
+/// Keeps the items whose result is an error, and returns the last of these.
+fn keep_failed<T, R>(items: &mut Vec<T>, results: Vec<Result<R, Error>>) -> Result<(), Error> {
+    let (mut results, mut failed) = (results.into_iter(), Ok(()));
+    items.retain(|_| match results.next() {
+        Some(Err(error)) => {
+            failed = Err(error);
+            true
+        }
+        _ => false,
+    });
+    failed
+}
 
 impl Sessions {
     /// Hears what other processes change, for as long as it is polled, and writes back what the store loses.
@@ -110,13 +123,15 @@ impl Sessions {
                     self.try_again(since, &error).await;
                 }
                 for some in endings.chunks(AT_ONCE) {
-                    while let Err(error) = self.write_back_all(some).await {
+                    let mut left = some.to_vec();
+                    while let Err(error) = self.write_back_all(&mut left).await {
                         self.try_again(since, &error).await;
                     }
                 }
                 tokio::time::sleep(GRACE).await;
                 for some in sessions.chunks(AT_ONCE) {
-                    while let Err(error) = self.restore_all(some).await {
+                    let mut left = some.to_vec();
+                    while let Err(error) = self.restore_all(&mut left).await {
                         self.try_again(since, &error).await;
                         if since.elapsed() > TRIES_FOR {
                             break;
@@ -155,12 +170,15 @@ impl Sessions {
         tokio::time::sleep(AGAIN).await;
     }
 
-    async fn write_back_all(&self, endings: &[(Ended, u64)]) -> Result<(), Error> {
-        try_join_all(endings.iter().map(|(ended, until)| self.write_back(*ended, *until))).await.map(drop)
+    /// Writes back all of them; those that fail are left.
+    async fn write_back_all(&self, endings: &mut Vec<(Ended, u64)>) -> Result<(), Error> {
+        let written = join_all(endings.iter().map(|(ended, until)| self.write_back(*ended, *until))).await;
+        keep_failed(endings, written)
     }
 
-    async fn restore_all(&self, sessions: &[(SessionKey, Record)]) -> Result<(), Error> {
-        try_join_all(sessions.iter().map(|(key, record)| self.restore(*key, record))).await.map(drop)
+    async fn restore_all(&self, sessions: &mut Vec<(SessionKey, Record)>) -> Result<(), Error> {
+        let restored = join_all(sessions.iter().map(|(key, record)| self.restore(*key, record))).await;
+        keep_failed(sessions, restored)
     }
 
     async fn write_back(&self, ended: Ended, until: u64) -> Result<(), Error> {

@@ -152,7 +152,8 @@ async fn strike(world: &Arc<World>, fault: Fault) {
         Fault::Questions => {
             world.weather().losses = 100;
             sleep(span).await;
-            world.weather().losses = 0;
+            let mut weather = world.weather();
+            (weather.losses, weather.lossy) = (0, Instant::now());
         }
         Fault::Crash => restart(world, &[process], span),
         Fault::CrashAll => restart(world, &[0, 1, 2], span),

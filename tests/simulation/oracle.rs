@@ -4,6 +4,9 @@
 //! 2. Who is signed in is told 401 by nobody, whatever happens. 503 may be said.
 //! 3. A code is spent once. A refresh token is spent once while nothing is disturbed.
 //!
+//! 4. Who is signed in may be told 401 while only processes have the session that cannot reach the store: nobody waits
+//!    for them for ever.
+//!
 //! What was lost with the data, and every process that knew it is gone, binds nobody.
 
 use super::World;
@@ -100,6 +103,14 @@ impl Oracle {
     }
 }
 
+/// Whether the store has the session, or a process has it that can reach the store.
+fn somebody_can_tell(world: &World, number: usize) -> bool {
+    let key = world.oracle().known(number).key();
+    let (server, processes, weather) = (world.server(), world.processes(), world.weather());
+    let mut there = processes.iter().enumerate().filter_map(|(at, process)| Some((at, process.as_ref()?)));
+    server.has_record(key) || there.any(|(at, process)| process.remembers(key) && weather.reaches_store(at))
+}
+
 /// Judges the answer that session `number` had to a question asked at `asked`, when it was in state `before`.
 pub(super) fn judge(world: &World, what: &str, number: usize, before: State, asked: Instant, status: u16) {
     let after = world.oracle().known(number).state;
@@ -121,7 +132,7 @@ pub(super) fn judge(world: &World, what: &str, number: usize, before: State, ask
                 world.violation(format_args!("{what} of s{number} is 200, {late:?} too late after its sign-out"));
             }
         }
-        (401, State::SignedIn) if after == before => {
+        (401, State::SignedIn) if after == before && somebody_can_tell(world, number) => {
             world.violation(format_args!("{what} of s{number}, which is signed in, is 401"));
         }
         (502 | 503, _) => {

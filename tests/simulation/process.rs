@@ -14,6 +14,8 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Request};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -33,6 +35,7 @@ pub(super) struct Process {
     rp: Arc<RelyingParty>,
     router: Router,
     gone: CancellationToken,
+    began: Instant,
     _background: Background,
 }
 
@@ -56,10 +59,16 @@ impl Process {
             rp: app.rp.clone(),
             router: app.router(),
             gone: CancellationToken::new(),
+            began: Instant::now(),
             _background: app.background(),
         };
         world.trace(format_args!("p{number} starts"));
         world.processes()[number] = Some(process);
+    }
+
+    /// Whether it has just been started: it may not know yet of a loss before that.
+    pub(super) fn is_new(&self) -> bool {
+        self.began.elapsed() < Duration::from_secs(5)
     }
 
     /// Whether it could write back this session.

@@ -79,6 +79,8 @@ pub(super) enum Sabotage {
 pub(super) struct Server {
     sabotage: Option<Sabotage>,
     data: Data,
+    /// The newest version that was ever written.
+    newest: BTreeMap<SessionKey, u64>,
     /// The data after each change.
     history: VecDeque<(Instant, Data)>,
     listeners: BTreeMap<usize, Listener>,
@@ -89,7 +91,14 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(sabotage: Option<Sabotage>) -> Self {
         let (data, began) = (Data::default(), Instant::now());
-        Self { sabotage, history: [(began, data.clone())].into(), data, listeners: BTreeMap::new(), began }
+        Self {
+            sabotage,
+            history: [(began, data.clone())].into(),
+            data,
+            newest: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            began,
+        }
     }
 
     // What the scripts do.
@@ -312,8 +321,9 @@ impl Server {
         self.remember();
     }
 
+    /// Whether it has the newest version of a session.
     pub(super) fn has_record(&self, key: SessionKey) -> bool {
-        self.data.records.contains_key(&key)
+        self.data.records.get(&key).is_some_and(|record| record.version >= self.newest[&key])
     }
 
     pub(super) fn has_tombstone(&self, key: SessionKey) -> bool {
@@ -321,6 +331,8 @@ impl Server {
     }
 
     fn put(&mut self, key: SessionKey, record: Record) {
+        let newest = self.newest.entry(key).or_default();
+        *newest = record.version.max(*newest);
         self.data.records.insert(key, Arc::new(record));
         self.remember();
         self.tell(Event::Changed(key));

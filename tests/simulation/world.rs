@@ -52,6 +52,8 @@ pub(super) enum Disturbance {
 pub(super) struct Weather {
     /// Of a thousand questions, how many are lost, and as many answers.
     pub(super) losses: usize,
+    /// Until when that was so.
+    pub(super) lossy: Instant,
     pub(super) store_away: Instant,
     pub(super) cut_off: [Instant; PROCESSES],
     pub(super) slow: [Instant; PROCESSES],
@@ -68,6 +70,7 @@ impl Weather {
         let now = Instant::now();
         Self {
             losses: 0,
+            lossy: now,
             store_away: now,
             cut_off: [now; PROCESSES],
             slow: [now; PROCESSES],
@@ -91,6 +94,12 @@ impl Weather {
     pub(super) fn is_store_away(&self, process: usize) -> bool {
         let now = Instant::now();
         now < self.store_away || now < self.cut_off[process]
+    }
+
+    /// Whether a process reaches the store, and has had the time to do so.
+    pub(super) fn reaches_store(&self, process: usize) -> bool {
+        let bad = self.store_away.max(self.cut_off[process]).max(self.slow[process]).max(self.lossy);
+        self.losses == 0 && Instant::now() > bad + Duration::from_secs(6)
     }
 
     pub(super) fn is_provider_away(&self) -> bool {
@@ -215,6 +224,11 @@ impl World {
             Disturbance::Any => weather.last >= at,
             Disturbance::Loss => weather.last_loss.is_some_and(|loss| loss >= at),
         }
+    }
+
+    /// Whether this start of a process was lately.
+    pub(super) fn is_new(&self, process: usize) -> bool {
+        self.processes()[process].as_ref().is_some_and(|process| process.is_new())
     }
 
     pub(super) fn is_alive(&self, process: usize, start: u64) -> bool {
