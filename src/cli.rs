@@ -7,7 +7,7 @@ use crate::app::{self, App};
 use crate::config::{self, Config, LogFormat, Problem, Sources};
 use crate::domain::clock::SystemClock;
 use crate::domain::finding::Finding;
-use crate::domain::foreign::ForeignText;
+use crate::domain::untrusted::UntrustedText;
 use crate::provider::{self, HttpClient};
 use crate::telemetry;
 use anyhow::anyhow;
@@ -309,7 +309,7 @@ async fn end_sessions(config: &Config, sub: &str, handle: Option<&str>) -> anyho
 
 /// Text of strangers, without what could move a terminal's cursor.
 fn foreign(text: &str) -> String {
-    ForeignText::up_to(256, text).to_string()
+    UntrustedText::up_to(256, text).to_string()
 }
 
 fn time(seconds: u64) -> String {

@@ -2,9 +2,9 @@
 
 use super::{ConfigFlag, PROBLEMS, foreign, print, read, report};
 use crate::app;
-use crate::domain::page::Readings;
-use crate::domain::principal::{Kind, Principal};
-use crate::domain::site::Ruling;
+use crate::domain::page::PathInterpretations;
+use crate::domain::page_rules::Decision;
+use crate::domain::principal::{Principal, PrincipalKind};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -63,7 +63,7 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
                 asked.who.groups.unwrap_or_default().into_iter().filter(|group| !group.is_empty()).collect();
             (visitor.scopes, visitor.email_verified, visitor.email) = (asked.scopes, true, asked.email);
             if asked.machine {
-                visitor.kind = Kind::Machine;
+                visitor.kind = PrincipalKind::Machine;
             }
         }
     }
@@ -75,17 +75,17 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
         }
     };
     let ruling = config.policy.sites.judge(&page);
-    let plain = Readings::of(page.path()).is_plain();
+    let plain = PathInterpretations::of(page.path()).is_plain();
     let mut text = format!("page      {}{}\n", page.origin(), page.path());
     if !plain {
         text += "          can be read in several ways: never public, and each rule that one of them meets counts\n";
     }
     match &ruling {
-        Ruling::Public(site) => text += &format!("rule      {site}: everybody\n"),
-        Ruling::Members(rules) if rules.is_empty() => {
+        Decision::Public(site) => text += &format!("rule      {site}: everybody\n"),
+        Decision::Members(rules) if rules.is_empty() => {
             text += "rule      none: everybody who is signed in, no program\n"
         }
-        Ruling::Members(rules) => {
+        Decision::Members(rules) => {
             for (site, demand) in rules {
                 text += &format!("rule      {site}: {demand}\n");
             }
@@ -96,7 +96,7 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
     text += &format!("visitor   groups: {}; scopes: {}; ", list(&visitor.groups), list(&visitor.scopes));
     text += &format!("verified e-mail: {email}\n");
     let denied = match (&ruling, config.policy.admit(&visitor)) {
-        (Ruling::Public(_), _) => None,
+        (Decision::Public(_), _) => None,
         (_, Err(unmet)) => Some(format!("may not sign in at all ([policy]): {unmet}")),
         (ruling, Ok(())) => ruling.check(&visitor, None).err().map(|(site, unmet)| match site {
             Some(site) => format!("by {site}: {unmet}"),
@@ -110,7 +110,7 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
 
 fn nobody() -> Principal {
     Principal {
-        kind: Kind::User,
+        kind: PrincipalKind::User,
         sub: String::new(),
         username: String::new(),
         email: None,

@@ -21,9 +21,9 @@ use super::{
     Config, Cookies, EndpointOverrides, Gateway, Provider, ReturnTo, Server, Session, Telemetry, Tls, Validate, keys,
 };
 use super::{authorize_parameters, cognito, credentials};
-use crate::domain::demand::Demand;
+use crate::domain::page_rules::{PageRule, PageRules};
 use crate::domain::policy::Policy;
-use crate::domain::site::{Site, Sites};
+use crate::domain::requirement::Requirement;
 
 /// One field a key; a secret and its file share one.
 pub(super) struct Draft {
@@ -178,7 +178,7 @@ impl Draft {
         let groups_matter = self.groups_claim.good().is_some()
             || self.scopes.good().is_some_and(|scopes| scopes.iter().any(|scope| scope == "groups"))
             || self.admit_groups.good().is_some_and(|groups| !groups.is_empty())
-            || blocks.sites.iter().any(Site::asks_for_groups);
+            || blocks.sites.iter().any(PageRule::asks_for_groups);
         let identity_pool = cognito::assemble(
             self.identity_pool.take(),
             &issuer,
@@ -234,8 +234,8 @@ impl Draft {
             },
             return_to: ReturnTo { default: self.return_default.take(), allow },
             policy: Policy {
-                admission: Demand::new(self.admit_groups.take()?, vec![], self.admit_email_domains.take()?),
-                sites: Sites::new(blocks.sites),
+                admission: Requirement::new(self.admit_groups.take()?, vec![], self.admit_email_domains.take()?),
+                sites: PageRules::new(blocks.sites),
             },
             gateway: Gateway {
                 header_style: self.header_style.take()?,

@@ -16,7 +16,7 @@ use super::problem::{Problem, Wrong};
 use super::reader::{Raw, Reader, Written};
 use super::suggest::{folded, unknown, unknown_section};
 use super::{Config, check};
-use crate::domain::site::Site;
+use crate::domain::page_rules::PageRule;
 
 /// What a configuration is made of, before any of it is understood. `Debug` shows names only.
 #[derive(Clone, Default)]
@@ -74,7 +74,7 @@ impl Sources {
 #[derive(Default)]
 pub(super) struct Blocks {
     pub(super) machine: machine::Blocks,
-    pub(super) sites: Vec<Site>,
+    pub(super) sites: Vec<PageRule>,
 }
 
 /// Reads and checks a configuration. The error holds every mistake, never none.

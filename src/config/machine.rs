@@ -12,7 +12,9 @@ use super::credentials;
 use super::files::{read_up_to, secret_in};
 use super::load::syntax;
 use super::problem::{Problem, Wrong, line, shown};
-use crate::domain::machine::{Client, Registry, Scopes, SecretHash, UnrequestedScopes, Upstream, is_resource};
+use crate::domain::machine::{
+    ClientRegistry, MachineClient, Scopes, SecretHash, UnrequestedScopes, Upstream, is_resource,
+};
 
 pub(super) const SECTION: &str = "machine";
 
@@ -45,7 +47,7 @@ pub struct Machine {
 #[derive(Clone, Debug, Default)]
 pub struct Blocks {
     upstreams: BTreeMap<String, Arc<Upstream>>,
-    clients: Vec<Client>,
+    clients: Vec<MachineClient>,
 }
 
 impl Machine {
@@ -63,7 +65,7 @@ impl Machine {
     ///
     /// # Errors
     /// Every mistake in the files.
-    pub fn read_clients(&self) -> Result<Registry, Vec<Problem>> {
+    pub fn read_clients(&self) -> Result<ClientRegistry, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut clients = self.blocks.clients.clone();
         let files = self.clients.as_ref().map(|path| files(path, &mut problems)).unwrap_or_default();
@@ -175,7 +177,7 @@ pub(super) fn client(
     at: &str,
     upstreams: &BTreeMap<String, Arc<Upstream>>,
     problems: &mut Vec<Problem>,
-) -> Option<Client> {
+) -> Option<MachineClient> {
     // Most have an id, and a message with it is found faster than one with a number.
     let named = table.get("id").and_then(Value::as_str).map(|id| format!("{at} ({})", line(id)));
     let mut block = Block { table, at: named.as_deref().unwrap_or(at), problems };
@@ -200,7 +202,7 @@ pub(super) fn client(
     let upstream = upstream.and_then(|upstream| block.judged("upstream", upstream));
     let disabled = block.flag("disabled");
     block.close(&["id", "secret_hashes", "owner", "scopes", "resources", "upstream", "disabled"]);
-    Some(Client {
+    Some(MachineClient {
         id: id?,
         secrets: secrets?,
         owner: owner?,

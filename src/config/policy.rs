@@ -7,23 +7,23 @@ use super::draft::Draft;
 use super::hosts::{host_name, within};
 use super::problem::{Problem, Wrong, line, shown};
 use super::{credentials, values};
-use crate::domain::demand::Demand;
-use crate::domain::page::Readings;
-use crate::domain::site::{Entry, Site};
+use crate::domain::page::PathInterpretations;
+use crate::domain::page_rules::{PageRule, RuleAccess};
+use crate::domain::requirement::Requirement;
 
 pub(super) const SECTION: &str = "policy";
 
 const AT: &str = "policy.site";
 
 /// Takes the blocks out of the section, so that only its keys are left.
-pub(super) fn take(section: &mut Table, problems: &mut Vec<Problem>) -> Vec<Site> {
+pub(super) fn take(section: &mut Table, problems: &mut Vec<Problem>) -> Vec<PageRule> {
     let blocks = Table::from_iter(section.remove("site").map(|value| ("site".to_owned(), value)));
-    let mut sites: Vec<Site> = Vec::new();
+    let mut sites: Vec<PageRule> = Vec::new();
     for (index, block) in blocks_of(blocks, "site", SECTION, problems).into_iter().enumerate() {
         let at = format!("{AT} {}", index + 1);
         let Some(site) = site(block, &at, problems) else { continue };
         // Small and capital letters are the same here, as they are to the rules.
-        let path = |site: &Site| Readings::of(&site.path).into_segments();
+        let path = |site: &PageRule| PathInterpretations::of(&site.path).into_segments();
         if sites.iter().any(|other| other.host == site.host && path(other) == path(&site)) {
             let what = format!("There are two rules for {site}, and only one of the two could count.");
             problems.push(Wrong::new(what, "Make them one: the groups of a rule are any of which will do.").at(at));
@@ -34,7 +34,7 @@ pub(super) fn take(section: &mut Table, problems: &mut Vec<Problem>) -> Vec<Site
     sites
 }
 
-fn site(table: Table, at: &str, problems: &mut Vec<Problem>) -> Option<Site> {
+fn site(table: Table, at: &str, problems: &mut Vec<Problem>) -> Option<PageRule> {
     let named = table.get("host").and_then(toml::Value::as_str).map(|host| format!("{at} ({})", line(host)));
     let mut block = Block { table, at: named.as_deref().unwrap_or(at), problems };
     let host = block.text("host").map(|host| match host.strip_prefix("*.") {
@@ -49,9 +49,9 @@ fn site(table: Table, at: &str, problems: &mut Vec<Problem>) -> Option<Site> {
     let (groups, scopes) = (list(&mut block, "groups", values::group), list(&mut block, "scopes", credentials::scope));
     let domains = list(&mut block, "email_domains", host_name);
     let (public, machines) = (block.flag("public"), block.flag("machines"));
-    let entry = match (Demand::new(groups?, scopes?, domains?).for_machines(machines?), public?) {
-        (demand, false) => Some(Entry::Members(demand)),
-        (demand, true) if demand.is_empty() => Some(Entry::Public),
+    let entry = match (Requirement::new(groups?, scopes?, domains?).for_machines(machines?), public?) {
+        (demand, false) => Some(RuleAccess::Members(demand)),
+        (demand, true) if demand.is_empty() => Some(RuleAccess::Public),
         _ => block.wrong(
             "public",
             Wrong::new(
@@ -61,7 +61,7 @@ fn site(table: Table, at: &str, problems: &mut Vec<Problem>) -> Option<Site> {
         ),
     };
     block.close(&["host", "path", "groups", "scopes", "email_domains", "machines", "public"]);
-    Some(Site { host: host?, path: path?, entry: entry? })
+    Some(PageRule { host: host?, path: path?, entry: entry? })
 }
 
 fn list(block: &mut Block<'_>, key: &str, parse: impl Fn(&str) -> Result<String, Wrong>) -> Option<Vec<String>> {
@@ -74,7 +74,7 @@ fn list(block: &mut Block<'_>, key: &str, parse: impl Fn(&str) -> Result<String,
 
 fn path(text: &str) -> Result<String, Wrong> {
     let graphic = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'*'));
-    if text.starts_with('/') && graphic && Readings::of(text).is_plain() {
+    if text.starts_with('/') && graphic && PathInterpretations::of(text).is_plain() {
         return Ok(text.to_owned());
     }
     Err(Wrong::new(
@@ -84,7 +84,7 @@ fn path(text: &str) -> Result<String, Wrong> {
 }
 
 /// A rule that could never count is a mistake.
-pub(super) fn check(sites: &[Site], draft: &Draft, problems: &mut Vec<Problem>) {
+pub(super) fn check(sites: &[PageRule], draft: &Draft, problems: &mut Vec<Problem>) {
     if sites.is_empty() {
         return;
     }

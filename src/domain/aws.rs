@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 /// Temporary credentials of an identity pool's role. `Debug` shows no secret.
 #[derive(Debug, Clone)]
-pub struct Credentials {
+pub struct AwsCredentials {
     /// The user's identity in the pool.
     pub identity_id: String,
     /// AWS's names for the three parts.

@@ -144,7 +144,7 @@ impl UnrequestedScopes {
 
 /// A client that is registered here.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub struct MachineClient {
     /// Its id here.
     pub id: String,
     /// Every one of them authenticates it: two while a secret is rotated.
@@ -161,7 +161,7 @@ pub struct Client {
     pub disabled: bool,
 }
 
-impl Client {
+impl MachineClient {
     /// Whether it may name this resource.
     pub fn may_name(&self, resource: &str) -> bool {
         self.resources.iter().any(|own| own == resource)
@@ -174,7 +174,7 @@ impl Client {
 }
 
 /// The registered clients by id.
-pub type Registry = HashMap<String, Arc<Client>>;
+pub type ClientRegistry = HashMap<String, Arc<MachineClient>>;
 
 /// Whether a text can name a resource: an absolute URI without a fragment (RFC 8707 §2).
 pub fn is_resource(text: &str) -> bool {
@@ -203,14 +203,14 @@ pub struct IssuedToken {
     /// Whom it speaks for.
     pub principal: Principal,
     /// What was asked for.
-    pub requested: Requested,
+    pub requested: UpstreamRequest,
     /// What it is refused by once it was revoked.
     pub revocation_keys: Vec<Mark>,
 }
 
 /// What the provider was asked for. It may have granted more.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Requested {
+pub struct UpstreamRequest {
     /// The scopes; none for all that the app client may have.
     pub scopes: Scopes,
     /// The resource (RFC 8707).
@@ -223,7 +223,7 @@ impl MachineToken {
         access: SecretString,
         issued_at: u64,
         principal: Principal,
-        requested: Requested,
+        requested: UpstreamRequest,
         token_ids: Vec<Mark>,
     ) -> Self {
         let hash = token_hash(access.expose_secret());

@@ -50,7 +50,7 @@ impl Page {
 
 /// What a path can be taken for. A site may fold letters, decode twice, leave out parameters or empty segments; or not.
 #[derive(Debug)]
-pub struct Readings {
+pub struct PathInterpretations {
     /// Decoded and folded, without what some leave out. `None`: nobody can say.
     segments: Option<Vec<String>>,
     /// Some leave out more, so that segments come together in several ways.
@@ -58,7 +58,7 @@ pub struct Readings {
     plain: bool,
 }
 
-impl Readings {
+impl PathInterpretations {
     /// Of a path that begins with a slash.
     pub fn of(path: &str) -> Self {
         let written = path.strip_prefix('/').unwrap_or(path);

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 /// A person or a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum PrincipalKind {
     /// A person who signed in.
     User,
     /// A program with a client-credentials token.
@@ -20,7 +20,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Principal {
     /// A person or a program.
-    pub kind: Kind,
+    pub kind: PrincipalKind,
     /// The provider's stable identifier. Opaque: not always a UUID.
     pub sub: String,
     /// The name the provider knows the user by; for a machine, its client id.
@@ -58,7 +58,7 @@ impl Principal {
 /// A principal as we answer it, made once for each session version or verified token so that a
 /// validate only hands out shared bytes.
 #[derive(Debug, Clone)]
-pub struct Identity {
+pub struct IdentityResponse {
     /// The JSON of the principal.
     pub json: Bytes,
     /// The identity headers' values, in the order of [`IDENTITY_HEADERS`]. All are visible ASCII.
@@ -70,7 +70,7 @@ pub struct Identity {
 }
 
 /// Whom nobody knows: a stranger on a public page.
-pub static NOBODY: LazyLock<Identity> = LazyLock::new(|| Identity {
+pub static NOBODY: LazyLock<IdentityResponse> = LazyLock::new(|| IdentityResponse {
     json: Bytes::from_static(b"{\"active\":false}"),
     headers: Default::default(),
     name: Bytes::new(),
@@ -92,17 +92,17 @@ pub const IDENTITY_HEADERS: [&str; 9] = [
 ];
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct IdentityBody<'a> {
     active: bool,
     #[serde(flatten)]
     principal: &'a Principal,
     session_expires_at: Option<u64>,
 }
 
-impl Identity {
+impl IdentityResponse {
     /// The answer for `principal`, whose session (if it is one) ends at `session_ends`.
     pub fn new(principal: &Principal, session_ends: Option<u64>) -> Self {
-        let answer = Answer { active: true, principal, session_expires_at: session_ends };
+        let answer = IdentityBody { active: true, principal, session_expires_at: session_ends };
         let json = serde_json::to_vec(&answer).expect("a principal is plain data");
         let list = |items: &[String], set, separator: &str| {
             items.iter().map(|item| encode(item, set)).collect::<Vec<_>>().join(separator)
@@ -115,8 +115,8 @@ impl Identity {
             list(&principal.scopes, ITEM, " "),
             encode(&principal.client_id, VALUE),
             match principal.kind {
-                Kind::User => "user".to_owned(),
-                Kind::Machine => "machine".to_owned(),
+                PrincipalKind::User => "user".to_owned(),
+                PrincipalKind::Machine => "machine".to_owned(),
             },
             encode(principal.provider.as_deref().unwrap_or_default(), VALUE),
             principal.expires_at.to_string(),
@@ -150,7 +150,7 @@ pub(crate) mod tests {
 
     pub(crate) fn jane() -> Principal {
         Principal {
-            kind: Kind::User,
+            kind: PrincipalKind::User,
             sub: "34c8".into(),
             username: "jane".into(),
             email: Some("jane@example.com".into()),
@@ -168,12 +168,12 @@ pub(crate) mod tests {
 
     fn header(principal: &Principal, name: &str) -> String {
         let at = IDENTITY_HEADERS.iter().position(|h| *h == name).unwrap();
-        String::from_utf8(Identity::new(principal, None).headers[at].to_vec()).unwrap()
+        String::from_utf8(IdentityResponse::new(principal, None).headers[at].to_vec()).unwrap()
     }
 
     #[test]
     fn the_json_is_the_contracts() {
-        let json: serde_json::Value = serde_json::from_slice(&Identity::new(&jane(), Some(3)).json).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&IdentityResponse::new(&jane(), Some(3)).json).unwrap();
         assert_eq!(
             json,
             serde_json::json!({

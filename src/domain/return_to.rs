@@ -29,7 +29,7 @@ pub struct ReturnToPolicy {
 
 /// Why a target was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum InvalidReturnTo {
     /// Too long for a cookie.
     #[error("it is longer than {MAX_LEN} characters")]
     TooLong,
@@ -56,14 +56,14 @@ impl ReturnToPolicy {
     /// Judges a target.
     ///
     /// # Errors
-    /// Why it is [`Refused`].
-    pub fn parse(&self, raw: &str) -> Result<ReturnTo, Refused> {
+    /// Why it is [`InvalidReturnTo`].
+    pub fn parse(&self, raw: &str) -> Result<ReturnTo, InvalidReturnTo> {
         if raw.len() > MAX_LEN {
-            return Err(Refused::TooLong);
+            return Err(InvalidReturnTo::TooLong);
         }
         // What one parser strips, folds or treats as a slash, another may not.
         if raw.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
-            return Err(Refused::Malformed);
+            return Err(InvalidReturnTo::Malformed);
         }
         let absolute;
         let (text, ours) = if raw.starts_with('/') && !raw.starts_with("//") {
@@ -72,23 +72,23 @@ impl ReturnToPolicy {
         } else {
             (raw, false)
         };
-        let seen = Authority::split(text).ok_or(Refused::Malformed)?;
-        let url = Url::parse(text).map_err(|_| Refused::Malformed)?;
+        let seen = Authority::split(text).ok_or(InvalidReturnTo::Malformed)?;
+        let url = Url::parse(text).map_err(|_| InvalidReturnTo::Malformed)?;
         seen.agrees_with(&url)?;
         let own = url.origin() == self.own.origin();
         if ours && !own {
-            return Err(Refused::Malformed);
+            return Err(InvalidReturnTo::Malformed);
         }
         if !own && !self.allows(&url, true) {
-            return Err(Refused::Host);
+            return Err(InvalidReturnTo::Host);
         }
         // Encoding may have made it longer.
         if url.as_str().len() > MAX_LEN {
-            return Err(Refused::TooLong);
+            return Err(InvalidReturnTo::TooLong);
         }
         // Back to the sign-in would only go round in a circle.
         if own && url.path().starts_with("/auth/signin") {
-            return Err(Refused::Host);
+            return Err(InvalidReturnTo::Host);
         }
         Ok(ReturnTo(url.into()))
     }
@@ -97,21 +97,21 @@ impl ReturnToPolicy {
     /// written as a browser writes it, so that the proxy and the site read the same.
     ///
     /// # Errors
-    /// Why it is [`Refused`].
-    pub fn page(&self, scheme: &str, host: &str, target: &str) -> Result<Page, Refused> {
+    /// Why it is [`InvalidReturnTo`].
+    pub fn page(&self, scheme: &str, host: &str, target: &str) -> Result<Page, InvalidReturnTo> {
         let path = target.split('?').next().unwrap_or_default();
         let visible = target.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
         if !visible || !path.starts_with('/') || path.contains('\\') {
-            return Err(Refused::Malformed);
+            return Err(InvalidReturnTo::Malformed);
         }
         let origin = format!("{scheme}://{host}");
-        let seen = Authority::split(&origin).filter(|seen| seen.rest.is_empty()).ok_or(Refused::Malformed)?;
-        let url = Url::parse(&origin).map_err(|_| Refused::Malformed)?;
+        let seen = Authority::split(&origin).filter(|seen| seen.rest.is_empty()).ok_or(InvalidReturnTo::Malformed)?;
+        let url = Url::parse(&origin).map_err(|_| InvalidReturnTo::Malformed)?;
         if url.as_str().strip_suffix('/') != Some(&origin) {
-            return Err(Refused::Malformed);
+            return Err(InvalidReturnTo::Malformed);
         }
         if url.origin() != self.own.origin() && !self.allows(&url, true) {
-            return Err(Refused::Host);
+            return Err(InvalidReturnTo::Host);
         }
         Ok(Page::new(&origin, seen.host, target))
     }
@@ -119,9 +119,9 @@ impl ReturnToPolicy {
     /// The same of a whole address.
     ///
     /// # Errors
-    /// Why it is [`Refused`].
-    pub fn page_at(&self, url: &str) -> Result<Page, Refused> {
-        let (scheme, rest) = url.split_once("://").ok_or(Refused::Malformed)?;
+    /// Why it is [`InvalidReturnTo`].
+    pub fn page_at(&self, url: &str) -> Result<Page, InvalidReturnTo> {
+        let (scheme, rest) = url.split_once("://").ok_or(InvalidReturnTo::Malformed)?;
         let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         self.page(scheme, host, target)
     }
@@ -192,7 +192,7 @@ impl<'a> Authority<'a> {
         host.split('.').all(label).then_some(Self { scheme, host, port, rest })
     }
 
-    fn agrees_with(&self, url: &Url) -> Result<(), Refused> {
+    fn agrees_with(&self, url: &Url) -> Result<(), InvalidReturnTo> {
         let default = if url.scheme() == "https" { 443 } else { 80 };
         let same = self.scheme.eq_ignore_ascii_case(url.scheme())
             && url.host_str().is_some_and(|host| self.host.eq_ignore_ascii_case(host))
@@ -205,7 +205,7 @@ impl<'a> Authority<'a> {
             let plain = segment.replace("%2e", ".").replace("%2E", ".");
             plain == "." || plain == ".."
         });
-        if same && !dots { Ok(()) } else { Err(Refused::Malformed) }
+        if same && !dots { Ok(()) } else { Err(InvalidReturnTo::Malformed) }
     }
 }
 
@@ -247,9 +247,9 @@ mod tests {
         }
         assert!(tried > 60, "the list was read");
         let long = format!("https://cms.example.com/{}", "a".repeat(MAX_LEN));
-        assert_eq!(policy().parse(&long), Err(Refused::TooLong));
+        assert_eq!(policy().parse(&long), Err(InvalidReturnTo::TooLong));
         let grows = format!("https://cms.example.com/?{}", "ж".repeat(900));
-        assert_eq!(policy().parse(&grows), Err(Refused::TooLong), "three bytes for each of two");
+        assert_eq!(policy().parse(&grows), Err(InvalidReturnTo::TooLong), "three bytes for each of two");
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
             None,
         );
         assert!(dev.parse("http://cms.app.localhost:8081/x").is_ok());
-        assert_eq!(dev.parse("http://cms.example.com/x"), Err(Refused::Host));
+        assert_eq!(dev.parse("http://cms.example.com/x"), Err(InvalidReturnTo::Host));
         assert_eq!(dev.choose(None).as_str(), "http://auth.app.localhost:8080/");
         assert!(policy().parse("http://cms.example.com/x").is_err());
     }

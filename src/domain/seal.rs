@@ -51,9 +51,9 @@ impl std::fmt::Debug for RingKey {
 pub struct Unsealable;
 
 /// An output length for HKDF.
-struct Bytes(usize);
+struct OutputLength(usize);
 
-impl KeyType for Bytes {
+impl KeyType for OutputLength {
     fn len(&self) -> usize {
         self.0
     }
@@ -163,7 +163,7 @@ impl RingKey {
 }
 
 fn expand(prk: &Prk, info: &[&[u8]], out: &mut [u8]) {
-    prk.expand(info, Bytes(out.len()))
+    prk.expand(info, OutputLength(out.len()))
         .and_then(|okm| okm.fill(out))
         .expect("the lengths asked for are far below HKDF's limit");
 }

@@ -3,7 +3,7 @@
 use super::principal::Principal;
 use super::return_to::ReturnTo;
 use super::seal::{random, sha256};
-use super::token::{TokenNames, TokenSet};
+use super::token::{TokenIds, TokenSet};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::SecretString;
@@ -103,7 +103,7 @@ pub struct Session {
     /// The tokens behind it.
     pub tokens: TokenSet,
     /// The sign-in that made it.
-    pub arrival: Arrival,
+    pub arrival: SignInContext,
     /// When the browser signed in, epoch seconds.
     pub started: u64,
     /// When the tokens were issued or last renewed, epoch seconds.
@@ -116,7 +116,7 @@ pub struct Session {
 
 /// Which sign-in made a session and where that one went, so that a reloaded callback goes there too.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Arrival {
+pub struct SignInContext {
     /// [`Transaction::tag`](super::transaction::Transaction::tag).
     pub tag: String,
     /// Its target.
@@ -136,7 +136,7 @@ pub struct Device {
 
 /// What can be known of a session without its id, for its user's list and to end it from afar.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Card {
+pub struct SessionSummary {
     /// Whose it is.
     pub sub: String,
     /// The identity provider's name.
@@ -155,13 +155,13 @@ pub struct Card {
     #[serde(with = "super::token::exposed_option")]
     pub refresh: Option<SecretString>,
     /// What its tokens are refused by afterwards.
-    pub names: TokenNames,
+    pub names: TokenIds,
 }
 
 impl Session {
     /// Its card.
-    pub fn card(&self) -> Card {
-        Card {
+    pub fn card(&self) -> SessionSummary {
+        SessionSummary {
             sub: self.principal.sub.clone(),
             provider: self.principal.provider.clone(),
             groups: self.principal.groups.clone(),

@@ -19,7 +19,7 @@ pub struct TokenSet {
     /// When the access token runs out, epoch seconds.
     pub expires_at: u64,
     /// What the tokens are called.
-    pub names: TokenNames,
+    pub names: TokenIds,
     /// The provider's own session (`sid`), where it says.
     pub provider_session: Option<Mark>,
 }
@@ -27,18 +27,18 @@ pub struct TokenSet {
 /// What the tokens of a session are called, so that they can be refused when it has ended: all that may still be
 /// alive, those before the last renewal too.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenNames(Vec<NamedToken>);
+pub struct TokenIds(Vec<TokenId>);
 
 /// What a token is called: its sign-in's `origin_jti`, else its `jti`, else its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NamedToken {
+pub struct TokenId {
     /// The name.
     pub mark: Mark,
     /// When the last token of this name runs out, epoch seconds.
     expires_at: u64,
 }
 
-impl NamedToken {
+impl TokenId {
     /// A verifier's clock may be behind by this much, seconds.
     const LEEWAY: u64 = 120;
 
@@ -48,7 +48,7 @@ impl NamedToken {
     }
 }
 
-impl TokenNames {
+impl TokenIds {
     /// A provider whose tokens outlive a thousand renewals would make records of any size. The names of those that
     /// run out first go.
     const MOST: usize = 1_000;
@@ -64,7 +64,7 @@ impl TokenNames {
     pub fn add(&mut self, mark: Mark, expires_at: u64) {
         match self.0.iter_mut().find(|name| name.mark == mark) {
             Some(name) => name.expires_at = name.expires_at.max(expires_at),
-            None => self.0.push(NamedToken { mark, expires_at }),
+            None => self.0.push(TokenId { mark, expires_at }),
         }
     }
 
@@ -80,7 +80,7 @@ impl TokenNames {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &NamedToken> {
+    pub fn iter(&self) -> impl Iterator<Item = &TokenId> {
         self.0.iter()
     }
 }
@@ -121,17 +121,17 @@ pub(super) mod exposed_option {
 mod tests {
     use super::*;
 
-    fn marks(names: &TokenNames) -> Vec<Mark> {
+    fn marks(names: &TokenIds) -> Vec<Mark> {
         names.iter().map(|name| name.mark).collect()
     }
 
     #[test]
     fn names_are_kept_while_their_tokens_may_be_accepted_and_no_longer() {
         let [first, second, third] = ["1", "2", "3"].map(Mark::token);
-        let mut names = TokenNames::new([second], 2_000);
-        names.add_alive(&TokenNames::new([first], 1_000), 1_120);
+        let mut names = TokenIds::new([second], 2_000);
+        names.add_alive(&TokenIds::new([first], 1_000), 1_120);
         assert_eq!(marks(&names), [second, first]);
-        let mut newer = TokenNames::new([third], 3_000);
+        let mut newer = TokenIds::new([third], 3_000);
         newer.add_alive(&names, 1_121);
         assert_eq!(marks(&newer), [third, second], "the first one ran out");
     }
@@ -139,21 +139,21 @@ mod tests {
     #[test]
     fn a_name_of_many_tokens_lasts_as_long_as_the_last_of_them() {
         let mark = Mark::token("sign-in");
-        let mut names = TokenNames::new([mark, mark], 5_000);
-        names.add_alive(&TokenNames::new([mark], 9_000), 0);
-        let until: Vec<_> = names.iter().map(NamedToken::refused_until).collect();
+        let mut names = TokenIds::new([mark, mark], 5_000);
+        names.add_alive(&TokenIds::new([mark], 9_000), 0);
+        let until: Vec<_> = names.iter().map(TokenId::refused_until).collect();
         assert_eq!(until, [9_120]);
     }
 
     #[test]
     fn nothing_grows_for_ever() {
-        let mut names = TokenNames::default();
+        let mut names = TokenIds::default();
         for at in 0..3_000 {
-            let mut newer = TokenNames::new([Mark::token(&at.to_string())], 1_000_000 + at);
+            let mut newer = TokenIds::new([Mark::token(&at.to_string())], 1_000_000 + at);
             newer.add_alive(&names, 0);
             names = newer;
         }
-        assert_eq!(names.iter().count(), TokenNames::MOST);
+        assert_eq!(names.iter().count(), TokenIds::MOST);
         assert!(names.iter().all(|name| name.expires_at >= 1_002_000), "the newest stay");
     }
 }

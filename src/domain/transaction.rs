@@ -1,9 +1,9 @@
 //! One pending sign-in: what we remember between the redirect to the provider and its return.
 
 use super::callback_key::CallbackKey;
-use super::foreign::ForeignText;
 use super::return_to::ReturnTo;
 use super::seal::{random, same, sha256};
+use super::untrusted::UntrustedText;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::SecretString;
@@ -61,7 +61,7 @@ pub struct CallbackParams {
     /// The state, as sent.
     pub state: Option<String>,
     /// RFC 6749 §4.1.2.1.
-    pub error: Option<ProviderRefusal>,
+    pub error: Option<AuthorizationError>,
     /// RFC 9207.
     pub issuer: Option<String>,
 }
@@ -77,7 +77,7 @@ pub struct ExpectedIssuer<'a> {
 
 /// The provider's own word that it did not sign the user in (RFC 6749 §4.1.2.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderRefusal {
+pub struct AuthorizationError {
     /// The error code.
     pub code: String,
     /// Free text. Foreign: escape it, and branch on it nowhere but in the provider's profile.
@@ -86,7 +86,7 @@ pub struct ProviderRefusal {
 
 /// Why a callback is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CallbackRefused {
+pub enum CallbackError {
     /// A parameter came twice: one parser might judge the first and another use the second.
     #[error("the parameter `{0}` came more than once")]
     Duplicate(&'static str),
@@ -100,8 +100,8 @@ pub enum CallbackRefused {
     #[error("the answer does not name this issuer")]
     Issuer,
     /// The provider refused.
-    #[error("the provider refused: {}", ForeignText::new(.0.code.as_str()))]
-    Provider(ProviderRefusal),
+    #[error("the provider refused: {}", UntrustedText::new(.0.code.as_str()))]
+    Provider(AuthorizationError),
     /// Neither a code nor an error.
     #[error("the answer holds neither a code nor an error")]
     MissingCode,
@@ -160,29 +160,29 @@ impl Transaction {
     /// Judges a callback in this order: age (at most `timeout` seconds), state, issuer, the provider's refusal, code.
     ///
     /// # Errors
-    /// [`CallbackRefused`]; the code was not spent.
+    /// [`CallbackError`]; the code was not spent.
     pub fn accept(
         self,
         params: CallbackParams,
         expected: ExpectedIssuer<'_>,
         timeout: u64,
         now: u64,
-    ) -> Result<VerifiedCallback, CallbackRefused> {
+    ) -> Result<VerifiedCallback, CallbackError> {
         if now > self.started.saturating_add(timeout) || now.saturating_add(timeout) < self.started {
-            return Err(CallbackRefused::Expired);
+            return Err(CallbackError::Expired);
         }
         let state = params.state.unwrap_or_default();
         if !same(state.as_bytes(), self.state().as_bytes()) {
-            return Err(CallbackRefused::State);
+            return Err(CallbackError::State);
         }
         let named = params.issuer.as_deref();
         if named.map_or(expected.always_named, |iss| iss != expected.issuer) {
-            return Err(CallbackRefused::Issuer);
+            return Err(CallbackError::Issuer);
         }
         if let Some(refusal) = params.error {
-            return Err(CallbackRefused::Provider(refusal));
+            return Err(CallbackError::Provider(refusal));
         }
-        let code = params.code.ok_or(CallbackRefused::MissingCode)?;
+        let code = params.code.ok_or(CallbackError::MissingCode)?;
         let copies_until = self.started.saturating_add(timeout).saturating_add(60);
         Ok(VerifiedCallback { code, transaction: self, copies_until })
     }
@@ -206,14 +206,14 @@ impl CallbackParams {
     /// an empty one is nobody's.
     ///
     /// # Errors
-    /// [`CallbackRefused::Duplicate`].
-    pub fn parse(query: &str) -> Result<Self, CallbackRefused> {
+    /// [`CallbackError::Duplicate`].
+    pub fn parse(query: &str) -> Result<Self, CallbackError> {
         const NAMES: [&str; 5] = ["code", "state", "error", "error_description", "iss"];
         let mut values: [Option<String>; 5] = Default::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let Some(at) = NAMES.iter().position(|n| *n == name) else { continue };
             if values[at].replace(value.into_owned()).is_some() {
-                return Err(CallbackRefused::Duplicate(NAMES[at]));
+                return Err(CallbackError::Duplicate(NAMES[at]));
             }
         }
         let [code, state, error, description, issuer] = values;
@@ -221,7 +221,7 @@ impl CallbackParams {
         Ok(Self {
             code: code.map(SecretString::from),
             state,
-            error: error.map(|code| ProviderRefusal { code, description }),
+            error: error.map(|code| AuthorizationError { code, description }),
             issuer,
         })
     }
@@ -247,7 +247,7 @@ mod tests {
         Transaction::begin(intent, false, 1_000)
     }
 
-    fn accept(tx: &Transaction, query: &str, now: u64) -> Result<VerifiedCallback, CallbackRefused> {
+    fn accept(tx: &Transaction, query: &str, now: u64) -> Result<VerifiedCallback, CallbackError> {
         let expected = ExpectedIssuer { issuer: ISSUER, always_named: false };
         tx.clone().accept(CallbackParams::parse(query)?, expected, TIMEOUT, now)
     }
@@ -258,9 +258,9 @@ mod tests {
         let state = tx.state();
         assert!(accept(&tx, &format!("code=c&state={state}"), 1_001).is_ok());
         for bad in [String::new(), "x".into(), state.to_uppercase(), format!("{state}x"), state[1..].into()] {
-            assert_eq!(accept(&tx, &format!("code=c&state={bad}"), 1_001).unwrap_err(), CallbackRefused::State);
+            assert_eq!(accept(&tx, &format!("code=c&state={bad}"), 1_001).unwrap_err(), CallbackError::State);
         }
-        assert_eq!(accept(&tx, "code=c", 1_001).unwrap_err(), CallbackRefused::State);
+        assert_eq!(accept(&tx, "code=c", 1_001).unwrap_err(), CallbackError::State);
     }
 
     #[test]
@@ -268,14 +268,11 @@ mod tests {
         let tx = begin();
         let state = tx.state();
         let all = format!("error=access_denied&iss=other&state={state}");
-        assert_eq!(accept(&tx, "state=x", 1_000 + TIMEOUT + 1).unwrap_err(), CallbackRefused::Expired);
-        assert_eq!(accept(&tx, &all.replace(&state, "x"), 1_001).unwrap_err(), CallbackRefused::State);
-        assert_eq!(accept(&tx, &all, 1_001).unwrap_err(), CallbackRefused::Issuer);
-        assert!(matches!(
-            accept(&tx, &all.replace("iss=other&", ""), 1_001).unwrap_err(),
-            CallbackRefused::Provider(_)
-        ));
-        assert_eq!(accept(&tx, &format!("state={state}"), 1_001).unwrap_err(), CallbackRefused::MissingCode);
+        assert_eq!(accept(&tx, "state=x", 1_000 + TIMEOUT + 1).unwrap_err(), CallbackError::Expired);
+        assert_eq!(accept(&tx, &all.replace(&state, "x"), 1_001).unwrap_err(), CallbackError::State);
+        assert_eq!(accept(&tx, &all, 1_001).unwrap_err(), CallbackError::Issuer);
+        assert!(matches!(accept(&tx, &all.replace("iss=other&", ""), 1_001).unwrap_err(), CallbackError::Provider(_)));
+        assert_eq!(accept(&tx, &format!("state={state}"), 1_001).unwrap_err(), CallbackError::MissingCode);
     }
 
     #[test]
@@ -296,7 +293,7 @@ mod tests {
                 let params = CallbackParams::parse(&format!("{answer}&state={state}&{iss}")).unwrap();
                 let refused =
                     tx.clone().accept(params, ExpectedIssuer { issuer: ISSUER, always_named }, TIMEOUT, 1_001).err();
-                assert_eq!(refused == Some(CallbackRefused::Issuer), !fine, "{always_named} {answer} {iss}");
+                assert_eq!(refused == Some(CallbackError::Issuer), !fine, "{always_named} {answer} {iss}");
             }
         }
     }
@@ -304,7 +301,7 @@ mod tests {
     #[test]
     fn a_parameter_that_comes_twice_is_refused() {
         for query in ["code=a&code=a", "state=a&state=b", "error=a&error=", "iss=a&%69ss=b"] {
-            assert!(matches!(CallbackParams::parse(query), Err(CallbackRefused::Duplicate(_))), "{query}");
+            assert!(matches!(CallbackParams::parse(query), Err(CallbackError::Duplicate(_))), "{query}");
         }
     }
 

@@ -44,7 +44,7 @@ pub struct User {
     /// Every attribute as text, without `sub` and `identities`.
     pub attributes: BTreeMap<String, String>,
     /// The identities at other providers.
-    pub identities: Vec<Identity>,
+    pub identities: Vec<LinkedIdentity>,
     /// `CONFIRMED`, `EXTERNAL_PROVIDER`, … where the shape tells it.
     pub status: Option<String>,
     /// Whether the user may sign in, where the shape tells it.
@@ -53,7 +53,7 @@ pub struct User {
 
 /// An identity at another provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct LinkedIdentity {
     /// The provider's name in the pool: `Google`.
     pub provider: String,
     /// The user's id there.
@@ -64,7 +64,7 @@ pub struct Identity {
 
 /// What is no user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoUser {
+pub enum InvalidUser {
     /// Nothing to call the user by.
     #[error("it has no user name")]
     Name,
@@ -78,13 +78,13 @@ impl User {
     /// ListUsers, the body of AdminCreateUser.
     ///
     /// # Errors
-    /// [`NoUser`].
-    pub fn from_api(answer: &Value) -> Result<Self, NoUser> {
+    /// [`InvalidUser`].
+    pub fn from_api(answer: &Value) -> Result<Self, InvalidUser> {
         let answer = answer.get("User").unwrap_or(answer);
         let listed = answer.get("UserAttributes").or_else(|| answer.get("Attributes"));
-        let listed = listed.map(|list| list.as_array().ok_or(NoUser::Attributes)).transpose()?;
+        let listed = listed.map(|list| list.as_array().ok_or(InvalidUser::Attributes)).transpose()?;
         let pairs = listed.into_iter().flatten().map(|item| {
-            let name = item.get("Name").and_then(Value::as_str).ok_or(NoUser::Attributes)?;
+            let name = item.get("Name").and_then(Value::as_str).ok_or(InvalidUser::Attributes)?;
             Ok((name.to_owned(), item.get("Value").cloned().unwrap_or_default()))
         });
         let user = Self::new(answer.get("Username"), pairs.collect::<Result<_, _>>()?)?;
@@ -98,8 +98,8 @@ impl User {
     /// The user in the claims of an ID token or of userInfo.
     ///
     /// # Errors
-    /// [`NoUser::Name`].
-    pub fn from_claims(claims: &Map<String, Value>) -> Result<Self, NoUser> {
+    /// [`InvalidUser::Name`].
+    pub fn from_claims(claims: &Map<String, Value>) -> Result<Self, InvalidUser> {
         let name = claims.get("cognito:username").or_else(|| claims.get("username"));
         let of_user = claims.iter().filter(|(name, _)| !OF_TOKENS.contains(&name.as_str()) && *name != "username");
         Self::new(name, of_user.map(|(name, value)| (name.clone(), value.clone())).collect())
@@ -108,19 +108,20 @@ impl User {
     /// The user that a trigger is called for.
     ///
     /// # Errors
-    /// [`NoUser`].
-    pub fn from_trigger(event: &Value) -> Result<Self, NoUser> {
+    /// [`InvalidUser`].
+    pub fn from_trigger(event: &Value) -> Result<Self, InvalidUser> {
         let attributes = match event.pointer("/request/userAttributes") {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(attributes)) => attributes.clone(),
-            Some(_) => return Err(NoUser::Attributes),
+            Some(_) => return Err(InvalidUser::Attributes),
         };
         Self::new(event.get("userName"), attributes)
     }
 
-    fn new(name: Option<&Value>, mut told: Map<String, Value>) -> Result<Self, NoUser> {
-        let username = name.and_then(Value::as_str).filter(|name| !name.is_empty()).ok_or(NoUser::Name)?.to_owned();
-        let identities = told.remove("identities").map(|told| Identity::list(&told)).unwrap_or_default();
+    fn new(name: Option<&Value>, mut told: Map<String, Value>) -> Result<Self, InvalidUser> {
+        let username =
+            name.and_then(Value::as_str).filter(|name| !name.is_empty()).ok_or(InvalidUser::Name)?.to_owned();
+        let identities = told.remove("identities").map(|told| LinkedIdentity::list(&told)).unwrap_or_default();
         let sub = told.remove("sub").as_ref().and_then(Value::as_str).map(str::to_owned);
         let status = told.remove("cognito:user_status").as_ref().and_then(Value::as_str).map(str::to_owned);
         // The others that begin so are groups, roles and the name, not attributes.
@@ -146,8 +147,8 @@ impl User {
 }
 
 /// See [`User::provider`]. Names and ids may hold underscores, so the user name alone cannot be taken apart.
-pub fn provider<'a>(username: &str, identities: &'a [Identity]) -> &'a str {
-    let named = |identity: &&Identity| {
+pub fn provider<'a>(username: &str, identities: &'a [LinkedIdentity]) -> &'a str {
+    let named = |identity: &&LinkedIdentity| {
         // Triggers may tell the name in small letters.
         username.eq_ignore_ascii_case(&format!("{}_{}", identity.provider, identity.user_id))
     };
@@ -155,7 +156,7 @@ pub fn provider<'a>(username: &str, identities: &'a [Identity]) -> &'a str {
     own.map_or(NATIVE, |identity| &identity.provider)
 }
 
-impl Identity {
+impl LinkedIdentity {
     /// The identities in a claim (an array whose values are texts) or in an attribute (JSON text with a boolean and
     /// a number). What cannot be read is left out.
     pub fn list(told: &Value) -> Vec<Self> {
@@ -246,11 +247,11 @@ mod tests {
     fn identities_are_json_text_in_attributes_and_an_array_of_texts_in_tokens() {
         let claim =
             json!([{ "userId": "108", "providerName": "Google", "primary": "true", "dateCreated": "1642699117273" }]);
-        let identity = Identity { provider: "Google".into(), user_id: "108".into(), primary: true };
-        assert_eq!(Identity::list(&claim), std::slice::from_ref(&identity));
-        assert_eq!(Identity::list(&GOOGLE.into()), [identity]);
+        let identity = LinkedIdentity { provider: "Google".into(), user_id: "108".into(), primary: true };
+        assert_eq!(LinkedIdentity::list(&claim), std::slice::from_ref(&identity));
+        assert_eq!(LinkedIdentity::list(&GOOGLE.into()), [identity]);
         for broken in [json!("not json"), json!("{}"), json!(7), json!([{ "userId": "1" }]), Value::Null] {
-            assert!(Identity::list(&broken).is_empty(), "{broken}");
+            assert!(LinkedIdentity::list(&broken).is_empty(), "{broken}");
         }
     }
 
@@ -262,19 +263,19 @@ mod tests {
         assert_eq!((user("Google_108").provider(), user("google_108").provider()), ("Google", "Google"));
         assert_eq!(user("Google_108").verified_email(), None);
         let linked = GOOGLE.replace("\"primary\":true", "\"primary\":false");
-        assert_eq!(provider("jane", &Identity::list(&linked.into())), NATIVE);
+        assert_eq!(provider("jane", &LinkedIdentity::list(&linked.into())), NATIVE);
         // Underscores in both parts.
-        let odd = [Identity { provider: "My_IdP".into(), user_id: "a_b".into(), primary: false }];
+        let odd = [LinkedIdentity { provider: "My_IdP".into(), user_id: "a_b".into(), primary: false }];
         assert_eq!(provider("My_IdP_a_b", &odd), "My_IdP");
     }
 
     #[test]
     fn what_is_no_user_is_none() {
         for broken in [json!({}), json!({ "Username": "" }), json!({ "Username": 7 }), json!([]), Value::Null] {
-            assert_eq!(User::from_api(&broken), Err(NoUser::Name), "{broken}");
+            assert_eq!(User::from_api(&broken), Err(InvalidUser::Name), "{broken}");
         }
-        assert_eq!(User::from_api(&json!({ "Username": "x", "Attributes": {} })), Err(NoUser::Attributes));
-        assert_eq!(User::from_api(&json!({ "Username": "x", "Attributes": [{}] })), Err(NoUser::Attributes));
+        assert_eq!(User::from_api(&json!({ "Username": "x", "Attributes": {} })), Err(InvalidUser::Attributes));
+        assert_eq!(User::from_api(&json!({ "Username": "x", "Attributes": [{}] })), Err(InvalidUser::Attributes));
         let migration = json!({ "userName": "jane@x", "request": { "password": "s", "userAttributes": null } });
         assert_eq!(User::from_trigger(&migration).unwrap().attributes.len(), 0);
     }

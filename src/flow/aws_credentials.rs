@@ -6,7 +6,7 @@
 //! 3. One fetch at a time for each.
 
 use super::{Error, RelyingParty};
-use crate::domain::aws::Credentials;
+use crate::domain::aws::AwsCredentials;
 use crate::domain::session::SessionKey;
 use crate::provider;
 use crate::store::Live;
@@ -26,7 +26,7 @@ type Holder = Option<(SessionKey, u64)>;
 #[derive(Debug)]
 pub(super) struct Fetched {
     identities: Cache<Option<String>, String>,
-    credentials: Cache<Holder, Arc<Credentials>>,
+    credentials: Cache<Holder, Arc<AwsCredentials>>,
 }
 
 impl Default for Fetched {
@@ -41,7 +41,7 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::NotOffered`] without an identity pool, [`Error::Anonymous`] where guests get none,
     /// [`Error::NotAdmitted`], [`Error::NoCredentials`] with AWS's word, and what a renewal ends with.
-    pub async fn aws_credentials(self: &Arc<Self>, live: Option<&Arc<Live>>) -> Result<Arc<Credentials>, Error> {
+    pub async fn aws_credentials(self: &Arc<Self>, live: Option<&Arc<Live>>) -> Result<Arc<AwsCredentials>, Error> {
         if !self.provider.has_identity_pool() {
             return Err(Error::NotOffered("aws.identity_pool is not configured"));
         }
@@ -54,14 +54,14 @@ impl RelyingParty {
             self.admit(live)?;
         }
         let holder = live.as_ref().map(|live| (live.id.key(), live.session.version));
-        let fresh = |found: &Credentials| found.expires_at.saturating_sub(self.clock.now()) >= MARGIN;
+        let fresh = |found: &AwsCredentials| found.expires_at.saturating_sub(self.clock.now()) >= MARGIN;
         if let Some(stale) = self.aws.credentials.get(&holder).filter(|found| !fresh(found)) {
             self.aws.credentials.remove_if(&holder, |found| Arc::ptr_eq(found, &stale));
         }
         self.aws.credentials.get_or_insert_async(&holder, self.fetch_credentials(live.as_deref())).await
     }
 
-    async fn fetch_credentials(&self, live: Option<&Live>) -> Result<Arc<Credentials>, Error> {
+    async fn fetch_credentials(&self, live: Option<&Live>) -> Result<Arc<AwsCredentials>, Error> {
         let token = live.map(|live| &live.session.tokens.id);
         let user = live.map(|live| live.session.principal.sub.clone());
         let credentials = match self.credentials_of(&user, token).await {
@@ -84,7 +84,7 @@ impl RelyingParty {
         &self,
         user: &Option<String>,
         token: Option<&SecretString>,
-    ) -> Result<Credentials, provider::Error> {
+    ) -> Result<AwsCredentials, provider::Error> {
         let identity = self.aws.identities.get_or_insert_async(user, self.provider.identity_id(token)).await?;
         self.provider.credentials(&identity, token).await
     }

@@ -12,9 +12,9 @@
 use super::{Denied, Error, RelyingParty};
 use crate::domain::callback_key::CallbackKey;
 use crate::domain::return_to::ReturnTo;
-use crate::domain::session::{Arrival, Device, Session, SessionId};
+use crate::domain::session::{Device, Session, SessionId, SignInContext};
 use crate::domain::transaction::{
-    CallbackParams, CallbackRefused, ProviderRefusal, SignInIntent, Transaction, VerifiedCallback,
+    AuthorizationError, CallbackError, CallbackParams, SignInIntent, Transaction, VerifiedCallback,
 };
 use crate::provider::Hints;
 use crate::store::Live;
@@ -99,7 +99,7 @@ impl RelyingParty {
     ) -> Result<Landing, CallbackFailed> {
         let intent = transaction.as_ref().map(Transaction::intent);
         let outcome = self.land(params, transaction, live, old, device).await.map_err(|error| match error {
-            Error::Callback(CallbackRefused::Provider(refusal)) if self.provider.is_cancellation(&refusal) => {
+            Error::Callback(CallbackError::Provider(refusal)) if self.provider.is_cancellation(&refusal) => {
                 Error::Cancelled(refusal)
             }
             other => other,
@@ -109,7 +109,7 @@ impl RelyingParty {
             Ok(Landing::Already(_)) => "already",
             Ok(Landing::Retry(..)) => "retried",
             Err(Error::Cancelled(_)) => "cancelled",
-            Err(Error::Callback(CallbackRefused::Provider(_))) => "refused_by_provider",
+            Err(Error::Callback(CallbackError::Provider(_))) => "refused_by_provider",
             Err(Error::NotAdmitted(_)) => "not_admitted",
             Err(Error::Callback(_) | Error::UnknownSignIn) => "bad_callback",
             Err(Error::Provider(crate::provider::Error::Token(_))) => "bad_token",
@@ -138,7 +138,7 @@ impl RelyingParty {
                 // Cognito does not always return the state with an error. It decides nothing; it is shown, without
                 // a text that anybody could have put into the link.
                 (None, Some(refusal)) if params.state.is_none() => {
-                    Err(CallbackRefused::Provider(ProviderRefusal { description: None, ..refusal }).into())
+                    Err(CallbackError::Provider(AuthorizationError { description: None, ..refusal }).into())
                 }
                 _ => Err(Error::UnknownSignIn),
             };
@@ -147,7 +147,7 @@ impl RelyingParty {
             (transaction.return_to.clone(), transaction.provider.clone(), transaction.retried);
         let issuer = self.provider.expected_issuer().await?;
         let accepted = match transaction.accept(params, issuer, self.limits.sign_in, self.clock.now()) {
-            Err(CallbackRefused::Provider(refusal)) if !retried && self.provider.is_linking_quirk(&refusal) => {
+            Err(CallbackError::Provider(refusal)) if !retried && self.provider.is_linking_quirk(&refusal) => {
                 let (transaction, location) = self.begin(return_to, provider, Hints::default(), true).await?;
                 return Ok(Landing::Retry(Box::new(transaction), location));
             }
@@ -224,7 +224,7 @@ impl RelyingParty {
         let session = Session {
             principal: verified.principal,
             tokens: verified.tokens,
-            arrival: Arrival { tag: tag.to_owned(), return_to: transaction.return_to, device },
+            arrival: SignInContext { tag: tag.to_owned(), return_to: transaction.return_to, device },
             started: now,
             renewed: now,
             ends: now.saturating_add(self.limits.max_age),

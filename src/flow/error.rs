@@ -1,8 +1,8 @@
 //! Why a flow did not do what was asked. `web::error` turns each into an answer.
 
-use crate::domain::demand::{MalformedDemand, Unmet};
-use crate::domain::return_to::Refused;
-use crate::domain::transaction::{CallbackRefused, ProviderRefusal};
+use crate::domain::requirement::{InvalidRequirement, MissingRequirement};
+use crate::domain::return_to::InvalidReturnTo;
+use crate::domain::transaction::{AuthorizationError, CallbackError};
 use crate::{provider, store};
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 pub enum Error {
     /// The callback is not accepted; no code was spent.
     #[error(transparent)]
-    Callback(#[from] CallbackRefused),
+    Callback(#[from] CallbackError),
     /// The person left the provider's page without signing in: a choice, and no failure.
     #[error("the sign-in was cancelled at the provider: {}", .0.code)]
-    Cancelled(ProviderRefusal),
+    Cancelled(AuthorizationError),
     /// The callback belongs to no sign-in that this browser has under way.
     #[error("no sign-in of this browser is waiting for this answer")]
     UnknownSignIn,
@@ -59,7 +59,7 @@ pub enum Error {
     Untrusted(&'static str),
     /// A demand that cannot be understood.
     #[error(transparent)]
-    Malformed(#[from] MalformedDemand),
+    Malformed(#[from] InvalidRequirement),
     /// A page of a foreign site asked.
     #[error("the request comes from a page of a site that is not allowed")]
     Origin,
@@ -101,7 +101,7 @@ pub struct Denied {
     /// The rule that decided; none for a demand of the caller.
     pub rule: Option<String>,
     /// What is missing.
-    pub unmet: Unmet,
+    pub unmet: MissingRequirement,
 }
 
 /// What is wrong with a proxy's word about a page.
@@ -124,5 +124,5 @@ pub enum UntoldPage {
     Different,
     /// It is not one that we can judge.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Refused(#[from] InvalidReturnTo),
 }

@@ -7,7 +7,7 @@
 //! 4. The browser goes to the provider's logout, or that page would sign it straight back in.
 
 use super::{Error, RelyingParty};
-use crate::domain::session::{Card, Mark, SessionId};
+use crate::domain::session::{Mark, SessionId, SessionSummary};
 use crate::store::Listed;
 use futures_util::StreamExt;
 use secrecy::SecretString;
@@ -100,7 +100,7 @@ impl RelyingParty {
     }
 
     /// Ends a session of a list. Its refresh token is left to be revoked.
-    pub(super) async fn end_from_afar(&self, listed: &Listed) -> Result<Card, Error> {
+    pub(super) async fn end_from_afar(&self, listed: &Listed) -> Result<SessionSummary, Error> {
         let card = self.sessions.end_listed(listed).await?;
         self.metrics.sign_out();
         tracing::info!(sub = %card.sub, "signed out from elsewhere");

@@ -10,12 +10,12 @@
 //! No provider call (but for a key never seen), no store write, nothing logged.
 
 use super::{Denied, Error, RelyingParty};
-use crate::domain::demand::Demand;
-use crate::domain::machine::{IssuedToken, Requested, token_hash};
+use crate::domain::machine::{IssuedToken, UpstreamRequest, token_hash};
 use crate::domain::page::Page;
-use crate::domain::principal::{Identity, NOBODY, Principal};
+use crate::domain::page_rules::{Decision, PageRule};
+use crate::domain::principal::{IdentityResponse, NOBODY, Principal};
+use crate::domain::requirement::Requirement;
 use crate::domain::session::{Mark, SessionId};
-use crate::domain::site::{Ruling, Site};
 use crate::provider::{self, Provider};
 use crate::store::Live;
 use quick_cache::sync::Cache;
@@ -52,23 +52,23 @@ pub enum Who {
 #[derive(Debug)]
 pub struct KnownBearer {
     principal: Principal,
-    identity: Identity,
+    identity: IdentityResponse,
     names: Vec<Mark>,
     /// The keys that it was verified with; `None` for one that our broker fetched, which needs none.
     generation: Option<u64>,
-    requested: Option<Requested>,
+    requested: Option<UpstreamRequest>,
 }
 
 impl KnownBearer {
     /// One that our broker fetched.
     pub(super) fn issued(token: IssuedToken) -> Self {
-        let identity = Identity::new(&token.principal, None);
+        let identity = IdentityResponse::new(&token.principal, None);
         let IssuedToken { principal, requested, revocation_keys: names } = token;
         Self { principal, identity, names, generation: None, requested: Some(requested) }
     }
 
     /// What our broker asked for when it fetched it; `None` for anybody else's.
-    pub(super) fn requested(&self) -> Option<&Requested> {
+    pub(super) fn requested(&self) -> Option<&UpstreamRequest> {
         self.requested.as_ref()
     }
 
@@ -106,7 +106,7 @@ impl Bearers {
 
 impl Who {
     /// The answer's contents.
-    pub fn identity(&self) -> &Identity {
+    pub fn identity(&self) -> &IdentityResponse {
         match self {
             Self::Session(live) => &live.identity,
             Self::Bearer(bearer) => &bearer.identity,
@@ -135,20 +135,20 @@ impl RelyingParty {
         demand: Option<&str>,
         page: Option<&Page>,
     ) -> Result<Who, Error> {
-        let demand = demand.filter(|query| !query.is_empty()).map(Demand::parse).transpose()?;
+        let demand = demand.filter(|query| !query.is_empty()).map(Requirement::parse).transpose()?;
         let ruling = page.filter(|_| !self.policy.sites.is_empty()).map(|page| (page, self.policy.sites.judge(page)));
         let who = match (self.identify(credentials).await, &ruling) {
             (Ok(who), _) => who,
-            (Err(_), Some((_, Ruling::Public(_)))) if demand.is_none() => return Ok(Who::Nobody),
+            (Err(_), Some((_, Decision::Public(_)))) if demand.is_none() => return Ok(Who::Nobody),
             (Err(error), _) => return Err(error),
         };
         let Some(principal) = who.principal() else { return Ok(who) };
-        let denied = |unmet, rule: Option<&Site>| {
+        let denied = |unmet, rule: Option<&PageRule>| {
             let page = ruling.as_ref().map(|(page, _)| page.url().split('?').next().unwrap_or_default().to_owned());
             let rule = rule.map(ToString::to_string);
             Box::new(Denied { sub: principal.sub.clone(), page, rule, unmet })
         };
-        let open = matches!(ruling, Some((_, Ruling::Public(_))));
+        let open = matches!(ruling, Some((_, Decision::Public(_))));
         match self.policy.admit(principal) {
             Ok(()) => {}
             Err(_) if open && demand.is_none() => return Ok(Who::Nobody),
@@ -157,7 +157,7 @@ impl RelyingParty {
         match (&ruling, page) {
             (Some((_, ruling)), _) => ruling.check(principal, demand.as_ref()),
             // Without rules it is a page all the same.
-            (None, Some(_)) => Ruling::Members(vec![]).check(principal, demand.as_ref()),
+            (None, Some(_)) => Decision::Members(vec![]).check(principal, demand.as_ref()),
             (None, None) => Ok(()),
         }
         .map_err(|(site, unmet)| Error::Denied(denied(unmet, site)))?;
@@ -233,7 +233,7 @@ impl RelyingParty {
                 provider::Error::Unavailable { detail, retry_after: None, untouched: false, throttled: false }.into()
             }
         })?;
-        let identity = Identity::new(&verified.principal, None);
+        let identity = IdentityResponse::new(&verified.principal, None);
         let (principal, names, generation) = (verified.principal, verified.names, Some(verified.generation));
         Ok(Arc::new(KnownBearer { principal, identity, names, generation, requested: None }))
     }

@@ -23,7 +23,7 @@ use super::error::Error;
 use super::profile::{Access, Vouched};
 use super::verify::{NonceRule, Rejected, Unverified};
 use super::{Provider, verify};
-use crate::domain::principal::{Kind, Principal};
+use crate::domain::principal::{Principal, PrincipalKind};
 use crate::domain::session::Mark;
 
 /// A bearer token that was verified.
@@ -104,7 +104,7 @@ impl Provider {
                 let claims = token.id_token(&known.keys, self.expected(), NonceRule::Any, None)?;
                 let mut principal = self.profile.user(&claims, Access::default(), &self.rules, Vouched::Never);
                 if self.profile.is_machine(&claims) {
-                    principal.kind = Kind::Machine;
+                    principal.kind = PrincipalKind::Machine;
                 }
                 (claims, principal)
             }
@@ -112,7 +112,7 @@ impl Provider {
         let mut names = claims.all_names();
         names.push(Mark::whole_token(raw));
         // A machine may revoke its own token, and no other of the same session.
-        if principal.kind == Kind::User {
+        if principal.kind == PrincipalKind::User {
             names.extend(claims.sid().map(Mark::provider_session));
         }
         Ok(Bearer { principal, names, generation: known.keys.generation })

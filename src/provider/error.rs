@@ -1,7 +1,7 @@
 //! What can go wrong between us and the provider, sorted by what a caller may do about it.
 
 use super::verify::Rejected;
-use crate::domain::foreign::ForeignText;
+use crate::domain::untrusted::UntrustedText;
 
 /// A failed request to the provider.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum Error {
     /// The provider said no, in the words of RFC 6749 §5.2.
     #[error(
         "the provider refused: {}{}",
-        ForeignText::new(.code), .description.as_ref().map(|d| format!(" ({})", ForeignText::new(d))).unwrap_or_default()
+        UntrustedText::new(.code), .description.as_ref().map(|d| format!(" ({})", UntrustedText::new(d))).unwrap_or_default()
     )]
     Refused {
         /// The error code.
@@ -36,7 +36,7 @@ pub enum Error {
         status: u16,
     },
     /// An answer that the protocol does not know.
-    #[error("the provider's answer cannot be used: {}", ForeignText::up_to(300, .0))]
+    #[error("the provider's answer cannot be used: {}", UntrustedText::up_to(300, .0))]
     Unusable(String),
     /// A token of another `token_type` than Bearer (RFC 6749 §7.1). Foreign text, cut.
     #[error("the provider issued a token of the type {0:?}, and only Bearer is understood")]

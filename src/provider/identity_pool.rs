@@ -3,7 +3,7 @@
 use super::Provider;
 use super::aws;
 use super::error::Error;
-use crate::domain::aws::Credentials;
+use crate::domain::aws::AwsCredentials;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -49,7 +49,7 @@ impl Provider {
     ///
     /// # Errors
     /// [`Error::Refused`] with Cognito's name for it.
-    pub async fn credentials(&self, identity: &str, id_token: Option<&SecretString>) -> Result<Credentials, Error> {
+    pub async fn credentials(&self, identity: &str, id_token: Option<&SecretString>) -> Result<AwsCredentials, Error> {
         let pool = self.pool()?;
         let mut body = json!({ "IdentityId": identity });
         if let Some(token) = id_token {
@@ -64,7 +64,7 @@ impl Provider {
         // Seconds with a fraction.
         let expires_at = told.get("Expiration").and_then(Value::as_f64).filter(|at| (0.0..1e12).contains(at));
         let credentials = (|| {
-            Some(Credentials {
+            Some(AwsCredentials {
                 identity_id: answer.get("IdentityId").and_then(Value::as_str).unwrap_or(identity).to_owned(),
                 access_key_id: text("AccessKeyId")?,
                 secret_access_key: text("SecretKey")?.into(),

@@ -4,8 +4,8 @@ use super::Provider;
 use super::error::Error;
 use super::token::{self, token_error};
 use super::verify::Unverified;
-use crate::domain::machine::{MachineToken, Requested, Scopes, Upstream};
-use crate::domain::principal::{Kind, Principal};
+use crate::domain::machine::{MachineToken, Scopes, Upstream, UpstreamRequest};
+use crate::domain::principal::{Principal, PrincipalKind};
 use oauth2::basic::{BasicClient, BasicTokenType};
 use oauth2::{ClientId, ClientSecret, Scope, TokenResponse, TokenUrl};
 use secrecy::ExposeSecret;
@@ -50,7 +50,7 @@ impl Provider {
                     unverified.access_token(&known.keys, self.expected(), |client| client == upstream.client_id)?;
                 // The token itself says what it is good for.
                 let mut principal = self.profile.bearer(&claims, &self.rules);
-                principal.kind = Kind::Machine;
+                principal.kind = PrincipalKind::Machine;
                 principal.expires_at = claims.exp.min(expires_at);
                 (principal, claims.all_names())
             }
@@ -59,7 +59,7 @@ impl Provider {
                 (machine(&upstream.client_id, &granted, now, expires_at), vec![])
             }
         };
-        let requested = Requested { scopes: scopes.clone(), resource: resource.map(str::to_owned) };
+        let requested = UpstreamRequest { scopes: scopes.clone(), resource: resource.map(str::to_owned) };
         Ok(MachineToken::new(access.clone().into(), now, principal, requested, token_ids))
     }
 }
@@ -67,7 +67,7 @@ impl Provider {
 /// The app client itself: there is nobody else in a client-credentials token (RFC 6749 §4.4).
 fn machine(client_id: &str, granted: &Scopes, issued_at: u64, expires_at: u64) -> Principal {
     Principal {
-        kind: Kind::Machine,
+        kind: PrincipalKind::Machine,
         sub: client_id.to_owned(),
         username: client_id.to_owned(),
         email: None,

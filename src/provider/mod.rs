@@ -34,7 +34,7 @@ use crate::config;
 use crate::domain::clock::Clock;
 use crate::domain::principal::Principal;
 use crate::domain::token::TokenSet;
-use crate::domain::transaction::{ExpectedIssuer, ProviderRefusal, Transaction};
+use crate::domain::transaction::{AuthorizationError, ExpectedIssuer, Transaction};
 use identity_pool::IdentityPool;
 use metadata::Metadata;
 use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, Scope};
@@ -233,12 +233,12 @@ impl Provider {
     }
 
     /// Whether a refusal is the user's own: they turned back.
-    pub fn is_cancellation(&self, refusal: &ProviderRefusal) -> bool {
+    pub fn is_cancellation(&self, refusal: &AuthorizationError) -> bool {
         self.profile.is_cancellation(refusal)
     }
 
     /// Whether a refusal is Cognito's passing one, which deserves one retry.
-    pub fn is_linking_quirk(&self, refusal: &ProviderRefusal) -> bool {
+    pub fn is_linking_quirk(&self, refusal: &AuthorizationError) -> bool {
         self.profile.is_linking_quirk(refusal)
     }
 

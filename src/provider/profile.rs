@@ -3,9 +3,9 @@
 use super::claims::Claims;
 use super::error::Error;
 use crate::config::Profile;
-use crate::domain::principal::{Kind, Principal};
-use crate::domain::transaction::ProviderRefusal;
-use crate::domain::user::{Identity, is_true, provider};
+use crate::domain::principal::{Principal, PrincipalKind};
+use crate::domain::transaction::AuthorizationError;
+use crate::domain::user::{LinkedIdentity, is_true, provider};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth2::AuthType;
@@ -120,7 +120,7 @@ impl Profile {
 
     /// Whether the user turned back: RFC 6749's code for it, and those of identity providers (Apple, LinkedIn) that
     /// Cognito hands on, as a code or within a description. A miss only costs a calmer tone.
-    pub(super) fn is_cancellation(self, refusal: &ProviderRefusal) -> bool {
+    pub(super) fn is_cancellation(self, refusal: &AuthorizationError) -> bool {
         const CODES: [&str; 4] = ["access_denied", "user_cancelled_authorize", "user_cancelled_login", "user_denied"];
         let text = refusal.description.as_deref().unwrap_or_default();
         let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
@@ -131,7 +131,7 @@ impl Profile {
     /// Cognito's answer to the first sign-in of a federated user that a trigger has just linked to a
     /// native one. The second attempt succeeds. The text is not guaranteed, so a miss only costs the
     /// user a click.
-    pub(super) fn is_linking_quirk(self, refusal: &ProviderRefusal) -> bool {
+    pub(super) fn is_linking_quirk(self, refusal: &AuthorizationError) -> bool {
         let text = refusal.description.as_deref().unwrap_or_default().to_ascii_lowercase();
         self == Self::Cognito && text.contains("already found an entry for username")
     }
@@ -145,7 +145,7 @@ impl Profile {
         let username = username.unwrap_or(&id.sub).to_owned();
         let provider = match self {
             Self::Cognito => {
-                let identities = id.other.get("identities").map(Identity::list).unwrap_or_default();
+                let identities = id.other.get("identities").map(LinkedIdentity::list).unwrap_or_default();
                 provider(&username, &identities).to_owned()
             }
             Self::Oidc => rules.issuer_host.clone(),
@@ -153,7 +153,7 @@ impl Profile {
         let trusted = rules.trust_email_from.contains(&provider) && vouched.covers(id.email.as_deref());
         let vouched = id.email_verified.as_ref().is_some_and(is_true) || trusted;
         Principal {
-            kind: Kind::User,
+            kind: PrincipalKind::User,
             sub: id.sub.clone(),
             username,
             email_verified: vouched && id.email.is_some(),
@@ -176,7 +176,7 @@ impl Profile {
             Self::Oidc => access.other_text("preferred_username"),
         });
         Principal {
-            kind: if self.is_machine(access) { Kind::Machine } else { Kind::User },
+            kind: if self.is_machine(access) { PrincipalKind::Machine } else { PrincipalKind::User },
             sub: access.sub.clone(),
             username: username.unwrap_or(&access.sub).to_owned(),
             email: None,

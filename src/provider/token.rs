@@ -8,7 +8,7 @@ use super::profile::{self, Access, Vouched};
 use super::verify::{NonceRule, Rejected, Unverified};
 use super::{Provider, Verified};
 use crate::domain::session::{Mark, Session};
-use crate::domain::token::{TokenNames, TokenSet};
+use crate::domain::token::{TokenIds, TokenSet};
 use crate::domain::transaction::{Transaction, VerifiedCallback};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -292,7 +292,7 @@ impl Provider {
             id: id.to_owned().into(),
             refresh: refresh_token(answer),
             expires_at: self.clock.now().saturating_add(lifetime),
-            names: TokenNames::default(),
+            names: TokenIds::default(),
             provider_session: None,
         })
     }

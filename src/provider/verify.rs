@@ -6,7 +6,7 @@
 
 use super::claims::Claims;
 use super::keys::Keys;
-use crate::domain::foreign::ForeignText;
+use crate::domain::untrusted::UntrustedText;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use openidconnect::core::{CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm};
@@ -28,7 +28,7 @@ const MAX_TOKEN: usize = 32 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
     /// Not a signed JWT in compact form, or claims of the wrong type.
-    #[error("it is not a signed JWT with the claims of one: {}", ForeignText::new(.0))]
+    #[error("it is not a signed JWT with the claims of one: {}", UntrustedText::new(.0))]
     Malformed(String),
     /// Anything but RS256.
     #[error("it is not signed with RS256")]

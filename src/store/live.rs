@@ -1,7 +1,7 @@
 //! Sessions that are open: one that was asked for, and one as its user's list shows it.
 
-use crate::domain::principal::Identity;
-use crate::domain::session::{Card, Session, SessionId, SessionKey};
+use crate::domain::principal::IdentityResponse;
+use crate::domain::session::{Session, SessionId, SessionKey, SessionSummary};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ pub struct Live {
     /// The session.
     pub session: Session,
     /// Who it is, ready to be answered.
-    pub identity: Identity,
+    pub identity: IdentityResponse,
     /// What it takes of memory, about.
     pub(super) bytes: u64,
     pub(super) seen: AtomicU64,
@@ -22,7 +22,7 @@ pub struct Live {
 
 impl Live {
     pub(super) fn new(id: SessionId, session: Session, seen: u64) -> Arc<Self> {
-        let identity = Identity::new(&session.principal, Some(session.ends));
+        let identity = IdentityResponse::new(&session.principal, Some(session.ends));
         let tokens = &session.tokens;
         let texts = [&tokens.id, &tokens.access].map(|token| token.expose_secret().len()).iter().sum::<usize>()
             + tokens.refresh.as_ref().map_or(0, |token| token.expose_secret().len());
@@ -42,7 +42,7 @@ impl Live {
 pub struct Listed {
     pub(super) key: SessionKey,
     /// What is known of it.
-    pub card: Card,
+    pub card: SessionSummary,
     /// When it was last used, epoch seconds.
     pub seen: u64,
     /// The absolute end, epoch seconds.

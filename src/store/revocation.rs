@@ -4,7 +4,7 @@ use super::endings::Ended;
 use super::snapshots::in_doubt;
 use super::{Error, Sessions};
 use crate::domain::session::Mark;
-use crate::domain::token::TokenNames;
+use crate::domain::token::TokenIds;
 use futures_util::future::try_join_all;
 
 impl Sessions {
@@ -43,7 +43,7 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: it may still be accepted.
     pub async fn refuse_token(&self, names: &[Mark], until: u64) -> Result<(), Error> {
-        self.refuse(&TokenNames::new(names.iter().copied(), until)).await
+        self.refuse(&TokenIds::new(names.iter().copied(), until)).await
     }
 
     /// Remembers, until then, that something was used up. `false` if it was already.
@@ -72,7 +72,7 @@ impl Sessions {
     }
 
     /// Refuses tokens, those that are refused already for longer.
-    pub(super) async fn refuse(&self, names: &TokenNames) -> Result<(), Error> {
+    pub(super) async fn refuse(&self, names: &TokenIds) -> Result<(), Error> {
         let refused = names.iter().copied().map(|name| async move {
             self.mark(name.mark, name.refused_until()).await?;
             self.snapshots.forget_mark(name.mark);

@@ -2,7 +2,7 @@
 
 use super::Record;
 use crate::domain::seal::{KeyRing, Purpose};
-use crate::domain::session::{Card, Session, SessionId, SessionKey};
+use crate::domain::session::{Session, SessionId, SessionKey, SessionSummary};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Sealing {
         told(plain.as_deref().and_then(|plain| decode(plain)))
     }
 
-    pub(super) fn card(&self, key: SessionKey, record: &Record) -> Option<Card> {
+    pub(super) fn card(&self, key: SessionKey, record: &Record) -> Option<SessionSummary> {
         let bound = bound(record.version, record.ends);
         let plain = self.0.open(for_card(&key, &bound), &record.card).ok();
         told(plain.as_deref().and_then(|plain| decode(plain)))

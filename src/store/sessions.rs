@@ -9,8 +9,8 @@ use super::snapshots::{Snapshots, in_doubt};
 use super::{After, Error, Fence, Leased, Lookup, SessionStore, Update, touch_step};
 use crate::domain::clock::Clock;
 use crate::domain::seal::KeyRing;
-use crate::domain::session::{Card, Mark, Session, SessionId, SessionKey};
-use crate::domain::token::TokenNames;
+use crate::domain::session::{Mark, Session, SessionId, SessionKey, SessionSummary};
+use crate::domain::token::TokenIds;
 use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -270,7 +270,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`]: it may still be alive.
-    pub async fn end_listed(&self, listed: &Listed) -> Result<Card, Error> {
+    pub async fn end_listed(&self, listed: &Listed) -> Result<SessionSummary, Error> {
         let record = self.remove(listed.key, listed.ends, Some(&listed.card.names)).await?;
         let card = record.and_then(|record| self.sealing.card(listed.key, &record));
         if let Some(card) = card.as_ref().filter(|card| card.names != listed.card.names) {
@@ -338,7 +338,7 @@ impl Sessions {
         &self,
         key: SessionKey,
         ends: u64,
-        names: Option<&TokenNames>,
+        names: Option<&TokenIds>,
     ) -> Result<Option<super::Record>, Error> {
         if let Some(names) = names {
             self.refuse(names).await?;

@@ -6,7 +6,7 @@
 use super::settings::Settings;
 use super::user_pools::Failure;
 use super::vouched_email;
-use crate::domain::user::{Identity, NATIVE, User};
+use crate::domain::user::{LinkedIdentity, NATIVE, User};
 use serde_json::{Value, json};
 
 /// Cognito's own names of the providers that everybody may have.
@@ -40,7 +40,7 @@ pub fn wanted(event: &Value, settings: &Settings) -> Result<Wanted, &'static str
 /// may have providers that nobody named here, so an id with an underscore could be theirs: then the event has to say.
 fn identity<'a>(
     username: &str,
-    told: &[Identity],
+    told: &[LinkedIdentity],
     known: impl Iterator<Item = &'a str>,
 ) -> Result<(String, String), &'static str> {
     let of = |name: &str| {

@@ -31,7 +31,7 @@ pub use refusal::Refusal;
 pub use settings::{Credentials, Settings};
 pub use user_pools::{Failure, UserPools};
 
-use crate::domain::foreign::ForeignText;
+use crate::domain::untrusted::UntrustedText;
 use crate::domain::user::User;
 use serde_json::Value;
 
@@ -94,7 +94,7 @@ impl Triggers {
         let (username, password) = migrate::credentials(event)?;
         let found = self.legacy.log_in(username, password).await?.ok_or(Refusal::WrongPassword)?;
         let answer = migrate::accept(event, migrate::attributes(&found, &self.settings)?)?;
-        tracing::info!(username = ForeignText::new(username).as_str(), "migrated");
+        tracing::info!(username = UntrustedText::new(username).as_str(), "migrated");
         Ok(answer)
     }
 
@@ -104,7 +104,7 @@ impl Triggers {
         let attributes = migrate::attributes(&found, &self.settings)?;
         migrate::can_be_reached(&attributes)?;
         let answer = migrate::accept(event, attributes)?;
-        tracing::info!(username = ForeignText::new(username).as_str(), "migrated, to choose a new password");
+        tracing::info!(username = UntrustedText::new(username).as_str(), "migrated, to choose a new password");
         Ok(answer)
     }
 
@@ -142,7 +142,7 @@ impl Triggers {
             let Some(found) = self.legacy.look_up(email).await? else { return Ok(()) };
             let Some(id) = enrol::legacy_id(&found, email, &self.settings) else { return Ok(()) };
             self.pools.call("AdminUpdateUserAttributes", &enrol::with_id(pool, &user, &id)).await?;
-            tracing::info!(sub = user.sub, id = ForeignText::new(id).as_str(), "knows the legacy id");
+            tracing::info!(sub = user.sub, id = UntrustedText::new(id).as_str(), "knows the legacy id");
             Ok::<_, Refusal>(())
         };
         let groups = async {
@@ -168,7 +168,7 @@ fn pool_id(event: &Value) -> Result<&str, Refusal> {
 fn log(refusal: &Refusal) {
     match refusal {
         Refusal::Unavailable(why) => {
-            tracing::error!(why = ForeignText::up_to(300, why).as_str(), "a trigger could not do its work")
+            tracing::error!(why = UntrustedText::up_to(300, why).as_str(), "a trigger could not do its work")
         }
         Refusal::NotConfigured(_) | Refusal::Event(_) => tracing::error!("{refusal}"),
         other => tracing::info!(kind = other.kind(), "refused: {other}"),

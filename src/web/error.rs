@@ -5,8 +5,8 @@
 use super::fetch::is_navigation;
 use super::layers::RequestId;
 use super::{Web, problem_page};
-use crate::domain::foreign::ForeignText;
-use crate::domain::transaction::CallbackRefused;
+use crate::domain::transaction::CallbackError;
+use crate::domain::untrusted::UntrustedText;
 use crate::flow::Error;
 use crate::provider;
 use axum::extract::{OriginalUri, State};
@@ -44,21 +44,19 @@ pub(super) fn describe(error: &Error) -> Said {
     const BAD: StatusCode = StatusCode::BAD_REQUEST;
     const UPSTREAM: StatusCode = StatusCode::BAD_GATEWAY;
     match error {
-        Error::Callback(CallbackRefused::Duplicate(_) | CallbackRefused::MissingCode | CallbackRefused::Issuer) => {
-            said(
-                BAD,
-                "invalid-callback",
-                "This sign-in link is not valid",
-                "The answer that came back from the sign-in page is not one we can use. Please start again.",
-            )
-        }
-        Error::Callback(CallbackRefused::Expired) => said(
+        Error::Callback(CallbackError::Duplicate(_) | CallbackError::MissingCode | CallbackError::Issuer) => said(
+            BAD,
+            "invalid-callback",
+            "This sign-in link is not valid",
+            "The answer that came back from the sign-in page is not one we can use. Please start again.",
+        ),
+        Error::Callback(CallbackError::Expired) => said(
             BAD,
             "sign-in-expired",
             "That took too long",
             "The sign-in was open for too long and was closed. Try again: it leads to the page that you wanted.",
         ),
-        Error::Callback(CallbackRefused::State) | Error::UnknownSignIn => said(
+        Error::Callback(CallbackError::State) | Error::UnknownSignIn => said(
             BAD,
             "unknown-sign-in",
             "This sign-in was not started here",
@@ -70,7 +68,7 @@ pub(super) fn describe(error: &Error) -> Said {
             "Sign-in cancelled",
             "You are not signed in, and nothing has changed.",
         ),
-        Error::Callback(CallbackRefused::Provider(refusal)) => {
+        Error::Callback(CallbackError::Provider(refusal)) => {
             let words = match refusal.code.as_str() {
                 "login_required" | "interaction_required" | "account_selection_required" | "consent_required" => {
                     "You are not signed in at the sign-in service. Please sign in."
@@ -280,27 +278,27 @@ fn credentials_hint(code: &str) -> &'static str {
 pub(super) fn log(error: &Error, said: &Said) {
     /// Characters of a sentence of ours with foreign words in it.
     const SENTENCE: usize = 400;
-    let reason = || ForeignText::up_to(SENTENCE, error);
+    let reason = || UntrustedText::up_to(SENTENCE, error);
     let (status, problem) = (said.status.as_u16(), said.slug);
     match error {
         Error::Anonymous | Error::Dead(_) | Error::AmbiguousSession | Error::Malformed(_) => {
             tracing::debug!(status, problem, reason = reason().as_str(), "refused");
         }
         Error::Denied(denied) | Error::NotAdmitted(denied) => {
-            let (page, rule) = (denied.page.as_ref().map(|page| ForeignText::up_to(SENTENCE, page)), &denied.rule);
-            let (page, sub) = (page.as_ref().map(ForeignText::as_str), ForeignText::new(&denied.sub));
+            let (page, rule) = (denied.page.as_ref().map(|page| UntrustedText::up_to(SENTENCE, page)), &denied.rule);
+            let (page, sub) = (page.as_ref().map(UntrustedText::as_str), UntrustedText::new(&denied.sub));
             let rule = rule.as_deref();
             tracing::info!(status, problem, reason = reason().as_str(), sub = sub.as_str(), page, rule, "denied");
         }
         Error::Cancelled(refusal) => {
-            tracing::info!(status, problem, code = ForeignText::new(&refusal.code).as_str(), "sign-in cancelled");
+            tracing::info!(status, problem, code = UntrustedText::new(&refusal.code).as_str(), "sign-in cancelled");
         }
-        Error::Callback(CallbackRefused::Expired) => {
+        Error::Callback(CallbackError::Expired) => {
             tracing::info!(status, problem, reason = reason().as_str(), "refused");
         }
-        Error::Callback(CallbackRefused::Provider(refusal)) => {
-            let code = ForeignText::new(&refusal.code);
-            let description = ForeignText::new(refusal.description.as_deref().unwrap_or_default());
+        Error::Callback(CallbackError::Provider(refusal)) => {
+            let code = UntrustedText::new(&refusal.code);
+            let description = UntrustedText::new(refusal.description.as_deref().unwrap_or_default());
             tracing::warn!(status, problem, code = code.as_str(), description = description.as_str(), "refused");
         }
         _ if said.status.is_server_error() => {

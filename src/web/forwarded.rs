@@ -4,7 +4,7 @@
 use super::Web;
 use super::device::Peer;
 use crate::domain::page::Page;
-use crate::domain::return_to::Refused;
+use crate::domain::return_to::InvalidReturnTo;
 use crate::flow::{Error, UntoldPage};
 use axum::http::header::HeaderMap;
 use axum::http::request::Parts;
@@ -73,6 +73,6 @@ fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>
     if more.is_some() {
         return Err(UntoldPage::Twice(name).into());
     }
-    let text = line.to_str().map_err(|_| UntoldPage::Refused(Refused::Malformed))?;
+    let text = line.to_str().map_err(|_| UntoldPage::Refused(InvalidReturnTo::Malformed))?;
     Ok(Some(text).filter(|text| !text.is_empty()))
 }

@@ -6,7 +6,7 @@ use super::forwarded::{self, Asked};
 use super::layers::{RequestId, X_REQUEST_ID};
 use super::{Web, browser, error, layers, pages, problem_page};
 use crate::config::HeaderStyle;
-use crate::domain::principal::{IDENTITY_HEADERS, Identity};
+use crate::domain::principal::{IDENTITY_HEADERS, IdentityResponse};
 use crate::domain::return_to::ReturnTo;
 use crate::flow::{Credentials, Error, UntoldPage, Who};
 use crate::telemetry::metrics::ValidateResult;
@@ -268,7 +268,7 @@ fn identified(web: &Web, who: &Who, body: Body) -> Response {
 
 /// Further names, and what stands under them.
 pub(super) type Aliases = Vec<(HeaderName, Said)>;
-type Said = fn(&Identity) -> &Bytes;
+type Said = fn(&IdentityResponse) -> &Bytes;
 
 /// The names that applications behind others read.
 pub(super) fn aliases(style: HeaderStyle) -> Aliases {

@@ -2,7 +2,7 @@
 
 use super::Web;
 use super::error;
-use crate::domain::demand::Demand;
+use crate::domain::requirement::Requirement;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::http::header::{
@@ -134,7 +134,7 @@ pub(super) async fn in_time<T>(work: impl Future<Output = T>, time: Duration) ->
 
 /// Refuses demands (`group=` and the like) at an address that judges none: whoever sends them means them.
 pub(super) async fn no_demands(id: RequestId, request: Request, next: Next) -> Response {
-    match Demand::none_in(request.uri().query().unwrap_or_default()) {
+    match Requirement::none_in(request.uri().query().unwrap_or_default()) {
         Ok(()) => next.run(request).await,
         Err(malformed) => error::problem(&malformed.into(), &id, None),
     }

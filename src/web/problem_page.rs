@@ -7,7 +7,7 @@ use super::layers::{self, RequestId};
 use super::pages::{self, Contact, Link, Problem, Tone};
 use crate::config::Support;
 use crate::domain::return_to::ReturnTo;
-use crate::domain::transaction::{CallbackRefused, ProviderRefusal, SignInIntent};
+use crate::domain::transaction::{AuthorizationError, CallbackError, SignInIntent};
 use crate::flow::Error;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
@@ -51,7 +51,7 @@ enum Way {
 fn ways(error: &Error) -> (Option<Way>, &'static [Way]) {
     match error {
         Error::Cancelled(_) => (Some(Way::Again), &[Way::AnotherProvider, Way::Back]),
-        Error::Callback(CallbackRefused::Provider(refusal)) => match refusal.code.as_str() {
+        Error::Callback(CallbackError::Provider(refusal)) => match refusal.code.as_str() {
             "login_required" | "interaction_required" | "account_selection_required" | "consent_required" => {
                 (Some(Way::SignIn), &[Way::Back])
             }
@@ -88,7 +88,7 @@ fn ways(error: &Error) -> (Option<Way>, &'static [Way]) {
 fn tone(error: &Error) -> Tone {
     match error {
         Error::Cancelled(_) => Tone::Back,
-        Error::Callback(CallbackRefused::Expired) => Tone::Late,
+        Error::Callback(CallbackError::Expired) => Tone::Late,
         _ => Tone::Bad,
     }
 }
@@ -115,7 +115,7 @@ fn page_under(origin: &str, web: &Web, error: &Error, id: &RequestId, attempt: &
     let said = describe(error);
     log(error, &said);
     let foreign = match error {
-        Error::Callback(CallbackRefused::Provider(refusal)) | Error::Cancelled(refusal) => foreign(refusal),
+        Error::Callback(CallbackError::Provider(refusal)) | Error::Cancelled(refusal) => foreign(refusal),
         _ => None,
     };
     let (first, others) = ways(error);
@@ -138,7 +138,7 @@ fn page_under(origin: &str, web: &Web, error: &Error, id: &RequestId, attempt: &
 }
 
 /// The provider's own text, unless it only repeats its code.
-fn foreign(refusal: &ProviderRefusal) -> Option<String> {
+fn foreign(refusal: &AuthorizationError) -> Option<String> {
     let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
     let text = refusal.description.as_deref()?;
     let shown = text.chars().filter(|c| !c.is_control()).take(FOREIGN_MAX).collect();

@@ -4,8 +4,8 @@
 use super::device::Peer;
 use super::layers::{self, BODY_MAX, RequestId};
 use super::{Web, error};
-use crate::domain::foreign::ForeignText;
 use crate::domain::machine::{Scopes, is_resource};
+use crate::domain::untrusted::UntrustedText;
 use crate::flow::{Introspection, MachineCredentials, MachineError, TokenRequest};
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -277,7 +277,7 @@ fn refuse(error: &MachineError) -> Response {
             "the session store cannot be reached; try again later".to_owned()
         }
         MachineError::Provider(error) => {
-            tracing::error!(reason = ForeignText::up_to(400, error).as_str(), "no answer to a machine");
+            tracing::error!(reason = UntrustedText::up_to(400, error).as_str(), "no answer to a machine");
             "the provider cannot be reached; try again later".to_owned()
         }
         error => error.to_string(),

@@ -3,8 +3,8 @@
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
 use auth_api::dev::world::World;
-use auth_api::domain::session::{Arrival, Device, Session};
-use auth_api::domain::token::{TokenNames, TokenSet};
+use auth_api::domain::session::{Device, Session, SignInContext};
+use auth_api::domain::token::{TokenIds, TokenSet};
 use auth_api::store::Live;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -29,10 +29,11 @@ pub async fn session(world: &World, username: &str) -> anyhow::Result<Session> {
         id: id.into(),
         refresh: None,
         expires_at: principal.expires_at,
-        names: TokenNames::default(),
+        names: TokenIds::default(),
         provider_session: None,
     };
-    let arrival = Arrival { tag: String::new(), return_to: world.rp.return_to.choose(None), device: Device::default() };
+    let arrival =
+        SignInContext { tag: String::new(), return_to: world.rp.return_to.choose(None), device: Device::default() };
     Ok(Session { tokens, principal, arrival, started: now, renewed: now, ends: now + 86_400, version: 1 })
 }
 

@@ -10,7 +10,7 @@
 use super::budget::Payer;
 use super::cache::{Key, Shape};
 use super::{Broker, MachineError, MachineLimits};
-use crate::domain::machine::{Client, SecretHash, UnrequestedScopes, Upstream, new_secret};
+use crate::domain::machine::{MachineClient, SecretHash, UnrequestedScopes, Upstream, new_secret};
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use secrecy::{ExposeSecret, SecretString};
@@ -37,7 +37,7 @@ pub struct Credentials {
 #[derive(Debug, Clone)]
 pub enum Machine {
     /// Registered here, and authenticated.
-    Registered(Arc<Client>),
+    Registered(Arc<MachineClient>),
     /// The caller's own app client. Only the provider can say whether the secret is right; what is kept for
     /// it is found only with the same one.
     PassThrough {

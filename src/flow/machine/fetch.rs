@@ -3,8 +3,8 @@
 use super::MachineError;
 use super::budget::Payer;
 use super::cache::{Entry, Flight, Key, Shape};
-use crate::domain::foreign::ForeignText;
 use crate::domain::machine::MachineToken;
+use crate::domain::untrusted::UntrustedText;
 use crate::flow::RelyingParty;
 use crate::provider;
 use crate::store::{Place, Turn, Urgency};
@@ -148,7 +148,7 @@ impl RelyingParty {
             Err(provider::Error::Unavailable { detail, retry_after, .. }) => {
                 let pause = cache.failed(&shape.upstream, now, retry_after);
                 tracing::warn!(
-                    detail = ForeignText::up_to(300, detail).as_str(),
+                    detail = UntrustedText::up_to(300, detail).as_str(),
                     pause,
                     "no machine token could be fetched"
                 );
@@ -158,9 +158,9 @@ impl RelyingParty {
                 cache.answered(&shape.upstream);
                 let description = description.unwrap_or_default();
                 tracing::warn!(
-                    client = ForeignText::new(&shape.upstream.client_id).as_str(),
-                    code = ForeignText::new(&code).as_str(),
-                    description = ForeignText::new(description).as_str(),
+                    client = UntrustedText::new(&shape.upstream.client_id).as_str(),
+                    code = UntrustedText::new(&code).as_str(),
+                    description = UntrustedText::new(description).as_str(),
                     "the provider refused a machine token"
                 );
                 Err(refused(&code))
@@ -171,7 +171,7 @@ impl RelyingParty {
                 Err(MachineError::TokenType)
             }
             Err(error) => {
-                let reason = ForeignText::up_to(300, error);
+                let reason = UntrustedText::up_to(300, error);
                 tracing::error!(reason = reason.as_str(), "the provider's machine token cannot be used");
                 // Not of all: what one caller sent may be why.
                 Err(MachineError::Unavailable(ODD))

@@ -3,9 +3,9 @@
 
 use super::MachineError;
 use super::authenticate::{Credentials, Machine};
-use crate::domain::foreign::ForeignText;
-use crate::domain::machine::{Requested, Scopes, token_hash};
-use crate::domain::principal::{Kind, Principal};
+use crate::domain::machine::{Scopes, UpstreamRequest, token_hash};
+use crate::domain::principal::{Principal, PrincipalKind};
+use crate::domain::untrusted::UntrustedText;
 use crate::flow::validate::KnownBearer;
 use crate::flow::{Error, RelyingParty};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl RelyingParty {
         };
         let Some(known) = issued.as_ref().or(verified.as_ref()) else { return Ok(()) };
         let principal = known.principal();
-        if principal.kind != Kind::Machine || principal.client_id != *own || !may_have(&machine, known) {
+        if principal.kind != PrincipalKind::Machine || principal.client_id != *own || !may_have(&machine, known) {
             return Err(MachineError::UnauthorizedClient("the token was not issued to this client"));
         }
         // By everything that anybody may know it by.
@@ -64,8 +64,8 @@ impl RelyingParty {
         let until = verified.iter().map(|known| known.principal().expires_at).chain([principal.expires_at]).max();
         self.sessions.refuse_token(&names, until.unwrap_or_default()).await?;
         tracing::info!(
-            target: "auth_api::audit", client = ForeignText::new(machine.id()).as_str(), owner = machine.owner(),
-            scopes = ForeignText::up_to(400, principal.scopes.join(" ")).as_str(), "revoked a machine token"
+            target: "auth_api::audit", client = UntrustedText::new(machine.id()).as_str(), owner = machine.owner(),
+            scopes = UntrustedText::up_to(400, principal.scopes.join(" ")).as_str(), "revoked a machine token"
         );
         Ok(())
     }
@@ -88,7 +88,7 @@ fn may_have(machine: &Machine, token: &KnownBearer) -> bool {
     let Machine::Registered(client) = machine else { return true };
     let granted = || Scopes::new(token.principal().scopes.iter().cloned());
     match token.requested() {
-        Some(Requested { scopes, resource }) => {
+        Some(UpstreamRequest { scopes, resource }) => {
             let scopes = if scopes.is_empty() { granted() } else { scopes.clone() };
             client.scopes.cover(&scopes) && resource.as_deref().is_none_or(|resource| client.may_name(resource))
         }

@@ -18,7 +18,7 @@ pub use error::MachineError;
 pub use introspect::Introspection;
 pub use token::{Granted, TokenRequest};
 
-use crate::domain::machine::Registry;
+use crate::domain::machine::ClientRegistry;
 use crate::store::Tokens;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub struct MachineLimits {
 /// Everything that the machine verbs need beside the rest.
 #[derive(Debug)]
 pub struct Broker {
-    registry: ArcSwap<Registry>,
+    registry: ArcSwap<ClientRegistry>,
     tokens: Tokens,
     limits: MachineLimits,
     cache: cache::Cache,
@@ -60,7 +60,7 @@ pub struct Broker {
 
 impl Broker {
     /// A broker for the clients of `registry` that shares what it fetches through `tokens`.
-    pub fn new(registry: Registry, tokens: Tokens, limits: MachineLimits) -> Self {
+    pub fn new(registry: ClientRegistry, tokens: Tokens, limits: MachineLimits) -> Self {
         let guards = authenticate::Guards::new(&limits);
         let budget = budget::FetchBudget::new(limits.fetches_per_hour);
         let (registry, cache) = (ArcSwap::from_pointee(registry), cache::Cache::default());
@@ -68,7 +68,7 @@ impl Broker {
     }
 
     /// Replaces the registered clients: whoever is disabled or gone stops at once.
-    pub fn replace_clients(&self, registry: Registry) {
+    pub fn replace_clients(&self, registry: ClientRegistry) {
         self.registry.store(Arc::new(registry));
     }
 

@@ -9,8 +9,8 @@
 use super::MachineError;
 use super::authenticate::{Credentials, Machine};
 use super::cache::{Entry, Key, Shape};
-use crate::domain::foreign::ForeignText;
 use crate::domain::machine::Scopes;
+use crate::domain::untrusted::UntrustedText;
 use crate::flow::RelyingParty;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -82,9 +82,9 @@ impl RelyingParty {
                 }
                 // The audit trail: who got what, never the token. Text values, so that they are quoted.
                 tracing::info!(
-                    target: "auth_api::audit", client = ForeignText::new(machine.id()).as_str(), owner = machine.owner(),
-                    scopes = ForeignText::up_to(400, granted.scopes()).as_str(),
-                    resource = granted.resource().map(ForeignText::new).as_ref().map(ForeignText::as_str), cache,
+                    target: "auth_api::audit", client = UntrustedText::new(machine.id()).as_str(), owner = machine.owner(),
+                    scopes = UntrustedText::up_to(400, granted.scopes()).as_str(),
+                    resource = granted.resource().map(UntrustedText::new).as_ref().map(UntrustedText::as_str), cache,
                     "issued a machine token"
                 );
                 Ok(granted)

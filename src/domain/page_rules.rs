@@ -3,35 +3,35 @@
 //! The site behind us may read a path in another way than we do. So a page that can be read in several ways gets no
 //! public rule, and has to meet every rule that some reading of it meets.
 
-use super::demand::{Demand, Unmet};
 use super::host::within;
-use super::page::{Page, Readings};
-use super::principal::{Kind, Principal};
+use super::page::{Page, PathInterpretations};
+use super::principal::{Principal, PrincipalKind};
+use super::requirement::{MissingRequirement, Requirement};
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Site {
+pub struct PageRule {
     /// A host, or `*.` and the parent of all that are meant. Lower case.
     pub host: String,
     /// What the paths that are meant begin with: whole segments, written plainly.
     pub path: String,
     /// Who may enter.
-    pub entry: Entry,
+    pub entry: RuleAccess,
 }
 
 /// Who may enter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entry {
+pub enum RuleAccess {
     /// Everybody, known or not.
     Public,
     /// Who is signed in and meets this.
-    Members(Demand),
+    Members(Requirement),
 }
 
-impl Site {
+impl PageRule {
     /// Whether somebody's groups decide.
     pub fn asks_for_groups(&self) -> bool {
-        matches!(&self.entry, Entry::Members(demand) if demand.asks_for_groups())
+        matches!(&self.entry, RuleAccess::Members(demand) if demand.asks_for_groups())
     }
 
     fn covers(&self, host: &str) -> bool {
@@ -47,7 +47,7 @@ impl Site {
     }
 }
 
-impl std::fmt::Display for Site {
+impl std::fmt::Display for PageRule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}{}", self.host, self.path)
     }
@@ -55,24 +55,24 @@ impl std::fmt::Display for Site {
 
 /// All rules, the nearest to a page first: a named host before a wildcard, then the longer path.
 #[derive(Debug, Clone, Default)]
-pub struct Sites(Vec<(Site, Vec<String>)>);
+pub struct PageRules(Vec<(PageRule, Vec<String>)>);
 
 /// What the rules say about a page.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Ruling<'a> {
+pub enum Decision<'a> {
     /// Everybody may see it.
-    Public(&'a Site),
+    Public(&'a PageRule),
     /// Who is signed in and meets all of these: none if no rule is about it, several if it can be read in several
     /// ways.
-    Members(Vec<(&'a Site, &'a Demand)>),
+    Members(Vec<(&'a PageRule, &'a Requirement)>),
 }
 
-impl Sites {
+impl PageRules {
     /// The rules `sites`, in any order.
-    pub fn new(sites: Vec<Site>) -> Self {
+    pub fn new(sites: Vec<PageRule>) -> Self {
         let mut rules: Vec<_> = sites
             .into_iter()
-            .map(|site| (Readings::of(&site.path).into_segments(), site))
+            .map(|site| (PathInterpretations::of(&site.path).into_segments(), site))
             .map(|(p, s)| (s, p))
             .collect();
         rules.sort_by_key(|(site, path)| std::cmp::Reverse((!site.host.starts_with('*'), site.host.len(), path.len())));
@@ -85,47 +85,51 @@ impl Sites {
     }
 
     /// What holds for `page`.
-    pub fn judge(&self, page: &Page) -> Ruling<'_> {
+    pub fn judge(&self, page: &Page) -> Decision<'_> {
         let mut near = self.0.iter().filter(|(site, _)| site.covers(page.host())).peekable();
         let mut rules = Vec::new();
         if near.peek().is_none() {
-            return Ruling::Members(rules);
+            return Decision::Members(rules);
         }
-        let readings = Readings::of(page.path());
+        let readings = PathInterpretations::of(page.path());
         for (site, prefix) in near {
             match &site.entry {
-                Entry::Public if rules.is_empty() && readings.is_plain() && site.is_above(page.path()) => {
-                    return Ruling::Public(site);
+                RuleAccess::Public if rules.is_empty() && readings.is_plain() && site.is_above(page.path()) => {
+                    return Decision::Public(site);
                 }
-                Entry::Public => {}
-                Entry::Members(demand) if readings.may_begin(prefix) => {
+                RuleAccess::Public => {}
+                RuleAccess::Members(demand) if readings.may_begin(prefix) => {
                     rules.push((site, demand));
                     // Nearer need not be stricter: in other letters it may be another page.
                     if readings.keep_the_beginning() && site.is_above(page.path()) {
                         break;
                     }
                 }
-                Entry::Members(_) => {}
+                RuleAccess::Members(_) => {}
             }
         }
-        Ruling::Members(rules)
+        Decision::Members(rules)
     }
 }
 
-impl<'a> Ruling<'a> {
+impl<'a> Decision<'a> {
     /// Judges who is signed in. A program passes only where each rule thinks of programs, or the `caller`'s own demand
     /// does.
     ///
     /// # Errors
     /// The first rule that is not met, if it is one, and what is missing.
-    pub fn check(&self, principal: &Principal, caller: Option<&Demand>) -> Result<(), (Option<&'a Site>, Unmet)> {
+    pub fn check(
+        &self,
+        principal: &Principal,
+        caller: Option<&Requirement>,
+    ) -> Result<(), (Option<&'a PageRule>, MissingRequirement)> {
         let Self::Members(rules) = self else { return Ok(()) };
-        let person = principal.kind == Kind::User || caller.is_some_and(Demand::admits_machines);
+        let person = principal.kind == PrincipalKind::User || caller.is_some_and(Requirement::admits_machines);
         if rules.is_empty() && !person {
-            return Err((None, Unmet::Person));
+            return Err((None, MissingRequirement::Person));
         }
         rules.iter().try_for_each(|(site, demand)| {
-            let admitted = if person || demand.admits_machines() { Ok(()) } else { Err(Unmet::Person) };
+            let admitted = if person || demand.admits_machines() { Ok(()) } else { Err(MissingRequirement::Person) };
             admitted.and_then(|()| demand.check(principal)).map_err(|unmet| (Some(*site), unmet))
         })
     }
@@ -138,23 +142,23 @@ mod tests {
     use super::*;
     use url::Url;
 
-    fn site(host: &str, path: &str, group: Option<&str>) -> Site {
+    fn site(host: &str, path: &str, group: Option<&str>) -> PageRule {
         let entry = match group {
-            Some(group) => Entry::Members(Demand::new(vec![group.to_owned()], vec![], vec![])),
-            None => Entry::Public,
+            Some(group) => RuleAccess::Members(Requirement::new(vec![group.to_owned()], vec![], vec![])),
+            None => RuleAccess::Public,
         };
-        Site { host: host.into(), path: path.into(), entry }
+        PageRule { host: host.into(), path: path.into(), entry }
     }
 
     /// The paths of the rules that decide, or "public".
     fn ruling(rules: &[(&str, &str, Option<&str>)], uri: &str) -> String {
-        let sites = Sites::new(rules.iter().map(|(host, path, group)| site(host, path, *group)).collect());
+        let sites = PageRules::new(rules.iter().map(|(host, path, group)| site(host, path, *group)).collect());
         let allow = vec![AllowedHost { host: "example.com".into(), external: false }];
         let policy = ReturnToPolicy::new(Url::parse("https://auth.example.com").unwrap(), allow, None);
         let page = policy.page("https", "wiki.example.com", uri).unwrap();
         match sites.judge(&page) {
-            Ruling::Public(site) => format!("public {}", site.path),
-            Ruling::Members(rules) => rules.iter().map(|(site, _)| site.path.as_str()).collect::<Vec<_>>().join(" "),
+            Decision::Public(site) => format!("public {}", site.path),
+            Decision::Members(rules) => rules.iter().map(|(site, _)| site.path.as_str()).collect::<Vec<_>>().join(" "),
         }
     }
 

@@ -9,9 +9,9 @@ const SHOWN: usize = 100;
 ///
 /// Logged through [`as_str`](Self::as_str) it is one value in both formats of the log, whatever is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForeignText(String);
+pub struct UntrustedText(String);
 
-impl ForeignText {
+impl UntrustedText {
     /// The first hundred characters of `text`.
     pub fn new(text: impl Display) -> Self {
         Self::up_to(SHOWN, text)
@@ -19,7 +19,7 @@ impl ForeignText {
 
     /// The first `max` characters of `text`, for a sentence of ours with foreign words in it.
     pub fn up_to(max: usize, text: impl Display) -> Self {
-        let mut cut = Cut { shown: String::new(), left: max };
+        let mut cut = LimitedWriter { shown: String::new(), left: max };
         if write!(cut, "{text}").is_err() {
             cut.shown.push('…');
         }
@@ -32,19 +32,19 @@ impl ForeignText {
     }
 }
 
-impl Display for ForeignText {
+impl Display for UntrustedText {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
 /// Takes so much and fails then, so that no more is written.
-struct Cut {
+struct LimitedWriter {
     shown: String,
     left: usize,
 }
 
-impl Write for Cut {
+impl Write for LimitedWriter {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
             self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;
@@ -72,10 +72,10 @@ mod tests {
             ("\u{202e}moc\u{2028}", "\\u{202e}moc\\u{2028}"),
             ("Müller 李", "Müller 李"),
         ] {
-            assert_eq!(ForeignText::new(text).as_str(), shown);
+            assert_eq!(UntrustedText::new(text).as_str(), shown);
         }
-        assert_eq!(ForeignText::new("ä".repeat(100)).to_string(), "ä".repeat(100));
-        assert_eq!(ForeignText::new("ä".repeat(60_000)).to_string(), "ä".repeat(100) + "…");
-        assert_eq!(ForeignText::up_to(3, format_args!("{}{}", "ab", "cd")).as_str(), "abc…");
+        assert_eq!(UntrustedText::new("ä".repeat(100)).to_string(), "ä".repeat(100));
+        assert_eq!(UntrustedText::new("ä".repeat(60_000)).to_string(), "ä".repeat(100) + "…");
+        assert_eq!(UntrustedText::up_to(3, format_args!("{}{}", "ab", "cd")).as_str(), "abc…");
     }
 }

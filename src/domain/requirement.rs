@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The demands of one request: `group` (any of), `scope` (all of), `email_domain` (any of, verified
 /// e-mail only). All kinds named must hold. `machines` lets programs in, too, as naming a scope does.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Demand {
+pub struct Requirement {
     groups: Vec<String>,
     scopes: Vec<String>,
     email_domains: Vec<String>,
@@ -18,7 +18,7 @@ pub const NAMES: [&str; 4] = ["group", "scope", "email_domain", "machines"];
 
 /// The demand cannot be understood, so nothing is allowed by it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MalformedDemand {
+pub enum InvalidRequirement {
     /// A parameter that is not a demand.
     #[error("`{0}` is not a demand; use group, scope, email_domain or machines")]
     Unknown(String),
@@ -38,7 +38,7 @@ pub enum MalformedDemand {
 
 /// The principal is known but does not meet a demand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum Unmet {
+pub enum MissingRequirement {
     /// In none of the groups.
     #[error("this needs membership in one of the groups: {0}")]
     Group(String),
@@ -53,7 +53,7 @@ pub enum Unmet {
     Person,
 }
 
-impl Demand {
+impl Requirement {
     /// Any of `groups`, all of `scopes`, an address at any of `email_domains`; an empty list demands nothing.
     pub fn new(groups: Vec<String>, scopes: Vec<String>, email_domains: Vec<String>) -> Self {
         Self { groups, scopes, email_domains, machines: false }
@@ -72,11 +72,11 @@ impl Demand {
     /// Refuses a query with demands in it where they are not judged.
     ///
     /// # Errors
-    /// [`MalformedDemand::NotRead`].
-    pub fn none_in(query: &str) -> Result<(), MalformedDemand> {
+    /// [`InvalidRequirement::NotRead`].
+    pub fn none_in(query: &str) -> Result<(), InvalidRequirement> {
         let mut names = url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
         let found = names.find_map(|name| NAMES.into_iter().find(|known| *known == name));
-        found.map_or(Ok(()), |name| Err(MalformedDemand::NotRead(name)))
+        found.map_or(Ok(()), |name| Err(InvalidRequirement::NotRead(name)))
     }
 
     /// Whether it names groups.
@@ -92,8 +92,8 @@ impl Demand {
     /// Reads demands from a URL's query.
     ///
     /// # Errors
-    /// [`MalformedDemand`] for an unknown name or an empty value: never "allow".
-    pub fn parse(query: &str) -> Result<Self, MalformedDemand> {
+    /// [`InvalidRequirement`] for an unknown name or an empty value: never "allow".
+    pub fn parse(query: &str) -> Result<Self, InvalidRequirement> {
         let (mut demand, mut machines) = (Self::default(), None);
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let (list, name) = match &*name {
@@ -104,20 +104,20 @@ impl Demand {
                     let told = match &*value {
                         "true" => true,
                         "false" => false,
-                        _ => return Err(MalformedDemand::Machines),
+                        _ => return Err(InvalidRequirement::Machines),
                     };
                     if machines.replace(told).is_some() {
-                        return Err(MalformedDemand::Machines);
+                        return Err(InvalidRequirement::Machines);
                     }
                     continue;
                 }
-                _ => return Err(MalformedDemand::Unknown(name.chars().take(64).collect())),
+                _ => return Err(InvalidRequirement::Unknown(name.chars().take(64).collect())),
             };
             if value.trim().is_empty() {
-                return Err(MalformedDemand::Empty(name));
+                return Err(InvalidRequirement::Empty(name));
             }
             if name == "scope" && value.contains(char::is_whitespace) {
-                return Err(MalformedDemand::Scopes);
+                return Err(InvalidRequirement::Scopes);
             }
             list.push(value.into_owned());
         }
@@ -127,25 +127,25 @@ impl Demand {
     /// Judges `principal`.
     ///
     /// # Errors
-    /// The first demand that is [`Unmet`].
-    pub fn check(&self, principal: &Principal) -> Result<(), Unmet> {
+    /// The first demand that is [`MissingRequirement`].
+    pub fn check(&self, principal: &Principal) -> Result<(), MissingRequirement> {
         if !self.groups.is_empty() && !self.groups.iter().any(|g| principal.groups.contains(g)) {
-            return Err(Unmet::Group(self.groups.join(", ")));
+            return Err(MissingRequirement::Group(self.groups.join(", ")));
         }
         if let Some(missing) = self.scopes.iter().find(|s| !principal.scopes.contains(s)) {
-            return Err(Unmet::Scope(missing.clone()));
+            return Err(MissingRequirement::Scope(missing.clone()));
         }
         if !self.email_domains.is_empty() {
             let domain = principal.verified_email().and_then(domain_of);
             if !self.email_domains.iter().any(|d| domain.is_some_and(|have| have.eq_ignore_ascii_case(d))) {
-                return Err(Unmet::EmailDomain(self.email_domains.join(", ")));
+                return Err(MissingRequirement::EmailDomain(self.email_domains.join(", ")));
             }
         }
         Ok(())
     }
 }
 
-impl std::fmt::Display for Demand {
+impl std::fmt::Display for Requirement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kinds = [
             ("one of the groups", &self.groups),
@@ -186,9 +186,9 @@ mod tests {
             "machines=1",
             "machines=true&machines=true",
         ] {
-            assert!(Demand::parse(query).is_err(), "{query}");
+            assert!(Requirement::parse(query).is_err(), "{query}");
         }
-        assert_eq!(Demand::parse("").unwrap(), Demand::default());
+        assert_eq!(Requirement::parse("").unwrap(), Requirement::default());
     }
 
     #[test]
@@ -196,18 +196,18 @@ mod tests {
         for (query, admits) in
             [("", false), ("group=a", false), ("machines=false", false), ("scope=a", true), ("machines=true", true)]
         {
-            assert_eq!(Demand::parse(query).unwrap().admits_machines(), admits, "{query}");
+            assert_eq!(Requirement::parse(query).unwrap().admits_machines(), admits, "{query}");
         }
         for (query, refused) in
             [("", false), ("v=2", false), ("v=2&group", true), ("sco%70e=a", true), ("Group=a", false)]
         {
-            assert_eq!(Demand::none_in(query).is_err(), refused, "{query}");
+            assert_eq!(Requirement::none_in(query).is_err(), refused, "{query}");
         }
     }
 
     #[test]
     fn groups_are_any_of_and_scopes_are_all_of() {
-        let check = |query| Demand::parse(query).unwrap().check(&jane()).is_ok();
+        let check = |query| Requirement::parse(query).unwrap().check(&jane()).is_ok();
         assert!(check("group=admins&group=editors"));
         assert!(!check("group=admins"));
         assert!(!check("group=editor"));
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn an_email_demand_needs_a_verified_address_with_one_at_sign() {
-        let demand = Demand::parse("email_domain=EXAMPLE.com").unwrap();
+        let demand = Requirement::parse("email_domain=EXAMPLE.com").unwrap();
         let mut p = jane();
         assert!(demand.check(&p).is_ok());
         p.email_verified = false;
