@@ -9,9 +9,9 @@ use crate::domain::deployment::Deployment;
 use crate::domain::finding::Finding;
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::seal::KeyRing;
-use crate::flow::{self, Broker, EndedFor, Limits, MachineLimits, MySession, RelyingParty, Rules};
+use crate::flow::{self, Broker, EndedSessions, Limits, MachineLimits, OwnSession, RelyingParty, Rules};
 use crate::provider::{self, HttpClient, Provider};
-use crate::store::{self, OpenError, SessionStore, Sessions, Tokens};
+use crate::store::{self, MachineTokenStore, OpenError, SessionStore, Sessions};
 use crate::telemetry::Metrics;
 use crate::web::{self, Readiness, Web};
 use axum::Router;
@@ -116,7 +116,7 @@ pub async fn probe(config: &Config) -> Result<Vec<Finding>, Error> {
 ///
 /// # Errors
 /// [`Error`], a sentence for the operator.
-pub async fn sessions_of(config: &Config, sub: &str) -> Result<Vec<MySession>, Error> {
+pub async fn sessions_of(config: &Config, sub: &str) -> Result<Vec<OwnSession>, Error> {
     Ok(beside_the_service(config)?.rp.sessions_of(sub).await?)
 }
 
@@ -125,7 +125,7 @@ pub async fn sessions_of(config: &Config, sub: &str) -> Result<Vec<MySession>, E
 ///
 /// # Errors
 /// [`Error`], a sentence for the operator. Some sessions may have ended all the same.
-pub async fn end_sessions_of(config: &Config, sub: &str, handle: Option<&str>) -> Result<EndedFor, Error> {
+pub async fn end_sessions_of(config: &Config, sub: &str, handle: Option<&str>) -> Result<EndedSessions, Error> {
     Ok(beside_the_service(config)?.rp.end_sessions_of(sub, handle).await?)
 }
 
@@ -208,7 +208,7 @@ impl App {
     ) -> Result<Self, Error> {
         let ring = Arc::new(key_ring(config));
         let idle = config.session.idle.map(|idle| idle.as_secs());
-        let tokens = Tokens::new(store.clone(), ring.clone(), clock.clone());
+        let tokens = MachineTokenStore::new(store.clone(), ring.clone(), clock.clone());
         let (max_stale, patience) = (config.session.max_stale, config.session.store_timeout);
         let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, max_stale, patience);
         let callback = config.server.public_url.join("/auth/signin/callback");

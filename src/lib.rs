@@ -11,7 +11,7 @@
 //!   └─ axum stops here    openidconnect, oauth2, reqwest stop at provider; redb and redis in store
 //! ```
 //!
-//! - [`domain`]: nouns without I/O: transaction, session, principal, user, return_to, page, site, demand, policy, machine, seal
+//! - [`domain`]: nouns without I/O: transaction, session, principal, user, return_to, page, site, requirement, policy, machine, seal
 //! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, renew_ahead, check_revoked, sign_out,
 //!   my_sessions, backchannel, account, aws_credentials; `machine` is the broker of tokens for programs
 //! - [`provider`]: speaks OpenID Connect, and Cognito's two APIs; every provider quirk is in its `profile`

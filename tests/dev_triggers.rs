@@ -124,7 +124,7 @@ async fn a_federated_user_of_the_legacy_system_is_known_by_its_id() {
     ];
     let environment = environment.map(|(name, value)| (name.to_owned(), value));
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let function = Arc::new(Triggers::new(auth_api::triggers::Settings::read(environment).unwrap()).unwrap());
+    let function = Arc::new(Triggers::new(auth_api::triggers::TriggerSettings::read(environment).unwrap()).unwrap());
     let triggers = pool::Triggers::new(move |event| {
         let function = function.clone();
         async move { function.answer(event).await.map_err(|e| TriggerError { refused: false, message: e.to_string() }) }

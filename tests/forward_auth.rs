@@ -179,14 +179,14 @@ async fn a_requirement_is_refused_where_nobody_reads_it_and_never_dropped() {
     for route in ["/auth/session", "/auth/sessions", "/auth/profile"] {
         for query in ["group=editors", "scope=openid", "email_domain=example.com", "x=1&machines=true"] {
             let answer = jane.get(&site.auth(&format!("{route}?{query}"))).await;
-            assert_eq!((answer.status, answer.problem().as_str()), (400, "malformed-demand"), "{route} {query}");
+            assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-requirement"), "{route} {query}");
         }
         assert!(matches!(jane.get(&site.auth(&format!("{route}?v=2"))).await.status, 200 | 403 | 404), "{route}");
     }
     let renewed = jane.post(&site.auth("/refresh?force=true&group=editors"), &[]).await;
-    assert_eq!((renewed.status, renewed.problem().as_str()), (400, "malformed-demand"));
+    assert_eq!((renewed.status, renewed.problem().as_str()), (400, "invalid-requirement"));
     let deleted = jane.send(Method::DELETE, &site.auth("/auth/sessions/AAAAAAAAAAAAAAAA?group=editors"), |r| r).await;
-    assert_eq!((deleted.status, deleted.problem().as_str()), (400, "malformed-demand"));
+    assert_eq!((deleted.status, deleted.problem().as_str()), (400, "invalid-requirement"));
 }
 
 #[tokio::test]

@@ -215,8 +215,8 @@ async fn the_answers_of_validate_are_the_documented_ones() {
             "insufficient-scope",
             r#"Bearer error="insufficient_scope""#,
         ),
-        ("?group=", Some((COOKIE, &cookie)), 400, "malformed-demand", ""),
-        ("?colour=red", Some((COOKIE, &cookie)), 400, "malformed-demand", ""),
+        ("?group=", Some((COOKIE, &cookie)), 400, "invalid-requirement", ""),
+        ("?colour=red", Some((COOKIE, &cookie)), 400, "invalid-requirement", ""),
     ] {
         let mut request = request("get", &format!("/validate{query}"));
         if let Some((name, value)) = &header {

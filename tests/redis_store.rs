@@ -15,7 +15,7 @@ use crate::support::redis::{KEY, Redis, eventually, store_at, store_with, url};
 use crate::support::{stored_in, until};
 use auth_api::config::{HostPort, RedisServers, RedisUrl, StoreUrl};
 use auth_api::domain::session::{Mark, SessionId, SessionKey};
-use auth_api::store::{After, Leased, RateLimit, Record, SessionStore, Update};
+use auth_api::store::{LeaseOutcome, LeaseRelease, RateLimit, SealedSession, SessionStore, UpdateOutcome};
 use futures_util::future::join_all;
 use std::time::{Duration, Instant};
 
@@ -25,8 +25,8 @@ const LIMIT: RateLimit = RateLimit { name: "test", per_second: 1_000, burst: 10 
 /// The stores' time and some more for a busy machine.
 const IN_TIME: Duration = Duration::from_millis(1_500);
 
-fn record(version: u64) -> Record {
-    Record {
+fn record(version: u64) -> SealedSession {
+    SealedSession {
         version,
         ends: ENDS,
         seen: ENDS - 1_000,
@@ -74,7 +74,7 @@ async fn a_list_holds_any_number_of_sessions() {
     let Some(redis) = Redis::start().await else { return };
     let store = redis.store();
     let jane = Mark::user("jane");
-    let listed = || Record { listed: vec![jane], ..record(1) };
+    let listed = || SealedSession { listed: vec![jane], ..record(1) };
     let keys: Vec<_> = (0..1_500).map(|_| key()).collect();
     for some in keys.chunks(250) {
         assert!(join_all(some.iter().map(|key| store.create(*key, listed()))).await.into_iter().all(Result::unwrap));
@@ -100,7 +100,7 @@ async fn a_list_forgets_what_has_no_record_and_regains_what_it_lost() {
     let Some(redis) = Redis::start().await else { return };
     let store = redis.store();
     let (jane, lost, gone) = (Mark::user("jane"), key(), key());
-    let listed = |version| Record { listed: vec![jane], ..record(version) };
+    let listed = |version| SealedSession { listed: vec![jane], ..record(version) };
     assert!(store.create(lost, listed(1)).await.unwrap() && store.create(gone, listed(1)).await.unwrap());
     let index = index(&redis).await;
     let _: u64 = redis.ask("EVAL return(redis.call('DEL',unpack(redis.call('KEYS','test:s:*')))) 0").await;
@@ -118,7 +118,7 @@ async fn a_list_forgets_what_has_no_record_and_regains_what_it_lost() {
     let kept = key();
     assert!(store.create(kept, listed(1)).await.unwrap());
     redis.ask::<u64>(&format!("DEL {index}")).await;
-    assert_eq!(store.update(kept, 1, listed(2), None).await.unwrap(), Update::Done);
+    assert_eq!(store.update(kept, 1, listed(2), None).await.unwrap(), UpdateOutcome::Done);
     assert_eq!(store.listed(jane).await.unwrap(), [(kept, listed(2))]);
 }
 
@@ -127,7 +127,7 @@ async fn everything_expires_by_itself_and_in_use_it_does_not() {
     let Some(redis) = Redis::start().await else { return };
     let now = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let mut config = stored_in(StoreUrl::Redis(url(RedisServers::One(redis.at()))));
-    let session = |seen| Record { seen, ends: now() + 10_000, listed: vec![Mark::user("jane")], ..record(1) };
+    let session = |seen| SealedSession { seen, ends: now() + 10_000, listed: vec![Mark::user("jane")], ..record(1) };
     let ttl = async |name: &str| -> i64 {
         let names: Vec<String> = redis.ask(&format!("KEYS {name}")).await;
         assert_eq!(names.len(), 1, "{names:?}");
@@ -140,7 +140,7 @@ async fn everything_expires_by_itself_and_in_use_it_does_not() {
     store.touch(vec![(a, now() + 3_000)]).await.unwrap();
     assert!(near(ttl("test:s:*").await, 10_120) && near(ttl("test:u:*").await, 10_120));
     assert!(near(ttl("test:i:*").await, 10_120));
-    assert!(matches!(store.lease(a, Duration::from_secs(9)).await.unwrap(), Leased::Taken { .. }));
+    assert!(matches!(store.lease(a, Duration::from_secs(9)).await.unwrap(), LeaseOutcome::Taken { .. }));
     assert!(near(ttl("test:l:*").await, 10_120), "one that is abandoned is told as long as the session lasts");
     store.delete(a, now() + 50).await.unwrap();
     assert!(near(ttl("test:d:*").await, 3_600), "for a while at least");
@@ -163,10 +163,13 @@ async fn everything_expires_by_itself_and_in_use_it_does_not() {
     store.touch(vec![(b, now() + 7_500)]).await.unwrap();
     assert!(near(ttl("test:s:*").await, 9_620));
     store.touch(vec![(b, now() + 9_500)]).await.unwrap();
-    assert_eq!(store.update(b, 1, Record { version: 2, ..session(now()) }, None).await.unwrap(), Update::Done);
+    assert_eq!(
+        store.update(b, 1, SealedSession { version: 2, ..session(now()) }, None).await.unwrap(),
+        UpdateOutcome::Done
+    );
     assert!(near(ttl("test:s:*").await, 10_120), "not beyond its end, and by its last use");
     // The clock of the server is not the judge.
-    assert!(store.create(a, Record { ends: now() - 60, ..session(0) }).await.is_ok());
+    assert!(store.create(a, SealedSession { ends: now() - 60, ..session(0) }).await.is_ok());
 }
 
 #[tokio::test]
@@ -175,11 +178,13 @@ async fn a_lease_in_doubt_outlives_the_process() {
     let key = key();
     let store = redis.store();
     assert!(store.create(key, record(1)).await.unwrap());
-    let Leased::Taken { fence, .. } = store.lease(key, Duration::from_secs(9)).await.unwrap() else { panic!("free") };
-    store.release(key, fence, After::Doubt(Duration::ZERO)).await.unwrap();
+    let LeaseOutcome::Taken { fence, .. } = store.lease(key, Duration::from_secs(9)).await.unwrap() else {
+        panic!("free")
+    };
+    store.release(key, fence, LeaseRelease::OutcomeUnknown(Duration::ZERO)).await.unwrap();
     drop(store);
     let taken = redis.store().lease(key, Duration::from_secs(9)).await.unwrap();
-    assert!(matches!(taken, Leased::Taken { abandoned: true, .. }), "{taken:?}");
+    assert!(matches!(taken, LeaseOutcome::Taken { abandoned: true, .. }), "{taken:?}");
 }
 
 #[tokio::test]
@@ -205,7 +210,7 @@ async fn sessions_under_other_keys_are_told_apart() {
 /// Every method, none of which takes longer than the store's time.
 async fn all_in_time(store: &dyn SessionStore) -> Vec<bool> {
     let (key, mark) = (key(), Mark::user("x"));
-    let fence = auth_api::store::Fence(1);
+    let fence = auth_api::store::FencingToken(1);
     let timed = async |what: &str, call: std::pin::Pin<Box<dyn Future<Output = bool> + Send + '_>>| {
         let begun = Instant::now();
         let ok = call.await;
@@ -215,7 +220,7 @@ async fn all_in_time(store: &dyn SessionStore) -> Vec<bool> {
     let all = [
         timed(
             "create",
-            Box::pin(async { store.create(key, Record { listed: vec![mark], ..record(1) }).await.is_ok() }),
+            Box::pin(async { store.create(key, SealedSession { listed: vec![mark], ..record(1) }).await.is_ok() }),
         ),
         timed("load", Box::pin(async { store.load(key).await.is_ok() })),
         timed("update", Box::pin(async { store.update(key, 1, record(2), None).await.is_ok() })),
@@ -224,7 +229,7 @@ async fn all_in_time(store: &dyn SessionStore) -> Vec<bool> {
         timed("listed", Box::pin(async { store.listed(mark).await.is_ok() })),
         timed("lease", Box::pin(async { store.lease(key, IN_TIME).await.is_ok() })),
         timed("extend", Box::pin(async { store.extend(key, fence, IN_TIME).await.is_ok() })),
-        timed("release", Box::pin(async { store.release(key, fence, After::Nothing).await.is_ok() })),
+        timed("release", Box::pin(async { store.release(key, fence, LeaseRelease::Free).await.is_ok() })),
         timed("mark", Box::pin(async { store.mark(mark, ENDS).await.is_ok() })),
         timed("is_marked", Box::pin(async { store.is_marked(mark).await.is_ok() })),
         timed("ping", Box::pin(async { store.ping().await.is_ok() })),

@@ -7,7 +7,8 @@ use auth_api::domain::deployment::Deployment;
 use auth_api::domain::seal::KeyRing;
 use auth_api::domain::session::{Mark, SessionId};
 use auth_api::store::{
-    self, After, Leased, Lookup, OpenError, Permits, RateLimit, Record, Restored, SessionStore, Update,
+    self, LeaseOutcome, LeaseRelease, Lookup, OpenError, Permits, RateLimit, RestoreOutcome, SealedSession,
+    SessionStore, UpdateOutcome,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -21,8 +22,8 @@ fn open(path: &Path, keys: &[&'static [u8]]) -> Result<Arc<dyn SessionStore>, Op
     store::open(&stored_in(StoreUrl::Redb(path.to_owned())), &ring)
 }
 
-fn record(version: u64, sealed: &[u8]) -> Record {
-    Record { version, ends: 1_000, seen: 100, sealed: sealed.to_vec(), ..Record::default() }
+fn record(version: u64, sealed: &[u8]) -> SealedSession {
+    SealedSession { version, ends: 1_000, seen: 100, sealed: sealed.to_vec(), ..SealedSession::default() }
 }
 
 const A_WHILE: Duration = Duration::from_secs(30);
@@ -41,7 +42,7 @@ pub(crate) async fn keeps_the_contract(store: Arc<dyn SessionStore>) {
 async fn keeps_records(store: &dyn SessionStore) {
     let (a, b) = (SessionId::random().key(), SessionId::random().key());
     assert_eq!(store.load(a).await.unwrap(), None);
-    assert_eq!(store.update(a, 1, live(2, b"x"), None).await.unwrap(), Update::Gone, "an update never creates");
+    assert_eq!(store.update(a, 1, live(2, b"x"), None).await.unwrap(), UpdateOutcome::Gone, "an update never creates");
     assert_eq!(store.load(a).await.unwrap(), None);
     store.touch(vec![(a, 200)]).await.unwrap();
     assert_eq!(store.load(a).await.unwrap(), None, "nor does a touch");
@@ -50,15 +51,15 @@ async fn keeps_records(store: &dyn SessionStore) {
     assert!(!store.create(a, live(1, b"two")).await.unwrap(), "a create never overwrites");
     assert_eq!(store.load(a).await.unwrap(), Some(live(1, b"one")));
 
-    assert_eq!(store.update(a, 7, live(8, b"x"), None).await.unwrap(), Update::Stale);
-    assert_eq!(store.update(a, 1, live(2, b"two"), None).await.unwrap(), Update::Done);
-    assert_eq!(store.update(a, 1, live(2, b"lost"), None).await.unwrap(), Update::Stale, "one writer wins");
+    assert_eq!(store.update(a, 7, live(8, b"x"), None).await.unwrap(), UpdateOutcome::Stale);
+    assert_eq!(store.update(a, 1, live(2, b"two"), None).await.unwrap(), UpdateOutcome::Done);
+    assert_eq!(store.update(a, 1, live(2, b"lost"), None).await.unwrap(), UpdateOutcome::Stale, "one writer wins");
     assert_eq!(store.load(a).await.unwrap(), Some(live(2, b"two")));
 
     store.touch(vec![(a, SEEN + 300), (b, SEEN + 300)]).await.unwrap();
     store.touch(vec![(a, SEEN + 200)]).await.unwrap();
     assert_eq!(store.load(a).await.unwrap().unwrap().seen, SEEN + 300, "forwards only");
-    assert_eq!(store.update(a, 2, live(3, b"three"), None).await.unwrap(), Update::Done);
+    assert_eq!(store.update(a, 2, live(3, b"three"), None).await.unwrap(), UpdateOutcome::Done);
     assert_eq!(store.load(a).await.unwrap().unwrap().seen, SEEN + 300, "an update keeps a later use");
 
     assert_eq!(store.delete(b, SEEN + 1_000).await.unwrap(), None);
@@ -70,7 +71,7 @@ async fn keeps_records(store: &dyn SessionStore) {
         "a delete returns what it took"
     );
     assert_eq!(store.load(a).await.unwrap(), None);
-    assert_eq!(store.update(a, 3, live(4, b"revived"), None).await.unwrap(), Update::Gone);
+    assert_eq!(store.update(a, 3, live(4, b"revived"), None).await.unwrap(), UpdateOutcome::Gone);
     assert!(!store.create(a, live(1, b"again")).await.unwrap(), "what was ended is not put back");
     store.ping().await.unwrap();
 }
@@ -78,28 +79,28 @@ async fn keeps_records(store: &dyn SessionStore) {
 /// Far in the future, for a store that removes by its own clock what is over.
 const SEEN: u64 = 4_000_000_000;
 
-fn live(version: u64, sealed: &[u8]) -> Record {
+fn live(version: u64, sealed: &[u8]) -> SealedSession {
     let card = [b"card of ", sealed].concat();
-    Record { version, ends: SEEN + 1_000, seen: SEEN, sealed: sealed.to_vec(), card, listed: vec![] }
+    SealedSession { version, ends: SEEN + 1_000, seen: SEEN, sealed: sealed.to_vec(), card, listed: vec![] }
 }
 
 async fn lists_sessions(store: &dyn SessionStore) {
     let (jane, erin) = (Mark::user(&unique()), Mark::user(&unique()));
     assert_eq!(store.listed(jane).await.unwrap(), []);
-    let listed = |version| Record { listed: vec![jane, Mark::provider_session("s")], ..live(version, b"x") };
+    let listed = |version| SealedSession { listed: vec![jane, Mark::provider_session("s")], ..live(version, b"x") };
     let keys: Vec<_> = (0..40).map(|_| SessionId::random().key()).collect();
     for key in &keys {
         assert!(store.create(*key, listed(1)).await.unwrap());
     }
     let other = SessionId::random().key();
-    assert!(store.create(other, Record { listed: vec![erin], ..live(1, b"y") }).await.unwrap());
+    assert!(store.create(other, SealedSession { listed: vec![erin], ..live(1, b"y") }).await.unwrap());
     let mut found = store.listed(jane).await.unwrap();
     found.sort_by_key(|(key, _)| *key);
     let mut sorted = keys.clone();
     sorted.sort();
     assert_eq!(found.iter().map(|(key, _)| *key).collect::<Vec<_>>(), sorted, "all of hers and nobody else's");
     assert!(found.iter().all(|(_, record)| *record == listed(1)));
-    assert_eq!(store.update(keys[0], 1, listed(2), None).await.unwrap(), Update::Done);
+    assert_eq!(store.update(keys[0], 1, listed(2), None).await.unwrap(), UpdateOutcome::Done);
     store.delete(keys[1], SEEN + 1_000).await.unwrap();
     let found = store.listed(jane).await.unwrap();
     assert_eq!(found.len(), 39);
@@ -109,53 +110,55 @@ async fn lists_sessions(store: &dyn SessionStore) {
 
 async fn grants_leases(store: &dyn SessionStore) {
     let key = SessionId::random().key();
-    assert_eq!(store.lease(key, A_WHILE).await.unwrap(), Leased::Gone);
+    assert_eq!(store.lease(key, A_WHILE).await.unwrap(), LeaseOutcome::Gone);
     assert!(store.create(key, live(1, b"one")).await.unwrap());
     let taken = async |ttl| match store.lease(key, ttl).await.unwrap() {
-        Leased::Taken { fence, abandoned } => (fence, abandoned),
+        LeaseOutcome::Taken { fence, abandoned } => (fence, abandoned),
         other => panic!("{other:?}"),
     };
     let (first, abandoned) = taken(A_WHILE).await;
     assert!(!abandoned);
-    assert_eq!(store.lease(key, A_WHILE).await.unwrap(), Leased::Held);
+    assert_eq!(store.lease(key, A_WHILE).await.unwrap(), LeaseOutcome::Held);
     assert!(store.extend(key, first, A_WHILE).await.unwrap());
-    store.release(key, first, After::Nothing).await.unwrap();
+    store.release(key, first, LeaseRelease::Free).await.unwrap();
     assert!(!store.extend(key, first, A_WHILE).await.unwrap(), "given back");
 
     let (second, abandoned) = taken(Duration::from_millis(1)).await;
     assert!(second > first && !abandoned);
     let third = loop {
         match store.lease(key, A_WHILE).await.unwrap() {
-            Leased::Held => tokio::task::yield_now().await,
-            Leased::Taken { fence, abandoned } => break (fence, abandoned),
+            LeaseOutcome::Held => tokio::task::yield_now().await,
+            LeaseOutcome::Taken { fence, abandoned } => break (fence, abandoned),
             other => panic!("{other:?}"),
         }
     };
     assert!(third.0 > second && third.1, "its holder died at work");
     assert!(!store.extend(key, second, A_WHILE).await.unwrap(), "too late");
-    store.release(key, second, After::Nothing).await.unwrap();
-    assert_eq!(store.lease(key, A_WHILE).await.unwrap(), Leased::Held, "what is another's is not given back");
-    assert_eq!(store.update(key, 1, live(2, b"late"), Some(second)).await.unwrap(), Update::Stale, "fenced off");
-    assert_eq!(store.update(key, 1, live(2, b"two"), Some(third.0)).await.unwrap(), Update::Done);
+    store.release(key, second, LeaseRelease::Free).await.unwrap();
+    assert_eq!(store.lease(key, A_WHILE).await.unwrap(), LeaseOutcome::Held, "what is another's is not given back");
+    assert_eq!(store.update(key, 1, live(2, b"late"), Some(second)).await.unwrap(), UpdateOutcome::Stale, "fenced off");
+    assert_eq!(store.update(key, 1, live(2, b"two"), Some(third.0)).await.unwrap(), UpdateOutcome::Done);
     let (fourth, abandoned) = taken(A_WHILE).await;
     assert!(!abandoned, "an update gives the lease back");
 
-    store.release(key, fourth, After::Pause(A_WHILE)).await.unwrap();
-    let Leased::Paused(left) = store.lease(key, A_WHILE).await.unwrap() else { panic!("nobody gets it") };
+    store.release(key, fourth, LeaseRelease::CoolDown(A_WHILE)).await.unwrap();
+    let LeaseOutcome::Paused(left) = store.lease(key, A_WHILE).await.unwrap() else { panic!("nobody gets it") };
     assert!(left <= A_WHILE && left > A_WHILE / 2, "{left:?}");
     store.delete(key, SEEN + 1_000).await.unwrap();
-    assert_eq!(store.lease(key, A_WHILE).await.unwrap(), Leased::Gone);
-    assert_eq!(store.update(key, 2, live(3, b"x"), Some(fourth)).await.unwrap(), Update::Gone);
+    assert_eq!(store.lease(key, A_WHILE).await.unwrap(), LeaseOutcome::Gone);
+    assert_eq!(store.update(key, 2, live(3, b"x"), Some(fourth)).await.unwrap(), UpdateOutcome::Gone);
 
     let key = SessionId::random().key();
     assert!(store.create(key, live(1, b"one")).await.unwrap());
-    for (after, doubt) in [(After::Doubt(Duration::ZERO), true), (After::Pause(Duration::ZERO), false)] {
-        let Leased::Taken { fence, .. } = store.lease(key, A_WHILE).await.unwrap() else { panic!("free") };
+    for (after, doubt) in
+        [(LeaseRelease::OutcomeUnknown(Duration::ZERO), true), (LeaseRelease::CoolDown(Duration::ZERO), false)]
+    {
+        let LeaseOutcome::Taken { fence, .. } = store.lease(key, A_WHILE).await.unwrap() else { panic!("free") };
         store.release(key, fence, after).await.unwrap();
         let next = store.lease(key, A_WHILE).await.unwrap();
-        let Leased::Taken { fence, abandoned } = next else { panic!("{next:?}") };
+        let LeaseOutcome::Taken { fence, abandoned } = next else { panic!("{next:?}") };
         assert_eq!(abandoned, doubt, "{after:?}");
-        store.release(key, fence, After::Nothing).await.unwrap();
+        store.release(key, fence, LeaseRelease::Free).await.unwrap();
     }
 }
 
@@ -175,16 +178,20 @@ async fn remembers_marks(store: &dyn SessionStore) {
 async fn restores(store: &dyn SessionStore) {
     let (lost, ended) = (SessionId::random().key(), SessionId::random().key());
     assert_eq!(store.lookup(lost).await.unwrap(), Lookup::Absent);
-    assert_eq!(store.restore(lost, live(2, b"two")).await.unwrap(), Restored::Done);
-    assert_eq!(store.restore(lost, live(1, b"one")).await.unwrap(), Restored::Newer);
-    assert_eq!(store.restore(lost, live(2, b"other")).await.unwrap(), Restored::Newer);
+    assert_eq!(store.restore(lost, live(2, b"two")).await.unwrap(), RestoreOutcome::Done);
+    assert_eq!(store.restore(lost, live(1, b"one")).await.unwrap(), RestoreOutcome::Newer);
+    assert_eq!(store.restore(lost, live(2, b"other")).await.unwrap(), RestoreOutcome::Newer);
     assert_eq!(store.lookup(lost).await.unwrap(), Lookup::Found(live(2, b"two")));
-    assert_eq!(store.restore(lost, live(3, b"three")).await.unwrap(), Restored::Done);
+    assert_eq!(store.restore(lost, live(3, b"three")).await.unwrap(), RestoreOutcome::Done);
     assert_eq!(store.lookup(lost).await.unwrap(), Lookup::Found(live(3, b"three")));
-    assert_eq!(store.update(lost, 3, live(4, b"four"), None).await.unwrap(), Update::Done, "it goes on from there");
+    assert_eq!(
+        store.update(lost, 3, live(4, b"four"), None).await.unwrap(),
+        UpdateOutcome::Done,
+        "it goes on from there"
+    );
     assert_eq!(store.delete(ended, SEEN + 7).await.unwrap(), None);
     assert_eq!(store.lookup(ended).await.unwrap(), Lookup::Ended(SEEN + 7));
-    assert_eq!(store.restore(ended, live(9, b"nine")).await.unwrap(), Restored::Ended);
+    assert_eq!(store.restore(ended, live(9, b"nine")).await.unwrap(), RestoreOutcome::Ended);
     assert_eq!(store.load(ended).await.unwrap(), None);
 }
 
@@ -196,12 +203,12 @@ async fn limits_rates(store: &dyn SessionStore) {
     };
     let limit = RateLimit { name: name(), per_second: 1, burst: 5 };
     let granted = |permits| match permits {
-        Permits::Granted(waits) => waits,
+        Permits::MachineTokenResponse(waits) => waits,
         other => panic!("{other:?}"),
     };
     let asked = futures_util::future::join_all((0..20).map(|_| store.acquire(limit, 2, Duration::ZERO))).await;
     let at_once = asked.into_iter().map(Result::unwrap).filter_map(|permits| match permits {
-        Permits::Granted(waits) => Some(waits),
+        Permits::MachineTokenResponse(waits) => Some(waits),
         _ => None,
     });
     let at_once: Vec<_> = at_once.flatten().collect();
@@ -280,15 +287,15 @@ async fn a_renewal_that_a_kill_cut_off_is_told_after_the_restart() {
     let key = SessionId::random().key();
     let first = open(&path, &[KEY]).unwrap();
     assert!(first.create(key, live(1, b"one")).await.unwrap());
-    assert!(matches!(first.lease(key, A_WHILE).await.unwrap(), Leased::Taken { abandoned: false, .. }));
+    assert!(matches!(first.lease(key, A_WHILE).await.unwrap(), LeaseOutcome::Taken { abandoned: false, .. }));
     drop(first);
     let again = open_when_free(&path, &[KEY]).await.unwrap();
-    let Leased::Taken { fence, abandoned } = again.lease(key, A_WHILE).await.unwrap() else { panic!("free") };
+    let LeaseOutcome::Taken { fence, abandoned } = again.lease(key, A_WHILE).await.unwrap() else { panic!("free") };
     assert!(abandoned);
-    assert_eq!(again.update(key, 1, live(2, b"two"), Some(fence)).await.unwrap(), Update::Done);
+    assert_eq!(again.update(key, 1, live(2, b"two"), Some(fence)).await.unwrap(), UpdateOutcome::Done);
     drop(again);
     let again = open_when_free(&path, &[KEY]).await.unwrap();
-    assert!(matches!(again.lease(key, A_WHILE).await.unwrap(), Leased::Taken { abandoned: false, .. }));
+    assert!(matches!(again.lease(key, A_WHILE).await.unwrap(), LeaseOutcome::Taken { abandoned: false, .. }));
 }
 
 #[tokio::test]
@@ -457,7 +464,7 @@ async fn a_sweep_removes_what_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("s.redb"), &[KEY]).unwrap();
     for i in 0..1_500u64 {
-        let record = Record { version: 1, ends: i, ..Record::default() };
+        let record = SealedSession { version: 1, ends: i, ..SealedSession::default() };
         let mut id = [0; 16];
         id[..8].copy_from_slice(&i.to_le_bytes());
         let store = store.clone();

@@ -7,7 +7,8 @@ use auth_api::dev::pool::{Endpoint, Fault, Rotation};
 use auth_api::domain::seal::KeyRing;
 use auth_api::domain::session::{Mark, SessionKey};
 use auth_api::store::{
-    self, After, Error, Fence, Leased, Lookup, Permits, RateLimit, Record, Restored, SessionStore, Update, Watcher,
+    self, Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit,
+    RestoreOutcome, SealedSession, SessionStore, UpdateOutcome,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -55,7 +56,7 @@ impl Shaky {
 
 #[async_trait]
 impl SessionStore for Shaky {
-    async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error> {
+    async fn create(&self, key: SessionKey, record: SealedSession) -> Result<bool, Error> {
         self.judge()?;
         self.store.create(key, record).await
     }
@@ -68,7 +69,7 @@ impl SessionStore for Shaky {
         self.store.lookup(key).await
     }
 
-    async fn restore(&self, key: SessionKey, record: Record) -> Result<Restored, Error> {
+    async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
         self.judge()?;
         self.store.restore(key, record).await
     }
@@ -77,9 +78,9 @@ impl SessionStore for Shaky {
         &self,
         key: SessionKey,
         expected: u64,
-        record: Record,
-        fence: Option<Fence>,
-    ) -> Result<Update, Error> {
+        record: SealedSession,
+        fence: Option<FencingToken>,
+    ) -> Result<UpdateOutcome, Error> {
         self.judge()?;
         self.store.update(key, expected, record, fence).await
     }
@@ -89,27 +90,27 @@ impl SessionStore for Shaky {
         self.store.touch(seen).await
     }
 
-    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<Record>, Error> {
+    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error> {
         self.judge()?;
         self.store.delete(key, until).await
     }
 
-    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
+    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         self.judge()?;
         self.store.listed(mark).await
     }
 
-    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error> {
+    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {
         self.judge()?;
         self.store.lease(key, ttl).await
     }
 
-    async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+    async fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> Result<bool, Error> {
         self.judge()?;
         self.store.extend(key, fence, ttl).await
     }
 
-    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error> {
+    async fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) -> Result<(), Error> {
         self.judge()?;
         self.store.release(key, fence, after).await
     }
@@ -144,7 +145,7 @@ impl SessionStore for Shaky {
         self.store.back_off(limit, pause).await
     }
 
-    async fn follow(&self, watcher: &dyn Watcher) -> Error {
+    async fn follow(&self, watcher: &dyn InvalidationListener) -> Error {
         self.store.follow(watcher).await
     }
 }

@@ -7,7 +7,7 @@ mod runtime;
 mod settings;
 mod stand_ins;
 
-use auth_api::triggers::{Settings, Triggers};
+use auth_api::triggers::{TriggerSettings, Triggers};
 use serde_json::{Value, json};
 use stand_ins::{Api, Old};
 
@@ -34,7 +34,7 @@ fn environment(old: &Old, api: &Api, more: &[(&str, &str)]) -> Vec<(String, Stri
 
 fn triggers(old: &Old, api: &Api, more: &[(&str, &str)]) -> Triggers {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    Triggers::new(Settings::read(environment(old, api, more)).unwrap()).unwrap()
+    Triggers::new(TriggerSettings::read(environment(old, api, more)).unwrap()).unwrap()
 }
 
 fn event(source: &str, username: &str, request: Value, response: Value) -> Value {

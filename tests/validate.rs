@@ -180,7 +180,7 @@ async fn nonsense_in_any_credential_is_401_and_never_500() {
     assert_eq!(
         Browser::new().get(&in_query).await.status,
         400,
-        "a token in the query is no credential but a bad demand"
+        "a token in the query is no credential but a bad requirement"
     );
 }
 
@@ -300,7 +300,7 @@ async fn of_several_live_sessions_of_one_user_the_newest_answers() {
 }
 
 #[tokio::test]
-async fn demands_allow_refuse_or_are_malformed() {
+async fn requirements_allow_refuse_or_are_malformed() {
     let site = Site::start().await;
     let erin = Browser::new();
     erin.sign_in(&site, "erin").await;
@@ -310,10 +310,10 @@ async fn demands_allow_refuse_or_are_malformed() {
         ("group=nobody", 403, "insufficient-scope"),
         ("scope=openid&scope=admin", 403, "insufficient-scope"),
         ("email_domain=evil.test", 403, "insufficient-scope"),
-        ("group=", 400, "malformed-demand"),
-        ("group=editors&scope=", 400, "malformed-demand"),
-        ("groups=editors", 400, "malformed-demand"),
-        ("x", 400, "malformed-demand"),
+        ("group=", 400, "invalid-requirement"),
+        ("group=editors&scope=", 400, "invalid-requirement"),
+        ("groups=editors", 400, "invalid-requirement"),
+        ("x", 400, "invalid-requirement"),
         ("group=%ff", 403, "insufficient-scope"),
         ("&&", 200, ""),
     ] {

@@ -1,7 +1,7 @@
 //! The Lambda function behind all triggers of a user pool; which one is meant, the event says.
 
 use auth_api::telemetry;
-use auth_api::triggers::{Settings, Triggers};
+use auth_api::triggers::{TriggerSettings, Triggers};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     // Names and values that are no text are nobody's of ours.
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let settings = Settings::read(variables).map_err(|wrong| {
+    let settings = TriggerSettings::read(variables).map_err(|wrong| {
         for sentence in &wrong {
             tracing::error!("{sentence}");
         }

@@ -14,7 +14,7 @@ pub(super) struct Explain {
     #[arg(long)]
     url: String,
     #[command(flatten)]
-    who: Who,
+    who: ExplainedCaller,
     /// The visitor's scopes, with --groups
     #[arg(long, value_delimiter = ',', conflicts_with = "sub")]
     scopes: Vec<String>,
@@ -30,7 +30,7 @@ pub(super) struct Explain {
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-struct Who {
+struct ExplainedCaller {
     /// A user who is signed in, by the provider's `sub`: groups are those of the newest session
     #[arg(long)]
     sub: Option<String>,
@@ -86,8 +86,8 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
             text += "rule      none: everybody who is signed in, no program\n"
         }
         Decision::Members(rules) => {
-            for (site, demand) in rules {
-                text += &format!("rule      {site}: {demand}\n");
+            for (site, requirement) in rules {
+                text += &format!("rule      {site}: {requirement}\n");
             }
         }
     }

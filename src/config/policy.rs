@@ -50,8 +50,8 @@ fn site(table: Table, at: &str, problems: &mut Vec<Problem>) -> Option<PageRule>
     let domains = list(&mut block, "email_domains", host_name);
     let (public, machines) = (block.flag("public"), block.flag("machines"));
     let entry = match (Requirement::new(groups?, scopes?, domains?).for_machines(machines?), public?) {
-        (demand, false) => Some(RuleAccess::Members(demand)),
-        (demand, true) if demand.is_empty() => Some(RuleAccess::Public),
+        (requirement, false) => Some(RuleAccess::Members(requirement)),
+        (requirement, true) if requirement.is_empty() => Some(RuleAccess::Public),
         _ => block.wrong(
             "public",
             Wrong::new(

@@ -2,7 +2,7 @@
 
 use super::legacy::Legacy;
 use super::pool::{self, TriggerError};
-use crate::triggers::{Settings, Triggers};
+use crate::triggers::{TriggerSettings, Triggers};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(super) fn triggers(pool: SocketAddr, legacy: &Legacy) -> Result<pool::Trigge
         ("AWS_SECRET_ACCESS_KEY", "dev".to_owned()),
         ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", format!("http://{pool}/")),
     ];
-    let settings = Settings::read(environment.map(|(name, value)| (name.to_owned(), value)));
+    let settings = TriggerSettings::read(environment.map(|(name, value)| (name.to_owned(), value)));
     let triggers = Arc::new(Triggers::new(settings.map_err(|wrong| wrong.join(" "))?)?);
     Ok(pool::Triggers::new(move |event| {
         let triggers = triggers.clone();

@@ -31,7 +31,7 @@ pub enum RuleAccess {
 impl PageRule {
     /// Whether somebody's groups decide.
     pub fn asks_for_groups(&self) -> bool {
-        matches!(&self.entry, RuleAccess::Members(demand) if demand.asks_for_groups())
+        matches!(&self.entry, RuleAccess::Members(requirement) if requirement.asks_for_groups())
     }
 
     fn covers(&self, host: &str) -> bool {
@@ -98,8 +98,8 @@ impl PageRules {
                     return Decision::Public(site);
                 }
                 RuleAccess::Public => {}
-                RuleAccess::Members(demand) if readings.may_begin(prefix) => {
-                    rules.push((site, demand));
+                RuleAccess::Members(requirement) if readings.may_begin(prefix) => {
+                    rules.push((site, requirement));
                     // Nearer need not be stricter: in other letters it may be another page.
                     if readings.keep_the_beginning() && site.is_above(page.path()) {
                         break;
@@ -113,7 +113,7 @@ impl PageRules {
 }
 
 impl<'a> Decision<'a> {
-    /// Judges who is signed in. A program passes only where each rule thinks of programs, or the `caller`'s own demand
+    /// Judges who is signed in. A program passes only where each rule thinks of programs, or the `caller`'s own requirement
     /// does.
     ///
     /// # Errors
@@ -128,9 +128,10 @@ impl<'a> Decision<'a> {
         if rules.is_empty() && !person {
             return Err((None, MissingRequirement::Person));
         }
-        rules.iter().try_for_each(|(site, demand)| {
-            let admitted = if person || demand.admits_machines() { Ok(()) } else { Err(MissingRequirement::Person) };
-            admitted.and_then(|()| demand.check(principal)).map_err(|unmet| (Some(*site), unmet))
+        rules.iter().try_for_each(|(site, requirement)| {
+            let admitted =
+                if person || requirement.admits_machines() { Ok(()) } else { Err(MissingRequirement::Person) };
+            admitted.and_then(|()| requirement.check(principal)).map_err(|unmet| (Some(*site), unmet))
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::principal::Principal;
 use serde::{Deserialize, Serialize};
 
-/// The demands of one request: `group` (any of), `scope` (all of), `email_domain` (any of, verified
+/// The requirements of one request: `group` (any of), `scope` (all of), `email_domain` (any of, verified
 /// e-mail only). All kinds named must hold. `machines` lets programs in, too, as naming a scope does.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Requirement {
@@ -13,30 +13,30 @@ pub struct Requirement {
     machines: bool,
 }
 
-/// The names of demands in a query.
+/// The names of requirements in a query.
 pub const NAMES: [&str; 4] = ["group", "scope", "email_domain", "machines"];
 
-/// The demand cannot be understood, so nothing is allowed by it.
+/// The requirement cannot be understood, so nothing is allowed by it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequirement {
-    /// A parameter that is not a demand.
-    #[error("`{0}` is not a demand; use group, scope, email_domain or machines")]
+    /// A parameter that is not a requirement.
+    #[error("`{0}` is not a requirement; use group, scope, email_domain or machines")]
     Unknown(String),
-    /// Several scopes in one demand, as one might write them elsewhere.
-    #[error("one demand names one scope; repeat `scope` for each")]
+    /// Several scopes in one requirement, as one might write them elsewhere.
+    #[error("one requirement names one scope; repeat `scope` for each")]
     Scopes,
     /// Neither yes nor no.
-    #[error("the demand `machines` is `true` or `false`, and once")]
+    #[error("the requirement `machines` is `true` or `false`, and once")]
     Machines,
-    /// A demand at an address that does not judge any.
-    #[error("the demand `{0}` is not read at this address, and would mean nothing; ask /validate")]
+    /// A requirement at an address that does not judge any.
+    #[error("the requirement `{0}` is not read at this address, and would mean nothing; ask /validate")]
     NotRead(&'static str),
-    /// A demand without a value.
-    #[error("the demand `{0}` is empty; name what is required or leave it out")]
+    /// A requirement without a value.
+    #[error("the requirement `{0}` is empty; name what is required or leave it out")]
     Empty(&'static str),
 }
 
-/// The principal is known but does not meet a demand.
+/// The principal is known but does not meet a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum MissingRequirement {
     /// In none of the groups.
@@ -49,12 +49,12 @@ pub enum MissingRequirement {
     #[error("this needs a verified e-mail address at: {0}")]
     EmailDomain(String),
     /// A program, and nobody said that programs may.
-    #[error("this is for people; for programs a rule or a demand has to name a scope, or say machines = true")]
+    #[error("this is for people; for programs a rule or a requirement has to name a scope, or say machines = true")]
     Person,
 }
 
 impl Requirement {
-    /// Any of `groups`, all of `scopes`, an address at any of `email_domains`; an empty list demands nothing.
+    /// Any of `groups`, all of `scopes`, an address at any of `email_domains`; an empty list requires nothing.
     pub fn new(groups: Vec<String>, scopes: Vec<String>, email_domains: Vec<String>) -> Self {
         Self { groups, scopes, email_domains, machines: false }
     }
@@ -69,7 +69,7 @@ impl Requirement {
         self.machines || !self.scopes.is_empty()
     }
 
-    /// Refuses a query with demands in it where they are not judged.
+    /// Refuses a query with requirements in it where they are not judged.
     ///
     /// # Errors
     /// [`InvalidRequirement::NotRead`].
@@ -89,17 +89,17 @@ impl Requirement {
         *self == Self::default()
     }
 
-    /// Reads demands from a URL's query.
+    /// Reads requirements from a URL's query.
     ///
     /// # Errors
     /// [`InvalidRequirement`] for an unknown name or an empty value: never "allow".
     pub fn parse(query: &str) -> Result<Self, InvalidRequirement> {
-        let (mut demand, mut machines) = (Self::default(), None);
+        let (mut requirement, mut machines) = (Self::default(), None);
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let (list, name) = match &*name {
-                "group" => (&mut demand.groups, "group"),
-                "scope" => (&mut demand.scopes, "scope"),
-                "email_domain" => (&mut demand.email_domains, "email_domain"),
+                "group" => (&mut requirement.groups, "group"),
+                "scope" => (&mut requirement.scopes, "scope"),
+                "email_domain" => (&mut requirement.email_domains, "email_domain"),
                 "machines" => {
                     let told = match &*value {
                         "true" => true,
@@ -121,13 +121,13 @@ impl Requirement {
             }
             list.push(value.into_owned());
         }
-        Ok(demand.for_machines(machines.unwrap_or_default()))
+        Ok(requirement.for_machines(machines.unwrap_or_default()))
     }
 
     /// Judges `principal`.
     ///
     /// # Errors
-    /// The first demand that is [`MissingRequirement`].
+    /// The first requirement that is [`MissingRequirement`].
     pub fn check(&self, principal: &Principal) -> Result<(), MissingRequirement> {
         if !self.groups.is_empty() && !self.groups.iter().any(|g| principal.groups.contains(g)) {
             return Err(MissingRequirement::Group(self.groups.join(", ")));
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_or_unknown_demand_is_malformed() {
+    fn an_empty_or_unknown_requirement_is_malformed() {
         for query in [
             "group=",
             "group=editors&scope=",
@@ -217,19 +217,19 @@ mod tests {
     }
 
     #[test]
-    fn an_email_demand_needs_a_verified_address_with_one_at_sign() {
-        let demand = Requirement::parse("email_domain=EXAMPLE.com").unwrap();
+    fn an_email_requirement_needs_a_verified_address_with_one_at_sign() {
+        let requirement = Requirement::parse("email_domain=EXAMPLE.com").unwrap();
         let mut p = jane();
-        assert!(demand.check(&p).is_ok());
+        assert!(requirement.check(&p).is_ok());
         p.email_verified = false;
-        assert!(demand.check(&p).is_err());
+        assert!(requirement.check(&p).is_err());
         p.email_verified = true;
         for bad in ["x@evil.test@example.com", "@example.com", "example.com", "x@sub.example.com", "x@example.com.evil"]
         {
             p.email = Some(bad.into());
-            assert!(demand.check(&p).is_err(), "{bad}");
+            assert!(requirement.check(&p).is_err(), "{bad}");
         }
         p.email = None;
-        assert!(demand.check(&p).is_err());
+        assert!(requirement.check(&p).is_err());
     }
 }

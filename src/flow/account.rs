@@ -7,7 +7,7 @@
 use super::{Error, RelyingParty};
 use crate::domain::user::User;
 use crate::provider::{self, USER_POOLS_SCOPE};
-use crate::store::{Live, Urgency};
+use crate::store::{OpenedSession, Priority};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ const LIFE: u64 = 60;
 
 impl RelyingParty {
     /// The session, with tokens that live long enough for a question.
-    pub(super) async fn with_life(self: &Arc<Self>, live: &Arc<Live>) -> Result<Arc<Live>, Error> {
+    pub(super) async fn with_life(self: &Arc<Self>, live: &Arc<OpenedSession>) -> Result<Arc<OpenedSession>, Error> {
         if live.session.tokens.remaining(self.clock.now()) >= LIFE {
             return Ok(live.clone());
         }
         match live.session.tokens.refresh {
-            Some(_) => self.renewal(live, Urgency::Interactive).await,
-            None => Err(Error::Dead("the tokens have run out, and there is no refresh token".into())),
+            Some(_) => self.renewal(live, Priority::Interactive).await,
+            None => Err(Error::InvalidCredentials("the tokens have run out, and there is no refresh token".into())),
         }
     }
 
@@ -34,9 +34,13 @@ impl RelyingParty {
     /// The user of the session `live`, after `change` if there is one.
     ///
     /// # Errors
-    /// [`Error::NotOffered`] without the scope, [`Error::NotWritable`], [`Error::NotAdmitted`], [`Error::NotTaken`] with
+    /// [`Error::NotOffered`] without the scope, [`Error::NotWritable`], [`Error::NotAdmitted`], [`Error::RejectedByProvider`] with
     /// the pool's word, and what a renewal ends with.
-    pub async fn account(self: &Arc<Self>, live: &Arc<Live>, change: &BTreeMap<String, String>) -> Result<User, Error> {
+    pub async fn account(
+        self: &Arc<Self>,
+        live: &Arc<OpenedSession>,
+        change: &BTreeMap<String, String>,
+    ) -> Result<User, Error> {
         if let Some(name) = change.keys().find(|name| !self.writable.contains(name)) {
             return Err(Error::NotWritable(name.chars().take(64).collect()));
         }
@@ -47,25 +51,29 @@ impl RelyingParty {
         self.admit(&live)?;
         let (user, live) = match self.ask_account(&live, change).await {
             Err(error) if error.is_not_authorized() => {
-                let renewed = self.renewal(&live, Urgency::Interactive).await?;
+                let renewed = self.renewal(&live, Priority::Interactive).await?;
                 (self.ask_account(&renewed, change).await, renewed)
             }
             answer => (answer, live),
         };
         let user = user.map_err(|error| match error {
-            provider::Error::Refused { code, .. } => Error::NotTaken(code),
+            provider::Error::Refused { code, .. } => Error::RejectedByProvider(code),
             other => other.into(),
         })?;
         if !change.is_empty() {
             tracing::info!(sub = %live.session.principal.sub, attributes = ?change.keys(), "attributes changed");
-            if let Err(error) = self.renewal(&live, Urgency::Interactive).await {
+            if let Err(error) = self.renewal(&live, Priority::Interactive).await {
                 tracing::warn!(%error, "the change is not in the tokens yet");
             }
         }
         Ok(user)
     }
 
-    async fn ask_account(&self, live: &Live, change: &BTreeMap<String, String>) -> Result<User, provider::Error> {
+    async fn ask_account(
+        &self,
+        live: &OpenedSession,
+        change: &BTreeMap<String, String>,
+    ) -> Result<User, provider::Error> {
         let access = &live.session.tokens.access;
         if !change.is_empty() {
             self.provider.update_user(access, change).await?;

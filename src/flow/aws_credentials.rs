@@ -9,7 +9,7 @@ use super::{Error, RelyingParty};
 use crate::domain::aws::AwsCredentials;
 use crate::domain::session::SessionKey;
 use crate::provider;
-use crate::store::Live;
+use crate::store::OpenedSession;
 use quick_cache::sync::Cache;
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -20,16 +20,16 @@ const MARGIN: u64 = 300;
 const KEPT: usize = 10_000;
 
 /// Who they are for; `None`: guests.
-type Holder = Option<(SessionKey, u64)>;
+type CredentialsHolder = Option<(SessionKey, u64)>;
 
 /// What was fetched lately.
 #[derive(Debug)]
-pub(super) struct Fetched {
+pub(super) struct AwsCredentialsCache {
     identities: Cache<Option<String>, String>,
-    credentials: Cache<Holder, Arc<AwsCredentials>>,
+    credentials: Cache<CredentialsHolder, Arc<AwsCredentials>>,
 }
 
-impl Default for Fetched {
+impl Default for AwsCredentialsCache {
     fn default() -> Self {
         Self { identities: Cache::new(KEPT), credentials: Cache::new(KEPT) }
     }
@@ -41,7 +41,10 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::NotOffered`] without an identity pool, [`Error::Anonymous`] where guests get none,
     /// [`Error::NotAdmitted`], [`Error::NoCredentials`] with AWS's word, and what a renewal ends with.
-    pub async fn aws_credentials(self: &Arc<Self>, live: Option<&Arc<Live>>) -> Result<Arc<AwsCredentials>, Error> {
+    pub async fn aws_credentials(
+        self: &Arc<Self>,
+        live: Option<&Arc<OpenedSession>>,
+    ) -> Result<Arc<AwsCredentials>, Error> {
         if !self.provider.has_identity_pool() {
             return Err(Error::NotOffered("aws.identity_pool is not configured"));
         }
@@ -61,7 +64,7 @@ impl RelyingParty {
         self.aws.credentials.get_or_insert_async(&holder, self.fetch_credentials(live.as_deref())).await
     }
 
-    async fn fetch_credentials(&self, live: Option<&Live>) -> Result<Arc<AwsCredentials>, Error> {
+    async fn fetch_credentials(&self, live: Option<&OpenedSession>) -> Result<Arc<AwsCredentials>, Error> {
         let token = live.map(|live| &live.session.tokens.id);
         let user = live.map(|live| live.session.principal.sub.clone());
         let credentials = match self.credentials_of(&user, token).await {

@@ -4,7 +4,7 @@ use super::budget::jittered;
 use super::{Error, RelyingParty};
 use crate::domain::session::SessionKey;
 use crate::provider;
-use crate::store::Live;
+use crate::store::OpenedSession;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,7 +25,7 @@ struct Backoff {
     /// Epoch seconds.
     until: u64,
     /// Whether its renewal is in doubt: then it is tried again, due or not.
-    in_doubt: Option<Arc<Live>>,
+    in_doubt: Option<Arc<OpenedSession>>,
 }
 
 /// What to do after a failure.
@@ -46,7 +46,7 @@ impl RenewalBackoffs {
         &self,
         key: SessionKey,
         told: Option<Duration>,
-        in_doubt: Option<Arc<Live>>,
+        in_doubt: Option<Arc<OpenedSession>>,
         now: u64,
     ) -> RenewalFailure {
         let mut all = self.all();
@@ -83,7 +83,7 @@ impl RenewalBackoffs {
     }
 
     /// Those in doubt whose pause is over. Failures of long ago are forgotten.
-    pub(super) fn in_doubt(&self, now: u64) -> Vec<Arc<Live>> {
+    pub(super) fn in_doubt(&self, now: u64) -> Vec<Arc<OpenedSession>> {
         let mut all = self.all();
         all.retain(|_, backoff| now < backoff.until.saturating_add(KEEP));
         all.values().filter(|backoff| now >= backoff.until).filter_map(|backoff| backoff.in_doubt.clone()).collect()
@@ -93,7 +93,12 @@ impl RenewalBackoffs {
 impl RelyingParty {
     /// Notes that a session could not be renewed, and returns for how long to leave it alone. One in doubt is tried
     /// again then: within the provider's grace period the old token still works.
-    pub(super) fn note_failure(&self, live: &Arc<Live>, error: Option<&provider::Error>, in_doubt: bool) -> Duration {
+    pub(super) fn note_failure(
+        &self,
+        live: &Arc<OpenedSession>,
+        error: Option<&provider::Error>,
+        in_doubt: bool,
+    ) -> Duration {
         let told = match error {
             Some(provider::Error::Unavailable { retry_after: Some(seconds), .. }) => {
                 Some(Duration::from_secs(*seconds))
@@ -115,13 +120,13 @@ impl RelyingParty {
     }
 
     /// What a renewal says about this session and about all.
-    pub(super) fn note_outcome(&self, live: &Arc<Live>, result: &Result<Arc<Live>, Error>) {
+    pub(super) fn note_outcome(&self, live: &Arc<OpenedSession>, result: &Result<Arc<OpenedSession>, Error>) {
         match result {
             Ok(_) | Err(Error::SessionEnded) => {
                 self.backoffs.forget(live.id.key());
                 self.rhythm.got_through();
             }
-            Err(Error::Dead(_)) => self.backoffs.forget(live.id.key()),
+            Err(Error::InvalidCredentials(_)) => self.backoffs.forget(live.id.key()),
             // Noted where it was known whose fault it was.
             Err(Error::NotRenewed(_)) => {}
             Err(error) => {

@@ -9,8 +9,8 @@
 use super::RelyingParty;
 use crate::domain::seal::random;
 use crate::domain::transaction::{Transaction, VerifiedCallback};
-use crate::provider::{self, Verified};
-use crate::store::{RateLimit, Sessions, SharedRateLimiter, Urgency};
+use crate::provider::{self, AuthenticatedUser};
+use crate::store::{Priority, RateLimit, Sessions, SharedRateLimiter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -64,7 +64,7 @@ impl RequestBudget {
     ///
     /// # Errors
     /// How long to stay away: the provider is left alone, or too many wait.
-    pub(super) async fn permit(&self, urgency: Urgency, patience: Duration) -> Result<(), Duration> {
+    pub(super) async fn permit(&self, urgency: Priority, patience: Duration) -> Result<(), Duration> {
         self.limiter.permit(urgency, patience).await
     }
 
@@ -100,9 +100,9 @@ impl RelyingParty {
     pub(super) async fn exchange(
         &self,
         callback: VerifiedCallback,
-    ) -> Result<(Verified, Transaction), provider::Error> {
+    ) -> Result<(AuthenticatedUser, Transaction), provider::Error> {
         // With or without one it goes.
-        let _ = self.budget.tokens.permit(Urgency::SignIn, SIGN_IN).await;
+        let _ = self.budget.tokens.permit(Priority::SignIn, SIGN_IN).await;
         let exchanged = self.provider.exchange(callback).await;
         self.budget.tokens.note(exchanged.as_ref().err()).await;
         exchanged

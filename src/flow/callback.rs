@@ -9,15 +9,15 @@
 //! 5. The policy says who may sign in at all.
 //! 6. A new session under a new id; the browser's old ones end.
 
-use super::{Denied, Error, RelyingParty};
+use super::{AccessDenied, Error, RelyingParty};
 use crate::domain::callback_key::CallbackKey;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::{Device, Session, SessionId, SignInContext};
 use crate::domain::transaction::{
     AuthorizationError, CallbackError, CallbackParams, SignInIntent, Transaction, VerifiedCallback,
 };
-use crate::provider::Hints;
-use crate::store::Live;
+use crate::provider::AuthorizationHints;
+use crate::store::OpenedSession;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -34,9 +34,9 @@ const LOOKS: [Duration; 4] =
 /// The sessions that callbacks made lately, by the sign-in's tag. To ask for one takes the sealed cookie
 /// of that sign-in and its state.
 #[derive(Debug)]
-pub(super) struct Exchanges(Cache<String, Arc<Live>>);
+pub(super) struct CodeExchanges(Cache<String, Arc<OpenedSession>>);
 
-impl Default for Exchanges {
+impl Default for CodeExchanges {
     fn default() -> Self {
         Self(Cache::new(EXCHANGES))
     }
@@ -48,13 +48,13 @@ enum ExchangeOutcome {
     /// A session with this id.
     SignedIn([u8; 16]),
     /// The policy does not admit the user.
-    NotAdmitted(Box<Denied>),
+    NotAdmitted(Box<AccessDenied>),
     /// None.
     Failed,
 }
 
 impl ExchangeOutcome {
-    fn of(result: &Result<Arc<Live>, Error>) -> Self {
+    fn of(result: &Result<Arc<OpenedSession>, Error>) -> Self {
         match result {
             Ok(live) => Self::SignedIn(*live.id.as_bytes()),
             Err(Error::NotAdmitted(denied)) => Self::NotAdmitted(denied.clone()),
@@ -65,9 +65,9 @@ impl ExchangeOutcome {
 
 /// Where a callback ends.
 #[derive(Debug)]
-pub enum Landing {
+pub enum CallbackOutcome {
     /// Signed in: a new session.
-    SignedIn(Arc<Live>),
+    SignedIn(Arc<OpenedSession>),
     /// The callback was used before, and its browser is signed in.
     Already(ReturnTo),
     /// Once more to the provider.
@@ -76,7 +76,7 @@ pub enum Landing {
 
 /// A callback that failed, with what its sign-in was asked for, so that trying again leads there.
 #[derive(Debug)]
-pub struct CallbackFailed {
+pub struct FailedCallback {
     /// Why.
     pub error: Error,
     /// What the sign-in was asked for, if it is known.
@@ -88,15 +88,15 @@ impl RelyingParty {
     /// `old` all ids that it sent, `device` what shows of it.
     ///
     /// # Errors
-    /// [`CallbackFailed`]; nothing was stored.
+    /// [`FailedCallback`]; nothing was stored.
     pub async fn callback(
         self: &Arc<Self>,
         params: CallbackParams,
         transaction: Option<Transaction>,
-        live: Option<&Live>,
+        live: Option<&OpenedSession>,
         old: Vec<SessionId>,
         device: Device,
-    ) -> Result<Landing, CallbackFailed> {
+    ) -> Result<CallbackOutcome, FailedCallback> {
         let intent = transaction.as_ref().map(Transaction::intent);
         let outcome = self.land(params, transaction, live, old, device).await.map_err(|error| match error {
             Error::Callback(CallbackError::Provider(refusal)) if self.provider.is_cancellation(&refusal) => {
@@ -105,9 +105,9 @@ impl RelyingParty {
             other => other,
         });
         self.metrics.sign_in(match &outcome {
-            Ok(Landing::SignedIn(_)) => "signed_in",
-            Ok(Landing::Already(_)) => "already",
-            Ok(Landing::Retry(..)) => "retried",
+            Ok(CallbackOutcome::SignedIn(_)) => "signed_in",
+            Ok(CallbackOutcome::Already(_)) => "already",
+            Ok(CallbackOutcome::Retry(..)) => "retried",
             Err(Error::Cancelled(_)) => "cancelled",
             Err(Error::Callback(CallbackError::Provider(_))) => "refused_by_provider",
             Err(Error::NotAdmitted(_)) => "not_admitted",
@@ -116,25 +116,25 @@ impl RelyingParty {
             Err(Error::Provider(_)) => "provider_failed",
             Err(_) => "store_failed",
         });
-        outcome.map_err(|error| CallbackFailed { error, intent })
+        outcome.map_err(|error| FailedCallback { error, intent })
     }
 
     async fn land(
         self: &Arc<Self>,
         params: CallbackParams,
         transaction: Option<Transaction>,
-        live: Option<&Live>,
+        live: Option<&OpenedSession>,
         old: Vec<SessionId>,
         device: Device,
-    ) -> Result<Landing, Error> {
+    ) -> Result<CallbackOutcome, Error> {
         let tag = params.state.as_deref().map(Transaction::tag).unwrap_or_default();
         let arrived = live.map(|live| &live.session.arrival).filter(|arrival| arrival.tag == tag);
         let Some(transaction) = transaction else {
             return match (live, params.error) {
                 // A reload of a callback that did its work.
-                (Some(_), None) => {
-                    Ok(Landing::Already(arrived.map_or_else(|| self.return_to.choose(None), |a| a.return_to.clone())))
-                }
+                (Some(_), None) => Ok(CallbackOutcome::Already(
+                    arrived.map_or_else(|| self.return_to.choose(None), |a| a.return_to.clone()),
+                )),
                 // Cognito does not always return the state with an error. It decides nothing; it is shown, without
                 // a text that anybody could have put into the link.
                 (None, Some(refusal)) if params.state.is_none() => {
@@ -148,13 +148,14 @@ impl RelyingParty {
         let issuer = self.provider.expected_issuer().await?;
         let accepted = match transaction.accept(params, issuer, self.limits.sign_in, self.clock.now()) {
             Err(CallbackError::Provider(refusal)) if !retried && self.provider.is_linking_quirk(&refusal) => {
-                let (transaction, location) = self.begin(return_to, provider, Hints::default(), true).await?;
-                return Ok(Landing::Retry(Box::new(transaction), location));
+                let (transaction, location) =
+                    self.begin(return_to, provider, AuthorizationHints::default(), true).await?;
+                return Ok(CallbackOutcome::Retry(Box::new(transaction), location));
             }
             accepted => accepted?,
         };
         if arrived.is_some() {
-            return Ok(Landing::Already(return_to));
+            return Ok(CallbackOutcome::Already(return_to));
         }
         let this = self.clone();
         let made = self.to_the_end(async move {
@@ -165,7 +166,7 @@ impl RelyingParty {
             // One that was remembered may have been ended since.
             this.sessions.load(exchanged.id).await?.ok_or(Error::UnknownSignIn)
         });
-        Ok(Landing::SignedIn(made.await?))
+        Ok(CallbackOutcome::SignedIn(made.await?))
     }
 
     /// Exchanges the code, or waits for who has claimed it.
@@ -174,7 +175,7 @@ impl RelyingParty {
         tag: &str,
         callback: VerifiedCallback,
         device: Device,
-    ) -> Result<Arc<Live>, Error> {
+    ) -> Result<Arc<OpenedSession>, Error> {
         let key = callback.key();
         if !self.sessions.claim_code(&key).await? {
             return self.exchanged_elsewhere(&key).await;
@@ -188,7 +189,7 @@ impl RelyingParty {
     }
 
     /// Waits for the outcome of an exchange. A process that died in the middle of it leaves none.
-    async fn exchanged_elsewhere(&self, key: &CallbackKey) -> Result<Arc<Live>, Error> {
+    async fn exchanged_elsewhere(&self, key: &CallbackKey) -> Result<Arc<OpenedSession>, Error> {
         let patience = Instant::now() + self.limits.lease;
         let mut looks = LOOKS.iter().chain(std::iter::repeat(&LOOKS[LOOKS.len() - 1]));
         loop {
@@ -213,11 +214,11 @@ impl RelyingParty {
         tag: &str,
         callback: VerifiedCallback,
         device: Device,
-    ) -> Result<Arc<Live>, Error> {
+    ) -> Result<Arc<OpenedSession>, Error> {
         let (verified, transaction) = self.exchange(callback).await?;
         if let Err(unmet) = self.policy.admit(&verified.principal) {
             self.revoke_later(verified.tokens.refresh);
-            let denied = Denied { sub: verified.principal.sub, page: None, rule: None, unmet };
+            let denied = AccessDenied { sub: verified.principal.sub, page: None, rule: None, unmet };
             return Err(Error::NotAdmitted(Box::new(denied)));
         }
         let now = self.clock.now();
@@ -239,7 +240,7 @@ impl RelyingParty {
     }
 
     /// Ends the sessions that a new one replaces.
-    async fn retire(self: &Arc<Self>, old: Vec<SessionId>, new: &Live) {
+    async fn retire(self: &Arc<Self>, old: Vec<SessionId>, new: &OpenedSession) {
         for id in old.into_iter().filter(|id| *id != new.id) {
             match self.sessions.end(id).await {
                 Ok(Some(old)) => self.revoke_later(old.tokens.refresh),

@@ -9,7 +9,7 @@
 use super::{Error, RelyingParty};
 use crate::domain::session::SessionKey;
 use crate::provider::{self, USER_POOLS_SCOPE};
-use crate::store::{Live, Urgency};
+use crate::store::{OpenedSession, Priority};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,7 +25,7 @@ const AGAIN: u64 = 60;
 
 /// When each session was last asked about, epoch seconds.
 #[derive(Debug, Default)]
-pub(super) struct Asked(Mutex<HashMap<SessionKey, u64>>);
+pub(super) struct RevocationChecks(Mutex<HashMap<SessionKey, u64>>);
 
 impl RelyingParty {
     /// Asks about the sessions that are due.
@@ -33,7 +33,7 @@ impl RelyingParty {
         let mut unanswered = 0;
         for live in self.due_for_a_check(interval) {
             let budget = &self.budget.users;
-            if budget.permit(Urgency::Background, PATIENCE).await.is_err() || self.budget.tokens.rests().is_err() {
+            if budget.permit(Priority::Background, PATIENCE).await.is_err() || self.budget.tokens.rests().is_err() {
                 return;
             }
             let access = &live.session.tokens.access;
@@ -42,12 +42,12 @@ impl RelyingParty {
             let mut now = self.clock.now();
             match asked {
                 Ok(_) => unanswered = 0,
-                Err(error) if error.is_not_authorized() => match self.renewal(&live, Urgency::Background).await {
+                Err(error) if error.is_not_authorized() => match self.renewal(&live, Priority::Background).await {
                     Err(Error::SessionEnded) => {
                         tracing::info!(sub = %live.session.principal.sub, "signed out: disabled or signed out at the provider");
                     }
                     // Ended meanwhile, or revoked alone while the user may still come in: nothing to do.
-                    Ok(_) | Err(Error::Dead(_)) => {}
+                    Ok(_) | Err(Error::InvalidCredentials(_)) => {}
                     Err(error) => tracing::warn!(%error, "a session that the provider doubts could not be renewed"),
                 },
                 Err(error @ provider::Error::Unavailable { .. }) => {
@@ -68,7 +68,7 @@ impl RelyingParty {
         }
     }
 
-    fn due_for_a_check(&self, interval: Duration) -> Vec<Arc<Live>> {
+    fn due_for_a_check(&self, interval: Duration) -> Vec<Arc<OpenedSession>> {
         let now = self.clock.now();
         let mut asked = self.asked.0.lock().unwrap_or_else(PoisonError::into_inner);
         asked.retain(|_, at| now.saturating_sub(*at) < interval.as_secs());

@@ -29,13 +29,13 @@ pub enum Error {
     Store(#[from] store::Error),
     /// The browser goes round in a circle between a site and the sign-in.
     #[error("this browser was signed in {0} times within a minute")]
-    Looping(usize),
+    RedirectLoop(usize),
     /// No credentials.
     #[error("no credentials were sent")]
     Anonymous,
     /// Credentials that are not, or no longer, good.
     #[error("the credentials are not good: {0}")]
-    Dead(String),
+    InvalidCredentials(String),
     /// Live sessions of several users: nobody can say who asks.
     #[error("the request holds live sessions of several users, or more session cookies than are looked at")]
     AmbiguousSession,
@@ -47,19 +47,19 @@ pub enum Error {
     SessionEnded,
     /// Known, but not allowed.
     #[error("{}", .0.unmet)]
-    Denied(Box<Denied>),
+    Denied(Box<AccessDenied>),
     /// The account may not be signed in here at all.
     #[error("this account may not sign in here: {}", .0.unmet)]
-    NotAdmitted(Box<Denied>),
+    NotAdmitted(Box<AccessDenied>),
     /// A proxy's word about the page that is asked for cannot be used.
     #[error("the page that is asked for cannot be told: {0}")]
-    UntoldPage(#[from] UntoldPage),
+    BadForwardedHeaders(#[from] BadForwardedHeaders),
     /// A page is told by somebody whose word does not count.
     #[error("{0}")]
     Untrusted(&'static str),
-    /// A demand that cannot be understood.
+    /// A requirement that cannot be understood.
     #[error(transparent)]
-    Malformed(#[from] InvalidRequirement),
+    InvalidRequirement(#[from] InvalidRequirement),
     /// A page of a foreign site asked.
     #[error("the request comes from a page of a site that is not allowed")]
     Origin,
@@ -77,7 +77,7 @@ pub enum Error {
     Body(&'static str),
     /// The user pool does not take a change.
     #[error("the user pool does not take it: {0}")]
-    NotTaken(String),
+    RejectedByProvider(String),
     /// AWS gives no credentials.
     #[error("AWS gives no credentials: {code} ({description})")]
     NoCredentials {
@@ -93,12 +93,12 @@ pub enum Error {
 
 /// Who was denied what, for the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Denied {
+pub struct AccessDenied {
     /// The user or machine.
     pub sub: String,
     /// The page without its query, where one is known.
     pub page: Option<String>,
-    /// The rule that decided; none for a demand of the caller.
+    /// The rule that decided; none for a requirement of the caller.
     pub rule: Option<String>,
     /// What is missing.
     pub unmet: MissingRequirement,
@@ -106,7 +106,7 @@ pub struct Denied {
 
 /// What is wrong with a proxy's word about a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UntoldPage {
+pub enum BadForwardedHeaders {
     /// A header is there twice.
     #[error("{0} is there more than once")]
     Twice(&'static str),

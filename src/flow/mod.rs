@@ -18,23 +18,23 @@ mod sign_in;
 mod sign_out;
 mod validate;
 
-pub use callback::{CallbackFailed, Landing};
-pub use error::{Denied, Error, UntoldPage};
+pub use callback::{CallbackOutcome, FailedCallback};
+pub use error::{AccessDenied, BadForwardedHeaders, Error};
 pub use machine::{
-    Broker, Credentials as MachineCredentials, Granted, Introspection, MachineError, MachineLimits, TokenRequest,
+    Broker, ClientCredentials, Introspection, MachineError, MachineLimits, MachineTokenResponse, TokenRequest,
 };
-pub use my_sessions::{EndedFor, EndedMine, MySession};
+pub use my_sessions::{EndedSession, EndedSessions, OwnSession};
 pub use renew_ahead::SEARCH as RENEWAL_SEARCH;
 pub use sign_in::{SignIn, SignInRequest};
-pub use sign_out::SignedOut;
-pub use validate::{Credentials, Who};
+pub use sign_out::SignOutRedirect;
+pub use validate::{Caller, CallerCredentials};
 
 use crate::domain::clock::Clock;
 use crate::domain::policy::Policy;
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::session::SessionId;
 use crate::provider::Provider;
-use crate::store::{Live, Sessions};
+use crate::store::{OpenedSession, Sessions};
 use crate::telemetry::Metrics;
 use futures_util::future::join_all;
 use std::future::Future;
@@ -65,15 +65,15 @@ pub struct RelyingParty {
     pub broker: Broker,
     limits: Limits,
     writable: Vec<String>,
-    aws: aws_credentials::Fetched,
-    asked: check_revoked::Asked,
-    bearers: validate::Bearers,
-    exchanges: callback::Exchanges,
+    aws: aws_credentials::AwsCredentialsCache,
+    asked: check_revoked::RevocationChecks,
+    bearers: validate::BearerCache,
+    exchanges: callback::CodeExchanges,
     renewals: refresh::Renewals,
-    refusals: refusals::Refusals,
+    refusals: refusals::RenewalRefusals,
     backoffs: backoffs::RenewalBackoffs,
     budget: budget::ProviderBudget,
-    rhythm: renew_ahead::Rhythm,
+    rhythm: renew_ahead::RenewalSchedule,
     tasks: TaskTracker,
 }
 
@@ -132,15 +132,15 @@ impl RelyingParty {
             broker,
             limits,
             writable,
-            aws: aws_credentials::Fetched::default(),
-            asked: check_revoked::Asked::default(),
-            bearers: validate::Bearers::default(),
-            exchanges: callback::Exchanges::default(),
+            aws: aws_credentials::AwsCredentialsCache::default(),
+            asked: check_revoked::RevocationChecks::default(),
+            bearers: validate::BearerCache::default(),
+            exchanges: callback::CodeExchanges::default(),
             renewals: refresh::Renewals::default(),
-            refusals: refusals::Refusals::default(),
+            refusals: refusals::RenewalRefusals::default(),
             backoffs: backoffs::RenewalBackoffs::default(),
             budget,
-            rhythm: renew_ahead::Rhythm::default(),
+            rhythm: renew_ahead::RenewalSchedule::default(),
             tasks: TaskTracker::new(),
         }
     }
@@ -151,14 +151,14 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::AmbiguousSession`] for live sessions of several users, since one of them is planted, and for more ids
     /// than are looked at. [`Error::Store`].
-    pub async fn session(&self, ids: &[SessionId]) -> Result<Option<Arc<Live>>, Error> {
+    pub async fn session(&self, ids: &[SessionId]) -> Result<Option<Arc<OpenedSession>>, Error> {
         if let [id] = ids {
             return Ok(self.sessions.load(*id).await?);
         }
         if ids.len() > SESSIONS_MAX {
             return Err(Error::AmbiguousSession);
         }
-        let (mut unknown, mut newest) = (None, None::<Arc<Live>>);
+        let (mut unknown, mut newest) = (None, None::<Arc<OpenedSession>>);
         // All at once: planted ones must cost no time.
         for loaded in Box::pin(join_all(ids.iter().map(|id| self.sessions.load(*id)))).await {
             match loaded {

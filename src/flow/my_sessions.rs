@@ -7,12 +7,12 @@
 
 use super::{Error, RelyingParty};
 use crate::domain::session::{Device, Mark};
-use crate::store::{Listed, Live};
+use crate::store::{ListedSession, OpenedSession};
 use std::sync::Arc;
 
 /// A session as its user sees it. Times are epoch seconds.
 #[derive(Debug)]
-pub struct MySession {
+pub struct OwnSession {
     /// Its name in the list.
     pub handle: String,
     /// Whether it is the one that asks.
@@ -37,29 +37,29 @@ pub struct MySession {
 
 /// What ending a session did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EndedMine {
+pub struct EndedSession {
     /// It was the one that asked.
     pub current: bool,
 }
 
 /// What an operator has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EndedFor {
+pub struct EndedSessions {
     /// Sessions.
     pub sessions: usize,
     /// Refresh tokens that the provider may still accept.
     pub not_revoked: usize,
 }
 
-impl MySession {
-    fn new(listed: Listed, me: Option<&Live>) -> Self {
+impl OwnSession {
+    fn new(listed: ListedSession, me: Option<&OpenedSession>) -> Self {
         let handle = listed.handle();
         let me = me.filter(|me| me.id.key().handle() == handle);
         Self {
             handle,
             current: me.is_some(),
             // Uses are written down a little later.
-            last_seen: me.map_or(0, Live::seen).max(listed.seen),
+            last_seen: me.map_or(0, OpenedSession::seen).max(listed.seen),
             device: listed.card.device,
             provider: listed.card.provider,
             groups: listed.card.groups,
@@ -76,16 +76,16 @@ impl RelyingParty {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn my_sessions(&self, me: &Live) -> Result<Vec<MySession>, Error> {
+    pub async fn my_sessions(&self, me: &OpenedSession) -> Result<Vec<OwnSession>, Error> {
         let listed = self.sessions.listed(Mark::user(&me.session.principal.sub)).await?;
-        Ok(listed.into_iter().map(|listed| MySession::new(listed, Some(me))).collect())
+        Ok(listed.into_iter().map(|listed| OwnSession::new(listed, Some(me))).collect())
     }
 
     /// Ends the session of the user of `me` that is called `handle`.
     ///
     /// # Errors
     /// [`Error::NoSuchSession`] if the user has none of that name; [`Error::Store`]: it may still be alive.
-    pub async fn end_mine(self: &Arc<Self>, me: &Live, handle: &str) -> Result<EndedMine, Error> {
+    pub async fn end_mine(self: &Arc<Self>, me: &OpenedSession, handle: &str) -> Result<EndedSession, Error> {
         let (sub, own) = (me.session.principal.sub.clone(), me.id.key().handle());
         let (this, handle) = (self.clone(), handle.to_owned());
         self.to_the_end(async move {
@@ -93,7 +93,7 @@ impl RelyingParty {
             let listed = listed.into_iter().find(|listed| listed.handle() == handle).ok_or(Error::NoSuchSession)?;
             let ended = this.end_from_afar(&listed).await?;
             this.revoke_later(ended.refresh);
-            Ok(EndedMine { current: handle == own })
+            Ok(EndedSession { current: handle == own })
         })
         .await
     }
@@ -102,16 +102,16 @@ impl RelyingParty {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn sessions_of(&self, sub: &str) -> Result<Vec<MySession>, Error> {
+    pub async fn sessions_of(&self, sub: &str) -> Result<Vec<OwnSession>, Error> {
         let listed = self.sessions.listed(Mark::user(sub)).await?;
-        Ok(listed.into_iter().map(|listed| MySession::new(listed, None)).collect())
+        Ok(listed.into_iter().map(|listed| OwnSession::new(listed, None)).collect())
     }
 
     /// Ends the sessions of the user `sub`, or the one called `handle`, and waits for the provider.
     ///
     /// # Errors
     /// [`Error::Store`]: some may still be alive.
-    pub async fn end_sessions_of(&self, sub: &str, handle: Option<&str>) -> Result<EndedFor, Error> {
+    pub async fn end_sessions_of(&self, sub: &str, handle: Option<&str>) -> Result<EndedSessions, Error> {
         let (mut refresh, mut sessions, mut failed) = (Vec::new(), 0, None);
         let listed = self.sessions.listed(Mark::user(sub)).await?;
         for listed in listed.iter().filter(|listed| handle.is_none_or(|handle| listed.handle() == handle)) {
@@ -124,6 +124,6 @@ impl RelyingParty {
             }
         }
         let not_revoked = self.revoke_all(refresh).await;
-        failed.map_or(Ok(EndedFor { sessions, not_revoked }), Err)
+        failed.map_or(Ok(EndedSessions { sessions, not_revoked }), Err)
     }
 }

@@ -9,18 +9,18 @@
 
 use super::{Error, RelyingParty};
 use crate::domain::session::Mark;
-use crate::store::Live;
+use crate::store::OpenedSession;
 use std::sync::Arc;
 
 impl RelyingParty {
     /// Ends the oldest sessions of the user of `new` if there are too many.
-    pub(super) async fn end_oldest(self: &Arc<Self>, new: &Live) {
+    pub(super) async fn end_oldest(self: &Arc<Self>, new: &OpenedSession) {
         if let Err(error) = self.try_end_oldest(new).await {
             tracing::warn!(%error, "whether a user has too many sessions could not be seen");
         }
     }
 
-    async fn try_end_oldest(self: &Arc<Self>, new: &Live) -> Result<(), Error> {
+    async fn try_end_oldest(self: &Arc<Self>, new: &OpenedSession) -> Result<(), Error> {
         let Some(most) = self.limits.per_user else { return Ok(()) };
         let sub = &new.session.principal.sub;
         let mut all = self.sessions.listed(Mark::user(sub)).await?;

@@ -22,8 +22,8 @@
 use super::{Error, RelyingParty};
 use crate::domain::session::{Session, SessionId, SessionKey};
 use crate::domain::token::TokenSet;
-use crate::provider::{self, NotRefreshed, Verified};
-use crate::store::{After, Fence, Leased, Live, Updated, Urgency};
+use crate::provider::{self, AuthenticatedUser, RefreshFailure};
+use crate::store::{FencingToken, LeaseOutcome, LeaseRelease, OpenedSession, Priority, SessionUpdate};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use secrecy::SecretString;
@@ -48,7 +48,7 @@ const STORE_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from
 /// How long a session lasts whose refresh token was lost by a fault, seconds.
 const ORPHANED: u64 = 86_400;
 
-type Renewal = Shared<BoxFuture<'static, Result<Arc<Live>, Error>>>;
+type Renewal = Shared<BoxFuture<'static, Result<Arc<OpenedSession>, Error>>>;
 
 /// The renewals under way in this process, and what makes each urgent.
 #[derive(Default)]
@@ -68,18 +68,18 @@ impl std::fmt::Debug for Renewals {
 }
 
 /// Strikes a renewal off the list, however it ended.
-struct UnderWay<'a>(&'a Renewals, SessionKey);
+struct RenewalGuard<'a>(&'a Renewals, SessionKey);
 
-impl Drop for UnderWay<'_> {
+impl Drop for RenewalGuard<'_> {
     fn drop(&mut self) {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
     }
 }
 
 /// The right to renew a session now.
-struct Turn {
-    live: Arc<Live>,
-    fence: Fence,
+struct RenewalLease {
+    live: Arc<OpenedSession>,
+    fence: FencingToken,
     /// Whether the one before us may have spent the refresh token.
     abandoned: bool,
 }
@@ -88,13 +88,13 @@ impl RelyingParty {
     /// Renews the tokens of the session among `ids` if less than the margin is left or `force` is set.
     ///
     /// # Errors
-    /// [`Error::Anonymous`] without an id, [`Error::Dead`] without a live session, [`Error::SessionEnded`] when the
+    /// [`Error::Anonymous`] without an id, [`Error::InvalidCredentials`] without a live session, [`Error::SessionEnded`] when the
     /// provider or the policy ended it, [`Error::NotRenewed`] and [`Error::Store`] with the session as it was.
-    pub async fn refresh(self: &Arc<Self>, ids: &[SessionId], force: bool) -> Result<Arc<Live>, Error> {
+    pub async fn refresh(self: &Arc<Self>, ids: &[SessionId], force: bool) -> Result<Arc<OpenedSession>, Error> {
         if ids.is_empty() {
             return Err(Error::Anonymous);
         }
-        let live = self.session(ids).await?.ok_or_else(|| Error::Dead("the session is over".into()))?;
+        let live = self.session(ids).await?.ok_or_else(|| Error::InvalidCredentials("the session is over".into()))?;
         let (now, session) = (self.clock.now(), &live.session);
         let fresh = match force {
             true => now.saturating_sub(session.renewed) < JUST_RENEWED && session.version > 1,
@@ -112,18 +112,18 @@ impl RelyingParty {
             (_, Some(_)) => {
                 // Who insists has time: there is life left.
                 let runs_out = session.tokens.remaining(now) < self.limits.refresh_margin;
-                let urgency = if runs_out { Urgency::Interactive } else { Urgency::Background };
+                let urgency = if runs_out { Priority::Interactive } else { Priority::Background };
                 self.renewal(&live, urgency).await
             }
         }
     }
 
     /// The renewal of this session that is under way, or a new one.
-    pub(super) fn renewal(self: &Arc<Self>, live: &Arc<Live>, urgency: Urgency) -> Renewal {
+    pub(super) fn renewal(self: &Arc<Self>, live: &Arc<OpenedSession>, urgency: Priority) -> Renewal {
         let key = live.id.key();
         let mut under_way = self.renewals.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((renewal, hurry)) = under_way.get(&key) {
-            if urgency != Urgency::Background {
+            if urgency != Priority::Background {
                 hurry.notify_one();
             }
             return renewal.clone();
@@ -131,13 +131,13 @@ impl RelyingParty {
         let (this, live, hurry) = (self.clone(), live.clone(), Arc::new(Notify::new()));
         let hurried = hurry.clone();
         let renewal = self.to_the_end(async move {
-            let _under_way = UnderWay(&this.renewals, key);
+            let _under_way = RenewalGuard(&this.renewals, key);
             let result = this.renew(&live, urgency, &hurried).await;
             this.note_outcome(&live, &result);
             this.metrics.refresh(match &result {
                 Ok(_) => "renewed",
                 Err(Error::SessionEnded) => "ended_by_provider",
-                Err(Error::Dead(_)) => "ended_meanwhile",
+                Err(Error::InvalidCredentials(_)) => "ended_meanwhile",
                 Err(Error::NotRenewed(_)) => "provider_failed",
                 Err(_) => "store_failed",
             });
@@ -148,7 +148,12 @@ impl RelyingParty {
         renewal
     }
 
-    async fn renew(self: &Arc<Self>, live: &Live, urgency: Urgency, hurry: &Notify) -> Result<Arc<Live>, Error> {
+    async fn renew(
+        self: &Arc<Self>,
+        live: &OpenedSession,
+        urgency: Priority,
+        hurry: &Notify,
+    ) -> Result<Arc<OpenedSession>, Error> {
         self.budget.tokens.rests().map_err(|left| Error::NotRenewed(put_off(left)))?;
         let turn = match self.wait_for_turn(live.id, live.session.version).await? {
             Ok(turn) => turn,
@@ -168,8 +173,8 @@ impl RelyingParty {
                 self.refusals.forget(live.id.key());
                 self.write_down(&turn, renewed).await
             }
-            Err(NotRefreshed { error, .. }) if is_dead(&error) => self.refused(&turn, &error).await,
-            Err(NotRefreshed { error, rotated, spent }) => {
+            Err(RefreshFailure { error, .. }) if is_dead(&error) => self.refused(&turn, &error).await,
+            Err(RefreshFailure { error, rotated, spent }) => {
                 let (kept, spent) = match rotated {
                     Some(refresh) => (self.keep(&turn, refresh).await, true),
                     None => (false, spent),
@@ -184,39 +189,39 @@ impl RelyingParty {
     }
 
     /// Waits until it is this process's turn, or another one has renewed the session since version `seen`.
-    async fn wait_for_turn(&self, id: SessionId, seen: u64) -> Result<Result<Turn, Arc<Live>>, Error> {
+    async fn wait_for_turn(&self, id: SessionId, seen: u64) -> Result<Result<RenewalLease, Arc<OpenedSession>>, Error> {
         let patience = Instant::now() + 2 * self.limits.lease;
         let mut looks = 0;
         loop {
             let leased = self.sessions.lease(id, self.limits.lease).await?;
-            if leased == Leased::Gone {
+            if leased == LeaseOutcome::Gone {
                 return Err(ended());
             }
             let live = match (self.sessions.reload(id).await, leased) {
                 (Ok(live), _) => live.ok_or_else(ended)?,
-                (Err(error), Leased::Taken { fence, abandoned }) => {
+                (Err(error), LeaseOutcome::Taken { fence, abandoned }) => {
                     self.give_back(id, fence, untouched(abandoned)).await;
                     return Err(error.into());
                 }
                 (Err(error), _) => return Err(error.into()),
             };
             if live.session.version != seen {
-                if let Leased::Taken { fence, abandoned } = leased {
+                if let LeaseOutcome::Taken { fence, abandoned } = leased {
                     self.give_back(id, fence, untouched(abandoned)).await;
                 }
                 return Ok(Err(live));
             }
             match leased {
                 // Another process may be about to put back a newer refresh token than this one.
-                Leased::Taken { fence, abandoned } if self.sessions.is_recovering() => {
+                LeaseOutcome::Taken { fence, abandoned } if self.sessions.is_recovering() => {
                     self.give_back(id, fence, untouched(abandoned)).await;
                 }
-                Leased::Taken { fence, abandoned } => return Ok(Ok(Turn { live, fence, abandoned })),
-                Leased::Paused(left) => {
+                LeaseOutcome::Taken { fence, abandoned } => return Ok(Ok(RenewalLease { live, fence, abandoned })),
+                LeaseOutcome::Paused(left) => {
                     self.backoffs.failed_elsewhere(id.key(), left, self.clock.now());
                     return Err(Error::NotRenewed(put_off(left)));
                 }
-                Leased::Held | Leased::Gone => {}
+                LeaseOutcome::Held | LeaseOutcome::Gone => {}
             }
             if Instant::now() > patience {
                 return Err(Error::NotRenewed(put_off(PAUSE)));
@@ -227,14 +232,14 @@ impl RelyingParty {
     }
 
     /// Waits until the provider may be asked; whoever joins in a hurry makes it urgent.
-    async fn wait_for_permit(&self, turn: &Turn, urgency: Urgency, hurry: &Notify) -> Result<(), Duration> {
+    async fn wait_for_permit(&self, turn: &RenewalLease, urgency: Priority, hurry: &Notify) -> Result<(), Duration> {
         let budget = &self.budget.tokens;
         let waiting = async {
             tokio::select! {
                 biased;
                 permit = budget.permit(urgency, PATIENCE) => permit,
-                () = hurry.notified(), if urgency == Urgency::Background => {
-                    budget.permit(Urgency::Interactive, PATIENCE).await
+                () = hurry.notified(), if urgency == Priority::Background => {
+                    budget.permit(Priority::Interactive, PATIENCE).await
                 }
             }
         };
@@ -248,12 +253,12 @@ impl RelyingParty {
         if ours.is_ok_and(|ours| ours) { Ok(()) } else { Err(PAUSE) }
     }
 
-    async fn ask(&self, turn: &Turn) -> Result<Verified, NotRefreshed> {
+    async fn ask(&self, turn: &RenewalLease) -> Result<AuthenticatedUser, RefreshFailure> {
         self.keeping_lease(turn, self.provider.refresh(&turn.live.session)).await
     }
 
     /// Keeps the lease while something takes its time.
-    async fn keeping_lease<T>(&self, turn: &Turn, work: impl Future<Output = T>) -> T {
+    async fn keeping_lease<T>(&self, turn: &RenewalLease, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         let mut keep = tokio::time::interval_at(Instant::now() + self.limits.lease / 3, self.limits.lease / 3);
         loop {
@@ -271,7 +276,11 @@ impl RelyingParty {
     }
 
     /// Writes a renewed session.
-    async fn write_down(self: &Arc<Self>, turn: &Turn, renewed: Verified) -> Result<Arc<Live>, Error> {
+    async fn write_down(
+        self: &Arc<Self>,
+        turn: &RenewalLease,
+        renewed: AuthenticatedUser,
+    ) -> Result<Arc<OpenedSession>, Error> {
         let (old, id) = (&turn.live.session, turn.live.id);
         if let Err(unmet) = self.policy.admit(&renewed.principal) {
             self.sessions.end(id).await?;
@@ -287,9 +296,9 @@ impl RelyingParty {
             ..old.clone()
         };
         match self.update(turn, &session).await? {
-            Updated::Done(live) => Ok(live),
-            Updated::Stale => self.sessions.reload(id).await?.ok_or_else(ended),
-            Updated::Gone => {
+            SessionUpdate::Done(live) => Ok(live),
+            SessionUpdate::Stale => self.sessions.reload(id).await?.ok_or_else(ended),
+            SessionUpdate::Gone => {
                 self.revoke_later(session.tokens.refresh);
                 Err(ended())
             }
@@ -297,7 +306,7 @@ impl RelyingParty {
     }
 
     /// The provider says that the refresh token is dead.
-    async fn refused(&self, turn: &Turn, error: &provider::Error) -> Result<Arc<Live>, Error> {
+    async fn refused(&self, turn: &RenewalLease, error: &provider::Error) -> Result<Arc<OpenedSession>, Error> {
         let (old, id) = (&turn.live.session, turn.live.id);
         let now = self.sessions.reload(id).await?.ok_or_else(ended)?;
         if now.session.version != old.version {
@@ -326,18 +335,18 @@ impl RelyingParty {
         let ends = old.ends.min(self.clock.now().saturating_add(ORPHANED));
         let session = Session { tokens, ends, version: old.version + 1, ..old.clone() };
         match self.update(turn, &session).await? {
-            Updated::Done(live) => Ok(live),
-            Updated::Stale | Updated::Gone => self.sessions.reload(id).await?.ok_or_else(ended),
+            SessionUpdate::Done(live) => Ok(live),
+            SessionUpdate::Stale | SessionUpdate::Gone => self.sessions.reload(id).await?.ok_or_else(ended),
         }
     }
 
     /// Keeps a refresh token that came with something we do not believe. `false` if it is lost.
-    async fn keep(self: &Arc<Self>, turn: &Turn, refresh: SecretString) -> bool {
+    async fn keep(self: &Arc<Self>, turn: &RenewalLease, refresh: SecretString) -> bool {
         let old = &turn.live.session;
         let tokens = TokenSet { refresh: Some(refresh.clone()), ..old.tokens.clone() };
         let session = Session { tokens, version: old.version + 1, ..old.clone() };
         match self.update(turn, &session).await {
-            Ok(Updated::Gone) => self.revoke_later(Some(refresh)),
+            Ok(SessionUpdate::Gone) => self.revoke_later(Some(refresh)),
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(%error, "a rotated refresh token was lost");
@@ -348,19 +357,20 @@ impl RelyingParty {
     }
 
     /// Lets nobody ask again for a while, at any process.
-    async fn put_off(&self, turn: &Turn, pause: Duration, spent: bool) {
-        let after = if spent || turn.abandoned { After::Doubt(pause) } else { After::Pause(pause) };
+    async fn put_off(&self, turn: &RenewalLease, pause: Duration, spent: bool) {
+        let after =
+            if spent || turn.abandoned { LeaseRelease::OutcomeUnknown(pause) } else { LeaseRelease::CoolDown(pause) };
         self.give_back(turn.live.id, turn.fence, after).await;
     }
 
-    async fn give_back(&self, id: SessionId, fence: Fence, after: After) {
+    async fn give_back(&self, id: SessionId, fence: FencingToken, after: LeaseRelease) {
         if let Err(error) = self.sessions.release(id, fence, after).await {
             tracing::warn!(%error, "the lease of a renewal was not given back; it runs out by itself");
         }
     }
 
     /// Writes a session, more than once if the store hiccups: a rotated token cannot be had again.
-    async fn update(&self, turn: &Turn, session: &Session) -> Result<Updated, Error> {
+    async fn update(&self, turn: &RenewalLease, session: &Session) -> Result<SessionUpdate, Error> {
         let (id, expected) = (turn.live.id, turn.live.session.version);
         for pause in STORE_RETRIES {
             match self.sessions.update(id, expected, session, Some(turn.fence)).await {
@@ -375,12 +385,12 @@ impl RelyingParty {
 }
 
 /// How a lease is given back with which nothing was done.
-fn untouched(abandoned: bool) -> After {
-    if abandoned { After::Doubt(Duration::ZERO) } else { After::Nothing }
+fn untouched(abandoned: bool) -> LeaseRelease {
+    if abandoned { LeaseRelease::OutcomeUnknown(Duration::ZERO) } else { LeaseRelease::Free }
 }
 
 fn ended() -> Error {
-    Error::Dead("the session was ended".into())
+    Error::InvalidCredentials("the session was ended".into())
 }
 
 fn put_off(left: Duration) -> provider::Error {

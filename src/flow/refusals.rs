@@ -14,7 +14,7 @@ const TIMES: u32 = 3;
 const FORGOTTEN: u64 = 86_400;
 
 #[derive(Debug)]
-struct Refused {
+struct RefusedRenewal {
     /// Epoch seconds.
     first: u64,
     last: u64,
@@ -23,9 +23,9 @@ struct Refused {
 
 /// The sessions whose last renewals were refused so.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<HashMap<SessionKey, Refused>>);
+pub(super) struct RenewalRefusals(Mutex<HashMap<SessionKey, RefusedRenewal>>);
 
-impl Refusals {
+impl RenewalRefusals {
     /// Notes at `now` that the renewal of a session failed. Whether its refresh token is dead by all appearances.
     pub(super) fn are_steady(&self, key: SessionKey, error: &provider::Error, now: u64) -> bool {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -35,7 +35,7 @@ impl Refusals {
             return false;
         }
         refused.retain(|_, entry| now.saturating_sub(entry.last) < FORGOTTEN);
-        let entry = refused.entry(key).or_insert(Refused { first: now, last: now, times: 0 });
+        let entry = refused.entry(key).or_insert(RefusedRenewal { first: now, last: now, times: 0 });
         entry.last = now;
         entry.times = entry.times.saturating_add(1);
         entry.times >= TIMES && now.saturating_sub(entry.first) >= STEADY

@@ -9,7 +9,7 @@
 
 use super::RelyingParty;
 use crate::domain::seal::random;
-use crate::store::{Live, Urgency};
+use crate::store::{OpenedSession, Priority};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,7 +36,7 @@ const REST: (u64, u64) = (5, 60);
 
 /// Whether renewals get through, when to look again if not, and which moments are this process's own.
 #[derive(Debug)]
-pub(super) struct Rhythm {
+pub(super) struct RenewalSchedule {
     salt: u8,
     places: Arc<Semaphore>,
     places_failed: Arc<Semaphore>,
@@ -48,7 +48,7 @@ pub(super) struct Rhythm {
     rest: AtomicU64,
 }
 
-impl Default for Rhythm {
+impl Default for RenewalSchedule {
     fn default() -> Self {
         let mut salt = [0];
         random(&mut salt);
@@ -64,9 +64,9 @@ impl Default for Rhythm {
     }
 }
 
-impl Rhythm {
+impl RenewalSchedule {
     /// Epoch seconds.
-    fn due(&self, live: &Live) -> u64 {
+    fn due(&self, live: &OpenedSession) -> u64 {
         let session = &live.session;
         // A provider may say that they never run out.
         let life = session.tokens.expires_at.min(session.ends).saturating_sub(session.renewed);
@@ -125,7 +125,7 @@ impl RelyingParty {
     }
 
     /// Those that never failed first, and of them the ones that run out first.
-    fn due_for_renewal(&self) -> Vec<(bool, Arc<Live>)> {
+    fn due_for_renewal(&self) -> Vec<(bool, Arc<OpenedSession>)> {
         let now = self.clock.now();
         if self.rhythm.rests(now) || self.budget.tokens.rests().is_err() {
             return vec![];
@@ -144,7 +144,7 @@ impl RelyingParty {
         due
     }
 
-    async fn renew_all(self: &Arc<Self>, due: Vec<(bool, Arc<Live>)>) {
+    async fn renew_all(self: &Arc<Self>, due: Vec<(bool, Arc<OpenedSession>)>) {
         let mut begun = JoinSet::new();
         for (failed, live) in due {
             let place = match failed {
@@ -156,7 +156,7 @@ impl RelyingParty {
             if self.rhythm.rests(self.clock.now()) || self.budget.tokens.rests().is_err() {
                 break;
             }
-            let renewal = self.renewal(&live, Urgency::Background);
+            let renewal = self.renewal(&live, Priority::Background);
             begun.spawn(async move {
                 let _place = place;
                 drop(renewal.await);
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_search_rests_only_when_nothing_gets_through() {
-        let rhythm = Rhythm::default();
+        let rhythm = RenewalSchedule::default();
         for now in 0..100 {
             rhythm.failed(now);
             rhythm.failed(now);

@@ -10,7 +10,7 @@
 use super::{Error, RelyingParty};
 use crate::domain::return_to::ReturnTo;
 use crate::domain::transaction::{SignInIntent, Transaction};
-use crate::provider::Hints;
+use crate::provider::AuthorizationHints;
 use url::Url;
 
 /// What a visitor asks for.
@@ -21,7 +21,7 @@ pub struct SignInRequest {
     /// The identity provider to use.
     pub provider: Option<String>,
     /// Hints for the provider's page.
-    pub hints: Hints,
+    pub hints: AuthorizationHints,
 }
 
 /// Where the browser goes now.
@@ -61,14 +61,14 @@ impl RelyingParty {
     /// [`Error::Provider`] while the provider was never reached.
     pub async fn begin_again(&self, intent: SignInIntent) -> Result<(Transaction, Url), Error> {
         let SignInIntent { return_to, provider, prompt, lang } = intent;
-        self.begin(return_to, provider, Hints { prompt, lang, login_hint: None }, false).await
+        self.begin(return_to, provider, AuthorizationHints { prompt, lang, login_hint: None }, false).await
     }
 
     pub(super) async fn begin(
         &self,
         return_to: ReturnTo,
         provider: Option<String>,
-        hints: Hints,
+        hints: AuthorizationHints,
         retried: bool,
     ) -> Result<(Transaction, Url), Error> {
         let transaction = Transaction::begin(intent(return_to, provider, &hints), retried, self.clock.now());
@@ -77,6 +77,6 @@ impl RelyingParty {
     }
 }
 
-fn intent(return_to: ReturnTo, provider: Option<String>, hints: &Hints) -> SignInIntent {
+fn intent(return_to: ReturnTo, provider: Option<String>, hints: &AuthorizationHints) -> SignInIntent {
     SignInIntent { return_to, provider, prompt: hints.prompt.clone(), lang: hints.lang.clone() }
 }

@@ -8,7 +8,7 @@
 
 use super::{Error, RelyingParty};
 use crate::domain::session::{Mark, SessionId, SessionSummary};
-use crate::store::Listed;
+use crate::store::ListedSession;
 use futures_util::StreamExt;
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const AT_ONCE: usize = 16;
 
 /// Where a signed-out browser goes.
 #[derive(Debug)]
-pub struct SignedOut {
+pub struct SignOutRedirect {
     /// The provider's logout; `None` if it has none or was never reached.
     pub provider_logout: Option<url::Url>,
 }
@@ -37,7 +37,7 @@ impl RelyingParty {
         ids: Vec<SessionId>,
         everywhere: bool,
         after: String,
-    ) -> Result<SignedOut, Error> {
+    ) -> Result<SignOutRedirect, Error> {
         let this = self.clone();
         self.to_the_end(async move {
             let mut refresh = Vec::new();
@@ -50,7 +50,7 @@ impl RelyingParty {
             }
             let id_token = ended?;
             let logout = timeout(this.limits.revocation, this.provider.logout_url(id_token.as_ref(), &after)).await;
-            Ok(SignedOut { provider_logout: logout.ok().flatten() })
+            Ok(SignOutRedirect { provider_logout: logout.ok().flatten() })
         })
         .await
     }
@@ -100,7 +100,7 @@ impl RelyingParty {
     }
 
     /// Ends a session of a list. Its refresh token is left to be revoked.
-    pub(super) async fn end_from_afar(&self, listed: &Listed) -> Result<SessionSummary, Error> {
+    pub(super) async fn end_from_afar(&self, listed: &ListedSession) -> Result<SessionSummary, Error> {
         let card = self.sessions.end_listed(listed).await?;
         self.metrics.sign_out();
         tracing::info!(sub = %card.sub, "signed out from elsewhere");

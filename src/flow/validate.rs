@@ -4,12 +4,12 @@
 //!    under the token's hash, and refused if it was revoked or its session was ended here. A session is read from
 //!    memory, else from the store.
 //! 2. The policy is judged: who may be signed in at all, the rules for the page that a proxy asks about, and the
-//!    caller's own demands. A public page is for strangers, too; a program passes a page only where somebody thought of
+//!    caller's own requirements. A public page is for strangers, too; a program passes a page only where somebody thought of
 //!    programs.
 //!
 //! No provider call (but for a key never seen), no store write, nothing logged.
 
-use super::{Denied, Error, RelyingParty};
+use super::{AccessDenied, Error, RelyingParty};
 use crate::domain::machine::{IssuedToken, UpstreamRequest, token_hash};
 use crate::domain::page::Page;
 use crate::domain::page_rules::{Decision, PageRule};
@@ -17,7 +17,7 @@ use crate::domain::principal::{IdentityResponse, NOBODY, Principal};
 use crate::domain::requirement::Requirement;
 use crate::domain::session::{Mark, SessionId};
 use crate::provider::{self, Provider};
-use crate::store::Live;
+use crate::store::OpenedSession;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ const BEARERS: usize = 20_000;
 
 /// What a caller shows, already sorted out by precedence.
 #[derive(Debug)]
-pub enum Credentials<'a> {
+pub enum CallerCredentials<'a> {
     /// A token in `Authorization: Bearer` (RFC 6750 §2.1), or the exposed ID token's cookie.
     Bearer(&'a str),
     /// The session cookie's values.
@@ -39,18 +39,18 @@ pub enum Credentials<'a> {
 
 /// Who a caller is.
 #[derive(Debug)]
-pub enum Who {
+pub enum Caller {
     /// A browser's session.
-    Session(Arc<Live>),
+    Session(Arc<OpenedSession>),
     /// A bearer token.
-    Bearer(Arc<KnownBearer>),
+    Bearer(Arc<VerifiedBearer>),
     /// A stranger on a public page.
     Nobody,
 }
 
 /// A bearer token that was verified.
 #[derive(Debug)]
-pub struct KnownBearer {
+pub struct VerifiedBearer {
     principal: Principal,
     identity: IdentityResponse,
     names: Vec<Mark>,
@@ -59,7 +59,7 @@ pub struct KnownBearer {
     requested: Option<UpstreamRequest>,
 }
 
-impl KnownBearer {
+impl VerifiedBearer {
     /// One that our broker fetched.
     pub(super) fn issued(token: IssuedToken) -> Self {
         let identity = IdentityResponse::new(&token.principal, None);
@@ -84,27 +84,27 @@ impl KnownBearer {
 }
 
 /// Verified bearer tokens by the SHA-256 of the token. There is one issuer and one rule for tokens, and
-/// demands are judged afterwards, so an entry holds nothing that depends on the caller.
+/// requirements are judged afterwards, so an entry holds nothing that depends on the caller.
 #[derive(Debug)]
-pub(super) struct Bearers(Cache<[u8; 32], Arc<KnownBearer>>);
+pub(super) struct BearerCache(Cache<[u8; 32], Arc<VerifiedBearer>>);
 
-impl Default for Bearers {
+impl Default for BearerCache {
     fn default() -> Self {
         Self(Cache::new(BEARERS))
     }
 }
 
-impl Bearers {
-    pub(super) fn get(&self, hash: &[u8; 32]) -> Option<Arc<KnownBearer>> {
+impl BearerCache {
+    pub(super) fn get(&self, hash: &[u8; 32]) -> Option<Arc<VerifiedBearer>> {
         self.0.get(hash)
     }
 
-    pub(super) fn insert(&self, hash: [u8; 32], known: Arc<KnownBearer>) {
+    pub(super) fn insert(&self, hash: [u8; 32], known: Arc<VerifiedBearer>) {
         self.0.insert(hash, known);
     }
 }
 
-impl Who {
+impl Caller {
     /// The answer's contents.
     pub fn identity(&self) -> &IdentityResponse {
         match self {
@@ -124,45 +124,45 @@ impl Who {
 }
 
 impl RelyingParty {
-    /// Tells who shows `credentials`, if `demand` (the raw query) and the rules for `page` allow them.
+    /// Tells who shows `credentials`, if `requirement` (the raw query) and the rules for `page` allow them.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::Anonymous`], [`Error::Dead`], [`Error::Denied`], [`Error::NotAdmitted`], or,
+    /// [`Error::InvalidRequirement`], [`Error::Anonymous`], [`Error::InvalidCredentials`], [`Error::Denied`], [`Error::NotAdmitted`], or,
     /// with no safe answer, [`Error::Store`] and [`Error::Provider`].
     pub async fn validate(
         &self,
-        credentials: Credentials<'_>,
-        demand: Option<&str>,
+        credentials: CallerCredentials<'_>,
+        requirement: Option<&str>,
         page: Option<&Page>,
-    ) -> Result<Who, Error> {
-        let demand = demand.filter(|query| !query.is_empty()).map(Requirement::parse).transpose()?;
+    ) -> Result<Caller, Error> {
+        let requirement = requirement.filter(|query| !query.is_empty()).map(Requirement::parse).transpose()?;
         let ruling = page.filter(|_| !self.policy.sites.is_empty()).map(|page| (page, self.policy.sites.judge(page)));
         let who = match (self.identify(credentials).await, &ruling) {
             (Ok(who), _) => who,
-            (Err(_), Some((_, Decision::Public(_)))) if demand.is_none() => return Ok(Who::Nobody),
+            (Err(_), Some((_, Decision::Public(_)))) if requirement.is_none() => return Ok(Caller::Nobody),
             (Err(error), _) => return Err(error),
         };
         let Some(principal) = who.principal() else { return Ok(who) };
         let denied = |unmet, rule: Option<&PageRule>| {
             let page = ruling.as_ref().map(|(page, _)| page.url().split('?').next().unwrap_or_default().to_owned());
             let rule = rule.map(ToString::to_string);
-            Box::new(Denied { sub: principal.sub.clone(), page, rule, unmet })
+            Box::new(AccessDenied { sub: principal.sub.clone(), page, rule, unmet })
         };
         let open = matches!(ruling, Some((_, Decision::Public(_))));
         match self.policy.admit(principal) {
             Ok(()) => {}
-            Err(_) if open && demand.is_none() => return Ok(Who::Nobody),
+            Err(_) if open && requirement.is_none() => return Ok(Caller::Nobody),
             Err(unmet) => return Err(Error::NotAdmitted(denied(unmet, None))),
         }
         match (&ruling, page) {
-            (Some((_, ruling)), _) => ruling.check(principal, demand.as_ref()),
+            (Some((_, ruling)), _) => ruling.check(principal, requirement.as_ref()),
             // Without rules it is a page all the same.
-            (None, Some(_)) => Decision::Members(vec![]).check(principal, demand.as_ref()),
+            (None, Some(_)) => Decision::Members(vec![]).check(principal, requirement.as_ref()),
             (None, None) => Ok(()),
         }
         .map_err(|(site, unmet)| Error::Denied(denied(unmet, site)))?;
-        if let Some(demand) = demand {
-            demand.check(principal).map_err(|unmet| Error::Denied(denied(unmet, None)))?;
+        if let Some(requirement) = requirement {
+            requirement.check(principal).map_err(|unmet| Error::Denied(denied(unmet, None)))?;
         }
         Ok(who)
     }
@@ -171,32 +171,32 @@ impl RelyingParty {
     ///
     /// # Errors
     /// [`Error::NotAdmitted`].
-    pub fn admit(&self, live: &Live) -> Result<(), Error> {
+    pub fn admit(&self, live: &OpenedSession) -> Result<(), Error> {
         let principal = &live.session.principal;
-        let denied = |unmet| Box::new(Denied { sub: principal.sub.clone(), page: None, rule: None, unmet });
+        let denied = |unmet| Box::new(AccessDenied { sub: principal.sub.clone(), page: None, rule: None, unmet });
         self.policy.admit(principal).map_err(|unmet| Error::NotAdmitted(denied(unmet)))
     }
 
-    async fn identify(&self, credentials: Credentials<'_>) -> Result<Who, Error> {
+    async fn identify(&self, credentials: CallerCredentials<'_>) -> Result<Caller, Error> {
         match credentials {
-            Credentials::Session(ids) => match self.session(ids).await? {
-                Some(live) => Ok(Who::Session(live)),
-                None => Err(Error::Dead("the session is over".into())),
+            CallerCredentials::Session(ids) => match self.session(ids).await? {
+                Some(live) => Ok(Caller::Session(live)),
+                None => Err(Error::InvalidCredentials("the session is over".into())),
             },
-            Credentials::Bearer(token) => self.bearer(token).await.map(Who::Bearer),
-            Credentials::Unreadable => Err(Error::Dead("they cannot be read".into())),
-            Credentials::None => Err(Error::Anonymous),
+            CallerCredentials::Bearer(token) => self.bearer(token).await.map(Caller::Bearer),
+            CallerCredentials::Unreadable => Err(Error::InvalidCredentials("they cannot be read".into())),
+            CallerCredentials::None => Err(Error::Anonymous),
         }
     }
 
-    pub(super) async fn bearer(&self, token: &str) -> Result<Arc<KnownBearer>, Error> {
+    pub(super) async fn bearer(&self, token: &str) -> Result<Arc<VerifiedBearer>, Error> {
         let hash = token_hash(token);
         if let Some(known) = self.bearers.get(&hash) {
             // Keys may have been withdrawn since: then the token is judged anew.
             if known.generation.is_none() || self.provider.keys_generation() == known.generation {
                 return match self.clock.now() < Provider::accepted_until(known.principal.expires_at) {
                     true => self.unless_ended(known).await,
-                    false => Err(Error::Dead("the token has expired".into())),
+                    false => Err(Error::InvalidCredentials("the token has expired".into())),
                 };
             }
         }
@@ -206,7 +206,7 @@ impl RelyingParty {
     }
 
     /// A token that this process has not seen yet: our broker's, else one that stands up to verification.
-    async fn judge_bearer(&self, token: &str, hash: &[u8; 32]) -> Result<Arc<KnownBearer>, Error> {
+    async fn judge_bearer(&self, token: &str, hash: &[u8; 32]) -> Result<Arc<VerifiedBearer>, Error> {
         let issued = self.issued_bearer(hash).await;
         if let Ok(Some(known)) = issued {
             return Ok(known);
@@ -217,15 +217,15 @@ impl RelyingParty {
                 Ok(known)
             }
             // While the store cannot say that it is not ours, nobody calls it dead.
-            (Err(Error::Dead(_)), Err(unknown)) => Err(unknown),
+            (Err(Error::InvalidCredentials(_)), Err(unknown)) => Err(unknown),
             (Err(error), _) => Err(error),
         }
     }
 
     /// Verifies a token of a client that is accepted, or of `own`.
-    pub(super) async fn verify(&self, token: &str, own: Option<&str>) -> Result<Arc<KnownBearer>, Error> {
+    pub(super) async fn verify(&self, token: &str, own: Option<&str>) -> Result<Arc<VerifiedBearer>, Error> {
         let verified = self.provider.verify_bearer(token, own).await.map_err(|error| match error {
-            provider::Error::Token(rejected) => Error::Dead(rejected.to_string()),
+            provider::Error::Token(rejected) => Error::InvalidCredentials(rejected.to_string()),
             unavailable @ provider::Error::Unavailable { .. } => unavailable.into(),
             // Without keys there is no safe answer, whatever keeps us from them.
             other => {
@@ -235,13 +235,13 @@ impl RelyingParty {
         })?;
         let identity = IdentityResponse::new(&verified.principal, None);
         let (principal, names, generation) = (verified.principal, verified.names, Some(verified.generation));
-        Ok(Arc::new(KnownBearer { principal, identity, names, generation, requested: None }))
+        Ok(Arc::new(VerifiedBearer { principal, identity, names, generation, requested: None }))
     }
 
     /// A token is good only while it is not revoked and the session that it came with is not ended.
-    async fn unless_ended(&self, known: Arc<KnownBearer>) -> Result<Arc<KnownBearer>, Error> {
+    async fn unless_ended(&self, known: Arc<VerifiedBearer>) -> Result<Arc<VerifiedBearer>, Error> {
         match self.sessions.is_ended(&known.names).await? {
-            true => Err(Error::Dead("the token was revoked, or its session was ended".into())),
+            true => Err(Error::InvalidCredentials("the token was revoked, or its session was ended".into())),
             false => Ok(known),
         }
     }

@@ -20,8 +20,8 @@
 
 use super::claims::Claims;
 use super::error::Error;
-use super::profile::{Access, Vouched};
-use super::verify::{NonceRule, Rejected, Unverified};
+use super::profile::{AccessTokenClaims, EmailTrust};
+use super::verify::{InvalidToken, NonceRule, UnverifiedToken};
 use super::{Provider, verify};
 use crate::domain::principal::{Principal, PrincipalKind};
 use crate::domain::session::Mark;
@@ -44,23 +44,23 @@ enum BearerKind {
     IdToken,
 }
 
-impl Unverified<'_> {
+impl UnverifiedToken<'_> {
     /// What the token says it is. `by_token_use`: that the provider always says so in `token_use`.
-    fn kind(&self, by_token_use: bool) -> Result<BearerKind, Rejected> {
+    fn kind(&self, by_token_use: bool) -> Result<BearerKind, InvalidToken> {
         use BearerKind::{AccessToken, IdToken};
         let typ = self.typ().unwrap_or("JWT").to_ascii_lowercase();
         let claims = self.claims();
         let said = |name: &str| claims.other.contains_key(name);
         match typ.strip_prefix("application/").unwrap_or(&typ) {
-            _ if said("events") => return Err(Rejected::TokenUse),
+            _ if said("events") => return Err(InvalidToken::TokenUse),
             "at+jwt" if !by_token_use => return Ok(AccessToken),
             "jwt" => {}
-            _ => return Err(Rejected::TokenUse),
+            _ => return Err(InvalidToken::TokenUse),
         }
         let by_name = |name: Option<&str>, access: &str, id: &str| match name {
             Some(name) if name == access => Ok(AccessToken),
             Some(name) if name == id => Ok(IdToken),
-            _ => Err(Rejected::TokenUse),
+            _ => Err(InvalidToken::TokenUse),
         };
         if by_token_use || claims.token_use.is_some() {
             return by_name(claims.token_use.as_deref(), "access", "id");
@@ -87,7 +87,7 @@ impl Provider {
     /// [`Error::Token`] for a bad token; others while the provider was never read.
     pub async fn verify_bearer(&self, token: &str, own: Option<&str>) -> Result<Bearer, Error> {
         let raw = token;
-        let token = Unverified::parse(raw)?;
+        let token = UnverifiedToken::parse(raw)?;
         let kind = token.kind(self.profile.has_token_use())?;
         let known = self.metadata.with_strangers_key(token.kid()).await?;
         let (claims, principal) = match kind {
@@ -102,7 +102,8 @@ impl Provider {
             }
             BearerKind::IdToken => {
                 let claims = token.id_token(&known.keys, self.expected(), NonceRule::Any, None)?;
-                let mut principal = self.profile.user(&claims, Access::default(), &self.rules, Vouched::Never);
+                let mut principal =
+                    self.profile.user(&claims, AccessTokenClaims::default(), &self.rules, EmailTrust::Never);
                 if self.profile.is_machine(&claims) {
                     principal.kind = PrincipalKind::Machine;
                 }
@@ -129,11 +130,11 @@ impl Provider {
     }
 
     /// Whether an access token is for us (RFC 9068 §4).
-    fn judge_audience(&self, access: &Claims) -> Result<(), Rejected> {
+    fn judge_audience(&self, access: &Claims) -> Result<(), InvalidToken> {
         let for_us = |aud: &String| *aud == self.client_id || self.accepted_audiences.contains(aud);
         match access.audiences().iter().any(for_us) || self.profile.is_for_no_api(access) {
             true => Ok(()),
-            false => Err(Rejected::ForeignAudience),
+            false => Err(InvalidToken::ForeignAudience),
         }
     }
 }
@@ -145,7 +146,7 @@ mod tests {
     use base64::prelude::BASE64_URL_SAFE_NO_PAD;
     use serde_json::{Value, json};
 
-    fn kind(typ: Value, claims: Value, by_token_use: bool) -> Result<BearerKind, Rejected> {
+    fn kind(typ: Value, claims: Value, by_token_use: bool) -> Result<BearerKind, InvalidToken> {
         let mut header = json!({ "alg": "RS256", "kid": "1" });
         if !typ.is_null() {
             header["typ"] = typ;
@@ -154,7 +155,7 @@ mod tests {
         whole.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
         let encode = |part: Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
         let token = format!("{}.{}.AAAA", encode(header), encode(whole));
-        Unverified::parse(&token).unwrap().kind(by_token_use)
+        UnverifiedToken::parse(&token).unwrap().kind(by_token_use)
     }
 
     #[test]
@@ -167,15 +168,15 @@ mod tests {
             (json!("AT+JWT"), Ok(AccessToken)),
             (json!("JWT"), Ok(IdToken)),
             (Value::Null, Ok(IdToken)),
-            (json!("logout+jwt"), Err(Rejected::TokenUse)),
-            (json!("secevent+jwt"), Err(Rejected::TokenUse)),
-            (json!("dpop+jwt"), Err(Rejected::TokenUse)),
-            (json!(""), Err(Rejected::TokenUse)),
+            (json!("logout+jwt"), Err(InvalidToken::TokenUse)),
+            (json!("secevent+jwt"), Err(InvalidToken::TokenUse)),
+            (json!("dpop+jwt"), Err(InvalidToken::TokenUse)),
+            (json!(""), Err(InvalidToken::TokenUse)),
         ] {
             assert_eq!(kind(typ.clone(), id.clone(), false), expected, "{typ}");
         }
-        assert_eq!(kind(json!("at+jwt"), json!({ "events": {} }), false), Err(Rejected::TokenUse));
-        assert_eq!(kind(json!("at+jwt"), json!({ "token_use": "id" }), true), Err(Rejected::TokenUse));
+        assert_eq!(kind(json!("at+jwt"), json!({ "events": {} }), false), Err(InvalidToken::TokenUse));
+        assert_eq!(kind(json!("at+jwt"), json!({ "token_use": "id" }), true), Err(InvalidToken::TokenUse));
     }
 
     #[test]
@@ -184,8 +185,8 @@ mod tests {
         for (claims, expected) in [
             (json!({ "token_use": "access", "nonce": "n", "typ": "ID" }), Ok(AccessToken)),
             (json!({ "token_use": "id", "scope": "a", "typ": "Bearer" }), Ok(IdToken)),
-            (json!({ "typ": "Bearer", "scope": "a" }), Err(Rejected::TokenUse)),
-            (json!({}), Err(Rejected::TokenUse)),
+            (json!({ "typ": "Bearer", "scope": "a" }), Err(InvalidToken::TokenUse)),
+            (json!({}), Err(InvalidToken::TokenUse)),
         ] {
             assert_eq!(kind(Value::Null, claims.clone(), true), expected, "{claims}");
         }

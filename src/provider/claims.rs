@@ -1,6 +1,6 @@
 //! The claims of tokens (RFC 7519 §4.1, OIDC Core §§2 and 5.1).
 
-use super::verify::{LEEWAY, Rejected};
+use super::verify::{InvalidToken, LEEWAY};
 use crate::domain::session::Mark;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
@@ -69,18 +69,18 @@ impl Claims {
     }
 
     /// Takes over what userinfo knows beyond these claims. It must be about the same subject (OIDC Core §5.3.2).
-    pub(super) fn add(&mut self, told: Map<String, Value>) -> Result<(), Rejected> {
+    pub(super) fn add(&mut self, told: Map<String, Value>) -> Result<(), InvalidToken> {
         self.merge(told, false)
     }
 
     /// Takes over what userinfo says now, in place of these claims, which are older.
-    pub(super) fn renew(&mut self, told: Map<String, Value>) -> Result<(), Rejected> {
+    pub(super) fn renew(&mut self, told: Map<String, Value>) -> Result<(), InvalidToken> {
         self.merge(told, true)
     }
 
-    fn merge(&mut self, mut told: Map<String, Value>, newer: bool) -> Result<(), Rejected> {
+    fn merge(&mut self, mut told: Map<String, Value>, newer: bool) -> Result<(), InvalidToken> {
         if told.remove("sub").as_ref().and_then(Value::as_str) != Some(&self.sub) {
-            return Err(Rejected::Subject);
+            return Err(InvalidToken::Subject);
         }
         let text = |value: Value| value.as_str().map(str::to_owned);
         let verified = told.remove("email_verified");
@@ -129,16 +129,16 @@ impl Claims {
     }
 
     /// The rules for times and subjects that hold for every token.
-    pub(super) fn sane(&self, now: u64) -> Result<(), Rejected> {
+    pub(super) fn sane(&self, now: u64) -> Result<(), InvalidToken> {
         if self.sub.is_empty() {
-            return Err(Rejected::Malformed("the subject is empty".into()));
+            return Err(InvalidToken::Malformed("the subject is empty".into()));
         }
         if self.exp.saturating_add(LEEWAY) <= now {
-            return Err(Rejected::Expired);
+            return Err(InvalidToken::Expired);
         }
         let soonest = now.saturating_add(BEHIND);
         if self.iat > soonest || self.nbf.is_some_and(|nbf| nbf > soonest) {
-            return Err(Rejected::NotYetValid);
+            return Err(InvalidToken::NotYetValid);
         }
         Ok(())
     }

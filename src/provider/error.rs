@@ -1,6 +1,6 @@
 //! What can go wrong between us and the provider, sorted by what a caller may do about it.
 
-use super::verify::Rejected;
+use super::verify::InvalidToken;
 use crate::domain::untrusted::UntrustedText;
 
 /// A failed request to the provider.
@@ -43,7 +43,7 @@ pub enum Error {
     TokenType(String),
     /// A token that must not be trusted.
     #[error("the provider's token is not accepted: {0}")]
-    Token(#[from] Rejected),
+    Token(#[from] InvalidToken),
 }
 
 impl Error {

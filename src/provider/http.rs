@@ -179,7 +179,7 @@ fn retry_after(headers: &http::HeaderMap) -> Option<u64> {
 /// after it.
 fn judge(response: HttpResponse) -> Result<HttpResponse, Error> {
     #[derive(serde::Deserialize)]
-    struct Refusal {
+    struct ErrorResponse {
         #[serde(rename = "error")]
         _error: String,
     }
@@ -187,7 +187,7 @@ fn judge(response: HttpResponse) -> Result<HttpResponse, Error> {
     if status.is_success() && serde_json::from_slice::<serde::de::IgnoredAny>(response.body()).is_err() {
         return Err(Error::Unusable("the token endpoint's body is not one JSON document".into()));
     }
-    if status.is_client_error() && serde_json::from_slice::<Refusal>(response.body()).is_err() {
+    if status.is_client_error() && serde_json::from_slice::<ErrorResponse>(response.body()).is_err() {
         return Err(Error::RefusedWithoutReason { status: status.as_u16() });
     }
     Ok(response)

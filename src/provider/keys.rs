@@ -92,7 +92,7 @@ impl JsonWebKey for RsaKey {
 
 /// One reading of the JWKS, in the form each verifier wants.
 #[derive(Debug)]
-pub struct Keys {
+pub struct VerificationKeys {
     rsa: Vec<RsaKey>,
     by_kid: HashMap<String, DecodingKey>,
     /// SHA-256 of the document.
@@ -101,7 +101,7 @@ pub struct Keys {
     pub generation: u64,
 }
 
-impl Keys {
+impl VerificationKeys {
     /// Reads a JWKS document.
     ///
     /// # Errors

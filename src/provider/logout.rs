@@ -2,8 +2,8 @@
 //! apart from them by what they must and must not hold.
 
 use super::claims::{Audience, numeric_date, optional_numeric_date};
-use super::keys::Keys;
-use super::verify::{Expected, LEEWAY, Rejected, Unverified};
+use super::keys::VerificationKeys;
+use super::verify::{ExpectedClaims, InvalidToken, LEEWAY, UnverifiedToken};
 use super::{Error, Provider};
 use serde::Deserialize;
 use serde_json::Value;
@@ -29,7 +29,7 @@ pub struct LogoutNotice {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-struct Claims {
+struct LogoutClaims {
     iss: String,
     aud: Audience,
     #[serde(deserialize_with = "numeric_date")]
@@ -46,42 +46,42 @@ struct Claims {
     other: BTreeMap<String, Value>,
 }
 
-impl Unverified<'_, Claims> {
-    fn logout_token(self, keys: &Keys, expected: Expected<'_>) -> Result<LogoutNotice, Rejected> {
+impl UnverifiedToken<'_, LogoutClaims> {
+    fn logout_token(self, keys: &VerificationKeys, expected: ExpectedClaims<'_>) -> Result<LogoutNotice, InvalidToken> {
         let typ = self.typ().unwrap_or("JWT");
         if !["logout+jwt", "application/logout+jwt", "JWT"].iter().any(|fine| typ.eq_ignore_ascii_case(fine)) {
-            return Err(Rejected::TokenUse);
+            return Err(InvalidToken::TokenUse);
         }
         let claims = self.signed(keys)?;
         claims.judge(expected)
     }
 }
 
-impl Claims {
-    fn judge(self, expected: Expected<'_>) -> Result<LogoutNotice, Rejected> {
+impl LogoutClaims {
+    fn judge(self, expected: ExpectedClaims<'_>) -> Result<LogoutNotice, InvalidToken> {
         let now = expected.now;
         if self.iss != expected.issuer {
-            return Err(Rejected::Issuer);
+            return Err(InvalidToken::Issuer);
         }
         if !self.aud.as_slice().iter().any(|aud| aud == expected.client_id) {
-            return Err(Rejected::Audience);
+            return Err(InvalidToken::Audience);
         }
         // An ID token may be signed with the same key for the same client: these keep the two apart.
         let for_another_use = ["nonce"].into_iter().chain(expected.token_use.then_some("token_use"));
         if !self.events.get(EVENT).is_some_and(Value::is_object)
             || for_another_use.into_iter().any(|name| self.other.contains_key(name))
         {
-            return Err(Rejected::TokenUse);
+            return Err(InvalidToken::TokenUse);
         }
         if self.exp.saturating_add(LEEWAY) <= now || self.iat.saturating_add(AGE_MAX + LEEWAY) <= now {
-            return Err(Rejected::Expired);
+            return Err(InvalidToken::Expired);
         }
         if self.iat.max(self.nbf.unwrap_or_default()) > now.saturating_add(LEEWAY) {
-            return Err(Rejected::NotYetValid);
+            return Err(InvalidToken::NotYetValid);
         }
         let empty = |text: &Option<String>| text.as_deref() == Some("");
         if self.jti.is_empty() || empty(&self.sub) || empty(&self.sid) || self.sub.is_none() && self.sid.is_none() {
-            return Err(Rejected::Malformed("it does not say who signed out, or has no name".into()));
+            return Err(InvalidToken::Malformed("it does not say who signed out, or has no name".into()));
         }
         // Another process's clock may be behind.
         let until = self.exp.min(self.iat.saturating_add(AGE_MAX)).saturating_add(2 * LEEWAY);
@@ -95,7 +95,7 @@ impl Provider {
     /// # Errors
     /// [`Error::Token`] for a bad token; others while the provider was never read.
     pub async fn verify_logout(&self, token: &str) -> Result<LogoutNotice, Error> {
-        let token = Unverified::<Claims>::read(token)?;
+        let token = UnverifiedToken::<LogoutClaims>::read(token)?;
         let known = self.metadata.with_strangers_key(token.kid()).await?;
         Ok(token.logout_token(&known.keys, self.expected())?)
     }

@@ -3,7 +3,7 @@
 use super::Provider;
 use super::error::Error;
 use super::token::{self, token_error};
-use super::verify::Unverified;
+use super::verify::UnverifiedToken;
 use crate::domain::machine::{MachineToken, Scopes, Upstream, UpstreamRequest};
 use crate::domain::principal::{Principal, PrincipalKind};
 use oauth2::basic::{BasicClient, BasicTokenType};
@@ -44,7 +44,7 @@ impl Provider {
         let told = answer.scopes().map(|told| Scopes::new(told.iter().map(|scope| scope.as_str())));
         let (principal, token_ids) = match self.profile.has_jwt_access_tokens() {
             true => {
-                let unverified = Unverified::parse(access)?;
+                let unverified = UnverifiedToken::parse(access)?;
                 let known = self.metadata.with_key(unverified.kid()).await?;
                 let claims =
                     unverified.access_token(&known.keys, self.expected(), |client| client == upstream.client_id)?;

@@ -3,7 +3,7 @@
 
 use super::error::Error;
 use super::http::HttpClient;
-use super::keys::{Keys, RsaKey};
+use super::keys::{RsaKey, VerificationKeys};
 use crate::config;
 use crate::domain::clock::Clock;
 use crate::domain::host::is_loopback;
@@ -31,16 +31,16 @@ const FAILURE_PAUSE: u64 = 1;
 const MISTAKE_PAUSE_MAX: u64 = 60;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Additional {
+struct AdditionalMetadata {
     revocation_endpoint: Option<Url>,
     end_session_endpoint: Option<Url>,
     authorization_response_iss_parameter_supported: Option<bool>,
 }
 
-impl AdditionalProviderMetadata for Additional {}
+impl AdditionalProviderMetadata for AdditionalMetadata {}
 
-type Document = ProviderMetadata<
-    Additional,
+type ProviderDocument = ProviderMetadata<
+    AdditionalMetadata,
     CoreAuthDisplay,
     CoreClientAuthMethod,
     CoreClaimName,
@@ -77,15 +77,15 @@ pub struct Endpoints {
 
 /// What we know of the provider.
 #[derive(Debug)]
-pub struct Known {
+pub struct ProviderSnapshot {
     /// The endpoints.
     pub endpoints: Arc<Endpoints>,
     /// The keys.
-    pub keys: Arc<Keys>,
+    pub keys: Arc<VerificationKeys>,
 }
 
 #[derive(Debug)]
-struct Failed {
+struct FailedRead {
     /// Epoch seconds.
     at: u64,
     error: Error,
@@ -93,7 +93,7 @@ struct Failed {
     pause: u64,
 }
 
-impl Failed {
+impl FailedRead {
     /// The failure of an attempt after `before`.
     fn after(before: Option<&Self>, error: Error, at: u64) -> Self {
         let pause = match (&error, before) {
@@ -115,9 +115,9 @@ pub struct Metadata {
     overrides: config::EndpointOverrides,
     http: HttpClient,
     clock: Arc<dyn Clock>,
-    known: ArcSwapOption<Known>,
+    known: ArcSwapOption<ProviderSnapshot>,
     // Held across a read, so that there is never more than one.
-    failed: Mutex<Option<Failed>>,
+    failed: Mutex<Option<FailedRead>>,
     // Apart, so that strangers' tokens cannot keep those of a sign-in from the provider's new keys.
     own_keys: LastRead,
     strangers_keys: LastRead,
@@ -141,7 +141,7 @@ impl Metadata {
     }
 
     /// What was read, if anything was.
-    pub fn current(&self) -> Option<Arc<Known>> {
+    pub fn current(&self) -> Option<Arc<ProviderSnapshot>> {
         self.known.load_full()
     }
 
@@ -154,7 +154,7 @@ impl Metadata {
     ///
     /// # Errors
     /// Why the provider's documents cannot be had.
-    pub async fn known(&self) -> Result<Arc<Known>, Error> {
+    pub async fn known(&self) -> Result<Arc<ProviderSnapshot>, Error> {
         if let Some(known) = self.current() {
             return Ok(known);
         }
@@ -174,7 +174,7 @@ impl Metadata {
     ///
     /// # Errors
     /// Why the provider's documents cannot be had.
-    pub async fn renew(&self) -> Result<Arc<Known>, Error> {
+    pub async fn renew(&self) -> Result<Arc<ProviderSnapshot>, Error> {
         let mut failed = self.failed.lock().await;
         self.read(&mut failed).await
     }
@@ -183,7 +183,7 @@ impl Metadata {
     ///
     /// # Errors
     /// As [`Metadata::known`]. That the key is still unknown is no error here.
-    pub async fn with_key(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<Known>, Error> {
+    pub async fn with_key(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<ProviderSnapshot>, Error> {
         self.looked_for(kid, |metadata| (&metadata.own_keys, OWN_PAUSE)).await
     }
 
@@ -192,7 +192,7 @@ impl Metadata {
     ///
     /// # Errors
     /// As [`Metadata::with_key`].
-    pub async fn with_strangers_key(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<Known>, Error> {
+    pub async fn with_strangers_key(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<ProviderSnapshot>, Error> {
         self.looked_for(kid, |metadata| (&metadata.strangers_keys, STRANGERS_PAUSE)).await
     }
 
@@ -200,7 +200,7 @@ impl Metadata {
         self: &Arc<Self>,
         kid: Option<&str>,
         budget: fn(&Self) -> (&LastRead, u64),
-    ) -> Result<Arc<Known>, Error> {
+    ) -> Result<Arc<ProviderSnapshot>, Error> {
         let known = self.known().await?;
         if known.keys.knows(kid) {
             return Ok(known);
@@ -214,9 +214,9 @@ impl Metadata {
     async fn look_for(
         &self,
         kid: Option<&str>,
-        known: Arc<Known>,
+        known: Arc<ProviderSnapshot>,
         budget: fn(&Self) -> (&LastRead, u64),
-    ) -> Arc<Known> {
+    ) -> Arc<ProviderSnapshot> {
         let (last_read, pause) = budget(self);
         let mut last_read = last_read.lock().await;
         let known = self.current().unwrap_or(known);
@@ -229,7 +229,7 @@ impl Metadata {
         *last_read = Some(self.clock.now());
         match read {
             Ok(keys) => {
-                let known = Arc::new(Known { endpoints: known.endpoints.clone(), keys });
+                let known = Arc::new(ProviderSnapshot { endpoints: known.endpoints.clone(), keys });
                 self.known.store(Some(known.clone()));
                 known
             }
@@ -240,12 +240,12 @@ impl Metadata {
         }
     }
 
-    async fn read(&self, failed: &mut Option<Failed>) -> Result<Arc<Known>, Error> {
+    async fn read(&self, failed: &mut Option<FailedRead>) -> Result<Arc<ProviderSnapshot>, Error> {
         let result = async {
             let endpoints = self.read_endpoints().await?;
             let current = self.current();
             let keys = self.read_keys(&endpoints.jwks, current.as_deref().map(|known| &known.keys)).await?;
-            Ok(Arc::new(Known { endpoints: Arc::new(endpoints), keys }))
+            Ok(Arc::new(ProviderSnapshot { endpoints: Arc::new(endpoints), keys }))
         }
         .await;
         match &result {
@@ -253,21 +253,25 @@ impl Metadata {
                 *failed = None;
                 self.known.store(Some(known.clone()));
             }
-            Err(error) => *failed = Some(Failed::after(failed.as_ref(), Error::clone(error), self.clock.now())),
+            Err(error) => *failed = Some(FailedRead::after(failed.as_ref(), Error::clone(error), self.clock.now())),
         }
         result
     }
 
     /// The keys as they are published now; the same reading as before if they have not changed, so that
     /// what was verified with it stays verified.
-    async fn read_keys(&self, url: &Url, before: Option<&Arc<Keys>>) -> Result<Arc<Keys>, Error> {
+    async fn read_keys(
+        &self,
+        url: &Url,
+        before: Option<&Arc<VerificationKeys>>,
+    ) -> Result<Arc<VerificationKeys>, Error> {
         let document = self.http.get("jwks", url).await?;
         let digest = sha256(&document);
         if let Some(same) = before.filter(|keys| keys.digest == digest) {
             return Ok(same.clone());
         }
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
-        Keys::parse(&document, digest, generation).map(Arc::new).map_err(Error::Unusable)
+        VerificationKeys::parse(&document, digest, generation).map(Arc::new).map_err(Error::Unusable)
     }
 
     async fn read_endpoints(&self) -> Result<Endpoints, Error> {
@@ -287,12 +291,13 @@ impl Metadata {
         }
         let address = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
         let address = Url::parse(&address).map_err(|e| Error::Unusable(format!("{address}: {e}")))?;
-        let document: Document = serde_json::from_slice(&self.http.get("discovery", &address).await?).map_err(|e| {
-            Error::Unusable(format!(
-                "{address} is no discovery document: {e}. A Cognito pool without a domain has no authorization \
+        let document: ProviderDocument =
+            serde_json::from_slice(&self.http.get("discovery", &address).await?).map_err(|e| {
+                Error::Unusable(format!(
+                    "{address} is no discovery document: {e}. A Cognito pool without a domain has no authorization \
                  endpoint: give the pool a domain"
-            ))
-        })?;
+                ))
+            })?;
         if document.issuer().as_str() != self.issuer {
             return Err(Error::Unusable(format!(
                 "{address} names the issuer `{}`, the configuration `{}`: write provider.issuer exactly as the document does",
@@ -344,13 +349,13 @@ mod tests {
     fn a_mistake_is_asked_about_less_and_less_and_an_outage_soon() {
         let mistake = || Error::Unusable("another issuer".into());
         let outage = || Error::unavailable("no answer".into());
-        let mut failed = Failed::after(None, mistake(), 0);
+        let mut failed = FailedRead::after(None, mistake(), 0);
         let mut pauses = vec![failed.pause];
         for _ in 0..8 {
-            failed = Failed::after(Some(&failed), mistake(), 0);
+            failed = FailedRead::after(Some(&failed), mistake(), 0);
             pauses.push(failed.pause);
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        assert_eq!(Failed::after(Some(&failed), outage(), 0).pause, 1);
+        assert_eq!(FailedRead::after(Some(&failed), outage(), 0).pause, 1);
     }
 }

@@ -26,9 +26,9 @@ pub use http::HttpClient;
 #[cfg(test)]
 pub(crate) use http::InProcess;
 pub use logout::LogoutNotice;
-pub use token::NotRefreshed;
+pub use token::RefreshFailure;
 pub use user_pool::SCOPE as USER_POOLS_SCOPE;
-pub use verify::Rejected;
+pub use verify::InvalidToken;
 
 use crate::config;
 use crate::domain::clock::Clock;
@@ -38,16 +38,16 @@ use crate::domain::transaction::{AuthorizationError, ExpectedIssuer, Transaction
 use identity_pool::IdentityPool;
 use metadata::Metadata;
 use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, Scope};
-use profile::Rules;
+use profile::MappingRules;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use url::Url;
-use verify::Expected;
+use verify::ExpectedClaims;
 
 /// What a visitor may ask of the provider's sign-in page. None of it can override what we send.
 #[derive(Debug, Default, Clone)]
-pub struct Hints {
+pub struct AuthorizationHints {
     /// Pre-fills the user name.
     pub login_hint: Option<String>,
     /// The page's language.
@@ -56,7 +56,7 @@ pub struct Hints {
     pub prompt: Option<String>,
 }
 
-impl Hints {
+impl AuthorizationHints {
     /// Whether the visitor wants to choose an account, and not the one that the provider has at hand.
     pub fn wants_account_choice(&self) -> bool {
         self.prompt.as_deref().unwrap_or_default().split_ascii_whitespace().any(|word| word == "select_account")
@@ -65,7 +65,7 @@ impl Hints {
 
 /// A user whose tokens were verified.
 #[derive(Debug)]
-pub struct Verified {
+pub struct AuthenticatedUser {
     /// Who it is.
     pub principal: Principal,
     /// The tokens.
@@ -83,7 +83,7 @@ pub struct Provider {
     accepted_clients: Vec<String>,
     accepted_audiences: Vec<String>,
     authorize_parameters: Vec<(String, String)>,
-    rules: Rules,
+    rules: MappingRules,
     user_pools: Option<Url>,
     identity_pool: Option<IdentityPool>,
     redirect_uri: String,
@@ -108,7 +108,7 @@ impl Provider {
             accepted_audiences: config.accepted_audiences.clone(),
             authorize_parameters: config.authorize_parameters.clone(),
             said_unrefreshable: AtomicBool::new(false),
-            rules: Rules {
+            rules: MappingRules {
                 client_id: config.client_id.clone(),
                 pool_id: config.issuer.rsplit('/').next().unwrap_or_default().to_owned(),
                 issuer_host: host.unwrap_or_default(),
@@ -173,7 +173,7 @@ impl Provider {
     ///
     /// # Errors
     /// [`Error::Unavailable`] while the provider was never read.
-    pub async fn authorize_url(&self, transaction: &Transaction, hints: &Hints) -> Result<Url, Error> {
+    pub async fn authorize_url(&self, transaction: &Transaction, hints: &AuthorizationHints) -> Result<Url, Error> {
         let known = self.metadata.known().await?;
         let client = self.client(&known.endpoints)?;
         let verifier = PkceCodeVerifier::new(transaction.verifier().expose_secret().to_owned());
@@ -247,8 +247,8 @@ impl Provider {
         self.metadata.generation()
     }
 
-    fn expected(&self) -> Expected<'_> {
-        Expected {
+    fn expected(&self) -> ExpectedClaims<'_> {
+        ExpectedClaims {
             issuer: &self.issuer,
             client_id: &self.client_id,
             now: self.clock.now(),

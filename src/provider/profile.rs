@@ -137,7 +137,13 @@ impl Profile {
     }
 
     /// The user that a verified ID token speaks for, with what its access token adds.
-    pub(super) fn user(self, id: &Claims, access: Access, rules: &Rules, vouched: Vouched<'_>) -> Principal {
+    pub(super) fn user(
+        self,
+        id: &Claims,
+        access: AccessTokenClaims,
+        rules: &MappingRules,
+        vouched: EmailTrust<'_>,
+    ) -> Principal {
         let username = match self {
             Self::Cognito => id.other_text("cognito:username"),
             Self::Oidc => id.other_text("preferred_username"),
@@ -170,7 +176,7 @@ impl Profile {
     }
 
     /// The user or machine that a verified access token speaks for. It knows no e-mail.
-    pub(super) fn bearer(self, access: &Claims, rules: &Rules) -> Principal {
+    pub(super) fn bearer(self, access: &Claims, rules: &MappingRules) -> Principal {
         let username = access.username.as_deref().or(match self {
             Self::Cognito => None,
             Self::Oidc => access.other_text("preferred_username"),
@@ -207,11 +213,11 @@ impl Profile {
     }
 
     /// Whether the claim that holds the groups is missing.
-    pub(super) fn lacks_groups(self, claims: &Claims, rules: &Rules) -> bool {
+    pub(super) fn lacks_groups(self, claims: &Claims, rules: &MappingRules) -> bool {
         claims.at(self.groups_claim(rules)).is_none()
     }
 
-    fn groups_claim(self, rules: &Rules) -> &str {
+    fn groups_claim(self, rules: &MappingRules) -> &str {
         match (&rules.groups_claim, self) {
             (Some(claim), _) => claim.as_str(),
             (None, Self::Cognito) => "cognito:groups",
@@ -220,7 +226,7 @@ impl Profile {
     }
 
     /// Groups without the one that Cognito makes for every federated provider, `<pool>_<Provider>`.
-    fn groups(self, claims: &Claims, rules: &Rules) -> Vec<String> {
+    fn groups(self, claims: &Claims, rules: &MappingRules) -> Vec<String> {
         let told = claims.at(self.groups_claim(rules));
         let all: Vec<&str> = match told {
             Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect(),
@@ -255,7 +261,7 @@ fn is_dex_client(sub: &str, client: &str) -> bool {
 /// Whether `provider.trust_email_from` vouches for an address. The identity provider named there told it when the
 /// user signed in; later the user may have written another one at the pool.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Vouched<'a> {
+pub(super) enum EmailTrust<'a> {
     /// At the sign-in itself.
     Now,
     /// At a renewal: for the address that was verified before.
@@ -264,7 +270,7 @@ pub(super) enum Vouched<'a> {
     Never,
 }
 
-impl Vouched<'_> {
+impl EmailTrust<'_> {
     fn covers(self, email: Option<&str>) -> bool {
         match self {
             Self::Now => true,
@@ -276,14 +282,14 @@ impl Vouched<'_> {
 
 /// What the access token adds to an ID token.
 #[derive(Debug, Default)]
-pub(super) struct Access {
+pub(super) struct AccessTokenClaims {
     pub(super) scopes: Vec<String>,
     pub(super) expires_at: Option<u64>,
 }
 
 /// What the mapping needs of the configuration.
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(super) struct MappingRules {
     pub(super) client_id: String,
     pub(super) pool_id: String,
     pub(super) issuer_host: String,

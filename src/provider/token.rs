@@ -4,9 +4,9 @@
 use super::claims::Claims;
 use super::error::Error;
 use super::metadata::Endpoints;
-use super::profile::{self, Access, Vouched};
-use super::verify::{NonceRule, Rejected, Unverified};
-use super::{Provider, Verified};
+use super::profile::{self, AccessTokenClaims, EmailTrust};
+use super::verify::{InvalidToken, NonceRule, UnverifiedToken};
+use super::{AuthenticatedUser, Provider};
 use crate::domain::session::{Mark, Session};
 use crate::domain::token::{TokenIds, TokenSet};
 use crate::domain::transaction::{Transaction, VerifiedCallback};
@@ -42,10 +42,10 @@ pub(super) enum BearerTokenType {
 
 impl TokenType for BearerTokenType {}
 
-type Answer = StandardTokenResponse<IdTokenField, BearerTokenType>;
-pub(super) type Client = oauth2::Client<
+type TokenEndpointAnswer = StandardTokenResponse<IdTokenField, BearerTokenType>;
+pub(super) type OAuthClient = oauth2::Client<
     BasicErrorResponse,
-    Answer,
+    TokenEndpointAnswer,
     StandardTokenIntrospectionResponse<EmptyExtraTokenFields, BearerTokenType>,
     StandardRevocableToken,
     oauth2::basic::BasicRevocationErrorResponse,
@@ -58,7 +58,7 @@ pub(super) type Client = oauth2::Client<
 
 /// A renewal that failed.
 #[derive(Debug)]
-pub struct NotRefreshed {
+pub struct RefreshFailure {
     /// Why.
     pub error: Error,
     /// The new refresh token, if the provider gave one before something else turned out wrong: by now the
@@ -68,7 +68,7 @@ pub struct NotRefreshed {
     pub spent: bool,
 }
 
-impl From<Error> for NotRefreshed {
+impl From<Error> for RefreshFailure {
     fn from(error: Error) -> Self {
         Self { error, rotated: None, spent: false }
     }
@@ -79,7 +79,7 @@ impl Provider {
     ///
     /// # Errors
     /// Any [`Error`]; the code is then burned and the sign-in must begin anew.
-    pub async fn exchange(&self, callback: VerifiedCallback) -> Result<(Verified, Transaction), Error> {
+    pub async fn exchange(&self, callback: VerifiedCallback) -> Result<(AuthenticatedUser, Transaction), Error> {
         let (code, transaction) = callback.into_parts();
         let known = self.metadata.known().await?;
         let answer = self
@@ -91,7 +91,7 @@ impl Provider {
             .map_err(token_error)?;
         let id = answer.extra_fields().id_token.as_deref();
         let id = id.ok_or_else(|| Error::Unusable("it holds no ID token; is `openid` among the scopes?".into()))?;
-        let verified = self.judge(&answer, id, NonceRule::Exactly(&transaction.nonce()), Vouched::Now).await?;
+        let verified = self.judge(&answer, id, NonceRule::Exactly(&transaction.nonce()), EmailTrust::Now).await?;
         if verified.tokens.refresh.is_none() && !self.said_unrefreshable.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "the provider gave no refresh token, so groups and claims of sessions stay as they were at the sign-in \
@@ -105,8 +105,8 @@ impl Provider {
     /// Renews a session's tokens (RFC 6749 §6, OIDC Core §12). What the provider leaves out is kept.
     ///
     /// # Errors
-    /// [`NotRefreshed`]; [`Error::is_invalid_grant`] tells a dead session from a passing fault.
-    pub async fn refresh(&self, session: &Session) -> Result<Verified, NotRefreshed> {
+    /// [`RefreshFailure`]; [`Error::is_invalid_grant`] tells a dead session from a passing fault.
+    pub async fn refresh(&self, session: &Session) -> Result<AuthenticatedUser, RefreshFailure> {
         let answer = self.ask_for_renewal(session).await?;
         let rotated = refresh_token(&answer);
         // Whose it is comes first: somebody else's may be wrong in other ways, too, and must not be kept for that.
@@ -114,7 +114,7 @@ impl Provider {
         if let Ok(Some(sub)) = &claimed
             && *sub != session.principal.sub
         {
-            return Err(Error::Token(Rejected::Subject).into());
+            return Err(Error::Token(InvalidToken::Subject).into());
         }
         let judged = match &claimed {
             Err(rejected) => Err(rejected.clone().into()),
@@ -122,23 +122,23 @@ impl Provider {
         };
         let known_whose = claimed.is_ok_and(|claimed| claimed.is_some());
         judged.map_err(|error| match error {
-            Error::Token(Rejected::Subject) => error.into(),
-            error if known_whose => NotRefreshed { error, rotated, spent: false },
-            error => NotRefreshed { error, spent: rotated.is_some(), rotated: None },
+            Error::Token(InvalidToken::Subject) => error.into(),
+            error if known_whose => RefreshFailure { error, rotated, spent: false },
+            error => RefreshFailure { error, spent: rotated.is_some(), rotated: None },
         })
     }
 
     /// Whose tokens these are by their own word, unverified. `None` where they say nothing that we can read.
-    fn claimed_subject(&self, answer: &Answer) -> Result<Option<String>, Rejected> {
+    fn claimed_subject(&self, answer: &TokenEndpointAnswer) -> Result<Option<String>, InvalidToken> {
         let token = match id_token(answer) {
             Some(id) => id,
             None if self.profile.has_jwt_access_tokens() => answer.access_token().secret(),
             None => return Ok(None),
         };
-        Ok(Some(Unverified::parse(token)?.into_claims().sub))
+        Ok(Some(UnverifiedToken::parse(token)?.into_claims().sub))
     }
 
-    async fn ask_for_renewal(&self, session: &Session) -> Result<Answer, NotRefreshed> {
+    async fn ask_for_renewal(&self, session: &Session) -> Result<TokenEndpointAnswer, RefreshFailure> {
         let refresh = session.tokens.refresh.as_ref().ok_or_else(|| Error::Refused {
             code: "invalid_grant".into(),
             description: Some("this session has no refresh token".into()),
@@ -149,21 +149,21 @@ impl Provider {
             .request_async(&self.http.at("token"))
             .await
             .map_err(token_error)
-            .map_err(|error| NotRefreshed { rotated: None, spent: error.may_have_been_done(), error })
+            .map_err(|error| RefreshFailure { rotated: None, spent: error.may_have_been_done(), error })
     }
 
-    async fn judge_renewal(&self, session: &Session, answer: &Answer) -> Result<Verified, Error> {
+    async fn judge_renewal(&self, session: &Session, answer: &TokenEndpointAnswer) -> Result<AuthenticatedUser, Error> {
         let old_id = session.tokens.id.expose_secret();
-        let vouched = Vouched::For(session.principal.verified_email());
+        let vouched = EmailTrust::For(session.principal.verified_email());
         let mut verified = match id_token(answer) {
             Some(id) => {
-                let first = Unverified::parse(old_id)?;
+                let first = UnverifiedToken::parse(old_id)?;
                 self.judge(answer, id, NonceRule::AbsentOr(first.nonce()), vouched).await?
             }
             None => self.judge_without_id_token(session, answer, vouched).await?,
         };
         if verified.principal.sub != session.principal.sub {
-            return Err(Error::Token(Rejected::Subject));
+            return Err(Error::Token(InvalidToken::Subject));
         }
         let tokens = &mut verified.tokens;
         if tokens.refresh.is_none() {
@@ -178,9 +178,9 @@ impl Provider {
     async fn judge_without_id_token(
         &self,
         session: &Session,
-        answer: &Answer,
-        vouched: Vouched<'_>,
-    ) -> Result<Verified, Error> {
+        answer: &TokenEndpointAnswer,
+        vouched: EmailTrust<'_>,
+    ) -> Result<AuthenticatedUser, Error> {
         let mut tokens = self.tokens(answer, session.tokens.id.expose_secret())?;
         let mut principal = session.principal.clone();
         if let Some(access) = self.judge_access(&mut tokens, &principal.sub).await? {
@@ -190,12 +190,12 @@ impl Provider {
         }
         principal.expires_at = tokens.expires_at;
         let known = self.metadata.known().await?;
-        let claims = Unverified::parse(session.tokens.id.expose_secret())?.into_claims();
+        let claims = UnverifiedToken::parse(session.tokens.id.expose_secret())?.into_claims();
         if let Some(claims) = self.renewed_claims(claims, &known, answer.access_token().secret()).await? {
-            let access = Access { scopes: principal.scopes, expires_at: Some(principal.expires_at) };
+            let access = AccessTokenClaims { scopes: principal.scopes, expires_at: Some(principal.expires_at) };
             principal = self.profile.user(&claims, access, &self.rules, vouched);
         }
-        Ok(Verified { principal, tokens })
+        Ok(AuthenticatedUser { principal, tokens })
     }
 
     /// Revokes a refresh token (RFC 7009). A provider without the endpoint has nothing to revoke.
@@ -237,14 +237,14 @@ impl Provider {
     /// Judges a token endpoint's answer as a whole: no part of it counts unless every part is good.
     async fn judge(
         &self,
-        answer: &Answer,
+        answer: &TokenEndpointAnswer,
         id: &str,
         nonce: NonceRule<'_>,
-        vouched: Vouched<'_>,
-    ) -> Result<Verified, Error> {
+        vouched: EmailTrust<'_>,
+    ) -> Result<AuthenticatedUser, Error> {
         let mut tokens = self.tokens(answer, id)?;
         let raw_access = answer.access_token().secret();
-        let token = Unverified::parse(id)?;
+        let token = UnverifiedToken::parse(id)?;
         let known = self.metadata.with_key(token.kid()).await?;
         let claims = token.id_token(&known.keys, self.expected(), nonce, Some(raw_access))?;
         tokens.names.add(claims.own_name(id), claims.exp);
@@ -254,8 +254,8 @@ impl Provider {
             None => granted(answer).unwrap_or_else(|| self.scopes.clone()),
         };
         let claims = self.with_userinfo(claims, &known, raw_access).await?;
-        let access = Access { scopes, expires_at: Some(tokens.expires_at) };
-        Ok(Verified { principal: self.profile.user(&claims, access, &self.rules, vouched), tokens })
+        let access = AccessTokenClaims { scopes, expires_at: Some(tokens.expires_at) };
+        Ok(AuthenticatedUser { principal: self.profile.user(&claims, access, &self.rules, vouched), tokens })
     }
 
     /// Judges an access token that is a JWT: ours, and the same user's. Notes what any other is called.
@@ -263,25 +263,25 @@ impl Provider {
         let raw = tokens.access.expose_secret();
         if !self.profile.has_jwt_access_tokens() {
             // A bearer that is none of these is never accepted.
-            let (name, ends) = match Unverified::parse(raw) {
+            let (name, ends) = match UnverifiedToken::parse(raw) {
                 Ok(token) => (token.claims().own_name(raw), token.claims().exp),
                 Err(_) => (Mark::whole_token(raw), tokens.expires_at),
             };
             tokens.names.add(name, ends);
             return Ok(None);
         }
-        let access = Unverified::parse(raw)?;
+        let access = UnverifiedToken::parse(raw)?;
         let known = self.metadata.with_key(access.kid()).await?;
         let access = access.access_token(&known.keys, self.expected(), |client| client == self.client_id)?;
         if access.sub != sub {
-            return Err(Error::Token(Rejected::Subject));
+            return Err(Error::Token(InvalidToken::Subject));
         }
         tokens.names.add(access.own_name(raw), access.exp);
         tokens.expires_at = tokens.expires_at.min(access.exp);
         Ok(Some(access))
     }
 
-    fn tokens(&self, answer: &Answer, id: &str) -> Result<TokenSet, Error> {
+    fn tokens(&self, answer: &TokenEndpointAnswer, id: &str) -> Result<TokenSet, Error> {
         let access = answer.access_token().secret();
         if access.is_empty() {
             return Err(Error::Unusable("its access token is empty".into()));
@@ -305,7 +305,7 @@ impl Provider {
         }
     }
 
-    pub(super) fn client(&self, endpoints: &Endpoints) -> Result<Client, Error> {
+    pub(super) fn client(&self, endpoints: &Endpoints) -> Result<OAuthClient, Error> {
         let redirect = RedirectUrl::new(self.redirect_uri.clone()).map_err(|e| Error::Unusable(e.to_string()))?;
         let client = oauth2::Client::new(ClientId::new(self.client_id.clone()))
             .set_auth_uri(AuthUrl::from_url(endpoints.authorization.clone()))
@@ -320,16 +320,16 @@ impl Provider {
 }
 
 /// What an answer holds; empty is absent.
-fn id_token(answer: &Answer) -> Option<&str> {
+fn id_token(answer: &TokenEndpointAnswer) -> Option<&str> {
     answer.extra_fields().id_token.as_deref().filter(|id| !id.is_empty())
 }
 
-fn refresh_token(answer: &Answer) -> Option<SecretString> {
+fn refresh_token(answer: &TokenEndpointAnswer) -> Option<SecretString> {
     let refresh = answer.refresh_token().map(|refresh| refresh.secret().clone());
     refresh.filter(|refresh| !refresh.is_empty()).map(SecretString::from)
 }
 
-fn granted(answer: &Answer) -> Option<Vec<String>> {
+fn granted(answer: &TokenEndpointAnswer) -> Option<Vec<String>> {
     let scopes = answer.scopes()?.iter().map(|scope| scope.to_string());
     Some(scopes.filter(|scope| !scope.is_empty()).collect())
 }

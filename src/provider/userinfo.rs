@@ -3,8 +3,8 @@
 use super::Provider;
 use super::claims::{Audience, Claims};
 use super::error::Error;
-use super::metadata::Known;
-use super::verify::{Rejected, Unverified};
+use super::metadata::ProviderSnapshot;
+use super::verify::{InvalidToken, UnverifiedToken};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -13,7 +13,12 @@ use url::Url;
 impl Provider {
     /// Adds what only the userinfo endpoint tells: a strict provider keeps the claims of `email` and
     /// `profile` out of the code flow's ID token (OIDC Core §§5.3 and 5.4), and some keep groups there.
-    pub(super) async fn with_userinfo(&self, mut claims: Claims, known: &Known, access: &str) -> Result<Claims, Error> {
+    pub(super) async fn with_userinfo(
+        &self,
+        mut claims: Claims,
+        known: &ProviderSnapshot,
+        access: &str,
+    ) -> Result<Claims, Error> {
         if let Some(url) = self.userinfo_endpoint(known).filter(|_| self.needs_userinfo(&claims)) {
             claims.add(self.userinfo(url, access).await?)?;
         }
@@ -25,7 +30,7 @@ impl Provider {
     pub(super) async fn renewed_claims(
         &self,
         mut claims: Claims,
-        known: &Known,
+        known: &ProviderSnapshot,
         access: &str,
     ) -> Result<Option<Claims>, Error> {
         let Some(url) = self.userinfo_endpoint(known) else { return Ok(None) };
@@ -38,7 +43,7 @@ impl Provider {
         Ok(Some(claims))
     }
 
-    fn userinfo_endpoint<'a>(&self, known: &'a Known) -> Option<&'a Url> {
+    fn userinfo_endpoint<'a>(&self, known: &'a ProviderSnapshot) -> Option<&'a Url> {
         known.endpoints.userinfo.as_ref().filter(|_| self.profile.asks_userinfo())
     }
 
@@ -68,7 +73,7 @@ impl Provider {
     /// Verifies an answer that the client is registered to get as a JWT (`userinfo_signed_response_alg`).
     async fn signed_userinfo(&self, body: &[u8]) -> Result<Map<String, Value>, Error> {
         let text = std::str::from_utf8(body).unwrap_or_default().trim();
-        let token = Unverified::<SignedUserinfo>::read(text).map_err(|rejected| {
+        let token = UnverifiedToken::<SignedUserinfo>::read(text).map_err(|rejected| {
             // An encrypted one has five parts.
             Error::Unusable(format!("the userinfo endpoint's token: {rejected}; it has to be signed with RS256"))
         })?;
@@ -76,10 +81,10 @@ impl Provider {
         let told = token.signed(&known.keys)?;
         // OIDC Core §5.3.2: both should be there.
         if told.iss.is_some_and(|iss| iss != self.issuer) {
-            return Err(Rejected::Issuer.into());
+            return Err(InvalidToken::Issuer.into());
         }
         if told.aud.is_some_and(|aud| !aud.as_slice().contains(&self.client_id)) {
-            return Err(Rejected::Audience.into());
+            return Err(InvalidToken::Audience.into());
         }
         Ok(told.claims)
     }

@@ -5,7 +5,7 @@
 //! have no `aud`) are verified with jsonwebtoken and the same claim rules.
 
 use super::claims::Claims;
-use super::keys::Keys;
+use super::keys::VerificationKeys;
 use crate::domain::untrusted::UntrustedText;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -26,7 +26,7 @@ const MAX_TOKEN: usize = 32 << 10;
 
 /// Why a token is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Rejected {
+pub enum InvalidToken {
     /// Not a signed JWT in compact form, or claims of the wrong type.
     #[error("it is not a signed JWT with the claims of one: {}", UntrustedText::new(.0))]
     Malformed(String),
@@ -73,7 +73,7 @@ pub enum Rejected {
 
 /// What a token must fit.
 #[derive(Debug, Clone, Copy)]
-pub struct Expected<'a> {
+pub struct ExpectedClaims<'a> {
     /// The one issuer.
     pub issuer: &'a str,
     /// Our client.
@@ -97,7 +97,7 @@ pub enum NonceRule<'a> {
 
 /// The token's header, before anything is verified: enough to find the key.
 #[derive(Debug, Deserialize)]
-struct Header {
+struct TokenHeader {
     alg: Value,
     kid: Option<String>,
     typ: Option<String>,
@@ -107,19 +107,19 @@ struct Header {
 
 /// A token in compact form, read but not verified.
 #[derive(Debug)]
-pub struct Unverified<'a, C = Claims> {
+pub struct UnverifiedToken<'a, C = Claims> {
     raw: &'a str,
-    header: Header,
+    header: TokenHeader,
     claims: C,
 }
 
-impl<'a, C: DeserializeOwned> Unverified<'a, C> {
+impl<'a, C: DeserializeOwned> UnverifiedToken<'a, C> {
     /// Reads a token of three parts (RFC 7515 §3.1).
     ///
     /// # Errors
-    /// [`Rejected::Malformed`] or [`Rejected::Algorithm`].
-    pub fn read(raw: &'a str) -> Result<Self, Rejected> {
-        let malformed = |what: &str| Rejected::Malformed(what.to_owned());
+    /// [`InvalidToken::Malformed`] or [`InvalidToken::Algorithm`].
+    pub fn read(raw: &'a str) -> Result<Self, InvalidToken> {
+        let malformed = |what: &str| InvalidToken::Malformed(what.to_owned());
         if raw.len() > MAX_TOKEN {
             return Err(malformed("it is longer than any token"));
         }
@@ -135,9 +135,9 @@ impl<'a, C: DeserializeOwned> Unverified<'a, C> {
             |e: serde_json::Error| malformed(&format!("line {} column {} ({:?})", e.line(), e.column(), e.classify()));
         // The library is lenient with the last bits, so that one token would have many spellings.
         decode(signature)?;
-        let header: Header = serde_json::from_slice(&decode(header)?).map_err(wrong)?;
+        let header: TokenHeader = serde_json::from_slice(&decode(header)?).map_err(wrong)?;
         if header.alg != "RS256" || header.crit.is_some() || header.b64.is_some() {
-            return Err(Rejected::Algorithm);
+            return Err(InvalidToken::Algorithm);
         }
         let claims: C = serde_json::from_slice(&decode(claims)?).map_err(wrong)?;
         Ok(Self { raw, header, claims })
@@ -154,12 +154,12 @@ impl<'a, C: DeserializeOwned> Unverified<'a, C> {
     }
 }
 
-impl<'a> Unverified<'a> {
+impl<'a> UnverifiedToken<'a> {
     /// Reads an ID token or an access token.
     ///
     /// # Errors
-    /// As [`Unverified::read`].
-    pub fn parse(raw: &'a str) -> Result<Self, Rejected> {
+    /// As [`UnverifiedToken::read`].
+    pub fn parse(raw: &'a str) -> Result<Self, InvalidToken> {
         Self::read(raw)
     }
 
@@ -184,18 +184,18 @@ impl<'a> Unverified<'a> {
     /// The first rule that it breaks.
     pub fn id_token(
         self,
-        keys: &Keys,
-        expected: Expected<'_>,
+        keys: &VerificationKeys,
+        expected: ExpectedClaims<'_>,
         nonce: NonceRule<'_>,
         access: Option<&str>,
-    ) -> Result<Claims, Rejected> {
+    ) -> Result<Claims, InvalidToken> {
         if !keys.knows(self.kid()) {
-            return Err(Rejected::UnknownKey);
+            return Err(InvalidToken::UnknownKey);
         }
         type Token =
             IdToken<EmptyAdditionalClaims, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
-        let token = Token::from_str(self.raw).map_err(|_| Rejected::Malformed("OIDC Core §2".into()))?;
-        let issuer = IssuerUrl::new(expected.issuer.to_owned()).map_err(|_| Rejected::Issuer)?;
+        let token = Token::from_str(self.raw).map_err(|_| InvalidToken::Malformed("OIDC Core §2".into()))?;
+        let issuer = IssuerUrl::new(expected.issuer.to_owned()).map_err(|_| InvalidToken::Issuer)?;
         let earliest = i64::try_from(expected.now.saturating_sub(LEEWAY)).unwrap_or(i64::MAX);
         // The public-client verifier knows no symmetric algorithm, so a public key is never an HMAC secret.
         let verifier =
@@ -216,21 +216,21 @@ impl<'a> Unverified<'a> {
         };
         let verified = token.claims(&verifier, check_nonce).map_err(rejected)?;
         if let (Some(claimed), Some(access)) = (verified.access_token_hash(), access) {
-            let key = token.signing_key(&verifier).map_err(|_| Rejected::UnknownKey)?;
-            let alg = token.signing_alg().map_err(|_| Rejected::Algorithm)?;
+            let key = token.signing_key(&verifier).map_err(|_| InvalidToken::UnknownKey)?;
+            let alg = token.signing_alg().map_err(|_| InvalidToken::Algorithm)?;
             let due = AccessTokenHash::from_token(&AccessToken::new(access.to_owned()), alg, key)
-                .map_err(|_| Rejected::Algorithm)?;
+                .map_err(|_| InvalidToken::Algorithm)?;
             if *claimed != due {
-                return Err(Rejected::AccessTokenHash);
+                return Err(InvalidToken::AccessTokenHash);
             }
         }
         let claims = self.claims;
         let azp = claims.azp.as_deref();
         if claims.audiences().len() > 1 && azp.is_none() || azp.is_some_and(|azp| azp != expected.client_id) {
-            return Err(Rejected::Audience);
+            return Err(InvalidToken::Audience);
         }
         if expected.token_use && claims.token_use.as_deref() != Some("id") || claims.other.contains_key("events") {
-            return Err(Rejected::TokenUse);
+            return Err(InvalidToken::TokenUse);
         }
         claims.sane(expected.now)?;
         Ok(claims)
@@ -242,32 +242,32 @@ impl<'a> Unverified<'a> {
     /// The first rule that it breaks.
     pub fn access_token(
         self,
-        keys: &Keys,
-        expected: Expected<'_>,
+        keys: &VerificationKeys,
+        expected: ExpectedClaims<'_>,
         clients: impl Fn(&str) -> bool,
-    ) -> Result<Claims, Rejected> {
+    ) -> Result<Claims, InvalidToken> {
         let claims: Claims = self.signed(keys)?;
         if claims.iss != expected.issuer {
-            return Err(Rejected::Issuer);
+            return Err(InvalidToken::Issuer);
         }
         if expected.token_use && claims.token_use.as_deref() != Some("access") || claims.other.contains_key("events") {
-            return Err(Rejected::TokenUse);
+            return Err(InvalidToken::TokenUse);
         }
         if !claims.client().is_some_and(clients) {
-            return Err(Rejected::Client);
+            return Err(InvalidToken::Client);
         }
         claims.sane(expected.now)?;
         Ok(claims)
     }
 }
 
-impl<C: DeserializeOwned + Clone> Unverified<'_, C> {
+impl<C: DeserializeOwned + Clone> UnverifiedToken<'_, C> {
     /// The claims, once the signature is verified and nothing else.
     ///
     /// # Errors
-    /// [`Rejected::UnknownKey`] or [`Rejected::Signature`].
-    pub(super) fn signed(&self, keys: &Keys) -> Result<C, Rejected> {
-        let key = self.kid().and_then(|kid| keys.get(kid)).ok_or(Rejected::UnknownKey)?;
+    /// [`InvalidToken::UnknownKey`] or [`InvalidToken::Signature`].
+    pub(super) fn signed(&self, keys: &VerificationKeys) -> Result<C, InvalidToken> {
+        let key = self.kid().and_then(|kid| keys.get(kid)).ok_or(InvalidToken::UnknownKey)?;
         let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
         rules.set_required_spec_claims::<&str>(&[]);
         rules.validate_aud = false;
@@ -282,30 +282,30 @@ fn time_from(seconds: i64) -> chrono::DateTime<chrono::Utc> {
     chrono::DateTime::from_timestamp(seconds, 0).unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC)
 }
 
-fn rejected(error: ClaimsVerificationError) -> Rejected {
+fn rejected(error: ClaimsVerificationError) -> InvalidToken {
     match error {
-        ClaimsVerificationError::Expired(_) => Rejected::Expired,
-        ClaimsVerificationError::InvalidAudience(_) => Rejected::Audience,
-        ClaimsVerificationError::InvalidIssuer(_) => Rejected::Issuer,
-        ClaimsVerificationError::InvalidNonce(_) => Rejected::Nonce,
+        ClaimsVerificationError::Expired(_) => InvalidToken::Expired,
+        ClaimsVerificationError::InvalidAudience(_) => InvalidToken::Audience,
+        ClaimsVerificationError::InvalidIssuer(_) => InvalidToken::Issuer,
+        ClaimsVerificationError::InvalidNonce(_) => InvalidToken::Nonce,
         ClaimsVerificationError::SignatureVerification(e) => match e {
             SignatureVerificationError::NoMatchingKey | SignatureVerificationError::AmbiguousKeyId(_) => {
-                Rejected::UnknownKey
+                InvalidToken::UnknownKey
             }
             SignatureVerificationError::DisallowedAlg(_) | SignatureVerificationError::UnsupportedAlg(_) => {
-                Rejected::Algorithm
+                InvalidToken::Algorithm
             }
-            _ => Rejected::Signature,
+            _ => InvalidToken::Signature,
         },
-        other => Rejected::Malformed(other.to_string().chars().take(80).collect()),
+        other => InvalidToken::Malformed(other.to_string().chars().take(80).collect()),
     }
 }
 
-fn refused(error: jsonwebtoken::errors::Error) -> Rejected {
+fn refused(error: jsonwebtoken::errors::Error) -> InvalidToken {
     use jsonwebtoken::errors::ErrorKind;
     match error.kind() {
-        ErrorKind::InvalidSignature => Rejected::Signature,
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => Rejected::Algorithm,
-        _ => Rejected::Malformed("RFC 7519".into()),
+        ErrorKind::InvalidSignature => InvalidToken::Signature,
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => InvalidToken::Algorithm,
+        _ => InvalidToken::Malformed("RFC 7519".into()),
     }
 }

@@ -1,8 +1,8 @@
 //! A callback counts once in the fleet: who claims its code exchanges it, and every copy of the callback learns
 //! what came of it.
 
-use super::snapshots::in_doubt;
-use super::{Error, Record, Sessions};
+use super::session_cache::in_doubt;
+use super::{Error, SealedSession, Sessions};
 use crate::domain::callback_key::CallbackKey;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -35,7 +35,7 @@ impl Sessions {
             return Ok(());
         }
         let (ends, seen, sealed) = (key.until(), self.clock.now(), key.seal(outcome));
-        let record = Record { version: 1, ends, seen, sealed, ..Record::default() };
+        let record = SealedSession { version: 1, ends, seen, sealed, ..SealedSession::default() };
         self.counted(self.store.create(key.outcome(), record).await).map(drop)
     }
 

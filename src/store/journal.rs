@@ -1,7 +1,7 @@
 //! The records that this process wrote lately: a fail-over forgets the last moments, somebody empties the store.
 //! What was written is kept until it is safe, to be restored.
 
-use super::Record;
+use super::SealedSession;
 use crate::domain::session::SessionKey;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,14 +15,14 @@ const WRITES: usize = 5_000;
 
 /// The records that were created or updated within [`LATELY`].
 #[derive(Debug, Default)]
-pub(super) struct WriteJournal(Mutex<VecDeque<(Instant, SessionKey, Record)>>);
+pub(super) struct WriteJournal(Mutex<VecDeque<(Instant, SessionKey, SealedSession)>>);
 
 impl WriteJournal {
-    fn writes(&self) -> MutexGuard<'_, VecDeque<(Instant, SessionKey, Record)>> {
+    fn writes(&self) -> MutexGuard<'_, VecDeque<(Instant, SessionKey, SealedSession)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn note(&self, key: SessionKey, record: Record) {
+    pub(super) fn note(&self, key: SessionKey, record: SealedSession) {
         let mut writes = self.writes();
         writes.push_back((Instant::now(), key, record));
         prune(&mut writes);
@@ -34,7 +34,7 @@ impl WriteJournal {
     }
 
     /// The newest record of each session that may have been lost just now.
-    pub(super) fn lately(&self) -> BTreeMap<SessionKey, Record> {
+    pub(super) fn lately(&self) -> BTreeMap<SessionKey, SealedSession> {
         let mut writes = self.writes();
         prune(&mut writes);
         // A later write of a session replaces an earlier one.
@@ -42,7 +42,7 @@ impl WriteJournal {
     }
 }
 
-fn prune(writes: &mut VecDeque<(Instant, SessionKey, Record)>) {
+fn prune(writes: &mut VecDeque<(Instant, SessionKey, SealedSession)>) {
     while writes.front().is_some_and(|(at, ..)| at.elapsed() > LATELY) || writes.len() > WRITES {
         writes.pop_front();
     }

@@ -1,8 +1,11 @@
 //! Sessions in this process's memory: for development and tests.
 
-use super::local::Local;
+use super::in_process_leases::InProcessLeases;
 use super::rate_limit::{Permits, RateLimit, RateLimiters};
-use super::{After, Error, Fence, Leased, Lookup, Record, Restored, SessionStore, Update, Watcher, alone};
+use super::{
+    Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, RestoreOutcome, SealedSession,
+    SessionStore, UpdateOutcome, alone,
+};
 use crate::domain::session::{Mark, SessionKey};
 use async_trait::async_trait;
 use std::collections::hash_map::Entry;
@@ -11,27 +14,27 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 #[derive(Debug, Default)]
-pub(super) struct Memory {
-    kept: Mutex<Kept>,
-    local: Local,
+pub(super) struct MemoryStore {
+    kept: Mutex<MemoryTable>,
+    local: InProcessLeases,
     limiters: RateLimiters,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
-    records: HashMap<SessionKey, Record>,
+struct MemoryTable {
+    records: HashMap<SessionKey, SealedSession>,
     lists: BTreeSet<(Mark, SessionKey)>,
     marks: HashMap<Mark, u64>,
 }
 
-impl Kept {
-    fn put(&mut self, key: SessionKey, record: Record) {
+impl MemoryTable {
+    fn put(&mut self, key: SessionKey, record: SealedSession) {
         self.remove(key);
         self.lists.extend(record.listed.iter().map(|mark| (*mark, key)));
         self.records.insert(key, record);
     }
 
-    fn remove(&mut self, key: SessionKey) -> Option<Record> {
+    fn remove(&mut self, key: SessionKey) -> Option<SealedSession> {
         let record = self.records.remove(&key)?;
         for mark in &record.listed {
             self.lists.remove(&(*mark, key));
@@ -40,16 +43,16 @@ impl Kept {
     }
 }
 
-impl Memory {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+impl MemoryStore {
+    fn kept(&self) -> MutexGuard<'_, MemoryTable> {
         // No code that holds this lock leaves a record half written.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
-impl SessionStore for Memory {
-    async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error> {
+impl SessionStore for MemoryStore {
+    async fn create(&self, key: SessionKey, record: SealedSession) -> Result<bool, Error> {
         let mut kept = self.kept();
         let free = !kept.records.contains_key(&key) && self.local.tombstone(key).is_none();
         if free {
@@ -67,20 +70,20 @@ impl SessionStore for Memory {
         &self,
         key: SessionKey,
         expected: u64,
-        record: Record,
-        fence: Option<Fence>,
-    ) -> Result<Update, Error> {
+        record: SealedSession,
+        fence: Option<FencingToken>,
+    ) -> Result<UpdateOutcome, Error> {
         let mut kept = self.kept();
         let seen = match kept.records.get(&key) {
-            None => return Ok(Update::Gone),
-            Some(old) if old.version != expected || !self.local.admits(key, fence) => return Ok(Update::Stale),
+            None => return Ok(UpdateOutcome::Gone),
+            Some(old) if old.version != expected || !self.local.admits(key, fence) => return Ok(UpdateOutcome::Stale),
             Some(old) => old.seen.max(record.seen),
         };
-        kept.put(key, Record { seen, ..record });
+        kept.put(key, SealedSession { seen, ..record });
         if let Some(fence) = fence {
-            self.local.release(key, fence, After::Nothing);
+            self.local.release(key, fence, LeaseRelease::Free);
         }
-        Ok(Update::Done)
+        Ok(UpdateOutcome::Done)
     }
 
     async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
@@ -93,40 +96,40 @@ impl SessionStore for Memory {
         Ok(())
     }
 
-    async fn restore(&self, key: SessionKey, record: Record) -> Result<Restored, Error> {
+    async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
         let mut kept = self.kept();
         if self.local.tombstone(key).is_some() {
-            return Ok(Restored::Ended);
+            return Ok(RestoreOutcome::Ended);
         }
         if kept.records.get(&key).is_some_and(|there| there.version >= record.version) {
-            return Ok(Restored::Newer);
+            return Ok(RestoreOutcome::Newer);
         }
         kept.put(key, record);
-        Ok(Restored::Done)
+        Ok(RestoreOutcome::Done)
     }
 
-    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<Record>, Error> {
+    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error> {
         let mut kept = self.kept();
         self.local.note_deleted(key, until);
         Ok(kept.remove(key))
     }
 
-    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
+    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         let kept = self.kept();
         let of_mark = kept.lists.range((mark, SessionKey([0; 32]))..=(mark, SessionKey([0xff; 32])));
         Ok(of_mark.filter_map(|(_, key)| Some((*key, kept.records.get(key)?.clone()))).collect())
     }
 
-    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error> {
+    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {
         let kept = self.kept();
-        Ok(if kept.records.contains_key(&key) { self.local.lease(key, ttl) } else { Leased::Gone })
+        Ok(if kept.records.contains_key(&key) { self.local.lease(key, ttl) } else { LeaseOutcome::Gone })
     }
 
-    async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+    async fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> Result<bool, Error> {
         Ok(self.local.extend(key, fence, ttl))
     }
 
-    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error> {
+    async fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) -> Result<(), Error> {
         self.local.release(key, fence, after);
         Ok(())
     }
@@ -173,7 +176,7 @@ impl SessionStore for Memory {
         Ok(())
     }
 
-    async fn follow(&self, watcher: &dyn Watcher) -> Error {
+    async fn follow(&self, watcher: &dyn InvalidationListener) -> Error {
         alone(watcher).await
     }
 }

@@ -4,12 +4,12 @@
 //! records and keeps opened ones at hand. A place sees neither ids nor contents.
 
 mod callbacks;
-mod endings;
+mod in_process_leases;
 mod inspection;
 mod journal;
-mod live;
-mod local;
+mod machine_tokens;
 mod memory;
+mod opened_session;
 mod permits;
 mod probe;
 mod rate_limit;
@@ -19,18 +19,18 @@ mod redb;
 mod redis;
 mod revocation;
 mod sealing;
+mod session_cache;
 mod sessions;
-mod snapshots;
-mod tokens;
+mod tombstones;
 #[cfg(test)]
 mod witness;
 
-pub use live::{Listed, Live};
-pub use permits::{SharedRateLimiter, Urgency};
+pub use machine_tokens::{FetchLease, FetchOutcome, MachineTokenStore};
+pub use opened_session::{ListedSession, OpenedSession};
+pub use permits::{Priority, SharedRateLimiter};
 pub use probe::probe;
 pub use rate_limit::{Permits, RateLimit};
-pub use sessions::{Sessions, Updated};
-pub use tokens::{Place, Tokens, Turn};
+pub use sessions::{SessionUpdate, Sessions};
 
 use crate::config::{self, StoreUrl};
 use crate::domain::seal::KeyRing;
@@ -42,7 +42,7 @@ use tokio::time::Instant;
 
 /// A stored session. Times are epoch seconds.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct SealedSession {
     /// Counts the writes of the sealed part.
     pub version: u64,
     /// The absolute end.
@@ -57,7 +57,7 @@ pub struct Record {
     pub listed: Vec<Mark>,
 }
 
-impl Record {
+impl SealedSession {
     /// Whether the session is over at `now`, by its end or by idling for `idle` seconds.
     pub fn is_over(&self, now: u64, idle: Option<u64>) -> bool {
         now >= self.ends || idle.is_some_and(|idle| now >= self.seen.saturating_add(idle))
@@ -66,7 +66,7 @@ impl Record {
 
 /// How a compare-and-set ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Update {
+pub enum UpdateOutcome {
     /// Written.
     Done,
     /// Another writer was first; nothing was written.
@@ -79,7 +79,7 @@ pub enum Update {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
     /// Its record, over or not.
-    Found(Record),
+    Found(SealedSession),
     /// Its tombstone: it was ended. Kept until then, epoch seconds.
     Ended(u64),
     /// Neither: there never was one, or the store has lost it.
@@ -88,7 +88,7 @@ pub enum Lookup {
 
 impl Lookup {
     /// The record, if there is one.
-    pub fn record(self) -> Option<Record> {
+    pub fn record(self) -> Option<SealedSession> {
         match self {
             Self::Found(record) => Some(record),
             Self::Ended(_) | Self::Absent => None,
@@ -98,7 +98,7 @@ impl Lookup {
 
 /// How writing a session back ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restored {
+pub enum RestoreOutcome {
     /// Written.
     Done,
     /// The same or a newer version is there; nothing was written.
@@ -109,15 +109,15 @@ pub enum Restored {
 
 /// Tells the holder of a lease from all earlier ones: each is greater than the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fence(pub u64);
+pub struct FencingToken(pub u64);
 
 /// How asking for a lease ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leased {
+pub enum LeaseOutcome {
     /// It is ours until its time is up.
     Taken {
         /// What shows that it is ours.
-        fence: Fence,
+        fence: FencingToken,
         /// The last holder did not say how its work ended: it died, or left in doubt.
         abandoned: bool,
     },
@@ -131,14 +131,14 @@ pub enum Leased {
 
 /// How the holder of a lease gives it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum After {
+pub enum LeaseRelease {
     /// At once: the next may have it.
-    Nothing,
+    Free,
     /// Nobody gets it for this long.
-    Pause(Duration),
-    /// As [`After::Pause`], and whether the work was done is not known: the next holder is told that this one
+    CoolDown(Duration),
+    /// As [`LeaseRelease::CoolDown`], and whether the work was done is not known: the next holder is told that this one
     /// abandoned it.
-    Doubt(Duration),
+    OutcomeUnknown(Duration),
 }
 
 /// The store cannot be asked. Nothing is known about the session then.
@@ -242,11 +242,11 @@ pub const DELETED_FOR: Duration = Duration::from_secs(3_600);
 #[async_trait]
 pub trait SessionStore: Send + Sync + std::fmt::Debug {
     /// Writes a new record. `false`, and nothing written, if the key is taken or has a tombstone.
-    async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error>;
+    async fn create(&self, key: SessionKey, record: SealedSession) -> Result<bool, Error>;
     /// Reads a record, over or not, or its tombstone.
     async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error>;
     /// Reads a record, over or not.
-    async fn load(&self, key: SessionKey) -> Result<Option<Record>, Error> {
+    async fn load(&self, key: SessionKey) -> Result<Option<SealedSession>, Error> {
         Ok(self.lookup(key).await?.record())
     }
     /// Replaces the record if its version is still `expected`. Never creates one. With a `fence`, also only
@@ -255,24 +255,24 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
         &self,
         key: SessionKey,
         expected: u64,
-        record: Record,
-        fence: Option<Fence>,
-    ) -> Result<Update, Error>;
+        record: SealedSession,
+        fence: Option<FencingToken>,
+    ) -> Result<UpdateOutcome, Error>;
     /// Moves `seen` of the records that exist, forwards only.
     async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error>;
     /// Writes a record that the store has lost, unless the same or a newer version or a tombstone is there.
-    async fn restore(&self, key: SessionKey, record: Record) -> Result<Restored, Error>;
+    async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error>;
     /// Removes a record and returns it. Leaves a tombstone, there or not, until `until`, epoch seconds, and for
     /// [`DELETED_FOR`] at least. A store of one process, which nobody can write back to, may keep it for that long only.
-    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<Record>, Error>;
+    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error>;
     /// The records listed under `mark`, over or not.
-    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error>;
+    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, SealedSession)>, Error>;
     /// Takes the lease of a session for `ttl`, if nobody has it.
-    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error>;
+    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error>;
     /// Keeps a lease for another `ttl`. `false` if it is another's by now.
-    async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error>;
+    async fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> Result<bool, Error>;
     /// Gives a lease back. Nothing happens if it is another's.
-    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error>;
+    async fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) -> Result<(), Error>;
     /// Remembers a mark until `until`, epoch seconds, or somewhat longer. `false` if it was there.
     async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error>;
     /// Until when a mark is remembered, epoch seconds; `None` if it is not there.
@@ -294,11 +294,11 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     /// Gives nobody a permit of this limit for `pause`, at most an hour; longer if somebody said so before.
     async fn back_off(&self, limit: RateLimit, pause: Duration) -> Result<(), Error>;
     /// Tells `watcher` of the changes that other processes make; returns when it no longer can.
-    async fn follow(&self, watcher: &dyn Watcher) -> Error;
+    async fn follow(&self, watcher: &dyn InvalidationListener) -> Error;
 }
 
 /// Hears what changes in a store.
-pub trait Watcher: Send + Sync {
+pub trait InvalidationListener: Send + Sync {
     /// From now on every change is told. What was read before may be old. `lost`: the store lacks writes that it
     /// had acknowledged, or that cannot be ruled out.
     fn begun(&self, lost: bool);
@@ -325,7 +325,7 @@ fn touch_step(idle: Option<u64>) -> u64 {
 }
 
 /// [`SessionStore::follow`] for a store that no other process writes to: what is known stays true.
-async fn alone(watcher: &dyn Watcher) -> Error {
+async fn alone(watcher: &dyn InvalidationListener) -> Error {
     watcher.begun(false);
     watcher.alone();
     std::future::pending().await
@@ -337,7 +337,7 @@ async fn alone(watcher: &dyn Watcher) -> Error {
 /// A sentence for the operator; never a silent empty store.
 pub fn open(config: &config::Session, ring: &Arc<KeyRing>) -> Result<Arc<dyn SessionStore>, OpenError> {
     Ok(match &config.store {
-        StoreUrl::Memory => Arc::new(memory::Memory::default()),
+        StoreUrl::Memory => Arc::new(memory::MemoryStore::default()),
         StoreUrl::Redb(path) => Arc::new(redb::Redb::open(path, ring)?),
         StoreUrl::Redis(url) => Arc::new(redis::Redis::open(url, config, ring)),
     })

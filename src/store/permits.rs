@@ -26,7 +26,7 @@ const BUSY: Duration = Duration::from_secs(1);
 
 /// Who is served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
+pub enum Priority {
     /// Somebody signs in.
     SignIn,
     /// Somebody waits for an answer.
@@ -36,18 +36,18 @@ pub enum Urgency {
 }
 
 /// Where the urgent end in line.
-const URGENT: usize = Urgency::Background as usize;
+const URGENT: usize = Priority::Background as usize;
 
 /// When to go, or how long to rest.
 type PermitResult = Result<Instant, Duration>;
 
 #[derive(Debug, Default)]
-struct WaitingLine {
+struct WaitQueue {
     waiting: [VecDeque<oneshot::Sender<PermitResult>>; 3],
     served: bool,
 }
 
-impl WaitingLine {
+impl WaitQueue {
     /// How many wait of these urgencies.
     fn count(&mut self, urgencies: std::ops::Range<usize>) -> usize {
         let lines = &mut self.waiting[urgencies];
@@ -68,16 +68,16 @@ pub struct SharedRateLimiter {
     limit: RateLimit,
     /// For when the store cannot be asked.
     alone: RateLimiters,
-    line: Mutex<WaitingLine>,
+    line: Mutex<WaitQueue>,
     /// Somebody urgent came.
     came: Notify,
     rests_until: Mutex<Option<Instant>>,
 }
 
 /// Whoever ends serving, in whatever way, lets the next begin.
-struct Serving<'a>(&'a SharedRateLimiter);
+struct QueueGuard<'a>(&'a SharedRateLimiter);
 
-impl Drop for Serving<'_> {
+impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
         self.0.line().served = false;
     }
@@ -94,7 +94,7 @@ impl SharedRateLimiter {
     ///
     /// # Errors
     /// How long to stay away: everybody rests, or too many wait.
-    pub async fn permit(self: &Arc<Self>, urgency: Urgency, patience: Duration) -> Result<(), Duration> {
+    pub async fn permit(self: &Arc<Self>, urgency: Priority, patience: Duration) -> Result<(), Duration> {
         self.rests()?;
         let (tell, told) = oneshot::channel();
         let begin = {
@@ -105,7 +105,7 @@ impl SharedRateLimiter {
         if begin {
             let this = self.clone();
             tokio::spawn(async move { this.serve().await });
-        } else if urgency != Urgency::Background {
+        } else if urgency != Priority::Background {
             self.came.notify_one();
         }
         match timeout_at(Instant::now() + patience, told).await {
@@ -133,7 +133,7 @@ impl SharedRateLimiter {
         left.filter(|left| !left.is_zero()).map_or(Ok(()), Err)
     }
 
-    fn line(&self) -> MutexGuard<'_, WaitingLine> {
+    fn line(&self) -> MutexGuard<'_, WaitQueue> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -145,7 +145,7 @@ impl SharedRateLimiter {
 
     /// Serves until nobody waits.
     async fn serve(&self) {
-        let serving = Serving(self);
+        let serving = QueueGuard(self);
         loop {
             let (urgent, others) = {
                 let mut line = self.line();
@@ -161,7 +161,7 @@ impl SharedRateLimiter {
             let (wanted, ahead) = if urgent > 0 { (urgent, AHEAD) } else { (others, Duration::ZERO) };
             let wanted = u32::try_from(wanted.min(BATCH)).unwrap_or(1);
             let wait = match self.ask(wanted, ahead).await {
-                Permits::Granted(waits) => {
+                Permits::MachineTokenResponse(waits) => {
                     self.hand_out(&waits);
                     continue;
                 }
@@ -212,7 +212,7 @@ impl SharedRateLimiter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::memory::Memory;
+    use crate::store::memory::MemoryStore;
     use futures_util::future::join_all;
 
     const LIMIT: RateLimit = RateLimit { name: "test", per_second: 10, burst: 1 };
@@ -220,12 +220,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_hundred_at_once_go_at_the_rate_and_the_urgent_first() {
-        let limiter = SharedRateLimiter::new(Arc::new(Memory::default()), LIMIT);
+        let limiter = SharedRateLimiter::new(Arc::new(MemoryStore::default()), LIMIT);
         let began = Instant::now();
         let served = Mutex::new(Vec::new());
-        let background = (0..50).map(|_| (Urgency::Background, Duration::ZERO));
-        let interactive = (0..49).map(|_| (Urgency::Interactive, Duration::from_millis(500)));
-        let sign_in = std::iter::once((Urgency::SignIn, Duration::from_secs(1)));
+        let background = (0..50).map(|_| (Priority::Background, Duration::ZERO));
+        let interactive = (0..49).map(|_| (Priority::Interactive, Duration::from_millis(500)));
+        let sign_in = std::iter::once((Priority::SignIn, Duration::from_secs(1)));
         join_all(background.chain(interactive).chain(sign_in).map(async |(urgency, later)| {
             sleep(later).await;
             limiter.permit(urgency, MINUTE).await.unwrap();
@@ -238,38 +238,38 @@ mod tests {
         }
         assert!(served[99].0 < Duration::from_secs(20), "the rate is had: {:?}", served[99].0);
         let last = |urgency| served.iter().rposition(|(_, one)| *one == urgency).unwrap();
-        assert!(last(Urgency::Interactive) < 60, "{served:?}");
-        assert!(last(Urgency::SignIn) < 16, "{served:?}");
+        assert!(last(Priority::Interactive) < 60, "{served:?}");
+        assert!(last(Priority::SignIn) < 16, "{served:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_store_is_one_rate_and_one_rest() {
-        let store = Arc::new(Memory::default());
+        let store = Arc::new(MemoryStore::default());
         let [here, there] = [(); 2].map(|()| SharedRateLimiter::new(store.clone(), LIMIT));
         let began = Instant::now();
         join_all((0..60).map(async |nth| {
             let limiter = if nth % 2 == 0 { &here } else { &there };
-            limiter.permit(Urgency::Interactive, MINUTE).await.unwrap();
+            limiter.permit(Priority::Interactive, MINUTE).await.unwrap();
         }))
         .await;
         assert!(began.elapsed() >= Duration::from_millis(5_900), "{:?}", began.elapsed());
         here.back_off(MINUTE).await;
-        let away = there.permit(Urgency::Interactive, MINUTE).await.unwrap_err();
+        let away = there.permit(Priority::Interactive, MINUTE).await.unwrap_err();
         assert_eq!(away, MINUTE);
-        assert!(there.rests().is_err() && here.permit(Urgency::SignIn, MINUTE).await.is_err());
+        assert!(there.rests().is_err() && here.permit(Priority::SignIn, MINUTE).await.is_err());
         sleep(MINUTE).await;
-        there.permit(Urgency::Background, MINUTE).await.unwrap();
+        there.permit(Priority::Background, MINUTE).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_gives_up_takes_no_permit_and_who_waits_in_vain_is_told() {
-        let limiter = SharedRateLimiter::new(Arc::new(Memory::default()), LIMIT);
-        let waited = join_all((0..100).map(|_| limiter.permit(Urgency::Interactive, Duration::from_secs(2)))).await;
+        let limiter = SharedRateLimiter::new(Arc::new(MemoryStore::default()), LIMIT);
+        let waited = join_all((0..100).map(|_| limiter.permit(Priority::Interactive, Duration::from_secs(2)))).await;
         let served = waited.iter().filter(|permit| permit.is_ok()).count();
         assert!((20..=24).contains(&served), "{served}");
         sleep(Duration::from_secs(1)).await;
         let began = Instant::now();
-        limiter.permit(Urgency::Background, MINUTE).await.unwrap();
+        limiter.permit(Priority::Background, MINUTE).await.unwrap();
         assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
     }
 }

@@ -1,17 +1,17 @@
 //! What a store says of a session, judged: a store may have lost what it had, and may have what was ended.
 
-use super::endings::Ended;
-use super::snapshots::in_doubt;
-use super::{Error, Live, Lookup, Record, Restored, Sessions, Update};
+use super::session_cache::in_doubt;
+use super::tombstones::TombstoneKey;
+use super::{Error, Lookup, OpenedSession, RestoreOutcome, SealedSession, Sessions, UpdateOutcome};
 use crate::domain::session::{SessionId, SessionKey};
 use std::sync::Arc;
 use tokio::time::Instant;
 
 impl Sessions {
     /// What the store has, past anything remembered but endings.
-    pub(super) async fn read(&self, id: SessionId, key: SessionKey) -> Result<Option<Arc<Live>>, Error> {
+    pub(super) async fn read(&self, id: SessionId, key: SessionKey) -> Result<Option<Arc<OpenedSession>>, Error> {
         let asked = Instant::now();
-        if self.snapshots.endings.contains(Ended::Session(key)) {
+        if self.snapshots.endings.contains(TombstoneKey::Session(key)) {
             return Ok(None);
         }
         match self.counted(self.store.lookup(key).await)? {
@@ -20,10 +20,10 @@ impl Sessions {
             Lookup::Found(record) => {
                 self.snapshots.drop_superseded(&key);
                 let opened = (!record.is_over(self.clock.now(), self.idle)).then(|| self.sealing.session(&id, &record));
-                Ok(opened.flatten().map(|session| Live::new(id, session, record.seen)))
+                Ok(opened.flatten().map(|session| OpenedSession::new(id, session, record.seen)))
             }
             Lookup::Ended(until) => {
-                self.note_ending(Ended::Session(key), until);
+                self.note_ending(TombstoneKey::Session(key), until);
                 Ok(None)
             }
             Lookup::Absent => self.read_back(id, key, asked).await,
@@ -32,11 +32,16 @@ impl Sessions {
 
     /// A session without a record and without a tombstone was not ended: the store has lost it. Who still has it
     /// writes it back.
-    async fn read_back(&self, id: SessionId, key: SessionKey, asked: Instant) -> Result<Option<Arc<Live>>, Error> {
+    async fn read_back(
+        &self,
+        id: SessionId,
+        key: SessionKey,
+        asked: Instant,
+    ) -> Result<Option<Arc<OpenedSession>>, Error> {
         // Emptied a moment ago, it may be about to say so. And it may have lost a tombstone, too: those who know of it
         // write that back first.
         let heard = !self.snapshots.may_lack_sessions() && self.snapshots.has_heard_all_before(asked).await;
-        if self.snapshots.endings.contains(Ended::Session(key)) {
+        if self.snapshots.endings.contains(TombstoneKey::Session(key)) {
             return Ok(None);
         }
         if !heard || self.snapshots.may_lack_sessions() {
@@ -45,23 +50,23 @@ impl Sessions {
         let Some(live) = self.at_hand_or_superseded(&key).filter(|live| !self.is_over(live)) else { return Ok(None) };
         let record = self.sealing.seal(&id, &live.session, live.seen());
         match self.restore(key, &record).await? {
-            Restored::Done => {
+            RestoreOutcome::Done => {
                 self.snapshots.drop_superseded(&key);
                 tracing::warn!("session store lost a session; it was written back");
                 Ok(Some(live))
             }
-            Restored::Ended => Ok(None),
+            RestoreOutcome::Ended => Ok(None),
             // Another process was faster, with this version or a newer one.
-            Restored::Newer => match self.counted(self.store.lookup(key).await)? {
+            RestoreOutcome::Newer => match self.counted(self.store.lookup(key).await)? {
                 Lookup::Found(record) => {
-                    Ok(self.sealing.session(&id, &record).map(|session| Live::new(id, session, record.seen)))
+                    Ok(self.sealing.session(&id, &record).map(|session| OpenedSession::new(id, session, record.seen)))
                 }
                 Lookup::Ended(_) | Lookup::Absent => Ok(None),
             },
         }
     }
 
-    pub(super) fn at_hand_or_superseded(&self, key: &SessionKey) -> Option<Arc<Live>> {
+    pub(super) fn at_hand_or_superseded(&self, key: &SessionKey) -> Option<Arc<OpenedSession>> {
         self.snapshots.at_hand(key).or_else(|| self.snapshots.superseded(key))
     }
 
@@ -75,32 +80,32 @@ impl Sessions {
         &self,
         key: SessionKey,
         expected: u64,
-        record: &Record,
-        outcome: Update,
-    ) -> Result<Update, Error> {
+        record: &SealedSession,
+        outcome: UpdateOutcome,
+    ) -> Result<UpdateOutcome, Error> {
         if self.snapshots.is_alone() {
             return Ok(outcome);
         }
         let lost = match self.counted(self.store.lookup(key).await)? {
             Lookup::Found(there) if there.version < expected => true,
             // It was missing a moment ago: somebody has put it back.
-            Lookup::Found(there) if outcome == Update::Gone => match there.version == expected {
+            Lookup::Found(there) if outcome == UpdateOutcome::Gone => match there.version == expected {
                 true => return Err(in_doubt()),
-                false => return Ok(Update::Stale),
+                false => return Ok(UpdateOutcome::Stale),
             },
             Lookup::Found(_) => false,
             Lookup::Absent => true,
             Lookup::Ended(until) => {
-                self.note_ending(Ended::Session(key), until);
+                self.note_ending(TombstoneKey::Session(key), until);
                 false
             }
         };
         match lost {
             false => Ok(outcome),
             true => Ok(match self.restore(key, record).await? {
-                Restored::Done => Update::Done,
-                Restored::Newer => Update::Stale,
-                Restored::Ended => Update::Gone,
+                RestoreOutcome::Done => UpdateOutcome::Done,
+                RestoreOutcome::Newer => UpdateOutcome::Stale,
+                RestoreOutcome::Ended => UpdateOutcome::Gone,
             }),
         }
     }

@@ -7,10 +7,10 @@
 //!    wins, and none is written over a tombstone.
 //! 4. Until shortly after, "there is no such session" is no answer.
 
-use super::endings::{Ended, Read};
 use super::journal::LATELY;
-use super::snapshots::{Lost, in_doubt, lost_writes};
-use super::{Error, Live, Lookup, Record, Restored, Sessions};
+use super::session_cache::{LostWrites, in_doubt, lost_writes};
+use super::tombstones::{ReadBack, TombstoneKey};
+use super::{Error, Lookup, OpenedSession, RestoreOutcome, SealedSession, Sessions};
 use crate::domain::session::SessionKey;
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -82,17 +82,17 @@ impl Sessions {
         }
     }
 
-    async fn read_ending(&self, ended: Ended) {
+    async fn read_ending(&self, ended: TombstoneKey) {
         let found = match ended {
-            Ended::Session(key) => self.store.lookup(key).await.map(|found| match found {
+            TombstoneKey::Session(key) => self.store.lookup(key).await.map(|found| match found {
                 Lookup::Ended(until) => Some(until),
                 Lookup::Found(_) | Lookup::Absent => None,
             }),
-            Ended::Mark(mark) => self.store.marked_until(mark).await,
+            TombstoneKey::Mark(mark) => self.store.marked_until(mark).await,
         };
         // A store that cannot be asked now is asked to take it back when it can.
         let Ok(found) = found else { return };
-        if let Read::Lost(until) = self.snapshots.endings.read(ended, found, self.clock.now()) {
+        if let ReadBack::Lost(until) = self.snapshots.endings.read(ended, found, self.clock.now()) {
             tracing::warn!("session store lost an ending; writing it back");
             if let Err(error) = self.write_back(ended, until).await {
                 tracing::warn!(%error, "ending not written back");
@@ -105,19 +105,20 @@ impl Sessions {
             self.snapshots.loss.notified().await;
             while let Some(lost) = self.snapshots.take_lost() {
                 let (since, now) = (Instant::now(), self.clock.now());
-                let lately = (lost == Lost::Recent).then_some(LATELY);
+                let lately = (lost == LostWrites::Recent).then_some(LATELY);
                 let endings = self.snapshots.endings.to_write_back(lately, now);
                 // As it is now: nothing grows old while the store takes no writes.
                 let mut sessions: Vec<_> = self.journal.lately().into_iter().collect();
-                if lost == Lost::Everything {
+                if lost == LostWrites::Everything {
                     let at_hand = self.snapshots.take_candidates();
                     let (sealed, ended) = (at_hand.len(), endings.len());
                     tracing::warn!(sessions = sealed, endings = ended, "session store lost its data; writing back");
-                    let seal = |live: &Arc<Live>| (live.id.key(), self.sealing.seal(&live.id, &live.session, now));
+                    let seal =
+                        |live: &Arc<OpenedSession>| (live.id.key(), self.sealing.seal(&live.id, &live.session, now));
                     sessions.extend(at_hand.iter().map(seal));
                 }
                 self.extend_held().await;
-                while lost == Lost::Everything
+                while lost == LostWrites::Everything
                     && let Err(error) = self.counted(self.store.mark(lost_writes(), now + REFUSALS_DOUBTED_FOR).await)
                 {
                     self.try_again(since, &error).await;
@@ -171,34 +172,34 @@ impl Sessions {
     }
 
     /// Writes back all of them; those that fail are left.
-    async fn write_back_all(&self, endings: &mut Vec<(Ended, u64)>) -> Result<(), Error> {
+    async fn write_back_all(&self, endings: &mut Vec<(TombstoneKey, u64)>) -> Result<(), Error> {
         let written = join_all(endings.iter().map(|(ended, until)| self.write_back(*ended, *until))).await;
         keep_failed(endings, written)
     }
 
-    async fn restore_all(&self, sessions: &mut Vec<(SessionKey, Record)>) -> Result<(), Error> {
+    async fn restore_all(&self, sessions: &mut Vec<(SessionKey, SealedSession)>) -> Result<(), Error> {
         let restored = join_all(sessions.iter().map(|(key, record)| self.restore(*key, record))).await;
         keep_failed(sessions, restored)
     }
 
-    async fn write_back(&self, ended: Ended, until: u64) -> Result<(), Error> {
+    async fn write_back(&self, ended: TombstoneKey, until: u64) -> Result<(), Error> {
         match ended {
-            Ended::Session(key) => self.counted(self.store.delete(key, until).await).map(drop),
-            Ended::Mark(mark) => self.counted(self.store.mark(mark, until).await).map(drop),
+            TombstoneKey::Session(key) => self.counted(self.store.delete(key, until).await).map(drop),
+            TombstoneKey::Mark(mark) => self.counted(self.store.mark(mark, until).await).map(drop),
         }
     }
 
     /// Writes a session back, unless it has ended or a newer version of it is there.
-    pub(super) async fn restore(&self, key: SessionKey, record: &Record) -> Result<Restored, Error> {
-        if self.snapshots.endings.contains(Ended::Session(key)) {
-            return Ok(Restored::Ended);
+    pub(super) async fn restore(&self, key: SessionKey, record: &SealedSession) -> Result<RestoreOutcome, Error> {
+        if self.snapshots.endings.contains(TombstoneKey::Session(key)) {
+            return Ok(RestoreOutcome::Ended);
         }
         let restored = self.counted(self.store.restore(key, record.clone()).await)?;
         match restored {
             // It can be lost again.
-            Restored::Done => self.note(key, record.clone()),
-            Restored::Newer => {}
-            Restored::Ended => {
+            RestoreOutcome::Done => self.note(key, record.clone()),
+            RestoreOutcome::Newer => {}
+            RestoreOutcome::Ended => {
                 self.snapshots.forget(key);
                 // It may have been ended by one who knew its tokens of an earlier version.
                 if let Some(card) = self.sealing.card(key, record) {

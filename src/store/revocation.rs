@@ -1,7 +1,7 @@
 //! Tokens that are refused, and what counts once: marks that every process knows.
 
-use super::endings::Ended;
-use super::snapshots::in_doubt;
+use super::session_cache::in_doubt;
+use super::tombstones::TombstoneKey;
 use super::{Error, Sessions};
 use crate::domain::session::Mark;
 use crate::domain::token::TokenIds;
@@ -21,7 +21,7 @@ impl Sessions {
         let mut unknown = Vec::new();
         for name in names {
             match self.snapshots.remembered_mark(name) {
-                _ if self.snapshots.endings.contains(Ended::Mark(*name)) => return Ok(true),
+                _ if self.snapshots.endings.contains(TombstoneKey::Mark(*name)) => return Ok(true),
                 Some(true) => return Ok(true),
                 Some(false) => {}
                 None => unknown.push(*name),
@@ -51,7 +51,7 @@ impl Sessions {
     /// # Errors
     /// [`Error`].
     pub async fn use_up(&self, mark: Mark, until: u64) -> Result<bool, Error> {
-        match self.snapshots.endings.contains(Ended::Mark(mark)) {
+        match self.snapshots.endings.contains(TombstoneKey::Mark(mark)) {
             true => Ok(false),
             false => self.mark(mark, until).await,
         }
@@ -62,7 +62,7 @@ impl Sessions {
     /// # Errors
     /// [`Error`].
     pub async fn is_used_up(&self, mark: Mark) -> Result<bool, Error> {
-        if self.snapshots.endings.contains(Ended::Mark(mark)) {
+        if self.snapshots.endings.contains(TombstoneKey::Mark(mark)) {
             return Ok(true);
         }
         match self.counted(self.store.is_marked(mark).await)? {
@@ -83,7 +83,7 @@ impl Sessions {
 
     async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error> {
         let new = self.counted(self.store.mark(mark, until).await)?;
-        self.note_ending(Ended::Mark(mark), until);
+        self.note_ending(TombstoneKey::Mark(mark), until);
         Ok(new)
     }
 }

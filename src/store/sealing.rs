@@ -1,6 +1,6 @@
 //! Sessions into records and back.
 
-use super::Record;
+use super::SealedSession;
 use crate::domain::seal::{KeyRing, Purpose};
 use crate::domain::session::{Session, SessionId, SessionKey, SessionSummary};
 use serde::Serialize;
@@ -12,13 +12,13 @@ use zeroize::Zeroizing;
 const ENCODING: u8 = 4;
 
 #[derive(Debug)]
-pub(super) struct Sealing(pub(super) Arc<KeyRing>);
+pub(super) struct SessionSealer(pub(super) Arc<KeyRing>);
 
-impl Sealing {
+impl SessionSealer {
     /// The record of a session that was used at `now`.
-    pub(super) fn seal(&self, id: &SessionId, session: &Session, now: u64) -> Record {
+    pub(super) fn seal(&self, id: &SessionId, session: &Session, now: u64) -> SealedSession {
         let bound = bound(session.version, session.ends);
-        Record {
+        SealedSession {
             version: session.version,
             ends: session.ends,
             seen: now,
@@ -29,13 +29,13 @@ impl Sealing {
     }
 
     /// A record that does not open is nobody's session: the caller is not signed in by it.
-    pub(super) fn session(&self, id: &SessionId, record: &Record) -> Option<Session> {
+    pub(super) fn session(&self, id: &SessionId, record: &SealedSession) -> Option<Session> {
         let bound = bound(record.version, record.ends);
         let plain = self.0.open(for_session(id, &bound), &record.sealed).ok();
         told(plain.as_deref().and_then(|plain| decode(plain)))
     }
 
-    pub(super) fn card(&self, key: SessionKey, record: &Record) -> Option<SessionSummary> {
+    pub(super) fn card(&self, key: SessionKey, record: &SealedSession) -> Option<SessionSummary> {
         let bound = bound(record.version, record.ends);
         let plain = self.0.open(for_card(&key, &bound), &record.card).ok();
         told(plain.as_deref().and_then(|plain| decode(plain)))

@@ -1,12 +1,12 @@
 //! Sessions as the flows see them: sealed on the way in, opened on the way out, the opened ones kept
 //! at hand so that a session seen before costs one hash and one look-up.
 
-use super::endings::Ended;
 use super::journal::WriteJournal;
-use super::live::{Listed, Live};
-use super::sealing::Sealing;
-use super::snapshots::{Snapshots, in_doubt};
-use super::{After, Error, Fence, Leased, Lookup, SessionStore, Update, touch_step};
+use super::opened_session::{ListedSession, OpenedSession};
+use super::sealing::SessionSealer;
+use super::session_cache::{SessionCache, in_doubt};
+use super::tombstones::TombstoneKey;
+use super::{Error, FencingToken, LeaseOutcome, LeaseRelease, Lookup, SessionStore, UpdateOutcome, touch_step};
 use crate::domain::clock::Clock;
 use crate::domain::seal::KeyRing;
 use crate::domain::session::{Mark, Session, SessionId, SessionKey, SessionSummary};
@@ -26,9 +26,9 @@ const LATE: Duration = Duration::from_millis(50);
 
 /// How an update of a session ended.
 #[derive(Debug)]
-pub enum Updated {
+pub enum SessionUpdate {
     /// Written.
-    Done(Arc<Live>),
+    Done(Arc<OpenedSession>),
     /// Another writer was first.
     Stale,
     /// The session was ended meanwhile.
@@ -39,17 +39,17 @@ pub enum Updated {
 #[derive(Debug)]
 pub struct Sessions {
     pub(super) store: Arc<dyn SessionStore>,
-    pub(super) sealing: Sealing,
+    pub(super) sealing: SessionSealer,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     patience: Duration,
     /// Seconds without use after which a session ends.
     pub(super) idle: Option<u64>,
-    pub(super) snapshots: Snapshots,
+    pub(super) snapshots: SessionCache,
     pub(super) journal: WriteJournal,
     touched: Mutex<BTreeMap<SessionKey, u64>>,
     /// The leases that this process holds: a store that lost them is told again.
-    held: Mutex<BTreeMap<SessionKey, (Fence, Duration)>>,
+    held: Mutex<BTreeMap<SessionKey, (FencingToken, Duration)>>,
 }
 
 impl Sessions {
@@ -64,8 +64,8 @@ impl Sessions {
         max_stale: Duration,
         patience: Duration,
     ) -> Self {
-        let snapshots = Snapshots::new(metrics.clone(), max_stale);
-        let (sealing, journal, patience) = (Sealing(ring), WriteJournal::default(), patience + LATE);
+        let snapshots = SessionCache::new(metrics.clone(), max_stale);
+        let (sealing, journal, patience) = (SessionSealer(ring), WriteJournal::default(), patience + LATE);
         let (touched, held) = (Mutex::default(), Mutex::default());
         Self { store, sealing, clock, metrics, patience, idle, snapshots, journal, touched, held }
     }
@@ -74,13 +74,13 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`]: the session does not exist then.
-    pub async fn create(&self, session: Session) -> Result<Arc<Live>, Error> {
+    pub async fn create(&self, session: Session) -> Result<Arc<OpenedSession>, Error> {
         let (id, now) = (SessionId::random(), self.clock.now());
         let record = self.sealing.seal(&id, &session, now);
         match self.counted(self.store.create(id.key(), record.clone()).await)? {
             true => {
                 self.note(id.key(), record);
-                Ok(Live::new(id, session, now))
+                Ok(OpenedSession::new(id, session, now))
             }
             // 128 random bits do not repeat.
             false => Err(Error("a new session id is taken; is the random generator broken?".into())),
@@ -91,7 +91,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`]: whether it is alive is not known.
-    pub async fn load(&self, id: SessionId) -> Result<Option<Arc<Live>>, Error> {
+    pub async fn load(&self, id: SessionId) -> Result<Option<Arc<OpenedSession>>, Error> {
         let key = id.key();
         let remembered = self.snapshots.remembered(&key).filter(|live| {
             // Uses at other processes are not told.
@@ -124,7 +124,7 @@ impl Sessions {
     ///
     /// # Errors
     /// As [`Sessions::load`].
-    pub async fn reload(&self, id: SessionId) -> Result<Option<Arc<Live>>, Error> {
+    pub async fn reload(&self, id: SessionId) -> Result<Option<Arc<OpenedSession>>, Error> {
         let live = self.read(id, id.key()).await?;
         Ok(live.filter(|live| self.clock.now() < live.session.ends))
     }
@@ -133,13 +133,13 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn lease(&self, id: SessionId, ttl: Duration) -> Result<Leased, Error> {
+    pub async fn lease(&self, id: SessionId, ttl: Duration) -> Result<LeaseOutcome, Error> {
         match self.counted(self.store.lease(id.key(), ttl).await)? {
-            Leased::Taken { fence, abandoned } => {
+            LeaseOutcome::Taken { fence, abandoned } => {
                 self.held().insert(id.key(), (fence, ttl));
-                Ok(Leased::Taken { fence, abandoned })
+                Ok(LeaseOutcome::Taken { fence, abandoned })
             }
-            Leased::Gone if self.may_have_lost(id.key()) => Err(in_doubt()),
+            LeaseOutcome::Gone if self.may_have_lost(id.key()) => Err(in_doubt()),
             leased => Ok(leased),
         }
     }
@@ -148,7 +148,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn extend(&self, id: SessionId, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+    pub async fn extend(&self, id: SessionId, fence: FencingToken, ttl: Duration) -> Result<bool, Error> {
         self.counted(self.store.extend(id.key(), fence, ttl).await)
     }
 
@@ -156,7 +156,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`]; it runs out by itself then.
-    pub async fn release(&self, id: SessionId, fence: Fence, after: After) -> Result<(), Error> {
+    pub async fn release(&self, id: SessionId, fence: FencingToken, after: LeaseRelease) -> Result<(), Error> {
         self.held().remove(&id.key());
         self.counted(self.store.release(id.key(), fence, after).await)
     }
@@ -171,24 +171,24 @@ impl Sessions {
         id: SessionId,
         expected: u64,
         session: &Session,
-        fence: Option<Fence>,
-    ) -> Result<Updated, Error> {
+        fence: Option<FencingToken>,
+    ) -> Result<SessionUpdate, Error> {
         let (key, now) = (id.key(), self.clock.now());
         let record = self.sealing.seal(&id, session, now);
         let outcome = self.counted(self.store.update(key, expected, record.clone(), fence).await);
         self.snapshots.forget(key);
         let outcome = match outcome? {
-            Update::Done => Update::Done,
+            UpdateOutcome::Done => UpdateOutcome::Done,
             other => self.update_after_loss(key, expected, &record, other).await?,
         };
         self.held().remove(&key);
         Ok(match outcome {
-            Update::Done => {
+            UpdateOutcome::Done => {
                 self.note(key, record);
-                Updated::Done(Live::new(id, session.clone(), now))
+                SessionUpdate::Done(OpenedSession::new(id, session.clone(), now))
             }
-            Update::Stale => Updated::Stale,
-            Update::Gone => Updated::Gone,
+            UpdateOutcome::Stale => SessionUpdate::Stale,
+            UpdateOutcome::Gone => SessionUpdate::Gone,
         })
     }
 
@@ -202,7 +202,7 @@ impl Sessions {
         let known = match self.counted(self.store.lookup(key).await)? {
             Lookup::Found(record) => self.sealing.session(&id, &record),
             Lookup::Ended(until) => {
-                self.note_ending(Ended::Session(key), until);
+                self.note_ending(TombstoneKey::Session(key), until);
                 return Ok(None);
             }
             // The store may have lost it a moment ago, and somebody may write it back.
@@ -228,21 +228,21 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`]: it may still be alive.
-    pub async fn end_unchanged(&self, live: &Live, fence: Fence) -> Result<bool, Error> {
+    pub async fn end_unchanged(&self, live: &OpenedSession, fence: FencingToken) -> Result<bool, Error> {
         let (session, expected) = (&live.session, live.session.version);
         // From this write on the session is over for every process; the tombstone is kept until its original end.
         let over = Session { ends: self.clock.now(), version: expected + 1, ..session.clone() };
-        if let Updated::Stale = self.update(live.id, expected, &over, Some(fence)).await? {
+        if let SessionUpdate::Stale = self.update(live.id, expected, &over, Some(fence)).await? {
             return Ok(false);
         }
         let (key, names) = (live.id.key(), &session.tokens.names);
-        self.note_ending(Ended::Session(key), session.ends);
-        names.iter().for_each(|name| self.note_ending(Ended::Mark(name.mark), name.refused_until()));
+        self.note_ending(TombstoneKey::Session(key), session.ends);
+        names.iter().for_each(|name| self.note_ending(TombstoneKey::Mark(name.mark), name.refused_until()));
         let removed = self.remove(key, session.ends, Some(names)).await;
         if removed.is_err() {
             // Half ended: the rest is written as if the store had lost it.
-            self.snapshots.endings.hear(Ended::Session(key));
-            names.iter().for_each(|name| self.snapshots.endings.hear(Ended::Mark(name.mark)));
+            self.snapshots.endings.hear(TombstoneKey::Session(key));
+            names.iter().for_each(|name| self.snapshots.endings.hear(TombstoneKey::Mark(name.mark)));
         }
         removed.map(|_| true)
     }
@@ -251,7 +251,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`]: there may be others.
-    pub async fn listed(&self, mark: Mark) -> Result<Vec<Listed>, Error> {
+    pub async fn listed(&self, mark: Mark) -> Result<Vec<ListedSession>, Error> {
         let now = self.clock.now();
         let records = self.counted(self.store.listed(mark).await)?;
         if self.snapshots.is_recovering() {
@@ -259,7 +259,7 @@ impl Sessions {
         }
         let alive = records.into_iter().filter(|(_, record)| !record.is_over(now, self.idle));
         let listed = alive.filter_map(|(key, record)| {
-            Some(Listed { key, card: self.sealing.card(key, &record)?, seen: record.seen, ends: record.ends })
+            Some(ListedSession { key, card: self.sealing.card(key, &record)?, seen: record.seen, ends: record.ends })
         });
         let mut listed: Vec<_> = listed.collect();
         listed.sort_by_key(|listed| std::cmp::Reverse(listed.card.started));
@@ -270,7 +270,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`]: it may still be alive.
-    pub async fn end_listed(&self, listed: &Listed) -> Result<SessionSummary, Error> {
+    pub async fn end_listed(&self, listed: &ListedSession) -> Result<SessionSummary, Error> {
         let record = self.remove(listed.key, listed.ends, Some(&listed.card.names)).await?;
         let card = record.and_then(|record| self.sealing.card(listed.key, &record));
         if let Some(card) = card.as_ref().filter(|card| card.names != listed.card.names) {
@@ -281,7 +281,7 @@ impl Sessions {
     }
 
     /// The sessions that this process has at hand.
-    pub fn at_hand(&self) -> Vec<Arc<Live>> {
+    pub fn at_hand(&self) -> Vec<Arc<OpenedSession>> {
         self.snapshots.all()
     }
 
@@ -330,7 +330,7 @@ impl Sessions {
 
     /// Whether the store may lack this session though it has not ended.
     fn may_have_lost(&self, key: SessionKey) -> bool {
-        self.snapshots.may_lack_sessions() && !self.snapshots.endings.contains(Ended::Session(key))
+        self.snapshots.may_lack_sessions() && !self.snapshots.endings.contains(TombstoneKey::Session(key))
     }
 
     /// Removes a record once its tokens are refused. The tombstone is kept until the session's own end.
@@ -339,27 +339,27 @@ impl Sessions {
         key: SessionKey,
         ends: u64,
         names: Option<&TokenIds>,
-    ) -> Result<Option<super::Record>, Error> {
+    ) -> Result<Option<super::SealedSession>, Error> {
         if let Some(names) = names {
             self.refuse(names).await?;
         }
         let removed = self.counted(self.store.delete(key, ends).await);
         self.snapshots.forget(key);
         if removed.is_ok() {
-            self.note_ending(Ended::Session(key), ends);
+            self.note_ending(TombstoneKey::Session(key), ends);
         }
         removed
     }
 
     /// Notes a use.
-    fn touch(&self, live: &Live, key: SessionKey, seen: u64, now: u64) {
+    fn touch(&self, live: &OpenedSession, key: SessionKey, seen: u64, now: u64) {
         if live.seen.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(key, now);
         }
     }
 
     /// Whether a session is over, as far as is known here.
-    pub(super) fn is_over(&self, live: &Live) -> bool {
+    pub(super) fn is_over(&self, live: &OpenedSession) -> bool {
         let now = self.clock.now();
         now >= live.session.ends || self.idle.is_some_and(|idle| now >= live.seen().saturating_add(idle))
     }
@@ -369,19 +369,19 @@ impl Sessions {
         tokio::time::timeout(self.patience, read).await.unwrap_or_else(late)
     }
 
-    pub(super) fn held(&self) -> MutexGuard<'_, BTreeMap<SessionKey, (Fence, Duration)>> {
+    pub(super) fn held(&self) -> MutexGuard<'_, BTreeMap<SessionKey, (FencingToken, Duration)>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a write that a shared store may lose.
-    pub(super) fn note(&self, key: SessionKey, record: super::Record) {
+    pub(super) fn note(&self, key: SessionKey, record: super::SealedSession) {
         if !self.snapshots.is_alone() {
             self.journal.note(key, record);
         }
     }
 
     /// Keeps an ending that a shared store may lose.
-    pub(super) fn note_ending(&self, ended: Ended, until: u64) {
+    pub(super) fn note_ending(&self, ended: TombstoneKey, until: u64) {
         if !self.snapshots.is_alone() {
             self.snapshots.endings.note(ended, until);
         }

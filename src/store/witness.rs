@@ -1,7 +1,7 @@
 //! What a process remembers, for the simulation: whether somebody is left who knows what the store has lost.
 
 use super::Sessions;
-use super::endings::Ended;
+use super::tombstones::TombstoneKey;
 use crate::domain::session::{Mark, SessionKey};
 
 impl Sessions {
@@ -12,11 +12,11 @@ impl Sessions {
 
     /// Whether this process knows that a session has ended.
     pub(crate) fn remembers_end(&self, key: SessionKey) -> bool {
-        self.snapshots.endings.contains(Ended::Session(key))
+        self.snapshots.endings.contains(TombstoneKey::Session(key))
     }
 
     /// Whether this process knows a mark.
     pub(crate) fn remembers_mark(&self, mark: Mark) -> bool {
-        self.snapshots.endings.contains(Ended::Mark(mark))
+        self.snapshots.endings.contains(TombstoneKey::Mark(mark))
     }
 }

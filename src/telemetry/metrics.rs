@@ -10,28 +10,28 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
+struct OutcomeLabel {
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answer {
+struct ResultLabel {
     result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
+struct KindLabel {
     kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ProviderCall {
+struct ProviderCallLabels {
     endpoint: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Task {
+struct TaskLabel {
     task: &'static str,
 }
 
@@ -47,7 +47,7 @@ pub enum ValidateResult {
     /// 401 without credentials.
     Anonymous,
     /// 401 with dead credentials.
-    Dead,
+    Invalid,
     /// 401 with live sessions of several users.
     Ambiguous,
     /// 403.
@@ -64,7 +64,7 @@ impl ValidateResult {
         (Self::Bearer, "bearer"),
         (Self::Public, "public"),
         (Self::Anonymous, "anonymous"),
-        (Self::Dead, "dead"),
+        (Self::Invalid, "dead"),
         (Self::Ambiguous, "ambiguous"),
         (Self::Forbidden, "forbidden"),
         (Self::Malformed, "malformed"),
@@ -79,35 +79,35 @@ const STORE_WARNINGS: [&str; 2] = ["eviction", "eviction_unknown"];
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    sign_ins: Family<Outcome, Counter>,
-    refreshes: Family<Outcome, Counter>,
+    sign_ins: Family<OutcomeLabel, Counter>,
+    refreshes: Family<OutcomeLabel, Counter>,
     sign_outs: Counter,
     // Handles are kept, since a validate must not look one up.
     validates: [Counter; 9],
-    provider: Family<ProviderCall, Histogram>,
+    provider: Family<ProviderCallLabels, Histogram>,
     store_errors: Counter,
-    store_warnings: Family<Kind, Gauge>,
+    store_warnings: Family<KindLabel, Gauge>,
     revocation_lag: Histogram,
-    machine_tokens: Family<Answer, Counter>,
+    machine_tokens: Family<ResultLabel, Counter>,
     machine_hits: Counter,
-    machine_calls: Family<Answer, Counter>,
+    machine_calls: Family<ResultLabel, Counter>,
     machine_saved: Counter<f64, AtomicU64>,
-    background_ends: Family<Task, Counter>,
+    background_ends: Family<TaskLabel, Counter>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("auth_api");
-        let sign_ins = Family::<Outcome, Counter>::default();
+        let sign_ins = Family::<OutcomeLabel, Counter>::default();
         registry.register("sign_ins", "Sign-ins that came back to the callback, by outcome", sign_ins.clone());
-        let refreshes = Family::<Outcome, Counter>::default();
+        let refreshes = Family::<OutcomeLabel, Counter>::default();
         registry.register("refreshes", "Token renewals at the provider, by outcome", refreshes.clone());
         let sign_outs = Counter::default();
         registry.register("sign_outs", "Sessions ended by their user", sign_outs.clone());
-        let validates = Family::<Answer, Counter>::default();
+        let validates = Family::<ResultLabel, Counter>::default();
         registry.register("validates", "Answers of /validate, by result", validates.clone());
-        let handles = ValidateResult::ALL.map(|(_, result)| validates.get_or_create(&Answer { result }).clone());
-        let provider = Family::<ProviderCall, Histogram>::new_with_constructor(|| {
+        let handles = ValidateResult::ALL.map(|(_, result)| validates.get_or_create(&ResultLabel { result }).clone());
+        let provider = Family::<ProviderCallLabels, Histogram>::new_with_constructor(|| {
             Histogram::new(exponential_buckets(0.005, 2.0, 12))
         });
         registry.register(
@@ -117,14 +117,14 @@ impl Default for Metrics {
         );
         let store_errors = Counter::default();
         registry.register("store_errors", "Failed calls of the session store", store_errors.clone());
-        let store_warnings = Family::<Kind, Gauge>::default();
+        let store_warnings = Family::<KindLabel, Gauge>::default();
         registry.register(
             "store_warnings",
             "Servers of the session store that are set up to lose sessions, by kind; 0 is good",
             store_warnings.clone(),
         );
         for kind in STORE_WARNINGS {
-            store_warnings.get_or_create(&Kind { kind }).set(0);
+            store_warnings.get_or_create(&KindLabel { kind }).set(0);
         }
         let revocation_lag = Histogram::new(exponential_buckets(0.000_1, 2.0, 16));
         registry.register(
@@ -132,10 +132,10 @@ impl Default for Metrics {
             "Time until a change in a shared session store is known here, measured once a second",
             revocation_lag.clone(),
         );
-        let machine_tokens = Family::<Answer, Counter>::default();
+        let machine_tokens = Family::<ResultLabel, Counter>::default();
         registry.register("machine_tokens", "Answers of /token, by result", machine_tokens.clone());
-        let machine_hits = machine_tokens.get_or_create(&Answer { result: "hit" }).clone();
-        let machine_calls = Family::<Answer, Counter>::default();
+        let machine_hits = machine_tokens.get_or_create(&ResultLabel { result: "hit" }).clone();
+        let machine_calls = Family::<ResultLabel, Counter>::default();
         registry.register("machine_calls", "Requests for machine tokens at the provider", machine_calls.clone());
         let machine_saved = Counter::<f64, AtomicU64>::default();
         registry.register(
@@ -143,7 +143,7 @@ impl Default for Metrics {
             "What cached machine tokens would have cost at machine.price_per_1000",
             machine_saved.clone(),
         );
-        let background_ends = Family::<Task, Counter>::default();
+        let background_ends = Family::<TaskLabel, Counter>::default();
         registry.register(
             "background_task_ends",
             "Background tasks that ended, by a panic or by themselves, and were started again",
@@ -176,12 +176,12 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts a sign-in that came back.
     pub fn sign_in(&self, outcome: &'static str) {
-        self.sign_ins.get_or_create(&Outcome { outcome }).inc();
+        self.sign_ins.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// Counts a renewal.
     pub fn refresh(&self, outcome: &'static str) {
-        self.refreshes.get_or_create(&Outcome { outcome }).inc();
+        self.refreshes.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// Counts a sign-out.
@@ -196,7 +196,7 @@ impl Metrics {
 
     /// Records a request to the provider.
     pub fn provider(&self, endpoint: &'static str, outcome: &'static str, took: Duration) {
-        self.provider.get_or_create(&ProviderCall { endpoint, outcome }).observe(took.as_secs_f64());
+        self.provider.get_or_create(&ProviderCallLabels { endpoint, outcome }).observe(took.as_secs_f64());
     }
 
     /// Counts a failed store call.
@@ -209,7 +209,7 @@ impl Metrics {
         let kinds: Vec<_> = kinds.collect();
         for kind in STORE_WARNINGS {
             let count = kinds.iter().filter(|each| **each == kind).count();
-            self.store_warnings.get_or_create(&Kind { kind }).set(i64::try_from(count).unwrap_or(i64::MAX));
+            self.store_warnings.get_or_create(&KindLabel { kind }).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 
@@ -220,7 +220,7 @@ impl Metrics {
 
     /// Counts an answer to a machine.
     pub fn machine_token(&self, result: &'static str) {
-        self.machine_tokens.get_or_create(&Answer { result }).inc();
+        self.machine_tokens.get_or_create(&ResultLabel { result }).inc();
     }
 
     /// Counts a token that was not fetched, at the price of one, US dollars.
@@ -231,12 +231,12 @@ impl Metrics {
 
     /// Counts a request for a machine token at the provider.
     pub fn machine_call(&self, issued: bool) {
-        self.machine_calls.get_or_create(&Answer { result: if issued { "issued" } else { "failed" } }).inc();
+        self.machine_calls.get_or_create(&ResultLabel { result: if issued { "issued" } else { "failed" } }).inc();
     }
 
     /// Counts a background task that ended and is started again.
     pub fn background_task_ended(&self, task: &'static str) {
-        self.background_ends.get_or_create(&Task { task }).inc();
+        self.background_ends.get_or_create(&TaskLabel { task }).inc();
     }
 
     /// The text for `/metrics`.

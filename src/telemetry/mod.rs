@@ -11,7 +11,7 @@ use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use writer::{Direct, Lines};
+use writer::{DirectWriter, LineWriter};
 
 /// Starts the log on standard error. `filter` is a level or a `tracing` filter such as
 /// `info,auth_api=debug`; `json` writes one object a line. Nobody waits for who reads it: what it cannot take is
@@ -21,7 +21,7 @@ use writer::{Direct, Lines};
 /// A sentence if the filter cannot be read or a log was started before.
 pub fn start(filter: &str, json: bool) -> Result<(), String> {
     writer::start().map_err(|e| format!("the log cannot be written: {e}"))?;
-    subscribe(filter, json, || Lines)?;
+    subscribe(filter, json, || LineWriter)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }
@@ -31,7 +31,7 @@ pub fn start(filter: &str, json: bool) -> Result<(), String> {
 /// # Errors
 /// As of [`start`].
 pub fn start_direct(filter: &str, json: bool) -> Result<(), String> {
-    subscribe(filter, json, || Direct)
+    subscribe(filter, json, || DirectWriter)
 }
 
 fn subscribe<W>(filter: &str, json: bool, output: W) -> Result<(), String>

@@ -31,7 +31,7 @@ pub(super) fn dropped() -> Counter {
     DROPPED.clone()
 }
 
-/// Starts the thread; what [`Lines`] are given goes to standard error.
+/// Starts the thread; what [`LineWriter`] are given goes to standard error.
 ///
 /// # Errors
 /// Of the operating system, which has no thread for it.
@@ -61,9 +61,9 @@ pub fn flush() {
 
 /// Takes one line for each `write`, as tracing gives them. Never fails and never waits.
 #[derive(Debug)]
-pub(super) struct Lines;
+pub(super) struct LineWriter;
 
-impl Write for Lines {
+impl Write for LineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let queued = line.len() <= LINE_MAX
             && QUEUE.get().is_some_and(|queue| queue.try_send(Message::Line(line.to_vec())).is_ok());
@@ -80,9 +80,9 @@ impl Write for Lines {
 
 /// The same without a thread, for a function that is frozen between its calls.
 #[derive(Debug)]
-pub(super) struct Direct;
+pub(super) struct DirectWriter;
 
-impl Write for Direct {
+impl Write for DirectWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if io::stderr().write_all(line).is_err() {
             DROPPED.inc();
@@ -130,12 +130,12 @@ mod tests {
 
     /// Takes a few bytes at a time, and says no in between.
     #[derive(Default)]
-    struct Reluctant {
+    struct SlowWriter {
         taken: Vec<u8>,
         calls: usize,
     }
 
-    impl Write for Reluctant {
+    impl Write for SlowWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.calls += 1;
             match self.calls % 4 {
@@ -163,7 +163,7 @@ mod tests {
             queue.try_send(message).ok().unwrap();
         }
         drop(queue);
-        let (mut out, before) = (Reluctant::default(), dropped().get());
+        let (mut out, before) = (SlowWriter::default(), dropped().get());
         write_all(&lines, &mut out);
         assert!(out.taken.starts_with(b"one two\n"), "{:?}", String::from_utf8_lossy(&out.taken));
         assert!(dropped().get() > before);

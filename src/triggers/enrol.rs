@@ -1,6 +1,6 @@
 //! What a federated user gets at a sign-in: the id that the legacy system knows the person by, and groups.
 
-use super::settings::Settings;
+use super::settings::TriggerSettings;
 use super::{migrate, vouched_email};
 use crate::domain::user::{NATIVE, User};
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ pub const LEGACY_ID: &str = "custom:legacy_id";
 
 /// What a user may lack.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+pub struct Enrolment {
     /// The verified e-mail address to ask the legacy system by, if the user has no id of its yet.
     pub legacy_id_of: Option<String>,
     /// Groups; events do not tell which ones the user has.
@@ -18,18 +18,18 @@ pub struct Missing {
 }
 
 /// What is to be done for a user; `None` for native ones, and if there is nothing to do.
-pub fn missing(user: &User, settings: &Settings) -> Option<Missing> {
+pub fn missing(user: &User, settings: &TriggerSettings) -> Option<Enrolment> {
     let federated = user.status.as_deref() == Some("EXTERNAL_PROVIDER") || user.provider() != NATIVE;
     let asked = settings.lookup_url.is_some() && settings.attributes.contains_key(LEGACY_ID);
     let email = vouched_email(user, user.provider(), &settings.trusted_providers);
     let legacy_id_of = email.filter(|_| asked && user.attribute(LEGACY_ID).is_none()).map(str::to_owned);
-    let missing = Missing { legacy_id_of, groups: settings.default_groups.clone() };
+    let missing = Enrolment { legacy_id_of, groups: settings.default_groups.clone() };
     (federated && (missing.legacy_id_of.is_some() || !missing.groups.is_empty())).then_some(missing)
 }
 
 /// The id in the legacy system's answer, if the answer is about this e-mail address: a look-up takes user names, and
 /// one person's address may be another's name.
-pub fn legacy_id(fields: &Map<String, Value>, email: &str, settings: &Settings) -> Option<String> {
+pub fn legacy_id(fields: &Map<String, Value>, email: &str, settings: &TriggerSettings) -> Option<String> {
     let mut found = migrate::attributes(fields, settings).ok()?;
     let same = found.get("email").is_some_and(|one| one.eq_ignore_ascii_case(email));
     found.remove(LEGACY_ID).filter(|_| same)

@@ -6,9 +6,9 @@ use std::time::Duration;
 const MAX_BODY: usize = 1 << 20;
 
 #[derive(Debug, Clone)]
-pub(super) struct Http(reqwest::Client);
+pub(super) struct HttpSender(reqwest::Client);
 
-impl Http {
+impl HttpSender {
     #[expect(clippy::disallowed_methods, reason = "the one client of the triggers, which run without the service")]
     pub(super) fn new(timeout: Duration) -> Result<Self, String> {
         let client = reqwest::Client::builder()

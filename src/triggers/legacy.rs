@@ -7,24 +7,24 @@
 //!
 //! Everything else is an outage: another status, a redirect, what is no JSON object, silence.
 
-use super::http::Http;
-use super::refusal::Refusal;
-use super::settings::Settings;
+use super::http::HttpSender;
+use super::refusal::TriggerFailure;
+use super::settings::TriggerSettings;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use url::Url;
 
 /// Asks the legacy system.
 #[derive(Debug)]
-pub struct Legacy {
-    http: Http,
+pub struct LegacyDirectory {
+    http: HttpSender,
     login: Option<Url>,
     lookup: Option<Url>,
     key: Option<(String, SecretString)>,
 }
 
-impl Legacy {
-    pub(super) fn new(http: Http, settings: &Settings) -> Self {
+impl LegacyDirectory {
+    pub(super) fn new(http: HttpSender, settings: &TriggerSettings) -> Self {
         let key = settings.legacy_key.clone().map(|key| (settings.legacy_key_header.clone(), key));
         Self { http, login: settings.login_url.clone(), lookup: settings.lookup_url.clone(), key }
     }
@@ -32,9 +32,9 @@ impl Legacy {
     /// The user's fields, `None` for a wrong password and an unknown user.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] and [`Refusal::NotConfigured`].
-    pub async fn log_in(&self, username: &str, password: &str) -> Result<Option<Map<String, Value>>, Refusal> {
-        let url = self.login.as_ref().ok_or(Refusal::NotConfigured("LEGACY_LOGIN_URL"))?;
+    /// [`TriggerFailure::Unavailable`] and [`TriggerFailure::NotConfigured`].
+    pub async fn log_in(&self, username: &str, password: &str) -> Result<Option<Map<String, Value>>, TriggerFailure> {
+        let url = self.login.as_ref().ok_or(TriggerFailure::NotConfigured("LEGACY_LOGIN_URL"))?;
         self.ask(url, &json!({ "username": username, "password": password })).await
     }
 
@@ -42,19 +42,19 @@ impl Legacy {
     ///
     /// # Errors
     /// The same.
-    pub async fn look_up(&self, username: &str) -> Result<Option<Map<String, Value>>, Refusal> {
-        let url = self.lookup.as_ref().ok_or(Refusal::NotConfigured("LEGACY_LOOKUP_URL"))?;
+    pub async fn look_up(&self, username: &str) -> Result<Option<Map<String, Value>>, TriggerFailure> {
+        let url = self.lookup.as_ref().ok_or(TriggerFailure::NotConfigured("LEGACY_LOOKUP_URL"))?;
         self.ask(url, &json!({ "username": username })).await
     }
 
-    async fn ask(&self, url: &Url, question: &Value) -> Result<Option<Map<String, Value>>, Refusal> {
+    async fn ask(&self, url: &Url, question: &Value) -> Result<Option<Map<String, Value>>, TriggerFailure> {
         let mut request = http::Request::post(url.as_str())
             .header(http::header::CONTENT_TYPE, "application/json")
             .header(http::header::ACCEPT, "application/json");
         if let Some((name, key)) = &self.key {
             request = request.header(name, key.expose_secret());
         }
-        let outage = |why: String| Refusal::Unavailable(format!("the legacy system: {why}"));
+        let outage = |why: String| TriggerFailure::Unavailable(format!("the legacy system: {why}"));
         let request = request.body(question.to_string().into_bytes()).map_err(|e| outage(e.to_string()))?;
         let (status, body) = self.http.send(request).await.map_err(outage)?;
         judge(status, &body).map_err(outage)

@@ -3,8 +3,8 @@
 //! Whoever gets this wrong gives accounts away. So: the provider vouches for the e-mail address, exactly one native
 //! user has it, who is confirmed and whose address is verified, and there is no doubt about whose identity it is.
 
-use super::settings::Settings;
-use super::user_pools::Failure;
+use super::settings::TriggerSettings;
+use super::user_pools::UserPoolError;
 use super::vouched_email;
 use crate::domain::user::{LinkedIdentity, NATIVE, User};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ pub const WELL_KNOWN: [&str; 4] = ["Google", "Facebook", "LoginWithAmazon", "Sig
 
 /// An identity that may be linked to the user with an e-mail address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct LinkRequest {
     /// The provider's name as the pool spells it.
     pub provider: String,
     /// The user's id there.
@@ -27,13 +27,13 @@ pub struct Wanted {
 ///
 /// # Errors
 /// Why it is not to be linked, for the log.
-pub fn wanted(event: &Value, settings: &Settings) -> Result<Wanted, &'static str> {
+pub fn wanted(event: &Value, settings: &TriggerSettings) -> Result<LinkRequest, &'static str> {
     let user = User::from_trigger(event).map_err(|_| "the event has no user")?;
     let known = WELL_KNOWN.into_iter().chain(settings.providers().map(String::as_str));
     let (provider, user_id) = identity(&user.username, &user.identities, known)?;
     let email = vouched_email(&user, &provider, &settings.trusted_providers);
     let email = email.ok_or("the provider does not vouch for the e-mail address")?.to_owned();
-    Ok(Wanted { provider, user_id, email })
+    Ok(LinkRequest { provider, user_id, email })
 }
 
 /// Takes `<provider>_<id>` apart. Both may hold underscores, and the event may have the name in small letters. The pool
@@ -87,7 +87,7 @@ pub fn filter(email: &str) -> String {
 }
 
 /// AdminLinkProviderForUser.
-pub fn request(pool: &str, native: &User, wanted: &Wanted) -> Value {
+pub fn request(pool: &str, native: &User, wanted: &LinkRequest) -> Value {
     json!({
         "UserPoolId": pool,
         "DestinationUser": { "ProviderName": "Cognito", "ProviderAttributeValue": native.username },
@@ -100,10 +100,12 @@ pub fn request(pool: &str, native: &User, wanted: &Wanted) -> Value {
 }
 
 /// Whether a failure says that it was done before: Cognito asks again when it thinks that we were late.
-pub fn is_repeat(failure: &Failure) -> bool {
+pub fn is_repeat(failure: &UserPoolError) -> bool {
     match failure {
-        Failure::Refused { kind, .. } if kind == "AliasExistsException" => true,
-        Failure::Refused { kind, message } => kind == "InvalidParameterException" && message.contains("already linked"),
-        Failure::Unavailable(_) => false,
+        UserPoolError::Refused { kind, .. } if kind == "AliasExistsException" => true,
+        UserPoolError::Refused { kind, message } => {
+            kind == "InvalidParameterException" && message.contains("already linked")
+        }
+        UserPoolError::Unavailable(_) => false,
     }
 }

@@ -1,7 +1,7 @@
 //! Users who come over from the legacy system when they first sign in, or when they have forgotten their password.
 
-use super::refusal::Refusal;
-use super::settings::Settings;
+use super::refusal::TriggerFailure;
+use super::settings::TriggerSettings;
 use crate::domain::user::is_true;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -9,27 +9,30 @@ use std::collections::BTreeMap;
 /// What was typed as the user name.
 ///
 /// # Errors
-/// [`Refusal::Event`].
-pub fn username(event: &Value) -> Result<&str, Refusal> {
+/// [`TriggerFailure::Event`].
+pub fn username(event: &Value) -> Result<&str, TriggerFailure> {
     let name = event.get("userName").and_then(Value::as_str).filter(|name| !name.is_empty());
-    name.ok_or(Refusal::Event("it has no user name"))
+    name.ok_or(TriggerFailure::Event("it has no user name"))
 }
 
 /// The user name and the password.
 ///
 /// # Errors
-/// [`Refusal::Event`].
-pub fn credentials(event: &Value) -> Result<(&str, &str), Refusal> {
+/// [`TriggerFailure::Event`].
+pub fn credentials(event: &Value) -> Result<(&str, &str), TriggerFailure> {
     let password = event.pointer("/request/password").and_then(Value::as_str).filter(|password| !password.is_empty());
-    Ok((username(event)?, password.ok_or(Refusal::Event("it has no password"))?))
+    Ok((username(event)?, password.ok_or(TriggerFailure::Event("it has no password"))?))
 }
 
 /// The legacy system's fields as attributes of the pool. An address counts as verified only if the legacy system is
 /// said to verify them, or says so of this one.
 ///
 /// # Errors
-/// [`Refusal::Unavailable`] if none of the fields is there: that is no user.
-pub fn attributes(fields: &Map<String, Value>, settings: &Settings) -> Result<BTreeMap<String, String>, Refusal> {
+/// [`TriggerFailure::Unavailable`] if none of the fields is there: that is no user.
+pub fn attributes(
+    fields: &Map<String, Value>,
+    settings: &TriggerSettings,
+) -> Result<BTreeMap<String, String>, TriggerFailure> {
     let mut attributes = BTreeMap::new();
     for (attribute, field) in &settings.attributes {
         let value = match fields.get(field) {
@@ -48,7 +51,7 @@ pub fn attributes(fields: &Map<String, Value>, settings: &Settings) -> Result<BT
         }
     }
     if attributes.is_empty() {
-        return Err(Refusal::Unavailable(
+        return Err(TriggerFailure::Unavailable(
             "the legacy system: an answer with none of the fields of ATTRIBUTE_MAP".into(),
         ));
     }
@@ -58,20 +61,20 @@ pub fn attributes(fields: &Map<String, Value>, settings: &Settings) -> Result<BT
 /// Whether a code can be sent to the user.
 ///
 /// # Errors
-/// [`Refusal::Unreachable`].
-pub fn can_be_reached(attributes: &BTreeMap<String, String>) -> Result<(), Refusal> {
+/// [`TriggerFailure::Unreachable`].
+pub fn can_be_reached(attributes: &BTreeMap<String, String>) -> Result<(), TriggerFailure> {
     let verified = |name: &str| attributes.get(name).is_some_and(|value| value == "true");
     let reached = verified("email_verified") || verified("phone_number_verified");
-    reached.then_some(()).ok_or(Refusal::Unreachable)
+    reached.then_some(()).ok_or(TriggerFailure::Unreachable)
 }
 
 /// The event with the user in its response: confirmed, and without a message of welcome.
 ///
 /// # Errors
-/// [`Refusal::Event`].
-pub fn accept(event: &Value, attributes: BTreeMap<String, String>) -> Result<Value, Refusal> {
+/// [`TriggerFailure::Event`].
+pub fn accept(event: &Value, attributes: BTreeMap<String, String>) -> Result<Value, TriggerFailure> {
     let mut event = event.clone();
-    let whole = event.as_object_mut().ok_or(Refusal::Event("it is no object"))?;
+    let whole = event.as_object_mut().ok_or(TriggerFailure::Event("it is no object"))?;
     let response = whole.entry("response").or_insert(Value::Null);
     if !response.is_object() {
         *response = json!({});

@@ -8,10 +8,10 @@
 //! | `PostConfirmation_ConfirmSignUp`, `PostAuthentication_Authentication` | gives a federated user the legacy id and the default groups | logged, and let through |
 //! | any other | nothing: the event comes back as it came | |
 //!
-//! Cognito waits five seconds and may ask again: everything ends within [`Settings::timeout`], and doing it twice is
+//! Cognito waits five seconds and may ask again: everything ends within [`TriggerSettings::timeout`], and doing it twice is
 //! doing it once. Events are JSON values, not structs, since keys that nobody knows yet must come back too.
 //!
-//! - [`Settings`]: what is read from the function's environment, once
+//! - [`TriggerSettings`]: what is read from the function's environment, once
 //! - [`migrate`], [`link`], [`enrol`]: what is decided, as functions without I/O
 //! - `legacy`, `user_pools`, `http`: the edges
 //!
@@ -26,10 +26,10 @@ mod refusal;
 mod settings;
 mod user_pools;
 
-pub use legacy::Legacy;
-pub use refusal::Refusal;
-pub use settings::{Credentials, Settings};
-pub use user_pools::{Failure, UserPools};
+pub use legacy::LegacyDirectory;
+pub use refusal::TriggerFailure;
+pub use settings::{FunctionCredentials, TriggerSettings};
+pub use user_pools::{UserPoolError, UserPools};
 
 use crate::domain::untrusted::UntrustedText;
 use crate::domain::user::User;
@@ -38,8 +38,8 @@ use serde_json::Value;
 /// All triggers of a user pool.
 #[derive(Debug)]
 pub struct Triggers {
-    settings: Settings,
-    legacy: Legacy,
+    settings: TriggerSettings,
+    legacy: LegacyDirectory,
     pools: UserPools,
 }
 
@@ -48,9 +48,9 @@ impl Triggers {
     ///
     /// # Errors
     /// A sentence if the TLS set-up of this machine cannot be loaded.
-    pub fn new(settings: Settings) -> Result<Self, String> {
-        let http = http::Http::new(settings.timeout)?;
-        let legacy = Legacy::new(http.clone(), &settings);
+    pub fn new(settings: TriggerSettings) -> Result<Self, String> {
+        let http = http::HttpSender::new(settings.timeout)?;
+        let legacy = LegacyDirectory::new(http.clone(), &settings);
         let pools = UserPools::new(http, &settings);
         Ok(Self { settings, legacy, pools })
     }
@@ -58,14 +58,14 @@ impl Triggers {
     /// Answers an event with the whole event, its `response` filled in.
     ///
     /// # Errors
-    /// [`Refusal`], whose text Cognito shows to the user.
-    pub async fn answer(&self, event: Value) -> Result<Value, Refusal> {
+    /// [`TriggerFailure`], whose text Cognito shows to the user.
+    pub async fn answer(&self, event: Value) -> Result<Value, TriggerFailure> {
         if !event.is_object() {
-            return Err(Refusal::Event("it is no object"));
+            return Err(TriggerFailure::Event("it is no object"));
         }
         let source = event.get("triggerSource").and_then(Value::as_str).unwrap_or_default();
         let timeout = self.settings.timeout;
-        let late = |what: &str| Refusal::Unavailable(format!("{what}: not done within {timeout:?}"));
+        let late = |what: &str| TriggerFailure::Unavailable(format!("{what}: not done within {timeout:?}"));
         match source {
             "UserMigration_Authentication" => {
                 let migrated = tokio::time::timeout(timeout, self.migrate_at_sign_in(&event)).await;
@@ -90,17 +90,17 @@ impl Triggers {
         }
     }
 
-    async fn migrate_at_sign_in(&self, event: &Value) -> Result<Value, Refusal> {
+    async fn migrate_at_sign_in(&self, event: &Value) -> Result<Value, TriggerFailure> {
         let (username, password) = migrate::credentials(event)?;
-        let found = self.legacy.log_in(username, password).await?.ok_or(Refusal::WrongPassword)?;
+        let found = self.legacy.log_in(username, password).await?.ok_or(TriggerFailure::WrongPassword)?;
         let answer = migrate::accept(event, migrate::attributes(&found, &self.settings)?)?;
         tracing::info!(username = UntrustedText::new(username).as_str(), "migrated");
         Ok(answer)
     }
 
-    async fn migrate_who_forgot(&self, event: &Value) -> Result<Value, Refusal> {
+    async fn migrate_who_forgot(&self, event: &Value) -> Result<Value, TriggerFailure> {
         let username = migrate::username(event)?;
-        let found = self.legacy.look_up(username).await?.ok_or(Refusal::NoUser)?;
+        let found = self.legacy.look_up(username).await?.ok_or(TriggerFailure::NoUser)?;
         let attributes = migrate::attributes(&found, &self.settings)?;
         migrate::can_be_reached(&attributes)?;
         let answer = migrate::accept(event, attributes)?;
@@ -108,7 +108,7 @@ impl Triggers {
         Ok(answer)
     }
 
-    async fn link(&self, event: &Value) -> Result<(), Refusal> {
+    async fn link(&self, event: &Value) -> Result<(), TriggerFailure> {
         let wanted = match link::wanted(event, &self.settings) {
             Ok(wanted) => wanted,
             Err(why) => {
@@ -133,8 +133,8 @@ impl Triggers {
         Ok(())
     }
 
-    async fn enrol(&self, event: &Value) -> Result<(), Refusal> {
-        let user = User::from_trigger(event).map_err(|_| Refusal::Event("it has no user"))?;
+    async fn enrol(&self, event: &Value) -> Result<(), TriggerFailure> {
+        let user = User::from_trigger(event).map_err(|_| TriggerFailure::Event("it has no user"))?;
         let Some(missing) = enrol::missing(&user, &self.settings) else { return Ok(()) };
         let pool = pool_id(event)?;
         let id = async {
@@ -143,13 +143,13 @@ impl Triggers {
             let Some(id) = enrol::legacy_id(&found, email, &self.settings) else { return Ok(()) };
             self.pools.call("AdminUpdateUserAttributes", &enrol::with_id(pool, &user, &id)).await?;
             tracing::info!(sub = user.sub, id = UntrustedText::new(id).as_str(), "knows the legacy id");
-            Ok::<_, Refusal>(())
+            Ok::<_, TriggerFailure>(())
         };
         let groups = async {
             for group in &missing.groups {
                 self.pools.call("AdminAddUserToGroup", &enrol::in_group(pool, &user, group)).await?;
             }
-            Ok::<_, Refusal>(())
+            Ok::<_, TriggerFailure>(())
         };
         // Both to their end: an outage of the one is no reason to go without the other.
         let (id, groups) = tokio::join!(id, groups);
@@ -160,17 +160,17 @@ impl Triggers {
     }
 }
 
-fn pool_id(event: &Value) -> Result<&str, Refusal> {
-    event.get("userPoolId").and_then(Value::as_str).ok_or(Refusal::Event("it names no user pool"))
+fn pool_id(event: &Value) -> Result<&str, TriggerFailure> {
+    event.get("userPoolId").and_then(Value::as_str).ok_or(TriggerFailure::Event("it names no user pool"))
 }
 
 /// Never with the user name: some people type their password there.
-fn log(refusal: &Refusal) {
+fn log(refusal: &TriggerFailure) {
     match refusal {
-        Refusal::Unavailable(why) => {
+        TriggerFailure::Unavailable(why) => {
             tracing::error!(why = UntrustedText::up_to(300, why).as_str(), "a trigger could not do its work")
         }
-        Refusal::NotConfigured(_) | Refusal::Event(_) => tracing::error!("{refusal}"),
+        TriggerFailure::NotConfigured(_) | TriggerFailure::Event(_) => tracing::error!("{refusal}"),
         other => tracing::info!(kind = other.kind(), "refused: {other}"),
     }
 }

@@ -1,11 +1,11 @@
 //! Why a trigger fails.
 
-use super::user_pools::Failure;
+use super::user_pools::UserPoolError;
 
 /// Why a trigger fails. Cognito shows the text as `<Trigger> failed with error <text>.`, so it says nothing that a
 /// stranger may not know, and has no full stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum TriggerFailure {
     /// The legacy system knows no such user or another password.
     #[error("Incorrect username or password")]
     WrongPassword,
@@ -26,7 +26,7 @@ pub enum Refusal {
     Event(&'static str),
 }
 
-impl Refusal {
+impl TriggerFailure {
     /// A stable name, Lambda's `errorType`.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -45,8 +45,8 @@ impl Refusal {
     }
 }
 
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
+impl From<UserPoolError> for TriggerFailure {
+    fn from(failure: UserPoolError) -> Self {
         Self::Unavailable(format!("the user pools API: {failure}"))
     }
 }

@@ -38,7 +38,7 @@ const KNOWN: [&str; 10] = [
 
 /// What the triggers work with.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct TriggerSettings {
     /// Where the legacy system judges a password.
     pub login_url: Option<Url>,
     /// Where it looks users up.
@@ -62,14 +62,14 @@ pub struct Settings {
     /// The pool's region.
     pub region: String,
     /// Who the function is to AWS.
-    pub credentials: Credentials,
+    pub credentials: FunctionCredentials,
     /// The address of the user pools API.
     pub endpoint: String,
 }
 
 /// Who the function is to AWS.
 #[derive(Debug, Clone)]
-pub struct Credentials {
+pub struct FunctionCredentials {
     /// Not a secret.
     pub access_key_id: String,
     /// The secret.
@@ -78,7 +78,7 @@ pub struct Credentials {
     pub session_token: Option<SecretString>,
 }
 
-impl Settings {
+impl TriggerSettings {
     /// Reads environment variables; those of others are passed over, and empty ones are none.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Settings {
     pub fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Vec<String>> {
         let variables: BTreeMap<String, String> =
             variables.into_iter().filter(|(_, value)| !value.trim().is_empty()).collect();
-        let mut reader = Reader { variables, wrong: Vec::new() };
+        let mut reader = SettingsReader { variables, wrong: Vec::new() };
         for name in reader.variables.keys() {
             if OURS.iter().any(|start| name.starts_with(start)) && !KNOWN.contains(&name.as_str()) {
                 reader.wrong.push(format!("{name} is not known. There are: {}.", KNOWN.join(", ")));
@@ -104,7 +104,7 @@ impl Settings {
             link_providers: reader.list("LINK_PROVIDERS"),
             trusted_providers: reader.list("LINK_TRUSTED_PROVIDERS"),
             timeout: reader.timeout("TRIGGER_TIMEOUT"),
-            credentials: Credentials {
+            credentials: FunctionCredentials {
                 access_key_id: reader.needed("AWS_ACCESS_KEY_ID"),
                 secret_access_key: reader.needed("AWS_SECRET_ACCESS_KEY").into(),
                 session_token: reader.text("AWS_SESSION_TOKEN").map(SecretString::from),
@@ -121,12 +121,12 @@ impl Settings {
     }
 }
 
-struct Reader {
+struct SettingsReader {
     variables: BTreeMap<String, String>,
     wrong: Vec<String>,
 }
 
-impl Reader {
+impl SettingsReader {
     fn text(&self, name: &str) -> Option<String> {
         self.variables.get(name).map(|value| value.trim().to_owned())
     }

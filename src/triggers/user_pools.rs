@@ -1,8 +1,8 @@
 //! The user pools API, signed with the function's own credentials (Signature Version 4).
 
-use super::http::Http;
+use super::http::HttpSender;
 use super::link;
-use super::settings::Settings;
+use super::settings::TriggerSettings;
 use crate::domain::user::User;
 use aws_lc_rs::digest::{SHA256, digest};
 use reqsign_aws_v4::{Credential, RequestSigner};
@@ -17,7 +17,7 @@ const MAX_PAGES: usize = 5;
 /// Calls operations of the user pools API.
 #[derive(Debug)]
 pub struct UserPools {
-    http: Http,
+    http: HttpSender,
     endpoint: String,
     signer: RequestSigner,
     credential: Credential,
@@ -25,7 +25,7 @@ pub struct UserPools {
 
 /// An operation that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+pub enum UserPoolError {
     /// The API's own word.
     #[error("{kind}: {message}")]
     Refused {
@@ -40,7 +40,7 @@ pub enum Failure {
 }
 
 impl UserPools {
-    pub(super) fn new(http: Http, settings: &Settings) -> Self {
+    pub(super) fn new(http: HttpSender, settings: &TriggerSettings) -> Self {
         let credentials = &settings.credentials;
         Self {
             http,
@@ -58,14 +58,14 @@ impl UserPools {
     /// Calls one operation.
     ///
     /// # Errors
-    /// [`Failure`].
-    pub async fn call(&self, operation: &str, input: &Value) -> Result<Value, Failure> {
+    /// [`UserPoolError`].
+    pub async fn call(&self, operation: &str, input: &Value) -> Result<Value, UserPoolError> {
         let body = input.to_string().into_bytes();
         let mut hash = String::new();
         for byte in digest(&SHA256, &body).as_ref() {
             let _ = write!(hash, "{byte:02x}");
         }
-        let odd = |what: String| Failure::Unavailable(format!("{operation}: {what}"));
+        let odd = |what: String| UserPoolError::Unavailable(format!("{operation}: {what}"));
         let request = http::Request::post(&self.endpoint)
             .header(http::header::CONTENT_TYPE, "application/x-amz-json-1.1")
             .header("x-amz-target", format!("AWSCognitoIdentityProviderService.{operation}"))
@@ -83,8 +83,8 @@ impl UserPools {
     /// All users with an e-mail address, in any status, as it is told and in small letters.
     ///
     /// # Errors
-    /// [`Failure`], also if there are too many.
-    pub async fn users_with_email(&self, pool: &str, email: &str) -> Result<Vec<User>, Failure> {
+    /// [`UserPoolError`], also if there are too many.
+    pub async fn users_with_email(&self, pool: &str, email: &str) -> Result<Vec<User>, UserPoolError> {
         let mut spellings = vec![email.to_owned(), email.to_ascii_lowercase()];
         spellings.dedup();
         let mut users: Vec<User> = Vec::new();
@@ -94,9 +94,10 @@ impl UserPools {
             loop {
                 let answer = self.call("ListUsers", &input).await?;
                 let page = answer.get("Users").and_then(Value::as_array);
-                let page = page.ok_or_else(|| Failure::Unavailable("ListUsers: no list".into()))?;
+                let page = page.ok_or_else(|| UserPoolError::Unavailable("ListUsers: no list".into()))?;
                 for user in page {
-                    let user = User::from_api(user).map_err(|e| Failure::Unavailable(format!("ListUsers: {e}")))?;
+                    let user =
+                        User::from_api(user).map_err(|e| UserPoolError::Unavailable(format!("ListUsers: {e}")))?;
                     if users.iter().all(|known| known.username != user.username) {
                         users.push(user);
                     }
@@ -107,7 +108,7 @@ impl UserPools {
                 }
                 pages += 1;
                 if pages == MAX_PAGES {
-                    return Err(Failure::Unavailable("ListUsers: too many users have this address".into()));
+                    return Err(UserPoolError::Unavailable("ListUsers: too many users have this address".into()));
                 }
             }
         }
@@ -116,7 +117,7 @@ impl UserPools {
 }
 
 /// What an answer means; `None` if it cannot be read. A success may have an empty body.
-fn judge(status: u16, body: &[u8]) -> Option<Result<Value, Failure>> {
+fn judge(status: u16, body: &[u8]) -> Option<Result<Value, UserPoolError>> {
     if status == 200 && body.is_empty() {
         return Some(Ok(json!({})));
     }
@@ -128,5 +129,5 @@ fn judge(status: u16, body: &[u8]) -> Option<Result<Value, Failure>> {
     let kind = text("__type")?;
     let kind = kind.rsplit_once('#').map_or(kind, |(_, kind)| kind).to_owned();
     let message = text("message").or_else(|| text("Message")).unwrap_or_default().to_owned();
-    Some(Err(Failure::Refused { kind, message }))
+    Some(Err(UserPoolError::Refused { kind, message }))
 }

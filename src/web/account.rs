@@ -2,7 +2,7 @@
 
 use super::api::{is_foreign, nobody, unknown};
 use super::layers::RequestId;
-use super::session_layer::Visitor;
+use super::session_layer::BrowserSession;
 use super::{Web, error};
 use crate::domain::user::User;
 use crate::flow::Error;
@@ -21,14 +21,14 @@ use std::sync::Arc;
 const VALUE_MAX: usize = 2_048;
 
 /// `GET /auth/profile`
-pub(super) async fn profile(State(web): State<Arc<Web>>, visitor: Visitor, id: RequestId) -> Response {
+pub(super) async fn profile(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     answer(&web, visitor, &id, BTreeMap::new()).await
 }
 
 /// `PATCH /auth/profile`: a JSON object of attributes and their new values (as RFC 7396, without removals).
 pub(super) async fn change_profile(
     State(web): State<Arc<Web>>,
-    visitor: Visitor,
+    visitor: BrowserSession,
     id: RequestId,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
@@ -41,7 +41,7 @@ pub(super) async fn change_profile(
     }
 }
 
-async fn answer(web: &Web, visitor: Visitor, id: &RequestId, change: BTreeMap<String, String>) -> Response {
+async fn answer(web: &Web, visitor: BrowserSession, id: &RequestId, change: BTreeMap<String, String>) -> Response {
     let live = match visitor.session {
         Ok(Some(live)) => live,
         Ok(None) => return nobody(web, &visitor.ids, id),
@@ -79,7 +79,7 @@ fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<BTre
 }
 
 /// `POST /auth/aws-credentials`
-pub(super) async fn aws_credentials(State(web): State<Arc<Web>>, visitor: Visitor, id: RequestId) -> Response {
+pub(super) async fn aws_credentials(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     if is_foreign(&web, &visitor.headers) {
         return error::problem(&Error::Origin, &id, None);
     }

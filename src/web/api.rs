@@ -2,10 +2,10 @@
 
 use super::browser::{forget, with};
 use super::layers::RequestId;
-use super::session_layer::Visitor;
+use super::session_layer::BrowserSession;
 use super::{Web, error, pages};
 use crate::domain::session::SessionId;
-use crate::flow::{Error, MySession};
+use crate::flow::{Error, OwnSession};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tower_sessions::Session;
 
 /// `GET /auth/session`
-pub(super) async fn session(State(web): State<Arc<Web>>, visitor: Visitor, id: RequestId) -> Response {
+pub(super) async fn session(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     match visitor.session {
         Ok(Some(live)) if web.rp.admit(&live).is_ok() => json(&live.identity.json),
         Ok(_) => nobody(&web, &visitor.ids, &id),
@@ -33,7 +33,7 @@ pub(super) fn unknown(web: &Web, error: &Error, id: &RequestId) -> Response {
 
 /// The 401 for a visitor who sent these ids.
 pub(super) fn nobody(web: &Web, ids: &[SessionId], id: &RequestId) -> Response {
-    let error = if ids.is_empty() { Error::Anonymous } else { Error::Dead("the session is over".into()) };
+    let error = if ids.is_empty() { Error::Anonymous } else { Error::InvalidCredentials("the session is over".into()) };
     error::problem(&error, id, Some(web.public_url.join("/auth/signin")))
 }
 
@@ -56,13 +56,13 @@ struct Item {
 }
 
 /// `GET /auth/sessions`
-pub(super) async fn sessions(State(web): State<Arc<Web>>, visitor: Visitor, id: RequestId) -> Response {
+pub(super) async fn sessions(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     let me = match visitor.session {
         Ok(Some(me)) => me,
         Ok(None) => return nobody(&web, &visitor.ids, &id),
         Err(error) => return unknown(&web, &error, &id),
     };
-    let item = |s: MySession| Item {
+    let item = |s: OwnSession| Item {
         handle: s.handle,
         current: s.current,
         device: s.device.agent,
@@ -85,7 +85,7 @@ pub(super) async fn sessions(State(web): State<Arc<Web>>, visitor: Visitor, id: 
 pub(super) async fn end_session(
     State(web): State<Arc<Web>>,
     handle: Result<Path<String>, PathRejection>,
-    visitor: Visitor,
+    visitor: BrowserSession,
     session: Session,
     id: RequestId,
 ) -> Response {
@@ -136,7 +136,7 @@ pub(super) async fn refresh(
         url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(|(n, v)| n == "force" && v == "true");
     let sent = web.jar.session_ids(&headers);
     if sent.any && sent.ids().is_empty() {
-        return error::problem(&Error::Dead("the session cookie cannot be read".into()), &id, None);
+        return error::problem(&Error::InvalidCredentials("the session cookie cannot be read".into()), &id, None);
     }
     match web.rp.refresh(sent.ids(), force).await {
         Ok(live) => {

@@ -1,15 +1,15 @@
 //! The routes that a person's browser navigates to.
 
-use super::cookies::AfterSignOut;
+use super::cookies::SignOutTarget;
 use super::device::Peer;
 use super::layers::RequestId;
-use super::problem_page::{self, Attempt};
-use super::session_layer::Visitor;
+use super::problem_page::{self, Attempted};
+use super::session_layer::BrowserSession;
 use super::{Web, error, pages, session_layer};
 use crate::domain::session::Device;
 use crate::domain::transaction::{CallbackParams, SignInIntent, Transaction};
-use crate::flow::{CallbackFailed, Error, Landing, SignIn, SignInRequest};
-use crate::provider::Hints;
+use crate::flow::{CallbackOutcome, Error, FailedCallback, SignIn, SignInRequest};
+use crate::provider::AuthorizationHints;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
@@ -25,26 +25,26 @@ const HINT_MAX: usize = 256;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// `GET /`: who is signed in here.
-pub(super) async fn home(State(web): State<Arc<Web>>, visitor: Visitor, id: RequestId) -> Response {
+pub(super) async fn home(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     match visitor.session {
         Ok(live) => {
             let name = live.as_deref().map(pages::display_name);
             let onward = Some(web.rp.return_to.choose(None).as_str().to_owned());
             let onward = onward.filter(|onward| *onward != web.public_url.join("/"));
-            pages::render(&pages::Home { name, sign_in: pages::sign_in_link(None, None), onward })
+            pages::render(&pages::FrontPage { name, sign_in: pages::sign_in_link(None, None), onward })
         }
         Err(Error::AmbiguousSession) => {
             let sign_in = pages::sign_in_link(None, Some("login"));
-            pages::render(&pages::Home { name: None, sign_in, onward: None })
+            pages::render(&pages::FrontPage { name: None, sign_in, onward: None })
         }
-        Err(error) => problem_page::page(&web, &error, &id, &Attempt::Visit),
+        Err(error) => problem_page::page(&web, &error, &id, &Attempted::Visit),
     }
 }
 
 /// `GET /auth/signin`
 pub(super) async fn sign_in(
     State(web): State<Arc<Web>>,
-    visitor: Visitor,
+    visitor: BrowserSession,
     RawQuery(query): RawQuery,
     id: RequestId,
 ) -> Response {
@@ -53,14 +53,14 @@ pub(super) async fn sign_in(
     let request = SignInRequest {
         return_to: first(&query, "return_to"),
         provider: hint(&query, "provider"),
-        hints: Hints {
+        hints: AuthorizationHints {
             login_hint: hint(&query, "login_hint"),
             lang: hint(&query, "lang"),
             prompt: hint(&query, "prompt"),
         },
     };
     let wanted = web.rp.return_to.choose(request.return_to.as_deref());
-    let attempt = Attempt::SignIn(SignInIntent {
+    let attempt = Attempted::SignIn(SignInIntent {
         return_to: wanted.clone(),
         provider: request.provider.clone(),
         prompt: request.hints.prompt.clone(),
@@ -68,7 +68,7 @@ pub(super) async fn sign_in(
     });
     let now = web.rp.clock.now();
     if let Some(times) = web.jar.is_looping(&visitor.headers, &wanted, now, &mut out) {
-        return with(problem_page::page(&web, &Error::Looping(times), &id, &attempt), out);
+        return with(problem_page::page(&web, &Error::RedirectLoop(times), &id, &attempt), out);
     }
     let live = match visitor.session {
         Ok(live) => live,
@@ -92,7 +92,7 @@ pub(super) async fn sign_in(
             with(redirect(StatusCode::FOUND, location.as_str()), out)
         }
         Ok(SignIn::LogOutFirst(intent, location)) => {
-            web.jar.set_after_sign_out(&AfterSignOut::SignIn(intent), &mut out);
+            web.jar.set_after_sign_out(&SignOutTarget::SignIn(intent), &mut out);
             with(redirect(StatusCode::FOUND, location.as_str()), out)
         }
         Err(error) => problem_page::page(&web, &error, &id, &attempt),
@@ -107,7 +107,7 @@ fn after_logout(web: &Web) -> String {
 /// `GET /auth/signin/callback`
 pub(super) async fn callback(
     State(web): State<Arc<Web>>,
-    visitor: Visitor,
+    visitor: BrowserSession,
     peer: Peer,
     session: Session,
     RawQuery(query): RawQuery,
@@ -121,7 +121,7 @@ pub(super) async fn callback(
     let headers = visitor.headers.clone();
     let device = peer.device(&headers, &web.trusted_proxies);
     let response = match land(&web, visitor, &session, &query, transaction, device).await {
-        Ok(Landing::SignedIn(live)) => {
+        Ok(CallbackOutcome::SignedIn(live)) => {
             let p = &live.session.principal;
             tracing::info!(sub = %p.sub, provider = p.provider.as_deref(), "signed in");
             let (now, target) = (web.rp.clock.now(), &live.session.arrival.return_to);
@@ -129,8 +129,8 @@ pub(super) async fn callback(
             web.jar.set_exposed(&headers, Some((&live.session, now)), &mut out);
             redirect(StatusCode::FOUND, target.as_str())
         }
-        Ok(Landing::Already(return_to)) => redirect(StatusCode::FOUND, return_to.as_str()),
-        Ok(Landing::Retry(transaction, location)) => {
+        Ok(CallbackOutcome::Already(return_to)) => redirect(StatusCode::FOUND, return_to.as_str()),
+        Ok(CallbackOutcome::Retry(transaction, location)) => {
             web.jar.set_pending(&headers, &transaction, &mut out);
             redirect(StatusCode::FOUND, location.as_str())
         }
@@ -141,7 +141,8 @@ pub(super) async fn callback(
             }
             // Cognito does not always return the state with an error: then links lead where the last sign-in was going.
             let latest = || web.jar.latest_pending(&headers).filter(|_| state.is_empty());
-            let attempt = failed.intent.or_else(latest).map_or_else(|| Attempt::sign_in(&web, None), Attempt::SignIn);
+            let attempt =
+                failed.intent.or_else(latest).map_or_else(|| Attempted::sign_in(&web, None), Attempted::SignIn);
             problem_page::page(&web, &failed.error, &id, &attempt)
         }
     };
@@ -150,14 +151,14 @@ pub(super) async fn callback(
 
 async fn land(
     web: &Web,
-    visitor: Visitor,
+    visitor: BrowserSession,
     session: &Session,
     query: &str,
     transaction: Option<Transaction>,
     device: Device,
-) -> Result<Landing, CallbackFailed> {
+) -> Result<CallbackOutcome, FailedCallback> {
     let intent = transaction.as_ref().map(Transaction::intent);
-    let failed = |error| CallbackFailed { error, intent: intent.clone() };
+    let failed = |error| FailedCallback { error, intent: intent.clone() };
     let params = CallbackParams::parse(query).map_err(|e| failed(e.into()))?;
     let live = match visitor.session {
         // Which of them is whose does not matter: all are ended.
@@ -165,7 +166,7 @@ async fn land(
         session => session.map_err(failed)?,
     };
     let landing = web.rp.callback(params, transaction, live.as_deref(), visitor.ids, device).await?;
-    if let Landing::SignedIn(live) = &landing {
+    if let CallbackOutcome::SignedIn(live) = &landing {
         session_layer::issue(session, live).await.map_err(failed)?;
     }
     Ok(landing)
@@ -174,7 +175,7 @@ async fn land(
 /// `GET /auth/signout`: acts only for our own sites' pages, since an image tag of any site can ask.
 pub(super) async fn confirm_sign_out(
     State(web): State<Arc<Web>>,
-    visitor: Visitor,
+    visitor: BrowserSession,
     session: Session,
     method: Method,
     RawQuery(query): RawQuery,
@@ -190,7 +191,7 @@ pub(super) async fn confirm_sign_out(
     let name = match visitor.session {
         Ok(live) => live.as_deref().map(pages::display_name),
         Err(Error::AmbiguousSession) => None,
-        Err(error) => return problem_page::page(&web, &error, &id, &Attempt::SignOut),
+        Err(error) => return problem_page::page(&web, &error, &id, &Attempted::SignOut),
     };
     // Chromium holds the whole chain of redirects after a form to form-action.
     let allowed = web.rp.return_to.hosts().iter().map(|a| format!("https://{0}:* https://*.{0}:*", a.host));
@@ -198,22 +199,22 @@ pub(super) async fn confirm_sign_out(
     if !web.public_url.is_https() {
         targets.push("http:".into());
     }
-    let page = pages::render(&pages::SignOut { name, return_to: return_to.unwrap_or_default(), everywhere });
+    let page = pages::render(&pages::SignOutPage { name, return_to: return_to.unwrap_or_default(), everywhere });
     pages::with_form_targets(page, &targets)
 }
 
 /// `POST /auth/signout`
 pub(super) async fn sign_out(
     State(web): State<Arc<Web>>,
-    visitor: Visitor,
+    visitor: BrowserSession,
     session: Session,
     RawQuery(query): RawQuery,
     id: RequestId,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let sender = Sender::of(&web, &visitor.headers);
-    if sender == Sender::Stranger {
-        return problem_page::page(&web, &Error::Origin, &id, &Attempt::SignOut);
+    let sender = FormOrigin::of(&web, &visitor.headers);
+    if sender == FormOrigin::Stranger {
+        return problem_page::page(&web, &Error::Origin, &id, &Attempted::SignOut);
     }
     let body = match body {
         Ok(body) => body,
@@ -223,15 +224,15 @@ pub(super) async fn sign_out(
     let query = query.unwrap_or_default();
     let return_to = first(&form, "return_to").or_else(|| first(&query, "return_to"));
     let everywhere = is_everywhere(&form) || is_everywhere(&query);
-    if everywhere && sender != Sender::OwnPage {
-        return problem_page::page(&web, &Error::Origin, &id, &Attempt::SignOut);
+    if everywhere && sender != FormOrigin::OwnPage {
+        return problem_page::page(&web, &Error::Origin, &id, &Attempted::SignOut);
     }
     end(&web, visitor, &session, return_to.as_deref(), everywhere, &id).await
 }
 
 async fn end(
     web: &Web,
-    visitor: Visitor,
+    visitor: BrowserSession,
     session: &Session,
     return_to: Option<&str>,
     everywhere: bool,
@@ -241,12 +242,12 @@ async fn end(
     let back = after_logout(web);
     let ended = match web.rp.sign_out(visitor.ids, everywhere, back.clone()).await {
         Ok(ended) => ended,
-        Err(error) => return problem_page::page(web, &error, id, &Attempt::SignOut),
+        Err(error) => return problem_page::page(web, &error, id, &Attempted::SignOut),
     };
     // Also for a browser whose session was over already.
     forget(web, session, &visitor.headers, &mut out).await;
     let target = return_to.filter(|raw| !raw.is_empty()).map(|raw| web.rp.return_to.choose(Some(raw)));
-    web.jar.set_after_sign_out(&target.map_or(AfterSignOut::Page { everywhere }, AfterSignOut::To), &mut out);
+    web.jar.set_after_sign_out(&target.map_or(SignOutTarget::Page { everywhere }, SignOutTarget::To), &mut out);
     let location = ended.provider_logout.map_or(back, String::from);
     with(redirect(StatusCode::SEE_OTHER, &location), out)
 }
@@ -261,19 +262,19 @@ pub(super) async fn forget(web: &Web, session: &Session, headers: &HeaderMap, ou
 }
 
 /// `GET /auth/signout/callback`
-pub(super) async fn signed_out(State(web): State<Arc<Web>>, visitor: Visitor, id: RequestId) -> Response {
+pub(super) async fn signed_out(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     let mut out = HeaderMap::new();
     let response = match web.jar.take_after_sign_out(&visitor.headers, &mut out) {
-        AfterSignOut::To(target) => redirect(StatusCode::FOUND, target.as_str()),
-        AfterSignOut::Page { everywhere } => {
-            pages::render(&pages::SignedOut { sign_in: pages::sign_in_link(None, None), everywhere })
+        SignOutTarget::To(target) => redirect(StatusCode::FOUND, target.as_str()),
+        SignOutTarget::Page { everywhere } => {
+            pages::render(&pages::SignedOutPage { sign_in: pages::sign_in_link(None, None), everywhere })
         }
-        AfterSignOut::SignIn(intent) => match web.rp.begin_again(intent.clone()).await {
+        SignOutTarget::SignIn(intent) => match web.rp.begin_again(intent.clone()).await {
             Ok((transaction, location)) => {
                 web.jar.set_pending(&visitor.headers, &transaction, &mut out);
                 redirect(StatusCode::FOUND, location.as_str())
             }
-            Err(error) => problem_page::page(&web, &error, &id, &Attempt::SignIn(intent)),
+            Err(error) => problem_page::page(&web, &error, &id, &Attempted::SignIn(intent)),
         },
     };
     with(response, out)
@@ -290,7 +291,7 @@ fn is_own_navigation(headers: &HeaderMap) -> bool {
 
 /// Whose page sent a form, by Fetch Metadata and `Origin`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sender {
+enum FormOrigin {
     /// One of ours.
     OwnPage,
     /// One of a site in `return_to.allow`, or nobody says: SameSite=Lax keeps the cookie from strangers' pages.
@@ -299,7 +300,7 @@ enum Sender {
     Stranger,
 }
 
-impl Sender {
+impl FormOrigin {
     fn of(web: &Web, headers: &HeaderMap) -> Self {
         let mut origins = headers.get_all(ORIGIN).iter().map(|origin| origin.to_str().unwrap_or_default());
         let (origin, more) = (origins.next(), origins.next());

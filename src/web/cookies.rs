@@ -39,7 +39,7 @@ const RECENT_WINDOW: u64 = 60;
 
 /// Our cookies' names, attributes and seals.
 #[derive(Debug)]
-pub struct Jar {
+pub struct CookieJar {
     ring: Arc<KeyRing>,
     /// Our origin: a value sealed by another deployment with the same keys is not ours.
     origin: String,
@@ -53,7 +53,7 @@ pub struct Jar {
     expose: Exposed,
 }
 
-impl Jar {
+impl CookieJar {
     /// The jar that `config` asks for.
     pub fn new(config: &Config, ring: Arc<KeyRing>) -> Self {
         let secure = config.server.public_url.is_https();
@@ -93,8 +93,8 @@ impl Jar {
     }
 
     /// The session ids that the browser sent, and one beyond the most that are looked at to show that there are more.
-    pub fn session_ids(&self, headers: &HeaderMap) -> Sent {
-        let mut sent = Sent::default();
+    pub fn session_ids(&self, headers: &HeaderMap) -> SessionCookies {
+        let mut sent = SessionCookies::default();
         for (name, value) in pairs(headers) {
             if name != self.session.as_bytes() {
                 continue;
@@ -183,19 +183,19 @@ impl Jar {
     }
 
     /// Keeps what comes after the provider's logout while the browser is there.
-    pub fn set_after_sign_out(&self, after: &AfterSignOut, out: &mut HeaderMap) {
+    pub fn set_after_sign_out(&self, after: &SignOutTarget, out: &mut HeaderMap) {
         let sealed = self.seal(&self.after, "sign-out", after);
         out.append(SET_COOKIE, value(self.own(self.after.clone(), sealed, seconds(AFTER_SIGN_OUT))));
     }
 
     /// What comes after the provider's logout. A place to go to is told once; the page may be reloaded.
-    pub fn take_after_sign_out(&self, headers: &HeaderMap, out: &mut HeaderMap) -> AfterSignOut {
+    pub fn take_after_sign_out(&self, headers: &HeaderMap, out: &mut HeaderMap) -> SignOutTarget {
         let sent = pairs(headers).find(|(name, _)| *name == self.after.as_bytes());
         let after = sent.and_then(|(_, sealed)| self.open(&self.after, "sign-out", sealed));
-        if sent.is_some() && !matches!(after, Some(AfterSignOut::Page { .. })) {
+        if sent.is_some() && !matches!(after, Some(SignOutTarget::Page { .. })) {
             out.append(SET_COOKIE, value(self.own(self.after.clone(), String::new(), Duration::ZERO)));
         }
-        after.unwrap_or(AfterSignOut::Page { everywhere: false })
+        after.unwrap_or(SignOutTarget::Page { everywhere: false })
     }
 
     /// Sets the exposed tokens of `session` (none: removes them), in pieces where they are long.
@@ -298,7 +298,7 @@ impl Jar {
 
 /// What comes after the provider's logout.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum AfterSignOut {
+pub enum SignOutTarget {
     /// A page that says so.
     Page {
         /// Whether all devices were signed out.
@@ -312,20 +312,20 @@ pub enum AfterSignOut {
 
 /// The session ids that a browser sent.
 #[derive(Debug)]
-pub struct Sent {
+pub struct SessionCookies {
     ids: [SessionId; SESSIONS_MAX + 1],
     count: usize,
     /// Whether there was a session cookie at all, readable or not.
     pub any: bool,
 }
 
-impl Default for Sent {
+impl Default for SessionCookies {
     fn default() -> Self {
         Self { ids: [SessionId::from_bytes([0; 16]); SESSIONS_MAX + 1], count: 0, any: false }
     }
 }
 
-impl Sent {
+impl SessionCookies {
     /// The ids that can be read.
     pub fn ids(&self) -> &[SessionId] {
         &self.ids[..self.count]

@@ -21,7 +21,7 @@ use std::sync::Arc;
 const RETRY: u64 = 5;
 
 /// What is said about an error. `detail` is for programs, `words` for people; neither holds a secret.
-pub(super) struct Said {
+pub(super) struct ErrorView {
     pub(super) status: StatusCode,
     /// A stable name.
     slug: &'static str,
@@ -32,8 +32,8 @@ pub(super) struct Said {
 }
 
 /// The table.
-pub(super) fn describe(error: &Error) -> Said {
-    let said = |status, slug, title, words: &'static str| Said {
+pub(super) fn describe(error: &Error) -> ErrorView {
+    let said = |status, slug, title, words: &'static str| ErrorView {
         status,
         slug,
         title,
@@ -87,7 +87,7 @@ pub(super) fn describe(error: &Error) -> Said {
             said.retry_after = passing.then_some(RETRY);
             said
         }
-        Error::Provider(provider::Error::Unavailable { retry_after, .. }) => Said {
+        Error::Provider(provider::Error::Unavailable { retry_after, .. }) => ErrorView {
             detail: "the sign-in provider cannot be reached; try again later".into(),
             retry_after: Some(retry_after.unwrap_or(RETRY)),
             ..said(
@@ -97,7 +97,7 @@ pub(super) fn describe(error: &Error) -> Said {
                 "Nothing is wrong with your account. Please try again in a moment.",
             )
         },
-        Error::Provider(e) if e.is_invalid_grant() => Said {
+        Error::Provider(e) if e.is_invalid_grant() => ErrorView {
             detail: "the provider no longer accepts this sign-in; start again".into(),
             ..said(
                 BAD,
@@ -106,7 +106,7 @@ pub(super) fn describe(error: &Error) -> Said {
                 "It was already used or has run out. Please start again.",
             )
         },
-        Error::Provider(provider::Error::Token(_)) => Said {
+        Error::Provider(provider::Error::Token(_)) => ErrorView {
             detail: "the provider's token did not pass verification".into(),
             ..said(
                 UPSTREAM,
@@ -120,7 +120,7 @@ pub(super) fn describe(error: &Error) -> Said {
             | provider::Error::RefusedWithoutReason { .. }
             | provider::Error::Unusable(_)
             | provider::Error::TokenType(_),
-        ) => Said {
+        ) => ErrorView {
             detail: "the provider's answer cannot be used".into(),
             ..said(
                 UPSTREAM,
@@ -129,7 +129,7 @@ pub(super) fn describe(error: &Error) -> Said {
                 "Nobody was signed in. If this happens again, tell the people who run this site.",
             )
         },
-        Error::NotRenewed(e) => Said {
+        Error::NotRenewed(e) => ErrorView {
             detail: "the session cannot be renewed now and is as it was; try again later".into(),
             retry_after: Some(match e {
                 provider::Error::Unavailable { retry_after: Some(seconds), .. } => *seconds,
@@ -142,7 +142,7 @@ pub(super) fn describe(error: &Error) -> Said {
                 "Nothing is wrong with your account. Please try again in a moment.",
             )
         },
-        Error::Store(_) => Said {
+        Error::Store(_) => ErrorView {
             detail: "the session store cannot be reached; try again later".into(),
             retry_after: Some(RETRY),
             ..said(
@@ -152,7 +152,7 @@ pub(super) fn describe(error: &Error) -> Said {
                 "This is our fault and should pass. Please try again in a moment.",
             )
         },
-        Error::Looping(_) => said(
+        Error::RedirectLoop(_) => said(
             StatusCode::TOO_MANY_REQUESTS,
             "sign-in-loop",
             "You are going round in circles",
@@ -161,7 +161,7 @@ pub(super) fn describe(error: &Error) -> Said {
         Error::Anonymous => {
             said(StatusCode::UNAUTHORIZED, "not-signed-in", "Not signed in", "Please sign in to go on.")
         }
-        Error::Dead(_) => said(
+        Error::InvalidCredentials(_) => said(
             StatusCode::UNAUTHORIZED,
             "credentials-not-valid",
             "The credentials are not valid",
@@ -173,7 +173,7 @@ pub(super) fn describe(error: &Error) -> Said {
             "You are signed in as two people at once",
             "This browser holds the sign-ins of two accounts, and we cannot know which is yours. Sign in again; if this page comes back, remove this site's cookies in the browser's settings.",
         ),
-        Error::Timeout => Said {
+        Error::Timeout => ErrorView {
             retry_after: Some(RETRY),
             ..said(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -197,9 +197,9 @@ pub(super) fn describe(error: &Error) -> Said {
             "This account may not sign in here",
             "The sign-in worked, but our sites are not open to the account that you used.",
         ),
-        Error::UntoldPage(_) => said(
+        Error::BadForwardedHeaders(_) => said(
             BAD,
-            "page-not-told",
+            "invalid-forwarded-request",
             "The page cannot be told",
             "The address of the page that you asked for is one that we do not pass on.",
         ),
@@ -209,8 +209,8 @@ pub(super) fn describe(error: &Error) -> Said {
             "This site is not set up yet",
             "The people who run it have not told us yet that we may answer for it. Tell them about this page.",
         ),
-        Error::Malformed(_) => {
-            said(BAD, "malformed-demand", "The demand cannot be understood", "This request is not valid.")
+        Error::InvalidRequirement(_) => {
+            said(BAD, "invalid-requirement", "The requirement cannot be understood", "This request is not valid.")
         }
         Error::Origin => said(
             StatusCode::FORBIDDEN,
@@ -237,13 +237,13 @@ pub(super) fn describe(error: &Error) -> Said {
             "Ask the people who run this site to change it.",
         ),
         Error::Body(_) => said(BAD, "unreadable-body", "The body cannot be read", "This request is not valid."),
-        Error::NotTaken(_) => said(
+        Error::RejectedByProvider(_) => said(
             BAD,
-            "attribute-not-taken",
+            "attribute-rejected",
             "The change was not accepted",
             "The account service did not accept a value. Nothing was changed.",
         ),
-        Error::NoCredentials { code, .. } => Said {
+        Error::NoCredentials { code, .. } => ErrorView {
             detail: credentials_hint(code).into(),
             ..said(
                 UPSTREAM,
@@ -275,13 +275,13 @@ fn credentials_hint(code: &str) -> &'static str {
 
 /// Logged once, with what stays inside. The request's id is in the span. Cut and escaped, since a part may be a
 /// stranger's.
-pub(super) fn log(error: &Error, said: &Said) {
+pub(super) fn log(error: &Error, said: &ErrorView) {
     /// Characters of a sentence of ours with foreign words in it.
     const SENTENCE: usize = 400;
     let reason = || UntrustedText::up_to(SENTENCE, error);
     let (status, problem) = (said.status.as_u16(), said.slug);
     match error {
-        Error::Anonymous | Error::Dead(_) | Error::AmbiguousSession | Error::Malformed(_) => {
+        Error::Anonymous | Error::InvalidCredentials(_) | Error::AmbiguousSession | Error::InvalidRequirement(_) => {
             tracing::debug!(status, problem, reason = reason().as_str(), "refused");
         }
         Error::Denied(denied) | Error::NotAdmitted(denied) => {
@@ -314,10 +314,12 @@ pub(super) fn problem(error: &Error, id: &RequestId, signin_url: Option<String>)
     log(error, &said);
     let mut response = body(said.status, said.slug, said.title, &said.detail, id.as_str(), signin_url);
     finish(&mut response, &said);
-    // RFC 9110 §15.5.2 demands a challenge with every 401; RFC 6750 §3 gives its words.
+    // RFC 9110 §15.5.2 requires a challenge with every 401; RFC 6750 §3 gives its words.
     let challenge = match error {
         Error::Anonymous => Some("Bearer"),
-        Error::Dead(_) | Error::AmbiguousSession | Error::SessionEnded => Some("Bearer error=\"invalid_token\""),
+        Error::InvalidCredentials(_) | Error::AmbiguousSession | Error::SessionEnded => {
+            Some("Bearer error=\"invalid_token\"")
+        }
         Error::Denied(_) | Error::NotAdmitted(_) => Some("Bearer error=\"insufficient_scope\""),
         _ => None,
     };
@@ -346,14 +348,14 @@ pub(super) fn oauth_refusal(status: StatusCode, description: &str) -> Response {
     (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], json).into_response()
 }
 
-pub(super) fn finish(response: &mut Response, said: &Said) {
+pub(super) fn finish(response: &mut Response, said: &ErrorView) {
     if let Some(seconds) = said.retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct ProblemBody<'a> {
     r#type: String,
     title: &'a str,
     status: u16,
@@ -364,7 +366,7 @@ struct Body<'a> {
 }
 
 fn body(status: StatusCode, slug: &str, title: &str, detail: &str, id: &str, signin_url: Option<String>) -> Response {
-    let body = Body {
+    let body = ProblemBody {
         r#type: format!("urn:auth-api:problem:{slug}"),
         title,
         status: status.as_u16(),

@@ -5,13 +5,13 @@ use super::Web;
 use super::device::Peer;
 use crate::domain::page::Page;
 use crate::domain::return_to::InvalidReturnTo;
-use crate::flow::{Error, UntoldPage};
+use crate::flow::{BadForwardedHeaders, Error};
 use axum::http::header::HeaderMap;
 use axum::http::request::Parts;
 
 /// The request that a proxy asks about.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct ForwardedRequest<'a> {
     pub(super) page: Page,
     pub(super) method: Option<&'a str>,
     /// Told by `X-Original-URL` alone.
@@ -21,16 +21,16 @@ pub(super) struct Asked<'a> {
 /// What a trusted proxy tells; `None` if nobody tells a page, or somebody whose word does not count.
 ///
 /// # Errors
-/// [`Error::UntoldPage`] for what cannot be understood in one way only. [`Error::Untrusted`] if there are rules for
+/// [`Error::BadForwardedHeaders`] for what cannot be understood in one way only. [`Error::Untrusted`] if there are rules for
 /// pages: they cannot be judged then, and what cannot be judged is not allowed.
-pub(super) fn asked<'a>(web: &Web, request: &'a Parts) -> Result<Option<Asked<'a>>, Error> {
+pub(super) fn asked<'a>(web: &Web, request: &'a Parts) -> Result<Option<ForwardedRequest<'a>>, Error> {
     let headers = &request.headers;
     let told = |name: &&str| headers.get_all(*name).iter().any(|line| !line.is_empty());
     if !["x-forwarded-uri", "x-original-url"].iter().any(told) {
         // Who says so much means a page, and its rules must not be passed over for a name that we do not know.
         let hints = ["x-original-uri", "x-original-method", "x-forwarded-method"];
         return match !web.rp.policy.sites.is_empty() && hints.iter().any(|name| headers.contains_key(*name)) {
-            true => Err(UntoldPage::Missing.into()),
+            true => Err(BadForwardedHeaders::Missing.into()),
             false => Ok(None),
         };
     }
@@ -48,14 +48,14 @@ pub(super) fn asked<'a>(web: &Web, request: &'a Parts) -> Result<Option<Asked<'a
         None => None,
         Some(target) => {
             let (scheme, host) = (one(headers, "x-forwarded-proto")?, one(headers, "x-forwarded-host")?);
-            let (Some(scheme), Some(host)) = (scheme, host) else { return Err(UntoldPage::Incomplete.into()) };
+            let (Some(scheme), Some(host)) = (scheme, host) else { return Err(BadForwardedHeaders::Incomplete.into()) };
             Some(web.rp.return_to.page(scheme, host, target))
         }
     };
     let (forwarded, original) = (forwarded.transpose(), original.transpose());
     let in_one = matches!(forwarded, Ok(None));
-    let page = match (forwarded.map_err(UntoldPage::from)?, original.map_err(UntoldPage::from)?) {
-        (Some(page), Some(other)) if page != other => return Err(UntoldPage::Different.into()),
+    let page = match (forwarded.map_err(BadForwardedHeaders::from)?, original.map_err(BadForwardedHeaders::from)?) {
+        (Some(page), Some(other)) if page != other => return Err(BadForwardedHeaders::Different.into()),
         (Some(page), _) | (None, Some(page)) => page,
         (None, None) => return Ok(None),
     };
@@ -63,7 +63,7 @@ pub(super) fn asked<'a>(web: &Web, request: &'a Parts) -> Result<Option<Asked<'a
         Some(method) => Some(method),
         None => one(headers, "x-original-method")?,
     };
-    Ok(Some(Asked { page, method, in_one }))
+    Ok(Some(ForwardedRequest { page, method, in_one }))
 }
 
 /// The value of a header that may be there once. An empty one is not there.
@@ -71,8 +71,8 @@ fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>
     let mut lines = headers.get_all(name).iter();
     let (Some(line), more) = (lines.next(), lines.next()) else { return Ok(None) };
     if more.is_some() {
-        return Err(UntoldPage::Twice(name).into());
+        return Err(BadForwardedHeaders::Twice(name).into());
     }
-    let text = line.to_str().map_err(|_| UntoldPage::Refused(InvalidReturnTo::Malformed))?;
+    let text = line.to_str().map_err(|_| BadForwardedHeaders::Refused(InvalidReturnTo::Malformed))?;
     Ok(Some(text).filter(|text| !text.is_empty()))
 }

@@ -2,13 +2,13 @@
 
 use super::device::Peer;
 use super::fetch::{allow, allowed_origin, is_navigation, is_preflight};
-use super::forwarded::{self, Asked};
+use super::forwarded::{self, ForwardedRequest};
 use super::layers::{RequestId, X_REQUEST_ID};
 use super::{Web, browser, error, layers, pages, problem_page};
 use crate::config::HeaderStyle;
 use crate::domain::principal::{IDENTITY_HEADERS, IdentityResponse};
 use crate::domain::return_to::ReturnTo;
-use crate::flow::{Credentials, Error, UntoldPage, Who};
+use crate::flow::{BadForwardedHeaders, Caller, CallerCredentials, Error};
 use crate::telemetry::metrics::ValidateResult;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -31,7 +31,7 @@ static NAMES: LazyLock<[HeaderName; IDENTITY_HEADERS.len()]> =
 /// Any method of `/validate`. The body is not read.
 pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
-    match ask(&web, &request, request.uri.query(), Asker::Server).await {
+    match ask(&web, &request, request.uri.query(), ValidateEndpoint::Server).await {
         Ok(answer) => answer,
         Err((error, asked)) => {
             let (id, back) = (RequestId::new(), asked.map(|asked| web.rp.return_to.back_to(&asked.page)));
@@ -45,19 +45,23 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
 /// Any method of `/validate/browser`: what is no 200 is for the browser that the proxy asks for.
 pub(super) async fn validate_browser(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
-    let asked = ask(&web, &request, request.uri.query(), Asker::Browser).await;
+    let asked = ask(&web, &request, request.uri.query(), ValidateEndpoint::Browser).await;
     for_a_browser(&web, &request, asked).await
 }
 
 /// Any method of `/validate/envoy/…`: as `/validate/browser`, where Envoy has put the page's path and query behind the
-/// route. It has to be the page's own, or a demand would be dropped.
+/// route. It has to be the page's own, or a requirement would be dropped.
 pub(super) async fn validate_envoy(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
-    let asked = ask(&web, &request, None, Asker::Envoy).await;
+    let asked = ask(&web, &request, None, ValidateEndpoint::Envoy).await;
     for_a_browser(&web, &request, asked).await
 }
 
-async fn for_a_browser(web: &Web, request: &Parts, asked: Result<Response, (Error, Option<Asked<'_>>)>) -> Response {
+async fn for_a_browser(
+    web: &Web,
+    request: &Parts,
+    asked: Result<Response, (Error, Option<ForwardedRequest<'_>>)>,
+) -> Response {
     let (error, asked) = match asked {
         Ok(answer) => return answer,
         Err(refused) => refused,
@@ -65,7 +69,7 @@ async fn for_a_browser(web: &Web, request: &Parts, asked: Result<Response, (Erro
     let (id, back) = (RequestId::new(), asked.map(|asked| web.rp.return_to.back_to(&asked.page)));
     let response = id.span().in_scope(|| match is_navigation(&request.headers) {
         true => match (&error, &back) {
-            (Error::Anonymous | Error::Dead(_), Some(back)) => {
+            (Error::Anonymous | Error::InvalidCredentials(_), Some(back)) => {
                 let url = web.public_url.join(&pages::sign_in_link(Some(back), None));
                 browser::redirect(StatusCode::FOUND, &url)
             }
@@ -87,7 +91,7 @@ fn signin_url(web: &Web, error: &Error, back: Option<&ReturnTo>) -> String {
 
 /// Who asks: whether there is an answer without knowing the page, and to whom ours goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asker {
+enum ValidateEndpoint {
     /// A sibling's server, or a proxy that looks at the status alone.
     Server,
     /// A proxy that hands on what is no 200, or no 2xx.
@@ -100,33 +104,33 @@ enum Asker {
 async fn ask<'a>(
     web: &Web,
     request: &'a Parts,
-    demands: Option<&str>,
-    asker: Asker,
-) -> Result<Response, (Error, Option<Asked<'a>>)> {
+    requirements: Option<&str>,
+    asker: ValidateEndpoint,
+) -> Result<Response, (Error, Option<ForwardedRequest<'a>>)> {
     let headers = &request.headers;
     let asked = forwarded::asked(web, request).and_then(|asked| match asked {
-        None if asker != Asker::Server => Err(untold(web, request)),
-        Some(asked) if asker == Asker::Envoy && !is_behind_the_route(request, &asked) => {
-            Err(UntoldPage::NotBehind.into())
+        None if asker != ValidateEndpoint::Server => Err(untold(web, request)),
+        Some(asked) if asker == ValidateEndpoint::Envoy && !is_behind_the_route(request, &asked) => {
+            Err(BadForwardedHeaders::NotBehind.into())
         }
         asked => Ok(asked),
     });
     let asked = asked.map_err(|error| (count(web, error), None))?;
     let handed_on = match asker {
-        Asker::Server => false,
+        ValidateEndpoint::Server => false,
         // nginx says the whole address. Traefik, which says it in parts, lets pass what gets 204.
-        Asker::Browser => asked.as_ref().is_some_and(|asked| asked.in_one),
-        Asker::Envoy => true,
+        ValidateEndpoint::Browser => asked.as_ref().is_some_and(|asked| asked.in_one),
+        ValidateEndpoint::Envoy => true,
     };
     if is_preflight(web, request, asked.as_ref(), handed_on) {
         return Ok(preflight(web, headers));
     }
-    match layers::in_time(identify(web, headers, demands, asked.as_ref()), web.validate_limit).await {
+    match layers::in_time(identify(web, headers, requirements, asked.as_ref()), web.validate_limit).await {
         Some(Ok(who)) => {
             web.rp.metrics.validate(match who {
-                Who::Session(_) => ValidateResult::Session,
-                Who::Bearer(_) => ValidateResult::Bearer,
-                Who::Nobody => ValidateResult::Public,
+                Caller::Session(_) => ValidateResult::Session,
+                Caller::Bearer(_) => ValidateResult::Bearer,
+                Caller::Nobody => ValidateResult::Public,
             });
             Ok(known(web, &who))
         }
@@ -136,7 +140,7 @@ async fn ask<'a>(
 }
 
 /// Whether path and query behind the route are the page's, as Envoy appends them.
-fn is_behind_the_route(request: &Parts, asked: &Asked<'_>) -> bool {
+fn is_behind_the_route(request: &Parts, asked: &ForwardedRequest<'_>) -> bool {
     let target = request.uri.path_and_query().map(PathAndQuery::as_str).unwrap_or_default();
     target.strip_prefix(ENVOY) == Some(asked.page.target())
 }
@@ -144,35 +148,35 @@ fn is_behind_the_route(request: &Parts, asked: &Asked<'_>) -> bool {
 async fn identify(
     web: &Web,
     headers: &HeaderMap,
-    demands: Option<&str>,
-    asked: Option<&Asked<'_>>,
-) -> Result<Who, Error> {
+    requirements: Option<&str>,
+    asked: Option<&ForwardedRequest<'_>>,
+) -> Result<Caller, Error> {
     let sent = web.jar.session_ids(headers);
     let exposed;
     let credentials = match bearer(headers) {
-        Authorization::Bearer(token) => Credentials::Bearer(token),
-        Authorization::Ambiguous => Credentials::Unreadable,
-        Authorization::None if !sent.ids().is_empty() => Credentials::Session(sent.ids()),
+        Authorization::Bearer(token) => CallerCredentials::Bearer(token),
+        Authorization::Ambiguous => CallerCredentials::Unreadable,
+        Authorization::None if !sent.ids().is_empty() => CallerCredentials::Session(sent.ids()),
         // A session cookie that is no id speaks for nobody, and no other cookie speaks in its place.
-        Authorization::None if sent.any => Credentials::Unreadable,
+        Authorization::None if sent.any => CallerCredentials::Unreadable,
         Authorization::None => match web.jar.exposed_id_token(headers) {
             Some(token) => {
                 exposed = token;
-                Credentials::Bearer(&exposed)
+                CallerCredentials::Bearer(&exposed)
             }
-            None => Credentials::None,
+            None => CallerCredentials::None,
         },
     };
-    web.rp.validate(credentials, demands, asked.map(|asked| &asked.page)).await
+    web.rp.validate(credentials, requirements, asked.map(|asked| &asked.page)).await
 }
 
 fn count(web: &Web, error: Error) -> Error {
     web.rp.metrics.validate(match error {
         Error::Anonymous => ValidateResult::Anonymous,
-        Error::Dead(_) => ValidateResult::Dead,
+        Error::InvalidCredentials(_) => ValidateResult::Invalid,
         Error::AmbiguousSession => ValidateResult::Ambiguous,
         Error::Denied(_) | Error::NotAdmitted(_) | Error::Untrusted(_) => ValidateResult::Forbidden,
-        Error::Malformed(_) | Error::UntoldPage(_) => ValidateResult::Malformed,
+        Error::InvalidRequirement(_) | Error::BadForwardedHeaders(_) => ValidateResult::Malformed,
         _ => ValidateResult::Unavailable,
     });
     error
@@ -181,7 +185,7 @@ fn count(web: &Web, error: Error) -> Error {
 /// Why no page is known.
 fn untold(web: &Web, request: &Parts) -> Error {
     match Peer::of(&request.extensions).is_among(&web.trusted_proxies) {
-        true => UntoldPage::Missing.into(),
+        true => BadForwardedHeaders::Missing.into(),
         false if web.trusted_proxies.is_empty() => {
             Error::Untrusted("server.trusted_proxies is empty: name the proxies whose word about the page counts")
         }
@@ -205,7 +209,7 @@ fn refusal(web: &Web, request: &Parts, id: &RequestId, mut response: Response) -
 
 /// Nobody is known by it. A proxy that reads it as "let through" lets the site answer.
 fn preflight(web: &Web, sent: &HeaderMap) -> Response {
-    let mut response = identified(web, &Who::Nobody, Body::empty());
+    let mut response = identified(web, &Caller::Nobody, Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     if let Some(origin) = allowed_origin(web, sent) {
@@ -222,13 +226,13 @@ fn preflight(web: &Web, sent: &HeaderMap) -> Response {
     response
 }
 
-fn known(web: &Web, who: &Who) -> Response {
+fn known(web: &Web, who: &Caller) -> Response {
     let mut response = identified(web, who, Body::from(who.identity().json.clone()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-fn identified(web: &Web, who: &Who, body: Body) -> Response {
+fn identified(web: &Web, who: &Caller, body: Body) -> Response {
     let identity = who.identity();
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -243,8 +247,8 @@ fn identified(web: &Web, who: &Who, body: Body) -> Response {
         headers.insert(name.clone(), value(said(identity)));
     }
     let tokens = match who {
-        Who::Session(live) => Some(&live.session.tokens),
-        Who::Bearer(_) | Who::Nobody => None,
+        Caller::Session(live) => Some(&live.session.tokens),
+        Caller::Bearer(_) | Caller::Nobody => None,
     };
     let forward = [
         (web.forward.id_token, "x-auth-id-token", tokens.map(|t| &t.id)),
@@ -267,12 +271,12 @@ fn identified(web: &Web, who: &Who, body: Body) -> Response {
 }
 
 /// Further names, and what stands under them.
-pub(super) type Aliases = Vec<(HeaderName, Said)>;
-type Said = fn(&IdentityResponse) -> &Bytes;
+pub(super) type HeaderAliases = Vec<(HeaderName, HeaderValueOf)>;
+type HeaderValueOf = fn(&IdentityResponse) -> &Bytes;
 
 /// The names that applications behind others read.
-pub(super) fn aliases(style: HeaderStyle) -> Aliases {
-    let names: &[(&'static str, Said)] = match style {
+pub(super) fn aliases(style: HeaderStyle) -> HeaderAliases {
+    let names: &[(&'static str, HeaderValueOf)] = match style {
         HeaderStyle::XAuth => &[],
         HeaderStyle::XAuthRequest => &[
             ("x-auth-request-user", |identity| &identity.headers[0]),

@@ -132,8 +132,8 @@ pub(super) async fn in_time<T>(work: impl Future<Output = T>, time: Duration) ->
     }
 }
 
-/// Refuses demands (`group=` and the like) at an address that judges none: whoever sends them means them.
-pub(super) async fn no_demands(id: RequestId, request: Request, next: Next) -> Response {
+/// Refuses requirements (`group=` and the like) at an address that judges none: whoever sends them means them.
+pub(super) async fn no_requirements(id: RequestId, request: Request, next: Next) -> Response {
     match Requirement::none_in(request.uri().query().unwrap_or_default()) {
         Ok(()) => next.run(request).await,
         Err(malformed) => error::problem(&malformed.into(), &id, None),

@@ -25,7 +25,7 @@ use crate::flow::RelyingParty;
 use axum::Router;
 use axum::routing::{MethodRouter, any, delete, get, post};
 use bytes::Bytes;
-use cookies::Jar;
+use cookies::CookieJar;
 use ipnet::IpNet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,12 +37,12 @@ pub use ops::Readiness;
 #[derive(Debug)]
 pub struct Web {
     rp: Arc<RelyingParty>,
-    jar: Jar,
+    jar: CookieJar,
     public_url: PublicUrl,
     forward: Exposed,
     preflights: bool,
     style: HeaderStyle,
-    aliases: gateway::Aliases,
+    aliases: gateway::HeaderAliases,
     trusted_proxies: Vec<IpNet>,
     /// Whom people can ask.
     support: Option<Support>,
@@ -58,7 +58,7 @@ impl Web {
     pub fn new(rp: Arc<RelyingParty>, ring: Arc<KeyRing>, config: &Config) -> Arc<Self> {
         Arc::new(Self {
             rp,
-            jar: Jar::new(config, ring),
+            jar: CookieJar::new(config, ring),
             public_url: config.server.public_url.clone(),
             forward: config.gateway.forward_tokens,
             preflights: config.gateway.preflights,
@@ -83,10 +83,10 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/auth/signin/callback", get(browser::callback).head(error::method_not_allowed))
         .route("/auth/signout", get(browser::confirm_sign_out).post(browser::sign_out))
         .route("/auth/signout/callback", get(browser::signed_out));
-    // For scripts and siblings' servers: scripts of siblings may read the answers, and no demand is dropped.
+    // For scripts and siblings' servers: scripts of siblings may read the answers, and no requirement is dropped.
     let script = |route: MethodRouter<Arc<Web>>| {
         let route: MethodRouter<Arc<Web>> =
-            route.options(api::preflight).layer(axum::middleware::from_fn(layers::no_demands));
+            route.options(api::preflight).layer(axum::middleware::from_fn(layers::no_requirements));
         route.layer(layers::cors(&web))
     };
     let browser = browser

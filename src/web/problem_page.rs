@@ -4,7 +4,7 @@
 use super::Web;
 use super::error::{describe, finish, log};
 use super::layers::{self, RequestId};
-use super::pages::{self, Contact, Link, Problem, Tone};
+use super::pages::{self, Contact, PageLink, ProblemPage, Tone};
 use crate::config::Support;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::transaction::{AuthorizationError, CallbackError, SignInIntent};
@@ -19,7 +19,7 @@ const FOREIGN_MAX: usize = 300;
 
 /// What the person was about, which trying again repeats.
 #[derive(Debug)]
-pub(super) enum Attempt {
+pub(super) enum Attempted {
     /// A sign-in.
     SignIn(SignInIntent),
     /// A sign-out.
@@ -28,7 +28,7 @@ pub(super) enum Attempt {
     Visit,
 }
 
-impl Attempt {
+impl Attempted {
     /// A sign-in of which no more than this is known.
     pub(super) fn sign_in(web: &Web, return_to: Option<ReturnTo>) -> Self {
         Self::SignIn(SignInIntent::plain(return_to.unwrap_or_else(|| web.rp.return_to.choose(None))))
@@ -37,7 +37,7 @@ impl Attempt {
 
 /// A way on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum NextStep {
     Again,
     SignIn,
     AnotherAccount,
@@ -48,38 +48,40 @@ enum Way {
 }
 
 /// The button to press, if there is one that may help, and the others.
-fn ways(error: &Error) -> (Option<Way>, &'static [Way]) {
+fn ways(error: &Error) -> (Option<NextStep>, &'static [NextStep]) {
     match error {
-        Error::Cancelled(_) => (Some(Way::Again), &[Way::AnotherProvider, Way::Back]),
+        Error::Cancelled(_) => (Some(NextStep::Again), &[NextStep::AnotherProvider, NextStep::Back]),
         Error::Callback(CallbackError::Provider(refusal)) => match refusal.code.as_str() {
             "login_required" | "interaction_required" | "account_selection_required" | "consent_required" => {
-                (Some(Way::SignIn), &[Way::Back])
+                (Some(NextStep::SignIn), &[NextStep::Back])
             }
-            "server_error" | "temporarily_unavailable" => (Some(Way::Again), &[Way::Back]),
+            "server_error" | "temporarily_unavailable" => (Some(NextStep::Again), &[NextStep::Back]),
             // The provider does not take what this service asks for: no person can mend that.
             "invalid_scope" | "invalid_client" | "unauthorized_client" | "unsupported_response_type" => {
-                (None, &[Way::Again, Way::Back])
+                (None, &[NextStep::Again, NextStep::Back])
             }
-            _ => (Some(Way::AnotherAccount), &[Way::Again]),
+            _ => (Some(NextStep::AnotherAccount), &[NextStep::Again]),
         },
-        Error::Denied(_) | Error::NotAdmitted(_) => (Some(Way::AnotherAccount), &[Way::Again]),
+        Error::Denied(_) | Error::NotAdmitted(_) => (Some(NextStep::AnotherAccount), &[NextStep::Again]),
         Error::Callback(_)
         | Error::UnknownSignIn
         | Error::Provider(_)
         | Error::NotRenewed(_)
         | Error::Store(_)
-        | Error::Timeout => (Some(Way::Again), &[]),
-        Error::Anonymous | Error::Dead(_) | Error::SessionEnded | Error::AmbiguousSession => (Some(Way::SignIn), &[]),
-        Error::Origin => (Some(Way::SignOut), &[]),
-        Error::Looping(_) => (None, &[Way::Again]),
-        Error::UntoldPage(_)
+        | Error::Timeout => (Some(NextStep::Again), &[]),
+        Error::Anonymous | Error::InvalidCredentials(_) | Error::SessionEnded | Error::AmbiguousSession => {
+            (Some(NextStep::SignIn), &[])
+        }
+        Error::Origin => (Some(NextStep::SignOut), &[]),
+        Error::RedirectLoop(_) => (None, &[NextStep::Again]),
+        Error::BadForwardedHeaders(_)
         | Error::Untrusted(_)
-        | Error::Malformed(_)
+        | Error::InvalidRequirement(_)
         | Error::NoSuchSession
         | Error::NotOffered(_)
         | Error::NotWritable(_)
         | Error::Body(_)
-        | Error::NotTaken(_)
+        | Error::RejectedByProvider(_)
         | Error::NoCredentials { .. }
         | Error::LogoutToken(_) => (None, &[]),
     }
@@ -94,14 +96,14 @@ fn tone(error: &Error) -> Tone {
 }
 
 /// A page for a person.
-pub(super) fn page(web: &Web, error: &Error, id: &RequestId, attempt: &Attempt) -> Response {
+pub(super) fn page(web: &Web, error: &Error, id: &RequestId, attempt: &Attempted) -> Response {
     page_under("", web, error, id, attempt)
 }
 
 /// The same where a proxy shows it under the address of its site: everything in it leads to us.
 pub(super) fn page_elsewhere(web: &Web, error: &Error, id: &RequestId, page: Option<ReturnTo>) -> Response {
     let us = web.public_url.as_str();
-    let mut response = page_under(us, web, error, id, &Attempt::sign_in(web, page));
+    let mut response = page_under(us, web, error, id, &Attempted::sign_in(web, page));
     let csp = format!(
         "default-src 'none'; style-src {us}; img-src {us}; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
     );
@@ -111,7 +113,7 @@ pub(super) fn page_elsewhere(web: &Web, error: &Error, id: &RequestId, page: Opt
     response
 }
 
-fn page_under(origin: &str, web: &Web, error: &Error, id: &RequestId, attempt: &Attempt) -> Response {
+fn page_under(origin: &str, web: &Web, error: &Error, id: &RequestId, attempt: &Attempted) -> Response {
     let said = describe(error);
     log(error, &said);
     let foreign = match error {
@@ -120,7 +122,7 @@ fn page_under(origin: &str, web: &Web, error: &Error, id: &RequestId, attempt: &
     };
     let (first, others) = ways(error);
     let link = |way| link(way, web, error, attempt).map(|link| link.under(origin));
-    let page = Problem {
+    let page = ProblemPage {
         origin,
         tone: tone(error),
         title: said.title,
@@ -146,41 +148,41 @@ fn foreign(refusal: &AuthorizationError) -> Option<String> {
 }
 
 /// `None` where it leads nowhere from this attempt.
-fn link(way: Way, web: &Web, error: &Error, attempt: &Attempt) -> Option<Link> {
+fn link(way: NextStep, web: &Web, error: &Error, attempt: &Attempted) -> Option<PageLink> {
     let known = match attempt {
-        Attempt::SignIn(intent) => Some(intent),
-        Attempt::SignOut | Attempt::Visit => None,
+        Attempted::SignIn(intent) => Some(intent),
+        Attempted::SignOut | Attempted::Visit => None,
     };
     let intent = known.cloned().unwrap_or_else(|| SignInIntent::plain(web.rp.return_to.choose(None)));
     let (words, href) = match way {
         // There is a session; a sign-in would only lead here again.
-        Way::Again if matches!(error, Error::Denied(_)) => ("Try again", intent.return_to.as_str().to_owned()),
-        Way::Again => match attempt {
-            Attempt::SignIn(_) => ("Try again", pages::intent_link(&intent)),
-            Attempt::SignOut => ("Try again", "/auth/signout".to_owned()),
-            Attempt::Visit => ("Try again", "/".to_owned()),
+        NextStep::Again if matches!(error, Error::Denied(_)) => ("Try again", intent.return_to.as_str().to_owned()),
+        NextStep::Again => match attempt {
+            Attempted::SignIn(_) => ("Try again", pages::intent_link(&intent)),
+            Attempted::SignOut => ("Try again", "/auth/signout".to_owned()),
+            Attempted::Visit => ("Try again", "/".to_owned()),
         },
-        Way::SignIn => {
+        NextStep::SignIn => {
             // One of several sessions is alive and would lead here again.
             let prompt = matches!(error, Error::AmbiguousSession).then(|| "login".to_owned());
             ("Sign in", pages::intent_link(&SignInIntent { prompt, ..intent }))
         }
-        Way::AnotherAccount => {
+        NextStep::AnotherAccount => {
             let prompt = Some(web.rp.provider.account_choice().to_owned());
             ("Use another account", pages::intent_link(&SignInIntent { prompt, provider: None, ..intent }))
         }
-        Way::AnotherProvider => {
+        NextStep::AnotherProvider => {
             intent.provider.as_ref()?;
             ("Sign in another way", pages::intent_link(&SignInIntent { provider: None, ..intent }))
         }
-        Way::Back => {
+        NextStep::Back => {
             let target = known?.return_to.as_str();
             let host = Url::parse(target).ok()?.host_str()?.to_owned();
-            return Some(Link { words: format!("Back to {host}"), href: target.to_owned() });
+            return Some(PageLink { words: format!("Back to {host}"), href: target.to_owned() });
         }
-        Way::SignOut => ("Sign out", "/auth/signout".to_owned()),
+        NextStep::SignOut => ("Sign out", "/auth/signout".to_owned()),
     };
-    Some(Link { words: words.to_owned(), href })
+    Some(PageLink { words: words.to_owned(), href })
 }
 
 fn contact(support: &Support, id: &RequestId) -> Contact {
@@ -196,7 +198,7 @@ fn contact(support: &Support, id: &RequestId) -> Contact {
 
 /// The same for an address where there is nothing (404), or nothing of that kind (405).
 pub(super) async fn nothing(web: &Web, status: StatusCode, id: &RequestId) -> Response {
-    let page = Problem {
+    let page = ProblemPage {
         origin: "",
         tone: Tone::Nothing,
         title: if status == StatusCode::NOT_FOUND { "There is nothing here" } else { "This is no page" },
@@ -205,7 +207,7 @@ pub(super) async fn nothing(web: &Web, status: StatusCode, id: &RequestId) -> Re
             _ => "This address is for programs, or for a form that was sent before. Nothing was changed.",
         },
         foreign: None,
-        first: Some(Link { words: "Start page".to_owned(), href: "/".to_owned() }),
+        first: Some(PageLink { words: "Start page".to_owned(), href: "/".to_owned() }),
         others: vec![],
         access: false,
         support: web.support.as_ref().map(|support| contact(support, id)),

@@ -8,7 +8,7 @@
 use super::Web;
 use crate::domain::session::SessionId;
 use crate::flow::{Error, RelyingParty};
-use crate::store::{self, Live};
+use crate::store::{self, OpenedSession};
 use async_trait::async_trait;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
@@ -27,14 +27,14 @@ use tower_sessions::{Expiry, Session, SessionManagerLayer, SessionStore, session
 const ID: &str = "id";
 
 #[derive(Debug, Clone)]
-pub(super) struct Adapter(Arc<RelyingParty>);
+pub(super) struct SessionLayerStore(Arc<RelyingParty>);
 
 fn ours(id: &Id) -> SessionId {
     SessionId::from_bytes(id.0.to_le_bytes())
 }
 
 #[async_trait]
-impl SessionStore for Adapter {
+impl SessionStore for SessionLayerStore {
     /// Issues the cookie for a session that a flow has created.
     async fn create(&self, record: &mut Record) -> session_store::Result<()> {
         let id = record.data.get(ID).and_then(|id| id.as_str()?.parse().ok());
@@ -63,8 +63,8 @@ impl SessionStore for Adapter {
 }
 
 /// The layer, with the session cookie's name and attributes.
-pub(super) fn tower_sessions(web: &Arc<Web>) -> SessionManagerLayer<Adapter> {
-    let layer = SessionManagerLayer::new(Adapter(web.rp.clone()))
+pub(super) fn tower_sessions(web: &Arc<Web>) -> SessionManagerLayer<SessionLayerStore> {
+    let layer = SessionManagerLayer::new(SessionLayerStore(web.rp.clone()))
         .with_name(web.jar.session_name().to_owned())
         .with_path("/")
         .with_http_only(true)
@@ -77,7 +77,7 @@ pub(super) fn tower_sessions(web: &Arc<Web>) -> SessionManagerLayer<Adapter> {
 }
 
 /// Makes the response issue the cookie of a new session; the old one's id is dropped.
-pub(super) async fn issue(session: &Session, live: &Live) -> Result<(), Error> {
+pub(super) async fn issue(session: &Session, live: &OpenedSession) -> Result<(), Error> {
     let issue = async {
         clear(session).await?;
         session.insert(ID, BASE64_URL_SAFE_NO_PAD.encode(live.id.as_bytes())).await?;
@@ -97,16 +97,16 @@ pub(super) async fn clear(session: &Session) -> Result<(), tower_sessions::sessi
 
 /// What the browser sent, before tower-sessions was shown its part.
 #[derive(Debug, Clone)]
-pub(super) struct Visitor {
+pub(super) struct BrowserSession {
     /// The request's headers.
     pub(super) headers: HeaderMap,
     /// The session ids: a sibling may have planted some.
     pub(super) ids: Vec<SessionId>,
     /// The live session among them.
-    pub(super) session: Result<Option<Arc<Live>>, Error>,
+    pub(super) session: Result<Option<Arc<OpenedSession>>, Error>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Visitor {
+impl<S: Send + Sync> FromRequestParts<S> for BrowserSession {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
@@ -131,7 +131,7 @@ pub(super) async fn one_session_cookie(State(web): State<Arc<Web>>, mut request:
         // base64url is always a header value.
         request.headers_mut().extend(HeaderValue::from_str(&shown).ok().map(|shown| (COOKIE, shown)));
     }
-    request.extensions_mut().insert(Visitor { headers, ids, session });
+    request.extensions_mut().insert(BrowserSession { headers, ids, session });
     let mut response = next.run(request).await;
 
     let removal = format!("{name}=;");

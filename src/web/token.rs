@@ -6,7 +6,7 @@ use super::layers::{self, BODY_MAX, RequestId};
 use super::{Web, error};
 use crate::domain::machine::{Scopes, is_resource};
 use crate::domain::untrusted::UntrustedText;
-use crate::flow::{Introspection, MachineCredentials, MachineError, TokenRequest};
+use crate::flow::{ClientCredentials, Introspection, MachineError, TokenRequest};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -32,9 +32,9 @@ const PARAMETERS_MAX: usize = 32;
 const RETRY: u64 = 5;
 
 /// A form's parameters, each once.
-struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+struct FormParameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl<'a> Form<'a> {
+impl<'a> FormParameters<'a> {
     fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
         let at = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.swap_remove(at).1)
@@ -42,7 +42,7 @@ impl<'a> Form<'a> {
 }
 
 /// What was sent, all of it read.
-struct Asked {
+struct TokenEndpointRequest {
     head: Parts,
     body: Bytes,
     address: Option<IpAddr>,
@@ -50,7 +50,7 @@ struct Asked {
 
 /// Reads a request, has `flow` answer it, and says the request's id. There are no layers around: they would
 /// cost as much as all else of a cached token.
-async fn answer<F>(web: &Web, request: Request, flow: impl FnOnce(Asked) -> F) -> Response
+async fn answer<F>(web: &Web, request: Request, flow: impl FnOnce(TokenEndpointRequest) -> F) -> Response
 where
     F: Future<Output = Result<Response, MachineError>>,
 {
@@ -59,7 +59,7 @@ where
         let (head, body) = request.into_parts();
         let address = Peer::of(&head.extensions).address(&head.headers, &web.trusted_proxies);
         let answered = match axum::body::to_bytes(body, BODY_MAX).await {
-            Ok(body) => flow(Asked { head, body, address }).await,
+            Ok(body) => flow(TokenEndpointRequest { head, body, address }).await,
             Err(_) => Err(MachineError::InvalidRequest("the body is too large, or incomplete")),
         };
         answered.unwrap_or_else(|error| refuse(&error))
@@ -74,7 +74,7 @@ where
 
 /// `POST /token`
 pub(super) async fn token(State(web): State<Arc<Web>>, request: Request) -> Response {
-    let granted = async |asked: Asked| {
+    let granted = async |asked: TokenEndpointRequest| {
         let mut form = read(&asked)?;
         match form.take("grant_type").as_deref() {
             Some("client_credentials") => {}
@@ -96,7 +96,7 @@ pub(super) async fn token(State(web): State<Arc<Web>>, request: Request) -> Resp
 
 /// `POST /introspect`
 pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) -> Response {
-    let known = async |asked: Asked| {
+    let known = async |asked: TokenEndpointRequest| {
         let (shown, token) = about_token(&asked)?;
         Ok(match web.rp.introspect(shown, &token).await? {
             Introspection::Inactive => json(StatusCode::OK, &json!({ "active": false })),
@@ -119,7 +119,7 @@ pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) ->
 
 /// `POST /revoke`
 pub(super) async fn revoke(State(web): State<Arc<Web>>, request: Request) -> Response {
-    let revoked = async |asked: Asked| {
+    let revoked = async |asked: TokenEndpointRequest| {
         let (shown, token) = about_token(&asked)?;
         web.rp.revoke_machine_token(shown, &token).await?;
         Ok((StatusCode::OK, no_store()).into_response())
@@ -161,7 +161,7 @@ pub(super) async fn post_only(
 }
 
 /// A form in which nothing is there twice (RFC 6749 §3.2); what is empty counts as left out.
-fn read(asked: &Asked) -> Result<Form<'_>, MachineError> {
+fn read(asked: &TokenEndpointRequest) -> Result<FormParameters<'_>, MachineError> {
     const TYPE: &str = "application/x-www-form-urlencoded";
     let essence = asked.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !essence.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(TYPE) {
@@ -178,11 +178,11 @@ fn read(asked: &Asked) -> Result<Form<'_>, MachineError> {
         form.push((name, value));
     }
     form.retain(|(_, value)| !value.is_empty());
-    Ok(Form(form))
+    Ok(FormParameters(form))
 }
 
 /// Who asks, and about which token (RFC 7662 §2.1, RFC 7009 §2.1).
-fn about_token(asked: &Asked) -> Result<(MachineCredentials, Cow<'_, str>), MachineError> {
+fn about_token(asked: &TokenEndpointRequest) -> Result<(ClientCredentials, Cow<'_, str>), MachineError> {
     let mut form = read(asked)?;
     let shown = credentials(asked, &mut form)?;
     let token = form.take("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
@@ -190,7 +190,7 @@ fn about_token(asked: &Asked) -> Result<(MachineCredentials, Cow<'_, str>), Mach
 }
 
 /// HTTP Basic or the body, never both (RFC 6749 §2.3). In Basic, both parts are form-encoded first (§2.3.1).
-fn credentials(asked: &Asked, form: &mut Form<'_>) -> Result<MachineCredentials, MachineError> {
+fn credentials(asked: &TokenEndpointRequest, form: &mut FormParameters<'_>) -> Result<ClientCredentials, MachineError> {
     let mut lines = asked.head.headers.get_all(AUTHORIZATION).iter();
     let (id, secret) = match (lines.next(), lines.next()) {
         (None, _) => {
@@ -211,7 +211,7 @@ fn credentials(asked: &Asked, form: &mut Form<'_>) -> Result<MachineCredentials,
     };
     match (id, secret) {
         (Some(id), Some(secret)) => {
-            Ok(MachineCredentials { id, secret: SecretString::from(secret), address: asked.address })
+            Ok(ClientCredentials { id, secret: SecretString::from(secret), address: asked.address })
         }
         _ => Err(MachineError::InvalidClient),
     }

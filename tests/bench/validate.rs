@@ -54,8 +54,8 @@ fn validate(criterion: &mut Criterion) {
     };
     measure("bare axum handler, 204", &bare, 204, &|| with_cookie("/validate"));
     measure("session cookie", &world.router, 200, &|| with_cookie("/validate"));
-    measure("session cookie, one demand", &world.router, 200, &|| with_cookie("/validate?group=editors"));
-    measure("session cookie, unmet demand", &world.router, 403, &|| with_cookie("/validate?group=nobody"));
+    measure("session cookie, one requirement", &world.router, 200, &|| with_cookie("/validate?group=editors"));
+    measure("session cookie, unmet requirement", &world.router, 403, &|| with_cookie("/validate?group=nobody"));
     measure("bearer seen before", &world.router, 200, &|| with_bearer(&bearer));
     measure("nobody, 401", &world.router, 401, &|| Request::get("/validate").body(Body::empty()).unwrap());
 

@@ -5,7 +5,7 @@
 use auth_api::dev::world::World;
 use auth_api::domain::session::{Device, Session, SignInContext};
 use auth_api::domain::token::{TokenIds, TokenSet};
-use auth_api::store::Live;
+use auth_api::store::OpenedSession;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
@@ -38,7 +38,7 @@ pub async fn session(world: &World, username: &str) -> anyhow::Result<Session> {
 }
 
 /// The `Cookie` line of a session that is stored.
-pub fn cookie_of(live: &Live) -> String {
+pub fn cookie_of(live: &OpenedSession) -> String {
     format!("auth={}", BASE64_URL_SAFE_NO_PAD.encode(live.id.as_bytes()))
 }
 

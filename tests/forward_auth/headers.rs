@@ -55,7 +55,7 @@ async fn a_page_that_is_told_under_another_name_is_not_taken_for_none_where_ther
     let jane = signed_in(&site, "jane").await;
     for header in [("x-original-uri", "/admin"), ("x-original-method", "GET"), ("x-forwarded-method", "GET")] {
         let refused = send(&jane, &site, "/validate", &[header]).await;
-        assert_eq!((refused.status, refused.problem().as_str()), (400, "page-not-told"), "{header:?}");
+        assert_eq!((refused.status, refused.problem().as_str()), (400, "invalid-forwarded-request"), "{header:?}");
         let plain = trusting(&[]).await;
         assert_eq!(send(&signed_in(&plain, "jane").await, &plain, "/validate", &[header]).await.status, 200);
     }
@@ -124,7 +124,7 @@ async fn repeated_lines_fragments_user_info_and_odd_hosts_are_refused() {
             for browser in [&jane, &Browser::new()] {
                 let refused = send(browser, &site, route, headers).await;
                 let said = (refused.status, refused.problem());
-                assert_eq!(said, (400, "page-not-told".to_owned()), "{route} {headers:?}");
+                assert_eq!(said, (400, "invalid-forwarded-request".to_owned()), "{route} {headers:?}");
             }
         }
     }
@@ -142,7 +142,7 @@ async fn plain_http_is_no_page_of_a_site_in_production() {
     let site = Site::over_https(folder.path(), &[TRUSTED, ("RETURN_TO__DEFAULT", "https://cms.app.localhost/")]).await;
     let browser = Browser::trusting(folder.path());
     let http = asked(&browser, &site, "/validate", "http://wiki.app.localhost/a", &[]).await;
-    assert_eq!((http.status, http.problem().as_str()), (400, "page-not-told"));
+    assert_eq!((http.status, http.problem().as_str()), (400, "invalid-forwarded-request"));
     assert_eq!(asked(&browser, &site, "/validate", "https://wiki.app.localhost/a", &[]).await.status, 401);
 }
 

@@ -143,12 +143,12 @@ async fn a_host_in_capitals_skips_no_rule() {
     let jane = signed_in(&site, "jane").await;
     for host in ["WIKI.app.localhost:4000", "wiki.app.localhost.:4000", "wiki.APP.localhost:4000"] {
         let answer = asked(&jane, &site, "/validate", &format!("http://{host}/admin"), &[]).await;
-        assert_eq!((answer.status, answer.problem().as_str()), (400, "page-not-told"), "{host}");
+        assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-forwarded-request"), "{host}");
     }
 }
 
 #[tokio::test]
-async fn a_demand_of_the_caller_holds_on_a_public_page_too() {
+async fn a_requirement_of_the_caller_holds_on_a_public_page_too() {
     let site = with_rules(RULES, &[]).await;
     let (jane, nobody) = (signed_in(&site, "jane").await, Browser::new());
     let page = "http://wiki.app.localhost:4000/public";

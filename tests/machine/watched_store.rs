@@ -6,7 +6,8 @@ use auth_api::config::StoreUrl;
 use auth_api::domain::seal::KeyRing;
 use auth_api::domain::session::{Mark, SessionKey};
 use auth_api::store::{
-    self, After, Error, Fence, Leased, Lookup, Permits, RateLimit, Record, Restored, SessionStore, Update, Watcher,
+    self, Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit,
+    RestoreOutcome, SealedSession, SessionStore, UpdateOutcome,
 };
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -62,7 +63,7 @@ impl Watched {
         if self.away.load(Ordering::SeqCst) { Err(Error("it is away".into())) } else { Ok(()) }
     }
 
-    fn write(&self, record: Option<&Record>) -> Result<(), Error> {
+    fn write(&self, record: Option<&SealedSession>) -> Result<(), Error> {
         self.writes.fetch_add(1, Ordering::SeqCst);
         if let Some(record) = record {
             self.written.lock().unwrap().extend([&record.sealed[..], &record.card[..]].concat());
@@ -73,7 +74,7 @@ impl Watched {
 
 #[async_trait]
 impl SessionStore for Watched {
-    async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error> {
+    async fn create(&self, key: SessionKey, record: SealedSession) -> Result<bool, Error> {
         self.write(Some(&record))?;
         self.store.create(key, record).await
     }
@@ -89,9 +90,9 @@ impl SessionStore for Watched {
         &self,
         key: SessionKey,
         expected: u64,
-        record: Record,
-        fence: Option<Fence>,
-    ) -> Result<Update, Error> {
+        record: SealedSession,
+        fence: Option<FencingToken>,
+    ) -> Result<UpdateOutcome, Error> {
         self.write(Some(&record))?;
         self.store.update(key, expected, record, fence).await
     }
@@ -101,32 +102,32 @@ impl SessionStore for Watched {
         self.store.touch(seen).await
     }
 
-    async fn restore(&self, key: SessionKey, record: Record) -> Result<Restored, Error> {
+    async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
         self.write(Some(&record))?;
         self.store.restore(key, record).await
     }
 
-    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<Record>, Error> {
+    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error> {
         self.write(None)?;
         self.store.delete(key, until).await
     }
 
-    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
+    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         self.judge()?;
         self.store.listed(mark).await
     }
 
-    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error> {
+    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {
         self.write(None)?;
         self.store.lease(key, ttl).await
     }
 
-    async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+    async fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> Result<bool, Error> {
         self.write(None)?;
         self.store.extend(key, fence, ttl).await
     }
 
-    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error> {
+    async fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) -> Result<(), Error> {
         self.write(None)?;
         self.store.release(key, fence, after).await
     }
@@ -160,7 +161,7 @@ impl SessionStore for Watched {
         self.store.back_off(limit, pause).await
     }
 
-    async fn follow(&self, watcher: &dyn Watcher) -> Error {
+    async fn follow(&self, watcher: &dyn InvalidationListener) -> Error {
         self.store.follow(watcher).await
     }
 }

@@ -13,7 +13,7 @@ pub enum Work {
     /// The provider answered.
     Exchanged(u8, bool),
     /// The session is there or failed; its landing is not.
-    Landing(u8, bool),
+    CallbackOutcome(u8, bool),
     /// Another copy has the claim.
     Awaiting(u8),
     /// It took the lease; whether it was abandoned.
@@ -33,14 +33,14 @@ impl Work {
     pub fn copy(self) -> Option<u8> {
         match self {
             Self::Callback(copy) | Self::Claimed(copy) | Self::Awaiting(copy) => Some(copy),
-            Self::Exchanged(copy, _) | Self::Landing(copy, _) => Some(copy),
+            Self::Exchanged(copy, _) | Self::CallbackOutcome(copy, _) => Some(copy),
             _ => None,
         }
     }
 
     /// Whether a landing will come of it.
     pub fn exchanges(self) -> bool {
-        matches!(self, Self::Claimed(_) | Self::Exchanged(..) | Self::Landing(..))
+        matches!(self, Self::Claimed(_) | Self::Exchanged(..) | Self::CallbackOutcome(..))
     }
 
     /// Whether it is a renewal.

@@ -115,7 +115,7 @@ impl World {
                 Work::Callback(copy) => Work::Callback(swap(copy)),
                 Work::Claimed(copy) => Work::Claimed(swap(copy)),
                 Work::Exchanged(copy, good) => Work::Exchanged(swap(copy), good),
-                Work::Landing(copy, created) => Work::Landing(swap(copy), created),
+                Work::CallbackOutcome(copy, created) => Work::CallbackOutcome(swap(copy), created),
                 Work::Awaiting(copy) => Work::Awaiting(swap(copy)),
                 other => other,
             };

@@ -2,7 +2,7 @@
 
 use super::process::Work;
 use super::protocol::Protocol;
-use super::store::{Landing, Pushes, Record};
+use super::store::{CallbackOutcome, Pushes, Record};
 use super::world::{Action, Copied, World};
 
 impl World {
@@ -19,7 +19,7 @@ impl World {
             }
             Work::Callback(_) | Work::Claimed(_) => actions.push(Action::Exchange(at)),
             Work::Exchanged(..) => actions.push(Action::CreateSession(at)),
-            Work::Landing(..) => actions.push(Action::WriteLanding(at)),
+            Work::CallbackOutcome(..) => actions.push(Action::WriteLanding(at)),
             Work::Awaiting(_) if self.store.landing.is_some() => actions.push(Action::ReadLanding(at)),
             Work::Awaiting(_) if !self.processes.iter().any(|other| other.work.exchanges()) => {
                 actions.push(Action::GiveUp(at));
@@ -73,20 +73,20 @@ impl World {
             self.processes[at].created = Some(record);
         }
         if protocol.code_claims {
-            self.processes[at].work = Work::Landing(copy, created);
+            self.processes[at].work = Work::CallbackOutcome(copy, created);
         } else {
             self.answer(at, created);
         }
     }
 
     pub fn write_landing(&mut self, at: usize) {
-        let Work::Landing(_, created) = self.processes[at].work else { return };
-        self.store.landing = Some(if created { Landing::Session } else { Landing::Failed });
+        let Work::CallbackOutcome(_, created) = self.processes[at].work else { return };
+        self.store.landing = Some(if created { CallbackOutcome::Session } else { CallbackOutcome::Failed });
         self.answer(at, created);
     }
 
     pub fn read_landing(&mut self, at: usize) {
-        self.answer(at, self.store.landing == Some(Landing::Session));
+        self.answer(at, self.store.landing == Some(CallbackOutcome::Session));
     }
 
     /// Answers the copy of the callback that is at work.

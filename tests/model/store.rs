@@ -32,7 +32,7 @@ pub enum Lease {
 
 /// Where the callbacks of the sign-in land.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Landing {
+pub enum CallbackOutcome {
     Session,
     Failed,
 }
@@ -46,7 +46,7 @@ pub struct Data {
     pub revoked: u8,
     /// The copy of the callback that claimed the code.
     pub claim: Option<u8>,
-    pub landing: Option<Landing>,
+    pub landing: Option<CallbackOutcome>,
     pub lease: Lease,
 }
 

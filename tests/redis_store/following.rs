@@ -5,7 +5,7 @@ use crate::support::redis::{Redis, store_at, url};
 use crate::support::until;
 use auth_api::config::{HostPort, RedisServers};
 use auth_api::domain::session::{Mark, SessionKey};
-use auth_api::store::{Error, SessionStore, Update, Watcher};
+use auth_api::store::{Error, InvalidationListener, SessionStore, UpdateOutcome};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl Heard {
     }
 }
 
-impl Watcher for Heard {
+impl InvalidationListener for Heard {
     fn begun(&self, lost: bool) {
         self.said().begun += 1;
         self.said().lost = lost;
@@ -97,7 +97,7 @@ async fn changes_by_others_are_told_and_uses_are_not() {
         let _ = store.listed(Mark::user("jane")).await.unwrap();
         caught_up(&heard).await;
         assert_eq!(heard.said().changed, [], "used by {what}");
-        assert_eq!(store.update(a, 1, record(2), None).await.unwrap(), Update::Done);
+        assert_eq!(store.update(a, 1, record(2), None).await.unwrap(), UpdateOutcome::Done);
         caught_up(&heard).await;
         assert_eq!(std::mem::take(&mut heard.said().changed), [a], "updated by {what}");
         assert!(store.mark(mark, ENDS).await.unwrap());

@@ -4,7 +4,7 @@ use super::{ENDS, key, record};
 use crate::support::redis::{Redis, store_at, url};
 use auth_api::config::{HostPort, RedisServers};
 use auth_api::domain::session::SessionKey;
-use auth_api::store::{After, Leased, Lookup, SessionStore, Update};
+use auth_api::store::{LeaseOutcome, LeaseRelease, Lookup, SessionStore, UpdateOutcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -85,10 +85,10 @@ async fn an_update_is_done_and_not_stale() {
     let Some(redis) = Redis::start().await else { return };
     let way = LossyWay::to(&redis).await;
     let key = way.session().await;
-    assert_eq!(way.store.update(key, 1, record(2), None).await.unwrap(), Update::Done);
-    assert_eq!(way.lose(way.store.update(key, 2, record(3), None)).await.unwrap(), Update::Done);
+    assert_eq!(way.store.update(key, 1, record(2), None).await.unwrap(), UpdateOutcome::Done);
+    assert_eq!(way.lose(way.store.update(key, 2, record(3), None)).await.unwrap(), UpdateOutcome::Done);
     assert_eq!(way.store.load(key).await.unwrap().unwrap().version, 3);
-    assert_eq!(way.store.update(key, 2, record(3), None).await.unwrap(), Update::Stale, "another writer's");
+    assert_eq!(way.store.update(key, 2, record(3), None).await.unwrap(), UpdateOutcome::Stale, "another writer's");
 }
 
 #[tokio::test]
@@ -98,13 +98,13 @@ async fn a_lease_is_ours_and_was_not_abandoned() {
     let (first, key) = (way.session().await, way.session().await);
     way.store.lease(first, TTL).await.unwrap();
     let leased = way.lose(way.store.lease(key, TTL)).await.unwrap();
-    let Leased::Taken { fence, abandoned } = leased else { panic!("{leased:?}") };
+    let LeaseOutcome::Taken { fence, abandoned } = leased else { panic!("{leased:?}") };
     assert!(!abandoned);
-    assert_eq!(way.store.lease(key, TTL).await.unwrap(), Leased::Held, "nobody else gets it");
+    assert_eq!(way.store.lease(key, TTL).await.unwrap(), LeaseOutcome::Held, "nobody else gets it");
     assert!(way.store.extend(key, fence, TTL).await.unwrap(), "the one that is known is the one that counts");
-    way.store.release(first, fence, After::Nothing).await.unwrap();
-    way.lose(way.store.release(key, fence, After::Nothing)).await.unwrap();
-    assert!(matches!(way.store.lease(key, TTL).await.unwrap(), Leased::Taken { abandoned: false, .. }));
+    way.store.release(first, fence, LeaseRelease::Free).await.unwrap();
+    way.lose(way.store.release(key, fence, LeaseRelease::Free)).await.unwrap();
+    assert!(matches!(way.store.lease(key, TTL).await.unwrap(), LeaseOutcome::Taken { abandoned: false, .. }));
 }
 
 #[tokio::test]
@@ -112,10 +112,10 @@ async fn what_was_abandoned_stays_so_when_the_answer_that_says_it_is_lost() {
     let Some(redis) = Redis::start().await else { return };
     let way = LossyWay::to(&redis).await;
     let key = way.session().await;
-    let Leased::Taken { fence, .. } = way.store.lease(key, TTL).await.unwrap() else { panic!("it is free") };
-    way.store.release(key, fence, After::Doubt(Duration::ZERO)).await.unwrap();
+    let LeaseOutcome::Taken { fence, .. } = way.store.lease(key, TTL).await.unwrap() else { panic!("it is free") };
+    way.store.release(key, fence, LeaseRelease::OutcomeUnknown(Duration::ZERO)).await.unwrap();
     let leased = way.lose(way.store.lease(key, TTL)).await.unwrap();
-    assert!(matches!(leased, Leased::Taken { abandoned: true, .. }), "{leased:?}");
+    assert!(matches!(leased, LeaseOutcome::Taken { abandoned: true, .. }), "{leased:?}");
 }
 
 #[tokio::test]

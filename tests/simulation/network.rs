@@ -5,7 +5,8 @@ use super::draw;
 use super::server::{Event, Listener, Server};
 use crate::domain::session::{Mark, SessionKey};
 use crate::store::{
-    After, Error, Fence, Leased, Lookup, Permits, RateLimit, Record, Restored, SessionStore, Update, Watcher,
+    Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit, RestoreOutcome,
+    SealedSession, SessionStore, UpdateOutcome,
 };
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -83,7 +84,7 @@ impl Connection {
     }
 
     /// As `src/store/redis/follow.rs` does it.
-    async fn listen(&self, watcher: &dyn Watcher) -> Result<Infallible, Error> {
+    async fn listen(&self, watcher: &dyn InvalidationListener) -> Result<Infallible, Error> {
         let (tell, mut told) = mpsc::unbounded_channel();
         let broken = Arc::<Mutex<Option<Instant>>>::default();
         let (process, listener) = (self.process, Listener::new(tell, broken.clone()));
@@ -149,7 +150,7 @@ impl Connection {
 
 #[async_trait]
 impl SessionStore for Connection {
-    async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error> {
+    async fn create(&self, key: SessionKey, record: SealedSession) -> Result<bool, Error> {
         self.call(move |server| server.create(key, record)).await
     }
 
@@ -161,9 +162,9 @@ impl SessionStore for Connection {
         &self,
         key: SessionKey,
         expected: u64,
-        record: Record,
-        fence: Option<Fence>,
-    ) -> Result<Update, Error> {
+        record: SealedSession,
+        fence: Option<FencingToken>,
+    ) -> Result<UpdateOutcome, Error> {
         self.call(move |server| server.update(key, expected, record, fence)).await
     }
 
@@ -171,28 +172,28 @@ impl SessionStore for Connection {
         self.call(move |server| server.touch(&seen)).await
     }
 
-    async fn restore(&self, key: SessionKey, record: Record) -> Result<Restored, Error> {
+    async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
         self.call(move |server| server.restore(key, record)).await
     }
 
-    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<Record>, Error> {
+    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error> {
         self.call(move |server| server.delete(key, until)).await
     }
 
-    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
+    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         self.call(move |server| server.listed(mark)).await
     }
 
-    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error> {
+    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {
         let asker = self.number();
         self.call(move |server| server.lease(key, ttl, asker)).await
     }
 
-    async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+    async fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> Result<bool, Error> {
         self.call(move |server| server.extend(key, fence, ttl)).await
     }
 
-    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error> {
+    async fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) -> Result<(), Error> {
         self.call(move |server| server.release(key, fence, after)).await
     }
 
@@ -214,14 +215,14 @@ impl SessionStore for Connection {
     }
 
     async fn acquire(&self, _: RateLimit, wanted: u32, _: Duration) -> Result<Permits, Error> {
-        self.call(move |_| Permits::Granted(vec![Duration::ZERO; wanted as usize])).await
+        self.call(move |_| Permits::MachineTokenResponse(vec![Duration::ZERO; wanted as usize])).await
     }
 
     async fn back_off(&self, _: RateLimit, _: Duration) -> Result<(), Error> {
         self.call(|_| ()).await
     }
 
-    async fn follow(&self, watcher: &dyn Watcher) -> Error {
+    async fn follow(&self, watcher: &dyn InvalidationListener) -> Error {
         let Err(error) = self.listen(watcher).await;
         self.world.trace(format_args!("p{} hears no longer: {error}", self.process));
         error

@@ -4,7 +4,7 @@
 //! simulated run is shorter than the shortest life of a key.
 
 use crate::domain::session::{Mark, SessionKey};
-use crate::store::{After, Fence, Leased, Lookup, Record, Restored, Update};
+use crate::store::{FencingToken, LeaseOutcome, LeaseRelease, Lookup, RestoreOutcome, SealedSession, UpdateOutcome};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -55,7 +55,7 @@ struct Lease {
 /// Everything that can be lost.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Data {
-    records: BTreeMap<SessionKey, Arc<Record>>,
+    records: BTreeMap<SessionKey, Arc<SealedSession>>,
     tombstones: BTreeMap<SessionKey, u64>,
     marks: BTreeMap<Mark, u64>,
     leases: BTreeMap<SessionKey, Lease>,
@@ -103,7 +103,7 @@ impl Server {
 
     // What the scripts do.
 
-    pub(super) fn create(&mut self, key: SessionKey, record: Record) -> bool {
+    pub(super) fn create(&mut self, key: SessionKey, record: SealedSession) -> bool {
         let free = !self.data.records.contains_key(&key) && !self.data.tombstones.contains_key(&key);
         if free {
             self.put(key, record);
@@ -116,24 +116,30 @@ impl Server {
         found.or_else(|| self.data.tombstones.get(&key).map(|until| Lookup::Ended(*until))).unwrap_or(Lookup::Absent)
     }
 
-    pub(super) fn update(&mut self, key: SessionKey, expected: u64, record: Record, fence: Option<Fence>) -> Update {
-        let Some(old) = self.data.records.get(&key) else { return Update::Gone };
+    pub(super) fn update(
+        &mut self,
+        key: SessionKey,
+        expected: u64,
+        record: SealedSession,
+        fence: Option<FencingToken>,
+    ) -> UpdateOutcome {
+        let Some(old) = self.data.records.get(&key) else { return UpdateOutcome::Gone };
         if **old == record {
-            return Update::Done;
+            return UpdateOutcome::Done;
         }
         if old.version != expected {
-            return Update::Stale;
+            return UpdateOutcome::Stale;
         }
         if let (Some(fence), Some(lease)) = (fence, self.data.leases.get_mut(&key))
             && lease.holder.is_some()
         {
             if lease.fence != fence.0 {
-                return Update::Stale;
+                return UpdateOutcome::Stale;
             }
             (lease.holder, lease.until, lease.doubt) = (None, None, false);
         }
         self.put(key, record);
-        Update::Done
+        UpdateOutcome::Done
     }
 
     pub(super) fn touch(&mut self, seen: &[(SessionKey, u64)]) {
@@ -146,18 +152,18 @@ impl Server {
         self.remember();
     }
 
-    pub(super) fn restore(&mut self, key: SessionKey, record: Record) -> Restored {
+    pub(super) fn restore(&mut self, key: SessionKey, record: SealedSession) -> RestoreOutcome {
         if self.data.tombstones.contains_key(&key) {
-            return Restored::Ended;
+            return RestoreOutcome::Ended;
         }
         if self.data.records.get(&key).is_some_and(|there| there.version >= record.version) {
-            return Restored::Newer;
+            return RestoreOutcome::Newer;
         }
         self.put(key, record);
-        Restored::Done
+        RestoreOutcome::Done
     }
 
-    pub(super) fn delete(&mut self, key: SessionKey, until: u64) -> Option<Record> {
+    pub(super) fn delete(&mut self, key: SessionKey, until: u64) -> Option<SealedSession> {
         let old = self.data.records.remove(&key);
         self.data.leases.remove(&key);
         if self.sabotage != Some(Sabotage::NoTombstones) {
@@ -172,14 +178,14 @@ impl Server {
         old.map(Arc::unwrap_or_clone)
     }
 
-    pub(super) fn listed(&self, mark: Mark) -> Vec<(SessionKey, Record)> {
+    pub(super) fn listed(&self, mark: Mark) -> Vec<(SessionKey, SealedSession)> {
         let of_mark = self.data.records.iter().filter(|(_, record)| record.listed.contains(&mark));
         of_mark.map(|(key, record)| (*key, (**record).clone())).collect()
     }
 
-    pub(super) fn lease(&mut self, key: SessionKey, ttl: Duration, asker: u64) -> Leased {
+    pub(super) fn lease(&mut self, key: SessionKey, ttl: Duration, asker: u64) -> LeaseOutcome {
         if !self.data.records.contains_key(&key) {
-            return Leased::Gone;
+            return LeaseOutcome::Gone;
         }
         let (now, micros) = (Instant::now(), self.micros());
         let lease = self.data.leases.entry(key).or_default();
@@ -187,20 +193,20 @@ impl Server {
         if let Some(until) = lease.until.filter(|until| *until > now && !free) {
             return match lease.holder {
                 Some(holder) if holder == asker => {
-                    Leased::Taken { fence: Fence(lease.fence), abandoned: lease.abandoned }
+                    LeaseOutcome::Taken { fence: FencingToken(lease.fence), abandoned: lease.abandoned }
                 }
-                Some(_) => Leased::Held,
-                None => Leased::Paused(until - now),
+                Some(_) => LeaseOutcome::Held,
+                None => LeaseOutcome::Paused(until - now),
             };
         }
         let abandoned = lease.holder.is_some() || lease.doubt;
         let fence = micros.max(lease.fence + 1);
         *lease = Lease { fence, holder: Some(asker), until: Some(now + ttl), doubt: false, abandoned };
         self.remember();
-        Leased::Taken { fence: Fence(fence), abandoned }
+        LeaseOutcome::Taken { fence: FencingToken(fence), abandoned }
     }
 
-    pub(super) fn extend(&mut self, key: SessionKey, fence: Fence, ttl: Duration) -> bool {
+    pub(super) fn extend(&mut self, key: SessionKey, fence: FencingToken, ttl: Duration) -> bool {
         let lease = self.data.leases.entry(key).or_default();
         if lease.fence == 0 {
             (lease.fence, lease.holder) = (fence.0, Some(0));
@@ -212,15 +218,15 @@ impl Server {
         true
     }
 
-    pub(super) fn release(&mut self, key: SessionKey, fence: Fence, after: After) {
+    pub(super) fn release(&mut self, key: SessionKey, fence: FencingToken, after: LeaseRelease) {
         let Some(lease) = self.data.leases.get_mut(&key).filter(|lease| lease.fence == fence.0) else { return };
         if lease.holder.is_none() {
             return;
         }
         (lease.holder, lease.until, lease.doubt) = match after {
-            After::Nothing => (None, None, false),
-            After::Pause(pause) => (None, Some(Instant::now() + pause), false),
-            After::Doubt(pause) => (None, Some(Instant::now() + pause), true),
+            LeaseRelease::Free => (None, None, false),
+            LeaseRelease::CoolDown(pause) => (None, Some(Instant::now() + pause), false),
+            LeaseRelease::OutcomeUnknown(pause) => (None, Some(Instant::now() + pause), true),
         };
         self.remember();
     }
@@ -330,7 +336,7 @@ impl Server {
         self.data.tombstones.contains_key(&key)
     }
 
-    fn put(&mut self, key: SessionKey, record: Record) {
+    fn put(&mut self, key: SessionKey, record: SealedSession) {
         let newest = self.newest.entry(key).or_default();
         *newest = record.version.max(*newest);
         self.data.records.insert(key, Arc::new(record));

@@ -1,13 +1,13 @@
 //! The function's environment.
 
-use auth_api::triggers::Settings;
+use auth_api::triggers::TriggerSettings;
 use std::time::Duration;
 
 const AWS: [(&str, &str); 3] =
     [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "s3cr3t")];
 
-fn read(more: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
-    Settings::read(AWS.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+fn read(more: &[(&str, &str)]) -> Result<TriggerSettings, Vec<String>> {
+    TriggerSettings::read(AWS.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn lists_and_times_are_read_as_they_look() {
 
 #[test]
 fn every_mistake_is_told_at_once() {
-    let wrong = Settings::read([("LEGACY_LOGIN_ULR".to_owned(), "https://x/".to_owned())]).unwrap_err();
+    let wrong = TriggerSettings::read([("LEGACY_LOGIN_ULR".to_owned(), "https://x/".to_owned())]).unwrap_err();
     let missing = ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "LEGACY_LOGIN_ULR"];
     assert_eq!(wrong.len(), 4, "{wrong:?}");
     assert!(missing.iter().all(|name| wrong.iter().any(|sentence| sentence.starts_with(name))), "{wrong:?}");

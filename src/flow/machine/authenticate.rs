@@ -7,8 +7,8 @@
 //! Right credentials always pass. Wrong ones are counted by address, so that nobody can use up a limit
 //! that is somebody else's; only who is authenticated is counted by client.
 
-use super::budget::Payer;
-use super::cache::{Key, Shape};
+use super::budget::BudgetKey;
+use super::cache::{TokenKey, TokenRequestKey};
 use super::{Broker, MachineError, MachineLimits};
 use crate::domain::machine::{MachineClient, SecretHash, UnrequestedScopes, Upstream, new_secret};
 use governor::clock::Clock;
@@ -24,7 +24,7 @@ const CREDENTIAL_MAX: usize = 512;
 
 /// What a machine shows (RFC 6749 §2.3.1), and where it comes from.
 #[derive(Debug)]
-pub struct Credentials {
+pub struct ClientCredentials {
     /// The client's id.
     pub id: String,
     /// Its secret.
@@ -35,7 +35,7 @@ pub struct Credentials {
 
 /// A machine whose id and secret were looked at.
 #[derive(Debug, Clone)]
-pub enum Machine {
+pub enum AuthenticatedClient {
     /// Registered here, and authenticated.
     Registered(Arc<MachineClient>),
     /// The caller's own app client. Only the provider can say whether the secret is right; what is kept for
@@ -44,7 +44,7 @@ pub enum Machine {
         /// What it showed.
         upstream: Arc<Upstream>,
         /// The same as a key.
-        credentials: Key,
+        credentials: TokenKey,
         /// Whether the provider has accepted it lately.
         known: bool,
         /// The id is a registered client's, and the secret is not: whatever the provider says, the answer is no.
@@ -52,7 +52,7 @@ pub enum Machine {
     },
 }
 
-impl Machine {
+impl AuthenticatedClient {
     /// The app client at the provider.
     pub fn upstream(&self) -> &Arc<Upstream> {
         match self {
@@ -70,12 +70,12 @@ impl Machine {
     }
 
     /// For whom a token is fetched.
-    pub(super) fn payer(&self) -> Payer {
+    pub(super) fn payer(&self) -> BudgetKey {
         let credentials = match self {
             Self::Registered(_) => None,
             Self::PassThrough { credentials, .. } => Some(*credentials),
         };
-        Payer { client: self.id().to_owned(), credentials }
+        BudgetKey { client: self.id().to_owned(), credentials }
     }
 
     /// Who answers for it.
@@ -89,12 +89,12 @@ impl Machine {
 
 /// The counts.
 #[derive(Debug)]
-pub(super) struct Guards {
+pub(super) struct RateLimits {
     clients: DefaultKeyedRateLimiter<String>,
     failures: DefaultKeyedRateLimiter<Option<IpAddr>>,
 }
 
-impl Guards {
+impl RateLimits {
     pub(super) fn new(limits: &MachineLimits) -> Self {
         let some = |count: u32| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
         Self {
@@ -114,12 +114,12 @@ impl Broker {
     ///
     /// # Errors
     /// [`MachineError::InvalidClient`], [`MachineError::TooMany`].
-    pub(super) fn authenticate(&self, shown: Credentials, now: u64) -> Result<Machine, MachineError> {
+    pub(super) fn authenticate(&self, shown: ClientCredentials, now: u64) -> Result<AuthenticatedClient, MachineError> {
         let hash = SecretHash::of(shown.secret.expose_secret());
         match self.registry.load().get(&shown.id) {
             Some(client) if client.knows(&hash) && !client.disabled => {
                 self.count(&client.id)?;
-                Ok(Machine::Registered(client.clone()))
+                Ok(AuthenticatedClient::Registered(client.clone()))
             }
             registered
                 if self.limits.pass_through
@@ -129,7 +129,7 @@ impl Broker {
                 let decoy = registered.is_some();
                 let unrequested = UnrequestedScopes::Any;
                 let mut upstream = Arc::new(Upstream { client_id: shown.id, secret: shown.secret, unrequested });
-                let credentials = Shape::credentials(&upstream);
+                let credentials = TokenRequestKey::credentials(&upstream);
                 let known = !decoy && self.cache.is_good(credentials, now);
                 if known {
                     self.count(&upstream.client_id)?;
@@ -138,7 +138,7 @@ impl Broker {
                     // A secret of ours, mistyped or out of use, is nothing for the provider.
                     Arc::make_mut(&mut upstream).secret = new_secret();
                 }
-                Ok(Machine::PassThrough { upstream, credentials, known, decoy })
+                Ok(AuthenticatedClient::PassThrough { upstream, credentials, known, decoy })
             }
             _ => {
                 self.charge(shown.address)?;

@@ -3,7 +3,7 @@
 //! Only what is billed counts: an outage uses nothing up, nor does a request that the provider refuses.
 
 use super::MachineError;
-use super::cache::Key;
+use super::cache::TokenKey;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,22 +12,22 @@ const HOUR: u64 = 3_600;
 
 /// For whom a token is fetched.
 #[derive(Debug, Clone)]
-pub(super) struct Payer {
+pub(super) struct BudgetKey {
     /// The client's id.
     pub(super) client: String,
     /// What a caller that passes through showed. Until the provider has accepted it, nobody's budget is charged.
-    pub(super) credentials: Option<Key>,
+    pub(super) credentials: Option<TokenKey>,
 }
 
 /// The tokens that were fetched for each client since its hour began.
 #[derive(Debug)]
 pub(super) struct FetchBudget {
     per_hour: u32,
-    spent: Mutex<HashMap<String, Spent>>,
+    spent: Mutex<HashMap<String, HourlyUsage>>,
 }
 
 #[derive(Debug)]
-struct Spent {
+struct HourlyUsage {
     /// Epoch seconds.
     since: u64,
     count: u32,
@@ -64,7 +64,7 @@ impl FetchBudget {
                 }
             }
             None => {
-                all.insert(client.to_owned(), Spent { since: now, count: 1 });
+                all.insert(client.to_owned(), HourlyUsage { since: now, count: 1 });
             }
         }
     }
@@ -81,13 +81,13 @@ impl FetchBudget {
         self.spent().retain(|_, spent| spent.is_of(now));
     }
 
-    fn spent(&self) -> MutexGuard<'_, HashMap<String, Spent>> {
+    fn spent(&self) -> MutexGuard<'_, HashMap<String, HourlyUsage>> {
         // No code that holds this lock leaves anything half done.
         self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Spent {
+impl HourlyUsage {
     fn is_of(&self, now: u64) -> bool {
         now < self.since.saturating_add(HOUR)
     }

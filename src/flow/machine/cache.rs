@@ -30,18 +30,18 @@ const AT_ONCE: usize = 16;
 
 /// A hash of everything that shapes a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key([u8; 32]);
+pub(super) struct TokenKey([u8; 32]);
 
 /// Everything that shapes a token. The secret belongs to it: what was fetched with another one is another
 /// caller's.
 #[derive(Debug, Clone)]
-pub(super) struct Shape {
+pub(super) struct TokenRequestKey {
     pub(super) upstream: Arc<Upstream>,
     pub(super) scopes: Scopes,
     pub(super) resource: Option<String>,
 }
 
-impl Shape {
+impl TokenRequestKey {
     /// All of it as one text, in which no part runs into another.
     pub(super) fn name(&self) -> zeroize::Zeroizing<Vec<u8>> {
         let mut name = zeroize::Zeroizing::new(Vec::with_capacity(512));
@@ -49,8 +49,8 @@ impl Shape {
         name
     }
 
-    pub(super) fn key(&self) -> Key {
-        Key(sha256_of(|each| self.spell(each)))
+    pub(super) fn key(&self) -> TokenKey {
+        TokenKey(sha256_of(|each| self.spell(each)))
     }
 
     fn spell(&self, each: &mut dyn FnMut(&[u8])) {
@@ -71,13 +71,13 @@ impl Shape {
     }
 
     /// The credentials alone.
-    pub(super) fn credentials(upstream: &Arc<Upstream>) -> Key {
-        Shape { upstream: upstream.clone(), scopes: Scopes::default(), resource: None }.key()
+    pub(super) fn credentials(upstream: &Arc<Upstream>) -> TokenKey {
+        TokenRequestKey { upstream: upstream.clone(), scopes: Scopes::default(), resource: None }.key()
     }
 }
 
 /// A token at hand.
-pub(super) struct Entry {
+pub(super) struct CachedToken {
     pub(super) token: MachineToken,
     /// What is answered (RFC 6749 §5.1), made once, up to the life that is left.
     pub(super) json_head: String,
@@ -88,13 +88,13 @@ pub(super) struct Entry {
     renewing: AtomicBool,
 }
 
-impl std::fmt::Debug for Entry {
+impl std::fmt::Debug for CachedToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Entry(…)")
     }
 }
 
-impl Entry {
+impl CachedToken {
     pub(super) fn new(token: MachineToken) -> Arc<Self> {
         let mut jitter = [0];
         random(&mut jitter);
@@ -121,28 +121,28 @@ impl Entry {
     }
 }
 
-pub(super) type Flight = Shared<BoxFuture<'static, Result<Arc<Entry>, MachineError>>>;
+pub(super) type InFlightFetch = Shared<BoxFuture<'static, Result<Arc<CachedToken>, MachineError>>>;
 
-pub(super) struct Cache {
-    pub(super) tokens: Map<Key, Arc<Entry>>,
+pub(super) struct MachineTokenCache {
+    pub(super) tokens: Map<TokenKey, Arc<CachedToken>>,
     /// Credentials that the provider has accepted, and until when that counts.
-    good: Map<Key, u64>,
+    good: Map<TokenKey, u64>,
     /// Credentials that it has refused, and until when that is remembered.
-    wrong: Map<Key, u64>,
+    wrong: Map<TokenKey, u64>,
     /// Hashes of bearers that are not the broker's, and until when that is remembered.
     unknown: Map<[u8; 32], u64>,
-    pub(super) flights: Mutex<HashMap<Key, Flight>>,
+    pub(super) flights: Mutex<HashMap<TokenKey, InFlightFetch>>,
     /// Those that the provider fails, each by itself.
-    away: Map<Key, Arc<Away>>,
+    away: Map<TokenKey, Arc<ProviderBackoff>>,
     /// When it fails all of them.
-    all_away: Away,
+    all_away: ProviderBackoff,
     /// First failures since an answer.
     in_a_row: AtomicU64,
     /// Requests at the provider.
     pub(super) at_once: Semaphore,
 }
 
-impl Default for Cache {
+impl Default for MachineTokenCache {
     fn default() -> Self {
         Self {
             tokens: Map::new(TOKENS),
@@ -151,29 +151,29 @@ impl Default for Cache {
             unknown: Map::new(UNKNOWN),
             flights: Mutex::default(),
             away: Map::new(TOKENS),
-            all_away: Away::default(),
+            all_away: ProviderBackoff::default(),
             in_a_row: AtomicU64::new(0),
             at_once: Semaphore::new(AT_ONCE),
         }
     }
 }
 
-impl std::fmt::Debug for Cache {
+impl std::fmt::Debug for MachineTokenCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Cache(…)")
     }
 }
 
-impl Cache {
-    pub(super) fn note_good(&self, credentials: Key, until: u64) {
+impl MachineTokenCache {
+    pub(super) fn note_good(&self, credentials: TokenKey, until: u64) {
         self.good.insert(credentials, until);
     }
 
-    pub(super) fn is_good(&self, credentials: Key, now: u64) -> bool {
+    pub(super) fn is_good(&self, credentials: TokenKey, now: u64) -> bool {
         self.good.get(&credentials).is_some_and(|until| now < until)
     }
 
-    pub(super) fn note_wrong(&self, credentials: Key, now: u64) {
+    pub(super) fn note_wrong(&self, credentials: TokenKey, now: u64) {
         self.good.remove(&credentials);
         self.wrong.insert(credentials, now + WRONG_FOR);
     }
@@ -188,14 +188,14 @@ impl Cache {
 
     /// Seconds that the provider has to be left alone about the tokens of an upstream.
     pub(super) fn left(&self, upstream: &Arc<Upstream>, now: u64) -> Option<u64> {
-        let own = self.away.get(&Shape::credentials(upstream)).and_then(|away| away.left(now));
+        let own = self.away.get(&TokenRequestKey::credentials(upstream)).and_then(|away| away.left(now));
         self.all_away.left(now).max(own)
     }
 
     /// Notes that the provider failed an upstream and returns for how long to leave it alone, seconds. One delays no
     /// other, unless nothing gets through.
     pub(super) fn failed(&self, upstream: &Arc<Upstream>, now: u64, told: Option<u64>) -> u64 {
-        let credentials = Shape::credentials(upstream);
+        let credentials = TokenRequestKey::credentials(upstream);
         let away = self.away.get(&credentials).unwrap_or_default();
         let is_first = away.failures.load(Ordering::Relaxed) == 0;
         let pause = away.failed(now, told);
@@ -210,23 +210,23 @@ impl Cache {
     pub(super) fn answered(&self, upstream: &Arc<Upstream>) {
         self.in_a_row.store(0, Ordering::Relaxed);
         self.all_away.answered();
-        self.away.remove(&Shape::credentials(upstream));
+        self.away.remove(&TokenRequestKey::credentials(upstream));
     }
 
-    pub(super) fn is_wrong(&self, credentials: Key, now: u64) -> bool {
+    pub(super) fn is_wrong(&self, credentials: TokenKey, now: u64) -> bool {
         self.wrong.get(&credentials).is_some_and(|until| now < until)
     }
 }
 
 /// While the provider answers 429 or not at all, it is left alone, longer each time.
 #[derive(Debug, Default)]
-pub(super) struct Away {
+pub(super) struct ProviderBackoff {
     /// Epoch seconds.
     until: AtomicU64,
     failures: AtomicU64,
 }
 
-impl Away {
+impl ProviderBackoff {
     /// The most that anybody has to wait, seconds.
     const MOST: u64 = 60;
 

@@ -1,13 +1,13 @@
 //! Fetching a token: one at a time for each, in this process and across all that share a store.
 
 use super::MachineError;
-use super::budget::Payer;
-use super::cache::{Entry, Flight, Key, Shape};
+use super::budget::BudgetKey;
+use super::cache::{CachedToken, InFlightFetch, TokenKey, TokenRequestKey};
 use crate::domain::machine::MachineToken;
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::RelyingParty;
 use crate::provider;
-use crate::store::{Place, Turn, Urgency};
+use crate::store::{FetchLease, FetchOutcome, Priority};
 use futures_util::FutureExt;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -22,12 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(30);
 
 /// Strikes a fetch off the list, however it ended.
-struct FetchUnderWay {
+struct InFlightGuard {
     of: Arc<RelyingParty>,
-    key: Key,
+    key: TokenKey,
 }
 
-impl Drop for FetchUnderWay {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.of.broker.cache.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
@@ -36,12 +36,18 @@ impl Drop for FetchUnderWay {
 impl RelyingParty {
     /// The fetch of this token that is under way, or a new one at the cost of `payer`. Only a token issued after
     /// `than` will do.
-    pub(super) fn fetch(self: &Arc<Self>, key: Key, shape: Shape, than: u64, payer: Payer) -> Flight {
+    pub(super) fn fetch(
+        self: &Arc<Self>,
+        key: TokenKey,
+        shape: TokenRequestKey,
+        than: u64,
+        payer: BudgetKey,
+    ) -> InFlightFetch {
         let mut flights = self.broker.cache.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = flights.get(&key) {
             return flight.clone();
         }
-        let under_way = FetchUnderWay { of: self.clone(), key };
+        let under_way = InFlightGuard { of: self.clone(), key };
         // A task of its own: a caller who hangs up must not lose a token that is paid for.
         let task = self.tasks.spawn(
             async move {
@@ -59,30 +65,35 @@ impl RelyingParty {
         flight
     }
 
-    async fn fetch_now(&self, shape: &Shape, mut than: u64, payer: &Payer) -> Result<Arc<Entry>, MachineError> {
+    async fn fetch_now(
+        &self,
+        shape: &TokenRequestKey,
+        mut than: u64,
+        payer: &BudgetKey,
+    ) -> Result<Arc<CachedToken>, MachineError> {
         let name = shape.name();
         let patience = Instant::now() + 2 * self.broker.limits.lease;
         loop {
             let (margin, lease) = (self.broker.limits.margin, self.broker.limits.lease);
             let place = match self.broker.tokens.turn(&name, than, margin, lease).await {
                 // Revoked at another process.
-                Ok(Turn::Fetched(token))
+                Ok(FetchOutcome::Fetched(token))
                     if self.sessions.is_ended(&token.issued.revocation_keys).await.unwrap_or(false) =>
                 {
                     than = token.issued_at;
                     continue;
                 }
-                Ok(Turn::Fetched(token)) => {
+                Ok(FetchOutcome::Fetched(token)) => {
                     self.remember_issued(token.hash(), token.issued.clone());
-                    return Ok(Entry::new(*token));
+                    return Ok(CachedToken::new(*token));
                 }
-                Ok(Turn::Ours(place)) => Some(place),
-                Ok(Turn::Paused(left)) => return Err(MachineError::Unavailable(left.as_secs() + 1)),
-                Ok(Turn::Theirs) if Instant::now() < patience => {
+                Ok(FetchOutcome::Ours(place)) => Some(place),
+                Ok(FetchOutcome::Paused(left)) => return Err(MachineError::Unavailable(left.as_secs() + 1)),
+                Ok(FetchOutcome::Theirs) if Instant::now() < patience => {
                     tokio::time::sleep(LOOK).await;
                     continue;
                 }
-                Ok(Turn::Theirs) => None,
+                Ok(FetchOutcome::Theirs) => None,
                 Err(error) => {
                     // Without the store each process fetches its own: dearer, and nobody has to wait.
                     tracing::warn!(%error, "a machine token is fetched without the store");
@@ -96,11 +107,11 @@ impl RelyingParty {
             if let Some(place) = place {
                 self.share(place, &asked).await;
             }
-            return asked.map(Entry::new);
+            return asked.map(CachedToken::new);
         }
     }
 
-    async fn share(&self, place: Place, asked: &Result<MachineToken, MachineError>) {
+    async fn share(&self, place: FetchLease, asked: &Result<MachineToken, MachineError>) {
         let pause = |seconds: u64| Some(Duration::from_secs(seconds.min(5)));
         let shared = match asked {
             Ok(token) => self.broker.tokens.put(place, token).await.map(|_| ()),
@@ -114,14 +125,14 @@ impl RelyingParty {
     }
 
     /// Asks the provider, unless it is to be left alone or the client has no budget left.
-    async fn ask_for_token(&self, shape: &Shape, payer: &Payer) -> Result<MachineToken, MachineError> {
+    async fn ask_for_token(&self, shape: &TokenRequestKey, payer: &BudgetKey) -> Result<MachineToken, MachineError> {
         let (cache, budget, now) = (&self.broker.cache, &self.broker.budget, self.clock.now());
         // Never closed.
         let _turn = cache.at_once.acquire().await;
         if let Some(left) = cache.left(&shape.upstream, self.clock.now()) {
             return Err(MachineError::Unavailable(left));
         }
-        if let Err(left) = self.budget.machines.permit(Urgency::Interactive, PATIENCE).await {
+        if let Err(left) = self.budget.machines.permit(Priority::Interactive, PATIENCE).await {
             return Err(MachineError::Unavailable(left.as_secs() + 1));
         }
         // Whoever's secret is not known to be right cannot use up what is the real client's.
@@ -182,7 +193,7 @@ impl RelyingParty {
 
 /// A token is handed out for the scopes that were asked for. Cognito drops those that an app client may not have,
 /// without a word; others add some of their own, which is fine only where the registration says so.
-fn judge(shape: &Shape, token: MachineToken) -> Result<MachineToken, MachineError> {
+fn judge(shape: &TokenRequestKey, token: MachineToken) -> Result<MachineToken, MachineError> {
     let missing = shape.scopes.without(&token.scopes);
     if !missing.is_empty() {
         return Err(MachineError::InvalidScope(format!("the provider does not grant this client: {missing}")));

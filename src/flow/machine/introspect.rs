@@ -2,11 +2,11 @@
 //! for others of our issuer by local verification; and by what was ended here. Cognito has neither for machine tokens.
 
 use super::MachineError;
-use super::authenticate::{Credentials, Machine};
+use super::authenticate::{AuthenticatedClient, ClientCredentials};
 use crate::domain::machine::{Scopes, UpstreamRequest, token_hash};
 use crate::domain::principal::{Principal, PrincipalKind};
 use crate::domain::untrusted::UntrustedText;
-use crate::flow::validate::KnownBearer;
+use crate::flow::validate::VerifiedBearer;
 use crate::flow::{Error, RelyingParty};
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl RelyingParty {
     ///
     /// # Errors
     /// [`MachineError`].
-    pub async fn introspect(&self, shown: Credentials, token: &str) -> Result<Introspection, MachineError> {
+    pub async fn introspect(&self, shown: ClientCredentials, token: &str) -> Result<Introspection, MachineError> {
         self.authenticated(shown)?;
         match self.bearer(token).await {
             Ok(known) => Ok(Introspection::Active(Box::new(known.principal().clone()))),
@@ -39,14 +39,14 @@ impl RelyingParty {
     ///
     /// # Errors
     /// [`MachineError`]; an unknown or dead token is none (RFC 7009 §2.2).
-    pub async fn revoke_machine_token(&self, shown: Credentials, token: &str) -> Result<(), MachineError> {
+    pub async fn revoke_machine_token(&self, shown: ClientCredentials, token: &str) -> Result<(), MachineError> {
         let machine = self.authenticated(shown)?;
         let own = &machine.upstream().client_id;
         let hash = token_hash(token);
         // As far as this process knows it: else the store does, where it is found though its client is not accepted.
         let issued = match self.bearers.get(&hash).filter(|known| known.requested().is_some()) {
             Some(known) => Some(known),
-            None => self.broker.tokens.issued(&hash).await?.map(|issued| Arc::new(KnownBearer::issued(issued))),
+            None => self.broker.tokens.issued(&hash).await?.map(|issued| Arc::new(VerifiedBearer::issued(issued))),
         };
         // Its own token, whether or not our validate accepts those of its app client.
         let verified = match self.verify(token, Some(own)).await {
@@ -71,10 +71,10 @@ impl RelyingParty {
     }
 
     /// A client whose secret is known to be right without asking the provider.
-    fn authenticated(&self, shown: Credentials) -> Result<Machine, MachineError> {
+    fn authenticated(&self, shown: ClientCredentials) -> Result<AuthenticatedClient, MachineError> {
         let address = shown.address;
         match self.broker.authenticate(shown, self.clock.now())? {
-            Machine::PassThrough { known: false, .. } => {
+            AuthenticatedClient::PassThrough { known: false, .. } => {
                 self.broker.charge(address)?;
                 Err(MachineError::InvalidClient)
             }
@@ -84,8 +84,8 @@ impl RelyingParty {
 }
 
 /// Whether a machine could have been handed this token.
-fn may_have(machine: &Machine, token: &KnownBearer) -> bool {
-    let Machine::Registered(client) = machine else { return true };
+fn may_have(machine: &AuthenticatedClient, token: &VerifiedBearer) -> bool {
+    let AuthenticatedClient::Registered(client) = machine else { return true };
     let granted = || Scopes::new(token.principal().scopes.iter().cloned());
     match token.requested() {
         Some(UpstreamRequest { scopes, resource }) => {

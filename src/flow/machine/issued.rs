@@ -8,7 +8,7 @@
 //! 4. The client has to be one that is accepted, as with any bearer: an upstream, or in `provider.accepted_clients`.
 
 use crate::domain::machine::{IssuedToken, MachineToken};
-use crate::flow::validate::KnownBearer;
+use crate::flow::validate::VerifiedBearer;
 use crate::flow::{Error, RelyingParty};
 use crate::provider::Provider;
 use crate::store;
@@ -33,7 +33,7 @@ impl RelyingParty {
     /// Lets this process know one that another has fetched.
     pub(super) fn remember_issued(&self, hash: [u8; 32], issued: IssuedToken) {
         if self.provider.accepts(&issued.principal.client_id) {
-            self.bearers.insert(hash, Arc::new(KnownBearer::issued(issued)));
+            self.bearers.insert(hash, Arc::new(VerifiedBearer::issued(issued)));
         }
     }
 
@@ -64,7 +64,7 @@ impl RelyingParty {
     ///
     /// # Errors
     /// [`Error::Store`]: that is not known.
-    pub(in crate::flow) async fn issued_bearer(&self, hash: &[u8; 32]) -> Result<Option<Arc<KnownBearer>>, Error> {
+    pub(in crate::flow) async fn issued_bearer(&self, hash: &[u8; 32]) -> Result<Option<Arc<VerifiedBearer>>, Error> {
         let now = self.clock.now();
         if !self.broker.limits.has_upstreams && !self.broker.limits.pass_through
             || self.broker.cache.is_unknown(hash, now)
@@ -75,7 +75,7 @@ impl RelyingParty {
         let alive = issued.filter(|issued| now < Provider::accepted_until(issued.principal.expires_at));
         match alive.filter(|issued| self.provider.accepts(&issued.principal.client_id)) {
             Some(issued) => {
-                let known = Arc::new(KnownBearer::issued(issued));
+                let known = Arc::new(VerifiedBearer::issued(issued));
                 self.bearers.insert(*hash, known.clone());
                 Ok(Some(known))
             }

@@ -13,13 +13,13 @@ mod introspect;
 mod issued;
 mod token;
 
-pub use authenticate::Credentials;
+pub use authenticate::ClientCredentials;
 pub use error::MachineError;
 pub use introspect::Introspection;
-pub use token::{Granted, TokenRequest};
+pub use token::{MachineTokenResponse, TokenRequest};
 
 use crate::domain::machine::ClientRegistry;
-use crate::store::Tokens;
+use crate::store::MachineTokenStore;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,19 +51,19 @@ pub struct MachineLimits {
 #[derive(Debug)]
 pub struct Broker {
     registry: ArcSwap<ClientRegistry>,
-    tokens: Tokens,
+    tokens: MachineTokenStore,
     limits: MachineLimits,
-    cache: cache::Cache,
-    guards: authenticate::Guards,
+    cache: cache::MachineTokenCache,
+    guards: authenticate::RateLimits,
     budget: budget::FetchBudget,
 }
 
 impl Broker {
     /// A broker for the clients of `registry` that shares what it fetches through `tokens`.
-    pub fn new(registry: ClientRegistry, tokens: Tokens, limits: MachineLimits) -> Self {
-        let guards = authenticate::Guards::new(&limits);
+    pub fn new(registry: ClientRegistry, tokens: MachineTokenStore, limits: MachineLimits) -> Self {
+        let guards = authenticate::RateLimits::new(&limits);
         let budget = budget::FetchBudget::new(limits.fetches_per_hour);
-        let (registry, cache) = (ArcSwap::from_pointee(registry), cache::Cache::default());
+        let (registry, cache) = (ArcSwap::from_pointee(registry), cache::MachineTokenCache::default());
         Self { registry, tokens, limits, cache, guards, budget }
     }
 

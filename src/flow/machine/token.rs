@@ -7,8 +7,8 @@
 //! 4. Else it is fetched: once, whoever else waits for the same.
 
 use super::MachineError;
-use super::authenticate::{Credentials, Machine};
-use super::cache::{Entry, Key, Shape};
+use super::authenticate::{AuthenticatedClient, ClientCredentials};
+use super::cache::{CachedToken, TokenKey, TokenRequestKey};
 use crate::domain::machine::Scopes;
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::RelyingParty;
@@ -26,15 +26,15 @@ pub struct TokenRequest {
 
 /// A token that is handed out.
 #[derive(Debug)]
-pub struct Granted {
-    entry: Arc<Entry>,
+pub struct MachineTokenResponse {
+    entry: Arc<CachedToken>,
     /// Seconds of life left.
     pub expires_in: u64,
     /// Whether it cost nothing.
     pub from_cache: bool,
 }
 
-impl Granted {
+impl MachineTokenResponse {
     /// The answer's JSON up to the number of seconds.
     pub fn json_head(&self) -> &str {
         &self.entry.json_head
@@ -58,9 +58,9 @@ impl RelyingParty {
     /// [`MachineError`].
     pub async fn machine_token(
         self: &Arc<Self>,
-        shown: Credentials,
+        shown: ClientCredentials,
         request: TokenRequest,
-    ) -> Result<Granted, MachineError> {
+    ) -> Result<MachineTokenResponse, MachineError> {
         let address = shown.address;
         let outcome = match self.broker.authenticate(shown, self.clock.now()) {
             Ok(machine) => match shape(&machine, request) {
@@ -98,7 +98,11 @@ impl RelyingParty {
     }
 
     /// The token that this process has at hand, if it is known to be good without asking anybody.
-    fn at_hand(self: &Arc<Self>, machine: &Machine, shape: &Shape) -> Option<Granted> {
+    fn at_hand(
+        self: &Arc<Self>,
+        machine: &AuthenticatedClient,
+        shape: &TokenRequestKey,
+    ) -> Option<MachineTokenResponse> {
         let (key, now) = (shape.key(), self.clock.now());
         let entry = self.broker.cache.tokens.get(&key)?;
         let revocation_keys = &entry.token.issued.revocation_keys;
@@ -110,30 +114,30 @@ impl RelyingParty {
 
     fn hand_out(
         self: &Arc<Self>,
-        entry: Arc<Entry>,
-        machine: &Machine,
-        shape: &Shape,
+        entry: Arc<CachedToken>,
+        machine: &AuthenticatedClient,
+        shape: &TokenRequestKey,
         now: u64,
-    ) -> Result<Granted, MachineError> {
+    ) -> Result<MachineTokenResponse, MachineError> {
         is_allowed(machine, &entry)?;
         if entry.is_due(now) {
             self.renew_machine_token(entry.clone(), machine, shape.clone());
         }
         let expires_in = entry.token.remaining(now);
-        Ok(Granted { entry, expires_in, from_cache: true })
+        Ok(MachineTokenResponse { entry, expires_in, from_cache: true })
     }
 
     async fn token_for(
         self: &Arc<Self>,
-        machine: &Machine,
-        shape: Shape,
+        machine: &AuthenticatedClient,
+        shape: TokenRequestKey,
         address: Option<IpAddr>,
-    ) -> Result<Granted, MachineError> {
+    ) -> Result<MachineTokenResponse, MachineError> {
         let (key, now) = (shape.key(), self.clock.now());
         // The secret of a caller's own app client may have been changed at the provider.
         let mut than = match machine {
-            Machine::Registered(_) => 0,
-            Machine::PassThrough { .. } => now.saturating_sub(self.broker.limits.recheck),
+            AuthenticatedClient::Registered(_) => 0,
+            AuthenticatedClient::PassThrough { .. } => now.saturating_sub(self.broker.limits.recheck),
         };
         if let Some(entry) = self.broker.cache.tokens.get(&key) {
             let revocation_keys = &entry.token.issued.revocation_keys;
@@ -143,7 +147,7 @@ impl RelyingParty {
             }
             than = than.max(entry.token.issued_at);
         }
-        if let Machine::PassThrough { credentials, known, .. } = machine {
+        if let AuthenticatedClient::PassThrough { credentials, known, .. } = machine {
             if self.broker.cache.is_wrong(*credentials, now) {
                 return Err(MachineError::InvalidClient);
             }
@@ -153,23 +157,24 @@ impl RelyingParty {
         }
         let fetched = self.fetch_for(machine, key, shape, than).await;
         match (fetched, machine) {
-            (Ok(entry), Machine::Registered(_) | Machine::PassThrough { decoy: false, .. }) => {
-                if let Machine::PassThrough { credentials, .. } = machine {
+            (Ok(entry), AuthenticatedClient::Registered(_) | AuthenticatedClient::PassThrough { decoy: false, .. }) => {
+                if let AuthenticatedClient::PassThrough { credentials, .. } = machine {
                     self.broker.cache.note_good(*credentials, entry.token.issued_at + self.broker.limits.recheck);
                 }
                 is_allowed(machine, &entry)?;
                 let expires_in = entry.token.remaining(self.clock.now());
-                Ok(Granted { entry, expires_in, from_cache: false })
+                Ok(MachineTokenResponse { entry, expires_in, from_cache: false })
             }
             // Nobody has the secret that the provider was shown.
-            (Ok(_), Machine::PassThrough { .. }) => Err(MachineError::InvalidClient),
-            (Err(MachineError::InvalidClient), Machine::PassThrough { credentials, .. }) => {
+            (Ok(_), AuthenticatedClient::PassThrough { .. }) => Err(MachineError::InvalidClient),
+            (Err(MachineError::InvalidClient), AuthenticatedClient::PassThrough { credentials, .. }) => {
                 self.broker.cache.note_wrong(*credentials, now);
                 Err(MachineError::InvalidClient)
             }
-            (Err(MachineError::InvalidClient | MachineError::UnauthorizedClient(_)), Machine::Registered(_)) => {
-                Err(MachineError::Upstream)
-            }
+            (
+                Err(MachineError::InvalidClient | MachineError::UnauthorizedClient(_)),
+                AuthenticatedClient::Registered(_),
+            ) => Err(MachineError::Upstream),
             (Err(error), _) => Err(error),
         }
     }
@@ -177,14 +182,14 @@ impl RelyingParty {
     /// Fetches a token, or waits for whoever does.
     async fn fetch_for(
         self: &Arc<Self>,
-        machine: &Machine,
-        key: Key,
-        shape: Shape,
+        machine: &AuthenticatedClient,
+        key: TokenKey,
+        shape: TokenRequestKey,
         than: u64,
-    ) -> Result<Arc<Entry>, MachineError> {
+    ) -> Result<Arc<CachedToken>, MachineError> {
         let payer = machine.payer();
         let has_budget = || match machine {
-            Machine::PassThrough { known: false, .. } => Ok(()),
+            AuthenticatedClient::PassThrough { known: false, .. } => Ok(()),
             _ => self.broker.budget.check(&payer.client, self.clock.now()),
         };
         has_budget()?;
@@ -196,16 +201,21 @@ impl RelyingParty {
     }
 
     /// Whether a token at hand has enough life left, and its caller's secret was tried lately enough.
-    fn has_time(&self, entry: &Entry, machine: &Machine, now: u64) -> bool {
+    fn has_time(&self, entry: &CachedToken, machine: &AuthenticatedClient, now: u64) -> bool {
         let token = &entry.token;
         let tried = match machine {
-            Machine::Registered(_) => true,
-            Machine::PassThrough { .. } => now.saturating_sub(token.issued_at) < self.broker.limits.recheck,
+            AuthenticatedClient::Registered(_) => true,
+            AuthenticatedClient::PassThrough { .. } => now.saturating_sub(token.issued_at) < self.broker.limits.recheck,
         };
         tried && token.remaining(now) > self.broker.limits.margin
     }
 
-    fn renew_machine_token(self: &Arc<Self>, entry: Arc<Entry>, machine: &Machine, shape: Shape) {
+    fn renew_machine_token(
+        self: &Arc<Self>,
+        entry: Arc<CachedToken>,
+        machine: &AuthenticatedClient,
+        shape: TokenRequestKey,
+    ) {
         let payer = machine.payer();
         if self.broker.budget.check(&payer.client, self.clock.now()).is_err() {
             // It is handed out as long as it lasts; another client may have it renewed.
@@ -220,7 +230,7 @@ impl RelyingParty {
                 // Its secret is dead: so is what was fetched with it.
                 Err(MachineError::InvalidClient) => {
                     this.broker.cache.tokens.remove(&shape.key());
-                    this.broker.cache.note_wrong(Shape::credentials(&shape.upstream), this.clock.now());
+                    this.broker.cache.note_wrong(TokenRequestKey::credentials(&shape.upstream), this.clock.now());
                 }
                 Err(_) => entry.renewal_failed(),
             }
@@ -229,7 +239,7 @@ impl RelyingParty {
 }
 
 /// A token at hand may have been fetched for a caller who may have more.
-fn is_allowed(machine: &Machine, entry: &Entry) -> Result<(), MachineError> {
+fn is_allowed(machine: &AuthenticatedClient, entry: &CachedToken) -> Result<(), MachineError> {
     match machine.upstream().unrequested.allow(&entry.unrequested) {
         true => Ok(()),
         false => Err(MachineError::unrequested(&entry.unrequested)),
@@ -237,19 +247,19 @@ fn is_allowed(machine: &Machine, entry: &Entry) -> Result<(), MachineError> {
 }
 
 /// What a machine gets if nothing stands against it: the scopes that it asks for, or all that it may have.
-fn shape(machine: &Machine, request: TokenRequest) -> Result<Shape, MachineError> {
+fn shape(machine: &AuthenticatedClient, request: TokenRequest) -> Result<TokenRequestKey, MachineError> {
     let scopes = match machine {
-        Machine::Registered(client) if request.scopes.is_empty() => client.scopes.clone(),
-        Machine::Registered(client) if !client.scopes.cover(&request.scopes) => {
+        AuthenticatedClient::Registered(client) if request.scopes.is_empty() => client.scopes.clone(),
+        AuthenticatedClient::Registered(client) if !client.scopes.cover(&request.scopes) => {
             let not_theirs = request.scopes.without(&client.scopes);
             return Err(MachineError::InvalidScope(format!("this client may not ask for: {not_theirs}")));
         }
         _ => request.scopes,
     };
-    if let (Machine::Registered(client), Some(resource)) = (machine, &request.resource)
+    if let (AuthenticatedClient::Registered(client), Some(resource)) = (machine, &request.resource)
         && !client.may_name(resource)
     {
         return Err(MachineError::InvalidTarget("this client may not name that resource"));
     }
-    Ok(Shape { upstream: machine.upstream().clone(), scopes, resource: request.resource })
+    Ok(TokenRequestKey { upstream: machine.upstream().clone(), scopes, resource: request.resource })
 }

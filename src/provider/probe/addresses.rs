@@ -5,20 +5,20 @@ use crate::config::Profile;
 use crate::domain::finding::Finding;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::transaction::{SignInIntent, Transaction};
-use crate::provider::{Hints, Provider};
+use crate::provider::{AuthorizationHints, Provider};
 use http::header::LOCATION;
 use url::Url;
 
 /// What a browser would meet at an address.
 #[derive(Debug, PartialEq, Eq)]
-enum Reaction {
+enum ProbeReaction {
     /// A page, or a way to one.
     GoesOn(Option<Url>),
     /// The provider's word for why not: an error code, or a status.
     Refused(String),
 }
 
-impl Reaction {
+impl ProbeReaction {
     fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
@@ -28,12 +28,12 @@ impl Provider {
     /// Begins a sign-in that nobody goes on with: the provider shows its page, or says what it does not take.
     pub(super) async fn probe_sign_in(&self, return_to: ReturnTo) -> Vec<Finding> {
         let transaction = Transaction::begin(SignInIntent::plain(return_to), false, self.clock.now());
-        let url = match self.authorize_url(&transaction, &Hints::default()).await {
+        let url = match self.authorize_url(&transaction, &AuthorizationHints::default()).await {
             Ok(url) => url,
             Err(error) => return vec![Finding::NotKnown(format!("whether a sign-in can begin: {error}"))],
         };
         match self.react(&url).await {
-            Ok(Reaction::GoesOn(_)) => {
+            Ok(ProbeReaction::GoesOn(_)) => {
                 let elsewhere = format!("{}/{MADE_UP}", self.redirect_uri);
                 let more = format!("{} {MADE_UP}-no-such-scope", self.scopes.join(" "));
                 vec![
@@ -41,7 +41,7 @@ impl Provider {
                     self.registered_scopes(&with(&url, "scope", &more)).await,
                 ]
             }
-            Ok(Reaction::Refused(code)) => vec![Finding::Bad(match code.as_str() {
+            Ok(ProbeReaction::Refused(code)) => vec![Finding::Bad(match code.as_str() {
                 "redirect_mismatch" => self.unregistered("callback URL", &self.redirect_uri),
                 status if status.bytes().all(|b| b.is_ascii_digit()) => format!(
                     "{}, or there is no client {} (the provider answers {status})",
@@ -89,7 +89,7 @@ impl Provider {
             return Finding::Bad("the provider has no sign-out page: people would be signed straight back in".into());
         };
         match self.react(&url).await {
-            Ok(Reaction::GoesOn(Some(to))) if to.as_str().starts_with(signed_out) => {
+            Ok(ProbeReaction::GoesOn(Some(to))) if to.as_str().starts_with(signed_out) => {
                 Finding::Good("a sign-out comes back: its URL is registered".into())
             }
             Ok(_) => Finding::Bad(self.unregistered("sign-out URL", signed_out)),
@@ -128,18 +128,18 @@ impl Provider {
         format!("the {what} {url} is not registered for the client, character by character")
     }
 
-    async fn react(&self, url: &Url) -> Result<Reaction, String> {
+    async fn react(&self, url: &Url) -> Result<ProbeReaction, String> {
         let request = http::Request::get(url.as_str()).body(Vec::new()).map_err(|error| error.to_string())?;
         let response = self.http.call("probe", request).await.map_err(|error| error.to_string())?;
         let location = response.headers().get(LOCATION).and_then(|to| url.join(to.to_str().ok()?).ok());
         Ok(match (response.status().as_u16(), location) {
             (300..=399, Some(to)) => match error_in(&to) {
-                Some(code) => Reaction::Refused(code),
-                None => Reaction::GoesOn(Some(to)),
+                Some(code) => ProbeReaction::Refused(code),
+                None => ProbeReaction::GoesOn(Some(to)),
             },
             // Cognito sends a browser on to its page; a page at once is the one that says no.
-            (200..=299, _) if self.profile == Profile::Oidc => Reaction::GoesOn(None),
-            (status, _) => Reaction::Refused(status.to_string()),
+            (200..=299, _) if self.profile == Profile::Oidc => ProbeReaction::GoesOn(None),
+            (status, _) => ProbeReaction::Refused(status.to_string()),
         })
     }
 }

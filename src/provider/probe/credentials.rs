@@ -55,7 +55,7 @@ impl ProbeAnswer {
 }
 
 /// What comes of asking with a secret and with one that is made up.
-enum Verdict {
+enum ProbeVerdict {
     /// Only the made-up one is refused.
     Taken(ProbeAnswer),
     /// It is refused.
@@ -76,11 +76,11 @@ impl Provider {
         let client = ProbedClient { id: &self.client_id, secret: self.client_secret.as_ref() };
         let Some(_) = client.secret else { return self.probe_without_secret(endpoints, client, &form).await };
         match self.compare(endpoints, client, &form).await {
-            Ok(Verdict::Taken(_)) => Finding::Good("the provider takes the client's secret".into()),
-            Ok(Verdict::Refused(answer)) => {
+            Ok(ProbeVerdict::Taken(_)) => Finding::Good("the provider takes the client's secret".into()),
+            Ok(ProbeVerdict::Refused(answer)) => {
                 Finding::Bad(format!("the provider does not take provider.client_secret ({})", answer.told()))
             }
-            Ok(Verdict::Alike(answer)) => Finding::NotKnown(format!(
+            Ok(ProbeVerdict::Alike(answer)) => Finding::NotKnown(format!(
                 "whether provider.client_secret is right: the provider says {} to it and to one that is made up",
                 answer.told()
             )),
@@ -117,19 +117,19 @@ impl Provider {
         let form = [("grant_type", "client_credentials"), ("scope", scope.as_str())];
         let client = ProbedClient { id: &upstream.client_id, secret: Some(&upstream.secret) };
         match self.compare(endpoints, client, &form).await {
-            Ok(Verdict::Taken(answer)) if answer.is_good() => Finding::Good(format!(
+            Ok(ProbeVerdict::Taken(answer)) if answer.is_good() => Finding::Good(format!(
                 "machine.upstream {name}: the provider takes its secret, and leaves out scopes that it does not know"
             )),
-            Ok(Verdict::Taken(answer)) => Finding::Good(format!(
+            Ok(ProbeVerdict::Taken(answer)) => Finding::Good(format!(
                 "machine.upstream {name}: the provider takes its secret, and says {} to scopes that it does not know",
                 answer.told()
             )),
-            Ok(Verdict::Refused(answer)) => Finding::Bad(format!(
+            Ok(ProbeVerdict::Refused(answer)) => Finding::Bad(format!(
                 "machine.upstream {name}: the provider does not take its id and secret, or it lacks the grant \
                  client_credentials ({})",
                 answer.told()
             )),
-            Ok(Verdict::Alike(answer)) => Finding::NotKnown(format!(
+            Ok(ProbeVerdict::Alike(answer)) => Finding::NotKnown(format!(
                 "whether the secret of machine.upstream {name} is right: the provider says {} to it and to one that \
                  is made up",
                 answer.told()
@@ -145,26 +145,26 @@ impl Provider {
         endpoints: &Endpoints,
         client: ProbedClient<'_>,
         form: &[(&str, &str)],
-    ) -> Result<Verdict, Error> {
+    ) -> Result<ProbeVerdict, Error> {
         let secret = new_secret();
         let stranger = ProbedClient { secret: Some(&secret), ..client };
         let answer = self.show(&endpoints.token, endpoints, client, form).await?;
         if answer.refuses_client() {
-            return Ok(Verdict::Refused(answer));
+            return Ok(ProbeVerdict::Refused(answer));
         }
         // Whoever issues a token has judged the secret.
         if answer.is_good() || self.show(&endpoints.token, endpoints, stranger, form).await?.refuses_client() {
-            return Ok(Verdict::Taken(answer));
+            return Ok(ProbeVerdict::Taken(answer));
         }
-        let Some(revocation) = &endpoints.revocation else { return Ok(Verdict::Alike(answer)) };
+        let Some(revocation) = &endpoints.revocation else { return Ok(ProbeVerdict::Alike(answer)) };
         let form = [("token", MADE_UP)];
         let ours = self.show(revocation, endpoints, client, &form).await?;
         if ours.refuses_client() {
-            return Ok(Verdict::Refused(ours));
+            return Ok(ProbeVerdict::Refused(ours));
         }
         match self.show(revocation, endpoints, stranger, &form).await?.refuses_client() {
-            true => Ok(Verdict::Taken(answer)),
-            false => Ok(Verdict::Alike(answer)),
+            true => Ok(ProbeVerdict::Taken(answer)),
+            false => Ok(ProbeVerdict::Alike(answer)),
         }
     }
 

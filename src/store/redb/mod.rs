@@ -5,9 +5,12 @@
 
 mod writer;
 
-use super::local::Local;
+use super::in_process_leases::InProcessLeases;
 use super::rate_limit::{Permits, RateLimit, RateLimiters};
-use super::{After, Error, Fence, Leased, Lookup, OpenError, Record, Restored, SessionStore, Update, Watcher, alone};
+use super::{
+    Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, OpenError, RestoreOutcome,
+    SealedSession, SessionStore, UpdateOutcome, alone,
+};
 use crate::domain::seal::{KeyRing, Purpose};
 use crate::domain::session::{Mark, SessionKey};
 use async_trait::async_trait;
@@ -39,7 +42,7 @@ const MARK_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bo
 const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Redb {
-    file: Arc<File>,
+    file: Arc<DatabaseFile>,
     writer: mpsc::Sender<Write>,
     limiters: RateLimiters,
 }
@@ -47,13 +50,13 @@ pub(super) struct Redb {
 /// The file, or nothing between a failure of the disk and the next attempt: after one, redb does nothing
 /// until the file is opened again.
 #[derive(Debug)]
-struct File {
+struct DatabaseFile {
     path: PathBuf,
-    local: Local,
+    local: InProcessLeases,
     db: RwLock<Option<Arc<Database>>>,
 }
 
-impl File {
+impl DatabaseFile {
     fn current(&self) -> Option<Arc<Database>> {
         self.db.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -99,8 +102,11 @@ impl Redb {
                 return Err(OpenError::OtherDeployment { path: shown, found, ours: owner(ring) });
             }
         }
-        let file =
-            Arc::new(File { path: path.to_owned(), local: Local::default(), db: RwLock::new(Some(Arc::new(db))) });
+        let file = Arc::new(DatabaseFile {
+            path: path.to_owned(),
+            local: InProcessLeases::default(),
+            db: RwLock::new(Some(Arc::new(db))),
+        });
         let (writer, requests) = mpsc::channel();
         let target = file.clone();
         std::thread::Builder::new()
@@ -215,7 +221,7 @@ fn check_mark(db: &Database, ring: &KeyRing) -> Result<FileOwner, String> {
 
 #[async_trait]
 impl SessionStore for Redb {
-    async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error> {
+    async fn create(&self, key: SessionKey, record: SealedSession) -> Result<bool, Error> {
         self.write(|reply| Write::Create(key, record, reply)).await
     }
 
@@ -234,25 +240,25 @@ impl SessionStore for Redb {
         &self,
         key: SessionKey,
         expected: u64,
-        record: Record,
-        fence: Option<Fence>,
-    ) -> Result<Update, Error> {
-        self.write(|reply| Write::Update(key, expected, record, fence, reply)).await
+        record: SealedSession,
+        fence: Option<FencingToken>,
+    ) -> Result<UpdateOutcome, Error> {
+        self.write(|reply| Write::UpdateOutcome(key, expected, record, fence, reply)).await
     }
 
     async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
         self.write(|reply| Write::Touch(seen, reply)).await
     }
 
-    async fn restore(&self, key: SessionKey, record: Record) -> Result<Restored, Error> {
+    async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
         self.write(|reply| Write::Restore(key, record, reply)).await
     }
 
-    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<Record>, Error> {
+    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error> {
         self.write(|reply| Write::Delete(key, until, reply)).await
     }
 
-    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
+    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         self.read(move |db| {
             let transaction = db.begin_read()?;
             let (lists, sessions) = (transaction.open_multimap_table(LISTS)?, transaction.open_table(SESSIONS)?);
@@ -266,15 +272,15 @@ impl SessionStore for Redb {
         .await
     }
 
-    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error> {
+    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {
         self.write(|reply| Write::Lease(key, ttl, reply)).await
     }
 
-    async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+    async fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> Result<bool, Error> {
         Ok(self.file.local.extend(key, fence, ttl))
     }
 
-    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error> {
+    async fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) -> Result<(), Error> {
         self.write(|reply| Write::Release(key, fence, after, reply)).await
     }
 
@@ -323,7 +329,7 @@ impl SessionStore for Redb {
         Ok(())
     }
 
-    async fn follow(&self, watcher: &dyn Watcher) -> Error {
+    async fn follow(&self, watcher: &dyn InvalidationListener) -> Error {
         alone(watcher).await
     }
 }
@@ -339,12 +345,12 @@ mod tests {
         let path = folder.path().join("s.redb");
         create(&path, &KeyRing::new([b"a key of this test, 32 bytes long".as_slice()])).unwrap();
         let db = Some(Arc::new(Database::open(&path).unwrap()));
-        let file = File { path, local: Local::default(), db: RwLock::new(db) };
+        let file = DatabaseFile { path, local: InProcessLeases::default(), db: RwLock::new(db) };
         let (writer, requests) = mpsc::channel();
         let mut answers = Vec::new();
         for _ in 0..300 {
             let (reply, answer) = oneshot::channel();
-            let record = Record { version: 1, ends: 1, seen: 1, ..Record::default() };
+            let record = SealedSession { version: 1, ends: 1, seen: 1, ..SealedSession::default() };
             writer.send(Write::Create(SessionId::random().key(), record, reply)).unwrap();
             answers.push(answer);
         }
@@ -359,7 +365,7 @@ mod tests {
         let ring = KeyRing::new([b"a key of this test, 32 bytes long".as_slice()]);
         let store = Redb::open(&folder.path().join("s.redb"), &ring).unwrap();
         let key = SessionId::random().key();
-        let record = Record { version: 1, ends: 1, seen: 1, ..Record::default() };
+        let record = SealedSession { version: 1, ends: 1, seen: 1, ..SealedSession::default() };
         assert!(store.create(key, record.clone()).await.unwrap());
         store.file.set(None); // as the writer does
         assert!(store.load(key).await.is_err(), "nothing is known until then");

@@ -1,9 +1,9 @@
 //! The one thread that writes.
 
-use super::{AT_WORK, File, LISTS, MARKS, SESSIONS};
+use super::{AT_WORK, DatabaseFile, LISTS, MARKS, SESSIONS};
 use crate::domain::session::{Mark, SessionKey};
-use crate::store::local::Local;
-use crate::store::{After, Error, Fence, Leased, Record, Restored, Update};
+use crate::store::in_process_leases::InProcessLeases;
+use crate::store::{Error, FencingToken, LeaseOutcome, LeaseRelease, RestoreOutcome, SealedSession, UpdateOutcome};
 use redb::{ReadableTable, WriteTransaction};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -16,20 +16,20 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What the writer can be asked for.
 pub(super) enum Write {
-    Create(SessionKey, Record, Reply<bool>),
-    Update(SessionKey, u64, Record, Option<Fence>, Reply<Update>),
+    Create(SessionKey, SealedSession, Reply<bool>),
+    UpdateOutcome(SessionKey, u64, SealedSession, Option<FencingToken>, Reply<UpdateOutcome>),
     Touch(Vec<(SessionKey, u64)>, Reply<()>),
-    Restore(SessionKey, Record, Reply<Restored>),
-    Delete(SessionKey, u64, Reply<Option<Record>>),
-    Lease(SessionKey, Duration, Reply<Leased>),
-    Release(SessionKey, Fence, After, Reply<()>),
+    Restore(SessionKey, SealedSession, Reply<RestoreOutcome>),
+    Delete(SessionKey, u64, Reply<Option<SealedSession>>),
+    Lease(SessionKey, Duration, Reply<LeaseOutcome>),
+    Release(SessionKey, FencingToken, LeaseRelease, Reply<()>),
     Mark(Mark, u64, Reply<bool>),
     Sweep(Vec<SessionKey>, u64, Option<u64>, Reply<u64>),
     Forget(u64, Reply<()>),
 }
 
 /// Writes until the last handle is gone; returns how many transactions that took.
-pub(super) fn write_all(file: &File, requests: &mpsc::Receiver<Write>) -> u64 {
+pub(super) fn write_all(file: &DatabaseFile, requests: &mpsc::Receiver<Write>) -> u64 {
     let mut transactions = 0;
     while let Ok(first) = requests.recv() {
         let mut batch = vec![first];
@@ -41,10 +41,10 @@ pub(super) fn write_all(file: &File, requests: &mpsc::Receiver<Write>) -> u64 {
 }
 
 /// What to tell the asker once the commit is done, or has failed.
-type Answer = Box<dyn FnOnce(Result<(), Error>)>;
+type CommitReply = Box<dyn FnOnce(Result<(), Error>)>;
 
 /// Answers only what was committed.
-fn write_batch(file: &File, batch: Vec<Write>) {
+fn write_batch(file: &DatabaseFile, batch: Vec<Write>) {
     let mut answers = Vec::with_capacity(batch.len());
     let result = (|| -> Result<(), redb::Error> {
         let transaction = file.current_or_reopened()?.begin_write()?;
@@ -66,7 +66,7 @@ fn write_batch(file: &File, batch: Vec<Write>) {
     }
 }
 
-fn apply(tables: &mut Tables<'_>, local: &Local, write: Write) -> Result<Answer, redb::Error> {
+fn apply(tables: &mut Tables<'_>, local: &InProcessLeases, write: Write) -> Result<CommitReply, redb::Error> {
     Ok(match write {
         Write::Create(key, record, reply) => {
             let free = tables.get(key)?.is_none() && local.tombstone(key).is_none();
@@ -75,33 +75,33 @@ fn apply(tables: &mut Tables<'_>, local: &Local, write: Write) -> Result<Answer,
             }
             answer(reply, free)
         }
-        Write::Update(key, expected, record, fence, reply) => match tables.get(key)? {
-            None => answer(reply, Update::Gone),
-            Some(old) if old.version != expected || !local.admits(key, fence) => answer(reply, Update::Stale),
+        Write::UpdateOutcome(key, expected, record, fence, reply) => match tables.get(key)? {
+            None => answer(reply, UpdateOutcome::Gone),
+            Some(old) if old.version != expected || !local.admits(key, fence) => answer(reply, UpdateOutcome::Stale),
             Some(old) => {
-                tables.put(key, &Record { seen: old.seen.max(record.seen), ..record })?;
+                tables.put(key, &SealedSession { seen: old.seen.max(record.seen), ..record })?;
                 if let Some(fence) = fence {
                     tables.at_work.remove(&key.0)?;
-                    local.release(key, fence, After::Nothing);
+                    local.release(key, fence, LeaseRelease::Free);
                 }
-                answer(reply, Update::Done)
+                answer(reply, UpdateOutcome::Done)
             }
         },
         Write::Touch(seen, reply) => {
             for (key, seen) in seen {
                 if let Some(old) = tables.get(key)?.filter(|old| old.seen < seen) {
-                    tables.put(key, &Record { seen, ..old })?;
+                    tables.put(key, &SealedSession { seen, ..old })?;
                 }
             }
             answer(reply, ())
         }
         Write::Restore(key, record, reply) => {
             let restored = match tables.get(key)? {
-                _ if local.tombstone(key).is_some() => Restored::Ended,
-                Some(there) if there.version >= record.version => Restored::Newer,
+                _ if local.tombstone(key).is_some() => RestoreOutcome::Ended,
+                Some(there) if there.version >= record.version => RestoreOutcome::Newer,
                 _ => {
                     tables.put(key, &record)?;
-                    Restored::Done
+                    RestoreOutcome::Done
                 }
             };
             answer(reply, restored)
@@ -112,19 +112,19 @@ fn apply(tables: &mut Tables<'_>, local: &Local, write: Write) -> Result<Answer,
         }
         Write::Lease(key, ttl, reply) => {
             if tables.get(key)?.is_none() {
-                return Ok(answer(reply, Leased::Gone));
+                return Ok(answer(reply, LeaseOutcome::Gone));
             }
             let leased = match local.lease(key, ttl) {
-                Leased::Taken { fence, abandoned } => {
+                LeaseOutcome::Taken { fence, abandoned } => {
                     let left = tables.at_work.insert(&key.0, ())?.is_some();
-                    Leased::Taken { fence, abandoned: abandoned || left }
+                    LeaseOutcome::Taken { fence, abandoned: abandoned || left }
                 }
                 other => other,
             };
             answer(reply, leased)
         }
         Write::Release(key, fence, after, reply) => {
-            if local.admits(key, Some(fence)) && !matches!(after, After::Doubt(_)) {
+            if local.admits(key, Some(fence)) && !matches!(after, LeaseRelease::OutcomeUnknown(_)) {
                 tables.at_work.remove(&key.0)?;
             }
             local.release(key, fence, after);
@@ -151,7 +151,7 @@ fn apply(tables: &mut Tables<'_>, local: &Local, write: Write) -> Result<Answer,
     })
 }
 
-fn answer<T: 'static>(reply: Reply<T>, value: T) -> Answer {
+fn answer<T: 'static>(reply: Reply<T>, value: T) -> CommitReply {
     // Whoever asked may have gone away.
     Box::new(move |committed| drop(reply.send(committed.map(|()| value))))
 }
@@ -173,11 +173,11 @@ impl<'t> Tables<'t> {
         })
     }
 
-    fn get(&self, key: SessionKey) -> Result<Option<Record>, redb::Error> {
+    fn get(&self, key: SessionKey) -> Result<Option<SealedSession>, redb::Error> {
         Ok(self.sessions.get(&key.0)?.and_then(|value| decode(value.value())))
     }
 
-    fn put(&mut self, key: SessionKey, record: &Record) -> Result<(), redb::Error> {
+    fn put(&mut self, key: SessionKey, record: &SealedSession) -> Result<(), redb::Error> {
         for mark in &record.listed {
             self.lists.insert(&mark.0, &key.0)?;
         }
@@ -186,7 +186,7 @@ impl<'t> Tables<'t> {
     }
 
     /// Removes a record, readable or not.
-    fn remove(&mut self, key: SessionKey) -> Result<Option<Record>, redb::Error> {
+    fn remove(&mut self, key: SessionKey) -> Result<Option<SealedSession>, redb::Error> {
         let old = self.sessions.remove(&key.0)?.map(|value| decode(value.value()).unwrap_or_default());
         for mark in old.iter().flat_map(|record| &record.listed) {
             self.lists.remove(&mark.0, &key.0)?;
@@ -197,21 +197,21 @@ impl<'t> Tables<'t> {
 }
 
 /// The numbers come first, so that a sweep reads no more.
-fn encode(record: &Record) -> Vec<u8> {
-    let Record { version, ends, seen, sealed, card, listed } = record;
+fn encode(record: &SealedSession) -> Vec<u8> {
+    let SealedSession { version, ends, seen, sealed, card, listed } = record;
     let listed: Vec<[u8; 32]> = listed.iter().map(|mark| mark.0).collect();
     postcard::to_stdvec(&(version, ends, seen, listed, card, sealed)).expect("a record is plain data")
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Option<Record> {
+pub(super) fn decode(bytes: &[u8]) -> Option<SealedSession> {
     type Parts = (u64, u64, u64, Vec<[u8; 32]>, Vec<u8>, Vec<u8>);
     let (version, ends, seen, listed, card, sealed): Parts = postcard::from_bytes(bytes).ok()?;
-    Some(Record { version, ends, seen, sealed, card, listed: listed.into_iter().map(Mark).collect() })
+    Some(SealedSession { version, ends, seen, sealed, card, listed: listed.into_iter().map(Mark).collect() })
 }
 
 pub(super) fn is_over(bytes: &[u8], now: u64, idle: Option<u64>) -> bool {
     let head = postcard::take_from_bytes::<(u64, u64, u64)>(bytes);
     head.map_or(true, |((version, ends, seen), _)| {
-        Record { version, ends, seen, ..Record::default() }.is_over(now, idle)
+        SealedSession { version, ends, seen, ..SealedSession::default() }.is_over(now, idle)
     })
 }

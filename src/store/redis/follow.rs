@@ -16,7 +16,7 @@ use super::map::{Map, empty_primaries};
 use super::names::{About, slot};
 use super::servers::Call;
 use crate::config::{HostPort, RedisServers};
-use crate::store::{Error, Watcher};
+use crate::store::{Error, InvalidationListener};
 use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{self, Stream, StreamExt};
 use redis::aio::MultiplexedConnection;
@@ -51,7 +51,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Redis {
-    pub(super) async fn follow_until(&self, watcher: &dyn Watcher) -> Result<Infallible, Error> {
+    pub(super) async fn follow_until(&self, watcher: &dyn InvalidationListener) -> Result<Infallible, Error> {
         let patience = self.servers.dialer.patience;
         let (tell, mut told) = mpsc::unbounded_channel();
         let begin = timeout(patience, self.begin(tell)).await;
@@ -132,7 +132,7 @@ impl Redis {
     }
 
     /// Passes on what was pushed.
-    fn hear(&self, push: PushInfo, watcher: &dyn Watcher, waiting: &Waiting) -> Result<(), Error> {
+    fn hear(&self, push: PushInfo, watcher: &dyn InvalidationListener, waiting: &Waiting) -> Result<(), Error> {
         match push.kind {
             PushKind::Disconnection => return Err(Error("the connection that tells of changes was lost".into())),
             PushKind::Invalidate => {}

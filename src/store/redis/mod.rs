@@ -13,8 +13,8 @@ mod servers;
 mod warnings;
 
 use super::{
-    After, DELETED_FOR, Error, Fence, Leased, Lookup, Permits, RateLimit, Record, Restored, SessionStore, Update,
-    Warning, Watcher,
+    DELETED_FOR, Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit,
+    RestoreOutcome, SealedSession, SessionStore, UpdateOutcome, Warning,
 };
 use crate::config::{self, RedisUrl};
 use crate::domain::seal::{KeyRing, Purpose, random};
@@ -85,7 +85,7 @@ impl Redis {
     }
 
     /// When Redis may forget a record, in ms since 1970.
-    fn expiry(&self, record: &Record) -> u64 {
+    fn expiry(&self, record: &SealedSession) -> u64 {
         let idles = self.idle.map_or(u64::MAX, |idle| record.seen.saturating_add(2 * idle.as_secs()));
         (record.ends.min(idles).min(LAST) + KEEP) * 1_000
     }
@@ -95,7 +95,7 @@ impl Redis {
     }
 
     /// Before its record, so that no record is missing in a list.
-    async fn list(&self, key: SessionKey, record: &Record, deadline: Instant) -> Result<(), Error> {
+    async fn list(&self, key: SessionKey, record: &SealedSession, deadline: Instant) -> Result<(), Error> {
         let expiry = text((record.ends.min(LAST) + KEEP) * 1_000);
         try_join_all(record.listed.iter().map(async |mark| {
             let index = self.names.index(*mark);
@@ -182,13 +182,13 @@ fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text.split(|b| *b == b' ').next()?).ok()?.parse().ok()
 }
 
-fn record((bytes, used): (Option<Vec<u8>>, Option<u64>)) -> Option<Record> {
+fn record((bytes, used): (Option<Vec<u8>>, Option<u64>)) -> Option<SealedSession> {
     decode(&bytes?, used)
 }
 
 #[async_trait]
 impl SessionStore for Redis {
-    async fn create(&self, key: SessionKey, record: Record) -> Result<bool, Error> {
+    async fn create(&self, key: SessionKey, record: SealedSession) -> Result<bool, Error> {
         let deadline = self.servers.deadline();
         self.list(key, &record, deadline).await?;
         let (names, write) = (self.names.session(key), self.call_id());
@@ -202,7 +202,7 @@ impl SessionStore for Redis {
         self.lookup_until(key, self.servers.deadline()).await
     }
 
-    async fn restore(&self, key: SessionKey, record: Record) -> Result<Restored, Error> {
+    async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
         let deadline = self.servers.deadline();
         self.list(key, &record, deadline).await?;
         let (names, write) = (self.names.session(key), self.call_id());
@@ -210,9 +210,9 @@ impl SessionStore for Redis {
         let keys = [&*names.record, &names.used, &names.tombstone];
         let call = Call::script(&scripts::RESTORE, &keys, &[&encode(&record, &write), &version, &seen, &expiry]);
         Ok(match self.servers.ask(&call.again(), deadline).await? {
-            1 => Restored::Done,
-            0 => Restored::Newer,
-            _ => Restored::Ended,
+            1 => RestoreOutcome::Done,
+            0 => RestoreOutcome::Newer,
+            _ => RestoreOutcome::Ended,
         })
     }
 
@@ -220,9 +220,9 @@ impl SessionStore for Redis {
         &self,
         key: SessionKey,
         expected: u64,
-        record: Record,
-        fence: Option<Fence>,
-    ) -> Result<Update, Error> {
+        record: SealedSession,
+        fence: Option<FencingToken>,
+    ) -> Result<UpdateOutcome, Error> {
         let deadline = self.servers.deadline();
         // Again, though it was there: what an index lost comes back.
         self.list(key, &record, deadline).await?;
@@ -236,9 +236,9 @@ impl SessionStore for Redis {
         let args = [expected, &*record, seen, ends, &idle, keep, &fence, &remember, write.as_bytes()];
         let call = Call::script(&scripts::UPDATE, &keys, &args).again();
         Ok(match self.servers.ask(&call, deadline).await? {
-            1 => Update::Done,
-            0 => Update::Stale,
-            _ => Update::Gone,
+            1 => UpdateOutcome::Done,
+            0 => UpdateOutcome::Stale,
+            _ => UpdateOutcome::Gone,
         })
     }
 
@@ -248,7 +248,7 @@ impl SessionStore for Redis {
         touched.buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<Record>, Error> {
+    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error> {
         let deadline = self.servers.deadline();
         let names = self.names.session(key);
         let keys = [&*names.record, &names.used, &names.lease, &names.tombstone];
@@ -267,7 +267,7 @@ impl SessionStore for Redis {
         Ok(old)
     }
 
-    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, Record)>, Error> {
+    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         let deadline = self.servers.deadline();
         let index = self.names.index(mark);
         let mut command = redis::cmd("ZRANGE");
@@ -289,33 +289,33 @@ impl SessionStore for Redis {
         Ok(loaded.into_iter().filter_map(|(key, record)| Some((key, record?))).collect())
     }
 
-    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<Leased, Error> {
+    async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {
         let names = self.names.session(key);
         let (ttl, remember, holder) = (text(ttl.as_millis()), text(REMEMBER_LEASE.as_millis()), self.call_id());
         let keys = [&*names.record, &names.lease];
         let call = Call::script(&scripts::LEASE, &keys, &[&ttl, &remember, holder.as_bytes()]).again();
         let (came, number, abandoned): (String, u64, bool) = self.servers.ask(&call, self.servers.deadline()).await?;
         Ok(match came.as_str() {
-            "taken" => Leased::Taken { fence: Fence(number), abandoned },
-            "paused" => Leased::Paused(Duration::from_millis(number)),
-            "held" => Leased::Held,
-            _ => Leased::Gone,
+            "taken" => LeaseOutcome::Taken { fence: FencingToken(number), abandoned },
+            "paused" => LeaseOutcome::Paused(Duration::from_millis(number)),
+            "held" => LeaseOutcome::Held,
+            _ => LeaseOutcome::Gone,
         })
     }
 
-    async fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+    async fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> Result<bool, Error> {
         let names = self.names.session(key);
         let args = [text(fence.0), text(ttl.as_millis())];
         let call = Call::script(&scripts::EXTEND, &[&names.lease], &[&args[0], &args[1]]).again();
         self.servers.ask(&call, self.servers.deadline()).await
     }
 
-    async fn release(&self, key: SessionKey, fence: Fence, after: After) -> Result<(), Error> {
+    async fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) -> Result<(), Error> {
         let names = self.names.session(key);
         let (pause, doubt): (_, &[u8]) = match after {
-            After::Nothing => (vec![], b"0"),
-            After::Pause(pause) => (text(pause.as_millis()), b"0"),
-            After::Doubt(pause) => (text(pause.as_millis()), b"1"),
+            LeaseRelease::Free => (vec![], b"0"),
+            LeaseRelease::CoolDown(pause) => (text(pause.as_millis()), b"0"),
+            LeaseRelease::OutcomeUnknown(pause) => (text(pause.as_millis()), b"1"),
         };
         let (fence, remember) = (text(fence.0), text(REMEMBER_LEASE.as_millis()));
         let call = Call::script(&scripts::RELEASE, &[&names.lease], &[&fence, &pause, doubt, &remember]).again();
@@ -370,7 +370,7 @@ impl SessionStore for Redis {
         self.rest(limit, pause).await
     }
 
-    async fn follow(&self, watcher: &dyn Watcher) -> Error {
+    async fn follow(&self, watcher: &dyn InvalidationListener) -> Error {
         match self.follow_until(watcher).await {
             Err(why) => why,
             Ok(never) => match never {},

@@ -12,7 +12,7 @@
 //! in a cluster, so that all of one session is on one server.
 
 use crate::domain::session::{Mark, SessionKey};
-use crate::store::Record;
+use crate::store::SealedSession;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
@@ -113,7 +113,7 @@ pub(super) fn slot(name: &str) -> u16 {
 }
 
 /// `VERSION ENDS SEEN WRITE ` for the scripts, then lengths and bytes. The id of the write holds no space.
-pub(super) fn encode(record: &Record, write: &str) -> Vec<u8> {
+pub(super) fn encode(record: &SealedSession, write: &str) -> Vec<u8> {
     let mut bytes = format!("{} {} {} {write} ", record.version, record.ends, record.seen).into_bytes();
     for part in [&record.sealed, &record.card] {
         bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
@@ -126,7 +126,7 @@ pub(super) fn encode(record: &Record, write: &str) -> Vec<u8> {
 }
 
 /// A record and its last use as far as that was written apart from it; `None` if it is none of ours.
-pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<Record> {
+pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<SealedSession> {
     let mut parts = bytes.splitn(5, |b| *b == b' ');
     let mut number = || std::str::from_utf8(parts.next()?).ok()?.parse::<u64>().ok();
     let (version, ends, seen) = (number()?, number()?, number()?);
@@ -142,7 +142,7 @@ pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<Record> {
     let (marks, left) = rest.as_chunks::<32>();
     let listed = marks.iter().copied().map(Mark).collect();
     let seen = seen.max(used.unwrap_or_default());
-    left.is_empty().then_some(Record { version, ends, seen, sealed, card, listed })
+    left.is_empty().then_some(SealedSession { version, ends, seen, sealed, card, listed })
 }
 
 #[cfg(test)]
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_record_survives_and_a_broken_one_is_none() {
-        let record = Record {
+        let record = SealedSession {
             version: 3,
             ends: u64::MAX,
             seen: 5,

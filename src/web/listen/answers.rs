@@ -2,7 +2,7 @@
 //! slice by slice.
 
 use super::SLICE;
-use super::patience::{Connection, Untaken};
+use super::patience::{ConnectionProgress, UnreadResponse};
 use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
 use axum::http::{Request, Response, Version};
@@ -19,27 +19,27 @@ const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// The service of one connection.
 #[derive(Debug, Clone)]
-pub(super) struct Answers<S> {
+pub(super) struct BoundedService<S> {
     service: S,
-    connection: Arc<Connection>,
+    connection: Arc<ConnectionProgress>,
     tls: bool,
 }
 
-impl<S> Answers<S> {
+impl<S> BoundedService<S> {
     /// `tls`: whether TLS ends here.
-    pub(super) fn new(service: S, connection: Arc<Connection>, tls: bool) -> Self {
+    pub(super) fn new(service: S, connection: Arc<ConnectionProgress>, tls: bool) -> Self {
         Self { service, connection, tls }
     }
 }
 
-impl<S, B> Service<Request<B>> for Answers<S>
+impl<S, B> Service<Request<B>> for BoundedService<S>
 where
     S: Service<Request<B>, Response = Response<Body>>,
     S::Future: Unpin,
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Answer<S::Future>;
+    type Future = BoundedResponse<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.service.poll_ready(cx)
@@ -48,20 +48,20 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let http2 = request.version() == Version::HTTP_2;
         let answer = self.service.call(request);
-        Answer { answer, connection: self.connection.clone(), http2, tls: self.tls }
+        BoundedResponse { answer, connection: self.connection.clone(), http2, tls: self.tls }
     }
 }
 
 /// An answer that waits for its client.
 #[derive(Debug)]
-pub(super) struct Answer<F> {
+pub(super) struct BoundedResponse<F> {
     answer: F,
-    connection: Arc<Connection>,
+    connection: Arc<ConnectionProgress>,
     http2: bool,
     tls: bool,
 }
 
-impl<F, E> Future for Answer<F>
+impl<F, E> Future for BoundedResponse<F>
 where
     F: Future<Output = Result<Response<Body>, E>> + Unpin,
 {
@@ -77,11 +77,11 @@ where
         let large = response.body().size_hint().lower() > SLICE as u64;
         Poll::Ready(Ok(match self.http2 && !response.body().is_end_stream() {
             true => {
-                let untaken = Arc::new(Untaken::new(self.connection.clone()));
-                response.map(|body| slices(body, Pace::Taken(untaken)))
+                let untaken = Arc::new(UnreadResponse::new(self.connection.clone()));
+                response.map(|body| slices(body, FlowControl::Taken(untaken)))
             }
             false if large => {
-                let pace = Pace::Flushed(self.connection.clone(), None);
+                let pace = FlowControl::Flushed(self.connection.clone(), None);
                 response.map(|body| slices(body, pace))
             }
             false => response,
@@ -90,31 +90,31 @@ where
 }
 
 /// How it is known what the client has taken.
-enum Pace {
+enum FlowControl {
     /// HTTP/2 lets go of what it has sent.
-    Taken(Arc<Untaken>),
+    Taken(Arc<UnreadResponse>),
     /// HTTP/1 copies what it is given, so it is given no more before it has sent that. How often it had, before the
     /// last slice.
-    Flushed(Arc<Connection>, Option<u64>),
+    Flushed(Arc<ConnectionProgress>, Option<u64>),
 }
 
 /// A body in slices.
-struct Slices {
+struct SlicedBody {
     body: BodyDataStream,
     rest: Bytes,
-    pace: Pace,
+    pace: FlowControl,
 }
 
-fn slices(body: Body, pace: Pace) -> Body {
-    Body::from_stream(Slices { body: body.into_data_stream(), rest: Bytes::new(), pace })
+fn slices(body: Body, pace: FlowControl) -> Body {
+    Body::from_stream(SlicedBody { body: body.into_data_stream(), rest: Bytes::new(), pace })
 }
 
-impl Stream for Slices {
+impl Stream for SlicedBody {
     type Item = Result<Bytes, axum::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if let Pace::Flushed(connection, Some(before)) = &this.pace {
+        if let FlowControl::Flushed(connection, Some(before)) = &this.pace {
             ready!(connection.poll_flushed(cx, *before));
         }
         while this.rest.is_empty() {
@@ -125,8 +125,8 @@ impl Stream for Slices {
         }
         let slice = this.rest.split_to(this.rest.len().min(SLICE));
         Poll::Ready(Some(Ok(match &mut this.pace {
-            Pace::Taken(untaken) => Bytes::from_owner(Sent { slice, untaken: untaken.clone() }),
-            Pace::Flushed(connection, before) => {
+            FlowControl::Taken(untaken) => Bytes::from_owner(InFlightSlice { slice, untaken: untaken.clone() }),
+            FlowControl::Flushed(connection, before) => {
                 *before = Some(connection.flushes());
                 slice
             }
@@ -135,18 +135,18 @@ impl Stream for Slices {
 }
 
 /// A slice on its way; dropped when it is sent.
-struct Sent {
+struct InFlightSlice {
     slice: Bytes,
-    untaken: Arc<Untaken>,
+    untaken: Arc<UnreadResponse>,
 }
 
-impl AsRef<[u8]> for Sent {
+impl AsRef<[u8]> for InFlightSlice {
     fn as_ref(&self) -> &[u8] {
         &self.slice
     }
 }
 
-impl Drop for Sent {
+impl Drop for InFlightSlice {
     fn drop(&mut self) {
         self.untaken.came_on();
     }

@@ -5,9 +5,9 @@ mod answers;
 mod patience;
 mod stream;
 
-use self::answers::Answers;
-use self::patience::Connection;
-use self::stream::Impatient;
+use self::answers::BoundedService;
+use self::patience::ConnectionProgress;
+use self::stream::DeadlineStream;
 use axum::Router;
 use axum_server::accept::Accept;
 use axum_server::tls_rustls::RustlsConfig;
@@ -57,9 +57,9 @@ pub async fn listen(
     }
 }
 
-fn bounded<A>(server: Server<SocketAddr, A>, tls: bool) -> Server<SocketAddr, Bounded<A>> {
+fn bounded<A>(server: Server<SocketAddr, A>, tls: bool) -> Server<SocketAddr, BoundedAcceptor<A>> {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut server = server.map(|acceptor| Bounded { acceptor, places, tls });
+    let mut server = server.map(|acceptor| BoundedAcceptor { acceptor, places, tls });
     let builder = server.http_builder();
     // One buffer for a small answer costs less than a vectored write.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).writev(false).max_buf_size(HTTP1_BUFFER);
@@ -76,19 +76,19 @@ fn bounded<A>(server: Server<SocketAddr, A>, tls: bool) -> Server<SocketAddr, Bo
 /// Bounds how many connections there are, the time until it is known which HTTP a client speaks (hyper waits for that
 /// without a limit, and only then for a head with one), and the time that a client may leave an answer untaken.
 #[derive(Debug, Clone)]
-struct Bounded<A> {
+struct BoundedAcceptor<A> {
     acceptor: A,
     places: Arc<Semaphore>,
     tls: bool,
 }
 
-impl<A, I, S> Accept<I, S> for Bounded<A>
+impl<A, I, S> Accept<I, S> for BoundedAcceptor<A>
 where
     A: Accept<I, S>,
     A::Future: Send + 'static,
 {
-    type Stream = Impatient<A::Stream>;
-    type Service = Answers<A::Service>;
+    type Stream = DeadlineStream<A::Stream>;
+    type Service = BoundedService<A::Service>;
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
@@ -97,8 +97,8 @@ where
         Box::pin(async move {
             let place = place.map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
             let (stream, service) = accepted.await?;
-            let connection = Arc::<Connection>::default();
-            Ok((Impatient::new(stream, connection.clone(), place), Answers::new(service, connection, tls)))
+            let connection = Arc::<ConnectionProgress>::default();
+            Ok((DeadlineStream::new(stream, connection.clone(), place), BoundedService::new(service, connection, tls)))
         })
     }
 }
@@ -189,7 +189,7 @@ mod tests {
     async fn who_takes_a_little_now_and_then_is_not_given_up() {
         let (ours, mut theirs) = tokio::io::duplex(16);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let mut ours = Impatient::new(ours, Arc::default(), place);
+        let mut ours = DeadlineStream::new(ours, Arc::default(), place);
         let reading = async {
             for _ in 0..50 {
                 tokio::time::sleep(STALLED - Duration::from_secs(1)).await;
@@ -208,7 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_beyond_the_most_are_closed_and_make_room_when_they_end() {
-        let acceptor = Bounded {
+        let acceptor = BoundedAcceptor {
             acceptor: axum_server::accept::DefaultAcceptor::new(),
             places: Arc::new(Semaphore::new(2)),
             tls: false,

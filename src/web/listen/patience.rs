@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Shared by the stream of a connection and by its answers.
 #[derive(Debug, Default)]
-pub(super) struct Connection {
+pub(super) struct ConnectionProgress {
     /// Whether the client takes nothing at the moment.
     blocked: AtomicBool,
     /// Counts how often everything that was written had been taken.
@@ -28,7 +28,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Connection {
+impl ConnectionProgress {
     /// Ready while the client takes what is written.
     pub(super) fn poll_unblocked(&self, cx: &Context<'_>) -> Poll<()> {
         self.poll_until(cx, || !self.blocked.load(Ordering::SeqCst))
@@ -77,13 +77,13 @@ impl Connection {
 
 /// An answer over HTTP/2; taken when it is dropped.
 #[derive(Debug)]
-pub(super) struct Untaken {
-    connection: Arc<Connection>,
+pub(super) struct UnreadResponse {
+    connection: Arc<ConnectionProgress>,
     number: u64,
 }
 
-impl Untaken {
-    pub(super) fn new(connection: Arc<Connection>) -> Self {
+impl UnreadResponse {
+    pub(super) fn new(connection: Arc<ConnectionProgress>) -> Self {
         let mut untaken = lock(&connection.untaken);
         let number = untaken.last_key_value().map_or(0, |(last, _)| last + 1);
         untaken.insert(number, Instant::now());
@@ -100,7 +100,7 @@ impl Untaken {
     }
 }
 
-impl Drop for Untaken {
+impl Drop for UnreadResponse {
     fn drop(&mut self) {
         lock(&self.connection.untaken).remove(&self.number);
         self.connection.count.fetch_sub(1, Ordering::SeqCst);
@@ -109,16 +109,16 @@ impl Drop for Untaken {
 
 /// The deadlines of a stream.
 #[derive(Debug)]
-pub(super) struct Patience {
-    pub(super) connection: Arc<Connection>,
+pub(super) struct WriteDeadlines {
+    pub(super) connection: Arc<ConnectionProgress>,
     /// Until something is taken of what is written now.
     write: Option<Pin<Box<Sleep>>>,
     /// Until the answers are looked at.
     look: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patience {
-    pub(super) fn new(connection: Arc<Connection>) -> Self {
+impl WriteDeadlines {
+    pub(super) fn new(connection: Arc<ConnectionProgress>) -> Self {
         Self { connection, write: None, look: None }
     }
 

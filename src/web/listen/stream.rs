@@ -1,7 +1,7 @@
 //! A connection's stream that breaks off where the client keeps it waiting.
 
 use super::HEAD;
-use super::patience::{Connection, Patience, after};
+use super::patience::{ConnectionProgress, WriteDeadlines, after};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,18 +16,18 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A stream with a deadline until its first bytes tell HTTP/1 from HTTP/2, one while nothing that is written is taken,
 /// and one for each answer of HTTP/2.
 #[derive(Debug)]
-pub(super) struct Impatient<S> {
+pub(super) struct DeadlineStream<S> {
     stream: S,
     /// The deadline, and how much of HTTP/2's preface has come.
     undecided: Option<(Pin<Box<Sleep>>, usize)>,
-    patience: Patience,
+    patience: WriteDeadlines,
     /// Its place among all connections.
     _place: OwnedSemaphorePermit,
 }
 
-impl<S> Impatient<S> {
-    pub(super) fn new(stream: S, connection: Arc<Connection>, place: OwnedSemaphorePermit) -> Self {
-        Self { stream, undecided: Some((after(HEAD), 0)), patience: Patience::new(connection), _place: place }
+impl<S> DeadlineStream<S> {
+    pub(super) fn new(stream: S, connection: Arc<ConnectionProgress>, place: OwnedSemaphorePermit) -> Self {
+        Self { stream, undecided: Some((after(HEAD), 0)), patience: WriteDeadlines::new(connection), _place: place }
     }
 
     /// Judges how a write or flush ended; `taken` if it ended well.
@@ -39,7 +39,7 @@ impl<S> Impatient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for DeadlineStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let this = &mut *self;
@@ -65,7 +65,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for DeadlineStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(written, cx)

@@ -2,7 +2,7 @@
 
 use crate::domain::return_to::ReturnTo;
 use crate::domain::transaction::SignInIntent;
-use crate::store::Live;
+use crate::store::OpenedSession;
 use askama::Template;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
@@ -11,7 +11,7 @@ use axum::response::{Html, IntoResponse, Response};
 /// `GET /`
 #[derive(Template)]
 #[template(path = "home.html", config = "src/web/askama.toml")]
-pub(super) struct Home {
+pub(super) struct FrontPage {
     pub(super) name: Option<String>,
     pub(super) sign_in: String,
     /// Where people go from here, if that is elsewhere.
@@ -21,7 +21,7 @@ pub(super) struct Home {
 /// Something went wrong, or is not there.
 #[derive(Template)]
 #[template(path = "problem.html", config = "src/web/askama.toml")]
-pub(super) struct Problem<'a> {
+pub(super) struct ProblemPage<'a> {
     /// Ours, where the page is shown under another one.
     pub(super) origin: &'a str,
     pub(super) tone: Tone,
@@ -30,8 +30,8 @@ pub(super) struct Problem<'a> {
     /// The provider's own text.
     pub(super) foreign: Option<String>,
     /// The button to press.
-    pub(super) first: Option<Link>,
-    pub(super) others: Vec<Link>,
+    pub(super) first: Option<PageLink>,
+    pub(super) others: Vec<PageLink>,
     /// Whether it is about what an account may do.
     pub(super) access: bool,
     /// Whom to ask.
@@ -69,12 +69,12 @@ impl Tone {
 
 /// A button.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct PageLink {
     pub(super) words: String,
     pub(super) href: String,
 }
 
-impl Link {
+impl PageLink {
     /// The same where the page is shown under another origin than ours.
     pub(super) fn under(self, origin: &str) -> Self {
         match self.href.starts_with('/') {
@@ -94,7 +94,7 @@ pub(super) struct Contact {
 /// `GET /auth/signout`
 #[derive(Template)]
 #[template(path = "sign_out.html", config = "src/web/askama.toml")]
-pub(super) struct SignOut {
+pub(super) struct SignOutPage {
     pub(super) name: Option<String>,
     pub(super) return_to: String,
     /// Whether the box for all devices is ticked.
@@ -104,7 +104,7 @@ pub(super) struct SignOut {
 /// `GET /auth/signout/callback`
 #[derive(Template)]
 #[template(path = "signed_out.html", config = "src/web/askama.toml")]
-pub(super) struct SignedOut {
+pub(super) struct SignedOutPage {
     pub(super) sign_in: String,
     /// Whether all devices were signed out.
     pub(super) everywhere: bool,
@@ -131,7 +131,7 @@ pub(super) fn with_form_targets(mut response: Response, targets: &[String]) -> R
 }
 
 /// What to call a signed-in person.
-pub(super) fn display_name(live: &Live) -> String {
+pub(super) fn display_name(live: &OpenedSession) -> String {
     let p = &live.session.principal;
     p.name.clone().unwrap_or_else(|| p.username.clone())
 }

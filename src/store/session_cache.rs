@@ -5,11 +5,11 @@
 //! the store is asked each time. Entries are filled through the cache's own placeholder, which a change
 //! told meanwhile voids: so nothing that was read before a change is remembered after it.
 //!
-//! What is over is remembered apart ([`Endings`]), whatever the store says later.
+//! What is over is remembered apart ([`Tombstones`]), whatever the store says later.
 
-use super::Live;
-use super::endings::{Ended, Endings};
-use super::{Error, Watcher};
+use super::OpenedSession;
+use super::tombstones::{TombstoneKey, Tombstones};
+use super::{Error, InvalidationListener};
 use crate::domain::session::{Mark, SessionKey};
 use crate::telemetry::Metrics;
 use quick_cache::Weighter;
@@ -44,27 +44,27 @@ const PROOF_LATE: Duration = Duration::from_millis(250);
 
 /// A session as it is remembered.
 #[derive(Debug, Clone)]
-pub(super) enum Known {
-    Live(Arc<Live>),
+pub(super) enum CachedSession {
+    Present(Arc<OpenedSession>),
     /// There is none, as of then.
-    Nobody(Instant),
+    Absent(Instant),
 }
 
 #[derive(Debug, Clone)]
-struct Bytes;
+struct ByteWeighter;
 
-impl Weighter<SessionKey, Known> for Bytes {
-    fn weight(&self, _: &SessionKey, known: &Known) -> u64 {
+impl Weighter<SessionKey, CachedSession> for ByteWeighter {
+    fn weight(&self, _: &SessionKey, known: &CachedSession) -> u64 {
         match known {
-            Known::Live(live) => live.bytes,
-            Known::Nobody(_) => 128,
+            CachedSession::Present(live) => live.bytes,
+            CachedSession::Absent(_) => 128,
         }
     }
 }
 
 /// What has to be put back into a store.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Lost {
+pub(super) enum LostWrites {
     /// It was away, and may have lost its last writes.
     Recent,
     /// It was emptied.
@@ -73,7 +73,7 @@ pub(super) enum Lost {
 
 /// Up to when every change was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Proof {
+enum Freshness {
     /// The store never told of changes.
     Never,
     /// All of those that were made before then.
@@ -83,21 +83,21 @@ enum Proof {
 }
 
 #[derive(Debug)]
-pub(super) struct Snapshots {
-    sessions: Cache<SessionKey, Known, Bytes>,
+pub(super) struct SessionCache {
+    sessions: Cache<SessionKey, CachedSession, ByteWeighter>,
     /// What was remembered before the store announced a change, in case that it lost the record.
-    superseded: Cache<SessionKey, Arc<Live>>,
+    superseded: Cache<SessionKey, Arc<OpenedSession>>,
     /// What was remembered when the store lost its data.
-    candidates: Mutex<Vec<Arc<Live>>>,
+    candidates: Mutex<Vec<Arc<OpenedSession>>>,
     marks: Cache<Mark, bool>,
     /// What is over.
-    pub(super) endings: Endings,
+    pub(super) endings: Tombstones,
     metrics: Arc<Metrics>,
     max_stale: Duration,
     started: Instant,
     /// Milliseconds since the start until which memory is believed; `u64::MAX` if nobody else writes.
     believed: AtomicU64,
-    proof: watch::Sender<Proof>,
+    proof: watch::Sender<Freshness>,
     /// Milliseconds since the start until which what is not in the store is in doubt.
     recovering: AtomicU64,
     /// The same for sessions alone, which another process may be about to put back: one that was slow to reach the
@@ -105,24 +105,24 @@ pub(super) struct Snapshots {
     sessions_expected: AtomicU64,
     /// Whether it was never heard from.
     first: AtomicBool,
-    lost: Mutex<Option<Lost>>,
+    lost: Mutex<Option<LostWrites>>,
     /// Rung when something was lost.
     pub(super) loss: Notify,
 }
 
-impl Snapshots {
+impl SessionCache {
     pub(super) fn new(metrics: Arc<Metrics>, max_stale: Duration) -> Self {
         Self {
-            sessions: Cache::with_weighter(50_000, BYTES, Bytes),
+            sessions: Cache::with_weighter(50_000, BYTES, ByteWeighter),
             superseded: Cache::new(SUPERSEDED),
             candidates: Mutex::default(),
             marks: Cache::new(MARKS),
-            endings: Endings::default(),
+            endings: Tombstones::default(),
             metrics,
             max_stale,
             started: Instant::now(),
             believed: AtomicU64::new(0),
-            proof: watch::Sender::new(Proof::Never),
+            proof: watch::Sender::new(Freshness::Never),
             recovering: AtomicU64::new(0),
             sessions_expected: AtomicU64::new(0),
             first: AtomicBool::new(true),
@@ -132,7 +132,7 @@ impl Snapshots {
     }
 
     /// The session, if it is remembered and may be believed.
-    pub(super) fn remembered(&self, key: &SessionKey) -> Option<Arc<Live>> {
+    pub(super) fn remembered(&self, key: &SessionKey) -> Option<Arc<OpenedSession>> {
         self.at_hand(key).filter(|_| self.is_believed())
     }
 
@@ -140,31 +140,31 @@ impl Snapshots {
     pub(super) async fn session(
         &self,
         key: SessionKey,
-        read: impl Future<Output = Result<Option<Arc<Live>>, Error>>,
-    ) -> Result<Option<Arc<Live>>, Error> {
-        if self.endings.contains(Ended::Session(key)) {
+        read: impl Future<Output = Result<Option<Arc<OpenedSession>>, Error>>,
+    ) -> Result<Option<Arc<OpenedSession>>, Error> {
+        if self.endings.contains(TombstoneKey::Session(key)) {
             return Ok(None);
         }
         if !self.is_believed() {
             return read.await;
         }
         match self.sessions.get(&key) {
-            Some(Known::Nobody(since)) if since.elapsed() < UNKNOWN_FOR && !self.may_lack_sessions() => {
+            Some(CachedSession::Absent(since)) if since.elapsed() < UNKNOWN_FOR && !self.may_lack_sessions() => {
                 return Ok(None);
             }
-            Some(Known::Nobody(_)) => drop(self.sessions.remove(&key)),
+            Some(CachedSession::Absent(_)) => drop(self.sessions.remove(&key)),
             _ => {}
         }
         let read = async {
             let known = match read.await? {
-                Some(live) => Known::Live(live),
-                None => Known::Nobody(Instant::now()),
+                Some(live) => CachedSession::Present(live),
+                None => CachedSession::Absent(Instant::now()),
             };
             Ok::<_, Error>(known)
         };
         Ok(match self.sessions.get_or_insert_async(&key, read).await? {
-            Known::Live(live) => Some(live),
-            Known::Nobody(_) => None,
+            CachedSession::Present(live) => Some(live),
+            CachedSession::Absent(_) => None,
         })
     }
 
@@ -196,7 +196,7 @@ impl Snapshots {
     }
 
     /// The session as it was remembered before the store announced a change.
-    pub(super) fn superseded(&self, key: &SessionKey) -> Option<Arc<Live>> {
+    pub(super) fn superseded(&self, key: &SessionKey) -> Option<Arc<OpenedSession>> {
         self.superseded.get(key)
     }
 
@@ -205,7 +205,7 @@ impl Snapshots {
     }
 
     /// The sessions that were remembered when the store lost its data, or are now, once.
-    pub(super) fn take_candidates(&self) -> Vec<Arc<Live>> {
+    pub(super) fn take_candidates(&self) -> Vec<Arc<OpenedSession>> {
         let mut candidates = std::mem::take(&mut *self.candidates.lock().unwrap_or_else(PoisonError::into_inner));
         candidates.extend(self.all());
         candidates
@@ -216,18 +216,18 @@ impl Snapshots {
     }
 
     /// The session if it is remembered, whether that may be believed or not.
-    pub(super) fn at_hand(&self, key: &SessionKey) -> Option<Arc<Live>> {
+    pub(super) fn at_hand(&self, key: &SessionKey) -> Option<Arc<OpenedSession>> {
         match self.sessions.get(key) {
-            Some(Known::Live(live)) => Some(live),
+            Some(CachedSession::Present(live)) => Some(live),
             _ => None,
         }
     }
 
     /// Every session that is remembered, in the order of their keys.
-    pub(super) fn all(&self) -> Vec<Arc<Live>> {
+    pub(super) fn all(&self) -> Vec<Arc<OpenedSession>> {
         let live = self.sessions.iter().filter_map(|(key, known)| match known {
-            Known::Live(live) => Some((key, live)),
-            Known::Nobody(_) => None,
+            CachedSession::Present(live) => Some((key, live)),
+            CachedSession::Absent(_) => None,
         });
         let mut live: Vec<_> = live.collect();
         live.sort_unstable_by_key(|(key, _)| *key);
@@ -253,11 +253,12 @@ impl Snapshots {
     /// The store no longer tells what changes. What is remembered is believed as long as it was going to be.
     pub(super) fn disconnected(&self) {
         // Only once for each time that it did: a store that never tells is asked every time and has the last word.
-        if let Proof::At(_) = *self.proof.borrow() {
+        if let Freshness::At(_) = *self.proof.borrow() {
             self.doubt(AWAY_FOR);
         }
-        self.proof
-            .send_if_modified(|proof| *proof != Proof::Never && std::mem::replace(proof, Proof::Lost) != Proof::Lost);
+        self.proof.send_if_modified(|proof| {
+            *proof != Freshness::Never && std::mem::replace(proof, Freshness::Lost) != Freshness::Lost
+        });
     }
 
     /// The store does not answer, or was not asked yet: nobody knows what it has when it does.
@@ -274,7 +275,7 @@ impl Snapshots {
             return true;
         }
         let mut proof = self.proof.subscribe();
-        let heard = proof.wait_for(|proof| !matches!(proof, Proof::At(at) if *at < moment));
+        let heard = proof.wait_for(|proof| !matches!(proof, Freshness::At(at) if *at < moment));
         match tokio::time::timeout(self.max_stale + PROOF_LATE, heard).await {
             Ok(_) => !self.is_recovering(),
             Err(_) => false,
@@ -282,7 +283,7 @@ impl Snapshots {
     }
 
     /// What was lost since it was asked last.
-    pub(super) fn take_lost(&self) -> Option<Lost> {
+    pub(super) fn take_lost(&self) -> Option<LostWrites> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -294,20 +295,20 @@ impl Snapshots {
     /// All that this process knows is back in the store; others may need a moment more.
     pub(super) fn recovered(&self) {
         // What was lost meanwhile has a recovery of its own.
-        let again =
-            *self.proof.borrow() == Proof::Lost || self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let again = *self.proof.borrow() == Freshness::Lost
+            || self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         if again || !self.is_recovering() {
             return;
         }
         self.doubt(RECOVERING_FOR);
     }
 
-    fn note_loss(&self, what: Lost) {
-        if what == Lost::Everything {
+    fn note_loss(&self, what: LostWrites) {
+        if what == LostWrites::Everything {
             self.expect_sessions(LOSS_DOUBT);
         }
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        if *lost != Some(Lost::Everything) {
+        if *lost != Some(LostWrites::Everything) {
             *lost = Some(what);
         }
         drop(lost);
@@ -345,7 +346,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Watcher for Snapshots {
+impl InvalidationListener for SessionCache {
     fn begun(&self, lost: bool) {
         if self.first.swap(false, Ordering::Relaxed) {
             self.sessions_expected.store(self.now() + millis(STARTING_FOR), Ordering::Relaxed);
@@ -363,17 +364,17 @@ impl Watcher for Snapshots {
             self.doubt(AWAY_FOR);
         }
         // Also at the first connection: what this process wrote before it may be lost.
-        self.note_loss(if lost { Lost::Everything } else { Lost::Recent });
+        self.note_loss(if lost { LostWrites::Everything } else { LostWrites::Recent });
     }
 
     fn changed(&self, key: SessionKey) {
-        if let Some((_, Known::Live(live))) = self.sessions.remove(&key) {
+        if let Some((_, CachedSession::Present(live))) = self.sessions.remove(&key) {
             self.superseded.insert(key, live);
         }
     }
 
     fn ended(&self, key: SessionKey) {
-        self.endings.hear(Ended::Session(key));
+        self.endings.hear(TombstoneKey::Session(key));
         self.superseded.remove(&key);
         self.forget(key);
     }
@@ -383,7 +384,7 @@ impl Watcher for Snapshots {
             // Written by a process that found a loss, or expired.
             return self.expect_sessions(LOSS_DOUBT);
         }
-        self.endings.hear(Ended::Mark(mark));
+        self.endings.hear(TombstoneKey::Mark(mark));
         self.forget_mark(mark);
     }
 
@@ -391,13 +392,13 @@ impl Watcher for Snapshots {
         // What is remembered is as true as it was, and now the only place where it is.
         self.marks.clear();
         self.doubt(AWAY_FOR);
-        self.note_loss(Lost::Everything);
+        self.note_loss(LostWrites::Everything);
     }
 
     fn current(&self, at: Instant) {
         let until = at.saturating_duration_since(self.started) + self.max_stale;
         self.believed.store(millis(until), Ordering::Relaxed);
-        self.proof.send_replace(Proof::At(at));
+        self.proof.send_replace(Freshness::At(at));
     }
 
     fn alone(&self) {

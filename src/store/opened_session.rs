@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An opened session.
 #[derive(Debug)]
-pub struct Live {
+pub struct OpenedSession {
     /// Its id.
     pub id: SessionId,
     /// The session.
@@ -20,7 +20,7 @@ pub struct Live {
     pub(super) seen: AtomicU64,
 }
 
-impl Live {
+impl OpenedSession {
     pub(super) fn new(id: SessionId, session: Session, seen: u64) -> Arc<Self> {
         let identity = IdentityResponse::new(&session.principal, Some(session.ends));
         let tokens = &session.tokens;
@@ -39,7 +39,7 @@ impl Live {
 
 /// A session as its user's list shows it.
 #[derive(Debug)]
-pub struct Listed {
+pub struct ListedSession {
     pub(super) key: SessionKey,
     /// What is known of it.
     pub card: SessionSummary,
@@ -49,7 +49,7 @@ pub struct Listed {
     pub ends: u64,
 }
 
-impl Listed {
+impl ListedSession {
     /// Its name in the list.
     pub fn handle(&self) -> String {
         self.key.handle()

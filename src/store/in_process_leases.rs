@@ -1,7 +1,7 @@
 //! What a store that serves one process remembers beside its records: who renews which session, and what
 //! was deleted lately.
 
-use super::{After, DELETED_FOR, Fence, Leased};
+use super::{DELETED_FOR, FencingToken, LeaseOutcome, LeaseRelease};
 use crate::domain::session::SessionKey;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 #[derive(Debug, Default)]
-pub(super) struct Local(Mutex<Inner>);
+pub(super) struct InProcessLeases(Mutex<LeaseTable>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct LeaseTable {
     last: u64,
     leases: HashMap<SessionKey, Lease>,
     /// Until when each is kept, by the machine's time and in epoch seconds.
@@ -22,55 +22,55 @@ struct Inner {
 #[derive(Debug)]
 struct Lease {
     /// `None` once it was given back.
-    holder: Option<Fence>,
+    holder: Option<FencingToken>,
     /// Whether the last holder left in doubt.
     doubt: bool,
     until: Instant,
 }
 
-impl Local {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+impl InProcessLeases {
+    fn inner(&self) -> MutexGuard<'_, LeaseTable> {
         // No code that holds this lock leaves anything half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// [`SessionStore::lease`](super::SessionStore::lease) of a session that exists.
-    pub(super) fn lease(&self, key: SessionKey, ttl: Duration) -> Leased {
+    pub(super) fn lease(&self, key: SessionKey, ttl: Duration) -> LeaseOutcome {
         let (now, inner) = (Instant::now(), &mut *self.inner());
         let abandoned = match inner.leases.get(&key) {
             Some(lease) if now < lease.until => {
-                return lease.holder.map_or(Leased::Paused(lease.until - now), |_| Leased::Held);
+                return lease.holder.map_or(LeaseOutcome::Paused(lease.until - now), |_| LeaseOutcome::Held);
             }
             Some(lease) => lease.holder.is_some() || lease.doubt,
             None => false,
         };
         inner.last += 1;
-        let fence = Fence(inner.last);
+        let fence = FencingToken(inner.last);
         inner.leases.insert(key, Lease { holder: Some(fence), doubt: false, until: now + ttl });
-        Leased::Taken { fence, abandoned }
+        LeaseOutcome::Taken { fence, abandoned }
     }
 
-    pub(super) fn extend(&self, key: SessionKey, fence: Fence, ttl: Duration) -> bool {
+    pub(super) fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> bool {
         let mut inner = self.inner();
         let lease = inner.leases.get_mut(&key).filter(|lease| lease.holder == Some(fence));
         lease.map(|lease| lease.until = Instant::now() + ttl).is_some()
     }
 
-    pub(super) fn release(&self, key: SessionKey, fence: Fence, after: After) {
+    pub(super) fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) {
         let mut inner = self.inner();
         if inner.leases.get(&key).is_none_or(|lease| lease.holder != Some(fence)) {
             return;
         }
         let paused = |pause, doubt| Lease { holder: None, doubt, until: Instant::now() + pause };
         match after {
-            After::Nothing => inner.leases.remove(&key),
-            After::Pause(pause) => inner.leases.insert(key, paused(pause, false)),
-            After::Doubt(pause) => inner.leases.insert(key, paused(pause, true)),
+            LeaseRelease::Free => inner.leases.remove(&key),
+            LeaseRelease::CoolDown(pause) => inner.leases.insert(key, paused(pause, false)),
+            LeaseRelease::OutcomeUnknown(pause) => inner.leases.insert(key, paused(pause, true)),
         };
     }
 
     /// Whether a writer with this fence may write: nobody took the lease after it.
-    pub(super) fn admits(&self, key: SessionKey, fence: Option<Fence>) -> bool {
+    pub(super) fn admits(&self, key: SessionKey, fence: Option<FencingToken>) -> bool {
         let inner = self.inner();
         let holder = inner.leases.get(&key).and_then(|lease| lease.holder);
         fence.is_none_or(|fence| holder.is_none_or(|holder| holder == fence))

@@ -22,7 +22,7 @@ const UNREAD: u64 = 400 * 86_400;
 
 /// One thing that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Ended {
+pub(super) enum TombstoneKey {
     /// A session, by its tombstone.
     Session(SessionKey),
     /// A token or code, by its mark.
@@ -30,7 +30,7 @@ pub(super) enum Ended {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Ending {
+struct Tombstone {
     /// Epoch seconds; `None` while it was heard of and not read.
     until: Option<u64>,
     noted: Instant,
@@ -38,35 +38,35 @@ struct Ending {
 
 /// The endings that this process made or heard of.
 #[derive(Debug, Default)]
-pub(super) struct Endings {
-    known: Mutex<Known>,
+pub(super) struct Tombstones {
+    known: Mutex<TombstoneTable>,
     /// Rung when something was heard of that should be read.
     pub(super) heard: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    endings: BTreeMap<Ended, Ending>,
-    unread: BTreeSet<Ended>,
+struct TombstoneTable {
+    endings: BTreeMap<TombstoneKey, Tombstone>,
+    unread: BTreeSet<TombstoneKey>,
     full: bool,
 }
 
 /// What to do about an ending that was read in the store.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Read {
+pub(super) enum ReadBack {
     /// The store has it, or it is past.
     Settled,
     /// The store has lost it: to be written again until then, epoch seconds.
     Lost(u64),
 }
 
-impl Endings {
-    fn known(&self) -> MutexGuard<'_, Known> {
+impl Tombstones {
+    fn known(&self) -> MutexGuard<'_, TombstoneTable> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes an ending that lasts until `until`, epoch seconds.
-    pub(super) fn note(&self, ended: Ended, until: u64) {
+    pub(super) fn note(&self, ended: TombstoneKey, until: u64) {
         let mut known = self.known();
         known.unread.remove(&ended);
         let before = known.endings.get(&ended).and_then(|ending| ending.until);
@@ -74,7 +74,7 @@ impl Endings {
     }
 
     /// Notes what the store announced: its key was written, or has expired, or was evicted. It was true in each case.
-    pub(super) fn hear(&self, ended: Ended) {
+    pub(super) fn hear(&self, ended: TombstoneKey) {
         let mut known = self.known();
         if !known.endings.contains_key(&ended) {
             known.insert(ended, None);
@@ -85,36 +85,36 @@ impl Endings {
     }
 
     /// Whether it is known to be over.
-    pub(super) fn contains(&self, ended: Ended) -> bool {
+    pub(super) fn contains(&self, ended: TombstoneKey) -> bool {
         self.known().endings.contains_key(&ended)
     }
 
     /// What was heard of and not read, once.
-    pub(super) fn take_unread(&self) -> Vec<Ended> {
+    pub(super) fn take_unread(&self) -> Vec<TombstoneKey> {
         std::mem::take(&mut self.known().unread).into_iter().collect()
     }
 
     /// Takes in what the store says about an ending: how long it lasts, or that it has none.
-    pub(super) fn read(&self, ended: Ended, found: Option<u64>, now: u64) -> Read {
+    pub(super) fn read(&self, ended: TombstoneKey, found: Option<u64>, now: u64) -> ReadBack {
         let mut known = self.known();
-        let Some(ending) = known.endings.get_mut(&ended) else { return Read::Settled };
+        let Some(ending) = known.endings.get_mut(&ended) else { return ReadBack::Settled };
         match (found, ending.until) {
             (Some(until), known) => {
                 ending.until = Some(until.max(known.unwrap_or(0)));
-                Read::Settled
+                ReadBack::Settled
             }
-            (None, Some(until)) if now < until => Read::Lost(until),
-            (None, Some(_)) => Read::Settled,
+            (None, Some(until)) if now < until => ReadBack::Lost(until),
+            (None, Some(_)) => ReadBack::Settled,
             (None, None) => {
                 ending.until = Some(now + HEARSAY);
-                Read::Settled
+                ReadBack::Settled
             }
         }
     }
 
     /// What may have to be written back at `now`: all that is not past, or only what was noted within `lately`.
     /// Marks come after sessions.
-    pub(super) fn to_write_back(&self, lately: Option<Duration>, now: u64) -> Vec<(Ended, u64)> {
+    pub(super) fn to_write_back(&self, lately: Option<Duration>, now: u64) -> Vec<(TombstoneKey, u64)> {
         let known = self.known();
         let wanted = known.endings.iter().filter(|(_, ending)| lately.is_none_or(|age| ending.noted.elapsed() <= age));
         let until = wanted.map(|(ended, ending)| (*ended, ending.until.unwrap_or(now + UNREAD)));
@@ -129,15 +129,15 @@ impl Endings {
     }
 }
 
-impl Known {
-    fn insert(&mut self, ended: Ended, until: Option<u64>) {
+impl TombstoneTable {
+    fn insert(&mut self, ended: TombstoneKey, until: Option<u64>) {
         if self.endings.len() >= MOST && !self.endings.contains_key(&ended) {
             if !std::mem::replace(&mut self.full, true) {
                 tracing::error!(most = MOST, "endings forgotten: too many; the store alone remembers further ones");
             }
             return;
         }
-        self.endings.insert(ended, Ending { until, noted: Instant::now() });
+        self.endings.insert(ended, Tombstone { until, noted: Instant::now() });
     }
 }
 
@@ -147,29 +147,29 @@ mod tests {
 
     const NOW: u64 = 1_000_000;
 
-    fn ended(byte: u8) -> Ended {
-        Ended::Session(SessionKey([byte; 32]))
+    fn ended(byte: u8) -> TombstoneKey {
+        TombstoneKey::Session(SessionKey([byte; 32]))
     }
 
     #[test]
     fn what_was_heard_of_is_over_before_and_after_it_is_read() {
-        let endings = Endings::default();
+        let endings = Tombstones::default();
         endings.hear(ended(1));
         assert!(endings.contains(ended(1)) && !endings.contains(ended(2)));
         assert_eq!(endings.take_unread(), [ended(1)]);
         assert_eq!(endings.to_write_back(None, NOW), [(ended(1), NOW + UNREAD)], "lost before it could be read");
-        assert_eq!(endings.read(ended(1), Some(NOW + 50), NOW), Read::Settled);
+        assert_eq!(endings.read(ended(1), Some(NOW + 50), NOW), ReadBack::Settled);
         assert_eq!(endings.to_write_back(None, NOW), [(ended(1), NOW + 50)]);
         assert!(endings.take_unread().is_empty());
     }
 
     #[test]
     fn what_the_store_has_lost_is_written_back_and_what_expired_is_not() {
-        let endings = Endings::default();
+        let endings = Tombstones::default();
         endings.note(ended(1), NOW + 50);
         endings.hear(ended(1));
-        assert_eq!(endings.read(ended(1), None, NOW), Read::Lost(NOW + 50));
-        assert_eq!(endings.read(ended(1), None, NOW + 50), Read::Settled);
+        assert_eq!(endings.read(ended(1), None, NOW), ReadBack::Lost(NOW + 50));
+        assert_eq!(endings.read(ended(1), None, NOW + 50), ReadBack::Settled);
         endings.sweep(NOW + 51);
         assert!(endings.contains(ended(1)), "the store may still announce that it expired");
         endings.sweep(NOW + 51 + EXPIRY_LAG);
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_later_end_counts() {
-        let endings = Endings::default();
+        let endings = Tombstones::default();
         endings.note(ended(1), NOW + 50);
         endings.note(ended(1), NOW + 20);
         assert_eq!(endings.to_write_back(Some(Duration::from_secs(60)), NOW), [(ended(1), NOW + 50)]);

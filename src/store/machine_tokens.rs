@@ -1,7 +1,7 @@
 //! Machine tokens, shared by the processes: sealed, and fetched by one of them at a time; and beside them, under the
 //! hash of each token, what it is good for when somebody shows it.
 
-use super::{After, Error, Fence, Leased, Record, SessionStore, Update};
+use super::{Error, FencingToken, LeaseOutcome, LeaseRelease, SealedSession, SessionStore, UpdateOutcome};
 use crate::domain::clock::Clock;
 use crate::domain::machine::{IssuedToken, MachineToken};
 use crate::domain::seal::{KeyRing, Purpose, sha256_of};
@@ -18,7 +18,7 @@ const ISSUED_LAYOUT: &str = "issued token 1";
 
 /// The tokens that processes share.
 #[derive(Debug)]
-pub struct Tokens {
+pub struct MachineTokenStore {
     store: Arc<dyn SessionStore>,
     ring: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
@@ -26,11 +26,11 @@ pub struct Tokens {
 
 /// Whose turn it is to fetch a token.
 #[derive(Debug)]
-pub enum Turn {
+pub enum FetchOutcome {
     /// Another process has fetched one.
     Fetched(Box<MachineToken>),
     /// Ours.
-    Ours(Place),
+    Ours(FetchLease),
     /// Another process is at it.
     Theirs,
     /// It failed a moment ago: wait for this long.
@@ -39,13 +39,13 @@ pub enum Turn {
 
 /// The right to put a token into its place.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct FetchLease {
     key: SessionKey,
     version: u64,
-    fence: Fence,
+    fence: FencingToken,
 }
 
-impl Tokens {
+impl MachineTokenStore {
     /// Tokens in `store`.
     pub fn new(store: Arc<dyn SessionStore>, ring: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
         Self { store, ring, clock }
@@ -56,35 +56,35 @@ impl Tokens {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn turn(&self, name: &[u8], than: u64, margin: u64, ttl: Duration) -> Result<Turn, Error> {
+    pub async fn turn(&self, name: &[u8], than: u64, margin: u64, ttl: Duration) -> Result<FetchOutcome, Error> {
         let key = SessionKey(self.ring.tag(LAYOUT, name));
         let now = self.clock.now();
         let will_do = |token: &MachineToken| token.issued_at > than && token.remaining(now) > margin;
         match self.store.load(key).await? {
             Some(record) => {
                 if let Some(token) = self.open(key, &record).filter(will_do) {
-                    return Ok(Turn::Fetched(Box::new(token)));
+                    return Ok(FetchOutcome::Fetched(Box::new(token)));
                 }
             }
             None => {
-                let empty = Record { ends: now + EMPTY_FOR, seen: now, ..Record::default() };
+                let empty = SealedSession { ends: now + EMPTY_FOR, seen: now, ..SealedSession::default() };
                 self.store.create(key, empty).await?;
             }
         }
         let fence = match self.store.lease(key, ttl).await? {
-            Leased::Taken { fence, .. } => fence,
-            Leased::Held | Leased::Gone => return Ok(Turn::Theirs),
-            Leased::Paused(left) => return Ok(Turn::Paused(left)),
+            LeaseOutcome::Taken { fence, .. } => fence,
+            LeaseOutcome::Held | LeaseOutcome::Gone => return Ok(FetchOutcome::Theirs),
+            LeaseOutcome::Paused(left) => return Ok(FetchOutcome::Paused(left)),
         };
         // Whoever had the lease before may have put one there since.
-        let Some(record) = self.store.load(key).await? else { return Ok(Turn::Theirs) };
-        let place = Place { key, version: record.version, fence };
+        let Some(record) = self.store.load(key).await? else { return Ok(FetchOutcome::Theirs) };
+        let place = FetchLease { key, version: record.version, fence };
         Ok(match self.open(key, &record).filter(will_do) {
             Some(token) => {
                 self.leave(place, None).await?;
-                Turn::Fetched(Box::new(token))
+                FetchOutcome::Fetched(Box::new(token))
             }
-            None => Turn::Ours(place),
+            None => FetchOutcome::Ours(place),
         })
     }
 
@@ -92,21 +92,21 @@ impl Tokens {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn put(&self, place: Place, token: &MachineToken) -> Result<bool, Error> {
+    pub async fn put(&self, place: FetchLease, token: &MachineToken) -> Result<bool, Error> {
         let plain = zeroize::Zeroizing::new(postcard::to_stdvec(token).expect("a token is plain data"));
         let version = place.version + 1;
         let sealed = self.ring.seal(purpose(&place.key, &version.to_le_bytes()), &plain);
         let (ends, seen) = (token.expires_at, self.clock.now());
-        let record = Record { version, ends, seen, sealed, ..Record::default() };
-        Ok(self.store.update(place.key, place.version, record, Some(place.fence)).await? == Update::Done)
+        let record = SealedSession { version, ends, seen, sealed, ..SealedSession::default() };
+        Ok(self.store.update(place.key, place.version, record, Some(place.fence)).await? == UpdateOutcome::Done)
     }
 
     /// Gives a place back without a token.
     ///
     /// # Errors
     /// [`Error`]; the place is free after a while.
-    pub async fn leave(&self, place: Place, pause: Option<Duration>) -> Result<(), Error> {
-        self.store.release(place.key, place.fence, pause.map_or(After::Nothing, After::Pause)).await
+    pub async fn leave(&self, place: FetchLease, pause: Option<Duration>) -> Result<(), Error> {
+        self.store.release(place.key, place.fence, pause.map_or(LeaseRelease::Free, LeaseRelease::CoolDown)).await
     }
 
     /// Keeps what the token with this hash is good for until `until`, epoch seconds.
@@ -118,7 +118,7 @@ impl Tokens {
         let plain = postcard::to_stdvec(issued).expect("it is plain data");
         let sealed = self.ring.seal(issued_purpose(&key, &until.to_le_bytes()), &plain);
         // It does not idle: it is used where nobody notes that.
-        let record = Record { version: 1, ends: until, seen: until, sealed, ..Record::default() };
+        let record = SealedSession { version: 1, ends: until, seen: until, sealed, ..SealedSession::default() };
         self.store.create(key, record).await.map(|_| ())
     }
 
@@ -133,7 +133,7 @@ impl Tokens {
         Ok(plain.and_then(|plain| postcard::from_bytes(&plain).ok()))
     }
 
-    fn open(&self, key: SessionKey, record: &Record) -> Option<MachineToken> {
+    fn open(&self, key: SessionKey, record: &SealedSession) -> Option<MachineToken> {
         if record.sealed.is_empty() {
             return None;
         }
