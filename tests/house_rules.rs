@@ -45,7 +45,7 @@ const ROOMS: [Room; 15] = [
     },
     Room {
         path: "web",
-        may: &["domain", "config", "telemetry", "provider", "flow", "store::Live", "store::Error"],
+        may: &["domain", "config", "telemetry", "provider", "flow", "store::OpenedSession", "store::Error"],
         otherwise: "web asks flows: what reads or writes sessions belongs in flow, what puts parts together in app",
     },
     Room {
@@ -271,7 +271,7 @@ fn a_broken_rule_is_found_and_explained() {
         ("config/load.rs", "use super::super::store::open;", "imports crate::store::open. config may"),
         ("telemetry/mod.rs", "use crate::{config::Config, domain as d};", "imports crate::config::Config"),
         ("telemetry/mod.rs", "use crate::{config::Config, domain as d};", "imports crate::domain"),
-        ("provider/mod.rs", "fn f(x: &crate::store::Live) {}", "imports crate::store::Live"),
+        ("provider/mod.rs", "fn f(x: &crate::store::OpenedSession) {}", "imports crate::store::OpenedSession"),
         ("provider/mod.rs", "mod a { mod b { use super::super::super::flow; } }", "imports crate::flow"),
         ("store/mod.rs", "pub use crate::provider::Error;", "what to do with them belongs in flow"),
         ("store/memory.rs", "use redb::Database;", "stops at src/store/redb"),
@@ -283,7 +283,7 @@ fn a_broken_rule_is_found_and_explained() {
         ("flow/refresh.rs", "extern crate reqwest as r;", "uses reqwest"),
         (
             "web/api.rs",
-            "use crate::store::{self, Live}; fn f(s: &dyn store::SessionStore) {}",
+            "use crate::store::{self, OpenedSession}; fn f(s: &dyn store::SessionStore) {}",
             "crate::store::SessionStore",
         ),
         ("web/api.rs", "use crate::store::*;", "imports crate::store::*"),
@@ -323,7 +323,7 @@ fn what_only_looks_like_a_broken_rule_passes() {
         ("domain/seal.rs", "pub(crate) fn f() -> impl Sized + use<> {} fn g(axum: u8) -> u8 { axum }"),
         ("store/mod.rs", "mod redb; fn f() { redb::Redb::open(); }"),
         ("store/redb.rs", "use redb::Database;"),
-        ("web/session_layer.rs", "use crate::store::{self, Live}; fn f(e: store::Error) {}"),
+        ("web/session_layer.rs", "use crate::store::{self, OpenedSession}; fn f(e: store::Error) {}"),
         ("web/session_layer.rs", "use tower_sessions::SessionStore;"),
         ("flow/mod.rs", "mod axum; use axum::X;"),
         ("flow/x.rs", "#[expect(unused, reason = \"so\")] fn f() { Some(1).expect(\"x\"); }"),

@@ -14,7 +14,8 @@ use crate::sessions::keeps_the_contract;
 use crate::support::redis::{KEY, Redis, eventually, store_at, store_with, url};
 use crate::support::{stored_in, until};
 use auth_api::config::{HostPort, RedisServers, RedisUrl, StoreUrl};
-use auth_api::domain::session::{Mark, SessionId, SessionKey};
+use auth_api::domain::session::SessionId;
+use auth_api::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use auth_api::store::{LeaseOutcome, LeaseRelease, RateLimit, SealedSession, SessionStore, UpdateOutcome};
 use futures_util::future::join_all;
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ fn record(version: u64) -> SealedSession {
         ends: ENDS,
         seen: ENDS - 1_000,
         sealed: b"sealed".to_vec(),
-        card: b"card".to_vec(),
+        summary: b"card".to_vec(),
         listed: vec![],
     }
 }
@@ -73,19 +74,19 @@ async fn a_user_a_password_and_a_database_are_used() {
 async fn a_list_holds_any_number_of_sessions() {
     let Some(redis) = Redis::start().await else { return };
     let store = redis.store();
-    let jane = Mark::user("jane");
+    let jane = IndexKey::user("jane");
     let listed = || SealedSession { listed: vec![jane], ..record(1) };
     let keys: Vec<_> = (0..1_500).map(|_| key()).collect();
     for some in keys.chunks(250) {
         assert!(join_all(some.iter().map(|key| store.create(*key, listed()))).await.into_iter().all(Result::unwrap));
     }
-    assert_eq!(store.listed(jane).await.unwrap().len(), 1_500);
+    assert_eq!(store.list(jane).await.unwrap().len(), 1_500);
     for some in keys[..700].chunks(250) {
         for deleted in join_all(some.iter().map(|key| store.delete(*key, ENDS))).await {
             assert!(deleted.unwrap().is_some());
         }
     }
-    assert_eq!(store.listed(jane).await.unwrap().len(), 800);
+    assert_eq!(store.list(jane).await.unwrap().len(), 800);
     let index = index(&redis).await;
     assert_eq!(redis.ask::<u64>(&format!("ZCARD {index}")).await, 800, "a delete takes it off the list");
 }
@@ -99,12 +100,12 @@ async fn index(redis: &Redis) -> String {
 async fn a_list_forgets_what_has_no_record_and_regains_what_it_lost() {
     let Some(redis) = Redis::start().await else { return };
     let store = redis.store();
-    let (jane, lost, gone) = (Mark::user("jane"), key(), key());
+    let (jane, lost, gone) = (IndexKey::user("jane"), key(), key());
     let listed = |version| SealedSession { listed: vec![jane], ..record(version) };
     assert!(store.create(lost, listed(1)).await.unwrap() && store.create(gone, listed(1)).await.unwrap());
     let index = index(&redis).await;
     let _: u64 = redis.ask("EVAL return(redis.call('DEL',unpack(redis.call('KEYS','test:s:*')))) 0").await;
-    assert_eq!(store.listed(jane).await.unwrap(), []);
+    assert_eq!(store.list(jane).await.unwrap(), []);
     assert_eq!(redis.ask::<u64>(&format!("ZCARD {index}")).await, 2, "their records may be on their way");
     let members: Vec<Vec<u8>> = redis.ask(&format!("ZRANGE {index} 0 -1")).await;
     for member in members {
@@ -112,14 +113,14 @@ async fn a_list_forgets_what_has_no_record_and_regains_what_it_lost() {
         command.arg(&index).arg(-61).arg(member);
         command.exec_async(&mut redis.connection().await).await.unwrap();
     }
-    assert_eq!(store.listed(jane).await.unwrap(), []);
+    assert_eq!(store.list(jane).await.unwrap(), []);
     assert_eq!(redis.ask::<u64>(&format!("EXISTS {index}")).await, 0, "nothing is on its way for a minute");
 
     let kept = key();
     assert!(store.create(kept, listed(1)).await.unwrap());
     redis.ask::<u64>(&format!("DEL {index}")).await;
     assert_eq!(store.update(kept, 1, listed(2), None).await.unwrap(), UpdateOutcome::Done);
-    assert_eq!(store.listed(jane).await.unwrap(), [(kept, listed(2))]);
+    assert_eq!(store.list(jane).await.unwrap(), [(kept, listed(2))]);
 }
 
 #[tokio::test]
@@ -127,7 +128,8 @@ async fn everything_expires_by_itself_and_in_use_it_does_not() {
     let Some(redis) = Redis::start().await else { return };
     let now = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let mut config = stored_in(StoreUrl::Redis(url(RedisServers::One(redis.at()))));
-    let session = |seen| SealedSession { seen, ends: now() + 10_000, listed: vec![Mark::user("jane")], ..record(1) };
+    let session =
+        |seen| SealedSession { seen, ends: now() + 10_000, listed: vec![IndexKey::user("jane")], ..record(1) };
     let ttl = async |name: &str| -> i64 {
         let names: Vec<String> = redis.ask(&format!("KEYS {name}")).await;
         assert_eq!(names.len(), 1, "{names:?}");
@@ -147,8 +149,8 @@ async fn everything_expires_by_itself_and_in_use_it_does_not() {
     store.delete(a, now() + 10_000).await.unwrap();
     store.delete(a, now() + 50).await.unwrap();
     assert!(near(ttl("test:d:*").await, 10_120), "as long as the session would have lasted");
-    assert!(store.mark(Mark::token("t"), now() + 50).await.unwrap());
-    assert!(!store.mark(Mark::token("t"), now() + 90).await.unwrap());
+    assert!(store.revoke(RevocationKey::token("t"), now() + 50).await.unwrap());
+    assert!(!store.revoke(RevocationKey::token("t"), now() + 90).await.unwrap());
     assert!(near(ttl("test:m:*").await, 210));
 
     config.idle = Some(Duration::from_secs(1_000));
@@ -178,10 +180,10 @@ async fn a_lease_in_doubt_outlives_the_process() {
     let key = key();
     let store = redis.store();
     assert!(store.create(key, record(1)).await.unwrap());
-    let LeaseOutcome::Taken { fence, .. } = store.lease(key, Duration::from_secs(9)).await.unwrap() else {
+    let LeaseOutcome::Taken { fencing_token, .. } = store.lease(key, Duration::from_secs(9)).await.unwrap() else {
         panic!("free")
     };
-    store.release(key, fence, LeaseRelease::OutcomeUnknown(Duration::ZERO)).await.unwrap();
+    store.release(key, fencing_token, LeaseRelease::OutcomeUnknown(Duration::ZERO)).await.unwrap();
     drop(store);
     let taken = redis.store().lease(key, Duration::from_secs(9)).await.unwrap();
     assert!(matches!(taken, LeaseOutcome::Taken { abandoned: true, .. }), "{taken:?}");
@@ -209,8 +211,8 @@ async fn sessions_under_other_keys_are_told_apart() {
 
 /// Every method, none of which takes longer than the store's time.
 async fn all_in_time(store: &dyn SessionStore) -> Vec<bool> {
-    let (key, mark) = (key(), Mark::user("x"));
-    let fence = auth_api::store::FencingToken(1);
+    let (key, mark, revocation) = (key(), IndexKey::user("x"), RevocationKey::token("x"));
+    let fencing_token = auth_api::store::FencingToken(1);
     let timed = async |what: &str, call: std::pin::Pin<Box<dyn Future<Output = bool> + Send + '_>>| {
         let begun = Instant::now();
         let ok = call.await;
@@ -226,12 +228,12 @@ async fn all_in_time(store: &dyn SessionStore) -> Vec<bool> {
         timed("update", Box::pin(async { store.update(key, 1, record(2), None).await.is_ok() })),
         timed("touch", Box::pin(async { store.touch(vec![(key, 1); 300]).await.is_ok() })),
         timed("delete", Box::pin(async { store.delete(key, ENDS).await.is_ok() })),
-        timed("listed", Box::pin(async { store.listed(mark).await.is_ok() })),
+        timed("listed", Box::pin(async { store.list(mark).await.is_ok() })),
         timed("lease", Box::pin(async { store.lease(key, IN_TIME).await.is_ok() })),
-        timed("extend", Box::pin(async { store.extend(key, fence, IN_TIME).await.is_ok() })),
-        timed("release", Box::pin(async { store.release(key, fence, LeaseRelease::Free).await.is_ok() })),
-        timed("mark", Box::pin(async { store.mark(mark, ENDS).await.is_ok() })),
-        timed("is_marked", Box::pin(async { store.is_marked(mark).await.is_ok() })),
+        timed("extend", Box::pin(async { store.extend(key, fencing_token, IN_TIME).await.is_ok() })),
+        timed("release", Box::pin(async { store.release(key, fencing_token, LeaseRelease::Free).await.is_ok() })),
+        timed("mark", Box::pin(async { store.revoke(revocation, ENDS).await.is_ok() })),
+        timed("is_marked", Box::pin(async { store.is_revoked(revocation).await.is_ok() })),
         timed("ping", Box::pin(async { store.ping().await.is_ok() })),
         timed("acquire", Box::pin(async { store.acquire(LIMIT, 1, Duration::ZERO).await.is_ok() })),
         timed("back_off", Box::pin(async { store.back_off(LIMIT, Duration::ZERO).await.is_ok() })),

@@ -5,7 +5,8 @@ use auth_api::config::StoreUrl;
 use auth_api::domain::clock::Clock;
 use auth_api::domain::deployment::Deployment;
 use auth_api::domain::seal::KeyRing;
-use auth_api::domain::session::{Mark, SessionId};
+use auth_api::domain::session::SessionId;
+use auth_api::domain::store_key::{IndexKey, RevocationKey};
 use auth_api::store::{
     self, LeaseOutcome, LeaseRelease, Lookup, OpenError, Permits, RateLimit, RestoreOutcome, SealedSession,
     SessionStore, UpdateOutcome,
@@ -81,20 +82,20 @@ const SEEN: u64 = 4_000_000_000;
 
 fn live(version: u64, sealed: &[u8]) -> SealedSession {
     let card = [b"card of ", sealed].concat();
-    SealedSession { version, ends: SEEN + 1_000, seen: SEEN, sealed: sealed.to_vec(), card, listed: vec![] }
+    SealedSession { version, ends: SEEN + 1_000, seen: SEEN, sealed: sealed.to_vec(), summary: card, listed: vec![] }
 }
 
 async fn lists_sessions(store: &dyn SessionStore) {
-    let (jane, erin) = (Mark::user(&unique()), Mark::user(&unique()));
-    assert_eq!(store.listed(jane).await.unwrap(), []);
-    let listed = |version| SealedSession { listed: vec![jane, Mark::provider_session("s")], ..live(version, b"x") };
+    let (jane, erin) = (IndexKey::user(&unique()), IndexKey::user(&unique()));
+    assert_eq!(store.list(jane).await.unwrap(), []);
+    let listed = |version| SealedSession { listed: vec![jane, IndexKey::provider_session("s")], ..live(version, b"x") };
     let keys: Vec<_> = (0..40).map(|_| SessionId::random().key()).collect();
     for key in &keys {
         assert!(store.create(*key, listed(1)).await.unwrap());
     }
     let other = SessionId::random().key();
     assert!(store.create(other, SealedSession { listed: vec![erin], ..live(1, b"y") }).await.unwrap());
-    let mut found = store.listed(jane).await.unwrap();
+    let mut found = store.list(jane).await.unwrap();
     found.sort_by_key(|(key, _)| *key);
     let mut sorted = keys.clone();
     sorted.sort();
@@ -102,10 +103,10 @@ async fn lists_sessions(store: &dyn SessionStore) {
     assert!(found.iter().all(|(_, record)| *record == listed(1)));
     assert_eq!(store.update(keys[0], 1, listed(2), None).await.unwrap(), UpdateOutcome::Done);
     store.delete(keys[1], SEEN + 1_000).await.unwrap();
-    let found = store.listed(jane).await.unwrap();
+    let found = store.list(jane).await.unwrap();
     assert_eq!(found.len(), 39);
     assert!(found.contains(&(keys[0], listed(2))), "as it is now");
-    assert_eq!(store.listed(erin).await.unwrap().len(), 1);
+    assert_eq!(store.list(erin).await.unwrap().len(), 1);
 }
 
 async fn grants_leases(store: &dyn SessionStore) {
@@ -113,7 +114,7 @@ async fn grants_leases(store: &dyn SessionStore) {
     assert_eq!(store.lease(key, A_WHILE).await.unwrap(), LeaseOutcome::Gone);
     assert!(store.create(key, live(1, b"one")).await.unwrap());
     let taken = async |ttl| match store.lease(key, ttl).await.unwrap() {
-        LeaseOutcome::Taken { fence, abandoned } => (fence, abandoned),
+        LeaseOutcome::Taken { fencing_token, abandoned } => (fencing_token, abandoned),
         other => panic!("{other:?}"),
     };
     let (first, abandoned) = taken(A_WHILE).await;
@@ -128,7 +129,7 @@ async fn grants_leases(store: &dyn SessionStore) {
     let third = loop {
         match store.lease(key, A_WHILE).await.unwrap() {
             LeaseOutcome::Held => tokio::task::yield_now().await,
-            LeaseOutcome::Taken { fence, abandoned } => break (fence, abandoned),
+            LeaseOutcome::Taken { fencing_token, abandoned } => break (fencing_token, abandoned),
             other => panic!("{other:?}"),
         }
     };
@@ -153,25 +154,27 @@ async fn grants_leases(store: &dyn SessionStore) {
     for (after, doubt) in
         [(LeaseRelease::OutcomeUnknown(Duration::ZERO), true), (LeaseRelease::CoolDown(Duration::ZERO), false)]
     {
-        let LeaseOutcome::Taken { fence, .. } = store.lease(key, A_WHILE).await.unwrap() else { panic!("free") };
-        store.release(key, fence, after).await.unwrap();
+        let LeaseOutcome::Taken { fencing_token, .. } = store.lease(key, A_WHILE).await.unwrap() else {
+            panic!("free")
+        };
+        store.release(key, fencing_token, after).await.unwrap();
         let next = store.lease(key, A_WHILE).await.unwrap();
-        let LeaseOutcome::Taken { fence, abandoned } = next else { panic!("{next:?}") };
+        let LeaseOutcome::Taken { fencing_token, abandoned } = next else { panic!("{next:?}") };
         assert_eq!(abandoned, doubt, "{after:?}");
-        store.release(key, fence, LeaseRelease::Free).await.unwrap();
+        store.release(key, fencing_token, LeaseRelease::Free).await.unwrap();
     }
 }
 
 async fn remembers_marks(store: &dyn SessionStore) {
-    let (a, b) = (Mark::token(&unique()), Mark::token(&unique()));
-    assert!(!store.is_marked(a).await.unwrap());
-    assert!(store.mark(a, SEEN).await.unwrap());
-    assert!(!store.mark(a, SEEN).await.unwrap(), "once");
-    assert!(store.is_marked(a).await.unwrap() && !store.is_marked(b).await.unwrap());
-    assert_eq!(store.marked_until(a).await.unwrap(), Some(SEEN));
-    store.mark(a, SEEN + 5).await.unwrap();
-    store.mark(a, SEEN + 2).await.unwrap();
-    assert_eq!(store.marked_until(a).await.unwrap(), Some(SEEN + 5), "the later end counts");
+    let (a, b) = (RevocationKey::token(&unique()), RevocationKey::token(&unique()));
+    assert!(!store.is_revoked(a).await.unwrap());
+    assert!(store.revoke(a, SEEN).await.unwrap());
+    assert!(!store.revoke(a, SEEN).await.unwrap(), "once");
+    assert!(store.is_revoked(a).await.unwrap() && !store.is_revoked(b).await.unwrap());
+    assert_eq!(store.revoked_until(a).await.unwrap(), Some(SEEN));
+    store.revoke(a, SEEN + 5).await.unwrap();
+    store.revoke(a, SEEN + 2).await.unwrap();
+    assert_eq!(store.revoked_until(a).await.unwrap(), Some(SEEN + 5), "the later end counts");
 }
 
 /// What a process writes back after a loss: never over a tombstone, never over a newer version.
@@ -257,12 +260,12 @@ async fn sweeps(store: &dyn SessionStore) {
     assert_eq!(store.sweep(999, None).await.unwrap(), 0);
     assert_eq!(store.sweep(1_000, None).await.unwrap(), 1);
     assert_eq!(store.load(a).await.unwrap(), None);
-    let mark = Mark::token(&unique());
-    store.mark(mark, 500).await.unwrap();
+    let mark = RevocationKey::token(&unique());
+    store.revoke(mark, 500).await.unwrap();
     store.sweep(500, None).await.unwrap();
-    assert!(store.is_marked(mark).await.unwrap());
+    assert!(store.is_revoked(mark).await.unwrap());
     store.sweep(501, None).await.unwrap();
-    assert!(!store.is_marked(mark).await.unwrap());
+    assert!(!store.is_revoked(mark).await.unwrap());
 }
 
 #[tokio::test]
@@ -290,9 +293,11 @@ async fn a_renewal_that_a_kill_cut_off_is_told_after_the_restart() {
     assert!(matches!(first.lease(key, A_WHILE).await.unwrap(), LeaseOutcome::Taken { abandoned: false, .. }));
     drop(first);
     let again = open_when_free(&path, &[KEY]).await.unwrap();
-    let LeaseOutcome::Taken { fence, abandoned } = again.lease(key, A_WHILE).await.unwrap() else { panic!("free") };
+    let LeaseOutcome::Taken { fencing_token, abandoned } = again.lease(key, A_WHILE).await.unwrap() else {
+        panic!("free")
+    };
     assert!(abandoned);
-    assert_eq!(again.update(key, 1, live(2, b"two"), Some(fence)).await.unwrap(), UpdateOutcome::Done);
+    assert_eq!(again.update(key, 1, live(2, b"two"), Some(fencing_token)).await.unwrap(), UpdateOutcome::Done);
     drop(again);
     let again = open_when_free(&path, &[KEY]).await.unwrap();
     assert!(matches!(again.lease(key, A_WHILE).await.unwrap(), LeaseOutcome::Taken { abandoned: false, .. }));

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use auth_api::config::StoreUrl;
 use auth_api::dev::pool::{Endpoint, Fault, Rotation};
 use auth_api::domain::seal::KeyRing;
-use auth_api::domain::session::{Mark, SessionKey};
+use auth_api::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use auth_api::store::{
     self, Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit,
     RestoreOutcome, SealedSession, SessionStore, UpdateOutcome,
@@ -79,10 +79,10 @@ impl SessionStore for Shaky {
         key: SessionKey,
         expected: u64,
         record: SealedSession,
-        fence: Option<FencingToken>,
+        fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, Error> {
         self.judge()?;
-        self.store.update(key, expected, record, fence).await
+        self.store.update(key, expected, record, fencing_token).await
     }
 
     async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
@@ -95,9 +95,9 @@ impl SessionStore for Shaky {
         self.store.delete(key, until).await
     }
 
-    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
+    async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         self.judge()?;
-        self.store.listed(mark).await
+        self.store.list(mark).await
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {
@@ -105,24 +105,24 @@ impl SessionStore for Shaky {
         self.store.lease(key, ttl).await
     }
 
-    async fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> Result<bool, Error> {
+    async fn extend(&self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> Result<bool, Error> {
         self.judge()?;
-        self.store.extend(key, fence, ttl).await
+        self.store.extend(key, fencing_token, ttl).await
     }
 
-    async fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) -> Result<(), Error> {
+    async fn release(&self, key: SessionKey, fencing_token: FencingToken, after: LeaseRelease) -> Result<(), Error> {
         self.judge()?;
-        self.store.release(key, fence, after).await
+        self.store.release(key, fencing_token, after).await
     }
 
-    async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error> {
+    async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
         self.judge()?;
-        self.store.mark(mark, until).await
+        self.store.revoke(mark, until).await
     }
 
-    async fn marked_until(&self, mark: Mark) -> Result<Option<u64>, Error> {
+    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error> {
         self.judge()?;
-        self.store.marked_until(mark).await
+        self.store.revoked_until(mark).await
     }
 
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {
@@ -145,8 +145,8 @@ impl SessionStore for Shaky {
         self.store.back_off(limit, pause).await
     }
 
-    async fn follow(&self, watcher: &dyn InvalidationListener) -> Error {
-        self.store.follow(watcher).await
+    async fn follow(&self, listener: &dyn InvalidationListener) -> Error {
+        self.store.follow(listener).await
     }
 }
 

@@ -74,13 +74,13 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(PROBLEMS));
         }
     };
-    let ruling = config.policy.sites.judge(&page);
+    let decision = config.policy.sites.judge(&page);
     let plain = PathInterpretations::of(page.path()).is_plain();
     let mut text = format!("page      {}{}\n", page.origin(), page.path());
     if !plain {
         text += "          can be read in several ways: never public, and each rule that one of them meets counts\n";
     }
-    match &ruling {
+    match &decision {
         Decision::Public(site) => text += &format!("rule      {site}: everybody\n"),
         Decision::Members(rules) if rules.is_empty() => {
             text += "rule      none: everybody who is signed in, no program\n"
@@ -95,12 +95,12 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
     let email = visitor.email.as_deref().map_or("none".to_owned(), foreign);
     text += &format!("visitor   groups: {}; scopes: {}; ", list(&visitor.groups), list(&visitor.scopes));
     text += &format!("verified e-mail: {email}\n");
-    let denied = match (&ruling, config.policy.admit(&visitor)) {
+    let denied = match (&decision, config.policy.admit(&visitor)) {
         (Decision::Public(_), _) => None,
-        (_, Err(unmet)) => Some(format!("may not sign in at all ([policy]): {unmet}")),
-        (ruling, Ok(())) => ruling.check(&visitor, None).err().map(|(site, unmet)| match site {
-            Some(site) => format!("by {site}: {unmet}"),
-            None => format!("without a rule: {unmet}"),
+        (_, Err(missing)) => Some(format!("may not sign in at all ([policy]): {missing}")),
+        (decision, Ok(())) => decision.check(&visitor, None).err().map(|(site, missing)| match site {
+            Some(site) => format!("by {site}: {missing}"),
+            None => format!("without a rule: {missing}"),
         }),
     };
     text += &denied.as_ref().map_or("decision  allowed\n".to_owned(), |why| format!("decision  denied {why}\n"));

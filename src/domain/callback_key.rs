@@ -1,14 +1,14 @@
 //! What the copies of one callback have in common, and nobody else.
 
 use super::seal::{KeyRing, Purpose, sha256};
-use super::session::{Mark, SessionKey};
+use super::store_key::{RevocationKey, SessionKey};
 use zeroize::Zeroizing;
 
 /// Where the claim of a callback's code and the outcome of its exchange are kept, and what opens that outcome: a
 /// key from the transaction in the browser's own cookie. Who has the store and the server's keys has not that.
 #[derive(Debug)]
 pub struct CallbackKey {
-    claim: Mark,
+    claim: RevocationKey,
     outcome: SessionKey,
     until: u64,
     ring: KeyRing,
@@ -18,11 +18,16 @@ impl CallbackKey {
     /// The key of the sign-in with this `state` and code `verifier`, needed until `until`, epoch seconds.
     pub(super) fn new(state: &str, verifier: &[u8; 32], until: u64) -> Self {
         let outcome = SessionKey(sha256(format!("callback outcome\0{state}").as_bytes()));
-        Self { claim: Mark::new("code", state), outcome, until, ring: KeyRing::new([verifier.as_slice()]) }
+        Self {
+            claim: RevocationKey::authorization_code(state),
+            outcome,
+            until,
+            ring: KeyRing::new([verifier.as_slice()]),
+        }
     }
 
     /// What is marked when the code is claimed.
-    pub fn claim(&self) -> Mark {
+    pub fn claim(&self) -> RevocationKey {
         self.claim
     }
 

@@ -3,7 +3,7 @@
 
 use super::principal::Principal;
 use super::seal::{random, same, sha256};
-use super::session::Mark;
+use super::store_key::RevocationKey;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
@@ -205,7 +205,7 @@ pub struct IssuedToken {
     /// What was asked for.
     pub requested: UpstreamRequest,
     /// What it is refused by once it was revoked.
-    pub revocation_keys: Vec<Mark>,
+    pub revocation_keys: Vec<RevocationKey>,
 }
 
 /// What the provider was asked for. It may have granted more.
@@ -224,7 +224,7 @@ impl MachineToken {
         issued_at: u64,
         principal: Principal,
         requested: UpstreamRequest,
-        token_ids: Vec<Mark>,
+        token_ids: Vec<RevocationKey>,
     ) -> Self {
         let hash = token_hash(access.expose_secret());
         let revocation_keys = std::iter::once(revocation_key(&hash)).chain(token_ids).collect();
@@ -262,8 +262,8 @@ pub fn token_hash(token: &str) -> [u8; 32] {
 }
 
 /// What the token with this hash is refused by.
-fn revocation_key(hash: &[u8; 32]) -> Mark {
-    Mark::new("token hash", &BASE64_URL_SAFE_NO_PAD.encode(hash))
+fn revocation_key(hash: &[u8; 32]) -> RevocationKey {
+    RevocationKey::machine_token(hash)
 }
 
 #[cfg(test)]

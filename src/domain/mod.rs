@@ -15,6 +15,7 @@ pub mod requirement;
 pub mod return_to;
 pub mod seal;
 pub mod session;
+pub mod store_key;
 pub mod token;
 pub mod transaction;
 pub mod untrusted;

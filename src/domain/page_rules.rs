@@ -91,17 +91,17 @@ impl PageRules {
         if near.peek().is_none() {
             return Decision::Members(rules);
         }
-        let readings = PathInterpretations::of(page.path());
+        let paths = PathInterpretations::of(page.path());
         for (site, prefix) in near {
             match &site.entry {
-                RuleAccess::Public if rules.is_empty() && readings.is_plain() && site.is_above(page.path()) => {
+                RuleAccess::Public if rules.is_empty() && paths.is_plain() && site.is_above(page.path()) => {
                     return Decision::Public(site);
                 }
                 RuleAccess::Public => {}
-                RuleAccess::Members(requirement) if readings.may_begin(prefix) => {
+                RuleAccess::Members(requirement) if paths.may_begin(prefix) => {
                     rules.push((site, requirement));
                     // Nearer need not be stricter: in other letters it may be another page.
-                    if readings.keep_the_beginning() && site.is_above(page.path()) {
+                    if paths.keep_the_beginning() && site.is_above(page.path()) {
                         break;
                     }
                 }
@@ -131,7 +131,7 @@ impl<'a> Decision<'a> {
         rules.iter().try_for_each(|(site, requirement)| {
             let admitted =
                 if person || requirement.admits_machines() { Ok(()) } else { Err(MissingRequirement::Person) };
-            admitted.and_then(|()| requirement.check(principal)).map_err(|unmet| (Some(*site), unmet))
+            admitted.and_then(|()| requirement.check(principal)).map_err(|missing| (Some(*site), missing))
         })
     }
 }

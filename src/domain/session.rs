@@ -3,6 +3,7 @@
 use super::principal::Principal;
 use super::return_to::ReturnTo;
 use super::seal::{random, sha256};
+use super::store_key::{IndexKey, SessionKey};
 use super::token::{TokenIds, TokenSet};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -12,49 +13,6 @@ use serde::{Deserialize, Serialize};
 /// The session cookie's value: 128 random bits. Whoever holds it is signed in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SessionId([u8; 16]);
-
-/// Where a session is stored: the SHA-256 of its id, so that a stolen store holds no ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionKey(pub [u8; 32]);
-
-/// What something is found under in a store without being told: the SHA-256 of its kind and name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Mark(pub [u8; 32]);
-
-impl Mark {
-    /// A user, by the provider's `sub`.
-    pub fn user(sub: &str) -> Self {
-        Self::new("user", sub)
-    }
-
-    /// The provider's own session, by its `sid` (OIDC Back-Channel Logout §2.1).
-    pub fn provider_session(sid: &str) -> Self {
-        Self::new("sid", sid)
-    }
-
-    /// A token, by its `jti` or by the `origin_jti` of all that one sign-in led to.
-    pub fn token(jti: &str) -> Self {
-        Self::new("jti", jti)
-    }
-
-    /// A token that nothing names, by its whole text.
-    pub fn whole_token(token: &str) -> Self {
-        Self::new("token", token)
-    }
-
-    /// The mark of a `name` among those of its `kind`, a fixed word.
-    pub fn new(kind: &'static str, name: &str) -> Self {
-        // The kind holds no NUL, so kind and name cannot run into each other.
-        Self(sha256(format!("{kind}\0{name}").as_bytes()))
-    }
-}
-
-impl SessionKey {
-    /// A name for the session that opens nothing: for its user's list.
-    pub fn handle(&self) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(&Mark::new("handle", &BASE64_URL_SAFE_NO_PAD.encode(self.0)).0[..12])
-    }
-}
 
 impl SessionId {
     /// A new id.
@@ -103,7 +61,7 @@ pub struct Session {
     /// The tokens behind it.
     pub tokens: TokenSet,
     /// The sign-in that made it.
-    pub arrival: SignInContext,
+    pub sign_in: SignInContext,
     /// When the browser signed in, epoch seconds.
     pub started: u64,
     /// When the tokens were issued or last renewed, epoch seconds.
@@ -155,27 +113,27 @@ pub struct SessionSummary {
     #[serde(with = "super::token::exposed_option")]
     pub refresh: Option<SecretString>,
     /// What its tokens are refused by afterwards.
-    pub names: TokenIds,
+    pub token_ids: TokenIds,
 }
 
 impl Session {
     /// Its card.
-    pub fn card(&self) -> SessionSummary {
+    pub fn summary(&self) -> SessionSummary {
         SessionSummary {
             sub: self.principal.sub.clone(),
             provider: self.principal.provider.clone(),
             groups: self.principal.groups.clone(),
             scopes: self.principal.scopes.clone(),
             email: self.principal.verified_email().map(str::to_owned),
-            device: self.arrival.device.clone(),
+            device: self.sign_in.device.clone(),
             started: self.started,
             refresh: self.tokens.refresh.clone(),
-            names: self.tokens.names.clone(),
+            token_ids: self.tokens.ids.clone(),
         }
     }
 
     /// What it is listed under.
-    pub fn listed(&self) -> Vec<Mark> {
-        [Mark::user(&self.principal.sub)].into_iter().chain(self.tokens.provider_session).collect()
+    pub fn listed(&self) -> Vec<IndexKey> {
+        [IndexKey::user(&self.principal.sub)].into_iter().chain(self.tokens.provider_session).collect()
     }
 }

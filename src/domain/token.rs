@@ -1,6 +1,6 @@
 //! The tokens that the provider issued for a session.
 
-use super::session::Mark;
+use super::store_key::{IndexKey, RevocationKey};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -19,9 +19,9 @@ pub struct TokenSet {
     /// When the access token runs out, epoch seconds.
     pub expires_at: u64,
     /// What the tokens are called.
-    pub names: TokenIds,
+    pub ids: TokenIds,
     /// The provider's own session (`sid`), where it says.
-    pub provider_session: Option<Mark>,
+    pub provider_session: Option<IndexKey>,
 }
 
 /// What the tokens of a session are called, so that they can be refused when it has ended: all that may still be
@@ -33,7 +33,7 @@ pub struct TokenIds(Vec<TokenId>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenId {
     /// The name.
-    pub mark: Mark,
+    pub mark: RevocationKey,
     /// When the last token of this name runs out, epoch seconds.
     expires_at: u64,
 }
@@ -54,14 +54,14 @@ impl TokenIds {
     const MOST: usize = 1_000;
 
     /// Names that are to be refused together, of a token that runs out at `expires_at`, epoch seconds.
-    pub fn new(marks: impl IntoIterator<Item = Mark>, expires_at: u64) -> Self {
+    pub fn new(marks: impl IntoIterator<Item = RevocationKey>, expires_at: u64) -> Self {
         let mut names = Self::default();
         marks.into_iter().for_each(|mark| names.add(mark, expires_at));
         names
     }
 
     /// Adds the name of a token that runs out at `expires_at`, epoch seconds.
-    pub fn add(&mut self, mark: Mark, expires_at: u64) {
+    pub fn add(&mut self, mark: RevocationKey, expires_at: u64) {
         match self.0.iter_mut().find(|name| name.mark == mark) {
             Some(name) => name.expires_at = name.expires_at.max(expires_at),
             None => self.0.push(TokenId { mark, expires_at }),
@@ -121,13 +121,13 @@ pub(super) mod exposed_option {
 mod tests {
     use super::*;
 
-    fn marks(names: &TokenIds) -> Vec<Mark> {
+    fn marks(names: &TokenIds) -> Vec<RevocationKey> {
         names.iter().map(|name| name.mark).collect()
     }
 
     #[test]
     fn names_are_kept_while_their_tokens_may_be_accepted_and_no_longer() {
-        let [first, second, third] = ["1", "2", "3"].map(Mark::token);
+        let [first, second, third] = ["1", "2", "3"].map(RevocationKey::token);
         let mut names = TokenIds::new([second], 2_000);
         names.add_alive(&TokenIds::new([first], 1_000), 1_120);
         assert_eq!(marks(&names), [second, first]);
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_name_of_many_tokens_lasts_as_long_as_the_last_of_them() {
-        let mark = Mark::token("sign-in");
+        let mark = RevocationKey::token("sign-in");
         let mut names = TokenIds::new([mark, mark], 5_000);
         names.add_alive(&TokenIds::new([mark], 9_000), 0);
         let until: Vec<_> = names.iter().map(TokenId::refused_until).collect();
@@ -149,7 +149,7 @@ mod tests {
     fn nothing_grows_for_ever() {
         let mut names = TokenIds::default();
         for at in 0..3_000 {
-            let mut newer = TokenIds::new([Mark::token(&at.to_string())], 1_000_000 + at);
+            let mut newer = TokenIds::new([RevocationKey::token(&at.to_string())], 1_000_000 + at);
             newer.add_alive(&names, 0);
             names = newer;
         }

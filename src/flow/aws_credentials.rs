@@ -7,7 +7,7 @@
 
 use super::{Error, RelyingParty};
 use crate::domain::aws::AwsCredentials;
-use crate::domain::session::SessionKey;
+use crate::domain::store_key::SessionKey;
 use crate::provider;
 use crate::store::OpenedSession;
 use quick_cache::sync::Cache;

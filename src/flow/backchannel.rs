@@ -6,7 +6,7 @@
 //! 4. Only then is it used up, so that the provider can repeat what failed half-way.
 
 use super::{Error, RelyingParty};
-use crate::domain::session::Mark;
+use crate::domain::store_key::{IndexKey, RevocationKey};
 use crate::provider;
 use std::sync::Arc;
 
@@ -23,38 +23,38 @@ impl RelyingParty {
             provider::Error::Token(rejected) => Error::LogoutToken(rejected.to_string()),
             other => other.into(),
         })?;
-        let once = Mark::new("logout", &notice.jti);
+        let once = RevocationKey::logout_token(&notice.jti);
         let this = self.clone();
         self.to_the_end(async move {
-            if this.sessions.is_used_up(once).await? {
+            if this.sessions.is_used(once).await? {
                 return Err(Error::LogoutToken("it was used before".into()));
             }
             let ended = match (&notice.sid, &notice.sub) {
-                (Some(sid), sub) => this.end_listed_under(Mark::provider_session(sid), sub.as_deref()).await?,
-                (None, Some(sub)) => this.end_listed_under(Mark::user(sub), Some(sub)).await?,
+                (Some(sid), sub) => this.end_listed_under(IndexKey::provider_session(sid), sub.as_deref()).await?,
+                (None, Some(sub)) => this.end_listed_under(IndexKey::user(sub), Some(sub)).await?,
                 (None, None) => 0,
             };
             if let Some(sid) = &notice.sid {
                 // That session is over for good, and so are tokens of it that were never ours.
                 let until = this.clock.now().saturating_add(SID_REFUSED);
-                this.sessions.refuse_token(&[Mark::provider_session(sid)], until).await?;
+                this.sessions.revoke_token(&[RevocationKey::provider_session(sid)], until).await?;
             }
-            this.sessions.use_up(once, notice.until).await?;
+            this.sessions.mark_used(once, notice.until).await?;
             Ok(ended)
         })
         .await
     }
 
     /// Ends the sessions listed under `mark`, of the user `sub` only if one is given.
-    async fn end_listed_under(self: &Arc<Self>, mark: Mark, sub: Option<&str>) -> Result<usize, Error> {
+    async fn end_listed_under(self: &Arc<Self>, mark: IndexKey, sub: Option<&str>) -> Result<usize, Error> {
         let mut ended = 0;
-        for listed in self.sessions.listed(mark).await? {
-            if sub.is_some_and(|sub| listed.card.sub != sub) {
+        for listed in self.sessions.list(mark).await? {
+            if sub.is_some_and(|sub| listed.summary.sub != sub) {
                 continue;
             }
-            let card = self.end_from_afar(&listed).await?;
+            let summary = self.end_from_afar(&listed).await?;
             ended += 1;
-            self.revoke_later(card.refresh);
+            self.revoke_later(summary.refresh);
         }
         Ok(ended)
     }

@@ -2,7 +2,7 @@
 
 use super::budget::jittered;
 use super::{Error, RelyingParty};
-use crate::domain::session::SessionKey;
+use crate::domain::store_key::SessionKey;
 use crate::provider;
 use crate::store::OpenedSession;
 use std::collections::BTreeMap;

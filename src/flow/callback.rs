@@ -128,7 +128,7 @@ impl RelyingParty {
         device: Device,
     ) -> Result<CallbackOutcome, Error> {
         let tag = params.state.as_deref().map(Transaction::tag).unwrap_or_default();
-        let arrived = live.map(|live| &live.session.arrival).filter(|arrival| arrival.tag == tag);
+        let arrived = live.map(|live| &live.session.sign_in).filter(|arrival| arrival.tag == tag);
         let Some(transaction) = transaction else {
             return match (live, params.error) {
                 // A reload of a callback that did its work.
@@ -216,16 +216,16 @@ impl RelyingParty {
         device: Device,
     ) -> Result<Arc<OpenedSession>, Error> {
         let (verified, transaction) = self.exchange(callback).await?;
-        if let Err(unmet) = self.policy.admit(&verified.principal) {
+        if let Err(missing) = self.policy.admit(&verified.principal) {
             self.revoke_later(verified.tokens.refresh);
-            let denied = AccessDenied { sub: verified.principal.sub, page: None, rule: None, unmet };
+            let denied = AccessDenied { sub: verified.principal.sub, page: None, rule: None, missing };
             return Err(Error::NotAdmitted(Box::new(denied)));
         }
         let now = self.clock.now();
         let session = Session {
             principal: verified.principal,
             tokens: verified.tokens,
-            arrival: SignInContext { tag: tag.to_owned(), return_to: transaction.return_to, device },
+            sign_in: SignInContext { tag: tag.to_owned(), return_to: transaction.return_to, device },
             started: now,
             renewed: now,
             ends: now.saturating_add(self.limits.max_age),

@@ -7,7 +7,7 @@
 //! none of the others.
 
 use super::{Error, RelyingParty};
-use crate::domain::session::SessionKey;
+use crate::domain::store_key::SessionKey;
 use crate::provider::{self, USER_POOLS_SCOPE};
 use crate::store::{OpenedSession, Priority};
 use std::collections::HashMap;
@@ -72,7 +72,7 @@ impl RelyingParty {
         let now = self.clock.now();
         let mut asked = self.asked.0.lock().unwrap_or_else(PoisonError::into_inner);
         asked.retain(|_, at| now.saturating_sub(*at) < interval.as_secs());
-        let due = self.sessions.at_hand().into_iter().filter(|live| {
+        let due = self.sessions.cached().into_iter().filter(|live| {
             let session = &live.session;
             now.saturating_sub(live.seen()) <= LATELY
                 && !asked.contains_key(&live.id.key())

@@ -46,10 +46,10 @@ pub enum Error {
     #[error("the provider ended the session")]
     SessionEnded,
     /// Known, but not allowed.
-    #[error("{}", .0.unmet)]
+    #[error("{}", .0.missing)]
     Denied(Box<AccessDenied>),
     /// The account may not be signed in here at all.
-    #[error("this account may not sign in here: {}", .0.unmet)]
+    #[error("this account may not sign in here: {}", .0.missing)]
     NotAdmitted(Box<AccessDenied>),
     /// A proxy's word about the page that is asked for cannot be used.
     #[error("the page that is asked for cannot be told: {0}")]
@@ -101,7 +101,7 @@ pub struct AccessDenied {
     /// The rule that decided; none for a requirement of the caller.
     pub rule: Option<String>,
     /// What is missing.
-    pub unmet: MissingRequirement,
+    pub missing: MissingRequirement,
 }
 
 /// What is wrong with a proxy's word about a page.

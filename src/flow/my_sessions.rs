@@ -6,7 +6,8 @@
 //! 3. What was ended is revoked at the provider, too.
 
 use super::{Error, RelyingParty};
-use crate::domain::session::{Device, Mark};
+use crate::domain::session::Device;
+use crate::domain::store_key::IndexKey;
 use crate::store::{ListedSession, OpenedSession};
 use std::sync::Arc;
 
@@ -60,12 +61,12 @@ impl OwnSession {
             current: me.is_some(),
             // Uses are written down a little later.
             last_seen: me.map_or(0, OpenedSession::seen).max(listed.seen),
-            device: listed.card.device,
-            provider: listed.card.provider,
-            groups: listed.card.groups,
-            scopes: listed.card.scopes,
-            email: listed.card.email,
-            started: listed.card.started,
+            device: listed.summary.device,
+            provider: listed.summary.provider,
+            groups: listed.summary.groups,
+            scopes: listed.summary.scopes,
+            email: listed.summary.email,
+            started: listed.summary.started,
             ends: listed.ends,
         }
     }
@@ -77,7 +78,7 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::Store`].
     pub async fn my_sessions(&self, me: &OpenedSession) -> Result<Vec<OwnSession>, Error> {
-        let listed = self.sessions.listed(Mark::user(&me.session.principal.sub)).await?;
+        let listed = self.sessions.list(IndexKey::user(&me.session.principal.sub)).await?;
         Ok(listed.into_iter().map(|listed| OwnSession::new(listed, Some(me))).collect())
     }
 
@@ -89,7 +90,7 @@ impl RelyingParty {
         let (sub, own) = (me.session.principal.sub.clone(), me.id.key().handle());
         let (this, handle) = (self.clone(), handle.to_owned());
         self.to_the_end(async move {
-            let listed = this.sessions.listed(Mark::user(&sub)).await?;
+            let listed = this.sessions.list(IndexKey::user(&sub)).await?;
             let listed = listed.into_iter().find(|listed| listed.handle() == handle).ok_or(Error::NoSuchSession)?;
             let ended = this.end_from_afar(&listed).await?;
             this.revoke_later(ended.refresh);
@@ -103,7 +104,7 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::Store`].
     pub async fn sessions_of(&self, sub: &str) -> Result<Vec<OwnSession>, Error> {
-        let listed = self.sessions.listed(Mark::user(sub)).await?;
+        let listed = self.sessions.list(IndexKey::user(sub)).await?;
         Ok(listed.into_iter().map(|listed| OwnSession::new(listed, None)).collect())
     }
 
@@ -113,12 +114,12 @@ impl RelyingParty {
     /// [`Error::Store`]: some may still be alive.
     pub async fn end_sessions_of(&self, sub: &str, handle: Option<&str>) -> Result<EndedSessions, Error> {
         let (mut refresh, mut sessions, mut failed) = (Vec::new(), 0, None);
-        let listed = self.sessions.listed(Mark::user(sub)).await?;
+        let listed = self.sessions.list(IndexKey::user(sub)).await?;
         for listed in listed.iter().filter(|listed| handle.is_none_or(|handle| listed.handle() == handle)) {
             match self.end_from_afar(listed).await {
-                Ok(card) => {
+                Ok(summary) => {
                     sessions += 1;
-                    refresh.extend(card.refresh);
+                    refresh.extend(summary.refresh);
                 }
                 Err(error) => failed = Some(error),
             }

@@ -8,7 +8,7 @@
 //! 3. A store that cannot say keeps nobody from signing in: the next sign-in looks again.
 
 use super::{Error, RelyingParty};
-use crate::domain::session::Mark;
+use crate::domain::store_key::IndexKey;
 use crate::store::OpenedSession;
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ impl RelyingParty {
     async fn try_end_oldest(self: &Arc<Self>, new: &OpenedSession) -> Result<(), Error> {
         let Some(most) = self.limits.per_user else { return Ok(()) };
         let sub = &new.session.principal.sub;
-        let mut all = self.sessions.listed(Mark::user(sub)).await?;
-        all.sort_by_cached_key(|listed| (listed.card.started, listed.handle()));
+        let mut all = self.sessions.list(IndexKey::user(sub)).await?;
+        all.sort_by_cached_key(|listed| (listed.summary.started, listed.handle()));
         let too_many = all.len().saturating_sub(most);
         let mut refresh = Vec::new();
         for listed in &all[..too_many] {
             match self.end_from_afar(listed).await {
-                Ok(card) => refresh.extend(card.refresh),
+                Ok(summary) => refresh.extend(summary.refresh),
                 Err(error) => tracing::warn!(%error, "a session too many could not be ended"),
             }
         }

@@ -20,7 +20,8 @@
 //! session goes on without a refresh token, for [`ORPHANED`] at most.
 
 use super::{Error, RelyingParty};
-use crate::domain::session::{Session, SessionId, SessionKey};
+use crate::domain::session::{Session, SessionId};
+use crate::domain::store_key::SessionKey;
 use crate::domain::token::TokenSet;
 use crate::provider::{self, AuthenticatedUser, RefreshFailure};
 use crate::store::{FencingToken, LeaseOutcome, LeaseRelease, OpenedSession, Priority, SessionUpdate};
@@ -79,7 +80,7 @@ impl Drop for RenewalGuard<'_> {
 /// The right to renew a session now.
 struct RenewalLease {
     live: Arc<OpenedSession>,
-    fence: FencingToken,
+    fencing_token: FencingToken,
     /// Whether the one before us may have spent the refresh token.
     abandoned: bool,
 }
@@ -160,7 +161,7 @@ impl RelyingParty {
             Err(renewed_by_another) => return Ok(renewed_by_another),
         };
         if let Err(left) = self.wait_for_permit(&turn, urgency, hurry).await {
-            self.give_back(live.id, turn.fence, untouched(turn.abandoned)).await;
+            self.give_back(live.id, turn.fencing_token, untouched(turn.abandoned)).await;
             return Err(Error::NotRenewed(put_off(left)));
         }
         let is_dead = |error: &provider::Error| {
@@ -199,24 +200,26 @@ impl RelyingParty {
             }
             let live = match (self.sessions.reload(id).await, leased) {
                 (Ok(live), _) => live.ok_or_else(ended)?,
-                (Err(error), LeaseOutcome::Taken { fence, abandoned }) => {
-                    self.give_back(id, fence, untouched(abandoned)).await;
+                (Err(error), LeaseOutcome::Taken { fencing_token, abandoned }) => {
+                    self.give_back(id, fencing_token, untouched(abandoned)).await;
                     return Err(error.into());
                 }
                 (Err(error), _) => return Err(error.into()),
             };
             if live.session.version != seen {
-                if let LeaseOutcome::Taken { fence, abandoned } = leased {
-                    self.give_back(id, fence, untouched(abandoned)).await;
+                if let LeaseOutcome::Taken { fencing_token, abandoned } = leased {
+                    self.give_back(id, fencing_token, untouched(abandoned)).await;
                 }
                 return Ok(Err(live));
             }
             match leased {
                 // Another process may be about to put back a newer refresh token than this one.
-                LeaseOutcome::Taken { fence, abandoned } if self.sessions.is_recovering() => {
-                    self.give_back(id, fence, untouched(abandoned)).await;
+                LeaseOutcome::Taken { fencing_token, abandoned } if self.sessions.is_recovering() => {
+                    self.give_back(id, fencing_token, untouched(abandoned)).await;
                 }
-                LeaseOutcome::Taken { fence, abandoned } => return Ok(Ok(RenewalLease { live, fence, abandoned })),
+                LeaseOutcome::Taken { fencing_token, abandoned } => {
+                    return Ok(Ok(RenewalLease { live, fencing_token, abandoned }));
+                }
                 LeaseOutcome::Paused(left) => {
                     self.backoffs.failed_elsewhere(id.key(), left, self.clock.now());
                     return Err(Error::NotRenewed(put_off(left)));
@@ -249,7 +252,7 @@ impl RelyingParty {
             return Ok(());
         }
         // Whoever took it meanwhile may have spent the refresh token.
-        let ours = self.sessions.extend(turn.live.id, turn.fence, self.limits.lease).await;
+        let ours = self.sessions.extend(turn.live.id, turn.fencing_token, self.limits.lease).await;
         if ours.is_ok_and(|ours| ours) { Ok(()) } else { Err(PAUSE) }
     }
 
@@ -267,7 +270,7 @@ impl RelyingParty {
                 done = &mut work => return done,
                 _ = keep.tick() => {
                     // Lost or not, the answer counts: compare-and-set decides whose is kept.
-                    if let Err(error) = self.sessions.extend(turn.live.id, turn.fence, self.limits.lease).await {
+                    if let Err(error) = self.sessions.extend(turn.live.id, turn.fencing_token, self.limits.lease).await {
                         tracing::warn!(%error, "the lease of a renewal could not be kept");
                     }
                 }
@@ -282,10 +285,10 @@ impl RelyingParty {
         renewed: AuthenticatedUser,
     ) -> Result<Arc<OpenedSession>, Error> {
         let (old, id) = (&turn.live.session, turn.live.id);
-        if let Err(unmet) = self.policy.admit(&renewed.principal) {
+        if let Err(missing) = self.policy.admit(&renewed.principal) {
             self.sessions.end(id).await?;
             self.revoke_later(renewed.tokens.refresh);
-            tracing::info!(sub = %old.principal.sub, %unmet, "may not be signed in any more");
+            tracing::info!(sub = %old.principal.sub, %missing, "may not be signed in any more");
             return Err(Error::SessionEnded);
         }
         let session = Session {
@@ -319,7 +322,7 @@ impl RelyingParty {
         };
         if !turn.abandoned && !lost_writes {
             // A process that was suspended beyond its lease may be refused because the next holder has used the token.
-            if !self.sessions.end_unchanged(&turn.live, turn.fence).await? {
+            if !self.sessions.end_unchanged(&turn.live, turn.fencing_token).await? {
                 let now = self.sessions.reload(id).await?.ok_or_else(ended)?;
                 let renewed = now.session.version != old.version;
                 return if renewed { Ok(now) } else { Err(Error::NotRenewed(put_off(PAUSE))) };
@@ -360,11 +363,11 @@ impl RelyingParty {
     async fn put_off(&self, turn: &RenewalLease, pause: Duration, spent: bool) {
         let after =
             if spent || turn.abandoned { LeaseRelease::OutcomeUnknown(pause) } else { LeaseRelease::CoolDown(pause) };
-        self.give_back(turn.live.id, turn.fence, after).await;
+        self.give_back(turn.live.id, turn.fencing_token, after).await;
     }
 
-    async fn give_back(&self, id: SessionId, fence: FencingToken, after: LeaseRelease) {
-        if let Err(error) = self.sessions.release(id, fence, after).await {
+    async fn give_back(&self, id: SessionId, fencing_token: FencingToken, after: LeaseRelease) {
+        if let Err(error) = self.sessions.release(id, fencing_token, after).await {
             tracing::warn!(%error, "the lease of a renewal was not given back; it runs out by itself");
         }
     }
@@ -373,14 +376,14 @@ impl RelyingParty {
     async fn update(&self, turn: &RenewalLease, session: &Session) -> Result<SessionUpdate, Error> {
         let (id, expected) = (turn.live.id, turn.live.session.version);
         for pause in STORE_RETRIES {
-            match self.sessions.update(id, expected, session, Some(turn.fence)).await {
+            match self.sessions.update(id, expected, session, Some(turn.fencing_token)).await {
                 // Stale also if the write that seemed to fail was done: the caller reads what is there.
                 Ok(updated) => return Ok(updated),
                 Err(error) => tracing::warn!(%error, "a renewed session was not written; trying again"),
             }
             tokio::time::sleep(pause).await;
         }
-        Ok(self.sessions.update(id, expected, session, Some(turn.fence)).await?)
+        Ok(self.sessions.update(id, expected, session, Some(turn.fencing_token)).await?)
     }
 }
 

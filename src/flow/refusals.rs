@@ -1,7 +1,7 @@
 //! Renewals that the provider refuses without saying that the refresh token is dead: one that keeps to it for an hour
 //! has said so. Each process counts for itself.
 
-use crate::domain::session::SessionKey;
+use crate::domain::store_key::SessionKey;
 use crate::provider;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -130,7 +130,7 @@ impl RelyingParty {
         if self.rhythm.rests(now) || self.budget.tokens.rests().is_err() {
             return vec![];
         }
-        let at_hand = self.sessions.at_hand().into_iter().filter(|live| {
+        let at_hand = self.sessions.cached().into_iter().filter(|live| {
             live.session.tokens.refresh.is_some()
                 && now >= self.rhythm.due(live)
                 && now.saturating_sub(live.seen()) <= LATELY

@@ -7,7 +7,8 @@
 //! 4. The browser goes to the provider's logout, or that page would sign it straight back in.
 
 use super::{Error, RelyingParty};
-use crate::domain::session::{Mark, SessionId, SessionSummary};
+use crate::domain::session::{SessionId, SessionSummary};
+use crate::domain::store_key::IndexKey;
 use crate::store::ListedSession;
 use futures_util::StreamExt;
 use secrecy::SecretString;
@@ -88,10 +89,10 @@ impl RelyingParty {
         let mut failed = None;
         for id in ids {
             let Some(live) = self.sessions.load(*id).await? else { continue };
-            let listed = self.sessions.listed(Mark::user(&live.session.principal.sub)).await?;
+            let listed = self.sessions.list(IndexKey::user(&live.session.principal.sub)).await?;
             for other in listed.iter().filter(|listed| !own.contains(&listed.handle())) {
                 match self.end_from_afar(other).await {
-                    Ok(card) => refresh.extend(card.refresh),
+                    Ok(summary) => refresh.extend(summary.refresh),
                     Err(error) => failed = Some(error),
                 }
             }
@@ -101,10 +102,10 @@ impl RelyingParty {
 
     /// Ends a session of a list. Its refresh token is left to be revoked.
     pub(super) async fn end_from_afar(&self, listed: &ListedSession) -> Result<SessionSummary, Error> {
-        let card = self.sessions.end_listed(listed).await?;
+        let summary = self.sessions.end_listed(listed).await?;
         self.metrics.sign_out();
-        tracing::info!(sub = %card.sub, "signed out from elsewhere");
-        Ok(card)
+        tracing::info!(sub = %summary.sub, "signed out from elsewhere");
+        Ok(summary)
     }
 
     /// Revokes refresh tokens within one time limit for all. Returns how many it could not.

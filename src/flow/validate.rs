@@ -15,7 +15,8 @@ use crate::domain::page::Page;
 use crate::domain::page_rules::{Decision, PageRule};
 use crate::domain::principal::{IdentityResponse, NOBODY, Principal};
 use crate::domain::requirement::Requirement;
-use crate::domain::session::{Mark, SessionId};
+use crate::domain::session::SessionId;
+use crate::domain::store_key::RevocationKey;
 use crate::provider::{self, Provider};
 use crate::store::OpenedSession;
 use quick_cache::sync::Cache;
@@ -53,7 +54,7 @@ pub enum Caller {
 pub struct VerifiedBearer {
     principal: Principal,
     identity: IdentityResponse,
-    names: Vec<Mark>,
+    names: Vec<RevocationKey>,
     /// The keys that it was verified with; `None` for one that our broker fetched, which needs none.
     generation: Option<u64>,
     requested: Option<UpstreamRequest>,
@@ -78,7 +79,7 @@ impl VerifiedBearer {
     }
 
     /// What it is refused by.
-    pub(super) fn names(&self) -> &[Mark] {
+    pub(super) fn names(&self) -> &[RevocationKey] {
         &self.names
     }
 }
@@ -136,33 +137,33 @@ impl RelyingParty {
         page: Option<&Page>,
     ) -> Result<Caller, Error> {
         let requirement = requirement.filter(|query| !query.is_empty()).map(Requirement::parse).transpose()?;
-        let ruling = page.filter(|_| !self.policy.sites.is_empty()).map(|page| (page, self.policy.sites.judge(page)));
-        let who = match (self.identify(credentials).await, &ruling) {
+        let decision = page.filter(|_| !self.policy.sites.is_empty()).map(|page| (page, self.policy.sites.judge(page)));
+        let who = match (self.identify(credentials).await, &decision) {
             (Ok(who), _) => who,
             (Err(_), Some((_, Decision::Public(_)))) if requirement.is_none() => return Ok(Caller::Nobody),
             (Err(error), _) => return Err(error),
         };
         let Some(principal) = who.principal() else { return Ok(who) };
-        let denied = |unmet, rule: Option<&PageRule>| {
-            let page = ruling.as_ref().map(|(page, _)| page.url().split('?').next().unwrap_or_default().to_owned());
+        let denied = |missing, rule: Option<&PageRule>| {
+            let page = decision.as_ref().map(|(page, _)| page.url().split('?').next().unwrap_or_default().to_owned());
             let rule = rule.map(ToString::to_string);
-            Box::new(AccessDenied { sub: principal.sub.clone(), page, rule, unmet })
+            Box::new(AccessDenied { sub: principal.sub.clone(), page, rule, missing })
         };
-        let open = matches!(ruling, Some((_, Decision::Public(_))));
+        let open = matches!(decision, Some((_, Decision::Public(_))));
         match self.policy.admit(principal) {
             Ok(()) => {}
             Err(_) if open && requirement.is_none() => return Ok(Caller::Nobody),
-            Err(unmet) => return Err(Error::NotAdmitted(denied(unmet, None))),
+            Err(missing) => return Err(Error::NotAdmitted(denied(missing, None))),
         }
-        match (&ruling, page) {
-            (Some((_, ruling)), _) => ruling.check(principal, requirement.as_ref()),
+        match (&decision, page) {
+            (Some((_, decision)), _) => decision.check(principal, requirement.as_ref()),
             // Without rules it is a page all the same.
             (None, Some(_)) => Decision::Members(vec![]).check(principal, requirement.as_ref()),
             (None, None) => Ok(()),
         }
-        .map_err(|(site, unmet)| Error::Denied(denied(unmet, site)))?;
+        .map_err(|(site, missing)| Error::Denied(denied(missing, site)))?;
         if let Some(requirement) = requirement {
-            requirement.check(principal).map_err(|unmet| Error::Denied(denied(unmet, None)))?;
+            requirement.check(principal).map_err(|missing| Error::Denied(denied(missing, None)))?;
         }
         Ok(who)
     }
@@ -173,8 +174,8 @@ impl RelyingParty {
     /// [`Error::NotAdmitted`].
     pub fn admit(&self, live: &OpenedSession) -> Result<(), Error> {
         let principal = &live.session.principal;
-        let denied = |unmet| Box::new(AccessDenied { sub: principal.sub.clone(), page: None, rule: None, unmet });
-        self.policy.admit(principal).map_err(|unmet| Error::NotAdmitted(denied(unmet)))
+        let denied = |missing| Box::new(AccessDenied { sub: principal.sub.clone(), page: None, rule: None, missing });
+        self.policy.admit(principal).map_err(|missing| Error::NotAdmitted(denied(missing)))
     }
 
     async fn identify(&self, credentials: CallerCredentials<'_>) -> Result<Caller, Error> {
@@ -240,7 +241,7 @@ impl RelyingParty {
 
     /// A token is good only while it is not revoked and the session that it came with is not ended.
     async fn unless_ended(&self, known: Arc<VerifiedBearer>) -> Result<Arc<VerifiedBearer>, Error> {
-        match self.sessions.is_ended(&known.names).await? {
+        match self.sessions.is_revoked(&known.names).await? {
             true => Err(Error::InvalidCredentials("the token was revoked, or its session was ended".into())),
             false => Ok(known),
         }

@@ -24,7 +24,7 @@ use super::profile::{AccessTokenClaims, EmailTrust};
 use super::verify::{InvalidToken, NonceRule, UnverifiedToken};
 use super::{Provider, verify};
 use crate::domain::principal::{Principal, PrincipalKind};
-use crate::domain::session::Mark;
+use crate::domain::store_key::RevocationKey;
 
 /// A bearer token that was verified.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct Bearer {
     /// Who it speaks for.
     pub principal: Principal,
     /// What it is refused by when its session has ended or it was revoked.
-    pub names: Vec<Mark>,
+    pub names: Vec<RevocationKey>,
     /// The reading of the keys that it was verified with; see [`Provider::keys_generation`].
     pub generation: u64,
 }
@@ -111,10 +111,10 @@ impl Provider {
             }
         };
         let mut names = claims.all_names();
-        names.push(Mark::whole_token(raw));
+        names.push(RevocationKey::whole_token(raw));
         // A machine may revoke its own token, and no other of the same session.
         if principal.kind == PrincipalKind::User {
-            names.extend(claims.sid().map(Mark::provider_session));
+            names.extend(claims.sid().map(RevocationKey::provider_session));
         }
         Ok(Bearer { principal, names, generation: known.keys.generation })
     }

@@ -1,7 +1,7 @@
 //! The claims of tokens (RFC 7519 §4.1, OIDC Core §§2 and 5.1).
 
 use super::verify::{InvalidToken, LEEWAY};
-use crate::domain::session::Mark;
+use crate::domain::store_key::RevocationKey;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
@@ -109,14 +109,14 @@ impl Claims {
 
     /// What a token of a session is refused by when that has ended: the sign-in that it goes back to, else its own
     /// id, else its hash.
-    pub(super) fn own_name(&self, raw: &str) -> Mark {
+    pub(super) fn own_name(&self, raw: &str) -> RevocationKey {
         let id = self.other_text("origin_jti").or(self.other_text("jti"));
-        id.map_or_else(|| Mark::whole_token(raw), Mark::token)
+        id.map_or_else(|| RevocationKey::whole_token(raw), RevocationKey::token)
     }
 
     /// All that a token may have been called by.
-    pub(super) fn all_names(&self) -> Vec<Mark> {
-        ["origin_jti", "jti"].into_iter().filter_map(|name| self.other_text(name)).map(Mark::token).collect()
+    pub(super) fn all_names(&self) -> Vec<RevocationKey> {
+        ["origin_jti", "jti"].into_iter().filter_map(|name| self.other_text(name)).map(RevocationKey::token).collect()
     }
 
     /// The provider's own session.

@@ -7,7 +7,8 @@ use super::metadata::Endpoints;
 use super::profile::{self, AccessTokenClaims, EmailTrust};
 use super::verify::{InvalidToken, NonceRule, UnverifiedToken};
 use super::{AuthenticatedUser, Provider};
-use crate::domain::session::{Mark, Session};
+use crate::domain::session::Session;
+use crate::domain::store_key::{IndexKey, RevocationKey};
 use crate::domain::token::{TokenIds, TokenSet};
 use crate::domain::transaction::{Transaction, VerifiedCallback};
 use base64::Engine;
@@ -170,7 +171,7 @@ impl Provider {
             tokens.refresh.clone_from(&session.tokens.refresh);
         }
         tokens.provider_session = tokens.provider_session.or(session.tokens.provider_session);
-        tokens.names.add_alive(&session.tokens.names, self.clock.now());
+        tokens.ids.add_alive(&session.tokens.ids, self.clock.now());
         Ok(verified)
     }
 
@@ -247,8 +248,8 @@ impl Provider {
         let token = UnverifiedToken::parse(id)?;
         let known = self.metadata.with_key(token.kid()).await?;
         let claims = token.id_token(&known.keys, self.expected(), nonce, Some(raw_access))?;
-        tokens.names.add(claims.own_name(id), claims.exp);
-        tokens.provider_session = claims.sid().map(Mark::provider_session);
+        tokens.ids.add(claims.own_name(id), claims.exp);
+        tokens.provider_session = claims.sid().map(IndexKey::provider_session);
         let scopes = match self.judge_access(&mut tokens, &claims.sub).await? {
             Some(access) => profile::scopes(access.scope.as_deref()),
             None => granted(answer).unwrap_or_else(|| self.scopes.clone()),
@@ -265,9 +266,9 @@ impl Provider {
             // A bearer that is none of these is never accepted.
             let (name, ends) = match UnverifiedToken::parse(raw) {
                 Ok(token) => (token.claims().own_name(raw), token.claims().exp),
-                Err(_) => (Mark::whole_token(raw), tokens.expires_at),
+                Err(_) => (RevocationKey::whole_token(raw), tokens.expires_at),
             };
-            tokens.names.add(name, ends);
+            tokens.ids.add(name, ends);
             return Ok(None);
         }
         let access = UnverifiedToken::parse(raw)?;
@@ -276,7 +277,7 @@ impl Provider {
         if access.sub != sub {
             return Err(Error::Token(InvalidToken::Subject));
         }
-        tokens.names.add(access.own_name(raw), access.exp);
+        tokens.ids.add(access.own_name(raw), access.exp);
         tokens.expires_at = tokens.expires_at.min(access.exp);
         Ok(Some(access))
     }
@@ -292,7 +293,7 @@ impl Provider {
             id: id.to_owned().into(),
             refresh: refresh_token(answer),
             expires_at: self.clock.now().saturating_add(lifetime),
-            names: TokenIds::default(),
+            ids: TokenIds::default(),
             provider_session: None,
         })
     }

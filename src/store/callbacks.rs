@@ -1,7 +1,7 @@
 //! A callback counts once in the fleet: who claims its code exchanges it, and every copy of the callback learns
 //! what came of it.
 
-use super::session_cache::in_doubt;
+use super::session_cache::recovering;
 use super::{Error, SealedSession, Sessions};
 use crate::domain::callback_key::CallbackKey;
 use tokio::time::Instant;
@@ -15,13 +15,13 @@ impl Sessions {
     pub async fn claim_code(&self, key: &CallbackKey) -> Result<bool, Error> {
         // Who claimed it may be about to write that back.
         if self.is_recovering() {
-            return Err(in_doubt());
+            return Err(recovering());
         }
         let asked = Instant::now();
-        let claimed = self.use_up(key.claim(), key.until()).await?;
+        let claimed = self.mark_used(key.claim(), key.until()).await?;
         // A store that had just lost an earlier claim would have granted this one.
-        if claimed && !self.snapshots.has_heard_all_before(asked).await {
-            return Err(in_doubt());
+        if claimed && !self.cache.synced_since(asked).await {
+            return Err(recovering());
         }
         Ok(claimed)
     }
@@ -31,12 +31,12 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: they are told nothing.
     pub async fn publish_exchange(&self, key: &CallbackKey, outcome: &[u8]) -> Result<(), Error> {
-        if self.snapshots.is_alone() {
+        if self.cache.is_exclusive() {
             return Ok(());
         }
         let (ends, seen, sealed) = (key.until(), self.clock.now(), key.seal(outcome));
         let record = SealedSession { version: 1, ends, seen, sealed, ..SealedSession::default() };
-        self.counted(self.store.create(key.outcome(), record).await).map(drop)
+        self.count_errors(self.store.create(key.outcome(), record).await).map(drop)
     }
 
     /// What came of a callback whose code is claimed; `None` while nothing is known.
@@ -44,7 +44,7 @@ impl Sessions {
     /// # Errors
     /// [`Error`].
     pub async fn exchange_outcome(&self, key: &CallbackKey) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
-        let record = self.counted(self.store.load(key.outcome()).await)?;
+        let record = self.count_errors(self.store.load(key.outcome()).await)?;
         Ok(record.and_then(|record| key.open(&record.sealed)))
     }
 }

@@ -2,7 +2,7 @@
 //! was deleted lately.
 
 use super::{DELETED_FOR, FencingToken, LeaseOutcome, LeaseRelease};
-use crate::domain::session::SessionKey;
+use crate::domain::store_key::SessionKey;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,20 +45,20 @@ impl InProcessLeases {
             None => false,
         };
         inner.last += 1;
-        let fence = FencingToken(inner.last);
-        inner.leases.insert(key, Lease { holder: Some(fence), doubt: false, until: now + ttl });
-        LeaseOutcome::Taken { fence, abandoned }
+        let fencing_token = FencingToken(inner.last);
+        inner.leases.insert(key, Lease { holder: Some(fencing_token), doubt: false, until: now + ttl });
+        LeaseOutcome::Taken { fencing_token, abandoned }
     }
 
-    pub(super) fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> bool {
+    pub(super) fn extend(&self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> bool {
         let mut inner = self.inner();
-        let lease = inner.leases.get_mut(&key).filter(|lease| lease.holder == Some(fence));
+        let lease = inner.leases.get_mut(&key).filter(|lease| lease.holder == Some(fencing_token));
         lease.map(|lease| lease.until = Instant::now() + ttl).is_some()
     }
 
-    pub(super) fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) {
+    pub(super) fn release(&self, key: SessionKey, fencing_token: FencingToken, after: LeaseRelease) {
         let mut inner = self.inner();
-        if inner.leases.get(&key).is_none_or(|lease| lease.holder != Some(fence)) {
+        if inner.leases.get(&key).is_none_or(|lease| lease.holder != Some(fencing_token)) {
             return;
         }
         let paused = |pause, doubt| Lease { holder: None, doubt, until: Instant::now() + pause };
@@ -70,10 +70,10 @@ impl InProcessLeases {
     }
 
     /// Whether a writer with this fence may write: nobody took the lease after it.
-    pub(super) fn admits(&self, key: SessionKey, fence: Option<FencingToken>) -> bool {
+    pub(super) fn admits(&self, key: SessionKey, fencing_token: Option<FencingToken>) -> bool {
         let inner = self.inner();
         let holder = inner.leases.get(&key).and_then(|lease| lease.holder);
-        fence.is_none_or(|fence| holder.is_none_or(|holder| holder == fence))
+        fencing_token.is_none_or(|fencing_token| holder.is_none_or(|holder| holder == fencing_token))
     }
 
     pub(super) fn note_deleted(&self, key: SessionKey, until: u64) {

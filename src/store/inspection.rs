@@ -9,7 +9,7 @@ impl Sessions {
     /// # Errors
     /// [`Error`].
     pub async fn warnings(&self) -> Result<Vec<Warning>, Error> {
-        let warnings = self.counted(self.store.warnings().await)?;
+        let warnings = self.count_errors(self.store.warnings().await)?;
         self.metrics.store_warnings(warnings.iter().map(Warning::kind));
         Ok(warnings)
     }

@@ -2,7 +2,7 @@
 //! What was written is kept until it is safe, to be restored.
 
 use super::SealedSession;
-use crate::domain::session::SessionKey;
+use crate::domain::store_key::SessionKey;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ impl WriteJournal {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn note(&self, key: SessionKey, record: SealedSession) {
+    pub(super) fn record(&self, key: SessionKey, record: SealedSession) {
         let mut writes = self.writes();
         writes.push_back((Instant::now(), key, record));
         prune(&mut writes);

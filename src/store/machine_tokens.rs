@@ -5,7 +5,7 @@ use super::{Error, FencingToken, LeaseOutcome, LeaseRelease, SealedSession, Sess
 use crate::domain::clock::Clock;
 use crate::domain::machine::{IssuedToken, MachineToken};
 use crate::domain::seal::{KeyRing, Purpose, sha256_of};
-use crate::domain::session::SessionKey;
+use crate::domain::store_key::SessionKey;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub enum FetchOutcome {
 pub struct FetchLease {
     key: SessionKey,
     version: u64,
-    fence: FencingToken,
+    fencing_token: FencingToken,
 }
 
 impl MachineTokenStore {
@@ -71,14 +71,14 @@ impl MachineTokenStore {
                 self.store.create(key, empty).await?;
             }
         }
-        let fence = match self.store.lease(key, ttl).await? {
-            LeaseOutcome::Taken { fence, .. } => fence,
+        let fencing_token = match self.store.lease(key, ttl).await? {
+            LeaseOutcome::Taken { fencing_token, .. } => fencing_token,
             LeaseOutcome::Held | LeaseOutcome::Gone => return Ok(FetchOutcome::Theirs),
             LeaseOutcome::Paused(left) => return Ok(FetchOutcome::Paused(left)),
         };
         // Whoever had the lease before may have put one there since.
         let Some(record) = self.store.load(key).await? else { return Ok(FetchOutcome::Theirs) };
-        let place = FetchLease { key, version: record.version, fence };
+        let place = FetchLease { key, version: record.version, fencing_token };
         Ok(match self.open(key, &record).filter(will_do) {
             Some(token) => {
                 self.leave(place, None).await?;
@@ -98,7 +98,7 @@ impl MachineTokenStore {
         let sealed = self.ring.seal(purpose(&place.key, &version.to_le_bytes()), &plain);
         let (ends, seen) = (token.expires_at, self.clock.now());
         let record = SealedSession { version, ends, seen, sealed, ..SealedSession::default() };
-        Ok(self.store.update(place.key, place.version, record, Some(place.fence)).await? == UpdateOutcome::Done)
+        Ok(self.store.update(place.key, place.version, record, Some(place.fencing_token)).await? == UpdateOutcome::Done)
     }
 
     /// Gives a place back without a token.
@@ -106,7 +106,9 @@ impl MachineTokenStore {
     /// # Errors
     /// [`Error`]; the place is free after a while.
     pub async fn leave(&self, place: FetchLease, pause: Option<Duration>) -> Result<(), Error> {
-        self.store.release(place.key, place.fence, pause.map_or(LeaseRelease::Free, LeaseRelease::CoolDown)).await
+        self.store
+            .release(place.key, place.fencing_token, pause.map_or(LeaseRelease::Free, LeaseRelease::CoolDown))
+            .await
     }
 
     /// Keeps what the token with this hash is good for until `until`, epoch seconds.

@@ -4,9 +4,9 @@ use super::in_process_leases::InProcessLeases;
 use super::rate_limit::{Permits, RateLimit, RateLimiters};
 use super::{
     Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, RestoreOutcome, SealedSession,
-    SessionStore, UpdateOutcome, alone,
+    SessionStore, UpdateOutcome, exclusive,
 };
-use crate::domain::session::{Mark, SessionKey};
+use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use async_trait::async_trait;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -23,8 +23,8 @@ pub(super) struct MemoryStore {
 #[derive(Debug, Default)]
 struct MemoryTable {
     records: HashMap<SessionKey, SealedSession>,
-    lists: BTreeSet<(Mark, SessionKey)>,
-    marks: HashMap<Mark, u64>,
+    lists: BTreeSet<(IndexKey, SessionKey)>,
+    marks: HashMap<RevocationKey, u64>,
 }
 
 impl MemoryTable {
@@ -71,17 +71,19 @@ impl SessionStore for MemoryStore {
         key: SessionKey,
         expected: u64,
         record: SealedSession,
-        fence: Option<FencingToken>,
+        fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, Error> {
         let mut kept = self.kept();
         let seen = match kept.records.get(&key) {
             None => return Ok(UpdateOutcome::Gone),
-            Some(old) if old.version != expected || !self.local.admits(key, fence) => return Ok(UpdateOutcome::Stale),
+            Some(old) if old.version != expected || !self.local.admits(key, fencing_token) => {
+                return Ok(UpdateOutcome::Stale);
+            }
             Some(old) => old.seen.max(record.seen),
         };
         kept.put(key, SealedSession { seen, ..record });
-        if let Some(fence) = fence {
-            self.local.release(key, fence, LeaseRelease::Free);
+        if let Some(fencing_token) = fencing_token {
+            self.local.release(key, fencing_token, LeaseRelease::Free);
         }
         Ok(UpdateOutcome::Done)
     }
@@ -114,7 +116,7 @@ impl SessionStore for MemoryStore {
         Ok(kept.remove(key))
     }
 
-    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
+    async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         let kept = self.kept();
         let of_mark = kept.lists.range((mark, SessionKey([0; 32]))..=(mark, SessionKey([0xff; 32])));
         Ok(of_mark.filter_map(|(_, key)| Some((*key, kept.records.get(key)?.clone()))).collect())
@@ -125,16 +127,16 @@ impl SessionStore for MemoryStore {
         Ok(if kept.records.contains_key(&key) { self.local.lease(key, ttl) } else { LeaseOutcome::Gone })
     }
 
-    async fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> Result<bool, Error> {
-        Ok(self.local.extend(key, fence, ttl))
+    async fn extend(&self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> Result<bool, Error> {
+        Ok(self.local.extend(key, fencing_token, ttl))
     }
 
-    async fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) -> Result<(), Error> {
-        self.local.release(key, fence, after);
+    async fn release(&self, key: SessionKey, fencing_token: FencingToken, after: LeaseRelease) -> Result<(), Error> {
+        self.local.release(key, fencing_token, after);
         Ok(())
     }
 
-    async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error> {
+    async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
         match self.kept().marks.entry(mark) {
             Entry::Occupied(mut there) => {
                 there.insert(until.max(*there.get()));
@@ -147,7 +149,7 @@ impl SessionStore for MemoryStore {
         }
     }
 
-    async fn marked_until(&self, mark: Mark) -> Result<Option<u64>, Error> {
+    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error> {
         Ok(self.kept().marks.get(&mark).copied())
     }
 
@@ -176,7 +178,7 @@ impl SessionStore for MemoryStore {
         Ok(())
     }
 
-    async fn follow(&self, watcher: &dyn InvalidationListener) -> Error {
-        alone(watcher).await
+    async fn follow(&self, listener: &dyn InvalidationListener) -> Error {
+        exclusive(listener).await
     }
 }

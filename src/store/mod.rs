@@ -34,7 +34,7 @@ pub use sessions::{SessionUpdate, Sessions};
 
 use crate::config::{self, StoreUrl};
 use crate::domain::seal::KeyRing;
-use crate::domain::session::{Mark, SessionKey};
+use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,9 +52,9 @@ pub struct SealedSession {
     /// The session, sealed under its id. `version` and `ends` are bound into the seal.
     pub sealed: Vec<u8>,
     /// What can be known of the session without its id, sealed under its key.
-    pub card: Vec<u8>,
+    pub summary: Vec<u8>,
     /// What it is listed under: its user, the provider's session.
-    pub listed: Vec<Mark>,
+    pub listed: Vec<IndexKey>,
 }
 
 impl SealedSession {
@@ -117,7 +117,7 @@ pub enum LeaseOutcome {
     /// It is ours until its time is up.
     Taken {
         /// What shows that it is ours.
-        fence: FencingToken,
+        fencing_token: FencingToken,
         /// The last holder did not say how its work ended: it died, or left in doubt.
         abandoned: bool,
     },
@@ -249,14 +249,14 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     async fn load(&self, key: SessionKey) -> Result<Option<SealedSession>, Error> {
         Ok(self.lookup(key).await?.record())
     }
-    /// Replaces the record if its version is still `expected`. Never creates one. With a `fence`, also only
+    /// Replaces the record if its version is still `expected`. Never creates one. With a `fencing_token`, also only
     /// if no later holder has the lease; the lease is given back then.
     async fn update(
         &self,
         key: SessionKey,
         expected: u64,
         record: SealedSession,
-        fence: Option<FencingToken>,
+        fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, Error>;
     /// Moves `seen` of the records that exist, forwards only.
     async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error>;
@@ -266,20 +266,20 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     /// [`DELETED_FOR`] at least. A store of one process, which nobody can write back to, may keep it for that long only.
     async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error>;
     /// The records listed under `mark`, over or not.
-    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, SealedSession)>, Error>;
+    async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error>;
     /// Takes the lease of a session for `ttl`, if nobody has it.
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error>;
     /// Keeps a lease for another `ttl`. `false` if it is another's by now.
-    async fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> Result<bool, Error>;
+    async fn extend(&self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> Result<bool, Error>;
     /// Gives a lease back. Nothing happens if it is another's.
-    async fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) -> Result<(), Error>;
+    async fn release(&self, key: SessionKey, fencing_token: FencingToken, after: LeaseRelease) -> Result<(), Error>;
     /// Remembers a mark until `until`, epoch seconds, or somewhat longer. `false` if it was there.
-    async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error>;
+    async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error>;
     /// Until when a mark is remembered, epoch seconds; `None` if it is not there.
-    async fn marked_until(&self, mark: Mark) -> Result<Option<u64>, Error>;
+    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error>;
     /// Whether a mark is remembered.
-    async fn is_marked(&self, mark: Mark) -> Result<bool, Error> {
-        Ok(self.marked_until(mark).await?.is_some())
+    async fn is_revoked(&self, mark: RevocationKey) -> Result<bool, Error> {
+        Ok(self.revoked_until(mark).await?.is_some())
     }
     /// Removes the records that are over and counts them; forgets marks that are.
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error>;
@@ -293,29 +293,29 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     async fn acquire(&self, limit: RateLimit, wanted: u32, ahead: Duration) -> Result<Permits, Error>;
     /// Gives nobody a permit of this limit for `pause`, at most an hour; longer if somebody said so before.
     async fn back_off(&self, limit: RateLimit, pause: Duration) -> Result<(), Error>;
-    /// Tells `watcher` of the changes that other processes make; returns when it no longer can.
-    async fn follow(&self, watcher: &dyn InvalidationListener) -> Error;
+    /// Tells `listener` of the changes that other processes make; returns when it no longer can.
+    async fn follow(&self, listener: &dyn InvalidationListener) -> Error;
 }
 
 /// Hears what changes in a store.
 pub trait InvalidationListener: Send + Sync {
     /// From now on every change is told. What was read before may be old. `lost`: the store lacks writes that it
     /// had acknowledged, or that cannot be ruled out.
-    fn begun(&self, lost: bool);
+    fn started(&self, lost: bool);
     /// A record was written or removed.
-    fn changed(&self, key: SessionKey);
+    fn session_changed(&self, key: SessionKey);
     /// A tombstone was written, or it expired or was evicted: the session has ended.
-    fn ended(&self, key: SessionKey);
+    fn session_ended(&self, key: SessionKey);
     /// A mark was written, or it expired or was evicted.
-    fn marked(&self, mark: Mark);
+    fn token_revoked(&self, mark: RevocationKey);
     /// Everything was removed at once.
-    fn emptied(&self);
+    fn store_emptied(&self);
     /// Every change made before `at` was told.
-    fn current(&self, at: Instant);
+    fn synced(&self, at: Instant);
     /// No other process makes changes.
-    fn alone(&self);
+    fn exclusive(&self);
     /// How long it took until a change was told.
-    fn lag(&self, took: Duration);
+    fn invalidation_lag(&self, took: Duration);
 }
 
 /// How often the use of a session is written down at most, seconds, if it ends after `idle` seconds without.
@@ -325,9 +325,9 @@ fn touch_step(idle: Option<u64>) -> u64 {
 }
 
 /// [`SessionStore::follow`] for a store that no other process writes to: what is known stays true.
-async fn alone(watcher: &dyn InvalidationListener) -> Error {
-    watcher.begun(false);
-    watcher.alone();
+async fn exclusive(listener: &dyn InvalidationListener) -> Error {
+    listener.started(false);
+    listener.exclusive();
     std::future::pending().await
 }
 

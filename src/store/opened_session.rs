@@ -1,7 +1,8 @@
 //! Sessions that are open: one that was asked for, and one as its user's list shows it.
 
 use crate::domain::principal::IdentityResponse;
-use crate::domain::session::{Session, SessionId, SessionKey, SessionSummary};
+use crate::domain::session::{Session, SessionId, SessionSummary};
+use crate::domain::store_key::SessionKey;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +43,7 @@ impl OpenedSession {
 pub struct ListedSession {
     pub(super) key: SessionKey,
     /// What is known of it.
-    pub card: SessionSummary,
+    pub summary: SessionSummary,
     /// When it was last used, epoch seconds.
     pub seen: u64,
     /// The absolute end, epoch seconds.

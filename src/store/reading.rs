@@ -1,9 +1,10 @@
 //! What a store says of a session, judged: a store may have lost what it had, and may have what was ended.
 
-use super::session_cache::in_doubt;
+use super::session_cache::recovering;
 use super::tombstones::TombstoneKey;
 use super::{Error, Lookup, OpenedSession, RestoreOutcome, SealedSession, Sessions, UpdateOutcome};
-use crate::domain::session::{SessionId, SessionKey};
+use crate::domain::session::SessionId;
+use crate::domain::store_key::SessionKey;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -11,19 +12,19 @@ impl Sessions {
     /// What the store has, past anything remembered but endings.
     pub(super) async fn read(&self, id: SessionId, key: SessionKey) -> Result<Option<Arc<OpenedSession>>, Error> {
         let asked = Instant::now();
-        if self.snapshots.endings.contains(TombstoneKey::Session(key)) {
+        if self.cache.tombstones.contains(TombstoneKey::Session(key)) {
             return Ok(None);
         }
-        match self.counted(self.store.lookup(key).await)? {
+        match self.count_errors(self.store.lookup(key).await)? {
             // A fail-over may have lost the version that was read before.
-            Lookup::Found(record) if self.newer_at_hand(&key, record.version) => self.read_back(id, key, asked).await,
+            Lookup::Found(record) if self.has_newer(&key, record.version) => self.read_back(id, key, asked).await,
             Lookup::Found(record) => {
-                self.snapshots.drop_superseded(&key);
-                let opened = (!record.is_over(self.clock.now(), self.idle)).then(|| self.sealing.session(&id, &record));
+                self.cache.drop_superseded(&key);
+                let opened = (!record.is_over(self.clock.now(), self.idle)).then(|| self.sealer.session(&id, &record));
                 Ok(opened.flatten().map(|session| OpenedSession::new(id, session, record.seen)))
             }
             Lookup::Ended(until) => {
-                self.note_ending(TombstoneKey::Session(key), until);
+                self.record_tombstone(TombstoneKey::Session(key), until);
                 Ok(None)
             }
             Lookup::Absent => self.read_back(id, key, asked).await,
@@ -40,38 +41,38 @@ impl Sessions {
     ) -> Result<Option<Arc<OpenedSession>>, Error> {
         // Emptied a moment ago, it may be about to say so. And it may have lost a tombstone, too: those who know of it
         // write that back first.
-        let heard = !self.snapshots.may_lack_sessions() && self.snapshots.has_heard_all_before(asked).await;
-        if self.snapshots.endings.contains(TombstoneKey::Session(key)) {
+        let heard = !self.cache.may_lack_sessions() && self.cache.synced_since(asked).await;
+        if self.cache.tombstones.contains(TombstoneKey::Session(key)) {
             return Ok(None);
         }
-        if !heard || self.snapshots.may_lack_sessions() {
-            return Err(in_doubt());
+        if !heard || self.cache.may_lack_sessions() {
+            return Err(recovering());
         }
-        let Some(live) = self.at_hand_or_superseded(&key).filter(|live| !self.is_over(live)) else { return Ok(None) };
-        let record = self.sealing.seal(&id, &live.session, live.seen());
+        let Some(live) = self.cached_or_superseded(&key).filter(|live| !self.is_over(live)) else { return Ok(None) };
+        let record = self.sealer.seal(&id, &live.session, live.seen());
         match self.restore(key, &record).await? {
             RestoreOutcome::Done => {
-                self.snapshots.drop_superseded(&key);
+                self.cache.drop_superseded(&key);
                 tracing::warn!("session store lost a session; it was written back");
                 Ok(Some(live))
             }
             RestoreOutcome::Ended => Ok(None),
             // Another process was faster, with this version or a newer one.
-            RestoreOutcome::Newer => match self.counted(self.store.lookup(key).await)? {
+            RestoreOutcome::Newer => match self.count_errors(self.store.lookup(key).await)? {
                 Lookup::Found(record) => {
-                    Ok(self.sealing.session(&id, &record).map(|session| OpenedSession::new(id, session, record.seen)))
+                    Ok(self.sealer.session(&id, &record).map(|session| OpenedSession::new(id, session, record.seen)))
                 }
                 Lookup::Ended(_) | Lookup::Absent => Ok(None),
             },
         }
     }
 
-    pub(super) fn at_hand_or_superseded(&self, key: &SessionKey) -> Option<Arc<OpenedSession>> {
-        self.snapshots.at_hand(key).or_else(|| self.snapshots.superseded(key))
+    pub(super) fn cached_or_superseded(&self, key: &SessionKey) -> Option<Arc<OpenedSession>> {
+        self.cache.peek(key).or_else(|| self.cache.superseded(key))
     }
 
-    fn newer_at_hand(&self, key: &SessionKey, version: u64) -> bool {
-        self.at_hand_or_superseded(key).is_some_and(|live| live.session.version > version && !self.is_over(&live))
+    fn has_newer(&self, key: &SessionKey, version: u64) -> bool {
+        self.cached_or_superseded(key).is_some_and(|live| live.session.version > version && !self.is_over(&live))
     }
 
     /// A write that found an older version, or nothing and no tombstone, found a store that has lost the version it
@@ -83,20 +84,20 @@ impl Sessions {
         record: &SealedSession,
         outcome: UpdateOutcome,
     ) -> Result<UpdateOutcome, Error> {
-        if self.snapshots.is_alone() {
+        if self.cache.is_exclusive() {
             return Ok(outcome);
         }
-        let lost = match self.counted(self.store.lookup(key).await)? {
+        let lost = match self.count_errors(self.store.lookup(key).await)? {
             Lookup::Found(there) if there.version < expected => true,
             // It was missing a moment ago: somebody has put it back.
             Lookup::Found(there) if outcome == UpdateOutcome::Gone => match there.version == expected {
-                true => return Err(in_doubt()),
+                true => return Err(recovering()),
                 false => return Ok(UpdateOutcome::Stale),
             },
             Lookup::Found(_) => false,
             Lookup::Absent => true,
             Lookup::Ended(until) => {
-                self.note_ending(TombstoneKey::Session(key), until);
+                self.record_tombstone(TombstoneKey::Session(key), until);
                 false
             }
         };

@@ -8,10 +8,10 @@
 //! 4. Until shortly after, "there is no such session" is no answer.
 
 use super::journal::LATELY;
-use super::session_cache::{LostWrites, in_doubt, lost_writes};
-use super::tombstones::{ReadBack, TombstoneKey};
+use super::session_cache::{LostWrites, recovering};
+use super::tombstones::{Reconciliation, TombstoneKey};
 use super::{Error, Lookup, OpenedSession, RestoreOutcome, SealedSession, Sessions};
-use crate::domain::session::SessionKey;
+use crate::domain::store_key::{RevocationKey, SessionKey};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,23 +47,23 @@ fn keep_failed<T, R>(items: &mut Vec<T>, results: Vec<Result<R, Error>>) -> Resu
 impl Sessions {
     /// Hears what other processes change, for as long as it is polled, and writes back what the store loses.
     pub async fn follow(&self) {
-        tokio::join!(self.hear(), self.read_endings(), self.recover());
+        tokio::join!(self.listen(), self.reconcile_tombstones(), self.recover());
     }
 
-    async fn hear(&self) {
+    async fn listen(&self) {
         let mut failures = 0;
-        self.snapshots.away();
+        self.cache.store_unavailable();
         loop {
             let began = Instant::now();
             // A store with other keys, or that takes no writes, is not one to listen to.
             let error = match self.store.ping().await {
-                Ok(()) => self.store.follow(&self.snapshots).await,
+                Ok(()) => self.store.follow(&self.cache).await,
                 Err(error) => {
-                    self.snapshots.away();
+                    self.cache.store_unavailable();
                     error
                 }
             };
-            self.snapshots.disconnected();
+            self.cache.disconnected();
             failures = if began.elapsed() > RECONNECT[RECONNECT.len() - 1] { 1 } else { failures + 1 };
             if failures == 1 {
                 tracing::warn!(%error, "invalidation stream lost; asking the session store for every request");
@@ -73,26 +73,26 @@ impl Sessions {
     }
 
     /// Reads how long the endings last that were heard of, and writes back those that the store evicted.
-    async fn read_endings(&self) {
+    async fn reconcile_tombstones(&self) {
         loop {
-            self.snapshots.endings.heard.notified().await;
-            for some in self.snapshots.endings.take_unread().chunks(AT_ONCE) {
-                join_all(some.iter().map(|ended| self.read_ending(*ended))).await;
+            self.cache.tombstones.unread_added.notified().await;
+            for some in self.cache.tombstones.take_unread().chunks(AT_ONCE) {
+                join_all(some.iter().map(|ended| self.reconcile_tombstone(*ended))).await;
             }
         }
     }
 
-    async fn read_ending(&self, ended: TombstoneKey) {
+    async fn reconcile_tombstone(&self, ended: TombstoneKey) {
         let found = match ended {
             TombstoneKey::Session(key) => self.store.lookup(key).await.map(|found| match found {
                 Lookup::Ended(until) => Some(until),
                 Lookup::Found(_) | Lookup::Absent => None,
             }),
-            TombstoneKey::Mark(mark) => self.store.marked_until(mark).await,
+            TombstoneKey::Token(mark) => self.store.revoked_until(mark).await,
         };
         // A store that cannot be asked now is asked to take it back when it can.
         let Ok(found) = found else { return };
-        if let ReadBack::Lost(until) = self.snapshots.endings.read(ended, found, self.clock.now()) {
+        if let Reconciliation::Lost(until) = self.cache.tombstones.reconcile(ended, found, self.clock.now()) {
             tracing::warn!("session store lost an ending; writing it back");
             if let Err(error) = self.write_back(ended, until).await {
                 tracing::warn!(%error, "ending not written back");
@@ -102,28 +102,29 @@ impl Sessions {
 
     async fn recover(&self) {
         loop {
-            self.snapshots.loss.notified().await;
-            while let Some(lost) = self.snapshots.take_lost() {
+            self.cache.loss.notified().await;
+            while let Some(lost) = self.cache.take_lost_writes() {
                 let (since, now) = (Instant::now(), self.clock.now());
                 let lately = (lost == LostWrites::Recent).then_some(LATELY);
-                let endings = self.snapshots.endings.to_write_back(lately, now);
+                let tombstones = self.cache.tombstones.to_write_back(lately, now);
                 // As it is now: nothing grows old while the store takes no writes.
                 let mut sessions: Vec<_> = self.journal.lately().into_iter().collect();
                 if lost == LostWrites::Everything {
-                    let at_hand = self.snapshots.take_candidates();
-                    let (sealed, ended) = (at_hand.len(), endings.len());
-                    tracing::warn!(sessions = sealed, endings = ended, "session store lost its data; writing back");
+                    let at_hand = self.cache.take_candidates();
+                    let (sealed, ended) = (at_hand.len(), tombstones.len());
+                    tracing::warn!(sessions = sealed, tombstones = ended, "session store lost its data; writing back");
                     let seal =
-                        |live: &Arc<OpenedSession>| (live.id.key(), self.sealing.seal(&live.id, &live.session, now));
+                        |live: &Arc<OpenedSession>| (live.id.key(), self.sealer.seal(&live.id, &live.session, now));
                     sessions.extend(at_hand.iter().map(seal));
                 }
-                self.extend_held().await;
+                self.extend_held_leases().await;
                 while lost == LostWrites::Everything
-                    && let Err(error) = self.counted(self.store.mark(lost_writes(), now + REFUSALS_DOUBTED_FOR).await)
+                    && let Err(error) = self
+                        .count_errors(self.store.revoke(RevocationKey::lost_writes(), now + REFUSALS_DOUBTED_FOR).await)
                 {
                     self.try_again(since, &error).await;
                 }
-                for some in endings.chunks(AT_ONCE) {
+                for some in tombstones.chunks(AT_ONCE) {
                     let mut left = some.to_vec();
                     while let Err(error) = self.write_back_all(&mut left).await {
                         self.try_again(since, &error).await;
@@ -140,7 +141,7 @@ impl Sessions {
                     }
                 }
             }
-            self.snapshots.recovered();
+            self.cache.finish_recovery();
         }
     }
 
@@ -149,32 +150,33 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: that is not known.
     pub async fn has_lost_writes(&self) -> Result<bool, Error> {
-        if self.snapshots.may_lack_sessions() {
-            return Err(in_doubt());
+        if self.cache.may_lack_sessions() {
+            return Err(recovering());
         }
-        let until = self.counted(self.store.marked_until(lost_writes()).await)?;
+        let until = self.count_errors(self.store.revoked_until(RevocationKey::lost_writes()).await)?;
         Ok(until.is_some_and(|until| self.clock.now() < until))
     }
 
     /// Tells the store of the leases that this process holds: it may have lost them.
-    async fn extend_held(&self) {
-        let held: Vec<_> = self.held().iter().map(|(key, (fence, ttl))| (*key, *fence, *ttl)).collect();
+    async fn extend_held_leases(&self) {
+        let held: Vec<_> =
+            self.held_leases().iter().map(|(key, (fencing_token, ttl))| (*key, *fencing_token, *ttl)).collect();
         // One that fails is extended again by its holder.
-        join_all(held.into_iter().map(|(key, fence, ttl)| self.store.extend(key, fence, ttl))).await;
+        join_all(held.into_iter().map(|(key, fencing_token, ttl)| self.store.extend(key, fencing_token, ttl))).await;
     }
 
     async fn try_again(&self, since: Instant, error: &Error) {
         if since.elapsed() < AGAIN {
             tracing::warn!(%error, "session store recovery delayed");
         }
-        self.snapshots.still_recovering();
+        self.cache.extend_recovery();
         tokio::time::sleep(AGAIN).await;
     }
 
     /// Writes back all of them; those that fail are left.
-    async fn write_back_all(&self, endings: &mut Vec<(TombstoneKey, u64)>) -> Result<(), Error> {
-        let written = join_all(endings.iter().map(|(ended, until)| self.write_back(*ended, *until))).await;
-        keep_failed(endings, written)
+    async fn write_back_all(&self, tombstones: &mut Vec<(TombstoneKey, u64)>) -> Result<(), Error> {
+        let written = join_all(tombstones.iter().map(|(ended, until)| self.write_back(*ended, *until))).await;
+        keep_failed(tombstones, written)
     }
 
     async fn restore_all(&self, sessions: &mut Vec<(SessionKey, SealedSession)>) -> Result<(), Error> {
@@ -184,26 +186,26 @@ impl Sessions {
 
     async fn write_back(&self, ended: TombstoneKey, until: u64) -> Result<(), Error> {
         match ended {
-            TombstoneKey::Session(key) => self.counted(self.store.delete(key, until).await).map(drop),
-            TombstoneKey::Mark(mark) => self.counted(self.store.mark(mark, until).await).map(drop),
+            TombstoneKey::Session(key) => self.count_errors(self.store.delete(key, until).await).map(drop),
+            TombstoneKey::Token(mark) => self.count_errors(self.store.revoke(mark, until).await).map(drop),
         }
     }
 
     /// Writes a session back, unless it has ended or a newer version of it is there.
     pub(super) async fn restore(&self, key: SessionKey, record: &SealedSession) -> Result<RestoreOutcome, Error> {
-        if self.snapshots.endings.contains(TombstoneKey::Session(key)) {
+        if self.cache.tombstones.contains(TombstoneKey::Session(key)) {
             return Ok(RestoreOutcome::Ended);
         }
-        let restored = self.counted(self.store.restore(key, record.clone()).await)?;
+        let restored = self.count_errors(self.store.restore(key, record.clone()).await)?;
         match restored {
             // It can be lost again.
-            RestoreOutcome::Done => self.note(key, record.clone()),
+            RestoreOutcome::Done => self.journal_write(key, record.clone()),
             RestoreOutcome::Newer => {}
             RestoreOutcome::Ended => {
-                self.snapshots.forget(key);
+                self.cache.invalidate(key);
                 // It may have been ended by one who knew its tokens of an earlier version.
-                if let Some(card) = self.sealing.card(key, record) {
-                    self.refuse(&card.names).await?;
+                if let Some(summary) = self.sealer.summary(key, record) {
+                    self.revoke(&summary.token_ids).await?;
                 }
             }
         }

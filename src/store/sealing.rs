@@ -2,7 +2,8 @@
 
 use super::SealedSession;
 use crate::domain::seal::{KeyRing, Purpose};
-use crate::domain::session::{Session, SessionId, SessionKey, SessionSummary};
+use crate::domain::session::{Session, SessionId, SessionSummary};
+use crate::domain::store_key::SessionKey;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ impl SessionSealer {
             ends: session.ends,
             seen: now,
             sealed: self.0.seal(for_session(id, &bound), &encode(session)),
-            card: self.0.seal(for_card(&id.key(), &bound), &encode(&session.card())),
+            summary: self.0.seal(for_summary(&id.key(), &bound), &encode(&session.summary())),
             listed: session.listed(),
         }
     }
@@ -35,9 +36,9 @@ impl SessionSealer {
         told(plain.as_deref().and_then(|plain| decode(plain)))
     }
 
-    pub(super) fn card(&self, key: SessionKey, record: &SealedSession) -> Option<SessionSummary> {
+    pub(super) fn summary(&self, key: SessionKey, record: &SealedSession) -> Option<SessionSummary> {
         let bound = bound(record.version, record.ends);
-        let plain = self.0.open(for_card(&key, &bound), &record.card).ok();
+        let plain = self.0.open(for_summary(&key, &bound), &record.summary).ok();
         told(plain.as_deref().and_then(|plain| decode(plain)))
     }
 }
@@ -75,6 +76,6 @@ fn for_session<'a>(id: &'a SessionId, bound: &'a [u8]) -> Purpose<'a> {
     Purpose { label: "session", context: id.as_bytes(), bound }
 }
 
-fn for_card<'a>(key: &'a SessionKey, bound: &'a [u8]) -> Purpose<'a> {
+fn for_summary<'a>(key: &'a SessionKey, bound: &'a [u8]) -> Purpose<'a> {
     Purpose { label: "card", context: &key.0, bound }
 }

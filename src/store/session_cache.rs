@@ -10,7 +10,7 @@
 use super::OpenedSession;
 use super::tombstones::{TombstoneKey, Tombstones};
 use super::{Error, InvalidationListener};
-use crate::domain::session::{Mark, SessionKey};
+use crate::domain::store_key::{RevocationKey, SessionKey};
 use crate::telemetry::Metrics;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -89,22 +89,22 @@ pub(super) struct SessionCache {
     superseded: Cache<SessionKey, Arc<OpenedSession>>,
     /// What was remembered when the store lost its data.
     candidates: Mutex<Vec<Arc<OpenedSession>>>,
-    marks: Cache<Mark, bool>,
+    revocations: Cache<RevocationKey, bool>,
     /// What is over.
-    pub(super) endings: Tombstones,
+    pub(super) tombstones: Tombstones,
     metrics: Arc<Metrics>,
     max_stale: Duration,
     started: Instant,
     /// Milliseconds since the start until which memory is believed; `u64::MAX` if nobody else writes.
-    believed: AtomicU64,
-    proof: watch::Sender<Freshness>,
+    fresh_until: AtomicU64,
+    freshness: watch::Sender<Freshness>,
     /// Milliseconds since the start until which what is not in the store is in doubt.
-    recovering: AtomicU64,
+    recovering_until: AtomicU64,
     /// The same for sessions alone, which another process may be about to put back: one that was slow to reach the
     /// store, or that found a loss before this one was started.
-    sessions_expected: AtomicU64,
+    absence_distrusted_until: AtomicU64,
     /// Whether it was never heard from.
-    first: AtomicBool,
+    never_connected: AtomicBool,
     lost: Mutex<Option<LostWrites>>,
     /// Rung when something was lost.
     pub(super) loss: Notify,
@@ -116,36 +116,36 @@ impl SessionCache {
             sessions: Cache::with_weighter(50_000, BYTES, ByteWeighter),
             superseded: Cache::new(SUPERSEDED),
             candidates: Mutex::default(),
-            marks: Cache::new(MARKS),
-            endings: Tombstones::default(),
+            revocations: Cache::new(MARKS),
+            tombstones: Tombstones::default(),
             metrics,
             max_stale,
             started: Instant::now(),
-            believed: AtomicU64::new(0),
-            proof: watch::Sender::new(Freshness::Never),
-            recovering: AtomicU64::new(0),
-            sessions_expected: AtomicU64::new(0),
-            first: AtomicBool::new(true),
+            fresh_until: AtomicU64::new(0),
+            freshness: watch::Sender::new(Freshness::Never),
+            recovering_until: AtomicU64::new(0),
+            absence_distrusted_until: AtomicU64::new(0),
+            never_connected: AtomicBool::new(true),
             lost: Mutex::new(None),
             loss: Notify::new(),
         }
     }
 
     /// The session, if it is remembered and may be believed.
-    pub(super) fn remembered(&self, key: &SessionKey) -> Option<Arc<OpenedSession>> {
-        self.at_hand(key).filter(|_| self.is_believed())
+    pub(super) fn get(&self, key: &SessionKey) -> Option<Arc<OpenedSession>> {
+        self.peek(key).filter(|_| self.is_fresh())
     }
 
     /// The session that is not remembered, read by `read`.
-    pub(super) async fn session(
+    pub(super) async fn get_or_read(
         &self,
         key: SessionKey,
         read: impl Future<Output = Result<Option<Arc<OpenedSession>>, Error>>,
     ) -> Result<Option<Arc<OpenedSession>>, Error> {
-        if self.endings.contains(TombstoneKey::Session(key)) {
+        if self.tombstones.contains(TombstoneKey::Session(key)) {
             return Ok(None);
         }
-        if !self.is_believed() {
+        if !self.is_fresh() {
             return read.await;
         }
         match self.sessions.get(&key) {
@@ -169,29 +169,29 @@ impl SessionCache {
     }
 
     /// Whether a mark is there, if that is remembered and may be believed.
-    pub(super) fn remembered_mark(&self, mark: &Mark) -> Option<bool> {
-        self.marks.get(mark).filter(|_| self.is_believed())
+    pub(super) fn get_revocation(&self, mark: &RevocationKey) -> Option<bool> {
+        self.revocations.get(mark).filter(|_| self.is_fresh())
     }
 
     /// Whether a mark is there that is not remembered, read by `read`.
-    pub(super) async fn mark(
+    pub(super) async fn get_revocation_or_read(
         &self,
-        mark: Mark,
+        mark: RevocationKey,
         read: impl Future<Output = Result<bool, Error>>,
     ) -> Result<bool, Error> {
         let read = async {
             match read.await? {
-                false if self.is_recovering() => Err(in_doubt()),
+                false if self.is_recovering() => Err(recovering()),
                 there => Ok(there),
             }
         };
-        match self.is_believed() {
-            true => self.marks.get_or_insert_async(&mark, read).await,
+        match self.is_fresh() {
+            true => self.revocations.get_or_insert_async(&mark, read).await,
             false => read.await,
         }
     }
 
-    pub(super) fn forget(&self, key: SessionKey) {
+    pub(super) fn invalidate(&self, key: SessionKey) {
         self.sessions.remove(&key);
     }
 
@@ -211,12 +211,12 @@ impl SessionCache {
         candidates
     }
 
-    pub(super) fn forget_mark(&self, mark: Mark) {
-        self.marks.remove(&mark);
+    pub(super) fn invalidate_revocation(&self, mark: RevocationKey) {
+        self.revocations.remove(&mark);
     }
 
     /// The session if it is remembered, whether that may be believed or not.
-    pub(super) fn at_hand(&self, key: &SessionKey) -> Option<Arc<OpenedSession>> {
+    pub(super) fn peek(&self, key: &SessionKey) -> Option<Arc<OpenedSession>> {
         match self.sessions.get(key) {
             Some(CachedSession::Present(live)) => Some(live),
             _ => None,
@@ -236,46 +236,46 @@ impl SessionCache {
 
     /// Whether the store may lack what it had.
     pub(super) fn is_recovering(&self) -> bool {
-        self.now() < self.recovering.load(Ordering::Relaxed)
+        self.now() < self.recovering_until.load(Ordering::Relaxed)
     }
 
     /// Whether the absence of a session proves nothing: the store lacks data, another process has reported a loss, or
     /// this process has just started.
     pub(super) fn may_lack_sessions(&self) -> bool {
-        self.is_recovering() || self.now() < self.sessions_expected.load(Ordering::Relaxed)
+        self.is_recovering() || self.now() < self.absence_distrusted_until.load(Ordering::Relaxed)
     }
 
     /// Whether nobody else writes to the store.
-    pub(super) fn is_alone(&self) -> bool {
-        self.believed.load(Ordering::Relaxed) == u64::MAX
+    pub(super) fn is_exclusive(&self) -> bool {
+        self.fresh_until.load(Ordering::Relaxed) == u64::MAX
     }
 
     /// The store no longer tells what changes. What is remembered is believed as long as it was going to be.
     pub(super) fn disconnected(&self) {
         // Only once for each time that it did: a store that never tells is asked every time and has the last word.
-        if let Freshness::At(_) = *self.proof.borrow() {
-            self.doubt(AWAY_FOR);
+        if let Freshness::At(_) = *self.freshness.borrow() {
+            self.recover_for(AWAY_FOR);
         }
-        self.proof.send_if_modified(|proof| {
-            *proof != Freshness::Never && std::mem::replace(proof, Freshness::Lost) != Freshness::Lost
+        self.freshness.send_if_modified(|freshness| {
+            *freshness != Freshness::Never && std::mem::replace(freshness, Freshness::Lost) != Freshness::Lost
         });
     }
 
     /// The store does not answer, or was not asked yet: nobody knows what it has when it does.
-    pub(super) fn away(&self) {
-        if !self.is_alone() {
-            self.expect_sessions(AWAY_FOR);
+    pub(super) fn store_unavailable(&self) {
+        if !self.is_exclusive() {
+            self.distrust_absence(AWAY_FOR);
         }
     }
 
     /// Waits until every change made before `moment` was heard. `false` if that cannot be said, and the store may
     /// lack what it had.
-    pub(super) async fn has_heard_all_before(&self, moment: Instant) -> bool {
-        if self.is_alone() {
+    pub(super) async fn synced_since(&self, moment: Instant) -> bool {
+        if self.is_exclusive() {
             return true;
         }
-        let mut proof = self.proof.subscribe();
-        let heard = proof.wait_for(|proof| !matches!(proof, Freshness::At(at) if *at < moment));
+        let mut freshness = self.freshness.subscribe();
+        let heard = freshness.wait_for(|freshness| !matches!(freshness, Freshness::At(at) if *at < moment));
         match tokio::time::timeout(self.max_stale + PROOF_LATE, heard).await {
             Ok(_) => !self.is_recovering(),
             Err(_) => false,
@@ -283,29 +283,29 @@ impl SessionCache {
     }
 
     /// What was lost since it was asked last.
-    pub(super) fn take_lost(&self) -> Option<LostWrites> {
+    pub(super) fn take_lost_writes(&self) -> Option<LostWrites> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Not all that this process knows is back in the store.
-    pub(super) fn still_recovering(&self) {
-        self.doubt(AWAY_FOR);
+    pub(super) fn extend_recovery(&self) {
+        self.recover_for(AWAY_FOR);
     }
 
     /// All that this process knows is back in the store; others may need a moment more.
-    pub(super) fn recovered(&self) {
+    pub(super) fn finish_recovery(&self) {
         // What was lost meanwhile has a recovery of its own.
-        let again = *self.proof.borrow() == Freshness::Lost
+        let again = *self.freshness.borrow() == Freshness::Lost
             || self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         if again || !self.is_recovering() {
             return;
         }
-        self.doubt(RECOVERING_FOR);
+        self.recover_for(RECOVERING_FOR);
     }
 
-    fn note_loss(&self, what: LostWrites) {
+    fn record_loss(&self, what: LostWrites) {
         if what == LostWrites::Everything {
-            self.expect_sessions(LOSS_DOUBT);
+            self.distrust_absence(LOSS_DOUBT);
         }
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if *lost != Some(LostWrites::Everything) {
@@ -315,16 +315,16 @@ impl SessionCache {
         self.loss.notify_one();
     }
 
-    fn doubt(&self, how_long: Duration) {
-        self.recovering.store(self.now() + millis(how_long), Ordering::Relaxed);
+    fn recover_for(&self, how_long: Duration) {
+        self.recovering_until.store(self.now() + millis(how_long), Ordering::Relaxed);
     }
 
-    fn expect_sessions(&self, how_long: Duration) {
-        self.sessions_expected.fetch_max(self.now() + millis(how_long), Ordering::Relaxed);
+    fn distrust_absence(&self, how_long: Duration) {
+        self.absence_distrusted_until.fetch_max(self.now() + millis(how_long), Ordering::Relaxed);
     }
 
-    fn is_believed(&self) -> bool {
-        let until = self.believed.load(Ordering::Relaxed);
+    fn is_fresh(&self) -> bool {
+        let until = self.fresh_until.load(Ordering::Relaxed);
         until == u64::MAX || self.now() < until
     }
 
@@ -333,12 +333,7 @@ impl SessionCache {
     }
 }
 
-/// The mark of a store that lost writes.
-pub(super) fn lost_writes() -> Mark {
-    Mark::new("store", "lost writes")
-}
-
-pub(super) fn in_doubt() -> Error {
+pub(super) fn recovering() -> Error {
     Error("it is just back, and what it has lost is not known yet".into())
 }
 
@@ -347,11 +342,11 @@ fn millis(duration: Duration) -> u64 {
 }
 
 impl InvalidationListener for SessionCache {
-    fn begun(&self, lost: bool) {
-        if self.first.swap(false, Ordering::Relaxed) {
-            self.sessions_expected.store(self.now() + millis(STARTING_FOR), Ordering::Relaxed);
+    fn started(&self, lost: bool) {
+        if self.never_connected.swap(false, Ordering::Relaxed) {
+            self.absence_distrusted_until.store(self.now() + millis(STARTING_FOR), Ordering::Relaxed);
         }
-        let again = !self.sessions.is_empty() || self.recovering.load(Ordering::Relaxed) > 0;
+        let again = !self.sessions.is_empty() || self.recovering_until.load(Ordering::Relaxed) > 0;
         if lost {
             // What is remembered may be old, and may be all there is.
             self.candidates.lock().unwrap_or_else(PoisonError::into_inner).extend(self.all());
@@ -359,54 +354,54 @@ impl InvalidationListener for SessionCache {
         // The store may have lost these records, and their writers may have crashed: keep our copies.
         self.all().into_iter().for_each(|live| self.superseded.insert(live.id.key(), live));
         self.sessions.clear();
-        self.marks.clear();
+        self.revocations.clear();
         if lost || again {
-            self.doubt(AWAY_FOR);
+            self.recover_for(AWAY_FOR);
         }
         // Also at the first connection: what this process wrote before it may be lost.
-        self.note_loss(if lost { LostWrites::Everything } else { LostWrites::Recent });
+        self.record_loss(if lost { LostWrites::Everything } else { LostWrites::Recent });
     }
 
-    fn changed(&self, key: SessionKey) {
+    fn session_changed(&self, key: SessionKey) {
         if let Some((_, CachedSession::Present(live))) = self.sessions.remove(&key) {
             self.superseded.insert(key, live);
         }
     }
 
-    fn ended(&self, key: SessionKey) {
-        self.endings.hear(TombstoneKey::Session(key));
+    fn session_ended(&self, key: SessionKey) {
+        self.tombstones.record_unread(TombstoneKey::Session(key));
         self.superseded.remove(&key);
-        self.forget(key);
+        self.invalidate(key);
     }
 
-    fn marked(&self, mark: Mark) {
-        if mark == lost_writes() {
+    fn token_revoked(&self, mark: RevocationKey) {
+        if mark == RevocationKey::lost_writes() {
             // Written by a process that found a loss, or expired.
-            return self.expect_sessions(LOSS_DOUBT);
+            return self.distrust_absence(LOSS_DOUBT);
         }
-        self.endings.hear(TombstoneKey::Mark(mark));
-        self.forget_mark(mark);
+        self.tombstones.record_unread(TombstoneKey::Token(mark));
+        self.invalidate_revocation(mark);
     }
 
-    fn emptied(&self) {
+    fn store_emptied(&self) {
         // What is remembered is as true as it was, and now the only place where it is.
-        self.marks.clear();
-        self.doubt(AWAY_FOR);
-        self.note_loss(LostWrites::Everything);
+        self.revocations.clear();
+        self.recover_for(AWAY_FOR);
+        self.record_loss(LostWrites::Everything);
     }
 
-    fn current(&self, at: Instant) {
+    fn synced(&self, at: Instant) {
         let until = at.saturating_duration_since(self.started) + self.max_stale;
-        self.believed.store(millis(until), Ordering::Relaxed);
-        self.proof.send_replace(Freshness::At(at));
+        self.fresh_until.store(millis(until), Ordering::Relaxed);
+        self.freshness.send_replace(Freshness::At(at));
     }
 
-    fn alone(&self) {
-        self.sessions_expected.store(0, Ordering::Relaxed);
-        self.believed.store(u64::MAX, Ordering::Relaxed);
+    fn exclusive(&self) {
+        self.absence_distrusted_until.store(0, Ordering::Relaxed);
+        self.fresh_until.store(u64::MAX, Ordering::Relaxed);
     }
 
-    fn lag(&self, took: Duration) {
+    fn invalidation_lag(&self, took: Duration) {
         self.metrics.revocation_lag(took);
     }
 }

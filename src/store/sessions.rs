@@ -4,12 +4,13 @@
 use super::journal::WriteJournal;
 use super::opened_session::{ListedSession, OpenedSession};
 use super::sealing::SessionSealer;
-use super::session_cache::{SessionCache, in_doubt};
+use super::session_cache::{SessionCache, recovering};
 use super::tombstones::TombstoneKey;
 use super::{Error, FencingToken, LeaseOutcome, LeaseRelease, Lookup, SessionStore, UpdateOutcome, touch_step};
 use crate::domain::clock::Clock;
 use crate::domain::seal::KeyRing;
-use crate::domain::session::{Mark, Session, SessionId, SessionKey, SessionSummary};
+use crate::domain::session::{Session, SessionId, SessionSummary};
+use crate::domain::store_key::{IndexKey, SessionKey};
 use crate::domain::token::TokenIds;
 use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
@@ -39,22 +40,22 @@ pub enum SessionUpdate {
 #[derive(Debug)]
 pub struct Sessions {
     pub(super) store: Arc<dyn SessionStore>,
-    pub(super) sealing: SessionSealer,
+    pub(super) sealer: SessionSealer,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
-    patience: Duration,
+    read_timeout: Duration,
     /// Seconds without use after which a session ends.
     pub(super) idle: Option<u64>,
-    pub(super) snapshots: SessionCache,
+    pub(super) cache: SessionCache,
     pub(super) journal: WriteJournal,
     touched: Mutex<BTreeMap<SessionKey, u64>>,
     /// The leases that this process holds: a store that lost them is told again.
-    held: Mutex<BTreeMap<SessionKey, (FencingToken, Duration)>>,
+    held_leases: Mutex<BTreeMap<SessionKey, (FencingToken, Duration)>>,
 }
 
 impl Sessions {
     /// Sessions in `store`, ending after `idle` seconds without use if given; memory is believed for
-    /// `max_stale` after the store was last heard; reading takes `patience` at most.
+    /// `max_stale` after the store was last heard; reading takes `read_timeout` at most.
     pub fn new(
         store: Arc<dyn SessionStore>,
         ring: Arc<KeyRing>,
@@ -62,12 +63,12 @@ impl Sessions {
         metrics: Arc<Metrics>,
         idle: Option<u64>,
         max_stale: Duration,
-        patience: Duration,
+        read_timeout: Duration,
     ) -> Self {
-        let snapshots = SessionCache::new(metrics.clone(), max_stale);
-        let (sealing, journal, patience) = (SessionSealer(ring), WriteJournal::default(), patience + LATE);
-        let (touched, held) = (Mutex::default(), Mutex::default());
-        Self { store, sealing, clock, metrics, patience, idle, snapshots, journal, touched, held }
+        let cache = SessionCache::new(metrics.clone(), max_stale);
+        let (sealer, journal, read_timeout) = (SessionSealer(ring), WriteJournal::default(), read_timeout + LATE);
+        let (touched, held_leases) = (Mutex::default(), Mutex::default());
+        Self { store, sealer, clock, metrics, read_timeout, idle, cache, journal, touched, held_leases }
     }
 
     /// Stores a new session under a new id.
@@ -76,10 +77,10 @@ impl Sessions {
     /// [`Error`]: the session does not exist then.
     pub async fn create(&self, session: Session) -> Result<Arc<OpenedSession>, Error> {
         let (id, now) = (SessionId::random(), self.clock.now());
-        let record = self.sealing.seal(&id, &session, now);
-        match self.counted(self.store.create(id.key(), record.clone()).await)? {
+        let record = self.sealer.seal(&id, &session, now);
+        match self.count_errors(self.store.create(id.key(), record.clone()).await)? {
             true => {
-                self.note(id.key(), record);
+                self.journal_write(id.key(), record);
                 Ok(OpenedSession::new(id, session, now))
             }
             // 128 random bits do not repeat.
@@ -93,24 +94,24 @@ impl Sessions {
     /// [`Error`]: whether it is alive is not known.
     pub async fn load(&self, id: SessionId) -> Result<Option<Arc<OpenedSession>>, Error> {
         let key = id.key();
-        let remembered = self.snapshots.remembered(&key).filter(|live| {
+        let remembered = self.cache.get(&key).filter(|live| {
             // Uses at other processes are not told.
             let idles = self.is_over(live);
             if idles {
-                self.snapshots.forget(key);
+                self.cache.invalidate(key);
             }
             !idles
         });
         let live = match remembered {
             Some(live) => live,
             // Boxed, so that the way that is nearly always taken carries nothing of it along.
-            None => match Box::pin(self.in_time(self.snapshots.session(key, self.read(id, key)))).await? {
+            None => match Box::pin(self.in_time(self.cache.get_or_read(key, self.read(id, key)))).await? {
                 Some(live) => live,
                 None => return Ok(None),
             },
         };
         if self.is_over(&live) {
-            self.snapshots.forget(key);
+            self.cache.invalidate(key);
             return Ok(None);
         }
         let (now, seen) = (self.clock.now(), live.seen());
@@ -134,12 +135,12 @@ impl Sessions {
     /// # Errors
     /// [`Error`].
     pub async fn lease(&self, id: SessionId, ttl: Duration) -> Result<LeaseOutcome, Error> {
-        match self.counted(self.store.lease(id.key(), ttl).await)? {
-            LeaseOutcome::Taken { fence, abandoned } => {
-                self.held().insert(id.key(), (fence, ttl));
-                Ok(LeaseOutcome::Taken { fence, abandoned })
+        match self.count_errors(self.store.lease(id.key(), ttl).await)? {
+            LeaseOutcome::Taken { fencing_token, abandoned } => {
+                self.held_leases().insert(id.key(), (fencing_token, ttl));
+                Ok(LeaseOutcome::Taken { fencing_token, abandoned })
             }
-            LeaseOutcome::Gone if self.may_have_lost(id.key()) => Err(in_doubt()),
+            LeaseOutcome::Gone if self.may_have_lost(id.key()) => Err(recovering()),
             leased => Ok(leased),
         }
     }
@@ -148,17 +149,17 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn extend(&self, id: SessionId, fence: FencingToken, ttl: Duration) -> Result<bool, Error> {
-        self.counted(self.store.extend(id.key(), fence, ttl).await)
+    pub async fn extend(&self, id: SessionId, fencing_token: FencingToken, ttl: Duration) -> Result<bool, Error> {
+        self.count_errors(self.store.extend(id.key(), fencing_token, ttl).await)
     }
 
     /// Gives a lease back.
     ///
     /// # Errors
     /// [`Error`]; it runs out by itself then.
-    pub async fn release(&self, id: SessionId, fence: FencingToken, after: LeaseRelease) -> Result<(), Error> {
-        self.held().remove(&id.key());
-        self.counted(self.store.release(id.key(), fence, after).await)
+    pub async fn release(&self, id: SessionId, fencing_token: FencingToken, after: LeaseRelease) -> Result<(), Error> {
+        self.held_leases().remove(&id.key());
+        self.count_errors(self.store.release(id.key(), fencing_token, after).await)
     }
 
     /// Replaces a session that is still at `expected`, if no later holder has its lease. Never brings back
@@ -171,20 +172,20 @@ impl Sessions {
         id: SessionId,
         expected: u64,
         session: &Session,
-        fence: Option<FencingToken>,
+        fencing_token: Option<FencingToken>,
     ) -> Result<SessionUpdate, Error> {
         let (key, now) = (id.key(), self.clock.now());
-        let record = self.sealing.seal(&id, session, now);
-        let outcome = self.counted(self.store.update(key, expected, record.clone(), fence).await);
-        self.snapshots.forget(key);
+        let record = self.sealer.seal(&id, session, now);
+        let outcome = self.count_errors(self.store.update(key, expected, record.clone(), fencing_token).await);
+        self.cache.invalidate(key);
         let outcome = match outcome? {
             UpdateOutcome::Done => UpdateOutcome::Done,
             other => self.update_after_loss(key, expected, &record, other).await?,
         };
-        self.held().remove(&key);
+        self.held_leases().remove(&key);
         Ok(match outcome {
             UpdateOutcome::Done => {
-                self.note(key, record);
+                self.journal_write(key, record);
                 SessionUpdate::Done(OpenedSession::new(id, session.clone(), now))
             }
             UpdateOutcome::Stale => SessionUpdate::Stale,
@@ -199,26 +200,26 @@ impl Sessions {
     pub async fn end(&self, id: SessionId) -> Result<Option<Session>, Error> {
         let (key, asked) = (id.key(), Instant::now());
         // Looked up first, so that strangers' ids cause no write.
-        let known = match self.counted(self.store.lookup(key).await)? {
-            Lookup::Found(record) => self.sealing.session(&id, &record),
+        let known = match self.count_errors(self.store.lookup(key).await)? {
+            Lookup::Found(record) => self.sealer.session(&id, &record),
             Lookup::Ended(until) => {
-                self.note_ending(TombstoneKey::Session(key), until);
+                self.record_tombstone(TombstoneKey::Session(key), until);
                 return Ok(None);
             }
             // The store may have lost it a moment ago, and somebody may write it back.
-            Lookup::Absent => match self.at_hand_or_superseded(&key) {
+            Lookup::Absent => match self.cached_or_superseded(&key) {
                 Some(live) => Some(live.session.clone()),
-                None if !self.snapshots.has_heard_all_before(asked).await || self.snapshots.may_lack_sessions() => None,
+                None if !self.cache.synced_since(asked).await || self.cache.may_lack_sessions() => None,
                 None => return Ok(None),
             },
         };
-        let names = known.as_ref().map(|known| &known.tokens.names);
+        let names = known.as_ref().map(|known| &known.tokens.ids);
         let ends = known.as_ref().map_or_else(|| self.clock.now() + UNKNOWN_END, |known| known.ends);
         let record = self.remove(key, ends, names).await?;
-        let ended = record.and_then(|record| self.sealing.session(&id, &record));
+        let ended = record.and_then(|record| self.sealer.session(&id, &record));
         // A renewal may have come between.
-        if let Some(newer) = ended.as_ref().map(|ended| &ended.tokens.names).filter(|newer| Some(*newer) != names) {
-            self.refuse(newer).await?;
+        if let Some(newer) = ended.as_ref().map(|ended| &ended.tokens.ids).filter(|newer| Some(*newer) != names) {
+            self.revoke(newer).await?;
         }
         // A delete that had to be sent twice finds nothing the second time.
         Ok(ended.or(known))
@@ -228,21 +229,21 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`]: it may still be alive.
-    pub async fn end_unchanged(&self, live: &OpenedSession, fence: FencingToken) -> Result<bool, Error> {
+    pub async fn end_unchanged(&self, live: &OpenedSession, fencing_token: FencingToken) -> Result<bool, Error> {
         let (session, expected) = (&live.session, live.session.version);
         // From this write on the session is over for every process; the tombstone is kept until its original end.
         let over = Session { ends: self.clock.now(), version: expected + 1, ..session.clone() };
-        if let SessionUpdate::Stale = self.update(live.id, expected, &over, Some(fence)).await? {
+        if let SessionUpdate::Stale = self.update(live.id, expected, &over, Some(fencing_token)).await? {
             return Ok(false);
         }
-        let (key, names) = (live.id.key(), &session.tokens.names);
-        self.note_ending(TombstoneKey::Session(key), session.ends);
-        names.iter().for_each(|name| self.note_ending(TombstoneKey::Mark(name.mark), name.refused_until()));
+        let (key, names) = (live.id.key(), &session.tokens.ids);
+        self.record_tombstone(TombstoneKey::Session(key), session.ends);
+        names.iter().for_each(|name| self.record_tombstone(TombstoneKey::Token(name.mark), name.refused_until()));
         let removed = self.remove(key, session.ends, Some(names)).await;
         if removed.is_err() {
             // Half ended: the rest is written as if the store had lost it.
-            self.snapshots.endings.hear(TombstoneKey::Session(key));
-            names.iter().for_each(|name| self.snapshots.endings.hear(TombstoneKey::Mark(name.mark)));
+            self.cache.tombstones.record_unread(TombstoneKey::Session(key));
+            names.iter().for_each(|name| self.cache.tombstones.record_unread(TombstoneKey::Token(name.mark)));
         }
         removed.map(|_| true)
     }
@@ -251,18 +252,23 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`]: there may be others.
-    pub async fn listed(&self, mark: Mark) -> Result<Vec<ListedSession>, Error> {
+    pub async fn list(&self, mark: IndexKey) -> Result<Vec<ListedSession>, Error> {
         let now = self.clock.now();
-        let records = self.counted(self.store.listed(mark).await)?;
-        if self.snapshots.is_recovering() {
-            return Err(in_doubt());
+        let records = self.count_errors(self.store.list(mark).await)?;
+        if self.cache.is_recovering() {
+            return Err(recovering());
         }
         let alive = records.into_iter().filter(|(_, record)| !record.is_over(now, self.idle));
         let listed = alive.filter_map(|(key, record)| {
-            Some(ListedSession { key, card: self.sealing.card(key, &record)?, seen: record.seen, ends: record.ends })
+            Some(ListedSession {
+                key,
+                summary: self.sealer.summary(key, &record)?,
+                seen: record.seen,
+                ends: record.ends,
+            })
         });
         let mut listed: Vec<_> = listed.collect();
-        listed.sort_by_key(|listed| std::cmp::Reverse(listed.card.started));
+        listed.sort_by_key(|listed| std::cmp::Reverse(listed.summary.started));
         Ok(listed)
     }
 
@@ -271,23 +277,23 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: it may still be alive.
     pub async fn end_listed(&self, listed: &ListedSession) -> Result<SessionSummary, Error> {
-        let record = self.remove(listed.key, listed.ends, Some(&listed.card.names)).await?;
-        let card = record.and_then(|record| self.sealing.card(listed.key, &record));
-        if let Some(card) = card.as_ref().filter(|card| card.names != listed.card.names) {
-            self.refuse(&card.names).await?;
+        let record = self.remove(listed.key, listed.ends, Some(&listed.summary.token_ids)).await?;
+        let summary = record.and_then(|record| self.sealer.summary(listed.key, &record));
+        if let Some(summary) = summary.as_ref().filter(|summary| summary.token_ids != listed.summary.token_ids) {
+            self.revoke(&summary.token_ids).await?;
         }
         // A delete that had to be sent twice finds nothing the second time.
-        Ok(card.unwrap_or_else(|| listed.card.clone()))
+        Ok(summary.unwrap_or_else(|| listed.summary.clone()))
     }
 
     /// The sessions that this process has at hand.
-    pub fn at_hand(&self) -> Vec<Arc<OpenedSession>> {
-        self.snapshots.all()
+    pub fn cached(&self) -> Vec<Arc<OpenedSession>> {
+        self.cache.all()
     }
 
     /// Whether the store may lack what it had a moment ago.
     pub fn is_recovering(&self) -> bool {
-        self.snapshots.is_recovering()
+        self.cache.is_recovering()
     }
 
     /// Removes the sessions that are over.
@@ -296,9 +302,9 @@ impl Sessions {
     /// [`Error`].
     pub async fn sweep(&self) -> Result<u64, Error> {
         self.journal.sweep();
-        self.snapshots.endings.sweep(self.clock.now());
+        self.cache.tombstones.sweep(self.clock.now());
         self.flush().await?;
-        self.counted(self.store.sweep(self.clock.now(), self.idle).await)
+        self.count_errors(self.store.sweep(self.clock.now(), self.idle).await)
     }
 
     /// Writes down which sessions were used lately.
@@ -310,7 +316,8 @@ impl Sessions {
         if touched.is_empty() {
             return Ok(());
         }
-        let written = self.counted(self.store.touch(touched.iter().map(|(key, seen)| (*key, *seen)).collect()).await);
+        let written =
+            self.count_errors(self.store.touch(touched.iter().map(|(key, seen)| (*key, *seen)).collect()).await);
         if written.is_err() {
             let mut newer = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
             for (key, seen) in touched {
@@ -325,12 +332,12 @@ impl Sessions {
     /// # Errors
     /// [`Error`].
     pub async fn ping(&self) -> Result<(), Error> {
-        self.counted(self.store.ping().await)
+        self.count_errors(self.store.ping().await)
     }
 
     /// Whether the store may lack this session though it has not ended.
     fn may_have_lost(&self, key: SessionKey) -> bool {
-        self.snapshots.may_lack_sessions() && !self.snapshots.endings.contains(TombstoneKey::Session(key))
+        self.cache.may_lack_sessions() && !self.cache.tombstones.contains(TombstoneKey::Session(key))
     }
 
     /// Removes a record once its tokens are refused. The tombstone is kept until the session's own end.
@@ -341,12 +348,12 @@ impl Sessions {
         names: Option<&TokenIds>,
     ) -> Result<Option<super::SealedSession>, Error> {
         if let Some(names) = names {
-            self.refuse(names).await?;
+            self.revoke(names).await?;
         }
-        let removed = self.counted(self.store.delete(key, ends).await);
-        self.snapshots.forget(key);
+        let removed = self.count_errors(self.store.delete(key, ends).await);
+        self.cache.invalidate(key);
         if removed.is_ok() {
-            self.note_ending(TombstoneKey::Session(key), ends);
+            self.record_tombstone(TombstoneKey::Session(key), ends);
         }
         removed
     }
@@ -365,29 +372,29 @@ impl Sessions {
     }
 
     pub(super) async fn in_time<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let late = |_| Err(Error(format!("no answer in {:?}", self.patience)));
-        tokio::time::timeout(self.patience, read).await.unwrap_or_else(late)
+        let late = |_| Err(Error(format!("no answer in {:?}", self.read_timeout)));
+        tokio::time::timeout(self.read_timeout, read).await.unwrap_or_else(late)
     }
 
-    pub(super) fn held(&self) -> MutexGuard<'_, BTreeMap<SessionKey, (FencingToken, Duration)>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn held_leases(&self) -> MutexGuard<'_, BTreeMap<SessionKey, (FencingToken, Duration)>> {
+        self.held_leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a write that a shared store may lose.
-    pub(super) fn note(&self, key: SessionKey, record: super::SealedSession) {
-        if !self.snapshots.is_alone() {
-            self.journal.note(key, record);
+    pub(super) fn journal_write(&self, key: SessionKey, record: super::SealedSession) {
+        if !self.cache.is_exclusive() {
+            self.journal.record(key, record);
         }
     }
 
     /// Keeps an ending that a shared store may lose.
-    pub(super) fn note_ending(&self, ended: TombstoneKey, until: u64) {
-        if !self.snapshots.is_alone() {
-            self.snapshots.endings.note(ended, until);
+    pub(super) fn record_tombstone(&self, ended: TombstoneKey, until: u64) {
+        if !self.cache.is_exclusive() {
+            self.cache.tombstones.record(ended, until);
         }
     }
 
-    pub(super) fn counted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn count_errors<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_err() {
             self.metrics.store_error();
         }

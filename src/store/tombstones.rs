@@ -3,7 +3,7 @@
 //! An ending outlives the store's data. Whoever made it or heard of it refuses locally from then on, and writes
 //! its tombstone or mark back where the store has lost it.
 
-use crate::domain::session::{Mark, SessionKey};
+use crate::domain::store_key::{RevocationKey, SessionKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,9 +16,9 @@ const MOST: usize = 500_000;
 /// not look like a new ending.
 const EXPIRY_LAG: u64 = 900;
 /// How long an ending is kept that was heard of but could not be read any more, seconds.
-const HEARSAY: u64 = 86_400;
+const UNREADABLE_FOR: u64 = 86_400;
 /// The same, where it is written back before it could be read: as long as a session may last.
-const UNREAD: u64 = 400 * 86_400;
+const UNREAD_FOR: u64 = 400 * 86_400;
 
 /// One thing that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,34 +26,34 @@ pub(super) enum TombstoneKey {
     /// A session, by its tombstone.
     Session(SessionKey),
     /// A token or code, by its mark.
-    Mark(Mark),
+    Token(RevocationKey),
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Tombstone {
     /// Epoch seconds; `None` while it was heard of and not read.
     until: Option<u64>,
-    noted: Instant,
+    recorded_at: Instant,
 }
 
 /// The endings that this process made or heard of.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
-    known: Mutex<TombstoneTable>,
+    table: Mutex<TombstoneTable>,
     /// Rung when something was heard of that should be read.
-    pub(super) heard: Notify,
+    pub(super) unread_added: Notify,
 }
 
 #[derive(Debug, Default)]
 struct TombstoneTable {
-    endings: BTreeMap<TombstoneKey, Tombstone>,
+    tombstones: BTreeMap<TombstoneKey, Tombstone>,
     unread: BTreeSet<TombstoneKey>,
     full: bool,
 }
 
 /// What to do about an ending that was read in the store.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum ReadBack {
+pub(super) enum Reconciliation {
     /// The store has it, or it is past.
     Settled,
     /// The store has lost it: to be written again until then, epoch seconds.
@@ -61,53 +61,53 @@ pub(super) enum ReadBack {
 }
 
 impl Tombstones {
-    fn known(&self) -> MutexGuard<'_, TombstoneTable> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, TombstoneTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes an ending that lasts until `until`, epoch seconds.
-    pub(super) fn note(&self, ended: TombstoneKey, until: u64) {
-        let mut known = self.known();
-        known.unread.remove(&ended);
-        let before = known.endings.get(&ended).and_then(|ending| ending.until);
-        known.insert(ended, Some(until.max(before.unwrap_or(0))));
+    pub(super) fn record(&self, ended: TombstoneKey, until: u64) {
+        let mut table = self.table();
+        table.unread.remove(&ended);
+        let before = table.tombstones.get(&ended).and_then(|ending| ending.until);
+        table.insert(ended, Some(until.max(before.unwrap_or(0))));
     }
 
     /// Notes what the store announced: its key was written, or has expired, or was evicted. It was true in each case.
-    pub(super) fn hear(&self, ended: TombstoneKey) {
-        let mut known = self.known();
-        if !known.endings.contains_key(&ended) {
-            known.insert(ended, None);
+    pub(super) fn record_unread(&self, ended: TombstoneKey) {
+        let mut table = self.table();
+        if !table.tombstones.contains_key(&ended) {
+            table.insert(ended, None);
         }
-        known.unread.insert(ended);
-        drop(known);
-        self.heard.notify_one();
+        table.unread.insert(ended);
+        drop(table);
+        self.unread_added.notify_one();
     }
 
     /// Whether it is known to be over.
     pub(super) fn contains(&self, ended: TombstoneKey) -> bool {
-        self.known().endings.contains_key(&ended)
+        self.table().tombstones.contains_key(&ended)
     }
 
     /// What was heard of and not read, once.
     pub(super) fn take_unread(&self) -> Vec<TombstoneKey> {
-        std::mem::take(&mut self.known().unread).into_iter().collect()
+        std::mem::take(&mut self.table().unread).into_iter().collect()
     }
 
     /// Takes in what the store says about an ending: how long it lasts, or that it has none.
-    pub(super) fn read(&self, ended: TombstoneKey, found: Option<u64>, now: u64) -> ReadBack {
-        let mut known = self.known();
-        let Some(ending) = known.endings.get_mut(&ended) else { return ReadBack::Settled };
+    pub(super) fn reconcile(&self, ended: TombstoneKey, found: Option<u64>, now: u64) -> Reconciliation {
+        let mut table = self.table();
+        let Some(ending) = table.tombstones.get_mut(&ended) else { return Reconciliation::Settled };
         match (found, ending.until) {
-            (Some(until), known) => {
-                ending.until = Some(until.max(known.unwrap_or(0)));
-                ReadBack::Settled
+            (Some(until), table) => {
+                ending.until = Some(until.max(table.unwrap_or(0)));
+                Reconciliation::Settled
             }
-            (None, Some(until)) if now < until => ReadBack::Lost(until),
-            (None, Some(_)) => ReadBack::Settled,
+            (None, Some(until)) if now < until => Reconciliation::Lost(until),
+            (None, Some(_)) => Reconciliation::Settled,
             (None, None) => {
-                ending.until = Some(now + HEARSAY);
-                ReadBack::Settled
+                ending.until = Some(now + UNREADABLE_FOR);
+                Reconciliation::Settled
             }
         }
     }
@@ -115,29 +115,30 @@ impl Tombstones {
     /// What may have to be written back at `now`: all that is not past, or only what was noted within `lately`.
     /// Marks come after sessions.
     pub(super) fn to_write_back(&self, lately: Option<Duration>, now: u64) -> Vec<(TombstoneKey, u64)> {
-        let known = self.known();
-        let wanted = known.endings.iter().filter(|(_, ending)| lately.is_none_or(|age| ending.noted.elapsed() <= age));
-        let until = wanted.map(|(ended, ending)| (*ended, ending.until.unwrap_or(now + UNREAD)));
+        let table = self.table();
+        let wanted =
+            table.tombstones.iter().filter(|(_, ending)| lately.is_none_or(|age| ending.recorded_at.elapsed() <= age));
+        let until = wanted.map(|(ended, ending)| (*ended, ending.until.unwrap_or(now + UNREAD_FOR)));
         until.filter(|(_, until)| now < *until).collect()
     }
 
     /// Forgets what is long past.
     pub(super) fn sweep(&self, now: u64) {
-        let mut known = self.known();
-        known.endings.retain(|_, ending| ending.until.is_none_or(|until| now <= until.saturating_add(EXPIRY_LAG)));
-        known.full = false;
+        let mut table = self.table();
+        table.tombstones.retain(|_, ending| ending.until.is_none_or(|until| now <= until.saturating_add(EXPIRY_LAG)));
+        table.full = false;
     }
 }
 
 impl TombstoneTable {
     fn insert(&mut self, ended: TombstoneKey, until: Option<u64>) {
-        if self.endings.len() >= MOST && !self.endings.contains_key(&ended) {
+        if self.tombstones.len() >= MOST && !self.tombstones.contains_key(&ended) {
             if !std::mem::replace(&mut self.full, true) {
                 tracing::error!(most = MOST, "endings forgotten: too many; the store alone remembers further ones");
             }
             return;
         }
-        self.endings.insert(ended, Tombstone { until, noted: Instant::now() });
+        self.tombstones.insert(ended, Tombstone { until, recorded_at: Instant::now() });
     }
 }
 
@@ -153,34 +154,34 @@ mod tests {
 
     #[test]
     fn what_was_heard_of_is_over_before_and_after_it_is_read() {
-        let endings = Tombstones::default();
-        endings.hear(ended(1));
-        assert!(endings.contains(ended(1)) && !endings.contains(ended(2)));
-        assert_eq!(endings.take_unread(), [ended(1)]);
-        assert_eq!(endings.to_write_back(None, NOW), [(ended(1), NOW + UNREAD)], "lost before it could be read");
-        assert_eq!(endings.read(ended(1), Some(NOW + 50), NOW), ReadBack::Settled);
-        assert_eq!(endings.to_write_back(None, NOW), [(ended(1), NOW + 50)]);
-        assert!(endings.take_unread().is_empty());
+        let tombstones = Tombstones::default();
+        tombstones.record_unread(ended(1));
+        assert!(tombstones.contains(ended(1)) && !tombstones.contains(ended(2)));
+        assert_eq!(tombstones.take_unread(), [ended(1)]);
+        assert_eq!(tombstones.to_write_back(None, NOW), [(ended(1), NOW + UNREAD_FOR)], "lost before it could be read");
+        assert_eq!(tombstones.reconcile(ended(1), Some(NOW + 50), NOW), Reconciliation::Settled);
+        assert_eq!(tombstones.to_write_back(None, NOW), [(ended(1), NOW + 50)]);
+        assert!(tombstones.take_unread().is_empty());
     }
 
     #[test]
     fn what_the_store_has_lost_is_written_back_and_what_expired_is_not() {
-        let endings = Tombstones::default();
-        endings.note(ended(1), NOW + 50);
-        endings.hear(ended(1));
-        assert_eq!(endings.read(ended(1), None, NOW), ReadBack::Lost(NOW + 50));
-        assert_eq!(endings.read(ended(1), None, NOW + 50), ReadBack::Settled);
-        endings.sweep(NOW + 51);
-        assert!(endings.contains(ended(1)), "the store may still announce that it expired");
-        endings.sweep(NOW + 51 + EXPIRY_LAG);
-        assert!(!endings.contains(ended(1)));
+        let tombstones = Tombstones::default();
+        tombstones.record(ended(1), NOW + 50);
+        tombstones.record_unread(ended(1));
+        assert_eq!(tombstones.reconcile(ended(1), None, NOW), Reconciliation::Lost(NOW + 50));
+        assert_eq!(tombstones.reconcile(ended(1), None, NOW + 50), Reconciliation::Settled);
+        tombstones.sweep(NOW + 51);
+        assert!(tombstones.contains(ended(1)), "the store may still announce that it expired");
+        tombstones.sweep(NOW + 51 + EXPIRY_LAG);
+        assert!(!tombstones.contains(ended(1)));
     }
 
     #[test]
     fn the_later_end_counts() {
-        let endings = Tombstones::default();
-        endings.note(ended(1), NOW + 50);
-        endings.note(ended(1), NOW + 20);
-        assert_eq!(endings.to_write_back(Some(Duration::from_secs(60)), NOW), [(ended(1), NOW + 50)]);
+        let tombstones = Tombstones::default();
+        tombstones.record(ended(1), NOW + 50);
+        tombstones.record(ended(1), NOW + 20);
+        assert_eq!(tombstones.to_write_back(Some(Duration::from_secs(60)), NOW), [(ended(1), NOW + 50)]);
     }
 }

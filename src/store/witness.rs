@@ -2,21 +2,21 @@
 
 use super::Sessions;
 use super::tombstones::TombstoneKey;
-use crate::domain::session::{Mark, SessionKey};
+use crate::domain::store_key::{RevocationKey, SessionKey};
 
 impl Sessions {
     /// Whether this process could write a session back.
     pub(crate) fn remembers(&self, key: SessionKey) -> bool {
-        self.snapshots.at_hand(&key).is_some() || self.journal.lately().contains_key(&key)
+        self.cache.peek(&key).is_some() || self.journal.lately().contains_key(&key)
     }
 
     /// Whether this process knows that a session has ended.
     pub(crate) fn remembers_end(&self, key: SessionKey) -> bool {
-        self.snapshots.endings.contains(TombstoneKey::Session(key))
+        self.cache.tombstones.contains(TombstoneKey::Session(key))
     }
 
     /// Whether this process knows a mark.
-    pub(crate) fn remembers_mark(&self, mark: Mark) -> bool {
-        self.snapshots.endings.contains(TombstoneKey::Mark(mark))
+    pub(crate) fn remembers_mark(&self, mark: RevocationKey) -> bool {
+        self.cache.tombstones.contains(TombstoneKey::Token(mark))
     }
 }

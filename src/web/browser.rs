@@ -124,7 +124,7 @@ pub(super) async fn callback(
         Ok(CallbackOutcome::SignedIn(live)) => {
             let p = &live.session.principal;
             tracing::info!(sub = %p.sub, provider = p.provider.as_deref(), "signed in");
-            let (now, target) = (web.rp.clock.now(), &live.session.arrival.return_to);
+            let (now, target) = (web.rp.clock.now(), &live.session.sign_in.return_to);
             web.jar.note_sign_in(&headers, target, now, &mut out);
             web.jar.set_exposed(&headers, Some((&live.session, now)), &mut out);
             redirect(StatusCode::FOUND, target.as_str())

@@ -29,12 +29,12 @@ pub async fn session(world: &World, username: &str) -> anyhow::Result<Session> {
         id: id.into(),
         refresh: None,
         expires_at: principal.expires_at,
-        names: TokenIds::default(),
+        ids: TokenIds::default(),
         provider_session: None,
     };
-    let arrival =
+    let sign_in =
         SignInContext { tag: String::new(), return_to: world.rp.return_to.choose(None), device: Device::default() };
-    Ok(Session { tokens, principal, arrival, started: now, renewed: now, ends: now + 86_400, version: 1 })
+    Ok(Session { tokens, principal, sign_in, started: now, renewed: now, ends: now + 86_400, version: 1 })
 }
 
 /// The `Cookie` line of a session that is stored.

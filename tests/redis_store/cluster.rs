@@ -6,7 +6,7 @@ use crate::sessions::keeps_the_contract;
 use crate::support::free_port;
 use crate::support::redis::{Redis, eventually, store_at, url};
 use auth_api::config::RedisServers;
-use auth_api::domain::session::Mark;
+use auth_api::domain::store_key::RevocationKey;
 use auth_api::store::SessionStore;
 use std::sync::Arc;
 
@@ -75,9 +75,9 @@ async fn changes_on_every_node_are_told() {
     for key in &keys {
         assert!(theirs.create(*key, record(1)).await.unwrap());
     }
-    let marks: Vec<_> = (0..20).map(|n| Mark::token(&n.to_string())).collect();
+    let marks: Vec<_> = (0..20).map(|n| RevocationKey::token(&n.to_string())).collect();
     for mark in &marks {
-        assert!(theirs.mark(*mark, ENDS).await.unwrap());
+        assert!(theirs.revoke(*mark, ENDS).await.unwrap());
     }
     caught_up(&heard).await;
     {

@@ -4,7 +4,7 @@ use super::{ENDS, IN_TIME, key, record};
 use crate::support::redis::{Redis, store_at, url};
 use crate::support::until;
 use auth_api::config::{HostPort, RedisServers};
-use auth_api::domain::session::{Mark, SessionKey};
+use auth_api::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use auth_api::store::{Error, InvalidationListener, SessionStore, UpdateOutcome};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,7 +24,7 @@ pub(super) struct Said {
     pub(super) lost: bool,
     pub(super) changed: Vec<SessionKey>,
     pub(super) ended: Vec<SessionKey>,
-    pub(super) marked: Vec<Mark>,
+    pub(super) marked: Vec<RevocationKey>,
     pub(super) emptied: u32,
     pub(super) current: Option<Instant>,
     pub(super) lag: Option<Duration>,
@@ -37,29 +37,29 @@ impl Heard {
 }
 
 impl InvalidationListener for Heard {
-    fn begun(&self, lost: bool) {
+    fn started(&self, lost: bool) {
         self.said().begun += 1;
         self.said().lost = lost;
     }
-    fn alone(&self) {
+    fn exclusive(&self) {
         panic!("Redis is for many processes");
     }
-    fn changed(&self, key: SessionKey) {
+    fn session_changed(&self, key: SessionKey) {
         self.said().changed.push(key);
     }
-    fn ended(&self, key: SessionKey) {
+    fn session_ended(&self, key: SessionKey) {
         self.said().ended.push(key);
     }
-    fn marked(&self, mark: Mark) {
+    fn token_revoked(&self, mark: RevocationKey) {
         self.said().marked.push(mark);
     }
-    fn emptied(&self) {
+    fn store_emptied(&self) {
         self.said().emptied += 1;
     }
-    fn current(&self, at: Instant) {
+    fn synced(&self, at: Instant) {
         self.said().current = Some(at);
     }
-    fn lag(&self, took: Duration) {
+    fn invalidation_lag(&self, took: Duration) {
         self.said().lag = Some(took);
     }
 }
@@ -86,21 +86,21 @@ async fn changes_by_others_are_told_and_uses_are_not() {
     let Some(redis) = Redis::start().await else { return };
     let (ours, theirs) = (redis.store(), redis.store());
     let (heard, task) = follow(ours.clone()).await;
-    let (a, b, mark) = (key(), key(), Mark::token("t"));
+    let (a, b, mark) = (key(), key(), RevocationKey::token("t"));
     for (what, store) in [("others", &theirs), ("ourselves", &ours)] {
-        let (a, mark) = if what == "others" { (a, mark) } else { (b, Mark::token("u")) };
+        let (a, mark) = if what == "others" { (a, mark) } else { (b, RevocationKey::token("u")) };
         assert!(store.create(a, record(1)).await.unwrap());
         caught_up(&heard).await;
         assert_eq!(std::mem::take(&mut heard.said().changed), [a], "created by {what}");
         store.touch(vec![(a, ENDS)]).await.unwrap();
         let _ = store.lease(a, Duration::from_secs(9)).await.unwrap();
-        let _ = store.listed(Mark::user("jane")).await.unwrap();
+        let _ = store.list(IndexKey::user("jane")).await.unwrap();
         caught_up(&heard).await;
         assert_eq!(heard.said().changed, [], "used by {what}");
         assert_eq!(store.update(a, 1, record(2), None).await.unwrap(), UpdateOutcome::Done);
         caught_up(&heard).await;
         assert_eq!(std::mem::take(&mut heard.said().changed), [a], "updated by {what}");
-        assert!(store.mark(mark, ENDS).await.unwrap());
+        assert!(store.revoke(mark, ENDS).await.unwrap());
         caught_up(&heard).await;
         assert_eq!(std::mem::take(&mut heard.said().marked), [mark], "marked by {what}");
         assert!(store.delete(a, ENDS).await.unwrap().is_some());

@@ -3,7 +3,7 @@
 use super::{ENDS, key, record};
 use crate::support::redis::{Redis, store_at, url};
 use auth_api::config::{HostPort, RedisServers};
-use auth_api::domain::session::SessionKey;
+use auth_api::domain::store_key::SessionKey;
 use auth_api::store::{LeaseOutcome, LeaseRelease, Lookup, SessionStore, UpdateOutcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -98,12 +98,12 @@ async fn a_lease_is_ours_and_was_not_abandoned() {
     let (first, key) = (way.session().await, way.session().await);
     way.store.lease(first, TTL).await.unwrap();
     let leased = way.lose(way.store.lease(key, TTL)).await.unwrap();
-    let LeaseOutcome::Taken { fence, abandoned } = leased else { panic!("{leased:?}") };
+    let LeaseOutcome::Taken { fencing_token, abandoned } = leased else { panic!("{leased:?}") };
     assert!(!abandoned);
     assert_eq!(way.store.lease(key, TTL).await.unwrap(), LeaseOutcome::Held, "nobody else gets it");
-    assert!(way.store.extend(key, fence, TTL).await.unwrap(), "the one that is known is the one that counts");
-    way.store.release(first, fence, LeaseRelease::Free).await.unwrap();
-    way.lose(way.store.release(key, fence, LeaseRelease::Free)).await.unwrap();
+    assert!(way.store.extend(key, fencing_token, TTL).await.unwrap(), "the one that is known is the one that counts");
+    way.store.release(first, fencing_token, LeaseRelease::Free).await.unwrap();
+    way.lose(way.store.release(key, fencing_token, LeaseRelease::Free)).await.unwrap();
     assert!(matches!(way.store.lease(key, TTL).await.unwrap(), LeaseOutcome::Taken { abandoned: false, .. }));
 }
 
@@ -112,8 +112,10 @@ async fn what_was_abandoned_stays_so_when_the_answer_that_says_it_is_lost() {
     let Some(redis) = Redis::start().await else { return };
     let way = LossyWay::to(&redis).await;
     let key = way.session().await;
-    let LeaseOutcome::Taken { fence, .. } = way.store.lease(key, TTL).await.unwrap() else { panic!("it is free") };
-    way.store.release(key, fence, LeaseRelease::OutcomeUnknown(Duration::ZERO)).await.unwrap();
+    let LeaseOutcome::Taken { fencing_token, .. } = way.store.lease(key, TTL).await.unwrap() else {
+        panic!("it is free")
+    };
+    way.store.release(key, fencing_token, LeaseRelease::OutcomeUnknown(Duration::ZERO)).await.unwrap();
     let leased = way.lose(way.store.lease(key, TTL)).await.unwrap();
     assert!(matches!(leased, LeaseOutcome::Taken { abandoned: true, .. }), "{leased:?}");
 }

@@ -3,7 +3,7 @@
 use super::World;
 use super::draw;
 use super::server::{Event, Listener, Server};
-use crate::domain::session::{Mark, SessionKey};
+use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use crate::store::{
     Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit, RestoreOutcome,
     SealedSession, SessionStore, UpdateOutcome,
@@ -84,18 +84,18 @@ impl Connection {
     }
 
     /// As `src/store/redis/follow.rs` does it.
-    async fn listen(&self, watcher: &dyn InvalidationListener) -> Result<Infallible, Error> {
+    async fn listen(&self, listener: &dyn InvalidationListener) -> Result<Infallible, Error> {
         let (tell, mut told) = mpsc::unbounded_channel();
         let broken = Arc::<Mutex<Option<Instant>>>::default();
-        let (process, listener) = (self.process, Listener::new(tell, broken.clone()));
-        self.call(move |server| server.listen(process, listener)).await?;
+        let (process, connection) = (self.process, Listener::new(tell, broken.clone()));
+        self.call(move |server| server.listen(process, connection)).await?;
         let acknowledged = *self.canary.lock().unwrap();
         let lost = match acknowledged {
             Some(value) => self.call(move |server| server.canary(process)).await?.is_none_or(|found| found < value),
             None => false,
         };
         self.world.trace(format_args!("p{process} listens, lost: {lost}"));
-        watcher.begun(lost);
+        listener.started(lost);
         *self.canary.lock().unwrap() = None;
         let (mut beats, mut canaries) = (interval(MAX_STALE / 4), interval(CANARY));
         let mut asked = None::<Instant>;
@@ -112,13 +112,13 @@ impl Connection {
                         continue;
                     }
                     match event {
-                        Event::Changed(key) => watcher.changed(key),
-                        Event::Ended(key) => watcher.ended(key),
-                        Event::Marked(mark) => watcher.marked(mark),
-                        Event::Emptied => watcher.emptied(),
+                        Event::Changed(key) => listener.session_changed(key),
+                        Event::Ended(key) => listener.session_ended(key),
+                        Event::Marked(mark) => listener.token_revoked(mark),
+                        Event::Emptied => listener.store_emptied(),
                         Event::Beat(at) => {
                             asked = None;
-                            watcher.current(at);
+                            listener.synced(at);
                         }
                     }
                 }
@@ -163,9 +163,9 @@ impl SessionStore for Connection {
         key: SessionKey,
         expected: u64,
         record: SealedSession,
-        fence: Option<FencingToken>,
+        fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, Error> {
-        self.call(move |server| server.update(key, expected, record, fence)).await
+        self.call(move |server| server.update(key, expected, record, fencing_token)).await
     }
 
     async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
@@ -180,8 +180,8 @@ impl SessionStore for Connection {
         self.call(move |server| server.delete(key, until)).await
     }
 
-    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
-        self.call(move |server| server.listed(mark)).await
+    async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
+        self.call(move |server| server.list(mark)).await
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {
@@ -189,20 +189,20 @@ impl SessionStore for Connection {
         self.call(move |server| server.lease(key, ttl, asker)).await
     }
 
-    async fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> Result<bool, Error> {
-        self.call(move |server| server.extend(key, fence, ttl)).await
+    async fn extend(&self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> Result<bool, Error> {
+        self.call(move |server| server.extend(key, fencing_token, ttl)).await
     }
 
-    async fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) -> Result<(), Error> {
-        self.call(move |server| server.release(key, fence, after)).await
+    async fn release(&self, key: SessionKey, fencing_token: FencingToken, after: LeaseRelease) -> Result<(), Error> {
+        self.call(move |server| server.release(key, fencing_token, after)).await
     }
 
-    async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error> {
-        self.call(move |server| server.mark(mark, until)).await
+    async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
+        self.call(move |server| server.revoke(mark, until)).await
     }
 
-    async fn marked_until(&self, mark: Mark) -> Result<Option<u64>, Error> {
-        self.call(move |server| server.marked_until(mark)).await
+    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error> {
+        self.call(move |server| server.revoked_until(mark)).await
     }
 
     async fn sweep(&self, _: u64, _: Option<u64>) -> Result<u64, Error> {
@@ -222,8 +222,8 @@ impl SessionStore for Connection {
         self.call(|_| ()).await
     }
 
-    async fn follow(&self, watcher: &dyn InvalidationListener) -> Error {
-        let Err(error) = self.listen(watcher).await;
+    async fn follow(&self, listener: &dyn InvalidationListener) -> Error {
+        let Err(error) = self.listen(listener).await;
         self.world.trace(format_args!("p{} hears no longer: {error}", self.process));
         error
     }

@@ -13,7 +13,8 @@ use super::World;
 use super::draw;
 use super::faults::Kind;
 use super::network::MAX_STALE;
-use crate::domain::session::{Mark, SessionId, SessionKey};
+use crate::domain::session::SessionId;
+use crate::domain::store_key::{RevocationKey, SessionKey};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -89,9 +90,9 @@ impl Oracle {
             let remembered = match known.state {
                 State::SignedIn => server.has_record(key) || alive().any(|process| process.remembers(key)),
                 State::Ended(_) => {
-                    let mark = Mark::token(&known.sign_in);
+                    let mark = RevocationKey::token(&known.sign_in);
                     (server.has_tombstone(key) || alive().any(|process| process.remembers_end(key)))
-                        && (server.marked_until(mark).is_some() || alive().any(|p| p.remembers_mark(mark)))
+                        && (server.revoked_until(mark).is_some() || alive().any(|p| p.remembers_mark(mark)))
                 }
                 State::Unknown => true,
             };

@@ -6,7 +6,7 @@ use super::provider::{CLIENT, ISSUER, Line, TIMEOUT};
 use crate::app::{App, Background};
 use crate::config::{self, Config, Sources};
 use crate::domain::clock::Clock;
-use crate::domain::session::{Mark, SessionKey};
+use crate::domain::store_key::{RevocationKey, SessionKey};
 use crate::flow::RelyingParty;
 use crate::provider::HttpClient;
 use crate::telemetry::Metrics;
@@ -82,7 +82,7 @@ impl Process {
     }
 
     /// Whether it knows that tokens with this mark are refused.
-    pub(super) fn remembers_mark(&self, mark: Mark) -> bool {
+    pub(super) fn remembers_mark(&self, mark: RevocationKey) -> bool {
         self.rp.sessions.remembers_mark(mark)
     }
 }

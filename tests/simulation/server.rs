@@ -3,7 +3,7 @@
 //! Each method does what the script of the same name does (`src/store/redis/scripts.rs`). Nothing expires: a
 //! simulated run is shorter than the shortest life of a key.
 
-use crate::domain::session::{Mark, SessionKey};
+use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use crate::store::{FencingToken, LeaseOutcome, LeaseRelease, Lookup, RestoreOutcome, SealedSession, UpdateOutcome};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ pub(super) const HISTORY: Duration = Duration::from_secs(4);
 pub(super) enum Event {
     Changed(SessionKey),
     Ended(SessionKey),
-    Marked(Mark),
+    Marked(RevocationKey),
     Emptied,
     /// The answer to a question that was asked then.
     Beat(Instant),
@@ -45,7 +45,7 @@ impl Listener {
 
 #[derive(Debug, Clone, Default)]
 struct Lease {
-    fence: u64,
+    fencing_token: u64,
     holder: Option<u64>,
     until: Option<Instant>,
     doubt: bool,
@@ -57,7 +57,7 @@ struct Lease {
 pub(super) struct Data {
     records: BTreeMap<SessionKey, Arc<SealedSession>>,
     tombstones: BTreeMap<SessionKey, u64>,
-    marks: BTreeMap<Mark, u64>,
+    marks: BTreeMap<RevocationKey, u64>,
     leases: BTreeMap<SessionKey, Lease>,
     canaries: BTreeMap<usize, u64>,
 }
@@ -121,7 +121,7 @@ impl Server {
         key: SessionKey,
         expected: u64,
         record: SealedSession,
-        fence: Option<FencingToken>,
+        fencing_token: Option<FencingToken>,
     ) -> UpdateOutcome {
         let Some(old) = self.data.records.get(&key) else { return UpdateOutcome::Gone };
         if **old == record {
@@ -130,10 +130,10 @@ impl Server {
         if old.version != expected {
             return UpdateOutcome::Stale;
         }
-        if let (Some(fence), Some(lease)) = (fence, self.data.leases.get_mut(&key))
+        if let (Some(fencing_token), Some(lease)) = (fencing_token, self.data.leases.get_mut(&key))
             && lease.holder.is_some()
         {
-            if lease.fence != fence.0 {
+            if lease.fencing_token != fencing_token.0 {
                 return UpdateOutcome::Stale;
             }
             (lease.holder, lease.until, lease.doubt) = (None, None, false);
@@ -178,7 +178,7 @@ impl Server {
         old.map(Arc::unwrap_or_clone)
     }
 
-    pub(super) fn listed(&self, mark: Mark) -> Vec<(SessionKey, SealedSession)> {
+    pub(super) fn list(&self, mark: IndexKey) -> Vec<(SessionKey, SealedSession)> {
         let of_mark = self.data.records.iter().filter(|(_, record)| record.listed.contains(&mark));
         of_mark.map(|(key, record)| (*key, (**record).clone())).collect()
     }
@@ -193,24 +193,24 @@ impl Server {
         if let Some(until) = lease.until.filter(|until| *until > now && !free) {
             return match lease.holder {
                 Some(holder) if holder == asker => {
-                    LeaseOutcome::Taken { fence: FencingToken(lease.fence), abandoned: lease.abandoned }
+                    LeaseOutcome::Taken { fencing_token: FencingToken(lease.fencing_token), abandoned: lease.abandoned }
                 }
                 Some(_) => LeaseOutcome::Held,
                 None => LeaseOutcome::Paused(until - now),
             };
         }
         let abandoned = lease.holder.is_some() || lease.doubt;
-        let fence = micros.max(lease.fence + 1);
-        *lease = Lease { fence, holder: Some(asker), until: Some(now + ttl), doubt: false, abandoned };
+        let fencing_token = micros.max(lease.fencing_token + 1);
+        *lease = Lease { fencing_token, holder: Some(asker), until: Some(now + ttl), doubt: false, abandoned };
         self.remember();
-        LeaseOutcome::Taken { fence: FencingToken(fence), abandoned }
+        LeaseOutcome::Taken { fencing_token: FencingToken(fencing_token), abandoned }
     }
 
-    pub(super) fn extend(&mut self, key: SessionKey, fence: FencingToken, ttl: Duration) -> bool {
+    pub(super) fn extend(&mut self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> bool {
         let lease = self.data.leases.entry(key).or_default();
-        if lease.fence == 0 {
-            (lease.fence, lease.holder) = (fence.0, Some(0));
-        } else if lease.fence != fence.0 || lease.holder.is_none() {
+        if lease.fencing_token == 0 {
+            (lease.fencing_token, lease.holder) = (fencing_token.0, Some(0));
+        } else if lease.fencing_token != fencing_token.0 || lease.holder.is_none() {
             return false;
         }
         lease.until = Some(Instant::now() + ttl);
@@ -218,8 +218,10 @@ impl Server {
         true
     }
 
-    pub(super) fn release(&mut self, key: SessionKey, fence: FencingToken, after: LeaseRelease) {
-        let Some(lease) = self.data.leases.get_mut(&key).filter(|lease| lease.fence == fence.0) else { return };
+    pub(super) fn release(&mut self, key: SessionKey, fencing_token: FencingToken, after: LeaseRelease) {
+        let Some(lease) = self.data.leases.get_mut(&key).filter(|lease| lease.fencing_token == fencing_token.0) else {
+            return;
+        };
         if lease.holder.is_none() {
             return;
         }
@@ -231,7 +233,7 @@ impl Server {
         self.remember();
     }
 
-    pub(super) fn mark(&mut self, mark: Mark, until: u64) -> bool {
+    pub(super) fn revoke(&mut self, mark: RevocationKey, until: u64) -> bool {
         let before = self.data.marks.get(&mark).copied();
         self.data.marks.insert(mark, until.max(before.unwrap_or_default()));
         self.remember();
@@ -239,7 +241,7 @@ impl Server {
         before.is_none() || self.sabotage == Some(Sabotage::EveryMarkIsNew)
     }
 
-    pub(super) fn marked_until(&self, mark: Mark) -> Option<u64> {
+    pub(super) fn revoked_until(&self, mark: RevocationKey) -> Option<u64> {
         self.data.marks.get(&mark).copied()
     }
 

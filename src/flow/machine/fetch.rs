@@ -78,7 +78,7 @@ impl RelyingParty {
             let place = match self.broker.tokens.turn(&name, than, margin, lease).await {
                 // Revoked at another process.
                 Ok(FetchOutcome::Fetched(token))
-                    if self.sessions.is_ended(&token.issued.revocation_keys).await.unwrap_or(false) =>
+                    if self.sessions.is_revoked(&token.issued.revocation_keys).await.unwrap_or(false) =>
                 {
                     than = token.issued_at;
                     continue;

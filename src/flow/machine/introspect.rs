@@ -62,7 +62,7 @@ impl RelyingParty {
         // By everything that anybody may know it by.
         let names: Vec<_> = issued.iter().chain(&verified).flat_map(|known| known.names().iter().copied()).collect();
         let until = verified.iter().map(|known| known.principal().expires_at).chain([principal.expires_at]).max();
-        self.sessions.refuse_token(&names, until.unwrap_or_default()).await?;
+        self.sessions.revoke_token(&names, until.unwrap_or_default()).await?;
         tracing::info!(
             target: "auth_api::audit", client = UntrustedText::new(machine.id()).as_str(), owner = machine.owner(),
             scopes = UntrustedText::up_to(400, principal.scopes.join(" ")).as_str(), "revoked a machine token"

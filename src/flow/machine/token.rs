@@ -106,7 +106,7 @@ impl RelyingParty {
         let (key, now) = (shape.key(), self.clock.now());
         let entry = self.broker.cache.tokens.get(&key)?;
         let revocation_keys = &entry.token.issued.revocation_keys;
-        if !self.has_time(&entry, machine, now) || self.sessions.remembered_ended(revocation_keys) != Some(false) {
+        if !self.has_time(&entry, machine, now) || self.sessions.cached_revocation(revocation_keys) != Some(false) {
             return None;
         }
         self.hand_out(entry, machine, shape, now).ok()
@@ -142,7 +142,8 @@ impl RelyingParty {
         if let Some(entry) = self.broker.cache.tokens.get(&key) {
             let revocation_keys = &entry.token.issued.revocation_keys;
             // If the store cannot say whether it was revoked, whoever is shown the token will ask again.
-            if self.has_time(&entry, machine, now) && !self.sessions.is_ended(revocation_keys).await.unwrap_or(false) {
+            if self.has_time(&entry, machine, now) && !self.sessions.is_revoked(revocation_keys).await.unwrap_or(false)
+            {
                 return self.hand_out(entry, machine, &shape, now);
             }
             than = than.max(entry.token.issued_at);

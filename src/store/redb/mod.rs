@@ -9,10 +9,10 @@ use super::in_process_leases::InProcessLeases;
 use super::rate_limit::{Permits, RateLimit, RateLimiters};
 use super::{
     Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, OpenError, RestoreOutcome,
-    SealedSession, SessionStore, UpdateOutcome, alone,
+    SealedSession, SessionStore, UpdateOutcome, exclusive,
 };
 use crate::domain::seal::{KeyRing, Purpose};
-use crate::domain::session::{Mark, SessionKey};
+use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use async_trait::async_trait;
 use redb::{
     Database, DatabaseError, MultimapTableDefinition, ReadableDatabase, ReadableTable, TableDefinition,
@@ -241,9 +241,9 @@ impl SessionStore for Redb {
         key: SessionKey,
         expected: u64,
         record: SealedSession,
-        fence: Option<FencingToken>,
+        fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, Error> {
-        self.write(|reply| Write::UpdateOutcome(key, expected, record, fence, reply)).await
+        self.write(|reply| Write::UpdateOutcome(key, expected, record, fencing_token, reply)).await
     }
 
     async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
@@ -258,7 +258,7 @@ impl SessionStore for Redb {
         self.write(|reply| Write::Delete(key, until, reply)).await
     }
 
-    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
+    async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         self.read(move |db| {
             let transaction = db.begin_read()?;
             let (lists, sessions) = (transaction.open_multimap_table(LISTS)?, transaction.open_table(SESSIONS)?);
@@ -276,19 +276,19 @@ impl SessionStore for Redb {
         self.write(|reply| Write::Lease(key, ttl, reply)).await
     }
 
-    async fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> Result<bool, Error> {
-        Ok(self.file.local.extend(key, fence, ttl))
+    async fn extend(&self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> Result<bool, Error> {
+        Ok(self.file.local.extend(key, fencing_token, ttl))
     }
 
-    async fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) -> Result<(), Error> {
-        self.write(|reply| Write::Release(key, fence, after, reply)).await
+    async fn release(&self, key: SessionKey, fencing_token: FencingToken, after: LeaseRelease) -> Result<(), Error> {
+        self.write(|reply| Write::Release(key, fencing_token, after, reply)).await
     }
 
-    async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error> {
+    async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
         self.write(|reply| Write::Mark(mark, until, reply)).await
     }
 
-    async fn marked_until(&self, mark: Mark) -> Result<Option<u64>, Error> {
+    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error> {
         self.read(move |db| Ok(db.begin_read()?.open_table(MARKS)?.get(&mark.0)?.map(|until| until.value()))).await
     }
 
@@ -329,8 +329,8 @@ impl SessionStore for Redb {
         Ok(())
     }
 
-    async fn follow(&self, watcher: &dyn InvalidationListener) -> Error {
-        alone(watcher).await
+    async fn follow(&self, listener: &dyn InvalidationListener) -> Error {
+        exclusive(listener).await
     }
 }
 

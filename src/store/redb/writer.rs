@@ -1,7 +1,7 @@
 //! The one thread that writes.
 
 use super::{AT_WORK, DatabaseFile, LISTS, MARKS, SESSIONS};
-use crate::domain::session::{Mark, SessionKey};
+use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use crate::store::in_process_leases::InProcessLeases;
 use crate::store::{Error, FencingToken, LeaseOutcome, LeaseRelease, RestoreOutcome, SealedSession, UpdateOutcome};
 use redb::{ReadableTable, WriteTransaction};
@@ -23,7 +23,7 @@ pub(super) enum Write {
     Delete(SessionKey, u64, Reply<Option<SealedSession>>),
     Lease(SessionKey, Duration, Reply<LeaseOutcome>),
     Release(SessionKey, FencingToken, LeaseRelease, Reply<()>),
-    Mark(Mark, u64, Reply<bool>),
+    Mark(RevocationKey, u64, Reply<bool>),
     Sweep(Vec<SessionKey>, u64, Option<u64>, Reply<u64>),
     Forget(u64, Reply<()>),
 }
@@ -75,14 +75,16 @@ fn apply(tables: &mut Tables<'_>, local: &InProcessLeases, write: Write) -> Resu
             }
             answer(reply, free)
         }
-        Write::UpdateOutcome(key, expected, record, fence, reply) => match tables.get(key)? {
+        Write::UpdateOutcome(key, expected, record, fencing_token, reply) => match tables.get(key)? {
             None => answer(reply, UpdateOutcome::Gone),
-            Some(old) if old.version != expected || !local.admits(key, fence) => answer(reply, UpdateOutcome::Stale),
+            Some(old) if old.version != expected || !local.admits(key, fencing_token) => {
+                answer(reply, UpdateOutcome::Stale)
+            }
             Some(old) => {
                 tables.put(key, &SealedSession { seen: old.seen.max(record.seen), ..record })?;
-                if let Some(fence) = fence {
+                if let Some(fencing_token) = fencing_token {
                     tables.at_work.remove(&key.0)?;
-                    local.release(key, fence, LeaseRelease::Free);
+                    local.release(key, fencing_token, LeaseRelease::Free);
                 }
                 answer(reply, UpdateOutcome::Done)
             }
@@ -115,19 +117,19 @@ fn apply(tables: &mut Tables<'_>, local: &InProcessLeases, write: Write) -> Resu
                 return Ok(answer(reply, LeaseOutcome::Gone));
             }
             let leased = match local.lease(key, ttl) {
-                LeaseOutcome::Taken { fence, abandoned } => {
+                LeaseOutcome::Taken { fencing_token, abandoned } => {
                     let left = tables.at_work.insert(&key.0, ())?.is_some();
-                    LeaseOutcome::Taken { fence, abandoned: abandoned || left }
+                    LeaseOutcome::Taken { fencing_token, abandoned: abandoned || left }
                 }
                 other => other,
             };
             answer(reply, leased)
         }
-        Write::Release(key, fence, after, reply) => {
-            if local.admits(key, Some(fence)) && !matches!(after, LeaseRelease::OutcomeUnknown(_)) {
+        Write::Release(key, fencing_token, after, reply) => {
+            if local.admits(key, Some(fencing_token)) && !matches!(after, LeaseRelease::OutcomeUnknown(_)) {
                 tables.at_work.remove(&key.0)?;
             }
-            local.release(key, fence, after);
+            local.release(key, fencing_token, after);
             answer(reply, ())
         }
         Write::Mark(mark, until, reply) => {
@@ -198,15 +200,15 @@ impl<'t> Tables<'t> {
 
 /// The numbers come first, so that a sweep reads no more.
 fn encode(record: &SealedSession) -> Vec<u8> {
-    let SealedSession { version, ends, seen, sealed, card, listed } = record;
+    let SealedSession { version, ends, seen, sealed, summary, listed } = record;
     let listed: Vec<[u8; 32]> = listed.iter().map(|mark| mark.0).collect();
-    postcard::to_stdvec(&(version, ends, seen, listed, card, sealed)).expect("a record is plain data")
+    postcard::to_stdvec(&(version, ends, seen, listed, summary, sealed)).expect("a record is plain data")
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Option<SealedSession> {
     type Parts = (u64, u64, u64, Vec<[u8; 32]>, Vec<u8>, Vec<u8>);
-    let (version, ends, seen, listed, card, sealed): Parts = postcard::from_bytes(bytes).ok()?;
-    Some(SealedSession { version, ends, seen, sealed, card, listed: listed.into_iter().map(Mark).collect() })
+    let (version, ends, seen, listed, summary, sealed): Parts = postcard::from_bytes(bytes).ok()?;
+    Some(SealedSession { version, ends, seen, sealed, summary, listed: listed.into_iter().map(IndexKey).collect() })
 }
 
 pub(super) fn is_over(bytes: &[u8], now: u64, idle: Option<u64>) -> bool {

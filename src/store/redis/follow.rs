@@ -51,13 +51,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Redis {
-    pub(super) async fn follow_until(&self, watcher: &dyn InvalidationListener) -> Result<Infallible, Error> {
+    pub(super) async fn follow_until(&self, listener: &dyn InvalidationListener) -> Result<Infallible, Error> {
         let patience = self.servers.dialer.patience;
         let (tell, mut told) = mpsc::unbounded_channel();
         let begin = timeout(patience, self.begin(tell)).await;
         let late = |_| Error(format!("Redis did not begin to tell of changes in {patience:?}"));
         let (ears, map) = begin.map_err(late)??;
-        watcher.begun(self.has_lost_writes().await?);
+        listener.started(self.has_lost_writes().await?);
         let waiting = Waiting::default();
         let mut beats = std::pin::pin!(self.beats(&ears));
         let mut looks = std::pin::pin!(self.looks(&ears, map.as_deref()));
@@ -65,17 +65,17 @@ impl Redis {
         let over = || Error("Redis no longer tells of changes".into());
         loop {
             tokio::select! {
-                push = told.recv() => self.hear(push.ok_or_else(over)?, watcher, &waiting)?,
+                push = told.recv() => self.hear(push.ok_or_else(over)?, listener, &waiting)?,
                 beat = beats.next() => {
                     let asked = beat.ok_or_else(over)??;
                     while let Ok(push) = told.try_recv() {
-                        self.hear(push, watcher, &waiting)?;
+                        self.hear(push, listener, &waiting)?;
                     }
-                    watcher.current(asked);
+                    listener.synced(asked);
                 }
                 look = looks.next() => look.ok_or_else(over)??,
                 canary = canaries.next() => if let Some(took) = canary.ok_or_else(over)?? {
-                    watcher.lag(took);
+                    listener.invalidation_lag(took);
                 },
             }
         }
@@ -132,22 +132,22 @@ impl Redis {
     }
 
     /// Passes on what was pushed.
-    fn hear(&self, push: PushInfo, watcher: &dyn InvalidationListener, waiting: &Waiting) -> Result<(), Error> {
+    fn hear(&self, push: PushInfo, listener: &dyn InvalidationListener, waiting: &Waiting) -> Result<(), Error> {
         match push.kind {
             PushKind::Disconnection => return Err(Error("the connection that tells of changes was lost".into())),
             PushKind::Invalidate => {}
             _ => return Ok(()),
         }
         let Some(Value::Array(keys)) = push.data.first() else {
-            watcher.emptied();
+            listener.store_emptied();
             return Ok(());
         };
         for key in keys {
             let Value::BulkString(key) = key else { continue };
             match self.names.about(key) {
-                About::Session(key) => watcher.changed(key),
-                About::Tombstone(key) => watcher.ended(key),
-                About::Mark(mark) => watcher.marked(mark),
+                About::Session(key) => listener.session_changed(key),
+                About::Tombstone(key) => listener.session_ended(key),
+                About::Mark(mark) => listener.token_revoked(mark),
                 About::Canary(name) => {
                     if let Some(waits) = lock(waiting).remove(&name) {
                         // Whoever waited may have given up.

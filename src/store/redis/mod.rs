@@ -18,7 +18,7 @@ use super::{
 };
 use crate::config::{self, RedisUrl};
 use crate::domain::seal::{KeyRing, Purpose, random};
-use crate::domain::session::{Mark, SessionKey};
+use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -221,19 +221,19 @@ impl SessionStore for Redis {
         key: SessionKey,
         expected: u64,
         record: SealedSession,
-        fence: Option<FencingToken>,
+        fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, Error> {
         let deadline = self.servers.deadline();
         // Again, though it was there: what an index lost comes back.
         self.list(key, &record, deadline).await?;
         let names = self.names.session(key);
-        let fence = fence.map(|fence| text(fence.0)).unwrap_or_default();
+        let fencing_token = fencing_token.map(|fencing_token| text(fencing_token.0)).unwrap_or_default();
         let numbers = [expected, record.seen, record.ends.min(LAST), KEEP].map(text);
         let [expected, seen, ends, keep] = &numbers;
         let (idle, remember, write) = (text(self.idle_ms()), text(REMEMBER_LEASE.as_millis()), self.call_id());
         let keys = [&*names.record, &names.used, &names.lease];
         let record = encode(&record, &write);
-        let args = [expected, &*record, seen, ends, &idle, keep, &fence, &remember, write.as_bytes()];
+        let args = [expected, &*record, seen, ends, &idle, keep, &fencing_token, &remember, write.as_bytes()];
         let call = Call::script(&scripts::UPDATE, &keys, &args).again();
         Ok(match self.servers.ask(&call, deadline).await? {
             1 => UpdateOutcome::Done,
@@ -267,7 +267,7 @@ impl SessionStore for Redis {
         Ok(old)
     }
 
-    async fn listed(&self, mark: Mark) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
+    async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         let deadline = self.servers.deadline();
         let index = self.names.index(mark);
         let mut command = redis::cmd("ZRANGE");
@@ -296,41 +296,42 @@ impl SessionStore for Redis {
         let call = Call::script(&scripts::LEASE, &keys, &[&ttl, &remember, holder.as_bytes()]).again();
         let (came, number, abandoned): (String, u64, bool) = self.servers.ask(&call, self.servers.deadline()).await?;
         Ok(match came.as_str() {
-            "taken" => LeaseOutcome::Taken { fence: FencingToken(number), abandoned },
+            "taken" => LeaseOutcome::Taken { fencing_token: FencingToken(number), abandoned },
             "paused" => LeaseOutcome::Paused(Duration::from_millis(number)),
             "held" => LeaseOutcome::Held,
             _ => LeaseOutcome::Gone,
         })
     }
 
-    async fn extend(&self, key: SessionKey, fence: FencingToken, ttl: Duration) -> Result<bool, Error> {
+    async fn extend(&self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> Result<bool, Error> {
         let names = self.names.session(key);
-        let args = [text(fence.0), text(ttl.as_millis())];
+        let args = [text(fencing_token.0), text(ttl.as_millis())];
         let call = Call::script(&scripts::EXTEND, &[&names.lease], &[&args[0], &args[1]]).again();
         self.servers.ask(&call, self.servers.deadline()).await
     }
 
-    async fn release(&self, key: SessionKey, fence: FencingToken, after: LeaseRelease) -> Result<(), Error> {
+    async fn release(&self, key: SessionKey, fencing_token: FencingToken, after: LeaseRelease) -> Result<(), Error> {
         let names = self.names.session(key);
         let (pause, doubt): (_, &[u8]) = match after {
             LeaseRelease::Free => (vec![], b"0"),
             LeaseRelease::CoolDown(pause) => (text(pause.as_millis()), b"0"),
             LeaseRelease::OutcomeUnknown(pause) => (text(pause.as_millis()), b"1"),
         };
-        let (fence, remember) = (text(fence.0), text(REMEMBER_LEASE.as_millis()));
-        let call = Call::script(&scripts::RELEASE, &[&names.lease], &[&fence, &pause, doubt, &remember]).again();
+        let (fencing_token, remember) = (text(fencing_token.0), text(REMEMBER_LEASE.as_millis()));
+        let call =
+            Call::script(&scripts::RELEASE, &[&names.lease], &[&fencing_token, &pause, doubt, &remember]).again();
         self.servers.ask::<i64>(&call, self.servers.deadline()).await.map(drop)
     }
 
-    async fn mark(&self, mark: Mark, until: u64) -> Result<bool, Error> {
+    async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
         let (until, write) = (until.min(LAST), self.call_id());
         let (until, expiry) = (text(until), text((until + KEEP) * 1_000));
-        let call = Call::script(&scripts::MARK, &[&self.names.mark(mark)], &[&until, &expiry, write.as_bytes()]);
+        let call = Call::script(&scripts::MARK, &[&self.names.revocation(mark)], &[&until, &expiry, write.as_bytes()]);
         self.servers.ask(&call.again(), self.servers.deadline()).await
     }
 
-    async fn marked_until(&self, mark: Mark) -> Result<Option<u64>, Error> {
-        let name = self.names.mark(mark);
+    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error> {
+        let name = self.names.revocation(mark);
         let mut command = redis::cmd("GET");
         command.arg(&name);
         let call = Call::command(&name, command).again();
@@ -370,8 +371,8 @@ impl SessionStore for Redis {
         self.rest(limit, pause).await
     }
 
-    async fn follow(&self, watcher: &dyn InvalidationListener) -> Error {
-        match self.follow_until(watcher).await {
+    async fn follow(&self, listener: &dyn InvalidationListener) -> Error {
+        match self.follow_until(listener).await {
             Err(why) => why,
             Ok(never) => match never {},
         }

@@ -11,7 +11,7 @@
 //! The last use has a key of its own so that writing it tells nobody. What is in brackets decides the slot
 //! in a cluster, so that all of one session is on one server.
 
-use crate::domain::session::{Mark, SessionKey};
+use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use crate::store::SealedSession;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -33,7 +33,7 @@ pub(super) struct SessionNames {
 pub(super) enum About {
     Session(SessionKey),
     Tombstone(SessionKey),
-    Mark(Mark),
+    Mark(RevocationKey),
     /// The whole key.
     Canary(String),
     /// Something that is not ours.
@@ -47,11 +47,11 @@ impl Names {
         SessionNames { record: name('s'), used: name('u'), lease: name('l'), tombstone: name('d') }
     }
 
-    pub(super) fn mark(&self, mark: Mark) -> String {
-        format!("{}:m:{{{}}}", self.0, BASE64_URL_SAFE_NO_PAD.encode(mark.0))
+    pub(super) fn revocation(&self, key: RevocationKey) -> String {
+        format!("{}:m:{{{}}}", self.0, BASE64_URL_SAFE_NO_PAD.encode(key.0))
     }
 
-    pub(super) fn index(&self, mark: Mark) -> String {
+    pub(super) fn index(&self, mark: IndexKey) -> String {
         format!("{}:i:{{{}}}", self.0, BASE64_URL_SAFE_NO_PAD.encode(mark.0))
     }
 
@@ -89,7 +89,7 @@ impl Names {
             match kind {
                 "s" => Some(About::Session(SessionKey(bytes))),
                 "d" => Some(About::Tombstone(SessionKey(bytes))),
-                "m" => Some(About::Mark(Mark(bytes))),
+                "m" => Some(About::Mark(RevocationKey(bytes))),
                 _ => None,
             }
         };
@@ -115,7 +115,7 @@ pub(super) fn slot(name: &str) -> u16 {
 /// `VERSION ENDS SEEN WRITE ` for the scripts, then lengths and bytes. The id of the write holds no space.
 pub(super) fn encode(record: &SealedSession, write: &str) -> Vec<u8> {
     let mut bytes = format!("{} {} {} {write} ", record.version, record.ends, record.seen).into_bytes();
-    for part in [&record.sealed, &record.card] {
+    for part in [&record.sealed, &record.summary] {
         bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
         bytes.extend_from_slice(part);
     }
@@ -138,11 +138,11 @@ pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<SealedSession> {
         rest = after;
         Some(part.to_vec())
     };
-    let (sealed, card) = (part()?, part()?);
+    let (sealed, summary) = (part()?, part()?);
     let (marks, left) = rest.as_chunks::<32>();
-    let listed = marks.iter().copied().map(Mark).collect();
+    let listed = marks.iter().copied().map(IndexKey).collect();
     let seen = seen.max(used.unwrap_or_default());
-    left.is_empty().then_some(SealedSession { version, ends, seen, sealed, card, listed })
+    left.is_empty().then_some(SealedSession { version, ends, seen, sealed, summary, listed })
 }
 
 #[cfg(test)]
@@ -152,14 +152,14 @@ mod tests {
     #[test]
     fn names_lead_back_to_what_they_name() {
         let names = Names("a-b".into());
-        let (key, mark) = (SessionKey([7; 32]), Mark([9; 32]));
+        let (key, mark) = (SessionKey([7; 32]), RevocationKey([9; 32]));
         let session = names.session(key);
         assert_eq!(names.about(session.record.as_bytes()), About::Session(key));
         assert_eq!(names.about(session.tombstone.as_bytes()), About::Tombstone(key));
-        assert_eq!(names.about(names.mark(mark).as_bytes()), About::Mark(mark));
+        assert_eq!(names.about(names.revocation(mark).as_bytes()), About::Mark(mark));
         let canary = names.canary("x-1");
         assert_eq!(names.about(canary.as_bytes()), About::Canary(canary.clone()));
-        let index = names.index(mark);
+        let index = names.index(IndexKey([9; 32]));
         for other in [session.used.as_bytes(), index.as_bytes(), b"a-bc:s:{x}", b"a-b:s:{x}", b"a-b:s:", b"\xff"] {
             assert_eq!(names.about(other), About::Nothing);
         }
@@ -181,8 +181,8 @@ mod tests {
             ends: u64::MAX,
             seen: 5,
             sealed: b"a b c ".to_vec(),
-            card: vec![],
-            listed: vec![Mark([1; 32]), Mark([2; 32])],
+            summary: vec![],
+            listed: vec![IndexKey([1; 32]), IndexKey([2; 32])],
         };
         let bytes = encode(&record, "w");
         assert_eq!(decode(&bytes, None).as_ref(), Some(&record));
