@@ -1,6 +1,7 @@
 //! The tasks that run beside the requests. Each is watched: one that ends, by a panic or by itself, is counted and
 //! started again after a pause.
 
+use crate::domain::backoff::ExponentialBackoff;
 use crate::telemetry::Metrics;
 use futures_util::FutureExt;
 use std::future::Future;
@@ -10,9 +11,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-/// The pauses before a task is started again: the first, doubled each time, up to the last.
-const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The pauses before a task is started again.
+const RESTART: ExponentialBackoff = ExponentialBackoff { first: Duration::from_secs(1), most: Duration::from_secs(60) };
 /// A task that ran for so long had recovered.
 const RECOVERED: Duration = Duration::from_secs(120);
 
@@ -68,17 +68,18 @@ impl Background {
     {
         let metrics = self.metrics.clone();
         self.tasks.spawn(async move {
-            let mut pause = PAUSE;
+            let mut failures = 0;
             loop {
                 let began = Instant::now();
                 let panicked = AssertUnwindSafe(task()).catch_unwind().await.is_err();
                 metrics.background_task_ended(name);
                 if began.elapsed() > RECOVERED {
-                    pause = PAUSE;
+                    failures = 0;
                 }
+                let pause = RESTART.after(failures);
                 tracing::error!(task = name, panicked, ?pause, "background task ended; it is started again");
                 sleep(pause).await;
-                pause = (pause * 2).min(PAUSE_MAX);
+                failures += 1;
             }
         });
     }

@@ -1,6 +1,7 @@
 //! The nouns: values without I/O, which every other room may use.
 
 pub mod aws;
+pub mod backoff;
 pub mod callback_key;
 pub mod clock;
 pub mod deployment;

@@ -117,6 +117,19 @@ pub(super) mod exposed_option {
     }
 }
 
+/// What is left of a token's life, at least, when it is due: whoever renews may be late, and slow. Seconds.
+const RENEWAL_SLACK: u64 = 15;
+
+/// When tokens that live for `life` seconds are renewed: after 75 to 90 % of it, spread by `jitter`, and
+/// some seconds before the end. Seconds.
+pub fn renewal_time(life: u64, jitter: u8) -> u64 {
+    // Not again and again, however short it is.
+    let last = (life / 10 * 9 + life % 10 * 9 / 10).min(life.saturating_sub(RENEWAL_SLACK)).max(life / 2);
+    let first = last / 6 * 5;
+    let spread = u128::from(last - first) * u128::from(jitter) / 255;
+    first + u64::try_from(spread).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,5 +168,14 @@ mod tests {
         }
         assert_eq!(names.iter().count(), TokenIds::MOST);
         assert!(names.iter().all(|name| name.expires_at >= 1_002_000), "the newest stay");
+    }
+
+    #[test]
+    fn tokens_are_renewed_late_in_their_life_and_never_at_the_last_renewal_time() {
+        for (life, first, last) in [(3_600, 2_700, 3_240), (60, 35, 45), (300, 225, 270), (20, 5, 10), (0, 0, 0)] {
+            assert_eq!((renewal_time(life, 0), renewal_time(life, 255)), (first, last), "{life}");
+            assert!((0..=255).all(|jitter| (first..=last).contains(&renewal_time(life, jitter))), "{life}");
+        }
+        assert!(renewal_time(u64::MAX, 255) < u64::MAX);
     }
 }

@@ -1,7 +1,7 @@
 //! The sessions whose renewal failed last: each is left alone by itself, longer each time, and delays nobody else.
 
-use super::budget::jittered;
 use super::{Error, RelyingParty};
+use crate::domain::backoff::{ExponentialBackoff, jittered};
 use crate::domain::store_key::SessionKey;
 use crate::provider;
 use crate::store::OpenedSession;
@@ -9,17 +9,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The pause after a first failure and the longest one.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
+/// The pauses of one session.
+const PAUSES: ExponentialBackoff = ExponentialBackoff { first: Duration::from_secs(2), most: Duration::from_secs(300) };
 /// How long after its pause a failure is remembered, seconds.
 const KEEP: u64 = 600;
 
 /// Who failed, and when to try again.
 #[derive(Debug, Default)]
-pub(super) struct RenewalBackoffs(Mutex<BTreeMap<SessionKey, Backoff>>);
+pub(super) struct RenewalBackoffs(Mutex<BTreeMap<SessionKey, RenewalBackoff>>);
 
 #[derive(Debug)]
-struct Backoff {
+struct RenewalBackoff {
     /// The last pause, without what was added by chance.
     pause: Duration,
     /// Epoch seconds.
@@ -37,7 +37,7 @@ pub(super) struct RenewalFailure {
 }
 
 impl RenewalBackoffs {
-    fn all(&self) -> MutexGuard<'_, BTreeMap<SessionKey, Backoff>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<SessionKey, RenewalBackoff>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -51,19 +51,19 @@ impl RenewalBackoffs {
     ) -> RenewalFailure {
         let mut all = self.all();
         let before = all.get(&key).map(|before| before.pause);
-        let own = before.map_or(PAUSE.0, |before| before * 2).min(PAUSE.1);
-        let pause = jittered(own).max(told.unwrap_or_default()).min(PAUSE.1);
+        let own = PAUSES.following(before);
+        let pause = jittered(own).max(told.unwrap_or_default()).min(PAUSES.most);
         let until = now.saturating_add(pause.as_secs() + 1);
-        all.insert(key, Backoff { pause: own, until, in_doubt });
+        all.insert(key, RenewalBackoff { pause: own, until, in_doubt });
         RenewalFailure { pause, is_first: before.is_none() }
     }
 
     /// Notes that another process failed and wants `left` more.
     pub(super) fn failed_elsewhere(&self, key: SessionKey, left: Duration, now: u64) {
         let mut all = self.all();
-        let backoff = all.entry(key).or_insert(Backoff { pause: PAUSE.0, until: 0, in_doubt: None });
+        let backoff = all.entry(key).or_insert(RenewalBackoff { pause: PAUSES.first, until: 0, in_doubt: None });
         // Where it grew, it goes on from here.
-        backoff.pause = backoff.pause.max(left).min(PAUSE.1);
+        backoff.pause = backoff.pause.max(left).min(PAUSES.most);
         backoff.until = now.saturating_add(left.as_secs() + 1);
     }
 
@@ -148,8 +148,8 @@ mod tests {
         for nth in 0..12 {
             let failed = backoffs.failed(key, None, None, now);
             assert_eq!(failed.is_first, nth == 0);
-            let own = (PAUSE.0 * (1 << nth)).min(PAUSE.1);
-            assert!(failed.pause >= own && failed.pause <= (own * 5 / 4).min(PAUSE.1), "{nth}: {:?}", failed.pause);
+            let own = PAUSES.after(nth);
+            assert!(failed.pause >= own && failed.pause <= (own * 5 / 4).min(PAUSES.most), "{nth}: {:?}", failed.pause);
             assert!(failed.pause >= last && backoffs.rests(key, now));
             last = failed.pause;
             now += failed.pause.as_secs() + 1;
@@ -159,7 +159,7 @@ mod tests {
         assert!(backoffs.failed(key, None, None, now).pause < Duration::from_secs(3));
         let told = backoffs.failed(key, Some(Duration::from_secs(90)), None, now);
         assert_eq!(told.pause, Duration::from_secs(90), "what the provider says is kept to");
-        assert_eq!(backoffs.failed(key, Some(PAUSE.1 * 9), None, now).pause, PAUSE.1, "but not for ever");
+        assert_eq!(backoffs.failed(key, Some(PAUSES.most * 9), None, now).pause, PAUSES.most, "but not for ever");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!    wants rest from it too, it says so itself.
 
 use super::RelyingParty;
-use crate::domain::seal::random;
+use crate::domain::backoff::{ExponentialBackoff, jittered};
 use crate::domain::transaction::{Transaction, VerifiedCallback};
 use crate::provider::{self, AuthenticatedUser};
 use crate::store::{Priority, RateLimit, Sessions, SharedRateLimiter};
@@ -19,8 +19,8 @@ use std::time::Duration;
 const SIGN_IN: Duration = Duration::from_secs(1);
 /// How long everybody rests at least and at most.
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-/// Doublings of a rest whose length the provider did not say: 32 s at most.
-const DOUBLINGS: u32 = 5;
+/// A rest whose length the provider did not say.
+const PAUSES: ExponentialBackoff = ExponentialBackoff { first: REST.0, most: Duration::from_secs(32) };
 /// One in so many of the rate may be questions to the user pools API, which has others to serve.
 const USER_POOL_SHARE: u32 = 4;
 
@@ -85,8 +85,8 @@ impl RequestBudget {
             }
             return;
         };
-        let doublings = self.throttled.fetch_add(1, Ordering::Relaxed).min(DOUBLINGS);
-        let rest = told.unwrap_or_else(|| jittered(REST.0 * (1 << doublings))).clamp(REST.0, REST.1);
+        let earlier = self.throttled.fetch_add(1, Ordering::Relaxed);
+        let rest = told.unwrap_or_else(|| jittered(PAUSES.after(earlier))).clamp(REST.0, REST.1);
         tracing::warn!(
             seconds = rest.as_secs_f64(),
             "the provider has too many requests: it is left alone for a while"
@@ -107,11 +107,4 @@ impl RelyingParty {
         self.budget.tokens.note(exchanged.as_ref().err()).await;
         exchanged
     }
-}
-
-/// Up to a quarter more, so that those who were put off together do not come back together.
-pub(super) fn jittered(pause: Duration) -> Duration {
-    let mut jitter = [0];
-    random(&mut jitter);
-    pause + pause * u32::from(jitter[0]) / 1_024
 }

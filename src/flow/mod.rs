@@ -16,6 +16,7 @@ mod refusals;
 mod renew_ahead;
 mod sign_in;
 mod sign_out;
+mod single_flight;
 mod validate;
 
 pub use callback::{CallbackOutcome, FailedCallback};
@@ -187,8 +188,7 @@ impl RelyingParty {
         job: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
         let task = self.tasks.spawn(job.in_current_span());
-        let cut_off = || Error::Store(crate::store::Error("the work was cut off".into()));
-        async move { task.await.unwrap_or_else(|_| Err(cut_off())) }
+        async move { task.await.unwrap_or_else(|_| Err(panicked())) }
     }
 
     /// Waits until nothing is under way that must not be lost: a rotated refresh token has to reach the store.
@@ -196,4 +196,9 @@ impl RelyingParty {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// What a caller learns whose work panicked.
+fn panicked() -> Error {
+    Error::Store(crate::store::Error("the work was cut off".into()))
 }

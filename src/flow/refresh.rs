@@ -19,18 +19,16 @@
 //! answer that never came, by a store that lost its successor. If the provider then says `invalid_grant`, that may be our own doing. Such a
 //! session goes on without a refresh token, for [`ORPHANED`] at most.
 
-use super::{Error, RelyingParty};
+use super::single_flight::{Flight, SingleFlight};
+use super::{Error, RelyingParty, panicked};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::store_key::SessionKey;
 use crate::domain::token::TokenSet;
 use crate::provider::{self, AuthenticatedUser, RefreshFailure};
 use crate::store::{FencingToken, LeaseOutcome, LeaseRelease, OpenedSession, Priority, SessionUpdate};
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
 use secrecy::SecretString;
-use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -49,33 +47,8 @@ const STORE_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from
 /// How long a session lasts whose refresh token was lost by a fault, seconds.
 const ORPHANED: u64 = 86_400;
 
-type Renewal = Shared<BoxFuture<'static, Result<Arc<OpenedSession>, Error>>>;
-
 /// The renewals under way in this process, and what makes each urgent.
-#[derive(Default)]
-pub(super) struct Renewals(Mutex<HashMap<SessionKey, (Renewal, Arc<Notify>)>>);
-
-impl Renewals {
-    /// Whether this session's is among them.
-    pub(super) fn has(&self, key: SessionKey) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&key)
-    }
-}
-
-impl std::fmt::Debug for Renewals {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Renewals(…)")
-    }
-}
-
-/// Strikes a renewal off the list, however it ended.
-struct RenewalGuard<'a>(&'a Renewals, SessionKey);
-
-impl Drop for RenewalGuard<'_> {
-    fn drop(&mut self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
-    }
-}
+pub(super) type Renewals = SingleFlight<SessionKey, Result<Arc<OpenedSession>, Error>, Arc<Notify>>;
 
 /// The right to renew a session now.
 struct RenewalLease {
@@ -120,32 +93,32 @@ impl RelyingParty {
     }
 
     /// The renewal of this session that is under way, or a new one.
-    pub(super) fn renewal(self: &Arc<Self>, live: &Arc<OpenedSession>, urgency: Priority) -> Renewal {
-        let key = live.id.key();
-        let mut under_way = self.renewals.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((renewal, hurry)) = under_way.get(&key) {
-            if urgency != Priority::Background {
-                hurry.notify_one();
-            }
-            return renewal.clone();
-        }
-        let (this, live, hurry) = (self.clone(), live.clone(), Arc::new(Notify::new()));
-        let hurried = hurry.clone();
-        let renewal = self.to_the_end(async move {
-            let _under_way = RenewalGuard(&this.renewals, key);
-            let result = this.renew(&live, urgency, &hurried).await;
-            this.note_outcome(&live, &result);
-            this.metrics.refresh(match &result {
-                Ok(_) => "renewed",
-                Err(Error::SessionEnded) => "ended_by_provider",
-                Err(Error::InvalidCredentials(_)) => "ended_meanwhile",
-                Err(Error::NotRenewed(_)) => "provider_failed",
-                Err(_) => "store_failed",
-            });
-            result
+    pub(super) fn renewal(
+        self: &Arc<Self>,
+        live: &Arc<OpenedSession>,
+        urgency: Priority,
+    ) -> Flight<Result<Arc<OpenedSession>, Error>> {
+        let (renewal, hurry) = self.renewals.join(live.id.key(), &self.tasks, Err(panicked()), || {
+            let (this, live, hurry) = (self.clone(), live.clone(), Arc::new(Notify::new()));
+            let hurried = hurry.clone();
+            let work = async move {
+                let result = this.renew(&live, urgency, &hurried).await;
+                this.note_outcome(&live, &result);
+                this.metrics.refresh(match &result {
+                    Ok(_) => "renewed",
+                    Err(Error::SessionEnded) => "ended_by_provider",
+                    Err(Error::InvalidCredentials(_)) => "ended_meanwhile",
+                    Err(Error::NotRenewed(_)) => "provider_failed",
+                    Err(_) => "store_failed",
+                });
+                result
+            };
+            (work, hurry)
         });
-        let renewal = renewal.boxed().shared();
-        under_way.insert(key, (renewal.clone(), hurry));
+        // Joined or not: a permit is kept, so a renewal that has not begun to wait learns of it too.
+        if urgency != Priority::Background {
+            hurry.notify_one();
+        }
         renewal
     }
 

@@ -8,7 +8,9 @@
 //! 3. Only when nothing at all gets through does the search rest, longer each time; then one is tried alone.
 
 use super::RelyingParty;
+use crate::domain::backoff::ExponentialBackoff;
 use crate::domain::seal::random;
+use crate::domain::token::renewal_time;
 use crate::store::{OpenedSession, Priority};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -21,8 +23,6 @@ use tokio::time::timeout;
 pub const SEARCH: Duration = Duration::from_secs(5);
 /// How long a search waits for what it began, so that the next one is in time. Renewals go on by themselves.
 const ROUND: Duration = Duration::from_secs(4);
-/// What is left of a token's life, at least, when it is due: the next search may be late, and slow. Seconds.
-const SLACK: u64 = 15;
 /// Sessions not used for this long renew when they are asked to, seconds.
 const LATELY: u64 = 10 * 60;
 /// Renewals at once; and while it is not known whether any gets through, what each counts for.
@@ -31,8 +31,8 @@ const AT_ONCE: (u32, u32) = (32, 4);
 const AT_ONCE_FAILED: usize = 4;
 /// When so many in a row fail for the first time, and none gets through, it is not about single ones.
 const IN_A_ROW: u32 = 8;
-/// How long the search rests then, and at most, seconds.
-const REST: (u64, u64) = (5, 60);
+/// How long the search rests then.
+const REST: ExponentialBackoff = ExponentialBackoff { first: Duration::from_secs(5), most: Duration::from_secs(60) };
 
 /// Whether renewals get through, when to look again if not, and which moments are this process's own.
 #[derive(Debug)]
@@ -45,7 +45,8 @@ pub(super) struct RenewalSchedule {
     gets_through: AtomicBool,
     /// Epoch seconds.
     not_before: AtomicU64,
-    rest: AtomicU64,
+    /// Rests since one got through.
+    rests: AtomicU32,
 }
 
 impl Default for RenewalSchedule {
@@ -59,7 +60,7 @@ impl Default for RenewalSchedule {
             in_a_row: AtomicU32::new(0),
             gets_through: AtomicBool::new(false),
             not_before: AtomicU64::new(0),
-            rest: AtomicU64::new(REST.0),
+            rests: AtomicU32::new(0),
         }
     }
 }
@@ -70,7 +71,7 @@ impl RenewalSchedule {
         let session = &live.session;
         // A provider may say that they never run out.
         let life = session.tokens.expires_at.min(session.ends).saturating_sub(session.renewed);
-        session.renewed + moment(life, live.id.key().0[0] ^ self.salt)
+        session.renewed + renewal_time(life, live.id.key().0[0] ^ self.salt)
     }
 
     fn rests(&self, now: u64) -> bool {
@@ -91,7 +92,7 @@ impl RenewalSchedule {
         self.in_a_row.store(0, Ordering::Relaxed);
         self.gets_through.store(true, Ordering::Relaxed);
         self.not_before.store(0, Ordering::Relaxed);
-        self.rest.store(REST.0, Ordering::Relaxed);
+        self.rests.store(0, Ordering::Relaxed);
     }
 
     /// One failed that had not failed before.
@@ -100,21 +101,11 @@ impl RenewalSchedule {
         let in_a_row = self.in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         // What was under way together counts once.
         if in_a_row >= IN_A_ROW && !self.rests(now) {
-            let rest = self.rest.load(Ordering::Relaxed);
+            let rest = REST.after(self.rests.fetch_add(1, Ordering::Relaxed)).as_secs();
             self.not_before.store(now + rest, Ordering::Relaxed);
-            self.rest.store((2 * rest).min(REST.1), Ordering::Relaxed);
             tracing::warn!(seconds = rest, "no session is renewed ahead of time: nothing gets through");
         }
     }
-}
-
-/// When in a life tokens are renewed; `jitter` spreads them. Seconds.
-fn moment(life: u64, jitter: u8) -> u64 {
-    // Not again and again, however short it is.
-    let last = (life / 10 * 9 + life % 10 * 9 / 10).min(life.saturating_sub(SLACK)).max(life / 2);
-    let first = last / 6 * 5;
-    let spread = u128::from(last - first) * u128::from(jitter) / 255;
-    first + u64::try_from(spread).unwrap_or(0)
 }
 
 impl RelyingParty {
@@ -137,7 +128,7 @@ impl RelyingParty {
                 && !self.backoffs.rests(live.id.key(), now)
         });
         let due = self.backoffs.in_doubt(now).into_iter().chain(at_hand);
-        let due = due.filter(|live| !self.renewals.has(live.id.key()));
+        let due = due.filter(|live| !self.renewals.contains(live.id.key()));
         let mut due: Vec<_> = due.map(|live| (self.backoffs.has_failed(live.id.key()), live)).collect();
         due.sort_by_key(|(failed, live)| (*failed, live.session.tokens.expires_at, live.id.key()));
         due.dedup_by_key(|(_, live)| live.id.key());
@@ -171,15 +162,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_renewed_late_in_their_life_and_never_at_the_last_moment() {
-        for (life, first, last) in [(3_600, 2_700, 3_240), (60, 35, 45), (300, 225, 270), (20, 5, 10), (0, 0, 0)] {
-            assert_eq!((moment(life, 0), moment(life, 255)), (first, last), "{life}");
-            assert!((0..=255).all(|jitter| (first..=last).contains(&moment(life, jitter))), "{life}");
-        }
-        assert!(moment(u64::MAX, 255) < u64::MAX);
-    }
-
-    #[test]
     fn the_search_rests_only_when_nothing_gets_through() {
         let rhythm = RenewalSchedule::default();
         for now in 0..100 {
@@ -190,10 +172,13 @@ mod tests {
         }
         assert_eq!(rhythm.weight(), 1);
         (0..IN_A_ROW + 7).for_each(|_| rhythm.failed(1_000));
-        assert!(rhythm.rests(1_000 + REST.0 - 1) && !rhythm.rests(1_000 + REST.0));
+        assert!(rhythm.rests(1_000 + REST.first.as_secs() - 1) && !rhythm.rests(1_000 + REST.first.as_secs()));
         assert_eq!(rhythm.weight(), AT_ONCE.0, "then one alone");
         rhythm.failed(1_010);
-        assert!(rhythm.rests(1_010 + 2 * REST.0 - 1) && !rhythm.rests(1_010 + 2 * REST.0), "longer each time");
+        assert!(
+            rhythm.rests(1_010 + 2 * REST.first.as_secs() - 1) && !rhythm.rests(1_010 + 2 * REST.first.as_secs()),
+            "longer each time"
+        );
         rhythm.got_through();
         assert!(!rhythm.rests(1_010));
     }

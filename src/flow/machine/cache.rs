@@ -1,14 +1,16 @@
 //! The tokens that this process has at hand.
 
 use super::MachineError;
+use crate::domain::backoff::{ExponentialBackoff, jittered};
 use crate::domain::machine::{MachineToken, Scopes, Upstream};
 use crate::domain::seal::{random, sha256_of};
-use futures_util::future::{BoxFuture, Shared};
+use crate::domain::token::renewal_time;
+use crate::flow::single_flight::SingleFlight;
 use quick_cache::sync::Cache as Map;
 use secrecy::ExposeSecret;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Tokens kept at hand.
@@ -90,7 +92,7 @@ pub(super) struct CachedToken {
 
 impl std::fmt::Debug for CachedToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Entry(…)")
+        write!(f, "CachedToken(…)")
     }
 }
 
@@ -99,7 +101,7 @@ impl CachedToken {
         let mut jitter = [0];
         random(&mut jitter);
         let life = token.expires_at.saturating_sub(token.issued_at);
-        let renew_at = token.issued_at + life * 75 / 100 + life * 15 * u64::from(jitter[0]) / (100 * 255);
+        let renew_at = token.issued_at + renewal_time(life, jitter[0]);
         let json = serde_json::json!({
             "access_token": token.expose(), "token_type": "Bearer", "scope": token.scopes.to_string(),
         });
@@ -121,8 +123,6 @@ impl CachedToken {
     }
 }
 
-pub(super) type InFlightFetch = Shared<BoxFuture<'static, Result<Arc<CachedToken>, MachineError>>>;
-
 pub(super) struct MachineTokenCache {
     pub(super) tokens: Map<TokenKey, Arc<CachedToken>>,
     /// Credentials that the provider has accepted, and until when that counts.
@@ -131,7 +131,7 @@ pub(super) struct MachineTokenCache {
     wrong: Map<TokenKey, u64>,
     /// Hashes of bearers that are not the broker's, and until when that is remembered.
     unknown: Map<[u8; 32], u64>,
-    pub(super) flights: Mutex<HashMap<TokenKey, InFlightFetch>>,
+    pub(super) flights: SingleFlight<TokenKey, Result<Arc<CachedToken>, MachineError>>,
     /// Those that the provider fails, each by itself.
     away: Map<TokenKey, Arc<ProviderBackoff>>,
     /// When it fails all of them.
@@ -149,7 +149,7 @@ impl Default for MachineTokenCache {
             good: Map::new(TOKENS),
             wrong: Map::new(WRONG),
             unknown: Map::new(UNKNOWN),
-            flights: Mutex::default(),
+            flights: SingleFlight::default(),
             away: Map::new(TOKENS),
             all_away: ProviderBackoff::default(),
             in_a_row: AtomicU64::new(0),
@@ -160,7 +160,7 @@ impl Default for MachineTokenCache {
 
 impl std::fmt::Debug for MachineTokenCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Cache(…)")
+        write!(f, "MachineTokenCache(…)")
     }
 }
 
@@ -223,10 +223,12 @@ impl MachineTokenCache {
 pub(super) struct ProviderBackoff {
     /// Epoch seconds.
     until: AtomicU64,
-    failures: AtomicU64,
+    failures: AtomicU32,
 }
 
 impl ProviderBackoff {
+    const PAUSES: ExponentialBackoff =
+        ExponentialBackoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
     /// The most that anybody has to wait, seconds.
     const MOST: u64 = 60;
 
@@ -236,14 +238,11 @@ impl ProviderBackoff {
         (left > 0).then_some(left)
     }
 
-    /// Notes a failure and returns the pause, seconds: what the provider said, or 1 to 30 s that double with
-    /// each failure, up to a half more so that processes do not come back together.
-    pub(super) fn failed(&self, now: u64, told: Option<u64>) -> u64 {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed).min(5);
-        let mut jitter = [0];
-        random(&mut jitter);
-        let own = (1 << failures).min(30) * (255 + u64::from(jitter[0]) / 2) / 255;
-        let pause = told.unwrap_or(own).clamp(1, Self::MOST);
+    /// Notes a failure and returns the pause, seconds: what the provider said, or a back-off.
+    pub(super) fn failed(&self, now: u64, retry_after: Option<u64>) -> u64 {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
+        let own = jittered(Self::PAUSES.after(failures)).as_secs();
+        let pause = retry_after.unwrap_or(own).clamp(1, Self::MOST);
         self.until.fetch_max(now + pause, Ordering::Relaxed);
         pause
     }

@@ -2,17 +2,16 @@
 
 use super::MachineError;
 use super::budget::BudgetKey;
-use super::cache::{CachedToken, InFlightFetch, TokenKey, TokenRequestKey};
+use super::cache::{CachedToken, TokenKey, TokenRequestKey};
 use crate::domain::machine::MachineToken;
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::RelyingParty;
+use crate::flow::single_flight::Flight;
 use crate::provider;
 use crate::store::{FetchLease, FetchOutcome, Priority};
-use futures_util::FutureExt;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::Instrument;
 
 /// How long a token whose answer made no sense is left alone, seconds.
 const ODD: u64 = 5;
@@ -20,18 +19,6 @@ const ODD: u64 = 5;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a process that waits for another's fetch looks.
 const LOOK: Duration = Duration::from_millis(30);
-
-/// Strikes a fetch off the list, however it ended.
-struct InFlightGuard {
-    of: Arc<RelyingParty>,
-    key: TokenKey,
-}
-
-impl Drop for InFlightGuard {
-    fn drop(&mut self) {
-        self.of.broker.cache.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-    }
-}
 
 impl RelyingParty {
     /// The fetch of this token that is under way, or a new one at the cost of `payer`. Only a token issued after
@@ -42,27 +29,20 @@ impl RelyingParty {
         shape: TokenRequestKey,
         than: u64,
         payer: BudgetKey,
-    ) -> InFlightFetch {
-        let mut flights = self.broker.cache.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights.get(&key) {
-            return flight.clone();
-        }
-        let under_way = InFlightGuard { of: self.clone(), key };
-        // A task of its own: a caller who hangs up must not lose a token that is paid for.
-        let task = self.tasks.spawn(
-            async move {
-                let this = &under_way.of;
+    ) -> Flight<Result<Arc<CachedToken>, MachineError>> {
+        let panicked = Err(MachineError::Unavailable(1));
+        let start = || {
+            let this = self.clone();
+            let work = async move {
                 let fetched = this.fetch_now(&shape, than, &payer).await;
                 if let Ok(entry) = &fetched {
                     this.broker.cache.tokens.insert(key, entry.clone());
                 }
                 fetched
-            }
-            .in_current_span(),
-        );
-        let flight = async move { task.await.unwrap_or(Err(MachineError::Unavailable(1))) }.boxed().shared();
-        flights.insert(key, flight.clone());
-        flight
+            };
+            (work, ())
+        };
+        self.broker.cache.flights.join(key, &self.tasks, panicked, start).0
     }
 
     async fn fetch_now(
