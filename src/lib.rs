@@ -20,7 +20,7 @@
 //! - [`config`]: text to one typed struct; [`telemetry`]: log and metrics
 //! - [`app`]: puts it together; [`cli`]: the command line
 //! - `triggers`: what Cognito asks in the middle of a sign-in, on AWS Lambda; `src/bin/cognito-triggers.rs` runs it
-//! - [`guide`]: a page for each provider that the tests sign in at
+//! - [`guide`]: how to use and run it, the pages of `src/guide`
 //! - `dev`: a dev user pool that speaks to us over HTTP only, and a demo CMS that knows only the contract
 //!
 //! To add a session store: one file in `store`, one line in `store::open`. A provider quirk:
@@ -34,17 +34,46 @@ pub mod config;
 pub mod dev;
 pub mod domain;
 pub mod flow;
-/// How to set up the providers that the tests sign in at; each configuration here is the one that the tests load.
-pub mod guide {
-    #[doc = include_str!("guide/keycloak.md")]
-    pub mod keycloak {}
-    #[doc = include_str!("guide/dex.md")]
-    pub mod dex {}
-    #[doc = include_str!("guide/django-oauth-toolkit.md")]
-    pub mod django_oauth_toolkit {}
-    #[doc = include_str!("guide/oidc-provider.md")]
-    pub mod oidc_provider {}
+// A page links to others by label. On disk its own definitions lead to files; in rustdoc these come first, and so win.
+macro_rules! guide {
+    ($($label:literal $page:ident)*) => {
+        guide!(@ concat!($("[", $label, "]: crate::guide::", stringify!($page), "\n",)* "\n"), $($label $page)*);
+    };
+    (@ $links:expr, $($label:literal $page:ident)*) => {
+        #[doc = $links]
+        #[doc = include_str!("guide/README.md")]
+        pub mod guide {
+            $(
+                #[doc = $links]
+                #[doc = include_str!(concat!("guide/", $label, ".md"))]
+                pub mod $page {}
+            )*
+        }
+    };
 }
+
+guide! {
+    "account" account
+    "cognito" cognito
+    "configuration" configuration
+    "development" development
+    "dex" dex
+    "django-oauth-toolkit" django_oauth_toolkit
+    "keycloak" keycloak
+    "machine-clients" machine_clients
+    "oidc-provider" oidc_provider
+    "operations" operations
+    "other-providers" other_providers
+    "performance" performance
+    "problems" problems
+    "reverse-proxies" reverse_proxies
+    "security" security
+    "several-processes" several_processes
+    "sign-in" sign_in
+    "triggers" triggers
+    "validate" validate
+}
+
 pub mod provider;
 pub mod store;
 pub mod telemetry;

@@ -14,6 +14,7 @@ mod dev_pool;
 mod dev_triggers;
 mod fleet;
 mod forward_auth;
+mod guide;
 mod hostile_clients;
 mod hostile_provider;
 mod house_rules;
