@@ -87,7 +87,7 @@ const ROOMS: [Room; 15] = [
 ];
 
 /// Crates that stop at a door: their names, where they may be used, and what to do elsewhere.
-const DOORS: [(&[&str], &[&str], &str); 12] = [
+const DOORS: [(&[&str], &[&str], &str); 14] = [
     (
         &["axum", "axum_core"],
         &["web", "app", "dev"],
@@ -116,6 +116,8 @@ const DOORS: [(&[&str], &[&str], &str); 12] = [
     (&["redis"], &["store/redis"], "stay behind SessionStore: a store is one folder"),
     (&["governor"], &["flow/machine"], "limits on machines belong in flow/machine/authenticate.rs"),
     (&["clap"], &["cli"], "arguments belong in cli"),
+    (&["utoipa_axum"], &["web"], "routes belong in web/mod.rs"),
+    (&["utoipa"], &["web", "domain"], "the document is web's; a noun that is serialised may have a schema"),
 ];
 
 /// What does I/O, and so is nothing for a noun.

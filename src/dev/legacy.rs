@@ -38,6 +38,7 @@ impl Legacy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addr = listener.local_addr()?;
         let asked = Arc::new(AtomicU64::new(0));
+        #[expect(clippy::disallowed_methods, reason = "the system that users come from has no document")]
         let service = Router::new().route("/login", post(login)).route("/user", post(user)).with_state(asked.clone());
         let server = tokio::spawn(async move {
             // Never returns an error: accepting goes on until the task is aborted.

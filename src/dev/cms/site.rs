@@ -20,6 +20,7 @@ struct Site {
     addresses: Addresses,
 }
 
+#[expect(clippy::disallowed_methods, reason = "a site's pages are in no document")]
 pub(super) fn router(settings: &CmsSettings) -> io::Result<Router> {
     let addresses = Addresses::new(settings)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the site's addresses must be absolute URLs"))?;
