@@ -269,7 +269,7 @@ pub(super) async fn confirm_sign_out(
     ),
     responses(
         SignedOutRedirect, SignOutPages,
-        (status = 413, description = "The form is larger than 16 KiB.", body = ProblemDetails,
+        (status = 413, description = "`unreadable-body`: the form is larger than 16 KiB.", body = ProblemDetails,
             content_type = "application/problem+json"),
     )
 )]
