@@ -14,6 +14,7 @@ mod forwarded;
 mod gateway;
 mod layers;
 mod listen;
+mod metadata;
 mod openapi;
 mod ops;
 mod pages;
@@ -87,6 +88,7 @@ struct Routes {
     scripts: Group,
     /// For scripts and siblings' servers.
     refresh: Group,
+    /// Without a session: for the provider, and what is the same for everybody.
     others: Group,
     /// May be cached.
     metadata: Group,
@@ -121,7 +123,8 @@ impl Routes {
                 .routes(routes!(pages::stylesheet))
                 .routes(routes!(pages::icon))
                 .routes(routes!(pages::favicon)),
-            metadata: group().routes(routes!(token::metadata).map(|route| route.fallback(error::method_not_allowed))),
+            metadata: group()
+                .routes(routes!(metadata::metadata).map(|route| route.fallback(error::method_not_allowed))),
             machines: group()
                 .routes(routes!(token::token).map(post_only))
                 .routes(routes!(token::introspect).map(post_only))

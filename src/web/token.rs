@@ -1,5 +1,4 @@
-//! The routes of machines, in the words of RFC 6749 §5: `/token`, `/introspect` (RFC 7662), `/revoke`
-//! (RFC 7009), and where they are (RFC 8414).
+//! The routes of machines, in the words of RFC 6749 §5: `/token`, `/introspect` (RFC 7662) and `/revoke` (RFC 7009).
 
 use super::device::Peer;
 use super::error_body::OAuthErrorResponse;
@@ -10,7 +9,6 @@ use crate::domain::machine::{Scopes, TokenResponse, is_resource};
 use crate::domain::principal::{Inactive, Kind, always_true};
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::{ClientCredentials, Introspection, MachineError, TokenRequest};
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -84,8 +82,7 @@ where
     post, path = "/token", operation_id = "token", tag = "machine", security(("client" = []), ()),
     request_body(content = inline(TokenRequestForm), content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "A token for these scopes, new or fetched before.", body = TokenResponse,
-            headers(("Pragma" = String, description = "`no-cache`, for caches of HTTP/1.0."))),
+        (status = 200, description = "A token for these scopes, new or fetched before.", body = TokenResponse),
         TokenErrors,
     )
 )]
@@ -153,11 +150,7 @@ struct ActiveToken<'a> {
 #[utoipa::path(
     post, path = "/introspect", operation_id = "introspect", tag = "machine", security(("client" = []), ()),
     request_body(content = inline(TokenForm), content_type = "application/x-www-form-urlencoded"),
-    responses(
-        (status = 200, description = "What is known of it.", body = IntrospectionResponse,
-            headers(("Pragma" = String, description = "`no-cache`, for caches of HTTP/1.0."))),
-        AboutTokenErrors,
-    )
+    responses((status = 200, description = "What is known of it.", body = IntrospectionResponse), AboutTokenErrors)
 )]
 pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) -> Response {
     let known = async |asked: TokenEndpointRequest| {
@@ -203,41 +196,6 @@ pub(super) async fn revoke(State(web): State<Arc<Web>>, request: Request) -> Res
         Ok((StatusCode::OK, no_store()).into_response())
     };
     answer(&web, request, revoked).await
-}
-
-/// Metadata (RFC 8414 §2).
-#[derive(Serialize, ToSchema)]
-struct AuthorizationServerMetadata<'a> {
-    issuer: &'a str,
-    token_endpoint: String,
-    introspection_endpoint: String,
-    revocation_endpoint: String,
-    grant_types_supported: [&'static str; 1],
-    response_types_supported: [&'static str; 0],
-    token_endpoint_auth_methods_supported: [&'static str; 2],
-    introspection_endpoint_auth_methods_supported: [&'static str; 2],
-    revocation_endpoint_auth_methods_supported: [&'static str; 2],
-}
-
-/// Where the three above are
-#[utoipa::path(
-    get, path = "/.well-known/oauth-authorization-server", operation_id = "metadata", tag = "machine", security(()),
-    responses((status = 200, description = "Metadata (RFC 8414).", body = AuthorizationServerMetadata))
-)]
-pub(super) async fn metadata(State(web): State<Arc<Web>>) -> Response {
-    let methods = ["client_secret_basic", "client_secret_post"];
-    let metadata = AuthorizationServerMetadata {
-        issuer: web.public_url.as_str(),
-        token_endpoint: web.public_url.join("/token"),
-        introspection_endpoint: web.public_url.join("/introspect"),
-        revocation_endpoint: web.public_url.join("/revoke"),
-        grant_types_supported: ["client_credentials"],
-        response_types_supported: [],
-        token_endpoint_auth_methods_supported: methods,
-        introspection_endpoint_auth_methods_supported: methods,
-        revocation_endpoint_auth_methods_supported: methods,
-    };
-    Json(metadata).into_response()
 }
 
 /// Any method but POST: the token endpoint knows one (RFC 6749 §3.2).

@@ -68,17 +68,19 @@ const OPTIONAL_IDENTITY_HEADERS: [(&str, &str); 4] = [
 
 /// The document for a service at `server_url`.
 pub(super) fn document(server_url: &str) -> Value {
-    const PRIVATE: &[(&str, &str)] = &[("Cache-Control", "NoStore"), ("X-Request-Id", "RequestId")];
+    // What a layer or a helper adds to every answer of a group.
+    const HEADERS: &[(&str, &str)] =
+        &[("Pragma", "NoCache"), ("Cache-Control", "NoStore"), ("X-Request-Id", "RequestId")];
     let Routes { pages, scripts, refresh, others, metadata, machines, gateway } = Routes::new();
     let mut api = Document::openapi();
     for (group, headers) in [
-        (pages, PRIVATE),
-        (scripts, PRIVATE),
-        (refresh, PRIVATE),
-        (others, PRIVATE),
-        (metadata, &PRIVATE[1..]),
-        (machines, PRIVATE),
-        (gateway, &PRIVATE[..1]),
+        (pages, &HEADERS[1..]),
+        (scripts, &HEADERS[1..]),
+        (refresh, &HEADERS[1..]),
+        (others, &HEADERS[1..]),
+        (metadata, &HEADERS[2..]),
+        (machines, HEADERS),
+        (gateway, &HEADERS[1..2]),
     ] {
         let mut group = group.into_openapi();
         for (status, response) in responses_of(&mut group) {
@@ -102,12 +104,11 @@ fn responses_of(api: &mut OpenApiDocument) -> impl Iterator<Item = (&String, &mu
     let items = api.paths.paths.values_mut();
     let operations =
         items.flat_map(|item| [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete]).flatten();
-    operations.flat_map(|operation| &mut operation.responses.responses).filter_map(
-        |(status, response)| match response {
-            RefOr::T(response) => Some((status, response)),
-            RefOr::Ref(_) => None,
-        },
-    )
+    let responses = operations.flat_map(|operation| &mut operation.responses.responses);
+    responses.filter_map(|(status, response)| match response {
+        RefOr::T(response) => Some((status, response)),
+        RefOr::Ref(_) => None,
+    })
 }
 
 /// What may be left out of a request is not sent as `null`.
@@ -127,6 +128,7 @@ fn headers() -> Value {
     let challenge = |among: &[&str], required| json!({ "description": "The challenge (RFC 9110 §11.6.1).", "schema": { "enum": among }, "required": required });
     let mut headers = json!({
         "NoStore": { "description": "No cache keeps it.", "schema": { "const": "no-store" }, "required": true },
+        "NoCache": { "description": "For caches of HTTP/1.0.", "schema": { "const": "no-cache" }, "required": true },
         "RequestId": text("The id of this request, as it is in the log."),
         "RemovedCookies": text("The removal of the session cookie, and of the exposed tokens."),
         "RetryAfter": { "description": "Seconds after which to try again.", "schema": { "type": "integer", "minimum": 0 } },
