@@ -6,7 +6,7 @@ use super::layers::{self, BODY_MAX, RequestId};
 use super::openapi::{AboutTokenErrors, TokenErrors, TokenForm, TokenRequestForm};
 use super::{Web, error};
 use crate::domain::machine::{Scopes, TokenResponse, is_resource};
-use crate::domain::principal::{Inactive, Kind, always_true};
+use crate::domain::principal::{Inactive, PrincipalKind, always_true};
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::{ClientCredentials, Introspection, MachineError, TokenRequest};
 use axum::body::{Body, Bytes};
@@ -121,7 +121,7 @@ struct ActiveToken<'a> {
     #[schema(schema_with = always_true)]
     active: bool,
     /// What our broker fetched is a machine's, whatever its format.
-    kind: Kind,
+    kind: PrincipalKind,
     /// Its scopes, separated by spaces.
     scope: String,
     /// The app client that it was issued to.

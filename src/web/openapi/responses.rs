@@ -4,7 +4,7 @@
 use crate::domain::principal::{ActiveIdentity, IDENTITY_HEADERS, Inactive};
 use crate::domain::requirement::{InvalidRequirement, MissingRequirement};
 use crate::domain::transaction::{AuthorizationError, CallbackError};
-use crate::flow::{BadForwardedHeaders, Denied, Error, MachineError};
+use crate::flow::{AccessDenied, BadForwardedHeaders, Error, MachineError};
 use crate::provider::{self, InvalidToken};
 use crate::store;
 use crate::web::error_body::{OAuthErrorResponse, ProblemDetails};
@@ -81,8 +81,8 @@ fn token_verification() -> Error {
     Error::Provider(provider::Error::Token(InvalidToken::Algorithm))
 }
 
-fn denied() -> Box<Denied> {
-    Box::new(Denied { sub: String::new(), page: None, rule: None, missing: MissingRequirement::Person })
+fn denied() -> Box<AccessDenied> {
+    Box::new(AccessDenied { sub: String::new(), page: None, rule: None, missing: MissingRequirement::Person })
 }
 
 fn callback() -> Vec<Error> {
