@@ -6,7 +6,7 @@ mod visitor;
 
 use std::net::TcpListener;
 
-use auth_api::dev::world::{Plan, World};
+use auth_api::dev::environment::{DevEnvironment, DevOptions};
 use axum::body::{Body, to_bytes};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use tower::ServiceExt;
 
 struct Visit {
-    world: World,
+    world: DevEnvironment,
     document: Value,
 }
 
@@ -37,7 +37,7 @@ impl Visit {
 
     async fn with(configuration: Vec<(String, String)>) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let world = World::start(Plan { configuration, ..Plan::default() }).await.unwrap();
+        let world = DevEnvironment::start(DevOptions { configuration, ..DevOptions::default() }).await.unwrap();
         let document = auth_api::web::openapi(&world.auth_url);
         Self { world, document }
     }

@@ -6,7 +6,7 @@
 
 mod visitor;
 
-use auth_api::dev::world::{Plan, World};
+use auth_api::dev::environment::{DevEnvironment, DevOptions};
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, COOKIE};
@@ -35,7 +35,7 @@ fn main() {
 fn validate(criterion: &mut Criterion) {
     // The pool and the upkeep live on the runtime's thread; what is measured runs on this one.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let world = runtime.block_on(World::start(Plan::default())).unwrap();
+    let world = runtime.block_on(DevEnvironment::start(DevOptions::default())).unwrap();
     let cookie = runtime.block_on(visitor::cookie(&world, "erin")).unwrap();
     // Time-outs are armed on the runtime's clock.
     let _runtime = runtime.enter();

@@ -46,7 +46,7 @@ async fn a_code_is_good_once_and_for_five_minutes() {
     let late = visit.code("jane").await;
     visit.pool.shift_clock(301);
     assert_eq!(visit.redeem(&late).await, (400, error("invalid_grant")));
-    assert_eq!(visit.pool.count(Endpoint::TokenCode), 3);
+    assert_eq!(visit.pool.count(PoolEndpoint::TokenCode), 3);
 }
 
 #[tokio::test]
@@ -156,8 +156,8 @@ async fn machines_get_tokens_for_the_scopes_of_their_resource_server() {
     assert_eq!(visit.machine(Some("openid")).await, (400, error("invalid_scope")));
     visit.pool.edit_client("dev-machine-client", |client| client.scopes.retain(|scope| scope.ends_with("write")));
     assert_eq!(visit.machine(Some(read)).await, (400, error("invalid_grant")));
-    assert_eq!(visit.pool.count(Endpoint::TokenClientCredentials), 4);
-    assert_eq!(visit.pool.count(Endpoint::Token), 4);
+    assert_eq!(visit.pool.count(PoolEndpoint::TokenClientCredentials), 4);
+    assert_eq!(visit.pool.count(PoolEndpoint::Token), 4);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use super::{component, skipped};
 use crate::support::Site;
-use auth_api::dev::pool::Endpoint;
+use auth_api::dev::pool::PoolEndpoint;
 use auth_api::domain::machine::SecretHash;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -85,7 +85,7 @@ async fn authlib_fetches_uses_and_revokes_a_token() {
     let Some(python) = python() else { return };
     let (site, told, _folder) = site().await;
     script(python, "python/with_authlib.py", told).await;
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 2, "one before the revocation, one after");
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 2, "one before the revocation, one after");
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn requests_oauthlib_fetches_and_uses_a_token() {
     let Some(python) = python() else { return };
     let (site, told, _folder) = site().await;
     script(python, "python/with_requests_oauthlib.py", told).await;
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 1);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 1);
 }
 
 #[tokio::test]
@@ -101,5 +101,5 @@ async fn openid_client_discovers_fetches_introspects_and_revokes() {
     let Some(node) = node() else { return };
     let (site, told, _folder) = site().await;
     script(node, "openid-client/client.mjs", told).await;
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 2, "one before the revocation, one after");
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 2, "one before the revocation, one after");
 }

@@ -41,11 +41,11 @@ pub(super) struct MessagePage {
     pub(super) frame: Frame,
     pub(super) title: &'static str,
     pub(super) text: &'static str,
-    pub(super) ways: Vec<Way>,
+    pub(super) ways: Vec<PageLink>,
 }
 
 /// A way on.
-pub(super) struct Way {
+pub(super) struct PageLink {
     pub(super) label: &'static str,
     pub(super) href: String,
 }

@@ -12,7 +12,7 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 
 /// The service's answer.
 #[derive(Clone, Debug)]
-pub(super) enum Visitor {
+pub(super) enum CmsVisitor {
     /// Signed in, and allowed what was demanded.
     Known(Box<Person>),
     /// Nobody in particular.
@@ -65,19 +65,19 @@ impl Person {
 
 /// Asks `/validate`.
 #[derive(Clone, Debug)]
-pub(super) struct Doorman {
+pub(super) struct ValidateClient {
     client: reqwest::Client,
     validate: String,
 }
 
-impl Doorman {
+impl ValidateClient {
     pub(super) fn new(auth_base_internal: &str) -> io::Result<Self> {
         let validate = format!("{}/validate", auth_base_internal.trim_end_matches('/'));
         Ok(Self { client: client().map_err(io::Error::other)?, validate })
     }
 
     /// The visitor's own cookies go along, and nothing else of the request.
-    pub(super) async fn ask(&self, headers: &HeaderMap, demand: Option<(&str, &str)>) -> Visitor {
+    pub(super) async fn ask(&self, headers: &HeaderMap, demand: Option<(&str, &str)>) -> CmsVisitor {
         let mut request = self.client.get(&self.validate);
         if let Some(demand) = demand {
             request = request.query(&[demand]);
@@ -86,13 +86,15 @@ impl Doorman {
             request = request.header(header::COOKIE, cookies);
         }
         let Ok(answer) = request.send().await else {
-            return Visitor::Unknown;
+            return CmsVisitor::Unknown;
         };
         match answer.status() {
-            StatusCode::OK => read(answer).await.map_or(Visitor::Unknown, |person| Visitor::Known(Box::new(person))),
-            StatusCode::UNAUTHORIZED => Visitor::Anonymous,
-            StatusCode::FORBIDDEN => Visitor::Forbidden,
-            _ => Visitor::Unknown,
+            StatusCode::OK => {
+                read(answer).await.map_or(CmsVisitor::Unknown, |person| CmsVisitor::Known(Box::new(person)))
+            }
+            StatusCode::UNAUTHORIZED => CmsVisitor::Anonymous,
+            StatusCode::FORBIDDEN => CmsVisitor::Forbidden,
+            _ => CmsVisitor::Unknown,
         }
     }
 }

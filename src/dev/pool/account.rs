@@ -14,11 +14,11 @@ use super::client_auth;
 use super::pages;
 use super::params::Params;
 use super::random;
-use super::state::State;
+use super::state::PoolState;
 use super::token::is_form;
 use super::tokens;
 
-pub(super) async fn user_info(Shared(pool): Shared<Arc<State>>, headers: HeaderMap) -> Response {
+pub(super) async fn user_info(Shared(pool): Shared<Arc<PoolState>>, headers: HeaderMap) -> Response {
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
@@ -35,7 +35,7 @@ pub(super) async fn user_info(Shared(pool): Shared<Arc<State>>, headers: HeaderM
 }
 
 /// Every value a string, `"true"` and `"false"` among them, and `username` rather than `cognito:username`.
-fn attributes(pool: &State, token: &str) -> Result<Map<String, Value>, &'static str> {
+fn attributes(pool: &PoolState, token: &str) -> Result<Map<String, Value>, &'static str> {
     const DEAD: &str = "Access token is expired, disabled, or deleted, or the user has globally signed out.";
     let claims = tokens::read_access_token(pool, token).ok_or(DEAD)?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -58,7 +58,7 @@ fn attributes(pool: &State, token: &str) -> Result<Map<String, Value>, &'static 
     Ok(body)
 }
 
-fn challenge(pool: &State, status: StatusCode, error: &'static str, text: &'static str) -> Response {
+fn challenge(pool: &PoolState, status: StatusCode, error: &'static str, text: &'static str) -> Response {
     let mut answer = answer::json(pool, status, &json!({ "error": error, "error_description": text }));
     if let Ok(value) = HeaderValue::try_from(format!("error=\"{error}\", error_description=\"{text}\"")) {
         answer.headers_mut().insert(header::WWW_AUTHENTICATE, value);
@@ -67,7 +67,7 @@ fn challenge(pool: &State, status: StatusCode, error: &'static str, text: &'stat
 }
 
 /// 200 with nothing in it for a token that is revoked now, was before, or never existed.
-pub(super) async fn revoke(Shared(pool): Shared<Arc<State>>, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn revoke(Shared(pool): Shared<Arc<PoolState>>, headers: HeaderMap, body: Bytes) -> Response {
     let form = Params::parse(&body);
     if !is_form(&headers) || form.has_duplicates() {
         return OAuthError::INVALID_REQUEST.answer(&pool);
@@ -88,7 +88,7 @@ pub(super) async fn revoke(Shared(pool): Shared<Arc<State>>, headers: HeaderMap,
 
 /// Not OpenID Connect's RP-initiated logout: `logout_uri`, or a `redirect_uri` to sign in for again.
 pub(super) async fn logout(
-    Shared(pool): Shared<Arc<State>>,
+    Shared(pool): Shared<Arc<PoolState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {

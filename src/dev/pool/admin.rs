@@ -3,14 +3,14 @@
 use serde_json::{Map, Value, json};
 
 use super::api::{ApiError, text};
-use super::grants::World;
-use super::state::State;
-use super::users::{Identity, User};
+use super::grants::PoolData;
+use super::state::PoolState;
+use super::users::{FederatedIdentity, PoolUser};
 
 /// The most users in one answer.
 const PAGE: usize = 60;
 
-pub(super) fn add_user_to_group(pool: &State, input: &Value) -> Result<Value, ApiError> {
+pub(super) fn add_user_to_group(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let group = text(input, "GroupName")?;
     let mut world = pool.world();
     let user = user(&mut world, input)?;
@@ -20,7 +20,7 @@ pub(super) fn add_user_to_group(pool: &State, input: &Value) -> Result<Value, Ap
     Ok(json!({}))
 }
 
-pub(super) fn update_user_attributes(pool: &State, input: &Value) -> Result<Value, ApiError> {
+pub(super) fn update_user_attributes(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let changes = attributes(input)?;
     let mut world = pool.world();
     user(&mut world, input)?.attributes.extend(changes);
@@ -34,7 +34,7 @@ pub(super) fn attributes(input: &Value) -> Result<Vec<(String, String)>, ApiErro
 }
 
 /// One `name = "value"` or `name ^= "value"`; quotation marks and backslashes in the value are escaped.
-pub(super) fn list_users(pool: &State, input: &Value) -> Result<Value, ApiError> {
+pub(super) fn list_users(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     this_pool(pool, input)?;
     let wrong = || ApiError::new("InvalidParameterException", "Error while parsing filter.");
     let filter = input.get("Filter").and_then(Value::as_str).filter(|filter| !filter.is_empty());
@@ -55,7 +55,7 @@ pub(super) fn list_users(pool: &State, input: &Value) -> Result<Value, ApiError>
     Ok(answer)
 }
 
-pub(super) fn link_provider_for_user(pool: &State, input: &Value) -> Result<Value, ApiError> {
+pub(super) fn link_provider_for_user(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     this_pool(pool, input)?;
     let part = |side: &str, name: &str| {
         input
@@ -85,15 +85,15 @@ pub(super) fn link_provider_for_user(pool: &State, input: &Value) -> Result<Valu
         None => {}
     }
     let user = world.user_mut(&target).filter(|user| !user.is_federated()).ok_or_else(ApiError::no_user)?;
-    user.identities.push(Identity { provider, user_id, created_ms });
+    user.identities.push(FederatedIdentity { provider, user_id, created_ms });
     Ok(json!({}))
 }
 
-fn user<'a>(world: &'a mut World, input: &Value) -> Result<&'a mut User, ApiError> {
+fn user<'a>(world: &'a mut PoolData, input: &Value) -> Result<&'a mut PoolUser, ApiError> {
     world.user_mut(text(input, "Username")?).ok_or_else(ApiError::no_user)
 }
 
-fn this_pool(pool: &State, input: &Value) -> Result<(), ApiError> {
+fn this_pool(pool: &PoolState, input: &Value) -> Result<(), ApiError> {
     let id = text(input, "UserPoolId")?;
     if id == pool.pool_id {
         return Ok(());
@@ -102,7 +102,7 @@ fn this_pool(pool: &State, input: &Value) -> Result<(), ApiError> {
 }
 
 /// The user as ListUsers tells.
-fn listed(user: &User) -> Value {
+fn listed(user: &PoolUser) -> Value {
     let mut attributes = user.attributes.clone();
     attributes.insert("sub".to_owned(), user.sub.clone());
     attributes.extend(user.identities_attribute().map(|identities| ("identities".to_owned(), identities)));
@@ -119,7 +119,7 @@ fn listed(user: &User) -> Value {
 }
 
 /// All attributes of a user as a trigger's event has them.
-pub(super) fn told_to_triggers(user: &User) -> Map<String, Value> {
+pub(super) fn told_to_triggers(user: &PoolUser) -> Map<String, Value> {
     let mut told: Map<String, Value> =
         user.attributes.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     told.insert("sub".to_owned(), user.sub.clone().into());
@@ -135,7 +135,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn fits(&self, user: &User) -> bool {
+    fn fits(&self, user: &PoolUser) -> bool {
         let held = match self.name.as_str() {
             "username" => Some(user.username.as_str()),
             "sub" => Some(user.sub.as_str()),

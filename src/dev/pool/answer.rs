@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::pages;
 use super::random;
-use super::state::State;
+use super::state::PoolState;
 
 const JSON: &str = "application/json;charset=UTF-8";
 const NEVER_CACHE: &str = "no-cache, no-store, max-age=0, must-revalidate";
 
 /// A JSON answer with the request id and the cache headers of the token endpoint.
-pub(super) fn json(pool: &State, status: StatusCode, body: &Value) -> Response {
+pub(super) fn json(pool: &PoolState, status: StatusCode, body: &Value) -> Response {
     let headers = [
         (header::CONTENT_TYPE, JSON.to_owned()),
         (header::CACHE_CONTROL, NEVER_CACHE.to_owned()),
@@ -44,11 +44,11 @@ impl OAuthError {
         Self { code, description: None }
     }
 
-    pub(super) fn answer(self, pool: &State) -> Response {
+    pub(super) fn answer(self, pool: &PoolState) -> Response {
         self.answer_with(pool, StatusCode::BAD_REQUEST)
     }
 
-    pub(super) fn answer_with(self, pool: &State, status: StatusCode) -> Response {
+    pub(super) fn answer_with(self, pool: &PoolState, status: StatusCode) -> Response {
         let body = match self.description {
             Some(description) => json!({ "error": self.code, "error_description": description }),
             None => json!({ "error": self.code }),

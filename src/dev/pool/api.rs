@@ -18,7 +18,7 @@ use super::admin;
 use super::identity_pool;
 use super::random;
 use super::self_service;
-use super::state::State;
+use super::state::PoolState;
 
 const PREFIX: &str = "AWSCognitoIdentityProviderService.";
 const IDENTITY_POOLS: &str = "AWSCognitoIdentityService.";
@@ -53,7 +53,7 @@ pub(super) fn text<'a>(input: &'a Value, name: &str) -> Result<&'a str, ApiError
     input.get(name).and_then(Value::as_str).ok_or_else(|| ApiError::missing(name))
 }
 
-pub(super) async fn dispatch(Shared(pool): Shared<Arc<State>>, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn dispatch(Shared(pool): Shared<Arc<PoolState>>, headers: HeaderMap, body: Bytes) -> Response {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let signed = headers
         .get(header::AUTHORIZATION)
@@ -77,7 +77,7 @@ pub(super) async fn dispatch(Shared(pool): Shared<Arc<State>>, headers: HeaderMa
 }
 
 /// The table of operations.
-fn operate(pool: &State, operation: &str, signed: bool, input: &Value) -> Result<Value, ApiError> {
+fn operate(pool: &PoolState, operation: &str, signed: bool, input: &Value) -> Result<Value, ApiError> {
     // Of users: no signature, `AccessToken` in the body.
     match operation {
         "GetUser" => return self_service::get_user(pool, input),

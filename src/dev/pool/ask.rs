@@ -6,18 +6,18 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use super::answer;
-use super::clients::{Client, Flow};
+use super::clients::{AppClient, OAuthFlow};
 use super::pages;
 use super::params::{Params, with_query};
-use super::state::State;
+use super::state::PoolState;
 
 /// Scopes that come with every pool.
 const STANDARD_SCOPES: [&str; 5] = ["openid", "email", "phone", "profile", "aws.cognito.signin.user.admin"];
 
 /// A good authorize request. `/login` and the pretended providers read the same query and judge it again.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
-    pub(super) client: Client,
+pub(super) struct AuthorizationRequest {
+    pub(super) client: AppClient,
     pub(super) redirect_uri: String,
     pub(super) state: Option<String>,
     pub(super) scopes: Vec<String>,
@@ -41,7 +41,7 @@ pub(super) enum Prompt {
 
 /// Why a request got no further.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum AuthorizationError {
     /// The pool's own error page.
     Page { error: &'static str, text: &'static str },
     /// An empty 400, Cognito's answer to a `state` that is JSON.
@@ -50,8 +50,8 @@ pub(super) enum Refusal {
     Back { redirect_uri: String, state: Option<String>, error: &'static str, description: Option<String> },
 }
 
-impl Refusal {
-    pub(super) fn answer(self, pool: &State) -> Response {
+impl AuthorizationError {
+    pub(super) fn answer(self, pool: &PoolState) -> Response {
         match self {
             Self::Page { error, text } => pages::error(StatusCode::BAD_REQUEST, error, text),
             Self::Empty => StatusCode::BAD_REQUEST.into_response(),
@@ -71,9 +71,9 @@ impl Refusal {
     }
 }
 
-impl Ask {
-    pub(super) fn read(pool: &State, params: &Params) -> Result<Self, Refusal> {
-        let page = |error, text| Err(Refusal::Page { error, text });
+impl AuthorizationRequest {
+    pub(super) fn read(pool: &PoolState, params: &Params) -> Result<Self, AuthorizationError> {
+        let page = |error, text| Err(AuthorizationError::Page { error, text });
         let (Some(client_id), Some(redirect_uri)) = (params.get("client_id"), params.get("redirect_uri")) else {
             return page("Required parameters missing", "The request must name a client_id and a redirect_uri.");
         };
@@ -84,9 +84,9 @@ impl Ask {
             return page("redirect_mismatch", "The redirect_uri is not among the app client's allowed callback URLs.");
         }
         if params.get("state").is_some_and(|state| state.starts_with('{')) {
-            return Err(Refusal::Empty);
+            return Err(AuthorizationError::Empty);
         }
-        let back = |error, description: Option<&str>| Refusal::Back {
+        let back = |error, description: Option<&str>| AuthorizationError::Back {
             redirect_uri: redirect_uri.to_owned(),
             state: params.get("state").map(str::to_owned),
             error,
@@ -96,7 +96,7 @@ impl Ask {
             return Err(back("invalid_request", None));
         }
         match params.get("response_type") {
-            Some("code") if client.flow == Flow::Code => {}
+            Some("code") if client.flow == OAuthFlow::Code => {}
             Some("code" | "token") => return Err(back("unauthorized_client", None)),
             Some(_) | None => return Err(back("invalid_request", None)),
         }
@@ -121,8 +121,13 @@ impl Ask {
     }
 
     /// An error for the application, once the request itself is known to be good.
-    pub(super) fn refuse(&self, error: &'static str, description: Option<String>) -> Refusal {
-        Refusal::Back { redirect_uri: self.redirect_uri.clone(), state: self.state.clone(), error, description }
+    pub(super) fn refuse(&self, error: &'static str, description: Option<String>) -> AuthorizationError {
+        AuthorizationError::Back {
+            redirect_uri: self.redirect_uri.clone(),
+            state: self.state.clone(),
+            error,
+            description,
+        }
     }
 }
 
@@ -142,7 +147,7 @@ fn read_challenge(params: &Params) -> Result<Option<String>, &'static str> {
 }
 
 /// The scopes asked for, or all of the client's. `None` if one is not allowed, or needs an absent `openid`.
-fn read_scopes(client: &Client, asked: Option<&str>) -> Option<Vec<String>> {
+fn read_scopes(client: &AppClient, asked: Option<&str>) -> Option<Vec<String>> {
     let mut scopes: Vec<String> = Vec::new();
     for scope in asked.unwrap_or_default().split_whitespace() {
         if !client.scopes.iter().any(|allowed| allowed == scope) {

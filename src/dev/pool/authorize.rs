@@ -8,22 +8,22 @@ use axum::response::Response;
 use http::HeaderMap;
 
 use super::answer;
-use super::ask::{Ask, Prompt};
-use super::grants::{Code, HostedSession, SESSION_SECONDS, SignIn};
+use super::ask::{AuthorizationRequest, Prompt};
+use super::grants::{Code, HostedUiSession, SESSION_SECONDS, UserAuthentication};
 use super::params::{Params, with_query};
 use super::random;
-use super::state::State;
+use super::state::PoolState;
 
 /// The name of the hosted UI's session cookie.
 pub(super) const SESSION_COOKIE: &str = "cognito";
 
 pub(super) async fn authorize(
-    Shared(pool): Shared<Arc<State>>,
+    Shared(pool): Shared<Arc<PoolState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     let query = query.unwrap_or_default();
-    let ask = match Ask::read(&pool, &Params::parse(query.as_bytes())) {
+    let ask = match AuthorizationRequest::read(&pool, &Params::parse(query.as_bytes())) {
         Ok(ask) => ask,
         Err(refusal) => return refusal.answer(&pool),
     };
@@ -43,7 +43,7 @@ pub(super) async fn authorize(
 }
 
 /// The hosted session, if it is live, its user may still sign in, and it came from the provider asked for.
-fn live_session(pool: &State, headers: &HeaderMap, provider: Option<&str>) -> Option<HostedSession> {
+fn live_session(pool: &PoolState, headers: &HeaderMap, provider: Option<&str>) -> Option<HostedUiSession> {
     let world = pool.world();
     let session = world.session(answer::cookie(headers, SESSION_COOKIE)?, pool.now())?;
     let enabled = world.user(&session.username).is_some_and(|user| user.enabled);
@@ -52,21 +52,21 @@ fn live_session(pool: &State, headers: &HeaderMap, provider: Option<&str>) -> Op
 }
 
 /// The end of every successful sign-in page: session cookie, code, back to the application.
-pub(super) fn complete(pool: &State, ask: &Ask, username: &str, provider: &str) -> Response {
+pub(super) fn complete(pool: &PoolState, ask: &AuthorizationRequest, username: &str, provider: &str) -> Response {
     let now = pool.now();
     let cookie = pool.world().open_session(username, provider, now);
     let answer = redirect_with_code(pool, ask, username, now);
     answer::set_cookie(answer, SESSION_COOKIE, &cookie, Some(SESSION_SECONDS))
 }
 
-fn redirect_with_code(pool: &State, ask: &Ask, username: &str, auth_time: i64) -> Response {
+fn redirect_with_code(pool: &PoolState, ask: &AuthorizationRequest, username: &str, auth_time: i64) -> Response {
     let now = pool.now();
     let mut world = pool.world();
     // Asked without a nonce, Cognito gives federated users one of its own making, and a long one.
     let federated = world.user(username).is_some_and(|user| !user.identities.is_empty());
     let nonce = ask.nonce.clone().or_else(|| federated.then(|| random::text(108)));
     let code = Code {
-        sign_in: SignIn::new(&ask.client.id, username, ask.scopes.clone(), auth_time),
+        sign_in: UserAuthentication::new(&ask.client.id, username, ask.scopes.clone(), auth_time),
         redirect_uri: ask.redirect_uri.clone(),
         nonce,
         challenge: ask.challenge.clone(),

@@ -5,12 +5,12 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 
-use super::clients::Client;
+use super::clients::AppClient;
 use super::params::Params;
-use super::state::State;
+use super::state::PoolState;
 
 /// The client, if it is one of the pool's and proved it. A client with a secret must always send it.
-pub(super) fn authenticate(pool: &State, headers: &HeaderMap, form: &Params) -> Option<Client> {
+pub(super) fn authenticate(pool: &PoolState, headers: &HeaderMap, form: &Params) -> Option<AppClient> {
     let (id, secret) = match headers.get(header::AUTHORIZATION) {
         Some(value) => {
             let (id, secret) = basic(value.to_str().ok()?)?;

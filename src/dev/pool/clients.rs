@@ -2,7 +2,7 @@
 
 /// One app client of the pool, as the console would show it.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub struct AppClient {
     /// The `client_id`.
     pub id: String,
     /// The secret; `None` makes a public client.
@@ -14,7 +14,7 @@ pub struct Client {
     /// Allowed scopes: standard ones and `<resource server>/<scope>`.
     pub scopes: Vec<String>,
     /// The one OAuth flow this client may use; Cognito refuses to mix `client_credentials` with the others.
-    pub flow: Flow,
+    pub flow: OAuthFlow,
     /// Seconds an access token lives (300 to 86,400; Cognito's default 3,600).
     pub access_token_seconds: i64,
     /// Seconds an ID token lives (300 to 86,400; Cognito's default 3,600).
@@ -31,7 +31,7 @@ pub struct Client {
 
 /// The OAuth flow an app client is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
+pub enum OAuthFlow {
     /// Authorization code (with refresh).
     Code,
     /// Client credentials.
@@ -59,7 +59,7 @@ pub struct ResourceServer {
     pub scopes: Vec<String>,
 }
 
-impl Client {
+impl AppClient {
     /// A confidential web client for the code flow with every standard scope.
     pub fn web(id: &str, secret: &str) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl Client {
             callback_urls: Vec::new(),
             logout_urls: Vec::new(),
             scopes: owned(&["openid", "email", "profile", "phone", "aws.cognito.signin.user.admin"]),
-            flow: Flow::Code,
+            flow: OAuthFlow::Code,
             access_token_seconds: 3_600,
             id_token_seconds: 3_600,
             refresh_token_seconds: 30 * 86_400,
@@ -82,7 +82,7 @@ impl Client {
     pub fn machine(id: &str, secret: &str, scopes: &[&str]) -> Self {
         Self {
             scopes: owned(scopes),
-            flow: Flow::ClientCredentials,
+            flow: OAuthFlow::ClientCredentials,
             identity_providers: Vec::new(),
             ..Self::web(id, secret)
         }

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(super) struct PoolClock {
     offset: AtomicI64,
 }
 
-impl Clock {
+impl PoolClock {
     /// Epoch seconds as this pool sees them.
     pub(super) fn now(&self) -> i64 {
         machine_seconds().saturating_add(self.offset.load(Ordering::Relaxed))

@@ -9,9 +9,12 @@ use http::{StatusCode, header};
 use serde_json::{Value, json};
 
 use super::pages;
-use super::state::State;
+use super::state::PoolState;
 
-pub(super) async fn openid_configuration(Shared(pool): Shared<Arc<State>>, Path(pool_id): Path<String>) -> Response {
+pub(super) async fn openid_configuration(
+    Shared(pool): Shared<Arc<PoolState>>,
+    Path(pool_id): Path<String>,
+) -> Response {
     let (base, issuer) = (pool.base_url(), pool.issuer());
     // No code_challenge_methods_supported, no grant_types_supported: a real pool has none either, though PKCE works.
     let mut document = json!({
@@ -35,11 +38,11 @@ pub(super) async fn openid_configuration(Shared(pool): Shared<Arc<State>>, Path(
     document_of(&pool, &pool_id, &document)
 }
 
-pub(super) async fn jwks(Shared(pool): Shared<Arc<State>>, Path(pool_id): Path<String>) -> Response {
+pub(super) async fn jwks(Shared(pool): Shared<Arc<PoolState>>, Path(pool_id): Path<String>) -> Response {
     document_of(&pool, &pool_id, &pool.keys().jwks())
 }
 
-fn document_of(pool: &State, pool_id: &str, document: &Value) -> Response {
+fn document_of(pool: &PoolState, pool_id: &str, document: &Value) -> Response {
     if pool_id != pool.pool_id {
         return pages::error(StatusCode::NOT_FOUND, "Not found", "There is no user pool of this id here.");
     }

@@ -8,11 +8,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::keys::Key;
+use super::keys::RsaKey;
 
 /// A JWT about to be signed. A tampering test changes it in place.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub struct UnsignedJwt {
     /// The JOSE header: exactly `kid` and `alg`.
     pub header: Map<String, Value>,
     /// The claims.
@@ -21,7 +21,7 @@ pub struct Draft {
     pub signature: Signature,
 }
 
-/// How a [`Draft`] is signed.
+/// How an [`UnsignedJwt`] is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signature {
     /// With the pool's key, RS256.
@@ -36,8 +36,8 @@ pub enum Signature {
     Replace(String),
 }
 
-impl Draft {
-    pub(super) fn new(key: &Key, claims: Map<String, Value>) -> Self {
+impl UnsignedJwt {
+    pub(super) fn new(key: &RsaKey, claims: Map<String, Value>) -> Self {
         let mut header = Map::new();
         header.insert("kid".to_owned(), key.kid().into());
         header.insert("alg".to_owned(), "RS256".into());
@@ -45,7 +45,7 @@ impl Draft {
     }
 
     /// The compact form. `write` turns JSON into text.
-    pub(super) fn sign(mut self, key: &Key, write: impl Fn(&Value) -> String) -> String {
+    pub(super) fn sign(mut self, key: &RsaKey, write: impl Fn(&Value) -> String) -> String {
         match &self.signature {
             Signature::None => self.replace_algorithm("none"),
             Signature::HmacWithPublicKey => self.replace_algorithm("HS256"),
@@ -55,7 +55,7 @@ impl Draft {
         let message = format!("{}.{}", encode(self.header), encode(self.claims));
         let signature = match self.signature {
             Signature::Genuine => key.sign(message.as_bytes()),
-            Signature::OtherKey => Key::stranger().sign(message.as_bytes()),
+            Signature::OtherKey => RsaKey::stranger().sign(message.as_bytes()),
             Signature::None => Vec::new(),
             Signature::HmacWithPublicKey => {
                 let secret = hmac::Key::new(hmac::HMAC_SHA256, key.public_pem().as_bytes());
@@ -73,7 +73,7 @@ impl Draft {
     }
 }
 
-type Tamper = Arc<dyn Fn(&mut Draft) + Send + Sync>;
+type Tamper = Arc<dyn Fn(&mut UnsignedJwt) + Send + Sync>;
 
 /// The hands in the middle: set by tests in process, empty otherwise.
 #[derive(Default)]
@@ -96,14 +96,14 @@ impl Tampering {
         *self.access.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    pub(super) fn touch_id(&self, draft: &mut Draft) {
+    pub(super) fn touch_id(&self, draft: &mut UnsignedJwt) {
         let tamper = self.id.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(tamper) = tamper {
             tamper(draft);
         }
     }
 
-    pub(super) fn touch_access(&self, draft: &mut Draft) {
+    pub(super) fn touch_access(&self, draft: &mut UnsignedJwt) {
         let tamper = self.access.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(tamper) = tamper {
             tamper(draft);

@@ -12,14 +12,14 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
-use super::line::Cut;
+use super::line::ConnectionReset;
 use super::misbehave;
 use super::params::Params;
-use super::state::State;
+use super::state::PoolState;
 
-/// Where a request goes. A request to the token endpoint counts as [`Endpoint::Token`] and as its grant.
+/// Where a request goes. A request to the token endpoint counts as [`PoolEndpoint::Token`] and as its grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
+pub enum PoolEndpoint {
     /// `/<pool>/.well-known/openid-configuration`
     Discovery,
     /// `/<pool>/.well-known/jwks.json`
@@ -129,9 +129,9 @@ pub(super) struct Faults {
 
 #[derive(Debug, Default)]
 struct Book {
-    counts: HashMap<Endpoint, u64>,
-    standing: HashMap<Endpoint, Fault>,
-    once: HashMap<Endpoint, VecDeque<Fault>>,
+    counts: HashMap<PoolEndpoint, u64>,
+    standing: HashMap<PoolEndpoint, Fault>,
+    once: HashMap<PoolEndpoint, VecDeque<Fault>>,
     renewals: HashMap<String, Fault>,
 }
 
@@ -140,15 +140,15 @@ impl Faults {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn count(&self, endpoint: Endpoint) -> u64 {
+    pub(super) fn count(&self, endpoint: PoolEndpoint) -> u64 {
         self.book().counts.get(&endpoint).copied().unwrap_or(0)
     }
 
-    pub(super) fn set(&self, endpoint: Endpoint, fault: Fault) {
+    pub(super) fn set(&self, endpoint: PoolEndpoint, fault: Fault) {
         self.book().standing.insert(endpoint, fault);
     }
 
-    pub(super) fn set_once(&self, endpoint: Endpoint, fault: Fault) {
+    pub(super) fn set_once(&self, endpoint: PoolEndpoint, fault: Fault) {
         self.book().once.entry(endpoint).or_default().push_back(fault);
     }
 
@@ -165,7 +165,7 @@ impl Faults {
 
     /// Counts a request and picks its fault: that of the user whose tokens are renewed, one-off before standing, the
     /// particular endpoint before the general.
-    fn meet(&self, endpoints: &[Endpoint], renewed: Option<&str>) -> Option<Fault> {
+    fn meet(&self, endpoints: &[PoolEndpoint], renewed: Option<&str>) -> Option<Fault> {
         let mut book = self.book();
         for &endpoint in endpoints {
             *book.counts.entry(endpoint).or_default() += 1;
@@ -182,7 +182,7 @@ impl Faults {
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// Every request passes here first.
-pub(super) async fn gate(Shared(pool): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+pub(super) async fn gate(Shared(pool): Shared<Arc<PoolState>>, request: Request, next: Next) -> Response {
     let (request, endpoints, renewed) = identify(&pool, request).await;
     let Some(fault) = pool.faults.meet(&endpoints, renewed.as_deref()) else {
         return next.run(request).await;
@@ -212,7 +212,7 @@ pub(super) async fn gate(Shared(pool): Shared<Arc<State>>, request: Request, nex
         Fault::Huge { bytes } => misbehave::huge(bytes),
         Fault::GzipBomb => misbehave::gzip_bomb(),
         Fault::Disconnect => {
-            if let Some(ConnectInfo(cut)) = request.extensions().get::<ConnectInfo<Cut>>() {
+            if let Some(ConnectInfo(cut)) = request.extensions().get::<ConnectInfo<ConnectionReset>>() {
                 cut.now();
             }
             StatusCode::OK.into_response()
@@ -230,18 +230,18 @@ pub(super) async fn gate(Shared(pool): Shared<Arc<State>>, request: Request, nex
 }
 
 /// The endpoints a request counts for, the most particular first, and whose tokens it renews.
-async fn identify(pool: &State, request: Request) -> (Request, Vec<Endpoint>, Option<String>) {
+async fn identify(pool: &PoolState, request: Request) -> (Request, Vec<PoolEndpoint>, Option<String>) {
     let path = request.uri().path();
     let endpoint = match path {
-        "/oauth2/authorize" => Endpoint::Authorize,
+        "/oauth2/authorize" => PoolEndpoint::Authorize,
         "/oauth2/token" => return identify_grant(pool, request).await,
-        "/oauth2/userInfo" => Endpoint::UserInfo,
-        "/oauth2/revoke" => Endpoint::Revoke,
-        "/logout" => Endpoint::Logout,
-        "/" if request.method() == http::Method::POST => Endpoint::Api,
+        "/oauth2/userInfo" => PoolEndpoint::UserInfo,
+        "/oauth2/revoke" => PoolEndpoint::Revoke,
+        "/logout" => PoolEndpoint::Logout,
+        "/" if request.method() == http::Method::POST => PoolEndpoint::Api,
         _ => match path.strip_prefix('/').and_then(|rest| rest.strip_prefix(pool.pool_id.as_str())) {
-            Some("/.well-known/openid-configuration") => Endpoint::Discovery,
-            Some("/.well-known/jwks.json") => Endpoint::Jwks,
+            Some("/.well-known/openid-configuration") => PoolEndpoint::Discovery,
+            Some("/.well-known/jwks.json") => PoolEndpoint::Jwks,
             _ => return (request, Vec::new(), None),
         },
     };
@@ -249,17 +249,17 @@ async fn identify(pool: &State, request: Request) -> (Request, Vec<Endpoint>, Op
 }
 
 /// Reads the body to see the grant, and puts it back for the handler.
-async fn identify_grant(pool: &State, request: Request) -> (Request, Vec<Endpoint>, Option<String>) {
+async fn identify_grant(pool: &PoolState, request: Request) -> (Request, Vec<PoolEndpoint>, Option<String>) {
     let (parts, body) = request.into_parts();
     let bytes = body::to_bytes(body, BODY_LIMIT).await.unwrap_or_default();
     let form = Params::parse(&bytes);
     let grant = match form.get("grant_type") {
-        Some("authorization_code") => Some(Endpoint::TokenCode),
-        Some("refresh_token") => Some(Endpoint::TokenRefresh),
-        Some("client_credentials") => Some(Endpoint::TokenClientCredentials),
+        Some("authorization_code") => Some(PoolEndpoint::TokenCode),
+        Some("refresh_token") => Some(PoolEndpoint::TokenRefresh),
+        Some("client_credentials") => Some(PoolEndpoint::TokenClientCredentials),
         _ => None,
     };
-    let endpoints = grant.into_iter().chain([Endpoint::Token]).collect();
+    let endpoints = grant.into_iter().chain([PoolEndpoint::Token]).collect();
     let now = pool.now();
     let renewed = form.get("refresh_token").and_then(|token| pool.world().refresh_grant(token, now));
     let renewed = renewed.map(|grant| grant.sign_in.username);

@@ -7,14 +7,14 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::ask::{Ask, Refusal};
+use super::ask::{AuthorizationError, AuthorizationRequest};
 use super::authorize;
 use super::csrf;
 use super::pages::{self, IdentityChoice, ProviderPage};
 use super::params::Params;
-use super::state::State;
-use super::triggers::{self, Failed};
-use super::users::User;
+use super::state::PoolState;
+use super::triggers::{self, TriggerFailure};
+use super::users::PoolUser;
 
 /// How federated sign-ins fail, when a test asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum FederationFault {
 }
 
 pub(super) async fn show(
-    Shared(pool): Shared<Arc<State>>,
+    Shared(pool): Shared<Arc<PoolState>>,
     Path(provider): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -62,7 +62,7 @@ pub(super) async fn show(
 }
 
 pub(super) async fn submit(
-    Shared(pool): Shared<Arc<State>>,
+    Shared(pool): Shared<Arc<PoolState>>,
     Path(provider): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -91,16 +91,16 @@ pub(super) async fn submit(
 }
 
 /// The name of the user whose identity it is, who may be a new one. `None`: the provider knows nobody of that id.
-async fn sign_in(pool: &State, client_id: &str, provider: &str, chosen: &str) -> Result<Option<String>, String> {
+async fn sign_in(pool: &PoolState, client_id: &str, provider: &str, chosen: &str) -> Result<Option<String>, String> {
     let enabled = |username: String| match pool.world().user(&username).is_some_and(|user| user.enabled) {
         true => Ok(Some(username)),
         false => Err("User is disabled.".to_owned()),
     };
     let text = |failed| match failed {
-        Failed::Because(text) => text,
-        Failed::Refused => "User is not allowed.".to_owned(),
+        TriggerFailure::Because(text) => text,
+        TriggerFailure::Refused => "User is not allowed.".to_owned(),
     };
-    let here = |user: &&User| user.identities.iter().any(|one| one.provider == provider && one.user_id == chosen);
+    let here = |user: &&PoolUser| user.identities.iter().any(|one| one.provider == provider && one.user_id == chosen);
     let known = pool.world().users.iter().find(here).map(|user| (user.username.clone(), user.is_federated()));
     if let Some((username, federated)) = known {
         let username = enabled(username)?;
@@ -115,23 +115,31 @@ async fn sign_in(pool: &State, client_id: &str, provider: &str, chosen: &str) ->
 }
 
 /// The same query as the authorize endpoint's, and a provider this client may use.
-fn read(pool: &State, provider: &str, params: &Params) -> Result<Ask, Refusal> {
-    let ask = Ask::read(pool, params)?;
+fn read(pool: &PoolState, provider: &str, params: &Params) -> Result<AuthorizationRequest, AuthorizationError> {
+    let ask = AuthorizationRequest::read(pool, params)?;
     if provider == "COGNITO" || !ask.client.identity_providers.iter().any(|name| name == provider) {
-        return Err(Refusal::Page { error: "invalid_request", text: "The app client has no such identity provider." });
+        return Err(AuthorizationError::Page {
+            error: "invalid_request",
+            text: "The app client has no such identity provider.",
+        });
     }
     Ok(ask)
 }
 
-fn identity_at<'a>(user: &'a User, provider: &str) -> Option<&'a str> {
+fn identity_at<'a>(user: &'a PoolUser, provider: &str) -> Option<&'a str> {
     user.identities.iter().find(|identity| identity.provider == provider).map(|identity| identity.user_id.as_str())
 }
 
-fn denied(ask: &Ask) -> Refusal {
+fn denied(ask: &AuthorizationRequest) -> AuthorizationError {
     ask.refuse("access_denied", Some("Access denied".to_owned()))
 }
 
-fn misfortune(pool: &State, ask: &Ask, provider: &str, chosen: &str) -> Option<Refusal> {
+fn misfortune(
+    pool: &PoolState,
+    ask: &AuthorizationRequest,
+    provider: &str,
+    chosen: &str,
+) -> Option<AuthorizationError> {
     let mut fault = pool.federation_fault.lock().unwrap_or_else(PoisonError::into_inner);
     match (*fault)? {
         FederationFault::AccessDenied => Some(denied(ask)),

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::clients::{Client, ResourceServer};
+use super::clients::{AppClient, ResourceServer};
 use super::random;
-use super::settings::Settings;
-use super::users::User;
+use super::settings::PoolSettings;
+use super::users::PoolUser;
 
 /// Seconds a code may be redeemed.
 const CODE_SECONDS: i64 = 300;
@@ -14,7 +14,7 @@ pub(super) const SESSION_SECONDS: i64 = 3_600;
 
 /// One act of signing in; every token that descends from it carries these.
 #[derive(Clone, Debug)]
-pub(super) struct SignIn {
+pub(super) struct UserAuthentication {
     pub(super) client_id: String,
     pub(super) username: String,
     pub(super) scopes: Vec<String>,
@@ -23,7 +23,7 @@ pub(super) struct SignIn {
     pub(super) event_id: String,
 }
 
-impl SignIn {
+impl UserAuthentication {
     pub(super) fn new(client_id: &str, username: &str, scopes: Vec<String>, auth_time: i64) -> Self {
         Self {
             client_id: client_id.to_owned(),
@@ -43,7 +43,7 @@ impl SignIn {
 /// What a code stands for.
 #[derive(Clone, Debug)]
 pub(super) struct Code {
-    pub(super) sign_in: SignIn,
+    pub(super) sign_in: UserAuthentication,
     pub(super) redirect_uri: String,
     pub(super) nonce: Option<String>,
     pub(super) challenge: Option<String>,
@@ -58,8 +58,8 @@ impl Code {
 
 /// What a refresh token stands for.
 #[derive(Clone, Debug)]
-pub(super) struct RefreshGrant {
-    pub(super) sign_in: SignIn,
+pub(super) struct IssuedRefreshToken {
+    pub(super) sign_in: UserAuthentication,
     /// End of life, fixed at sign-in; a rotated token inherits it.
     pub(super) expires_at: i64,
     /// Set once rotated: the end of the grace period.
@@ -68,7 +68,7 @@ pub(super) struct RefreshGrant {
 
 /// The hosted UI's own session, behind the `cognito` cookie.
 #[derive(Clone, Debug)]
-pub(super) struct HostedSession {
+pub(super) struct HostedUiSession {
     pub(super) username: String,
     pub(super) provider: String,
     pub(super) auth_time: i64,
@@ -77,21 +77,21 @@ pub(super) struct HostedSession {
 
 /// All of it. Times passed in are the pool's own.
 #[derive(Debug)]
-pub(super) struct World {
-    pub(super) clients: HashMap<String, Client>,
-    pub(super) users: Vec<User>,
-    pub(super) newcomers: Vec<User>,
+pub(super) struct PoolData {
+    pub(super) clients: HashMap<String, AppClient>,
+    pub(super) users: Vec<PoolUser>,
+    pub(super) newcomers: Vec<PoolUser>,
     pub(super) resource_servers: Vec<ResourceServer>,
     codes: HashMap<String, Code>,
     /// The sign-ins of codes that were redeemed.
     redeemed: HashMap<String, String>,
-    refresh_tokens: HashMap<String, RefreshGrant>,
-    sessions: HashMap<String, HostedSession>,
+    refresh_tokens: HashMap<String, IssuedRefreshToken>,
+    sessions: HashMap<String, HostedUiSession>,
     revoked_origins: HashSet<String>,
 }
 
-impl World {
-    pub(super) fn new(settings: &Settings) -> Self {
+impl PoolData {
+    pub(super) fn new(settings: &PoolSettings) -> Self {
         Self {
             clients: settings.clients.iter().map(|client| (client.id.clone(), client.clone())).collect(),
             users: settings.users.clone(),
@@ -105,12 +105,12 @@ impl World {
         }
     }
 
-    pub(super) fn user(&self, username: &str) -> Option<&User> {
+    pub(super) fn user(&self, username: &str) -> Option<&PoolUser> {
         self.users.iter().find(|user| user.username == username)
     }
 
     /// Makes a newcomer a user, unless somebody holds the identity by now, whose name is returned.
-    pub(super) fn sign_up(&mut self, newcomer: User) -> Option<String> {
+    pub(super) fn sign_up(&mut self, newcomer: PoolUser) -> Option<String> {
         self.newcomers.retain(|one| one.username != newcomer.username);
         let identity = newcomer.identities.first()?.clone();
         let held = self.identity_mut(&identity.provider, &identity.user_id).map(|user| user.username.clone());
@@ -121,17 +121,18 @@ impl World {
     }
 
     /// The user who holds an identity at a provider.
-    pub(super) fn identity_mut(&mut self, provider: &str, user_id: &str) -> Option<&mut User> {
-        let held = |user: &User| user.identities.iter().any(|one| one.provider == provider && one.user_id == user_id);
+    pub(super) fn identity_mut(&mut self, provider: &str, user_id: &str) -> Option<&mut PoolUser> {
+        let held =
+            |user: &PoolUser| user.identities.iter().any(|one| one.provider == provider && one.user_id == user_id);
         self.users.iter_mut().find(|user| held(user))
     }
 
-    pub(super) fn user_mut(&mut self, username: &str) -> Option<&mut User> {
+    pub(super) fn user_mut(&mut self, username: &str) -> Option<&mut PoolUser> {
         self.users.iter_mut().find(|user| user.username == username)
     }
 
     /// A native user by username, or by verified e-mail as an alias.
-    pub(super) fn native_user(&self, typed: &str) -> Option<&User> {
+    pub(super) fn native_user(&self, typed: &str) -> Option<&PoolUser> {
         let native = || self.users.iter().filter(|user| user.password.is_some());
         native().find(|user| user.username == typed).or_else(|| {
             native().find(|user| {
@@ -160,13 +161,13 @@ impl World {
         self.revoked_origins.extend(self.redeemed.get(text).cloned());
     }
 
-    pub(super) fn issue_refresh_token(&mut self, sign_in: SignIn, expires_at: i64) -> String {
+    pub(super) fn issue_refresh_token(&mut self, sign_in: UserAuthentication, expires_at: i64) -> String {
         let text = random::refresh_token();
-        self.refresh_tokens.insert(text.clone(), RefreshGrant { sign_in, expires_at, superseded_at: None });
+        self.refresh_tokens.insert(text.clone(), IssuedRefreshToken { sign_in, expires_at, superseded_at: None });
         text
     }
 
-    pub(super) fn refresh_grant(&self, text: &str, now: i64) -> Option<RefreshGrant> {
+    pub(super) fn refresh_grant(&self, text: &str, now: i64) -> Option<IssuedRefreshToken> {
         self.refresh_tokens.get(text).filter(|grant| self.is_live(grant, now)).cloned()
     }
 
@@ -206,7 +207,7 @@ impl World {
         self.refresh_tokens.values().filter(|grant| self.is_live(grant, now)).count()
     }
 
-    fn is_live(&self, grant: &RefreshGrant, now: i64) -> bool {
+    fn is_live(&self, grant: &IssuedRefreshToken, now: i64) -> bool {
         grant.expires_at > now
             && grant.superseded_at.is_none_or(|end| end > now)
             && !self.is_revoked_origin(&grant.sign_in.origin_jti)
@@ -215,7 +216,7 @@ impl World {
     pub(super) fn open_session(&mut self, username: &str, provider: &str, now: i64) -> String {
         self.sessions.retain(|_, session| session.expires_at > now);
         let cookie = random::text(24);
-        let session = HostedSession {
+        let session = HostedUiSession {
             username: username.to_owned(),
             provider: provider.to_owned(),
             auth_time: now,
@@ -225,7 +226,7 @@ impl World {
         cookie
     }
 
-    pub(super) fn session(&self, cookie: &str, now: i64) -> Option<&HostedSession> {
+    pub(super) fn session(&self, cookie: &str, now: i64) -> Option<&HostedUiSession> {
         self.sessions.get(cookie).filter(|session| session.expires_at > now)
     }
 

@@ -8,35 +8,35 @@ use std::{fmt, io};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::clients::{Client, ResourceServer};
-use super::draft::Draft;
-use super::faults::{Endpoint, Fault};
+use super::clients::{AppClient, ResourceServer};
+use super::draft::UnsignedJwt;
+use super::faults::{Fault, PoolEndpoint};
 use super::federation::FederationFault;
-use super::grants::SignIn;
-use super::line::{Cut, Door};
-use super::settings::Settings;
-use super::state::State;
+use super::grants::UserAuthentication;
+use super::line::{ConnectionReset, PoolListener};
+use super::settings::PoolSettings;
+use super::state::PoolState;
 use super::tokens;
-use super::users::User;
+use super::users::PoolUser;
 
 /// A running user pool. Clones are handles of the same one; it stops with the last of them.
 #[derive(Clone)]
-pub struct Pool {
-    running: Arc<Running>,
+pub struct UserPool {
+    running: Arc<RunningPool>,
 }
 
-struct Running {
-    state: Arc<State>,
+struct RunningPool {
+    state: Arc<PoolState>,
     server: JoinHandle<()>,
 }
 
-impl Drop for Running {
+impl Drop for RunningPool {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-impl Running {
+impl RunningPool {
     fn stop(&self) {
         // Open connections end at their next byte; the listener closes with its task.
         self.state.switches.down.store(true, Ordering::Relaxed);
@@ -44,23 +44,23 @@ impl Running {
     }
 }
 
-impl Pool {
+impl UserPool {
     /// Binds to `settings.listen` and starts serving.
-    pub async fn start(settings: Settings) -> io::Result<Self> {
+    pub async fn start(settings: PoolSettings) -> io::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await?;
         Self::start_on(listener, settings).await
     }
 
     /// Starts serving on a listener that is bound already; `settings.listen` is not looked at.
-    pub async fn start_on(listener: TcpListener, settings: Settings) -> io::Result<Self> {
-        let state = Arc::new(State::new(&settings, listener.local_addr()?));
-        let door = Door::new(listener, Arc::clone(&state.switches.down));
-        let service = super::router(Arc::clone(&state)).into_make_service_with_connect_info::<Cut>();
+    pub async fn start_on(listener: TcpListener, settings: PoolSettings) -> io::Result<Self> {
+        let state = Arc::new(PoolState::new(&settings, listener.local_addr()?));
+        let door = PoolListener::new(listener, Arc::clone(&state.switches.down));
+        let service = super::router(Arc::clone(&state)).into_make_service_with_connect_info::<ConnectionReset>();
         let server = tokio::spawn(async move {
             // Never returns an error: accepting goes on until the task is aborted.
             let _ = axum::serve(door, service).await;
         });
-        Ok(Self { running: Arc::new(Running { state, server }) })
+        Ok(Self { running: Arc::new(RunningPool { state, server }) })
     }
 
     /// Stops the pool now, whatever handles there are.
@@ -68,7 +68,7 @@ impl Pool {
         self.running.stop();
     }
 
-    fn state(&self) -> &State {
+    fn state(&self) -> &PoolState {
         &self.running.state
     }
 
@@ -88,7 +88,7 @@ impl Pool {
     }
 
     /// Requests seen so far, faulty ones included.
-    pub fn count(&self, endpoint: Endpoint) -> u64 {
+    pub fn count(&self, endpoint: PoolEndpoint) -> u64 {
         self.state().faults.count(endpoint)
     }
 
@@ -103,12 +103,12 @@ impl Pool {
     }
 
     /// Breaks an endpoint until the faults are cleared or it is given another one.
-    pub fn fault(&self, endpoint: Endpoint, fault: Fault) {
+    pub fn fault(&self, endpoint: PoolEndpoint, fault: Fault) {
         self.state().faults.set(endpoint, fault);
     }
 
     /// Breaks an endpoint for one request; several of them queue up.
-    pub fn fault_once(&self, endpoint: Endpoint, fault: Fault) {
+    pub fn fault_once(&self, endpoint: PoolEndpoint, fault: Fault) {
         self.state().faults.set_once(endpoint, fault);
     }
 
@@ -129,12 +129,12 @@ impl Pool {
     }
 
     /// Lets `tamper` change every ID token before it is signed.
-    pub fn tamper_id_token(&self, tamper: impl Fn(&mut Draft) + Send + Sync + 'static) {
+    pub fn tamper_id_token(&self, tamper: impl Fn(&mut UnsignedJwt) + Send + Sync + 'static) {
         self.state().tampering.set_id(Arc::new(tamper));
     }
 
     /// Lets `tamper` change every access token before it is signed.
-    pub fn tamper_access_token(&self, tamper: impl Fn(&mut Draft) + Send + Sync + 'static) {
+    pub fn tamper_access_token(&self, tamper: impl Fn(&mut UnsignedJwt) + Send + Sync + 'static) {
         self.state().tampering.set_access(Arc::new(tamper));
     }
 
@@ -179,7 +179,7 @@ impl Pool {
     }
 
     /// Changes an app client; an unknown id changes nothing.
-    pub fn edit_client(&self, client_id: &str, edit: impl FnOnce(&mut Client)) {
+    pub fn edit_client(&self, client_id: &str, edit: impl FnOnce(&mut AppClient)) {
         if let Some(client) = self.state().world().clients.get_mut(client_id) {
             edit(client);
         }
@@ -194,7 +194,7 @@ impl Pool {
     }
 
     /// Changes a user; an unknown name changes nothing.
-    pub fn edit_user(&self, username: &str, edit: impl FnOnce(&mut User)) {
+    pub fn edit_user(&self, username: &str, edit: impl FnOnce(&mut PoolUser)) {
         if let Some(user) = self.state().world().user_mut(username) {
             edit(user);
         }
@@ -238,24 +238,29 @@ impl Pool {
 
     /// A logout token (OIDC Back-Channel Logout 1.0 §2.4) for `username`'s sessions at `client_id`, changed by
     /// `tamper` before it is signed. Cognito sends none; other providers do.
-    pub fn mint_logout_token(&self, client_id: &str, username: &str, tamper: impl FnOnce(&mut Draft)) -> String {
+    pub fn mint_logout_token(&self, client_id: &str, username: &str, tamper: impl FnOnce(&mut UnsignedJwt)) -> String {
         let (client, user, _) = self.pretend_sign_in(client_id, username, &[]);
         tokens::logout_token(self.state(), &client, &user, tamper)
     }
 
-    fn pretend_sign_in(&self, client_id: &str, username: &str, scopes: &[&str]) -> (Client, User, SignIn) {
+    fn pretend_sign_in(
+        &self,
+        client_id: &str,
+        username: &str,
+        scopes: &[&str],
+    ) -> (AppClient, PoolUser, UserAuthentication) {
         let now = self.state().now();
         let world = self.state().world();
-        let client = world.clients.get(client_id).cloned().unwrap_or_else(|| Client::web(client_id, ""));
-        let stranger = || User::native(username, "", "f4188438-0001-7000-8000-000000000000");
+        let client = world.clients.get(client_id).cloned().unwrap_or_else(|| AppClient::web(client_id, ""));
+        let stranger = || PoolUser::native(username, "", "f4188438-0001-7000-8000-000000000000");
         let user = world.user(username).cloned().unwrap_or_else(stranger);
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-        (client, user, SignIn::new(client_id, username, scopes, now))
+        (client, user, UserAuthentication::new(client_id, username, scopes, now))
     }
 }
 
-impl fmt::Debug for Pool {
+impl fmt::Debug for UserPool {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Pool").field("issuer", &self.issuer()).finish_non_exhaustive()
+        out.debug_struct("UserPool").field("issuer", &self.issuer()).finish_non_exhaustive()
     }
 }

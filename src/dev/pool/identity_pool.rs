@@ -5,13 +5,13 @@ use serde_json::{Map, Value, json};
 
 use super::api::{ApiError, text};
 use super::random;
-use super::state::State;
+use super::state::PoolState;
 use super::tokens;
 
 /// The id of the identity pool.
 pub const IDENTITY_POOL: &str = "eu-west-1:11111111-2222-3333-4444-555555555555";
 
-pub(super) fn operate(pool: &State, operation: &str, input: &Value) -> Result<Value, ApiError> {
+pub(super) fn operate(pool: &PoolState, operation: &str, input: &Value) -> Result<Value, ApiError> {
     match operation {
         "GetId" => get_id(pool, input),
         "GetCredentialsForIdentity" => get_credentials(pool, input),
@@ -19,7 +19,7 @@ pub(super) fn operate(pool: &State, operation: &str, input: &Value) -> Result<Va
     }
 }
 
-fn get_id(pool: &State, input: &Value) -> Result<Value, ApiError> {
+fn get_id(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let id = text(input, "IdentityPoolId")?;
     if id != IDENTITY_POOL {
         return Err(ApiError::new("ResourceNotFoundException", format!("IdentityPool '{id}' not found.")));
@@ -27,7 +27,7 @@ fn get_id(pool: &State, input: &Value) -> Result<Value, ApiError> {
     Ok(json!({ "IdentityId": identity(&subject(pool, input)?) }))
 }
 
-fn get_credentials(pool: &State, input: &Value) -> Result<Value, ApiError> {
+fn get_credentials(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let id = text(input, "IdentityId")?;
     if id != identity(&subject(pool, input)?) {
         return Err(ApiError::new("NotAuthorizedException", format!("Access to Identity '{id}' is forbidden.")));
@@ -43,7 +43,7 @@ fn get_credentials(pool: &State, input: &Value) -> Result<Value, ApiError> {
 }
 
 /// Whom the logins speak for; empty for a guest.
-fn subject(pool: &State, input: &Value) -> Result<String, ApiError> {
+fn subject(pool: &PoolState, input: &Value) -> Result<String, ApiError> {
     let refuse = |message: &str| Err(ApiError::new("NotAuthorizedException", message));
     let logins: Map<String, Value> = match input.get("Logins") {
         None | Some(Value::Null) => return Ok(String::new()),

@@ -14,28 +14,28 @@ use serde_json::{Value, json};
 use super::random;
 
 /// One RSA key with its id.
-pub(super) struct Key {
+pub(super) struct RsaKey {
     pair: KeyPair,
     kid: String,
 }
 
 /// The two keys of the JWKS.
 #[derive(Clone, Debug)]
-pub(super) struct KeyRing {
-    pub(super) id: Arc<Key>,
-    pub(super) access: Arc<Key>,
+pub(super) struct SigningKeys {
+    pub(super) id: Arc<RsaKey>,
+    pub(super) access: Arc<RsaKey>,
 }
 
-impl KeyRing {
+impl SigningKeys {
     /// The first pair of this process. Making RSA keys is slow and every test starts a pool, so pools share it
     /// until they rotate.
     pub(super) fn first() -> Self {
-        static FIRST: OnceLock<KeyRing> = OnceLock::new();
+        static FIRST: OnceLock<SigningKeys> = OnceLock::new();
         FIRST.get_or_init(Self::generate).clone()
     }
 
     pub(super) fn generate() -> Self {
-        Self { id: Arc::new(Key::generate()), access: Arc::new(Key::generate()) }
+        Self { id: Arc::new(RsaKey::generate()), access: Arc::new(RsaKey::generate()) }
     }
 
     pub(super) fn jwks(&self) -> Value {
@@ -43,7 +43,7 @@ impl KeyRing {
     }
 }
 
-impl Key {
+impl RsaKey {
     fn generate() -> Self {
         let pair = KeyPair::generate(KeySize::Rsa2048).expect("an RSA key pair can be generated");
         // 32 bytes give 44 characters of ordinary base64 with padding, which is how Cognito's ids look.
@@ -52,7 +52,7 @@ impl Key {
 
     /// A key that is in no key set, for forged signatures.
     pub(super) fn stranger() -> &'static Self {
-        static STRANGER: OnceLock<Key> = OnceLock::new();
+        static STRANGER: OnceLock<RsaKey> = OnceLock::new();
         STRANGER.get_or_init(Self::generate)
     }
 
@@ -95,9 +95,9 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for RsaKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Key").field("kid", &self.kid).finish_non_exhaustive()
+        out.debug_struct("RsaKey").field("kid", &self.kid).finish_non_exhaustive()
     }
 }
 

@@ -15,27 +15,27 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Accepts connections, and drops them at once while the pool is down.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct PoolListener {
     listener: TcpListener,
     down: Arc<AtomicBool>,
 }
 
-impl Door {
+impl PoolListener {
     pub(super) fn new(listener: TcpListener, down: Arc<AtomicBool>) -> Self {
         Self { listener, down }
     }
 }
 
-impl Listener for Door {
-    type Io = Line;
+impl Listener for PoolListener {
+    type Io = PoolConnection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Line, SocketAddr) {
+    async fn accept(&mut self) -> (PoolConnection, SocketAddr) {
         loop {
             match self.listener.accept().await {
                 Ok(_) if self.down.load(Ordering::Relaxed) => {}
                 Ok((stream, peer)) => {
-                    let line = Line { stream, down: Arc::clone(&self.down), cut: Cut::default() };
+                    let line = PoolConnection { stream, down: Arc::clone(&self.down), cut: ConnectionReset::default() };
                     return (line, peer);
                 }
                 // Out of file descriptors, most likely: give the others time to close.
@@ -51,29 +51,29 @@ impl Listener for Door {
 
 /// Ends the connection a request came on, without an answer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cut(Arc<AtomicBool>);
+pub(super) struct ConnectionReset(Arc<AtomicBool>);
 
-impl Cut {
+impl ConnectionReset {
     pub(super) fn now(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-impl Connected<IncomingStream<'_, Door>> for Cut {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+impl Connected<IncomingStream<'_, PoolListener>> for ConnectionReset {
+    fn connect_info(stream: IncomingStream<'_, PoolListener>) -> Self {
         stream.io().cut.clone()
     }
 }
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct PoolConnection {
     stream: TcpStream,
     down: Arc<AtomicBool>,
-    cut: Cut,
+    cut: ConnectionReset,
 }
 
-impl Line {
+impl PoolConnection {
     fn check(&self) -> io::Result<()> {
         if self.down.load(Ordering::Relaxed) || self.cut.0.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::ConnectionReset.into());
@@ -82,7 +82,7 @@ impl Line {
     }
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for PoolConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -97,7 +97,7 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for PoolConnection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
         Pin::new(&mut self.stream).poll_write(context, bytes)

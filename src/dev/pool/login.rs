@@ -7,30 +7,34 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::ask::Ask;
+use super::ask::AuthorizationRequest;
 use super::authorize;
 use super::csrf;
 use super::pages::{self, LoginPage, ProviderLink};
 use super::params::Params;
-use super::state::State;
-use super::triggers::{self, Failed};
+use super::state::PoolState;
+use super::triggers::{self, TriggerFailure};
 
-pub(super) async fn show(Shared(pool): Shared<Arc<State>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+pub(super) async fn show(
+    Shared(pool): Shared<Arc<PoolState>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let params = Params::parse(query.unwrap_or_default().as_bytes());
-    match Ask::read(&pool, &params) {
+    match AuthorizationRequest::read(&pool, &params) {
         Ok(ask) => page(&ask, &params, &headers, ask.login_hint.as_deref().unwrap_or_default(), None),
         Err(refusal) => refusal.answer(&pool),
     }
 }
 
 pub(super) async fn submit(
-    Shared(pool): Shared<Arc<State>>,
+    Shared(pool): Shared<Arc<PoolState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let params = Params::parse(query.unwrap_or_default().as_bytes());
-    let ask = match Ask::read(&pool, &params) {
+    let ask = match AuthorizationRequest::read(&pool, &params) {
         Ok(ask) => ask,
         Err(refusal) => return refusal.answer(&pool),
     };
@@ -41,14 +45,18 @@ pub(super) async fn submit(
     let typed = form.get("username").unwrap_or_default();
     let password = form.get("password").unwrap_or_default();
     let mut judged = check_password(&pool, typed, password);
-    if matches!(judged, Err(No::Unknown)) && !typed.is_empty() && !password.is_empty() {
-        judged = triggers::migrate(&pool, &ask.client.id, typed, password).await.map_err(No::Migrated);
+    if matches!(judged, Err(PasswordFailure::Unknown)) && !typed.is_empty() && !password.is_empty() {
+        judged = triggers::migrate(&pool, &ask.client.id, typed, password).await.map_err(PasswordFailure::Migrated);
     }
     let message = match judged {
         Ok(username) => return authorize::complete(&pool, &ask, &username, "COGNITO"),
-        Err(No::Disabled) => "User is disabled.".to_owned(),
-        Err(No::Migrated(Failed::Because(text))) => text,
-        Err(No::Unknown | No::WrongPassword | No::Migrated(Failed::Refused)) => INCORRECT.to_owned(),
+        Err(PasswordFailure::Disabled) => "User is disabled.".to_owned(),
+        Err(PasswordFailure::Migrated(TriggerFailure::Because(text))) => text,
+        Err(
+            PasswordFailure::Unknown
+            | PasswordFailure::WrongPassword
+            | PasswordFailure::Migrated(TriggerFailure::Refused),
+        ) => INCORRECT.to_owned(),
     };
     page(&ask, &params, &headers, typed, Some(message))
 }
@@ -56,24 +64,30 @@ pub(super) async fn submit(
 const INCORRECT: &str = "Incorrect username or password.";
 
 /// Why somebody may not sign in.
-enum No {
+enum PasswordFailure {
     Unknown,
     WrongPassword,
     Disabled,
-    Migrated(Failed),
+    Migrated(TriggerFailure),
 }
 
-fn check_password(pool: &State, typed: &str, password: &str) -> Result<String, No> {
+fn check_password(pool: &PoolState, typed: &str, password: &str) -> Result<String, PasswordFailure> {
     let world = pool.world();
-    let user = world.native_user(typed).ok_or(No::Unknown)?;
+    let user = world.native_user(typed).ok_or(PasswordFailure::Unknown)?;
     match (user.password.as_deref() == Some(password), user.enabled) {
-        (false, _) => Err(No::WrongPassword),
-        (true, false) => Err(No::Disabled),
+        (false, _) => Err(PasswordFailure::WrongPassword),
+        (true, false) => Err(PasswordFailure::Disabled),
         (true, true) => Ok(user.username.clone()),
     }
 }
 
-fn page(ask: &Ask, params: &Params, headers: &HeaderMap, username: &str, error: Option<String>) -> Response {
+fn page(
+    ask: &AuthorizationRequest,
+    params: &Params,
+    headers: &HeaderMap,
+    username: &str,
+    error: Option<String>,
+) -> Response {
     let csrf = csrf::value(headers);
     let providers = ask
         .client

@@ -3,18 +3,18 @@
 //! It stands in for the real thing on a developer's machine and in tests, and is as awkward as the real thing on
 //! purpose: error names, missing claims, string booleans, five-part refresh tokens, its own sign-out. It imports
 //! nothing from the rest of the crate and is only spoken to over HTTP. What a test does to it (faults, clock,
-//! users) goes through the [`Pool`] handle in process; nothing of that can be reached from the network.
+//! users) goes through the [`UserPool`] handle in process; nothing of that can be reached from the network.
 //!
 //! | here | what a pool shows |
 //! |---|---|
-//! | [`Settings`], [`Client`], [`User`] | what an administrator configures |
+//! | [`PoolSettings`], [`AppClient`], [`PoolUser`] | what an administrator configures |
 //! | `discovery`, `keys` | the well-known documents |
 //! | `ask`, `authorize`, `login`, `federation` | the browser's way in |
 //! | `token`, `client_auth`, `tokens`, `grants` | codes and tokens |
 //! | `account` | userInfo, revocation, sign-out |
 //! | `api`, `admin`, `self_service`, `identity_pool` | the APIs of user pools and identity pools |
-//! | [`Triggers`] | a function that is asked in the middle of a sign-in |
-//! | `faults`, `misbehave`, `line`, [`Draft`] | everything that can go wrong |
+//! | [`TriggerFunction`] | a function that is asked in the middle of a sign-in |
+//! | `faults`, `misbehave`, `line`, [`UnsignedJwt`] | everything that can go wrong |
 
 mod account;
 mod admin;
@@ -54,19 +54,19 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
 
-pub use clients::{Client, Flow, ResourceServer, Rotation};
-pub use draft::{Draft, Signature};
-pub use faults::{Endpoint, Fault};
+pub use clients::{AppClient, OAuthFlow, ResourceServer, Rotation};
+pub use draft::{Signature, UnsignedJwt};
+pub use faults::{Fault, PoolEndpoint};
 pub use federation::FederationFault;
-pub use handle::Pool;
+pub use handle::UserPool;
 pub use identity_pool::IDENTITY_POOL;
-pub use settings::Settings;
-pub use triggers::{TriggerError, Triggers};
-pub use users::{Identity, User};
+pub use settings::PoolSettings;
+pub use triggers::{TriggerError, TriggerFunction};
+pub use users::{FederatedIdentity, PoolUser};
 
-use state::State;
+use state::PoolState;
 
-fn router(pool: Arc<State>) -> Router {
+fn router(pool: Arc<PoolState>) -> Router {
     Router::new()
         .route("/{pool_id}/.well-known/openid-configuration", get(discovery::openid_configuration))
         .route("/{pool_id}/.well-known/jwks.json", get(discovery::jwks))

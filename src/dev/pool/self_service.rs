@@ -3,23 +3,23 @@
 use serde_json::{Value, json};
 
 use super::api::{ApiError, text};
-use super::state::State;
+use super::state::PoolState;
 use super::tokens;
-use super::users::User;
+use super::users::PoolUser;
 
 const SCOPE: &str = "aws.cognito.signin.user.admin";
 
 /// Attributes that a user cannot write.
 const FIXED: [&str; 3] = ["sub", "identities", "email_verified"];
 
-pub(super) fn get_user(pool: &State, input: &Value) -> Result<Value, ApiError> {
+pub(super) fn get_user(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let username = authorized(pool, input)?;
     let world = pool.world();
     let user = world.user(&username).ok_or_else(ApiError::no_user)?;
     Ok(json!({ "Username": user.username, "UserAttributes": attributes(user) }))
 }
 
-pub(super) fn update_user_attributes(pool: &State, input: &Value) -> Result<Value, ApiError> {
+pub(super) fn update_user_attributes(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let username = authorized(pool, input)?;
     let listed =
         input.get("UserAttributes").and_then(Value::as_array).ok_or_else(|| ApiError::missing("userAttributes"))?;
@@ -40,14 +40,14 @@ pub(super) fn update_user_attributes(pool: &State, input: &Value) -> Result<Valu
     Ok(json!({ "CodeDeliveryDetailsList": [] }))
 }
 
-pub(super) fn global_sign_out(pool: &State, input: &Value) -> Result<Value, ApiError> {
+pub(super) fn global_sign_out(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let username = authorized(pool, input)?;
     pool.world().sign_out_everywhere(&username);
     Ok(json!({}))
 }
 
 /// The user of a token that the pool still takes.
-fn authorized(pool: &State, input: &Value) -> Result<String, ApiError> {
+fn authorized(pool: &PoolState, input: &Value) -> Result<String, ApiError> {
     let refuse = |message: &str| ApiError::new("NotAuthorizedException", message);
     let claims = tokens::read_access_token(pool, text(input, "AccessToken")?);
     let claims = claims.ok_or_else(|| refuse("Invalid Access Token"))?;
@@ -66,7 +66,7 @@ fn authorized(pool: &State, input: &Value) -> Result<String, ApiError> {
     Ok(user.username.clone())
 }
 
-fn attributes(user: &User) -> Vec<Value> {
+fn attributes(user: &PoolUser) -> Vec<Value> {
     let identities = user.identities_attribute().map(|identities| ("identities", identities));
     let all = user.attributes.iter().map(|(name, value)| (name.as_str(), value.clone()));
     let all = [("sub", user.sub.clone())].into_iter().chain(all).chain(identities);

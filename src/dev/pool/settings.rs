@@ -2,13 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::clients::{Client, ResourceServer};
-use super::triggers::Triggers;
-use super::users::User;
+use super::clients::{AppClient, ResourceServer};
+use super::triggers::TriggerFunction;
+use super::users::PoolUser;
 
-/// Everything a pool needs to start. `Settings::default()` is the seeded world; see [`Settings::for_service`].
+/// Everything a pool needs to start. `PoolSettings::default()` is the seeded world; see [`PoolSettings::for_service`].
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct PoolSettings {
     /// Where to listen; port 0 picks a free one.
     pub listen: SocketAddr,
     /// The host name in the pool's own URLs. Never taken from a request.
@@ -16,18 +16,18 @@ pub struct Settings {
     /// The pool's id, the last part of the issuer.
     pub pool_id: String,
     /// App clients.
-    pub clients: Vec<Client>,
+    pub clients: Vec<AppClient>,
     /// Users.
-    pub users: Vec<User>,
-    /// Whom the pretended providers know and the pool does not yet: made by [`User::federated`].
-    pub newcomers: Vec<User>,
+    pub users: Vec<PoolUser>,
+    /// Whom the pretended providers know and the pool does not yet: made by [`PoolUser::federated`].
+    pub newcomers: Vec<PoolUser>,
     /// The function that Lambda triggers call.
-    pub triggers: Option<Triggers>,
+    pub triggers: Option<TriggerFunction>,
     /// Resource servers, for custom scopes.
     pub resource_servers: Vec<ResourceServer>,
 }
 
-impl Default for Settings {
+impl Default for PoolSettings {
     fn default() -> Self {
         let orders = ResourceServer::new("https://api.example.com", &["orders.read", "orders.write"]);
         let orders_scopes: Vec<String> = orders.full_scopes().collect();
@@ -37,11 +37,11 @@ impl Default for Settings {
             host: "127.0.0.1".to_owned(),
             pool_id: "eu-west-1_DevPool01".to_owned(),
             clients: vec![
-                Client::web("dev-web-client", "dev-web-secret"),
-                Client::machine("dev-machine-client", "dev-machine-secret", &orders_scopes),
-                Client::machine("dev-cms-client", "dev-cms-secret", &["cms/read", "cms/write"]),
+                AppClient::web("dev-web-client", "dev-web-secret"),
+                AppClient::machine("dev-machine-client", "dev-machine-secret", &orders_scopes),
+                AppClient::machine("dev-cms-client", "dev-cms-secret", &["cms/read", "cms/write"]),
             ],
-            users: User::seeded(),
+            users: PoolUser::seeded(),
             newcomers: Vec::new(),
             triggers: None,
             resource_servers: vec![orders, ResourceServer::new("cms", &["read", "write"])],
@@ -49,7 +49,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl PoolSettings {
     /// The seeded world with the web client registered for a service at `public_url`.
     pub fn for_service(public_url: &str) -> Self {
         let mut settings = Self::default();

@@ -6,29 +6,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-use super::clock::Clock;
+use super::clock::PoolClock;
 use super::draft::Tampering;
 use super::faults::Faults;
 use super::federation::FederationFault;
-use super::grants::World;
-use super::keys::KeyRing;
-use super::settings::Settings;
-use super::triggers::Triggers;
+use super::grants::PoolData;
+use super::keys::SigningKeys;
+use super::settings::PoolSettings;
+use super::triggers::TriggerFunction;
 
 /// What every handler works on.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct PoolState {
     host: String,
     addr: SocketAddr,
     pub(super) pool_id: String,
-    pub(super) clock: Clock,
-    keys: Mutex<KeyRing>,
-    world: Mutex<World>,
+    pub(super) clock: PoolClock,
+    keys: Mutex<SigningKeys>,
+    world: Mutex<PoolData>,
     pub(super) faults: Faults,
     pub(super) tampering: Tampering,
     pub(super) federation_fault: Mutex<Option<FederationFault>>,
     pub(super) switches: Switches,
-    pub(super) triggers: Option<Triggers>,
+    pub(super) triggers: Option<TriggerFunction>,
 }
 
 /// Harmless oddities a test can turn on.
@@ -44,15 +44,15 @@ pub(super) struct Switches {
     pub(super) down: Arc<AtomicBool>,
 }
 
-impl State {
-    pub(super) fn new(settings: &Settings, addr: SocketAddr) -> Self {
+impl PoolState {
+    pub(super) fn new(settings: &PoolSettings, addr: SocketAddr) -> Self {
         Self {
             host: settings.host.clone(),
             addr,
             pool_id: settings.pool_id.clone(),
-            clock: Clock::default(),
-            keys: Mutex::new(KeyRing::first()),
-            world: Mutex::new(World::new(settings)),
+            clock: PoolClock::default(),
+            keys: Mutex::new(SigningKeys::first()),
+            world: Mutex::new(PoolData::new(settings)),
             faults: Faults::default(),
             tampering: Tampering::default(),
             federation_fault: Mutex::new(None),
@@ -77,16 +77,16 @@ impl State {
         self.clock.now()
     }
 
-    pub(super) fn keys(&self) -> KeyRing {
+    pub(super) fn keys(&self) -> SigningKeys {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn rotate_keys(&self) {
-        let fresh = KeyRing::generate();
+        let fresh = SigningKeys::generate();
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+    pub(super) fn world(&self) -> MutexGuard<'_, PoolData> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

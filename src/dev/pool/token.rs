@@ -15,21 +15,21 @@ use serde_json::{Value, json};
 use super::answer::{self, OAuthError};
 use super::ask::is_standard_scope;
 use super::client_auth;
-use super::clients::{Client, Flow, Rotation};
-use super::grants::SignIn;
+use super::clients::{AppClient, OAuthFlow, Rotation};
+use super::grants::UserAuthentication;
 use super::params::Params;
-use super::state::State;
+use super::state::PoolState;
 use super::tokens;
-use super::users::User;
+use super::users::PoolUser;
 
-pub(super) async fn token(Shared(pool): Shared<Arc<State>>, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn token(Shared(pool): Shared<Arc<PoolState>>, headers: HeaderMap, body: Bytes) -> Response {
     match grant(&pool, &headers, &body) {
         Ok(tokens) => answer::json(&pool, StatusCode::OK, &tokens),
         Err(error) => error.answer(&pool),
     }
 }
 
-fn grant(pool: &State, headers: &HeaderMap, body: &[u8]) -> Result<Value, OAuthError> {
+fn grant(pool: &PoolState, headers: &HeaderMap, body: &[u8]) -> Result<Value, OAuthError> {
     if !is_form(headers) {
         return Err(OAuthError::INVALID_REQUEST);
     }
@@ -38,9 +38,9 @@ fn grant(pool: &State, headers: &HeaderMap, body: &[u8]) -> Result<Value, OAuthE
         return Err(OAuthError::INVALID_REQUEST);
     }
     let grant: Grant = match form.get("grant_type").ok_or(OAuthError::INVALID_REQUEST)? {
-        "authorization_code" => (Flow::Code, redeem_code),
-        "refresh_token" => (Flow::Code, refresh),
-        "client_credentials" => (Flow::ClientCredentials, client_credentials),
+        "authorization_code" => (OAuthFlow::Code, redeem_code),
+        "refresh_token" => (OAuthFlow::Code, refresh),
+        "client_credentials" => (OAuthFlow::ClientCredentials, client_credentials),
         _ => return Err(OAuthError::UNSUPPORTED_GRANT_TYPE),
     };
     // A client that fails here has not touched the code: it may come again with the right secret.
@@ -52,7 +52,7 @@ fn grant(pool: &State, headers: &HeaderMap, body: &[u8]) -> Result<Value, OAuthE
     redeem(pool, &client, &form)
 }
 
-type Grant = (Flow, fn(&State, &Client, &Params) -> Result<Value, OAuthError>);
+type Grant = (OAuthFlow, fn(&PoolState, &AppClient, &Params) -> Result<Value, OAuthError>);
 
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
@@ -61,7 +61,7 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
     })
 }
 
-fn redeem_code(pool: &State, client: &Client, form: &Params) -> Result<Value, OAuthError> {
+fn redeem_code(pool: &PoolState, client: &AppClient, form: &Params) -> Result<Value, OAuthError> {
     let now = pool.now();
     let text = form.get("code").ok_or(OAuthError::INVALID_REQUEST)?;
     // Spent from here on, whatever else is wrong with the request.
@@ -91,7 +91,7 @@ fn redeem_code(pool: &State, client: &Client, form: &Params) -> Result<Value, OA
     Ok(answer)
 }
 
-fn refresh(pool: &State, client: &Client, form: &Params) -> Result<Value, OAuthError> {
+fn refresh(pool: &PoolState, client: &AppClient, form: &Params) -> Result<Value, OAuthError> {
     let now = pool.now();
     let text = form.get("refresh_token").ok_or(OAuthError::INVALID_REQUEST)?;
     let grant = pool
@@ -113,7 +113,7 @@ fn refresh(pool: &State, client: &Client, form: &Params) -> Result<Value, OAuthE
     Ok(answer)
 }
 
-fn client_credentials(pool: &State, client: &Client, form: &Params) -> Result<Value, OAuthError> {
+fn client_credentials(pool: &PoolState, client: &AppClient, form: &Params) -> Result<Value, OAuthError> {
     if client.secret.is_none() {
         return Err(OAuthError::INVALID_CLIENT);
     }
@@ -150,12 +150,18 @@ fn client_credentials(pool: &State, client: &Client, form: &Params) -> Result<Va
     }))
 }
 
-fn enabled_user(pool: &State, sign_in: &SignIn) -> Result<User, OAuthError> {
+fn enabled_user(pool: &PoolState, sign_in: &UserAuthentication) -> Result<PoolUser, OAuthError> {
     pool.world().user(&sign_in.username).filter(|user| user.enabled).cloned().ok_or(OAuthError::INVALID_GRANT)
 }
 
 /// Access token, and ID token if `openid` was granted.
-fn issue(pool: &State, client: &Client, user: &User, sign_in: &SignIn, nonce: Option<&str>) -> Value {
+fn issue(
+    pool: &PoolState,
+    client: &AppClient,
+    user: &PoolUser,
+    sign_in: &UserAuthentication,
+    nonce: Option<&str>,
+) -> Value {
     let access_token = tokens::access_token(pool, client, user, sign_in);
     let mut answer = json!({ "expires_in": client.access_token_seconds, "token_type": "Bearer" });
     if sign_in.has_scope("openid") {

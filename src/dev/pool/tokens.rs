@@ -7,19 +7,24 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use super::clients::Client;
-use super::draft::Draft;
-use super::grants::SignIn;
-use super::keys::Key;
+use super::clients::AppClient;
+use super::draft::UnsignedJwt;
+use super::grants::UserAuthentication;
+use super::keys::RsaKey;
 use super::random;
-use super::state::State;
-use super::users::User;
+use super::state::PoolState;
+use super::users::PoolUser;
 
 /// The longest value of a custom attribute.
 const CUSTOM_VALUE_LIMIT: usize = 2_048;
 
 /// The access token of a person.
-pub(super) fn access_token(pool: &State, client: &Client, user: &User, sign_in: &SignIn) -> String {
+pub(super) fn access_token(
+    pool: &PoolState,
+    client: &AppClient,
+    user: &PoolUser,
+    sign_in: &UserAuthentication,
+) -> String {
     let now = pool.now();
     let mut claims = object(json!({
         "sub": user.sub,
@@ -41,7 +46,7 @@ pub(super) fn access_token(pool: &State, client: &Client, user: &User, sign_in: 
 }
 
 /// The access token of a program. `sub` is the client; there is no user in it and no audience.
-pub(super) fn machine_token(pool: &State, client: &Client, scopes: &[String]) -> String {
+pub(super) fn machine_token(pool: &PoolState, client: &AppClient, scopes: &[String]) -> String {
     let now = pool.now();
     let claims = object(json!({
         "sub": client.id,
@@ -60,10 +65,10 @@ pub(super) fn machine_token(pool: &State, client: &Client, scopes: &[String]) ->
 
 /// The ID token that goes with `access_token`.
 pub(super) fn id_token(
-    pool: &State,
-    client: &Client,
-    user: &User,
-    sign_in: &SignIn,
+    pool: &PoolState,
+    client: &AppClient,
+    user: &PoolUser,
+    sign_in: &UserAuthentication,
     nonce: Option<&str>,
     access_token: &str,
 ) -> String {
@@ -96,13 +101,18 @@ pub(super) fn id_token(
     add_padding(&mut claims, pool.switches.padding.load(Ordering::Relaxed));
 
     let key = pool.keys().id;
-    let mut draft = Draft::new(&key, claims);
+    let mut draft = UnsignedJwt::new(&key, claims);
     pool.tampering.touch_id(&mut draft);
     draft.sign(&key, |json| pool.write_json(json))
 }
 
 /// A logout token with the key of the ID tokens.
-pub(super) fn logout_token(pool: &State, client: &Client, user: &User, tamper: impl FnOnce(&mut Draft)) -> String {
+pub(super) fn logout_token(
+    pool: &PoolState,
+    client: &AppClient,
+    user: &PoolUser,
+    tamper: impl FnOnce(&mut UnsignedJwt),
+) -> String {
     let now = pool.now();
     let claims = object(json!({
         "iss": pool.issuer(),
@@ -114,30 +124,30 @@ pub(super) fn logout_token(pool: &State, client: &Client, user: &User, tamper: i
         "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
     }));
     let key = pool.keys().id;
-    let mut draft = Draft::new(&key, claims);
+    let mut draft = UnsignedJwt::new(&key, claims);
     draft.header.insert("typ".to_owned(), "logout+jwt".into());
     tamper(&mut draft);
     draft.sign(&key, |json| pool.write_json(json))
 }
 
-fn sign_access(pool: &State, claims: Map<String, Value>) -> String {
+fn sign_access(pool: &PoolState, claims: Map<String, Value>) -> String {
     let key = pool.keys().access;
-    let mut draft = Draft::new(&key, claims);
+    let mut draft = UnsignedJwt::new(&key, claims);
     pool.tampering.touch_access(&mut draft);
     draft.sign(&key, |json| pool.write_json(json))
 }
 
 /// The claims of an access token this pool signed with its present key and that has not run out.
-pub(super) fn read_access_token(pool: &State, token: &str) -> Option<Map<String, Value>> {
+pub(super) fn read_access_token(pool: &PoolState, token: &str) -> Option<Map<String, Value>> {
     read(pool, token, &pool.keys().access, "access")
 }
 
 /// The same of an ID token.
-pub(super) fn read_id_token(pool: &State, token: &str) -> Option<Map<String, Value>> {
+pub(super) fn read_id_token(pool: &PoolState, token: &str) -> Option<Map<String, Value>> {
     read(pool, token, &pool.keys().id, "id")
 }
 
-fn read(pool: &State, token: &str, key: &Key, wanted: &str) -> Option<Map<String, Value>> {
+fn read(pool: &PoolState, token: &str, key: &RsaKey, wanted: &str) -> Option<Map<String, Value>> {
     let (message, signature) = token.rsplit_once('.')?;
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
     if !key.verifies(message.as_bytes(), &signature) {
@@ -156,7 +166,7 @@ fn half_hash(token: &str) -> String {
     URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default())
 }
 
-fn add_groups(claims: &mut Map<String, Value>, user: &User, pool: &State) {
+fn add_groups(claims: &mut Map<String, Value>, user: &PoolUser, pool: &PoolState) {
     let groups = user.token_groups(&pool.pool_id);
     if !groups.is_empty() {
         claims.insert("cognito:groups".to_owned(), groups.into());

@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 
 use super::admin;
 use super::random;
-use super::state::State;
-use super::users::User;
+use super::state::PoolState;
+use super::users::PoolUser;
 
 /// How long Cognito waits.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-type Answer = Pin<Box<dyn Future<Output = Result<Value, TriggerError>> + Send>>;
+type TriggerFuture = Pin<Box<dyn Future<Output = Result<Value, TriggerError>> + Send>>;
 
 /// The function behind all triggers: an event in, the event back with its `response` filled in.
 #[derive(Clone)]
-pub struct Triggers(Arc<dyn Fn(Value) -> Answer + Send + Sync>);
+pub struct TriggerFunction(Arc<dyn Fn(Value) -> TriggerFuture + Send + Sync>);
 
 /// What a function fails with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct TriggerError {
     pub message: String,
 }
 
-impl Triggers {
+impl TriggerFunction {
     /// Events go to `call`.
     pub fn new<F, A>(call: F) -> Self
     where
@@ -42,14 +42,14 @@ impl Triggers {
     }
 }
 
-impl fmt::Debug for Triggers {
+impl fmt::Debug for TriggerFunction {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Triggers")
+        out.write_str("TriggerFunction")
     }
 }
 
 /// What the user sees when a trigger fails.
-pub(super) enum Failed {
+pub(super) enum TriggerFailure {
     /// The usual words for a wrong password.
     Refused,
     /// Cognito's own words around the function's.
@@ -57,9 +57,14 @@ pub(super) enum Failed {
 }
 
 /// A user nobody here knows signs in with a password. The name of the user who exists from now on.
-pub(super) async fn migrate(pool: &State, client_id: &str, typed: &str, password: &str) -> Result<String, Failed> {
+pub(super) async fn migrate(
+    pool: &PoolState,
+    client_id: &str,
+    typed: &str,
+    password: &str,
+) -> Result<String, TriggerFailure> {
     if pool.triggers.is_none() {
-        return Err(Failed::Refused);
+        return Err(TriggerFailure::Refused);
     }
     let request = json!({ "password": password, "validationData": null, "userAttributes": null });
     let unset = json!({
@@ -71,8 +76,8 @@ pub(super) async fn migrate(pool: &State, client_id: &str, typed: &str, password
     });
     let answer = call(pool, "UserMigration_Authentication", client_id, typed, request, unset).await?;
     let told = answer.pointer("/response/userAttributes").and_then(Value::as_object).filter(|told| !told.is_empty());
-    let Some(told) = told else { return Err(Failed::Refused) };
-    let mut user = User::native(typed, password, &random::uuid());
+    let Some(told) = told else { return Err(TriggerFailure::Refused) };
+    let mut user = PoolUser::native(typed, password, &random::uuid());
     for (name, value) in told {
         let value = value.as_str().unwrap_or_default();
         match name.as_str() {
@@ -91,7 +96,7 @@ pub(super) async fn migrate(pool: &State, client_id: &str, typed: &str, password
 
 /// Somebody whom a provider knows, and the pool does not, signs in. The name of the user to sign in as: the one whom
 /// a trigger has linked the identity to, or a new one.
-pub(super) async fn sign_up(pool: &State, client_id: &str, newcomer: User) -> Result<String, Failed> {
+pub(super) async fn sign_up(pool: &PoolState, client_id: &str, newcomer: PoolUser) -> Result<String, TriggerFailure> {
     let mut attributes = json!(newcomer.attributes);
     attributes["cognito:email_alias"] = "".into();
     attributes["cognito:phone_number_alias"] = "".into();
@@ -108,20 +113,20 @@ pub(super) async fn sign_up(pool: &State, client_id: &str, newcomer: User) -> Re
 }
 
 /// A federated user signs in again.
-pub(super) async fn signed_in(pool: &State, client_id: &str, username: &str) -> Result<(), Failed> {
+pub(super) async fn signed_in(pool: &PoolState, client_id: &str, username: &str) -> Result<(), TriggerFailure> {
     let attributes = pool.world().user(username).map(admin::told_to_triggers).unwrap_or_default();
     let request = json!({ "userAttributes": attributes, "newDeviceUsed": false });
     call(pool, "PostAuthentication_Authentication", client_id, username, request, json!({})).await.map(drop)
 }
 
 async fn call(
-    pool: &State,
+    pool: &PoolState,
     source: &str,
     client_id: &str,
     username: &str,
     request: Value,
     response: Value,
-) -> Result<Value, Failed> {
+) -> Result<Value, TriggerFailure> {
     let event = json!({
         "version": "1",
         "triggerSource": source,
@@ -132,13 +137,13 @@ async fn call(
         "request": request,
         "response": response,
     });
-    let Some(Triggers(function)) = &pool.triggers else { return Ok(event) };
+    let Some(TriggerFunction(function)) = &pool.triggers else { return Ok(event) };
     let trigger = source.split('_').next().unwrap_or_default();
-    let because = |message: &str| Failed::Because(format!("{trigger} failed with error {message}."));
+    let because = |message: &str| TriggerFailure::Because(format!("{trigger} failed with error {message}."));
     match tokio::time::timeout(PATIENCE, function(event)).await {
         Ok(Ok(answer)) if answer.get("response").is_some_and(Value::is_object) => Ok(answer),
-        Ok(Ok(_)) => Err(Failed::Because("Unrecognizable lambda output".to_owned())),
-        Ok(Err(error)) if error.refused => Err(Failed::Refused),
+        Ok(Ok(_)) => Err(TriggerFailure::Because("Unrecognizable lambda output".to_owned())),
+        Ok(Err(error)) if error.refused => Err(TriggerFailure::Refused),
         Ok(Err(error)) => Err(because(&error.message)),
         Err(_) => Err(because("the function timed out")),
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// One user of the pool.
 #[derive(Clone, Debug)]
-pub struct User {
+pub struct PoolUser {
     /// `cognito:username`: the chosen name, or `<Provider>_<user id>` for a federated user.
     pub username: String,
     /// The stable subject. UUID-shaped, but not an RFC 4122 one, as in a real pool.
@@ -22,12 +22,12 @@ pub struct User {
     /// Attributes, all strings as Cognito stores them: `email`, `email_verified` = `"true"`, `name`, `custom:…`.
     pub attributes: BTreeMap<String, String>,
     /// Identities at other providers: one for a federated user, any number for a native user with linked ones.
-    pub identities: Vec<Identity>,
+    pub identities: Vec<FederatedIdentity>,
 }
 
 /// A user's identity at a federated provider.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub struct FederatedIdentity {
     /// The provider's name in the pool, `Google`.
     pub provider: String,
     /// The user's id over there.
@@ -36,7 +36,7 @@ pub struct Identity {
     pub created_ms: i64,
 }
 
-impl User {
+impl PoolUser {
     /// A native user whose username was chosen at sign-up.
     pub fn native(username: &str, password: &str, sub: &str) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl User {
         Self {
             username: format!("{provider}_{user_id}"),
             password: None,
-            identities: vec![Identity {
+            identities: vec![FederatedIdentity {
                 provider: provider.to_owned(),
                 user_id: user_id.to_owned(),
                 created_ms: 1_642_699_117_273,
@@ -139,7 +139,7 @@ impl User {
     }
 
     fn links(&self, write: impl Fn(bool, i64) -> (Value, Value)) -> Option<Value> {
-        let link = |identity: &Identity| {
+        let link = |identity: &FederatedIdentity| {
             let (primary, created) = write(self.is_federated(), identity.created_ms);
             json!({
                 "userId": identity.user_id,

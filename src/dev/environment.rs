@@ -3,8 +3,8 @@
 
 use super::cms::{Cms, CmsSettings};
 use super::function;
-use super::legacy::Legacy;
-use super::pool::{Pool, Settings, User};
+use super::legacy::LegacyLogin;
+use super::pool::{PoolSettings, PoolUser, UserPool};
 use crate::app::{App, bind};
 use crate::config::{self, Sources};
 use crate::domain::clock::{Clock, SystemClock};
@@ -27,7 +27,7 @@ pub const PARENT: &str = "app.localhost";
 
 /// What to start.
 #[derive(Debug)]
-pub struct Plan {
+pub struct DevOptions {
     /// The service's port; the CMS, the pool and the ops listener take the next three. 0: any free ones.
     pub port: u16,
     /// The service's time.
@@ -46,7 +46,7 @@ pub struct Plan {
     pub configuration: Vec<(String, String)>,
 }
 
-impl Default for Plan {
+impl Default for DevOptions {
     fn default() -> Self {
         Self {
             port: 0,
@@ -63,13 +63,13 @@ impl Default for Plan {
 
 /// The running ones.
 #[derive(Debug)]
-pub struct World {
+pub struct DevEnvironment {
     /// The user pool.
-    pub pool: Pool,
+    pub pool: UserPool,
     /// The CMS.
     pub cms: Cms,
     /// Where users come from.
-    pub legacy: Legacy,
+    pub legacy: LegacyLogin,
     /// The service's flows.
     pub rp: Arc<RelyingParty>,
     /// The service's public routes, to be called in process.
@@ -88,16 +88,16 @@ pub struct World {
     served: JoinHandle<anyhow::Result<()>>,
 }
 
-impl World {
+impl DevEnvironment {
     /// Starts them all.
     ///
     /// # Errors
     /// A sentence, most likely about a port that is taken.
-    pub async fn start(plan: Plan) -> anyhow::Result<Self> {
-        if plan.port > u16::MAX - 3 {
+    pub async fn start(options: DevOptions) -> anyhow::Result<Self> {
+        if options.port > u16::MAX - 3 {
             return Err(anyhow!("--port N takes N to N+3: write {} or less", u16::MAX - 3));
         }
-        let port = |offset: u16| if plan.port == 0 { 0 } else { plan.port + offset };
+        let port = |offset: u16| if options.port == 0 { 0 } else { options.port + offset };
         let listen = |offset, what: &str| -> anyhow::Result<(TcpListener, u16)> {
             let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port(offset)));
             let listener = bind(addr, what).context("choose other ports with --port N (N to N+3 must be free)")?;
@@ -111,21 +111,21 @@ impl World {
         let url = |host: &str, port: u16| format!("http://{host}.{PARENT}:{port}");
         let (mut auth_url, cms_url, blog_url) =
             (url("auth-api", auth_port), url("cms", cms_port), url("blog", cms_port));
-        if plan.tls.is_some() {
+        if options.tls.is_some() {
             auth_url = auth_url.replacen("http", "https", 1);
         }
-        if let Some(url) = plan.public_url {
+        if let Some(url) = options.public_url {
             auth_url = url;
         }
 
-        let legacy = Legacy::start().await?;
-        let mut settings = Settings {
+        let legacy = LegacyLogin::start().await?;
+        let mut settings = PoolSettings {
             host: format!("pool.{PARENT}"),
             triggers: Some(function::triggers(pool.local_addr()?, &legacy).map_err(|e| anyhow!(e))?),
-            ..Settings::for_service(&auth_url)
+            ..PoolSettings::for_service(&auth_url)
         };
         settings.newcomers.push(jane_at_google());
-        let pool = Pool::start_on(tokio_listener(pool)?, settings).await?;
+        let pool = UserPool::start_on(tokio_listener(pool)?, settings).await?;
 
         let mut secret = [0; 32];
         random(&mut secret);
@@ -145,20 +145,20 @@ impl World {
         ]
         .map(|(key, value)| (format!("AUTH_API__{key}"), value))
         .into();
-        for (name, file) in plan.tls.iter().flat_map(|(cert, key)| [("CERT", cert), ("KEY", key)]) {
+        for (name, file) in options.tls.iter().flat_map(|(cert, key)| [("CERT", cert), ("KEY", key)]) {
             env.push((format!("AUTH_API__SERVER__TLS_{name}_FILE"), file.display().to_string()));
         }
-        for (key, value) in plan.configuration {
+        for (key, value) in options.configuration {
             env.retain(|(k, _)| *k != key);
             env.push((key, value));
         }
-        let file = plan.file.map(|path| std::fs::read_to_string(&path).map(|text| (path, text))).transpose()?;
-        let file = file.or(plan.text.map(|text| (PathBuf::new(), text)));
+        let file = options.file.map(|path| std::fs::read_to_string(&path).map(|text| (path, text))).transpose()?;
+        let file = file.or(options.text.map(|text| (PathBuf::new(), text)));
         let config = config::load(Sources { file, env })
             .map_err(|problems| anyhow!(problems.iter().map(|p| format!("\n{p:#}")).collect::<String>()))?;
-        let app = match plan.store {
-            Some(store) => App::over(store, &config, plan.clock)?,
-            None => App::build(&config, plan.clock)?,
+        let app = match options.store {
+            Some(store) => App::over(store, &config, options.clock)?,
+            None => App::build(&config, options.clock)?,
         };
         let (rp, router) = (app.rp.clone(), app.router());
         let stop = CancellationToken::new();
@@ -192,8 +192,8 @@ impl World {
 }
 
 /// Jane's other way in, not used yet: her first sign-in by it links it to her account.
-fn jane_at_google() -> User {
-    User::federated("Google", "108347000000000000002", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d21")
+fn jane_at_google() -> PoolUser {
+    PoolUser::federated("Google", "108347000000000000002", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d21")
         .with("name", "Jane Doe")
         .with("email", "Jane@Example.com")
         .with("email_verified", "true")
