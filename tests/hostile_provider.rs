@@ -271,7 +271,7 @@ async fn a_provider_that_was_never_reached_is_a_page_and_not_ready_and_then_it_w
 #[tokio::test]
 async fn discovery_and_tokens_of_every_documented_shape_are_understood() {
     let site = Site::start().await;
-    site.pool.discovery_extras(true);
+    site.pool.add_discovery_keys();
     site.pool.escape_slashes(true);
     site.pool.pad_tokens(6_000);
     site.rp.provider.renew_metadata().await.unwrap();

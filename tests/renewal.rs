@@ -34,7 +34,7 @@ async fn two_whose_renewal_fails_delay_nobody_for_ten_minutes() {
     site.pool.edit_client("dev-web-client", |client| client.access_token_seconds = 60);
     let healthy = signed_in(&site, "jane", 20).await;
     let failing = signed_in(&site, "erin", 2).await;
-    site.pool.fault_renewals_of("erin", broken());
+    site.pool.fault_refreshes_of("erin", broken());
     for second in (0..600).step_by(5) {
         site.pass(5);
         for browser in &healthy {
@@ -66,7 +66,7 @@ async fn one_whose_renewal_gets_no_answer_delays_nobody() {
     let site = Site::with(&[("PROVIDER__TIMEOUT", "60s")]).await;
     let stalled = signed_in(&site, "erin", 12).await;
     let healthy = signed_in(&site, "jane", 12).await;
-    site.pool.fault_renewals_of("erin", Fault::Stall);
+    site.pool.fault_refreshes_of("erin", Fault::Stall);
     site.pass(3_500);
     for browser in stalled.iter().chain(&healthy) {
         assert_eq!(browser.validate(&site).await.status, 200);

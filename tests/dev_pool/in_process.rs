@@ -27,7 +27,7 @@ async fn discovery_has_cognitos_keys_and_no_others() {
     assert_eq!(document["issuer"], visit.pool.issuer());
     assert_eq!(visit.pool.count(PoolEndpoint::Discovery), 1);
 
-    visit.pool.discovery_extras(true);
+    visit.pool.add_discovery_keys();
     visit.pool.escape_slashes(true);
     let text = visit.browser.get(&url).send().await.unwrap().text().await.unwrap();
     assert!(text.contains("registration_endpoint") && text.contains(r"http:\/\/"), "{text}");

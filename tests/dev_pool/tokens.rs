@@ -194,13 +194,13 @@ async fn revoking_kills_the_refresh_token_and_answers_with_nothing() {
     let (_, tokens) = visit.redeem(&visit.code("jane").await).await;
     let refresh = tokens["refresh_token"].as_str().unwrap();
     assert_eq!(revoke(refresh.to_owned(), "wrong").await.unwrap().status(), 401);
-    assert!(!visit.pool.revoked(refresh));
+    assert!(!visit.pool.is_revoked(refresh));
     for _ in 0..2 {
         let answer = revoke(refresh.to_owned(), "dev-web-secret").await.unwrap();
         assert_eq!(answer.status(), 200);
         assert!(answer.bytes().await.unwrap().is_empty());
     }
-    assert!(visit.pool.revoked(refresh));
+    assert!(visit.pool.is_revoked(refresh));
     assert_eq!(visit.pool.live_refresh_tokens(), 0);
     assert_eq!(visit.refresh(refresh).await, (400, error("invalid_grant")));
     let access = revoke(tokens["access_token"].as_str().unwrap().to_owned(), "dev-web-secret").await.unwrap();

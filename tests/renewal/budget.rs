@@ -117,7 +117,7 @@ async fn for_a_minute_of_real_time_two_that_fail_delay_nobody_at_two_processes()
     let healthy = people(&fleet, 20).await;
     let failing = [fleet.sign_in("erin").await, fleet.sign_in("erin").await];
     let fault = Fault::Status { status: 500, content_type: "text/html", body: "<h1>oops</h1>".into() };
-    fleet.pool.fault_renewals_of("erin", fault);
+    fleet.pool.fault_refreshes_of("erin", fault);
     let began = Instant::now();
     let mut least = u64::MAX;
     while began.elapsed() < Duration::from_secs(75) {

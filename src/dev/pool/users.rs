@@ -1,8 +1,8 @@
-//! The directory: native users and federated ones, with the attributes Cognito would keep for them.
-
-use std::collections::BTreeMap;
+//! Users of the pool, native and federated, and the three forms in which Cognito shows their attributes: claims of an
+//! ID token, strings at userInfo and in the API, JSON text inside a string for `identities`.
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// One user of the pool.
 #[derive(Clone, Debug)]
@@ -109,7 +109,12 @@ impl PoolUser {
         self.password.is_none() && !self.identities.is_empty()
     }
 
-    /// `UserStatus` as the API and the triggers tell it.
+    /// Whether this identity is the user's own or a linked one.
+    pub(super) fn has_identity(&self, provider: &str, user_id: &str) -> bool {
+        self.identities.iter().any(|identity| identity.provider == provider && identity.user_id == user_id)
+    }
+
+    /// `UserStatus` as the API and the events of Lambda triggers have it.
     pub(super) fn status(&self) -> &'static str {
         match (self.is_federated(), self.confirmed) {
             (true, _) => "EXTERNAL_PROVIDER",
@@ -136,6 +141,13 @@ impl PoolUser {
     /// `identities` as the attribute has it: JSON text, with a boolean and a number inside.
     pub(super) fn identities_attribute(&self) -> Option<String> {
         self.links(|primary, created| (primary.into(), created.into())).map(|links| links.to_string())
+    }
+
+    /// All attributes as the API and the events of Lambda triggers have them.
+    pub(super) fn all_attributes(&self) -> impl Iterator<Item = (&str, String)> {
+        let stored = self.attributes.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let identities = self.identities_attribute().map(|identities| ("identities", identities));
+        [("sub", self.sub.clone())].into_iter().chain(stored).chain(identities)
     }
 
     fn links(&self, write: impl Fn(bool, i64) -> (Value, Value)) -> Option<Value> {

@@ -1,4 +1,4 @@
-//! The pool's telephone line: a listener that can be cut, for outages and dropped connections.
+//! The pool's listener, for what happens below HTTP: outages, and connections that are reset without an answer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,8 +35,9 @@ impl Listener for PoolListener {
             match self.listener.accept().await {
                 Ok(_) if self.down.load(Ordering::Relaxed) => {}
                 Ok((stream, peer)) => {
-                    let line = PoolConnection { stream, down: Arc::clone(&self.down), cut: ConnectionReset::default() };
-                    return (line, peer);
+                    let connection =
+                        PoolConnection { stream, down: Arc::clone(&self.down), reset: ConnectionReset::default() };
+                    return (connection, peer);
                 }
                 // Out of file descriptors, most likely: give the others time to close.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -49,7 +50,7 @@ impl Listener for PoolListener {
     }
 }
 
-/// Ends the connection a request came on, without an answer.
+/// Ends the connection that a request came on, without an answer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConnectionReset(Arc<AtomicBool>);
 
@@ -61,7 +62,7 @@ impl ConnectionReset {
 
 impl Connected<IncomingStream<'_, PoolListener>> for ConnectionReset {
     fn connect_info(stream: IncomingStream<'_, PoolListener>) -> Self {
-        stream.io().cut.clone()
+        stream.io().reset.clone()
     }
 }
 
@@ -70,12 +71,12 @@ impl Connected<IncomingStream<'_, PoolListener>> for ConnectionReset {
 pub(super) struct PoolConnection {
     stream: TcpStream,
     down: Arc<AtomicBool>,
-    cut: ConnectionReset,
+    reset: ConnectionReset,
 }
 
 impl PoolConnection {
     fn check(&self) -> io::Result<()> {
-        if self.down.load(Ordering::Relaxed) || self.cut.0.load(Ordering::Relaxed) {
+        if self.down.load(Ordering::Relaxed) || self.reset.0.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         Ok(())
@@ -89,7 +90,7 @@ impl AsyncRead for PoolConnection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
-        // An idle kept-alive connection sleeps in here through the moment the line goes down.
+        // An idle kept-alive connection sleeps in here through the moment the pool goes down.
         match outcome {
             Poll::Ready(Ok(())) => Poll::Ready(self.check()),
             other => other,
