@@ -69,22 +69,22 @@ impl Drop for LegacyLogin {
     }
 }
 
-async fn login(State(requests): State<Arc<AtomicU64>>, headers: HeaderMap, Json(question): Json<Value>) -> Response {
-    let right = question["username"] == NAME && question["password"] == PASSWORD;
-    answer(&requests, &headers, right, StatusCode::UNAUTHORIZED)
+async fn login(State(requests): State<Arc<AtomicU64>>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    let correct = body["username"] == NAME && body["password"] == PASSWORD;
+    answer(&requests, &headers, correct, StatusCode::UNAUTHORIZED)
 }
 
-async fn user(State(requests): State<Arc<AtomicU64>>, headers: HeaderMap, Json(question): Json<Value>) -> Response {
-    answer(&requests, &headers, question["username"] == NAME, StatusCode::NOT_FOUND)
+async fn user(State(requests): State<Arc<AtomicU64>>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    answer(&requests, &headers, body["username"] == NAME, StatusCode::NOT_FOUND)
 }
 
-fn answer(requests: &AtomicU64, headers: &HeaderMap, known: bool, no: StatusCode) -> Response {
+fn answer(requests: &AtomicU64, headers: &HeaderMap, found: bool, otherwise: StatusCode) -> Response {
     requests.fetch_add(1, Ordering::Relaxed);
     if headers.get("x-api-key").is_none_or(|key| key != KEY) {
         return (StatusCode::BAD_REQUEST, "no API key").into_response();
     }
-    if !known {
-        return no.into_response();
+    if !found {
+        return otherwise.into_response();
     }
     Json(json!({ "id": 4711, "fullName": "Larry Legacy", "mail": NAME, "mailConfirmed": true })).into_response()
 }

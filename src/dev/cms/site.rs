@@ -42,8 +42,8 @@ impl CmsSite {
 
     /// The frame with the visitor in it, or with nobody. `None` if the service could not tell.
     async fn receive(&self, headers: &HeaderMap, uri: &Uri) -> Option<Frame> {
-        match self.validate_client.ask(headers, None).await {
-            CmsVisitor::Known(person) => Some(self.frame(headers, uri, Some(*person))),
+        match self.validate_client.validate(headers, None).await {
+            CmsVisitor::SignedIn(person) => Some(self.frame(headers, uri, Some(*person))),
             CmsVisitor::Anonymous | CmsVisitor::Forbidden => Some(self.frame(headers, uri, None)),
             CmsVisitor::Unknown => None,
         }
@@ -75,8 +75,8 @@ async fn article(State(site): State<Arc<CmsSite>>, Path(slug): Path<String>, hea
 }
 
 async fn editors(State(site): State<Arc<CmsSite>>, headers: HeaderMap, uri: Uri) -> Response {
-    match site.validate_client.ask(&headers, Some(("group", "editors"))).await {
-        CmsVisitor::Known(person) => {
+    match site.validate_client.validate(&headers, Some(("group", "editors"))).await {
+        CmsVisitor::SignedIn(person) => {
             let frame = site.frame(&headers, &uri, Some(*person));
             pages::render(StatusCode::OK, &EditorsPage { frame })
         }
@@ -98,12 +98,12 @@ async fn nothing_here(State(site): State<Arc<CmsSite>>, headers: HeaderMap, uri:
 }
 
 fn forbidden(frame: Frame) -> Response {
-    let way = PageLink { label: "Sign in as another account", href: frame.sign_in_as_another() };
+    let link = PageLink { label: "Sign in as another account", href: frame.sign_in_as_another() };
     let page = MessagePage {
         title: "This room is for editors",
         text: "You are signed in, but your account is not in the group \u{201c}editors\u{201d}. If it should be, \
                ask whoever looks after the accounts; or use another one.",
-        ways: vec![way, home_way(&frame)],
+        links: vec![link, home_link(&frame)],
         frame,
     };
     pages::render(StatusCode::FORBIDDEN, &page)
@@ -113,7 +113,7 @@ fn not_found(frame: Frame) -> Response {
     let page = MessagePage {
         title: "There is no such page",
         text: "Perhaps it was moved, perhaps the address has a typing mistake in it.",
-        ways: vec![home_way(&frame)],
+        links: vec![home_link(&frame)],
         frame,
     };
     pages::render(StatusCode::NOT_FOUND, &page)
@@ -124,7 +124,7 @@ fn unavailable(frame: Frame) -> Response {
         title: "We cannot check who you are right now",
         text: "The sign-in service did not answer, so this page stays closed for the moment. If you were signed in, \
                you still are. Please try again shortly.",
-        ways: vec![PageLink { label: "Try again", href: frame.here().to_owned() }],
+        links: vec![PageLink { label: "Try again", href: frame.here().to_owned() }],
         frame,
     };
     let mut answer = pages::render(StatusCode::SERVICE_UNAVAILABLE, &page);
@@ -132,7 +132,7 @@ fn unavailable(frame: Frame) -> Response {
     answer
 }
 
-fn home_way(frame: &Frame) -> PageLink {
+fn home_link(frame: &Frame) -> PageLink {
     PageLink { label: "Back to the front page", href: frame.home.clone() }
 }
 
