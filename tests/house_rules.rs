@@ -298,7 +298,7 @@ fn a_broken_rule_is_found_and_explained() {
         ("dev/pool/keys.rs", "use super::super::cms::Cms;", "imports crate::dev::cms::Cms"),
         ("dev/cms/site.rs", "use crate::dev::pool::UserPool;", "imports crate::dev::pool::UserPool"),
         ("dev/pool/keys.rs", "use reqwest::Client;", "the one client"),
-        ("dev/world.rs", "use crate::provider::Provider;", "as an operator would"),
+        ("dev/environment.rs", "use crate::provider::Provider;", "as an operator would"),
         ("cellar/wine.rs", "", "is in no room"),
         ("web/helpers.rs", "", "something called `helpers`"),
         ("flow/common/x.rs", "", "something called `common`"),
@@ -329,7 +329,7 @@ fn what_only_looks_like_a_broken_rule_passes() {
         ("web/session_layer.rs", "use tower_sessions::SessionStore;"),
         ("flow/mod.rs", "mod axum; use axum::X;"),
         ("flow/x.rs", "#[expect(unused, reason = \"so\")] fn f() { Some(1).expect(\"x\"); }"),
-        ("dev/world.rs", "use super::cms::Cms; use super::pool::{Pool}; use crate::app::App;"),
+        ("dev/environment.rs", "use super::cms::Cms; use super::pool::{UserPool}; use crate::app::App;"),
         ("cli.rs", "fn f() { crate::dev::run(); }"),
         ("lib.rs", "pub mod web; pub mod dev;"),
     ];

@@ -1,4 +1,4 @@
-//! What every page has around it: the host it was asked under, who reads it, and the links to the service.
+//! What every page has around it: the host of the request, its reader, and the links to the service.
 
 use http::{HeaderMap, Uri, header};
 use url::{Url, form_urlencoded};
@@ -38,8 +38,9 @@ impl Addresses {
 
     /// The frame of a page. `Host` only chooses among the known addresses; it never becomes part of a link.
     pub(super) fn frame(&self, headers: &HeaderMap, uri: &Uri, person: Option<Person>) -> Frame {
-        let asked = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let base = self.siblings.iter().find(|base| base.authority.eq_ignore_ascii_case(asked)).unwrap_or(&self.main);
+        let authority = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let base =
+            self.siblings.iter().find(|base| base.authority.eq_ignore_ascii_case(authority)).unwrap_or(&self.main);
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let everywhere = std::iter::once(&self.main).chain(&self.siblings);
         Frame {

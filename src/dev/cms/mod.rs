@@ -5,7 +5,7 @@
 //!
 //! - `visitor`: the one question it asks the service
 //! - `site`: its pages as a table of routes, and what each visitor gets
-//! - `frame`: under which of its host names it was asked, and the links that follow from that
+//! - `frame`: which of its host names a request is for, and the links that follow from that
 //! - `articles`, `pages`: what there is to read
 
 mod articles;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use std::sync::{Arc, OnceLock};
 
 /// One RSA key with its id.
-pub(super) struct RsaKey {
+pub(super) struct SigningKey {
     pair: KeyPair,
     kid: String,
 }
@@ -23,8 +23,8 @@ pub(super) struct RsaKey {
 /// The two keys of the JWKS.
 #[derive(Clone)]
 pub(super) struct SigningKeys {
-    pub(super) id: Arc<RsaKey>,
-    pub(super) access: Arc<RsaKey>,
+    pub(super) id: Arc<SigningKey>,
+    pub(super) access: Arc<SigningKey>,
 }
 
 impl SigningKeys {
@@ -36,7 +36,7 @@ impl SigningKeys {
     }
 
     pub(super) fn generate() -> Self {
-        Self { id: Arc::new(RsaKey::generate()), access: Arc::new(RsaKey::generate()) }
+        Self { id: Arc::new(SigningKey::generate()), access: Arc::new(SigningKey::generate()) }
     }
 
     pub(super) fn jwks(&self) -> Value {
@@ -44,7 +44,7 @@ impl SigningKeys {
     }
 }
 
-impl RsaKey {
+impl SigningKey {
     fn generate() -> Self {
         let pair = KeyPair::generate(KeySize::Rsa2048).expect("an RSA key pair can be generated");
         // 32 bytes give 44 characters of ordinary base64 with padding, which is how Cognito's ids look.
@@ -53,7 +53,7 @@ impl RsaKey {
 
     /// A key that is in no key set, for forged signatures.
     fn stranger() -> &'static Self {
-        static STRANGER: OnceLock<RsaKey> = OnceLock::new();
+        static STRANGER: OnceLock<SigningKey> = OnceLock::new();
         STRANGER.get_or_init(Self::generate)
     }
 
@@ -124,14 +124,14 @@ pub enum Signature {
 
 impl UnsignedJwt {
     /// With the claims of a JSON object.
-    pub(super) fn new(key: &RsaKey, claims: Value) -> Self {
+    pub(super) fn new(key: &SigningKey, claims: Value) -> Self {
         let object = |value| if let Value::Object(map) = value { map } else { Map::new() };
         let header = object(json!({ "kid": key.kid, "alg": "RS256" }));
         Self { header, claims: object(claims), signature: Signature::Genuine }
     }
 
     /// The compact form (RFC 7515 §7.1). `to_text` writes the JSON of the header and the claims.
-    pub(super) fn sign(mut self, key: &RsaKey, to_text: impl Fn(&Value) -> String) -> String {
+    pub(super) fn sign(mut self, key: &SigningKey, to_text: impl Fn(&Value) -> String) -> String {
         match &self.signature {
             Signature::None => self.replace_algorithm("none"),
             Signature::HmacWithPublicKey => self.replace_algorithm("HS256"),
@@ -141,7 +141,7 @@ impl UnsignedJwt {
         let message = format!("{}.{}", encode(self.header), encode(self.claims));
         let signature = match self.signature {
             Signature::Genuine => key.sign(message.as_bytes()),
-            Signature::OtherKey => RsaKey::stranger().sign(message.as_bytes()),
+            Signature::OtherKey => SigningKey::stranger().sign(message.as_bytes()),
             Signature::None => Vec::new(),
             Signature::HmacWithPublicKey => {
                 let secret = hmac::Key::new(hmac::HMAC_SHA256, key.public_pem().as_bytes());

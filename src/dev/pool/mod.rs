@@ -5,7 +5,7 @@
 //! of the crate and is only spoken to over HTTP. What a test does to it (faults, clock, users) goes through the
 //! [`UserPool`] handle in process; nothing of that can be reached from the network.
 //!
-//! Each file imports only from lines above its own:
+//! Each file imports only from its own line and the lines above:
 //!
 //! | files | of a user pool |
 //! |---|---|

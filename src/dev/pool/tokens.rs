@@ -4,7 +4,7 @@
 //! the user's attributes, the `…_verified` ones as booleans. Both have the `origin_jti` by which they can be revoked.
 
 use super::data::UserAuthentication;
-use super::jwt::{RsaKey, UnsignedJwt};
+use super::jwt::{SigningKey, UnsignedJwt};
 use super::random;
 use super::settings::AppClient;
 use super::state::PoolState;
@@ -143,7 +143,7 @@ fn sign_access_token(pool: &PoolState, claims: Value) -> String {
     sign(pool, &key, jwt)
 }
 
-fn sign(pool: &PoolState, key: &RsaKey, jwt: UnsignedJwt) -> String {
+fn sign(pool: &PoolState, key: &SigningKey, jwt: UnsignedJwt) -> String {
     let escaped = pool.faults().escape_slashes;
     jwt.sign(key, |json| if escaped { json.to_string().replace('/', "\\/") } else { json.to_string() })
 }
@@ -173,7 +173,7 @@ impl TokenClaims {
         Self::read(pool, &key, token, "id")
     }
 
-    fn read(pool: &PoolState, key: &RsaKey, token: &str, token_use: &str) -> Option<Self> {
+    fn read(pool: &PoolState, key: &SigningKey, token: &str, token_use: &str) -> Option<Self> {
         let claims: Self = serde_json::from_slice(&key.verified_claims(token)?).ok()?;
         (claims.exp > pool.now() && claims.token_use == token_use).then_some(claims)
     }
