@@ -39,7 +39,8 @@ impl LegacyLogin {
         let addr = listener.local_addr()?;
         let requests = Arc::new(AtomicU64::new(0));
         #[expect(clippy::disallowed_methods, reason = "the system that users come from has no document")]
-        let service = Router::new().route("/login", post(login)).route("/user", post(user)).with_state(requests.clone());
+        let service =
+            Router::new().route("/login", post(login)).route("/user", post(user)).with_state(requests.clone());
         let server = tokio::spawn(async move {
             // Never returns an error: accepting goes on until the task is aborted.
             let _ = axum::serve(listener, service).await;
