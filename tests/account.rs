@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const SCOPES: (&str, &str) = ("PROVIDER__SCOPES", "openid,email,profile,aws.cognito.signin.user.admin");
-const WRITABLE: (&str, &str) = ("PROFILE__WRITABLE", "name,custom:theme");
+const WRITABLE: (&str, &str) = ("ACCOUNT__WRITABLE", "name,custom:theme");
 const POOL: (&str, &str) = ("AWS__IDENTITY_POOL", IDENTITY_POOL);
 
 /// The service with everything that Cognito offers beyond the sign-in.

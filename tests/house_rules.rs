@@ -39,9 +39,9 @@ const ROOMS: [Room; 15] = [
     },
     Room {
         path: "flow",
-        may: &["domain", "provider", "store", "telemetry"],
-        otherwise: "a verb knows neither HTTP nor the configuration file: take requests apart in web, and let app \
-                    hand over limits as plain values",
+        may: &["domain", "config::Config", "config::MachineConfig", "provider", "store", "telemetry"],
+        otherwise: "a verb knows no HTTP, and of the configuration the finished structs only, which are plain data: \
+                    take requests apart in web, and read and judge files in config",
     },
     Room {
         path: "web",
@@ -280,7 +280,7 @@ fn a_broken_rule_is_found_and_explained() {
         ("store/mod.rs", "mod redb;\nuse ::redb::Database;", ":2 uses redb::Database"),
         ("store/sessions.rs", "use redis::Cmd;", "stops at src/store/redis"),
         ("flow/refresh.rs", "use {std::fmt, crate::{domain::{clock, seal}, web::{self}}};", "imports crate::web"),
-        ("flow/refresh.rs", "use crate::config::{Config};", "hand over limits as plain values"),
+        ("flow/refresh.rs", "use crate::config::{Config, load};", "imports crate::config::load"),
         ("flow/refresh.rs", "type R = Result<<T as crate::web::Web>::X, E>;", "imports crate::web::Web"),
         ("flow/refresh.rs", "extern crate reqwest as r;", "uses reqwest"),
         (

@@ -294,6 +294,9 @@ async fn documents_are_printed_and_bad_commands_exit_2() {
     let folder = tempfile::tempdir().unwrap();
     let reference = run(folder.path(), &["config-reference"]);
     assert!(String::from_utf8(reference.stdout).unwrap().contains("[provider]"));
+    let schema = run(folder.path(), &["config", "schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).unwrap();
+    assert_eq!(schema["properties"]["provider"]["type"], "object");
     let openapi = run(folder.path(), &["openapi"]);
     let json: serde_json::Value = serde_json::from_slice(&openapi.stdout).unwrap();
     assert!(json["openapi"].as_str().unwrap().starts_with("3.1"));

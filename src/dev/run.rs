@@ -34,7 +34,7 @@ fn configuration() -> String {
 trusted_proxies = ["127.0.0.1", "::1"]
 [provider]
 scopes = ["openid", "email", "profile", "aws.cognito.signin.user.admin"]
-[profile]
+[account]
 writable = ["name"]
 [aws]
 identity_pool = "{IDENTITY_POOL}"

@@ -120,8 +120,8 @@ async fn reqwest_text(url: &str) -> String {
 }
 
 /// A `[session]` with this store and otherwise the defaults.
-pub(crate) fn stored_in(store: StoreUrl) -> config::Session {
-    config::Session {
+pub(crate) fn stored_in(store: StoreUrl) -> config::SessionConfig {
+    config::SessionConfig {
         store,
         store_timeout: Duration::from_secs(1),
         max_stale: Duration::from_millis(250),

@@ -16,7 +16,7 @@ use super::{
     DELETED_FOR, Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit,
     RestoreOutcome, SealedSession, SessionStore, UpdateOutcome, Warning,
 };
-use crate::config::{self, RedisUrl};
+use crate::config::{RedisUrl, SessionConfig};
 use crate::domain::seal::{KeyRing, Purpose, random};
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use async_trait::async_trait;
@@ -64,7 +64,7 @@ pub(super) struct Redis {
 
 impl Redis {
     /// Connects when it is first asked.
-    pub(super) fn open(url: &RedisUrl, config: &config::Session, ring: &Arc<KeyRing>) -> Self {
+    pub(super) fn open(url: &RedisUrl, config: &SessionConfig, ring: &Arc<KeyRing>) -> Self {
         let mut process = [0; 12];
         random(&mut process);
         Self {

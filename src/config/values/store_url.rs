@@ -3,12 +3,12 @@
 //! No message here shows the value: addresses of stores hold passwords.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::problem::Wrong;
+use crate::config::diagnostic::Mistake;
 use crate::domain::seal::same;
 
 /// Where sessions are kept.
@@ -109,44 +109,44 @@ const INSTEAD: &str = "Write `redb:PATH`, a file that survives restarts, `memory
 const ADDRESS: &str = "Write `redis://:PASSWORD@HOST:6379`, `rediss://…` for TLS, \
                        `redis+sentinel://HOST:26379,HOST:26379/MASTER` or `redis+cluster://HOST:6379,HOST:6379`.";
 
-/// One of the forms in [`INSTEAD`] and [`ADDRESS`]; the path of a file is still relative to the configuration.
-pub(super) fn store_url(text: &str) -> Result<StoreUrl, Wrong> {
+/// One of the forms in [`INSTEAD`] and [`ADDRESS`]. The path of a file is relative to `base`.
+pub(in crate::config) fn store_url(text: &str, base: &Path) -> Result<StoreUrl, Mistake> {
     if text == "memory:" {
         return Ok(StoreUrl::Memory);
     }
     if text.trim() != text || text.chars().any(char::is_control) {
         let what = "The value has white space around it or a line break inside.";
-        return Err(Wrong::new(what, "Write the address of the store alone; a file may end in one newline."));
+        return Err(Mistake::new(what, "Write the address of the store alone; a file may end in one newline."));
     }
-    if let Some(kind) = text.split_once(':').and_then(|(scheme, _)| Kind::of(scheme)) {
+    if let Some(kind) = text.split_once(':').and_then(|(scheme, _)| RedisScheme::of(scheme)) {
         return kind.parse(text).map(StoreUrl::Redis);
     }
     match text.strip_prefix("redb:") {
-        Some("") => Err(Wrong::new("`redb:` names no file, so sessions could not be kept.", INSTEAD)),
-        Some(path) if path.starts_with("//") => Err(Wrong::new(
+        Some("") => Err(Mistake::new("`redb:` names no file, so sessions could not be kept.", INSTEAD)),
+        Some(path) if path.starts_with("//") => Err(Mistake::new(
             "After `redb:` comes a plain path, and this one starts with `//` as in a web address.",
             "Write `redb:sessions.redb` for a file beside the configuration or `redb:/var/lib/auth-api/sessions.redb`.",
         )),
-        Some(path) => Ok(StoreUrl::Redb(PathBuf::from(path))),
-        None => Err(Wrong::new("This is not a session store.", INSTEAD)),
+        Some(path) => Ok(StoreUrl::Redb(base.join(path))),
+        None => Err(Mistake::new("This is not a session store.", INSTEAD)),
     }
 }
 
 /// What a scheme says.
 #[derive(Clone, Copy)]
-struct Kind {
+struct RedisScheme {
     tls: bool,
-    form: Form,
+    form: RedisForm,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Form {
+enum RedisForm {
     One,
     Sentinel,
     Cluster,
 }
 
-impl Kind {
+impl RedisScheme {
     fn of(scheme: &str) -> Option<Self> {
         let scheme = scheme.to_ascii_lowercase();
         let (base, form) = scheme.split_once('+').unwrap_or((&scheme, ""));
@@ -156,20 +156,20 @@ impl Kind {
             _ => return None,
         };
         let form = match form {
-            "" => Form::One,
-            "sentinel" => Form::Sentinel,
-            "cluster" => Form::Cluster,
+            "" => RedisForm::One,
+            "sentinel" => RedisForm::Sentinel,
+            "cluster" => RedisForm::Cluster,
             _ => return None,
         };
         Some(Self { tls, form })
     }
 
-    fn parse(self, text: &str) -> Result<RedisUrl, Wrong> {
+    fn parse(self, text: &str) -> Result<RedisUrl, Mistake> {
         let Some((_, rest)) = text.split_once("://") else {
-            return Err(Wrong::new("After the colon of a Redis address come two slashes and a host.", ADDRESS));
+            return Err(Mistake::new("After the colon of a Redis address come two slashes and a host.", ADDRESS));
         };
         if rest.contains('#') {
-            return Err(Wrong::new(
+            return Err(Mistake::new(
                 "The address has a `#` in it, and nothing can follow one here.",
                 "Write a `#` of a password as `%23`.",
             ));
@@ -183,32 +183,32 @@ impl Kind {
             }
             None => (None, None, authority),
         };
-        let standard = if self.form == Form::Sentinel { 26_379 } else { 6_379 };
+        let standard = if self.form == RedisForm::Sentinel { 26_379 } else { 6_379 };
         let mut hosts =
-            hosts.split(',').map(|host| host_port(host, standard)).collect::<Result<Vec<HostPort>, Wrong>>()?;
+            hosts.split(',').map(|host| host_port(host, standard)).collect::<Result<Vec<HostPort>, Mistake>>()?;
         let (servers, db) = match self.form {
-            Form::One => {
+            RedisForm::One => {
                 if hosts.len() > 1 {
-                    return Err(Wrong::new(
+                    return Err(Mistake::new(
                         "This names several servers, and `redis://` is for one.",
                         "Write `redis+cluster://` for the nodes of a cluster or `redis+sentinel://` for sentinels.",
                     ));
                 }
                 (RedisServers::One(hosts.remove(0)), database(path)?)
             }
-            Form::Sentinel => {
+            RedisForm::Sentinel => {
                 let (master, db) = path.split_once('/').unwrap_or((path, ""));
                 if master.is_empty() || !master.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-                    return Err(Wrong::new(
+                    return Err(Mistake::new(
                         "After the sentinels comes the name that they give to the master: letters, digits, `.`, `_`, `-`.",
                         "Write `redis+sentinel://HOST:26379,HOST:26379/mymaster`, with the name of your master.",
                     ));
                 }
                 (RedisServers::Sentinel { sentinels: hosts, master: master.to_owned() }, database(db)?)
             }
-            Form::Cluster if path.is_empty() => (RedisServers::Cluster(hosts), 0),
-            Form::Cluster => {
-                return Err(Wrong::new(
+            RedisForm::Cluster if path.is_empty() => (RedisServers::Cluster(hosts), 0),
+            RedisForm::Cluster => {
+                return Err(Mistake::new(
                     "A cluster has one database only, so nothing can stand behind its nodes.",
                     "Write `redis+cluster://HOST:6379,HOST:6379` without a path.",
                 ));
@@ -219,32 +219,35 @@ impl Kind {
     }
 }
 
-fn credentials(text: &str) -> Result<(Option<String>, SecretString), Wrong> {
+fn credentials(text: &str) -> Result<(Option<String>, SecretString), Mistake> {
     let encoded = "Write every character of user and password that is not a letter or a digit as `%` and two \
                    hexadecimal digits: `%40` for `@`, `%2F` for `/`, `%25` for `%`.";
     let Some((user, password)) = text.split_once(':') else {
-        return Err(Wrong::new(
+        return Err(Mistake::new(
             "There is one word before the `@`, and it could be a user or a password.",
             "Write `:PASSWORD@` or `USER:PASSWORD@` before the host.",
         ));
     };
     if password.is_empty() {
-        return Err(Wrong::new("The password is empty.", "Write `:PASSWORD@`, or leave out everything up to the `@`."));
+        return Err(Mistake::new(
+            "The password is empty.",
+            "Write `:PASSWORD@`, or leave out everything up to the `@`.",
+        ));
     }
     let decode = |part: &str| {
         let digits = |at: usize| part.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
         let sound = part.match_indices('%').all(|(at, _)| digits(at + 1) && digits(at + 2)) && !part.contains('@');
         let text = percent_decode_str(part).decode_utf8().ok().filter(|_| sound);
         text.map(std::borrow::Cow::into_owned).ok_or_else(|| {
-            Wrong::new("User or password has a character in it that means something else in an address.", encoded)
+            Mistake::new("User or password has a character in it that means something else in an address.", encoded)
         })
     };
     let user = decode(user)?;
     Ok(((!user.is_empty()).then_some(user), SecretString::from(decode(password)?)))
 }
 
-fn host_port(text: &str, standard: u16) -> Result<HostPort, Wrong> {
-    let wrong = |what: &str| Wrong::new(what, ADDRESS);
+fn host_port(text: &str, standard: u16) -> Result<HostPort, Mistake> {
+    let wrong = |what: &str| Mistake::new(what, ADDRESS);
     if text.is_empty() {
         return Err(wrong("A host is missing in the address."));
     }
@@ -257,7 +260,7 @@ fn host_port(text: &str, standard: u16) -> Result<HostPort, Wrong> {
         None => standard,
         Some(Ok(port)) if port > 0 => port,
         Some(_) => {
-            return Err(Wrong::new(
+            return Err(Mistake::new(
                 "A port of the address is not a number from 1 to 65535; a password with `/` or `?` in it looks like that.",
                 "Write the port as a number; in a password, write `/` as `%2F` and `?` as `%3F`.",
             ));
@@ -271,26 +274,26 @@ fn host_port(text: &str, standard: u16) -> Result<HostPort, Wrong> {
     Ok(HostPort { host, port })
 }
 
-fn database(text: &str) -> Result<u32, Wrong> {
+fn database(text: &str) -> Result<u32, Mistake> {
     if text.is_empty() {
         return Ok(0);
     }
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit())).ok_or_else(|| {
-        Wrong::new(
+        Mistake::new(
             "The last part of the path is the number of a database, and this is no number.",
             "Write `/0` or another number, or leave it out for database 0.",
         )
     })
 }
 
-fn prefix(query: &str) -> Result<String, Wrong> {
+fn prefix(query: &str) -> Result<String, Mistake> {
     let instead = "Write `?prefix=NAME` with up to 32 letters, digits, `_` or `-`, or leave it out for `auth-api`.";
     let Some(name) = query.strip_prefix("prefix=") else {
-        return Err(Wrong::new("After the `?` there is something else than `prefix=`.", instead));
+        return Err(Mistake::new("After the `?` there is something else than `prefix=`.", instead));
     };
     let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if (1..=32).contains(&name.len()) && name.bytes().all(fine) {
         return Ok(name.to_owned());
     }
-    Err(Wrong::new("The prefix is empty, too long, or has a character that it cannot have.", instead))
+    Err(Mistake::new("The prefix is empty, too long, or has a character that it cannot have.", instead))
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// One mistake. Never holds a secret's value.
+/// One mistake, and where it was made. Never holds a secret's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Diagnostic {
     /// Where it was written: `cookies.domain`, `AUTH_API__COOKIES__DOMAIN`, or a file and line.
     pub key: String,
     /// What is wrong and what would break: one or two sentences.
@@ -14,29 +14,34 @@ pub struct Problem {
 }
 
 /// `{}` is one line; `{:#}` is the key on its own line with both sentences indented below it.
-impl fmt::Display for Problem {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Problem { key, what, instead } = self;
+        let Diagnostic { key, what, instead } = self;
         if f.alternate() { write!(f, "{key}\n    {what}\n    {instead}") } else { write!(f, "{key}: {what} {instead}") }
     }
 }
 
-impl std::error::Error for Problem {}
+impl std::error::Error for Diagnostic {}
 
-/// The two sentences of a [`Problem`] before the key is known.
+/// The two sentences of a [`Diagnostic`], from a function that does not know which key it reads.
 #[derive(Debug)]
-pub(super) struct Wrong {
+pub(super) struct Mistake {
     pub(super) what: String,
     pub(super) instead: String,
 }
 
-impl Wrong {
+impl Mistake {
     pub(super) fn new(what: impl Into<String>, instead: impl Into<String>) -> Self {
         Self { what: what.into(), instead: instead.into() }
     }
 
-    pub(super) fn at(self, key: impl Into<String>) -> Problem {
-        Problem { key: key.into(), what: self.what, instead: self.instead }
+    pub(super) fn at(self, key: impl Into<String>) -> Diagnostic {
+        Diagnostic { key: key.into(), what: self.what, instead: self.instead }
+    }
+
+    /// The mistake, unless `fine`.
+    pub(super) fn unless(fine: bool, what: impl Into<String>, instead: impl Into<String>) -> Result<(), Self> {
+        if fine { Ok(()) } else { Err(Self::new(what, instead)) }
     }
 }
 

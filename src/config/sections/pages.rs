@@ -2,15 +2,20 @@
 
 use url::Url;
 
-use super::hosts::host_name;
-use super::problem::{Wrong, shown};
-use super::urls::secure_url;
+use crate::config::diagnostic::{Mistake, shown};
+use crate::config::key::{section, text};
+use crate::config::reader::{ConfigReader, Field};
+use crate::config::values::hosts::host_name;
+use crate::config::values::urls::secure_url;
+use crate::domain::host::ip;
 
-/// `[pages]`
-#[derive(Clone, Debug)]
-pub struct Pages {
-    /// Whom people can ask; `None`: error pages name nobody.
-    pub support: Option<Support>,
+section! {
+    pages: "The pages of this service that people see.";
+    PagesConfig / RawPages
+
+    /// Whom people can ask, shown on error pages with the reference that is in the log: an e-mail address or an https
+    /// address.
+    support: Option<Support> = text(support).optional("help@example.com");
 }
 
 /// Whom people can ask.
@@ -25,17 +30,16 @@ pub enum Support {
 /// Longer addresses are refused (RFC 5321 §4.5.3.1.3).
 const MAIL_MAX: usize = 254;
 
-/// `pages.support`
-pub(super) fn support(text: &str) -> Result<Support, Wrong> {
+fn support(text: &str) -> Result<Support, Mistake> {
     let instead = "Write an address such as `help@example.com`, or a page such as `https://help.example.com/`.";
     if text.starts_with("mailto:") {
-        return Err(Wrong::new("The link is made from the address alone.", "Write the address without `mailto:`."));
+        return Err(Mistake::new("The link is made from the address alone.", "Write the address without `mailto:`."));
     }
     if text.contains("://") {
         let page = secure_url(text, "anybody on the way could answer in your place.")?;
         return Ok(Support::Page(page));
     }
-    let refused = |what: &str| Err(Wrong::new(format!("{} {what}", shown(text)), instead));
+    let refused = |what: &str| Err(Mistake::new(format!("{} {what}", shown(text)), instead));
     let Some((local, host)) = text.rsplit_once('@') else {
         return refused("is neither an e-mail address nor a web address.");
     };
@@ -46,7 +50,7 @@ pub(super) fn support(text: &str) -> Result<Support, Wrong> {
         return refused("is not an e-mail address that fits into a link.");
     }
     let host = host_name(host)?;
-    if !host.contains('.') || crate::domain::host::ip(&host).is_some() {
+    if !host.contains('.') || ip(&host).is_some() {
         return refused("has no mail host that the world can reach.");
     }
     Ok(Support::Mail(format!("{local}@{host}")))

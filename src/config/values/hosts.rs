@@ -1,23 +1,22 @@
 //! Host names: their grammar and public suffixes, and the two keys that hold them.
 
-use super::problem::{Wrong, shown};
-use crate::domain::host::ip;
-pub use crate::domain::host::{AllowedHost, is_loopback, within};
+use crate::config::diagnostic::{Mistake, shown};
+use crate::domain::host::{AllowedHost, ip};
 
 /// Whether strangers can register names directly below `host`: `com`, `co.uk`, `github.io`, and any single label.
-pub(super) fn is_public_suffix(host: &str) -> bool {
+pub(in crate::config) fn is_public_suffix(host: &str) -> bool {
     ip(host).is_none() && psl::suffix_str(host) == Some(host)
 }
 
 /// The name someone registered, of which `host` is a part: `example.co.uk` for `a.b.example.co.uk`.
-pub(super) fn registrable(host: &str) -> Option<&str> {
+pub(in crate::config) fn registrable(host: &str) -> Option<&str> {
     if ip(host).is_some() { None } else { psl::domain_str(host) }
 }
 
 /// A host name in lower case, or why it is none: for people who write a URL where a host belongs.
-pub(super) fn host_name(text: &str) -> Result<String, Wrong> {
+pub(in crate::config) fn host_name(text: &str) -> Result<String, Mistake> {
     let host = text.to_ascii_lowercase();
-    let wrong = |what: &str, instead: String| Err(Wrong::new(format!("{} {what}", shown(text)), instead));
+    let wrong = |what: &str, instead: String| Err(Mistake::new(format!("{} {what}", shown(text)), instead));
     let plain = "Write the bare host name, for example `example.com`.";
     if host.contains('@') {
         return wrong("has a user in it; only the host counts here.", plain.to_owned());
@@ -62,7 +61,7 @@ pub(super) fn host_name(text: &str) -> Result<String, Wrong> {
 }
 
 /// One entry of `return_to.allow`.
-pub(super) fn allowed_host(text: &str) -> Result<AllowedHost, Wrong> {
+pub(in crate::config) fn allowed_host(text: &str) -> Result<AllowedHost, Mistake> {
     let (external, host) = match text.strip_prefix("external:") {
         Some(rest) => (true, rest.trim_start()),
         None => (false, text),
@@ -72,10 +71,10 @@ pub(super) fn allowed_host(text: &str) -> Result<AllowedHost, Wrong> {
 }
 
 /// `cookies.domain`: a leading dot is accepted and dropped, it means the same.
-pub(super) fn cookie_domain(text: &str) -> Result<String, Wrong> {
+pub(in crate::config) fn cookie_domain(text: &str) -> Result<String, Mistake> {
     let host = host_name(text.strip_prefix('.').unwrap_or(text))?;
     if ip(&host).is_some() {
-        return Err(Wrong::new(
+        return Err(Mistake::new(
             format!(
                 "{} is an IP address; browsers refuse a cookie domain that is one, so nobody could sign in.",
                 shown(&host)
@@ -84,14 +83,14 @@ pub(super) fn cookie_domain(text: &str) -> Result<String, Wrong> {
         ));
     }
     if host == "localhost" {
-        return Err(Wrong::new(
+        return Err(Mistake::new(
             "Browsers refuse cookies for `localhost` as a shared domain, so nobody could sign in.",
             "Name your sites below one label, say `auth-api.app.localhost`, and write `app.localhost`; such names reach \
              this machine without set-up.",
         ));
     }
     if is_public_suffix(&host) {
-        return Err(Wrong::new(
+        return Err(Mistake::new(
             format!(
                 "{} is a public suffix: strangers own names below it, and browsers refuse such cookies, so nobody could sign in.",
                 shown(&host)
