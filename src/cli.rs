@@ -215,7 +215,7 @@ fn read(file: Option<&Path>) -> Result<Config, Vec<Diagnostic>> {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     telemetry::start(&config.telemetry.log, config.telemetry.format == LogFormat::Json).map_err(|e| anyhow!(e))?;
-    for caution in config.cautions() {
+    if let Some(caution) = config.provider.caution() {
         tracing::warn!("{caution}");
     }
     let public = app::bind(config.server.listen, "server.listen")?;
@@ -233,7 +233,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn check(config: &Config, online: bool) -> anyhow::Result<ExitCode> {
-    for caution in config.cautions() {
+    if let Some(caution) = config.provider.caution() {
         std::io::stderr().write_all(format!("caution: {caution:#}\n\n").as_bytes())?;
     }
     if !online {

@@ -1,14 +1,16 @@
-//! The rules between sections, and what is worth a second thought. A rule is silent when a value it needs is already
+//! The rules between sections. A rule is silent when a value it needs is already
 //! reported as wrong, so that one mistake is one message.
 
 use url::Url;
 
-use super::diagnostic::{Diagnostic, Mistake, line, shown};
+use super::RawConfig;
+use super::diagnostic::{Mistake, line, shown};
 use super::reader::ConfigReader;
+use super::sections::provider::ACCOUNT_SCOPE;
 use super::values::hosts::{is_public_suffix, registrable};
 use super::values::issuer::Profile;
 use super::values::urls::PublicUrl;
-use super::{Config, RawConfig};
+
 use crate::domain::host::{ip, is_loopback, within};
 
 /// Reports every broken rule.
@@ -157,13 +159,10 @@ fn returns_to(raw: &RawConfig, public_url: &PublicUrl, host: &str) -> Option<boo
     })
 }
 
-/// The scope without which the user pools API answers nobody.
-const SCOPE: &str = "aws.cognito.signin.user.admin";
-
 /// What needs Cognito, or its scope, or must not be with that scope.
 fn cognito(raw: &RawConfig, reader: &mut ConfigReader) {
     let scopes = raw.provider.scopes.good();
-    let scope = scopes.map(|scopes| scopes.iter().any(|scope| scope == SCOPE));
+    let scope = scopes.map(|scopes| scopes.iter().any(|scope| scope == ACCOUNT_SCOPE));
     let other = raw.provider.profile.good() == Some(&Profile::Oidc);
     let (check_revoked, writable) = (&raw.validate.check_revoked, &raw.account.writable);
     for (at, wanted) in [
@@ -179,10 +178,10 @@ fn cognito(raw: &RawConfig, reader: &mut ConfigReader) {
             let harmless = Mistake::unless(
                 scope != Some(true),
                 format!(
-                    "Who holds an access token with the scope `{SCOPE}` can change the user's account: attributes, \
+                    "Who holds an access token with the scope `{ACCOUNT_SCOPE}` can change the user's account: attributes, \
                      password, second factors. Every sibling would get one."
                 ),
-                format!("Leave `access_token` out here, or `{SCOPE}` out of provider.scopes."),
+                format!("Leave `access_token` out here, or `{ACCOUNT_SCOPE}` out of provider.scopes."),
             );
             reader.report(&handed_on.at, harmless);
         }
@@ -204,8 +203,8 @@ fn user_pools_api(other: bool, scope: Option<bool>) -> Result<(), Mistake> {
     )?;
     Mistake::unless(
         scope != Some(false),
-        format!("Without the scope `{SCOPE}` Cognito would refuse every such question."),
-        format!("Add `{SCOPE}` to provider.scopes, and allow it in the app client."),
+        format!("Without the scope `{ACCOUNT_SCOPE}` Cognito would refuse every such question."),
+        format!("Add `{ACCOUNT_SCOPE}` to provider.scopes, and allow it in the app client."),
     )
 }
 
@@ -231,25 +230,5 @@ fn page_rules(raw: &RawConfig, reader: &mut ConfigReader) {
             "Add it to return_to.allow, or remove the rule.",
         );
         reader.report(&format!("{} ({})", rules.at, line(&site.host)), Err(mistake));
-    }
-}
-
-impl Config {
-    /// What an operator should know about this configuration though it works as it is written.
-    pub fn cautions(&self) -> Vec<Diagnostic> {
-        let provider = &self.provider;
-        let mut cautions = Vec::new();
-        if !provider.trust_email_from.is_empty() && provider.scopes.iter().any(|scope| scope == SCOPE) {
-            let caution = Mistake::new(
-                format!(
-                    "People can write another e-mail address at the user pool with an access token that has the scope \
-                     `{SCOPE}`. This service believes only the address of the sign-in; siblings that read ID tokens \
-                     themselves, or ask the pool, see the one that was written."
-                ),
-                format!("Leave the list empty, or take `{SCOPE}` out of provider.scopes."),
-            );
-            cautions.push(caution.at("provider.trust_email_from"));
-        }
-        cautions
     }
 }

@@ -20,6 +20,7 @@ mod reader;
 mod reference;
 mod schema;
 mod sections;
+mod spec;
 mod suggest;
 mod table;
 mod values;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::diagnostic::{Diagnostic, Mistake};
 use super::files::secret_in;
-use super::key::{ConfigKey, DefaultValue, KeyShape, KeySpec, RawValue, Report, empty};
+use super::key::{ConfigKey, DefaultValue, KeyShape, RawValue, Report, empty};
+use super::spec::KeySpec;
 
 /// A value and the name it was written under.
 pub(super) struct Written {

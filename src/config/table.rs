@@ -6,7 +6,8 @@ use toml::{Table, Value};
 
 use super::diagnostic::{Diagnostic, Mistake, line};
 use super::files::secret_in;
-use super::key::{DefaultValue, KeyShape, KeySpec, RawValue, Report, TableKey};
+use super::key::{DefaultValue, KeyShape, RawValue, Report, TableKey};
+use super::spec::KeySpec;
 
 /// An array of tables, each read by `read`, which asks for every key whatever it finds. Wrong ones are left out.
 pub(super) fn tables<'a, T, C: FromIterator<T> + 'a>(

@@ -1,8 +1,8 @@
 //! `[account]`: people's own attributes.
 
 use crate::config::diagnostic::{Mistake, shown};
-use crate::config::key::{list, section};
 use crate::config::reader::{ConfigReader, Field};
+use crate::config::spec::{list, section};
 
 section! {
     account: "A person's own attributes, as the user pool has them: GET and PATCH /auth/profile.";

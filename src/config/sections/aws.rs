@@ -3,8 +3,8 @@
 use url::Url;
 
 use crate::config::diagnostic::{Mistake, shown};
-use crate::config::key::{flag, section, text};
 use crate::config::reader::{ConfigReader, Field};
+use crate::config::spec::{flag, section, text};
 use crate::config::values::{oauth, urls};
 
 section! {

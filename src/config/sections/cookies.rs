@@ -3,8 +3,8 @@
 use secrecy::{ExposeSecret, SecretSlice};
 
 use crate::config::diagnostic::Mistake;
-use crate::config::key::{list, section, text};
 use crate::config::reader::{ConfigReader, Field};
+use crate::config::spec::{list, section, text};
 use crate::config::values::hosts;
 use crate::config::values::tokens::{Exposed, tokens};
 

@@ -1,7 +1,7 @@
 //! `[gateway]`: what `/validate` answers.
 
-use crate::config::key::{choice, flag, section};
 use crate::config::reader::{ConfigReader, Field};
+use crate::config::spec::{choice, flag, section};
 use crate::config::values::tokens::{Exposed, tokens};
 
 section! {

@@ -3,8 +3,8 @@
 use url::Url;
 
 use crate::config::diagnostic::{Mistake, shown};
-use crate::config::key::{section, text};
 use crate::config::reader::{ConfigReader, Field};
+use crate::config::spec::{section, text};
 use crate::config::values::hosts::host_name;
 use crate::config::values::urls::secure_url;
 use crate::domain::host::ip;

@@ -1,8 +1,8 @@
 //! `[policy]`, and `[[policy.site]]`: rules for pages.
 
 use crate::config::diagnostic::{Mistake, shown};
-use crate::config::key::{KeySpec, list, section};
 use crate::config::reader::{ConfigReader, Field};
+use crate::config::spec::{KeySpec, list, section};
 use crate::config::table::{TableReader, tables};
 use crate::config::values::{hosts, oauth};
 use crate::domain::page::PathInterpretations;

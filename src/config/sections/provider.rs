@@ -5,11 +5,14 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::config::diagnostic::Mistake;
-use crate::config::key::{choice, count, duration, list, section, text};
+use crate::config::diagnostic::{Diagnostic, Mistake};
 use crate::config::reader::{ConfigReader, Field};
+use crate::config::spec::{choice, count, duration, list, section, text};
 use crate::config::values::issuer::{self, Profile};
 use crate::config::values::{oauth, urls};
+
+/// The scope without which Cognito's user pools API answers nobody.
+pub(in crate::config) const ACCOUNT_SCOPE: &str = "aws.cognito.signin.user.admin";
 
 section! {
     provider: "The OpenID Provider that people sign in at, and this service's app client there.";
@@ -107,4 +110,22 @@ section! {
 
     /// Where the keys that sign tokens are published.
     jwks_uri: Option<Url> = text(urls::endpoint).optional("https://login.example.com/jwks.json");
+}
+
+impl ProviderConfig {
+    /// What an operator should know about this configuration though it works as it is written.
+    pub fn caution(&self) -> Option<Diagnostic> {
+        if self.trust_email_from.is_empty() || !self.scopes.iter().any(|scope| scope == ACCOUNT_SCOPE) {
+            return None;
+        }
+        let caution = Mistake::new(
+            format!(
+                "People can write another e-mail address at the user pool with an access token that has the scope \
+                 `{ACCOUNT_SCOPE}`. This service believes only the address of the sign-in; siblings that read ID tokens \
+                 themselves, or ask the pool, see the one that was written."
+            ),
+            format!("Leave the list empty, or take `{ACCOUNT_SCOPE}` out of provider.scopes."),
+        );
+        Some(caution.at("provider.trust_email_from"))
+    }
 }

@@ -2,8 +2,8 @@
 
 use url::Url;
 
-use crate::config::key::{list, section, text};
 use crate::config::reader::{ConfigReader, Field};
+use crate::config::spec::{list, section, text};
 use crate::config::values::hosts;
 use crate::config::values::urls;
 use crate::domain::host::AllowedHost;

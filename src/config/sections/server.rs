@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use crate::config::diagnostic::{Mistake, shown};
 use crate::config::files::read_file;
-use crate::config::key::{fine_duration, list, path, section, text, text_or_empty};
 use crate::config::reader::{ConfigReader, Field};
+use crate::config::spec::{fine_duration, list, path, section, text, text_or_empty};
 use crate::config::values::urls::{self, PublicUrl};
 
 section! {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::config::diagnostic::Mistake;
-use crate::config::key::{KeyShape, KeySpec, duration, fine_duration, limit, located, section, text};
+use crate::config::key::KeyShape;
 use crate::config::reader::{ConfigReader, Field};
+use crate::config::spec::{KeySpec, duration, fine_duration, limit, located, section, text};
 use crate::config::values::scalar;
 use crate::config::values::store_url::{self, StoreUrl};
 

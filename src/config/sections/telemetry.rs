@@ -1,8 +1,8 @@
 //! `[telemetry]`: logs.
 
 use crate::config::diagnostic::{Mistake, shown};
-use crate::config::key::{choice, section, text};
 use crate::config::reader::{ConfigReader, Field};
+use crate::config::spec::{choice, section, text};
 
 section! {
     telemetry: "Logs.";

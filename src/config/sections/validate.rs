@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::config::diagnostic::{Mistake, shown};
-use crate::config::key::{section, text};
 use crate::config::reader::{ConfigReader, Field};
+use crate::config::spec::{section, text};
 use crate::config::values::scalar;
 
 section! {

@@ -1,7 +1,7 @@
 //! The provider's tokens that are handed on.
 
 use crate::config::diagnostic::{Mistake, shown};
-use crate::config::key::{KeySpec, choices};
+use crate::config::spec::{KeySpec, choices};
 
 /// Which of the provider's tokens are handed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
