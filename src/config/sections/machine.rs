@@ -66,7 +66,7 @@ section! {
             "Write a time from `1s` to `4m`; `60s` suits most.",
         );
 
-    /// A file, or a folder of .toml files, with more [[client]] blocks. Read again within five seconds when something
+    /// A file, or a folder of .toml files, with more `[[client]]` blocks. Read again within five seconds when something
     /// changes; while it has a mistake, what was read before stays.
     clients: Option<PathBuf> = path().optional("clients.d").reloads();
 
