@@ -120,7 +120,7 @@ fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<BTre
 
 /// Temporary credentials of an identity pool's role.
 #[derive(Serialize, ToSchema)]
-struct AwsCredentials<'a> {
+struct AwsCredentialsResponse<'a> {
     identity_id: &'a str,
     access_key_id: &'a str,
     secret_access_key: &'a str,
@@ -136,7 +136,7 @@ struct AwsCredentials<'a> {
 #[utoipa::path(
     post, path = "/auth/aws-credentials", operation_id = "awsCredentials", tag = "api",
     security(("session" = []), ()), params(OriginHeader),
-    responses((status = 200, description = "The credentials.", body = AwsCredentials), AwsCredentialsProblems)
+    responses((status = 200, description = "The credentials.", body = AwsCredentialsResponse), AwsCredentialsProblems)
 )]
 pub(super) async fn aws_credentials(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     if is_foreign(&web, &visitor.headers) {
@@ -151,7 +151,7 @@ pub(super) async fn aws_credentials(State(web): State<Arc<Web>>, visitor: Browse
         return nobody(&web, &visitor.ids, &id);
     }
     match web.rp.aws_credentials(live.as_ref()).await {
-        Ok(credentials) => Json(AwsCredentials {
+        Ok(credentials) => Json(AwsCredentialsResponse {
             identity_id: &credentials.identity_id,
             access_key_id: &credentials.access_key_id,
             secret_access_key: credentials.secret_access_key.expose_secret(),

@@ -136,6 +136,16 @@ async fn a_slot_that_moves_is_followed() {
 
 #[tokio::test]
 async fn a_node_that_dies_is_replaced() {
+    is_replaced(Redis::kill).await;
+}
+
+/// As when its host is lost: nobody closes a connection.
+#[tokio::test]
+async fn a_node_that_falls_silent_is_replaced() {
+    is_replaced(|node| node.pause()).await;
+}
+
+async fn is_replaced(lose: impl FnOnce(&mut Redis)) {
     let Some(mut nodes) = cluster().await else { return };
     let Some(replica) = node().await else { return };
     meet(&replica, &nodes[0]).await;
@@ -154,7 +164,7 @@ async fn a_node_that_dies_is_replaced() {
     }
     let (_, task) = follow(store.clone()).await;
     nodes[0].replicated().await;
-    nodes[0].kill();
+    lose(&mut nodes[0]);
     in_time(task).await;
     eventually("every session can be read again", async || {
         let all = futures_util::future::join_all(keys.iter().map(|key| store.load(*key))).await;

@@ -41,11 +41,11 @@ pub(super) struct MessagePage {
     pub(super) frame: Frame,
     pub(super) title: &'static str,
     pub(super) text: &'static str,
-    pub(super) links: Vec<PageLink>,
+    pub(super) links: Vec<CmsLink>,
 }
 
 /// A link of a message.
-pub(super) struct PageLink {
+pub(super) struct CmsLink {
     pub(super) label: &'static str,
     pub(super) href: String,
 }

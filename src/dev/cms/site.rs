@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use super::CmsSettings;
 use super::articles::{self, ARTICLES};
 use super::frame::{Addresses, Frame};
-use super::pages::{self, ArticlePage, EditorsPage, HomePage, MessagePage, PageLink};
+use super::pages::{self, ArticlePage, CmsLink, EditorsPage, HomePage, MessagePage};
 use super::visitor::{CmsVisitor, Person, ValidateClient};
 
 struct CmsSite {
@@ -98,7 +98,7 @@ async fn nothing_here(State(site): State<Arc<CmsSite>>, headers: HeaderMap, uri:
 }
 
 fn forbidden(frame: Frame) -> Response {
-    let link = PageLink { label: "Sign in as another account", href: frame.sign_in_as_another() };
+    let link = CmsLink { label: "Sign in as another account", href: frame.sign_in_as_another() };
     let page = MessagePage {
         title: "This room is for editors",
         text: "You are signed in, but your account is not in the group \u{201c}editors\u{201d}. If it should be, \
@@ -124,7 +124,7 @@ fn unavailable(frame: Frame) -> Response {
         title: "We cannot check who you are right now",
         text: "The sign-in service did not answer, so this page stays closed for the moment. If you were signed in, \
                you still are. Please try again shortly.",
-        links: vec![PageLink { label: "Try again", href: frame.here().to_owned() }],
+        links: vec![CmsLink { label: "Try again", href: frame.here().to_owned() }],
         frame,
     };
     let mut answer = pages::render(StatusCode::SERVICE_UNAVAILABLE, &page);
@@ -132,8 +132,8 @@ fn unavailable(frame: Frame) -> Response {
     answer
 }
 
-fn home_link(frame: &Frame) -> PageLink {
-    PageLink { label: "Back to the front page", href: frame.home.clone() }
+fn home_link(frame: &Frame) -> CmsLink {
+    CmsLink { label: "Back to the front page", href: frame.home.clone() }
 }
 
 fn redirect(location: &str) -> Response {

@@ -38,7 +38,7 @@ enum Prompt {
 }
 
 /// Why a request gets no further.
-pub(super) enum AuthorizationError {
+pub(super) enum AuthorizeError {
     /// The pool's own error page: nothing that cannot be trusted is redirected to.
     ErrorPage { status: StatusCode, error: &'static str, text: &'static str },
     /// An empty 400, Cognito's answer to a `state` that is JSON.
@@ -47,7 +47,7 @@ pub(super) enum AuthorizationError {
     Redirect { redirect_uri: String, state: Option<String>, error: &'static str, description: Option<String> },
 }
 
-impl IntoResponse for AuthorizationError {
+impl IntoResponse for AuthorizeError {
     fn into_response(self) -> Response {
         match self {
             Self::ErrorPage { status, error, text } => pages::error(status, error, text),
@@ -62,17 +62,17 @@ impl IntoResponse for AuthorizationError {
 }
 
 impl FromRequestParts<Arc<PoolState>> for AuthorizationRequest {
-    type Rejection = AuthorizationError;
+    type Rejection = AuthorizeError;
 
-    async fn from_request_parts(parts: &mut Parts, pool: &Arc<PoolState>) -> Result<Self, AuthorizationError> {
+    async fn from_request_parts(parts: &mut Parts, pool: &Arc<PoolState>) -> Result<Self, AuthorizeError> {
         Self::read(pool, Params::parse(parts.uri.query().unwrap_or_default().as_bytes()))
     }
 }
 
 impl AuthorizationRequest {
     /// Checks in Cognito's order: first what may not be redirected, then the rest.
-    fn read(pool: &PoolState, params: Params) -> Result<Self, AuthorizationError> {
-        let page = |error, text| AuthorizationError::ErrorPage { status: StatusCode::BAD_REQUEST, error, text };
+    fn read(pool: &PoolState, params: Params) -> Result<Self, AuthorizeError> {
+        let page = |error, text| AuthorizeError::ErrorPage { status: StatusCode::BAD_REQUEST, error, text };
         let (Some(client_id), Some(redirect_uri)) = (params.get("client_id"), params.get("redirect_uri")) else {
             let text = "The request must name a client_id and a redirect_uri.";
             return Err(page("Required parameters missing", text));
@@ -85,7 +85,7 @@ impl AuthorizationRequest {
             return Err(page("redirect_mismatch", text));
         }
         if params.get("state").is_some_and(|state| state.starts_with('{')) {
-            return Err(AuthorizationError::Empty);
+            return Err(AuthorizeError::Empty);
         }
         let error = |error, description: Option<&str>| redirect_error(redirect_uri, &params, error, description);
         if params.has_duplicates() {
@@ -108,13 +108,13 @@ impl AuthorizationRequest {
     }
 
     /// An error for the app client, once the request itself is known to be good.
-    pub(super) fn error(&self, error: &'static str, description: Option<&str>) -> AuthorizationError {
+    pub(super) fn error(&self, error: &'static str, description: Option<&str>) -> AuthorizeError {
         redirect_error(&self.redirect_uri, &self.params, error, description)
     }
 }
 
-fn redirect_error(uri: &str, params: &Params, error: &'static str, description: Option<&str>) -> AuthorizationError {
-    AuthorizationError::Redirect {
+fn redirect_error(uri: &str, params: &Params, error: &'static str, description: Option<&str>) -> AuthorizeError {
+    AuthorizeError::Redirect {
         redirect_uri: uri.to_owned(),
         state: params.get("state").map(str::to_owned),
         error,
@@ -171,7 +171,7 @@ pub(super) async fn authorize(
     RawQuery(query): RawQuery,
     request: AuthorizationRequest,
     headers: HeaderMap,
-) -> Result<Response, AuthorizationError> {
+) -> Result<Response, AuthorizeError> {
     let provider = request.identity_provider.as_deref();
     let prompt = if pool.faults().ignores_prompt { Prompt::Absent } else { request.prompt };
     if prompt != Prompt::Page

@@ -1,11 +1,11 @@
 //! Federated sign-in: identity providers of the pool, Google and Facebook, each pretended by a page of its identities.
 
-use super::authorize::{self, AuthorizationError, AuthorizationRequest};
+use super::authorize::{self, AuthorizationRequest, AuthorizeError};
 use super::faults::FederationFault;
 use super::hosted_ui;
 use super::pages::{self, IdentityChoice, ProviderPage};
 use super::state::PoolState;
-use super::triggers::TriggerFailure;
+use super::triggers::InvocationError;
 use super::users::PoolUser;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -18,7 +18,7 @@ pub(super) async fn provider_page(
     Path(provider): Path<String>,
     request: AuthorizationRequest,
     headers: HeaderMap,
-) -> Result<Response, AuthorizationError> {
+) -> Result<Response, AuthorizeError> {
     check_provider(&request, &provider)?;
     let data = pool.data();
     let choice = |user: &PoolUser| {
@@ -41,7 +41,7 @@ pub(super) async fn choose(
     request: AuthorizationRequest,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, AuthorizationError> {
+) -> Result<Response, AuthorizeError> {
     check_provider(&request, &provider)?;
     let form = hosted_ui::submitted(&headers, &body)?;
     let denied = || request.error("access_denied", Some("Access denied"));
@@ -52,9 +52,9 @@ pub(super) async fn choose(
     Ok(authorize::complete(&pool, &request, &username, &provider))
 }
 
-fn check_provider(request: &AuthorizationRequest, provider: &str) -> Result<(), AuthorizationError> {
+fn check_provider(request: &AuthorizationRequest, provider: &str) -> Result<(), AuthorizeError> {
     let enabled = request.client.identity_providers.iter().any(|name| name == provider);
-    (enabled && provider != "COGNITO").then_some(()).ok_or(AuthorizationError::ErrorPage {
+    (enabled && provider != "COGNITO").then_some(()).ok_or(AuthorizeError::ErrorPage {
         status: StatusCode::BAD_REQUEST,
         error: "invalid_request",
         text: "The app client has no such identity provider.",
@@ -66,7 +66,7 @@ fn check_provider(request: &AuthorizationRequest, provider: &str) -> Result<(), 
 /// # Errors
 /// The `error_description`.
 async fn sign_in(pool: &PoolState, client_id: &str, provider: &str, user_id: &str) -> Result<Option<String>, String> {
-    let message = |failure: TriggerFailure| failure.message("User is not allowed.");
+    let message = |failure: InvocationError| failure.message("User is not allowed.");
     let disabled = || "User is disabled.".to_owned();
     let user = pool.data().user_with_identity(provider, user_id).cloned();
     if let Some(user) = user {
@@ -96,7 +96,7 @@ fn apply_fault(
     request: &AuthorizationRequest,
     provider: &str,
     user_id: &str,
-) -> Result<(), AuthorizationError> {
+) -> Result<(), AuthorizeError> {
     let mut faults = pool.faults();
     let Some(fault) = faults.federation else { return Ok(()) };
     if fault == FederationFault::AlreadyFoundEntryOnce {

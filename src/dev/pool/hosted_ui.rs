@@ -1,6 +1,6 @@
 //! The classic hosted UI: the sign-in page at `/login`, the form behind it, and `/logout`.
 
-use super::authorize::{self, AuthorizationError, AuthorizationRequest, SESSION_COOKIE};
+use super::authorize::{self, AuthorizationRequest, AuthorizeError, SESSION_COOKIE};
 use super::messages::{self, Params};
 use super::pages::{self, LoginPage, ProviderLink};
 use super::state::PoolState;
@@ -21,7 +21,7 @@ pub(super) async fn login(
     request: AuthorizationRequest,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, AuthorizationError> {
+) -> Result<Response, AuthorizeError> {
     let form = submitted(&headers, &body)?;
     let username = form.get("username").unwrap_or_default();
     let password = form.get("password").unwrap_or_default();
@@ -32,8 +32,8 @@ pub(super) async fn login(
 }
 
 /// The fields of a form of the hosted UI.
-pub(super) fn submitted(headers: &HeaderMap, body: &[u8]) -> Result<Params, AuthorizationError> {
-    pages::submitted(headers, body).ok_or(AuthorizationError::ErrorPage {
+pub(super) fn submitted(headers: &HeaderMap, body: &[u8]) -> Result<Params, AuthorizeError> {
+    pages::submitted(headers, body).ok_or(AuthorizeError::ErrorPage {
         status: StatusCode::FORBIDDEN,
         error: "Invalid CSRF token",
         text: "Open the sign-in page again and retry.",

@@ -52,14 +52,14 @@ impl fmt::Debug for TriggerFunction {
 }
 
 /// Why a trigger ends a sign-in.
-pub(super) enum TriggerFailure {
+pub(super) enum InvocationError {
     /// The function refused the user.
     Refused,
     /// It failed: Cognito's words around the function's.
     Failed(String),
 }
 
-impl TriggerFailure {
+impl InvocationError {
     /// What the user reads, with words of the caller's for a refusal.
     pub(super) fn message(self, refusal: &str) -> String {
         match self {
@@ -83,7 +83,7 @@ impl LambdaTriggers {
         client_id: &str,
         username: &str,
         password: &str,
-    ) -> Result<PoolUser, TriggerFailure> {
+    ) -> Result<PoolUser, InvocationError> {
         let request = json!({ "password": password, "validationData": null, "userAttributes": null });
         let unset = json!({
             "userAttributes": null,
@@ -96,7 +96,7 @@ impl LambdaTriggers {
         let response = &event["response"];
         let attributes = response["userAttributes"].as_object().filter(|attributes| !attributes.is_empty());
         let mut user = PoolUser::native(username, password, &random::uuid());
-        for (name, value) in attributes.ok_or(TriggerFailure::Refused)? {
+        for (name, value) in attributes.ok_or(InvocationError::Refused)? {
             let value = value.as_str().unwrap_or_default().to_owned();
             match name.as_str() {
                 "username" => user.username = value,
@@ -108,7 +108,7 @@ impl LambdaTriggers {
     }
 
     /// Whether an identity of a provider may become a user.
-    pub(super) async fn pre_sign_up(&self, client_id: &str, user: &PoolUser) -> Result<(), TriggerFailure> {
+    pub(super) async fn pre_sign_up(&self, client_id: &str, user: &PoolUser) -> Result<(), InvocationError> {
         let mut attributes = json!(user.attributes);
         attributes["cognito:email_alias"] = "".into();
         attributes["cognito:phone_number_alias"] = "".into();
@@ -118,13 +118,13 @@ impl LambdaTriggers {
     }
 
     /// After the sign-up of a federated user.
-    pub(super) async fn post_confirmation(&self, client_id: &str, user: &PoolUser) -> Result<(), TriggerFailure> {
+    pub(super) async fn post_confirmation(&self, client_id: &str, user: &PoolUser) -> Result<(), InvocationError> {
         let request = json!({ "userAttributes": event_attributes(user) });
         self.call("PostConfirmation_ConfirmSignUp", client_id, &user.username, request, json!({})).await.map(drop)
     }
 
     /// After every later sign-in of a federated user.
-    pub(super) async fn post_authentication(&self, client_id: &str, user: &PoolUser) -> Result<(), TriggerFailure> {
+    pub(super) async fn post_authentication(&self, client_id: &str, user: &PoolUser) -> Result<(), InvocationError> {
         let request = json!({ "userAttributes": event_attributes(user), "newDeviceUsed": false });
         self.call("PostAuthentication_Authentication", client_id, &user.username, request, json!({})).await.map(drop)
     }
@@ -137,7 +137,7 @@ impl LambdaTriggers {
         username: &str,
         request: Value,
         response: Value,
-    ) -> Result<Value, TriggerFailure> {
+    ) -> Result<Value, InvocationError> {
         let event = json!({
             "version": "1",
             "triggerSource": source,
@@ -150,11 +150,11 @@ impl LambdaTriggers {
         });
         let Some(TriggerFunction(function)) = &self.function else { return Ok(event) };
         let trigger = source.split('_').next().unwrap_or_default();
-        let failed = |message: &str| TriggerFailure::Failed(format!("{trigger} failed with error {message}."));
+        let failed = |message: &str| InvocationError::Failed(format!("{trigger} failed with error {message}."));
         match tokio::time::timeout(TIMEOUT, function(event)).await {
             Ok(Ok(event)) if event["response"].is_object() => Ok(event),
-            Ok(Ok(_)) => Err(TriggerFailure::Failed("Unrecognizable lambda output".to_owned())),
-            Ok(Err(error)) if error.refused => Err(TriggerFailure::Refused),
+            Ok(Ok(_)) => Err(InvocationError::Failed("Unrecognizable lambda output".to_owned())),
+            Ok(Err(error)) if error.refused => Err(InvocationError::Refused),
             Ok(Err(error)) => Err(failed(&error.message)),
             Err(_) => Err(failed("the function timed out")),
         }
