@@ -94,8 +94,9 @@ fn no_redis_that_is_deployed_drops_sessions_when_its_memory_is_full() {
 }
 
 #[test]
+#[ignore = "needs systemd-analyze"]
 fn systemd_understands_the_unit_and_finds_it_closed() {
-    let Some(analyze) = component("systemd-analyze") else { return };
+    let analyze = component("systemd-analyze");
     let folder = tempfile::tempdir().unwrap();
     let unit = std::fs::read_to_string(deploy("systemd/auth-api.service")).unwrap();
     // It wants to see the program.

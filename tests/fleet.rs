@@ -177,6 +177,6 @@ fn at(redis: &Redis) -> String {
 }
 
 /// One that keeps what it was told through `kill -9`.
-async fn durable() -> Option<Redis> {
+async fn durable() -> Redis {
     Redis::with(&["--appendonly", "yes", "--appendfsync", "always"]).await
 }

@@ -110,8 +110,9 @@ async fn a_reader_of_the_log_that_stands_still_holds_nobody_up() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn redis_is_found_again_though_nobody_can_be_told() {
-    let Some(mut redis) = Redis::start().await else { return };
+    let mut redis = Redis::start().await;
     let folder = tempfile::tempdir().unwrap();
     let full = || File::options().write(true).open("/dev/full").unwrap().into();
     let url = format!("redis://127.0.0.1:{}/0", redis.port);

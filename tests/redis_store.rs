@@ -42,14 +42,16 @@ fn key() -> SessionKey {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn a_server_keeps_the_contract() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     keeps_the_contract(redis.store()).await;
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn a_user_a_password_and_a_database_are_used() {
-    let Some(redis) = Redis::with(&["--requirepass", "hunter2"]).await else { return };
+    let redis = Redis::with(&["--requirepass", "hunter2"]).await;
     let with = |user: Option<&str>, password: &str| RedisUrl {
         user: user.map(str::to_owned),
         password: Some(password.into()),
@@ -71,8 +73,9 @@ async fn a_user_a_password_and_a_database_are_used() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn a_list_holds_any_number_of_sessions() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let store = redis.store();
     let jane = IndexKey::user("jane");
     let listed = || SealedSession { listed: vec![jane], ..record(1) };
@@ -97,8 +100,9 @@ async fn index(redis: &Redis) -> String {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn a_list_forgets_what_has_no_record_and_regains_what_it_lost() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let store = redis.store();
     let (jane, lost, gone) = (IndexKey::user("jane"), key(), key());
     let listed = |version| SealedSession { listed: vec![jane], ..record(version) };
@@ -124,8 +128,9 @@ async fn a_list_forgets_what_has_no_record_and_regains_what_it_lost() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn everything_expires_by_itself_and_in_use_it_does_not() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let now = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let mut config = stored_in(StoreUrl::Redis(url(RedisServers::One(redis.at()))));
     let session =
@@ -175,8 +180,9 @@ async fn everything_expires_by_itself_and_in_use_it_does_not() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn a_lease_in_doubt_outlives_the_process() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let key = key();
     let store = redis.store();
     assert!(store.create(key, record(1)).await.unwrap());
@@ -190,8 +196,9 @@ async fn a_lease_in_doubt_outlives_the_process() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn sessions_under_other_keys_are_told_apart() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     const OTHER: &[u8] = b"another key for the tests, 32 bytes+++";
     let at = |prefix: &str| {
         stored_in(StoreUrl::Redis(RedisUrl { prefix: prefix.into(), ..url(RedisServers::One(redis.at())) }))
@@ -243,8 +250,9 @@ async fn all_in_time(store: &dyn SessionStore) -> Vec<bool> {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn a_server_that_hangs_is_not_waited_for() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let store = redis.store();
     assert!(all_in_time(&*store).await.into_iter().all(|ok| ok));
     redis.pause();
@@ -257,8 +265,9 @@ async fn a_server_that_hangs_is_not_waited_for() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn a_server_that_is_away_costs_no_time_and_comes_back() {
-    let Some(mut redis) = Redis::with(&["--appendonly", "yes"]).await else { return };
+    let mut redis = Redis::with(&["--appendonly", "yes"]).await;
     let store = redis.store();
     let kept = key();
     assert!(store.create(kept, record(1)).await.unwrap());
@@ -288,9 +297,10 @@ async fn a_service_can_start_before_its_store() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn a_read_only_replica_is_no_store() {
-    let Some(redis) = Redis::start().await else { return };
-    let Some(main) = Redis::start().await else { return };
+    let redis = Redis::start().await;
+    let main = Redis::start().await;
     let store = redis.store();
     store.ping().await.unwrap();
     redis.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", main.port)).await;

@@ -45,28 +45,21 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(problems) => return report(&problems),
     };
-    let mut visitor = nobody();
-    match asked.who.sub {
+    let visitor = match asked.who.sub {
         Some(sub) => {
             let Some(newest) = app::sessions_of(&config, &sub).await?.into_iter().next() else {
-                print(&format!(
-                    "{} has no session, and so no groups that are known here; use --groups\n",
-                    foreign(&sub)
-                ))?;
+                let whose = foreign(&sub);
+                print(&format!("{whose} has no session, and so no groups that are known here; use --groups\n"))?;
                 return Ok(ExitCode::from(PROBLEMS));
             };
-            visitor = Principal { sub, groups: newest.groups, scopes: newest.scopes, ..visitor };
-            (visitor.email_verified, visitor.email) = (true, newest.email);
+            Principal { sub, groups: newest.groups, scopes: newest.scopes, email: newest.email, ..nobody() }
         }
         None => {
-            visitor.groups =
-                asked.who.groups.unwrap_or_default().into_iter().filter(|group| !group.is_empty()).collect();
-            (visitor.scopes, visitor.email_verified, visitor.email) = (asked.scopes, true, asked.email);
-            if asked.machine {
-                visitor.kind = PrincipalKind::Machine;
-            }
+            let groups = asked.who.groups.into_iter().flatten().filter(|group| !group.is_empty()).collect();
+            let kind = if asked.machine { PrincipalKind::Machine } else { PrincipalKind::User };
+            Principal { kind, groups, scopes: asked.scopes, email: asked.email, ..nobody() }
         }
-    }
+    };
     let page = match config.return_to_policy().page_at(&asked.url) {
         Ok(page) => page,
         Err(refused) => {
@@ -81,17 +74,7 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
     if !plain {
         text += "          can be read in several ways: never public, and each rule that one of them meets counts\n";
     }
-    match &decision {
-        Decision::Public(site) => text += &format!("rule      {site}: everybody\n"),
-        Decision::Members(rules) if rules.is_empty() => {
-            text += "rule      none: everybody who is signed in, no program\n"
-        }
-        Decision::Members(rules) => {
-            for (site, requirement) in rules {
-                text += &format!("rule      {site}: {requirement}\n");
-            }
-        }
-    }
+    text += &rules(&decision);
     let list = |items: &[String]| if items.is_empty() { "none".to_owned() } else { foreign(&items.join(", ")) };
     let email = visitor.email.as_deref().map_or("none".to_owned(), foreign);
     text += &format!("visitor   groups: {}; scopes: {}; ", list(&visitor.groups), list(&visitor.scopes));
@@ -109,13 +92,27 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
     Ok(if denied.is_none() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
 }
 
+/// A line for each rule that decides.
+fn rules(decision: &Decision) -> String {
+    match decision {
+        Decision::Public(site) => format!("rule      {site}: everybody\n"),
+        Decision::Members(rules) if rules.is_empty() => {
+            "rule      none: everybody who is signed in, no program\n".into()
+        }
+        Decision::Members(rules) => {
+            rules.iter().map(|(site, requirement)| format!("rule      {site}: {requirement}\n")).collect()
+        }
+    }
+}
+
+/// Somebody of whom nothing is known; any address is a verified one.
 fn nobody() -> Principal {
     Principal {
         kind: PrincipalKind::User,
         sub: String::new(),
         username: String::new(),
         email: None,
-        email_verified: false,
+        email_verified: true,
         name: None,
         groups: vec![],
         scopes: vec![],

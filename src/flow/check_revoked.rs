@@ -61,7 +61,7 @@ impl RelyingParty {
                     tracing::warn!(sub = %live.session.principal.sub, %error, "the provider says nothing about a session");
                 }
             }
-            self.asked.0.lock().unwrap_or_else(PoisonError::into_inner).insert(live.id.key(), now);
+            self.revocation_checks.0.lock().unwrap_or_else(PoisonError::into_inner).insert(live.id.key(), now);
             if unanswered >= IN_A_ROW {
                 return;
             }
@@ -70,7 +70,7 @@ impl RelyingParty {
 
     fn due_for_a_check(&self, interval: Duration) -> Vec<Arc<OpenedSession>> {
         let now = self.clock.now();
-        let mut asked = self.asked.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = self.revocation_checks.0.lock().unwrap_or_else(PoisonError::into_inner);
         asked.retain(|_, at| now.saturating_sub(*at) < interval.as_secs());
         let due = self.sessions.cached().into_iter().filter(|live| {
             let session = &live.session;

@@ -22,7 +22,7 @@ impl Provider {
         scopes: &Scopes,
         resource: Option<&str>,
     ) -> Result<MachineToken, Error> {
-        let known = self.metadata.known().await?;
+        let known = self.metadata.snapshot().await?;
         let client = BasicClient::new(ClientId::new(upstream.client_id.clone()))
             .set_client_secret(ClientSecret::new(upstream.secret.expose_secret().to_owned()))
             .set_token_uri(TokenUrl::from_url(known.endpoints.token.clone()))

@@ -115,7 +115,7 @@ pub struct Metadata {
     config: ProviderConfig,
     http: HttpClient,
     clock: Arc<dyn Clock>,
-    known: ArcSwapOption<ProviderSnapshot>,
+    snapshot: ArcSwapOption<ProviderSnapshot>,
     // Held across a read, so that there is never more than one.
     failed: Mutex<Option<FailedRead>>,
     // Apart, so that strangers' tokens cannot keep those of a sign-in from the provider's new keys.
@@ -131,7 +131,7 @@ impl Metadata {
             config: config.clone(),
             http,
             clock,
-            known: ArcSwapOption::empty(),
+            snapshot: ArcSwapOption::empty(),
             failed: Mutex::default(),
             own_keys: Mutex::default(),
             strangers_keys: Mutex::default(),
@@ -141,19 +141,19 @@ impl Metadata {
 
     /// What was read, if anything was.
     pub fn current(&self) -> Option<Arc<ProviderSnapshot>> {
-        self.known.load_full()
+        self.snapshot.load_full()
     }
 
     /// Which reading of the keys is current.
     pub fn generation(&self) -> Option<u64> {
-        self.known.load().as_ref().map(|known| known.keys.generation)
+        self.snapshot.load().as_ref().map(|known| known.keys.generation)
     }
 
     /// What is known, read now if it never was.
     ///
     /// # Errors
     /// Why the provider's documents cannot be had.
-    pub async fn known(&self) -> Result<Arc<ProviderSnapshot>, Error> {
+    pub async fn snapshot(&self) -> Result<Arc<ProviderSnapshot>, Error> {
         if let Some(known) = self.current() {
             return Ok(known);
         }
@@ -181,7 +181,7 @@ impl Metadata {
     /// What is known, with the key `kid` of a token that the provider itself has given us, if it publishes that.
     ///
     /// # Errors
-    /// As [`Metadata::known`]. That the key is still unknown is no error here.
+    /// As [`Metadata::snapshot`]. That the key is still unknown is no error here.
     pub async fn with_key(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<ProviderSnapshot>, Error> {
         self.looked_for(kid, |metadata| (&metadata.own_keys, OWN_PAUSE)).await
     }
@@ -200,7 +200,7 @@ impl Metadata {
         kid: Option<&str>,
         budget: fn(&Self) -> (&LastRead, u64),
     ) -> Result<Arc<ProviderSnapshot>, Error> {
-        let known = self.known().await?;
+        let known = self.snapshot().await?;
         if known.keys.knows(kid) {
             return Ok(known);
         }
@@ -229,7 +229,7 @@ impl Metadata {
         match read {
             Ok(keys) => {
                 let known = Arc::new(ProviderSnapshot { endpoints: known.endpoints.clone(), keys });
-                self.known.store(Some(known.clone()));
+                self.snapshot.store(Some(known.clone()));
                 known
             }
             Err(error) => {
@@ -250,7 +250,7 @@ impl Metadata {
         match &result {
             Ok(known) => {
                 *failed = None;
-                self.known.store(Some(known.clone()));
+                self.snapshot.store(Some(known.clone()));
             }
             Err(error) => *failed = Some(FailedRead::after(failed.as_ref(), Error::clone(error), self.clock.now())),
         }

@@ -142,7 +142,7 @@ impl Provider {
     /// # Errors
     /// As [`Provider::authorize_url`]: whether the provider says its name is not known then.
     pub async fn expected_issuer(&self) -> Result<ExpectedIssuer<'_>, Error> {
-        let known = self.metadata.known().await?;
+        let known = self.metadata.snapshot().await?;
         Ok(ExpectedIssuer { issuer: &self.issuer, always_named: known.endpoints.names_issuer })
     }
 
@@ -171,7 +171,7 @@ impl Provider {
     /// # Errors
     /// [`Error::Unavailable`] while the provider was never read.
     pub async fn authorize_url(&self, transaction: &Transaction, hints: &AuthorizationHints) -> Result<Url, Error> {
-        let known = self.metadata.known().await?;
+        let known = self.metadata.snapshot().await?;
         let client = self.client(&known.endpoints)?;
         let verifier = PkceCodeVerifier::new(transaction.verifier().expose_secret().to_owned());
         let state = transaction.state();
@@ -213,7 +213,7 @@ impl Provider {
 
     /// The address that ends the provider's own browser session and returns to `after`, if there is one.
     pub async fn logout_url(&self, id_token: Option<&SecretString>, after: &str) -> Option<Url> {
-        let known = self.metadata.known().await.ok()?;
+        let known = self.metadata.snapshot().await.ok()?;
         let end_session = known.endpoints.end_session.as_ref()?;
         let id_token = id_token.map(ExposeSecret::expose_secret);
         Some(self.profile.logout_url(end_session, &self.client_id, after, id_token))

@@ -82,7 +82,7 @@ impl Provider {
     /// Any [`Error`]; the code is then burned and the sign-in must begin anew.
     pub async fn exchange(&self, callback: VerifiedCallback) -> Result<(AuthenticatedUser, Transaction), Error> {
         let (code, transaction) = callback.into_parts();
-        let known = self.metadata.known().await?;
+        let known = self.metadata.snapshot().await?;
         let answer = self
             .client(&known.endpoints)?
             .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
@@ -144,7 +144,7 @@ impl Provider {
             code: "invalid_grant".into(),
             description: Some("this session has no refresh token".into()),
         })?;
-        let known = self.metadata.known().await?;
+        let known = self.metadata.snapshot().await?;
         self.client(&known.endpoints)?
             .exchange_refresh_token(&RefreshToken::new(refresh.expose_secret().to_owned()))
             .request_async(&self.http.at("token"))
@@ -190,7 +190,7 @@ impl Provider {
             principal.scopes = scopes;
         }
         principal.expires_at = tokens.expires_at;
-        let known = self.metadata.known().await?;
+        let known = self.metadata.snapshot().await?;
         let claims = UnverifiedToken::parse(session.tokens.id.expose_secret())?.into_claims();
         if let Some(claims) = self.renewed_claims(claims, &known, answer.access_token().secret()).await? {
             let access = AccessTokenClaims { scopes: principal.scopes, expires_at: Some(principal.expires_at) };
@@ -204,7 +204,7 @@ impl Provider {
     /// # Errors
     /// Any [`Error`]; the caller's sign-out goes on.
     pub async fn revoke(&self, refresh: &SecretString) -> Result<(), Error> {
-        let known = self.metadata.known().await?;
+        let known = self.metadata.snapshot().await?;
         let Some(url) = &known.endpoints.revocation else { return Ok(()) };
         let request = self.revocation(url, &known.endpoints, refresh.expose_secret());
         let response = self.http.call("revocation", request?).await?;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 #[derive(Debug, Default)]
 pub(super) struct MemoryStore {
-    kept: Mutex<MemoryTable>,
+    table: Mutex<MemoryTable>,
     local: InProcessLeases,
     limiters: RateLimiters,
 }
@@ -44,25 +44,25 @@ impl MemoryTable {
 }
 
 impl MemoryStore {
-    fn kept(&self) -> MutexGuard<'_, MemoryTable> {
+    fn table(&self) -> MutexGuard<'_, MemoryTable> {
         // No code that holds this lock leaves a record half written.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl SessionStore for MemoryStore {
     async fn create(&self, key: SessionKey, record: SealedSession) -> Result<bool, Error> {
-        let mut kept = self.kept();
-        let free = !kept.records.contains_key(&key) && self.local.tombstone(key).is_none();
+        let mut table = self.table();
+        let free = !table.records.contains_key(&key) && self.local.tombstone(key).is_none();
         if free {
-            kept.put(key, record);
+            table.put(key, record);
         }
         Ok(free)
     }
 
     async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error> {
-        let found = self.kept().records.get(&key).cloned().map(Lookup::Found);
+        let found = self.table().records.get(&key).cloned().map(Lookup::Found);
         Ok(found.or_else(|| self.local.tombstone(key).map(Lookup::Ended)).unwrap_or(Lookup::Absent))
     }
 
@@ -73,15 +73,15 @@ impl SessionStore for MemoryStore {
         record: SealedSession,
         fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, Error> {
-        let mut kept = self.kept();
-        let seen = match kept.records.get(&key) {
+        let mut table = self.table();
+        let seen = match table.records.get(&key) {
             None => return Ok(UpdateOutcome::Gone),
             Some(old) if old.version != expected || !self.local.admits(key, fencing_token) => {
                 return Ok(UpdateOutcome::Stale);
             }
             Some(old) => old.seen.max(record.seen),
         };
-        kept.put(key, SealedSession { seen, ..record });
+        table.put(key, SealedSession { seen, ..record });
         if let Some(fencing_token) = fencing_token {
             self.local.release(key, fencing_token, LeaseRelease::Free);
         }
@@ -89,9 +89,9 @@ impl SessionStore for MemoryStore {
     }
 
     async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
-        let mut kept = self.kept();
+        let mut table = self.table();
         for (key, seen) in seen {
-            if let Some(record) = kept.records.get_mut(&key) {
+            if let Some(record) = table.records.get_mut(&key) {
                 record.seen = record.seen.max(seen);
             }
         }
@@ -99,32 +99,32 @@ impl SessionStore for MemoryStore {
     }
 
     async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
-        let mut kept = self.kept();
+        let mut table = self.table();
         if self.local.tombstone(key).is_some() {
             return Ok(RestoreOutcome::Ended);
         }
-        if kept.records.get(&key).is_some_and(|there| there.version >= record.version) {
+        if table.records.get(&key).is_some_and(|there| there.version >= record.version) {
             return Ok(RestoreOutcome::Newer);
         }
-        kept.put(key, record);
+        table.put(key, record);
         Ok(RestoreOutcome::Done)
     }
 
     async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error> {
-        let mut kept = self.kept();
+        let mut table = self.table();
         self.local.note_deleted(key, until);
-        Ok(kept.remove(key))
+        Ok(table.remove(key))
     }
 
     async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
-        let kept = self.kept();
-        let of_mark = kept.lists.range((mark, SessionKey([0; 32]))..=(mark, SessionKey([0xff; 32])));
-        Ok(of_mark.filter_map(|(_, key)| Some((*key, kept.records.get(key)?.clone()))).collect())
+        let table = self.table();
+        let of_mark = table.lists.range((mark, SessionKey([0; 32]))..=(mark, SessionKey([0xff; 32])));
+        Ok(of_mark.filter_map(|(_, key)| Some((*key, table.records.get(key)?.clone()))).collect())
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {
-        let kept = self.kept();
-        Ok(if kept.records.contains_key(&key) { self.local.lease(key, ttl) } else { LeaseOutcome::Gone })
+        let table = self.table();
+        Ok(if table.records.contains_key(&key) { self.local.lease(key, ttl) } else { LeaseOutcome::Gone })
     }
 
     async fn extend(&self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> Result<bool, Error> {
@@ -137,7 +137,7 @@ impl SessionStore for MemoryStore {
     }
 
     async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
-        match self.kept().marks.entry(mark) {
+        match self.table().marks.entry(mark) {
             Entry::Occupied(mut there) => {
                 there.insert(until.max(*there.get()));
                 Ok(false)
@@ -150,17 +150,17 @@ impl SessionStore for MemoryStore {
     }
 
     async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error> {
-        Ok(self.kept().marks.get(&mark).copied())
+        Ok(self.table().marks.get(&mark).copied())
     }
 
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {
-        let mut kept = self.kept();
+        let mut table = self.table();
         let over: Vec<_> =
-            kept.records.iter().filter(|(_, record)| record.is_over(now, idle)).map(|(key, _)| *key).collect();
+            table.records.iter().filter(|(_, record)| record.is_over(now, idle)).map(|(key, _)| *key).collect();
         for key in &over {
-            kept.remove(*key);
+            table.remove(*key);
         }
-        kept.marks.retain(|_, until| now <= *until);
+        table.marks.retain(|_, until| now <= *until);
         self.local.sweep();
         Ok(over.len() as u64)
     }

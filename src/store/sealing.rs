@@ -33,13 +33,13 @@ impl SessionSealer {
     pub(super) fn session(&self, id: &SessionId, record: &SealedSession) -> Option<Session> {
         let bound = bound(record.version, record.ends);
         let plain = self.0.open(for_session(id, &bound), &record.sealed).ok();
-        told(plain.as_deref().and_then(|plain| decode(plain)))
+        logged(plain.as_deref().and_then(|plain| decode(plain)))
     }
 
     pub(super) fn summary(&self, key: SessionKey, record: &SealedSession) -> Option<SessionSummary> {
         let bound = bound(record.version, record.ends);
         let plain = self.0.open(for_summary(&key, &bound), &record.summary).ok();
-        told(plain.as_deref().and_then(|plain| decode(plain)))
+        logged(plain.as_deref().and_then(|plain| decode(plain)))
     }
 }
 
@@ -56,7 +56,7 @@ fn decode<T: DeserializeOwned>(plain: &[u8]) -> Option<T> {
     }
 }
 
-fn told<T>(opened: Option<T>) -> Option<T> {
+fn logged<T>(opened: Option<T>) -> Option<T> {
     if opened.is_none() {
         tracing::error!(
             "a stored session cannot be opened: damaged, or sealed by a key that is no longer in cookies.keys"

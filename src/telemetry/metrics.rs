@@ -5,7 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -98,79 +98,66 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("auth_api");
-        let sign_ins = Family::<OutcomeLabel, Counter>::default();
-        registry.register("sign_ins", "Sign-ins that came back to the callback, by outcome", sign_ins.clone());
-        let refreshes = Family::<OutcomeLabel, Counter>::default();
-        registry.register("refreshes", "Token renewals at the provider, by outcome", refreshes.clone());
-        let sign_outs = Counter::default();
-        registry.register("sign_outs", "Sessions ended by their user", sign_outs.clone());
-        let validates = Family::<ResultLabel, Counter>::default();
-        registry.register("validates", "Answers of /validate, by result", validates.clone());
-        let handles = ValidateResult::ALL.map(|(_, result)| validates.get_or_create(&ResultLabel { result }).clone());
-        let provider = Family::<ProviderCallLabels, Histogram>::new_with_constructor(|| {
-            Histogram::new(exponential_buckets(0.005, 2.0, 12))
-        });
-        registry.register(
-            "provider_request_seconds",
-            "Requests to the provider, by endpoint and outcome",
-            provider.clone(),
-        );
-        let store_errors = Counter::default();
-        registry.register("store_errors", "Failed calls of the session store", store_errors.clone());
-        let store_warnings = Family::<KindLabel, Gauge>::default();
-        registry.register(
-            "store_warnings",
-            "Servers of the session store that are set up to lose sessions, by kind; 0 is good",
-            store_warnings.clone(),
-        );
-        for kind in STORE_WARNINGS {
-            store_warnings.get_or_create(&KindLabel { kind }).set(0);
-        }
-        let revocation_lag = Histogram::new(exponential_buckets(0.000_1, 2.0, 16));
-        registry.register(
-            "revocation_lag_seconds",
-            "Time until a change in a shared session store is known here, measured once a second",
-            revocation_lag.clone(),
-        );
-        let machine_tokens = Family::<ResultLabel, Counter>::default();
-        registry.register("machine_tokens", "Answers of /token, by result", machine_tokens.clone());
+        let all = &mut registry;
+        let validates: Family<_, Counter> = add(all, "validates", "Answers of /validate, by result");
+        let machine_tokens: Family<_, Counter> = add(all, "machine_tokens", "Answers of /token, by result");
         let machine_hits = machine_tokens.get_or_create(&ResultLabel { result: "hit" }).clone();
-        let machine_calls = Family::<ResultLabel, Counter>::default();
-        registry.register("machine_calls", "Requests for machine tokens at the provider", machine_calls.clone());
-        let machine_saved = Counter::<f64, AtomicU64>::default();
-        registry.register(
-            "machine_saved_dollars",
-            "What cached machine tokens would have cost at machine.price_per_1000",
-            machine_saved.clone(),
-        );
-        let background_ends = Family::<TaskLabel, Counter>::default();
-        registry.register(
-            "background_task_ends",
-            "Background tasks that ended, by a panic or by themselves, and were started again",
-            background_ends.clone(),
-        );
-        registry.register(
-            "log_lines_dropped",
-            "Lines of the log that could not be written, or that nobody read in time",
-            super::writer::dropped(),
-        );
-        Self {
-            registry,
-            sign_ins,
-            refreshes,
-            sign_outs,
-            validates: handles,
-            provider,
-            store_errors,
-            store_warnings,
-            revocation_lag,
-            machine_tokens,
+        let provider_seconds = || Histogram::new(exponential_buckets(0.005, 2.0, 12));
+        let metrics = Self {
+            sign_ins: add(all, "sign_ins", "Sign-ins that came back to the callback, by outcome"),
+            refreshes: add(all, "refreshes", "Token renewals at the provider, by outcome"),
+            sign_outs: add(all, "sign_outs", "Sessions ended by their user"),
+            validates: ValidateResult::ALL.map(|(_, result)| validates.get_or_create(&ResultLabel { result }).clone()),
+            provider: add_made(
+                all,
+                "provider_request_seconds",
+                "Requests to the provider, by endpoint and outcome",
+                Family::new_with_constructor(provider_seconds),
+            ),
+            store_errors: add(all, "store_errors", "Failed calls of the session store"),
+            store_warnings: add(
+                all,
+                "store_warnings",
+                "Servers of the session store that are set up to lose sessions, by kind; 0 is good",
+            ),
+            revocation_lag: add_made(
+                all,
+                "revocation_lag_seconds",
+                "Time until a change in a shared session store is known here, measured once a second",
+                Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            ),
             machine_hits,
-            machine_calls,
-            machine_saved,
-            background_ends,
-        }
+            machine_tokens,
+            machine_calls: add(all, "machine_calls", "Requests for machine tokens at the provider"),
+            machine_saved: add(
+                all,
+                "machine_saved_dollars",
+                "What cached machine tokens would have cost at machine.price_per_1000",
+            ),
+            background_ends: add(
+                all,
+                "background_task_ends",
+                "Background tasks that ended, by a panic or by themselves, and were started again",
+            ),
+            registry: {
+                let dropped = "Lines of the log that could not be written, or that nobody read in time";
+                registry.register("log_lines_dropped", dropped, super::writer::dropped());
+                registry
+            },
+        };
+        metrics.store_warnings(std::iter::empty());
+        metrics
     }
+}
+
+/// Registers a metric that begins at nothing.
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    add_made(registry, name, help, M::default())
+}
+
+fn add_made<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 impl Metrics {

@@ -25,8 +25,9 @@ fn session_cookie(answer: &Answer) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn twenty_copies_at_three_processes_are_one_exchange_and_one_session() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let fleet = Fleet::with(3, &at(&redis), &[("SESSION__STORE_TIMEOUT", "5s")]).await;
     fleet.rotate(0);
     fleet.pool.code_reuse_revokes(true);
@@ -49,8 +50,9 @@ async fn twenty_copies_at_three_processes_are_one_exchange_and_one_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn a_copy_that_comes_later_lands_in_the_same_session() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let fleet = Fleet::with(2, &at(&redis), &[("SESSION__STORE_TIMEOUT", "5s")]).await;
     fleet.pool.code_reuse_revokes(true);
     let (browser, path) = back_from_hosted_ui(&fleet, "/openapi.json").await;
@@ -69,8 +71,9 @@ async fn a_copy_that_comes_later_lands_in_the_same_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn a_process_killed_in_the_exchange_costs_that_sign_in_and_no_second_exchange() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let mut fleet = Fleet::with(2, &at(&redis), &[("SESSION__STORE_TIMEOUT", "5s"), ("PROVIDER__TIMEOUT", "1s")]).await;
     let (browser, path) = back_from_hosted_ui(&fleet, "/openapi.json").await;
     fleet.pool.fault_once(PoolEndpoint::TokenCode, Fault::Lose);
@@ -86,8 +89,9 @@ async fn a_process_killed_in_the_exchange_costs_that_sign_in_and_no_second_excha
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn without_a_store_the_code_is_not_spent_and_a_reload_signs_in() {
-    let Some(mut redis) = super::durable().await else { return };
+    let mut redis = super::durable().await;
     let fleet = Fleet::start(1, &at(&redis)).await;
     let (browser, path) = back_from_hosted_ui(&fleet, "/openapi.json").await;
     redis.kill();

@@ -52,8 +52,9 @@ async fn stays_out(fleet: &Fleet, browser: &Browser, tokens: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn an_emptied_store_and_a_dead_process_bring_nobody_back() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let mut fleet = Fleet::with(3, &at(&redis), &[FORWARDED]).await;
     for _ in 0..5 {
         let (gone, tokens) = known(&fleet).await;
@@ -78,8 +79,9 @@ async fn an_emptied_store_and_a_dead_process_bring_nobody_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn a_restart_without_data_brings_nobody_back_and_signs_nobody_out() {
-    let Some(mut redis) = Redis::start().await else { return };
+    let mut redis = Redis::start().await;
     let mut fleet = Fleet::with(3, &at(&redis), &[FORWARDED]).await;
     let (gone, tokens) = known(&fleet).await;
     let (stays, _) = known(&fleet).await;
@@ -96,8 +98,9 @@ async fn a_restart_without_data_brings_nobody_back_and_signs_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn a_restart_that_loses_the_last_seconds_brings_nobody_back() {
-    let Some(mut redis) = durable().await else { return };
+    let mut redis = durable().await;
     let mut fleet = Fleet::with(3, &at(&redis), &[FORWARDED]).await;
     let (gone, tokens) = known(&fleet).await;
     // From here on nothing is written to the disk.
@@ -118,8 +121,9 @@ async fn a_restart_that_loses_the_last_seconds_brings_nobody_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn what_an_operator_ended_from_a_shell_stays_ended() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let fleet = Fleet::with(2, &at(&redis), &[FORWARDED]).await;
     let (gone, tokens) = known(&fleet).await;
     let sub = fleet.ask(0, &gone, Method::GET, "/validate").await.json()["sub"].as_str().unwrap().to_owned();
@@ -131,8 +135,9 @@ async fn what_an_operator_ended_from_a_shell_stays_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn what_the_store_evicts_is_written_back() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let fleet = Fleet::with(2, &at(&redis), &[FORWARDED]).await;
     let (gone, tokens) = known(&fleet).await;
     let (stays, _) = known(&fleet).await;

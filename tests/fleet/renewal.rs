@@ -13,8 +13,9 @@ fn unavailable(status: u16) -> Fault {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn a_hundred_renewals_at_three_processes_are_one_call() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let fleet = Fleet::with(3, &at(&redis), &[("SESSION__STORE_TIMEOUT", "5s")]).await;
     fleet.rotate(0);
     // Due at once, and no more after one renewal, however long the hundred take to arrive.
@@ -42,8 +43,9 @@ async fn killed_at_work(fleet: &mut Fleet, jane: &crate::support::Browser) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn a_process_killed_at_work_is_replaced_within_the_grace_period() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let mut fleet = Fleet::start(2, &at(&redis)).await;
     fleet.rotate(60);
     let jane = fleet.sign_in("jane").await;
@@ -56,8 +58,9 @@ async fn a_process_killed_at_work_is_replaced_within_the_grace_period() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn a_process_killed_at_work_signs_nobody_out_even_without_a_grace_period() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let mut fleet = Fleet::start(2, &at(&redis)).await;
     fleet.rotate(0);
     let jane = fleet.sign_in("jane").await;
@@ -70,8 +73,9 @@ async fn a_process_killed_at_work_signs_nobody_out_even_without_a_grace_period()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn a_provider_in_trouble_is_asked_once_and_signs_nobody_out() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let fleet = Fleet::start(2, &at(&redis)).await;
     fleet.rotate(60);
     for (case, fault) in [
@@ -98,8 +102,9 @@ async fn a_provider_in_trouble_is_asked_once_and_signs_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn a_sign_out_elsewhere_beats_a_renewal_under_way() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let fleet = Fleet::start(2, &at(&redis)).await;
     fleet.rotate(0);
     let jane = fleet.sign_in("jane").await;
@@ -118,8 +123,9 @@ async fn a_sign_out_elsewhere_beats_a_renewal_under_way() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn the_providers_keys_change_under_traffic() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let fleet = Fleet::start(2, &at(&redis)).await;
     let jane = fleet.sign_in("jane").await;
     for round in 0..2 {
@@ -138,8 +144,9 @@ async fn the_providers_keys_change_under_traffic() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn a_machine_token_is_fetched_once_for_all_processes() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let fleet = Fleet::with(3, &at(&redis), &[("MACHINE__PASS_THROUGH", "true")]).await;
     fleet.pool.fault_once(PoolEndpoint::TokenClientCredentials, Fault::Delay(Duration::from_millis(300)));
     let ask = async |nth: usize, secret: &'static str| {

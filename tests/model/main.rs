@@ -61,8 +61,9 @@
 //! and until something breaks: `FIRST` ([`first`]) and `MENDED` without one measure ([`measures`]; [`gaps`] has those that
 //! the service still lacks).
 //!
-//! The large model, with `cargo test --release --test model -- --ignored --nocapture`, in 11 minutes on one busy core and
-//! 4 GB of memory. All states of `MENDED`, or all within a depth:
+//! The large model, with `.ci/run simulate` (`MODEL_LARGE=1 cargo test --profile simulate --test model -- --nocapture`), in
+//! 11 minutes on one busy core and 4 GB of memory. Without the variable its beginning is searched, within six steps. All
+//! states of `MENDED`, or all within a depth:
 //!
 //! | requests | faults | unique states | depth | seconds |
 //! |---|---|---|---|---|

@@ -1,6 +1,6 @@
 //! The second edition of the protocol keeps every invariant.
 
-use super::check::{END, QUIET, holds};
+use super::check::{END, QUIET, holds, large};
 use super::protocol::{Kinds, Protocol, Scenario};
 
 const MENDED: Protocol = Protocol::MENDED;
@@ -40,50 +40,43 @@ fn two_renewals_with_any_fault() {
 }
 
 #[test]
-#[ignore = "large state space: run with --release"]
 fn a_sign_in_and_a_sign_out_with_any_fault() {
     let scenario = Scenario { callbacks: 2, sign_outs: 1, ..ANY_FAULT };
-    holds("sign-in and sign-out, any fault", MENDED, scenario, END, 2_000_000);
+    large("sign-in and sign-out, any fault", MENDED, scenario, END, 2_000_000);
 }
 
 #[test]
-#[ignore = "large state space: run with --release"]
 fn two_renewals_and_a_sign_out_with_any_fault() {
     let scenario = Scenario { renewals: 2, sign_outs: 1, ..ANY_FAULT };
-    holds("renewals and sign-out, any fault", MENDED, scenario, END, 8_000_000);
+    large("renewals and sign-out, any fault", MENDED, scenario, END, 8_000_000);
 }
 
 #[test]
-#[ignore = "large state space: run with --release"]
 fn two_copies_of_a_callback_with_any_two_faults() {
-    holds("sign-in, two faults", MENDED, Scenario { callbacks: 2, ..ANY_TWO_FAULTS }, END, 5_000_000);
+    large("sign-in, two faults", MENDED, Scenario { callbacks: 2, ..ANY_TWO_FAULTS }, END, 5_000_000);
 }
 
 #[test]
-#[ignore = "large state space: run with --release"]
 fn a_sign_out_and_a_late_process_with_any_two_faults() {
     let scenario = Scenario { sign_outs: 1, spares: 1, ..ANY_TWO_FAULTS };
-    holds("sign-out, a process that starts, two faults", MENDED, scenario, END, 8_000_000);
+    large("sign-out, a process that starts, two faults", MENDED, scenario, END, 8_000_000);
 }
 
 #[test]
-#[ignore = "large state space: run with --release"]
 fn two_renewals_with_any_two_faults() {
-    holds("renewals, two faults", MENDED, Scenario { renewals: 2, ..ANY_TWO_FAULTS }, END, 8_000_000);
+    large("renewals, two faults", MENDED, Scenario { renewals: 2, ..ANY_TWO_FAULTS }, END, 8_000_000);
 }
 
 /// Too many states to meet all.
 #[test]
-#[ignore = "large state space: run with --release"]
 fn a_sign_in_and_a_sign_out_with_any_two_faults() {
     let scenario = Scenario { callbacks: 2, sign_outs: 1, ..ANY_TWO_FAULTS };
-    holds("sign-in and sign-out, two faults", MENDED, scenario, 12, 2_000_000);
+    large("sign-in and sign-out, two faults", MENDED, scenario, 12, 2_000_000);
 }
 
 /// Too many states to meet all.
 #[test]
-#[ignore = "large state space: run with --release"]
 fn two_renewals_and_a_sign_out_with_any_two_faults() {
     let scenario = Scenario { renewals: 2, sign_outs: 1, ..ANY_TWO_FAULTS };
-    holds("renewals and sign-out, two faults", MENDED, scenario, 11, 2_000_000);
+    large("renewals and sign-out, two faults", MENDED, scenario, 11, 2_000_000);
 }

@@ -83,18 +83,17 @@ impl Program {
 }
 
 impl Chromium {
-    /// `None` where none is installed.
-    pub(super) async fn start() -> Option<Self> {
+    pub(super) async fn start() -> Self {
         Self::wanting(|_| {}).await
     }
 
     /// For sites with a certificate of the test's own.
-    pub(super) async fn start_trusting_any_certificate() -> Option<Self> {
+    pub(super) async fn start_trusting_any_certificate() -> Self {
         Self::wanting(|wanted| wanted.accept_insecure_certs(true).unwrap()).await
     }
 
-    async fn wanting(shape: impl FnOnce(&mut ChromeCapabilities)) -> Option<Self> {
-        let (chromium, chromedriver) = (component("chromium")?, component("chromedriver")?);
+    async fn wanting(shape: impl FnOnce(&mut ChromeCapabilities)) -> Self {
+        let (chromium, chromedriver) = (component("chromium"), component("chromedriver"));
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let program = tokio::task::spawn_blocking(move || Program::start(&chromedriver)).await.unwrap();
         let profile = TempDir::new().unwrap();
@@ -122,7 +121,7 @@ impl Chromium {
             .poller(Arc::new(ElementPollerWithTimeout::new(PATIENCE, Duration::from_millis(50))))
             .await
             .unwrap();
-        Some(Self { driver, _program: program, _profile: profile })
+        Self { driver, _program: program, _profile: profile }
     }
 
     pub(super) async fn go(&self, url: &str) {

@@ -1,10 +1,10 @@
 //! Dex, as `src/guide/dex.md` sets it up.
 
 use super::steps::{Tokens, bearer, renew, tokens};
-use super::{guides, skipped};
+use super::{guides, installed};
 use crate::support::{Answer, Browser, Site, free_port, param, until};
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use url::Url;
@@ -27,10 +27,10 @@ impl Drop for Pair {
 }
 
 impl Pair {
-    /// `None` where Dex is not installed. Each has to know the other's address before it starts, so the service is first,
+    /// Each has to know the other's address before it starts, so the service is first,
     /// and the port can be lost meanwhile: once more.
-    async fn start() -> Option<Self> {
-        let program = program()?;
+    async fn start() -> Self {
+        let program = installed("Dex", "dex/.bin/dex");
         for _ in 0..5 {
             let listen = format!("127.0.0.1:{}", free_port());
             let issuer = format!("http://{listen}/dex");
@@ -44,7 +44,7 @@ impl Pair {
             if let Some(child) = tokio::task::spawn_blocking(move || launch(&program, &file)).await.unwrap() {
                 let pair = Self { child, issuer, site, _folder: folder };
                 until("it is read", async || pair.site.rp.provider.renew_metadata().await.is_ok()).await;
-                return Some(pair);
+                return pair;
             }
         }
         panic!("Dex does not start");
@@ -81,16 +81,6 @@ impl Pair {
     }
 }
 
-fn program() -> Option<PathBuf> {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/dex/.bin/dex");
-    if program.is_file() {
-        return Some(program);
-    }
-    skipped(
-        "Dex is not installed: .ci/run does that, or `go build -o .bin/dex github.com/dexidp/dex/cmd/dex` in tests/real/dex",
-    )
-}
-
 /// `None` if it could not have its port.
 fn launch(program: &Path, config: &Path) -> Option<Child> {
     let mut command = Command::new(program);
@@ -107,8 +97,9 @@ fn launch(program: &Path, config: &Path) -> Option<Child> {
 }
 
 #[tokio::test]
+#[ignore = "needs dex"]
 async fn people_sign_in_at_dex_and_are_known_by_its_claims() {
-    let Some(pair) = Pair::start().await else { return };
+    let pair = Pair::start().await;
     let me = pair.signed_in("erin").await.validate(&pair.site).await;
     let json = me.json();
     for (claim, value) in
@@ -124,8 +115,9 @@ async fn people_sign_in_at_dex_and_are_known_by_its_claims() {
 }
 
 #[tokio::test]
+#[ignore = "needs dex"]
 async fn it_offers_no_logout_no_revocation_and_no_tokens_for_programs() {
-    let Some(pair) = Pair::start().await else { return };
+    let pair = Pair::start().await;
     let offered = Browser::new().get(&format!("{}/.well-known/openid-configuration", pair.issuer)).await.json();
     for endpoint in ["end_session_endpoint", "revocation_endpoint"] {
         assert!(offered.get(endpoint).is_none(), "{offered:#}");
@@ -134,8 +126,9 @@ async fn it_offers_no_logout_no_revocation_and_no_tokens_for_programs() {
 }
 
 #[tokio::test]
+#[ignore = "needs dex"]
 async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
-    let Some(pair) = Pair::start().await else { return };
+    let pair = Pair::start().await;
     let erin = pair.signed_in("erin").await;
     let mut shown = vec![tokens(&pair.site, &erin).await.refresh];
     for _ in 0..3 {
@@ -149,8 +142,9 @@ async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
 }
 
 #[tokio::test]
+#[ignore = "needs dex"]
 async fn both_tokens_are_bearers_of_the_user_until_the_sign_out() {
-    let Some(pair) = Pair::start().await else { return };
+    let pair = Pair::start().await;
     let erin = pair.signed_in("erin").await;
     let me = erin.validate(&pair.site).await.json();
     let Tokens { access, id, refresh } = tokens(&pair.site, &erin).await;

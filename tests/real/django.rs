@@ -1,11 +1,11 @@
 //! Django OAuth Toolkit, as `src/guide/django-oauth-toolkit.md` sets it up.
 
 use super::steps::{self, bearer, ends_at_its_renewal, renew, tokens};
-use super::{component, guides, skipped};
+use super::{below, guides, installed};
 use crate::support::{Answer, Browser, Site, param};
 use reqwest::Method;
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use url::Url;
 
@@ -29,17 +29,15 @@ impl Drop for Pair {
 }
 
 impl Pair {
-    /// `None` where Django is not installed.
-    async fn start() -> Option<Self> {
-        component("python3")?;
-        let python = python()?;
+    async fn start() -> Self {
+        let python = installed("Django OAuth Toolkit", "django/.venv/bin/python");
         // The provider says its address first and learns the service's afterwards: each needs the other's.
         let (mut child, mut said, issuer) = tokio::task::spawn_blocking(move || launch(&python)).await.unwrap();
         let site = guides::site(GUIDE, &[PROGRAMS], &issuer, |client| format!("secret-of-{client}")).await;
         writeln!(child.stdin.as_mut().unwrap(), "{}", site.auth_url).unwrap();
         let ready = tokio::task::spawn_blocking(move || said.next().unwrap().unwrap()).await.unwrap();
         assert_eq!(ready, "ready");
-        Some(Self { child, issuer, site })
+        Self { child, issuer, site }
     }
 
     /// From `/auth/signin` through Django's form, up to the answer of our callback.
@@ -72,27 +70,12 @@ impl Pair {
     }
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/django")
-}
-
-fn python() -> Option<PathBuf> {
-    let python = folder().join(".venv/bin/python");
-    if python.is_file() {
-        return Some(python);
-    }
-    skipped(
-        "Django OAuth Toolkit is not installed: .ci/run does that, or `python3 -m venv .venv && \
-         .venv/bin/pip install -r requirements.txt` in tests/real/django",
-    )
-}
-
 fn launch(python: &Path) -> (Child, Lines<BufReader<ChildStdout>>, String) {
     let mut child = Command::new(python)
         .args(["provider.py", "../../../src/guide/django-oauth-toolkit.md"])
         .env_clear()
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .current_dir(folder())
+        .current_dir(below("django"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -104,8 +87,9 @@ fn launch(python: &Path) -> (Child, Lines<BufReader<ChildStdout>>, String) {
 }
 
 #[tokio::test]
+#[ignore = "needs django"]
 async fn people_sign_in_at_django_and_are_known_by_its_claims() {
-    let Some(pair) = Pair::start().await else { return };
+    let pair = Pair::start().await;
     let me = pair.signed_in("erin").await.validate(&pair.site).await;
     let json = me.json();
     for (claim, value) in
@@ -120,8 +104,9 @@ async fn people_sign_in_at_django_and_are_known_by_its_claims() {
 }
 
 #[tokio::test]
+#[ignore = "needs django"]
 async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
-    let Some(pair) = Pair::start().await else { return };
+    let pair = Pair::start().await;
     let erin = pair.signed_in("erin").await;
     let mut shown = vec![tokens(&pair.site, &erin).await.refresh];
     for _ in 0..2 {
@@ -138,8 +123,9 @@ async fn a_session_is_renewed_with_refresh_tokens_that_rotate() {
 }
 
 #[tokio::test]
+#[ignore = "needs django"]
 async fn bearers_are_id_tokens_and_the_sign_out_ends_at_django() {
-    let Some(pair) = Pair::start().await else { return };
+    let pair = Pair::start().await;
     let erin = pair.signed_in("erin").await;
     let hers = tokens(&pair.site, &erin).await;
     let known = bearer(&pair.site, &hers.id).await;
@@ -160,7 +146,8 @@ async fn bearers_are_id_tokens_and_the_sign_out_ends_at_django() {
 }
 
 #[tokio::test]
+#[ignore = "needs django"]
 async fn programs_get_introspect_and_revoke_opaque_tokens() {
-    let Some(pair) = Pair::start().await else { return };
+    let pair = Pair::start().await;
     steps::a_programs_token_is_known_until_it_is_revoked(&pair.site, "reports.read").await;
 }

@@ -1,13 +1,13 @@
 //! Programs fetch tokens with OAuth clients that nobody here wrote: authlib and requests-oauthlib in Python,
 //! openid-client in Node.
 
-use super::{component, skipped};
+use super::{below, component, installed};
 use crate::support::Site;
 use auth_api::dev::pool::PoolEndpoint;
 use auth_api::domain::machine::SecretHash;
 use serde_json::{Value, json};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
@@ -37,36 +37,15 @@ async fn site() -> (Site, Value, TempDir) {
     (site, told, folder)
 }
 
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real").join(name)
-}
-
 /// A Python that has the libraries.
-fn python() -> Option<PathBuf> {
-    component("python3")?;
-    let python = folder("python").join(".venv/bin/python");
-    if python.is_file() {
-        return Some(python);
-    }
-    skipped(
-        "the Python libraries are not installed: .ci/run does that, or `python3 -m venv .venv && \
-         .venv/bin/pip install -r requirements.txt` in tests/real/python",
-    )
-}
-
-/// Node, where it has the library.
-fn node() -> Option<PathBuf> {
-    let node = component("node")?;
-    if folder("openid-client/node_modules/openid-client").is_dir() {
-        return Some(node);
-    }
-    skipped("openid-client is not installed: .ci/run does that, or `npm ci` in tests/real/openid-client")
+fn python() -> PathBuf {
+    installed("authlib and requests-oauthlib", "python/.venv/bin/python")
 }
 
 /// A script that ends well, or the test does not.
 async fn script(program: PathBuf, name: &'static str, told: Value) {
     let run = move || {
-        let path = folder(name);
+        let path = below(name);
         let mut command = Command::new(program);
         // Nothing of ours is to be seen, a proxy's address least of all.
         command.env_clear().env("PYTHONDONTWRITEBYTECODE", "1").current_dir(path.parent().unwrap()).arg(&path);
@@ -81,25 +60,28 @@ async fn script(program: PathBuf, name: &'static str, told: Value) {
 }
 
 #[tokio::test]
+#[ignore = "needs authlib"]
 async fn authlib_fetches_uses_and_revokes_a_token() {
-    let Some(python) = python() else { return };
+    let python = python();
     let (site, told, _folder) = site().await;
     script(python, "python/with_authlib.py", told).await;
     assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 2, "one before the revocation, one after");
 }
 
 #[tokio::test]
+#[ignore = "needs requests-oauthlib"]
 async fn requests_oauthlib_fetches_and_uses_a_token() {
-    let Some(python) = python() else { return };
+    let python = python();
     let (site, told, _folder) = site().await;
     script(python, "python/with_requests_oauthlib.py", told).await;
     assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 1);
 }
 
 #[tokio::test]
+#[ignore = "needs openid-client"]
 async fn openid_client_discovers_fetches_introspects_and_revokes() {
-    let Some(node) = node() else { return };
+    installed("openid-client", "openid-client/node_modules/openid-client");
     let (site, told, _folder) = site().await;
-    script(node, "openid-client/client.mjs", told).await;
+    script(component("node"), "openid-client/client.mjs", told).await;
     assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 2, "one before the revocation, one after");
 }

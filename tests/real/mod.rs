@@ -1,6 +1,6 @@
 //! The service with components that nobody here wrote: a browser, OpenID Providers, OAuth clients.
 //!
-//! Where one is not installed its tests pass with a word about it, unless `AUTH_API_TEST_ALL=1` asks for all.
+//! Each test names what it needs as the reason why it is ignored; `.ci/run tools` installs all of it.
 
 mod aws;
 mod browser;
@@ -15,21 +15,28 @@ mod proxies;
 mod steps;
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Where a program is, or `None` to skip the test that needs it.
-pub(crate) fn component(program: &str) -> Option<PathBuf> {
+/// Where a program is. A test that needs it fails where it is not installed.
+pub(crate) fn component(program: &str) -> PathBuf {
+    // A user's PATH may lack where Debian puts servers; what Python's packages brought along comes last.
     let path = variable("PATH").unwrap_or_default();
-    let found = env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
-    found.or_else(|| skipped(&format!("{program} not installed")))
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), below("python/.venv/bin")]);
+    let found = folders.map(|folder| folder.join(program)).find(|file| file.is_file());
+    found.unwrap_or_else(|| missing(program))
 }
 
-/// Says why a test is skipped, or fails it where nothing may be.
-#[expect(clippy::print_stdout, reason = "a test that did nothing says so")]
-fn skipped<T>(why: &str) -> Option<T> {
-    assert!(variable("AUTH_API_TEST_ALL").is_none_or(|all| all != "1"), "AUTH_API_TEST_ALL=1, but {why}");
-    println!("skipped: {why}");
-    None
+/// A file or folder that comes with a component, below `tests/real`.
+fn installed(component: &str, path: &str) -> PathBuf {
+    Some(below(path)).filter(|path| path.exists()).unwrap_or_else(|| missing(component))
+}
+
+fn missing(component: &str) -> ! {
+    panic!("this test needs {component}, which is not installed: .ci/run tools")
+}
+
+fn below(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real").join(path)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the rule is for the service")]

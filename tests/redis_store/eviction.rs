@@ -7,8 +7,9 @@ use auth_api::config::{RedisServers, RedisUrl};
 use auth_api::store::Warning;
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn every_policy_but_noeviction_is_named() {
-    let Some(redis) = Redis::with(&["--maxmemory", "100mb"]).await else { return };
+    let redis = Redis::with(&["--maxmemory", "100mb"]).await;
     let store = redis.store();
     assert_eq!(store.warnings().await.unwrap(), []);
     for policy in ["volatile-lru", "allkeys-lru", "volatile-ttl", "allkeys-random"] {
@@ -24,8 +25,9 @@ async fn every_policy_but_noeviction_is_named() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn a_server_that_forbids_config_is_read_all_the_same_and_one_that_forbids_info_is_named() {
-    let Some(redis) = Redis::with(&["--maxmemory-policy", "volatile-lru"]).await else { return };
+    let redis = Redis::with(&["--maxmemory-policy", "volatile-lru"]).await;
     let store = |user: &str| {
         let (user, password) = (Some(user.to_owned()), Some("secret-word".into()));
         store_at(RedisUrl { user, password, ..url(RedisServers::One(redis.at())) })
@@ -40,8 +42,9 @@ async fn a_server_that_forbids_config_is_read_all_the_same_and_one_that_forbids_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn the_service_says_so_at_its_start_and_in_a_metric() {
-    let Some(redis) = Redis::with(&["--maxmemory-policy", "volatile-lru"]).await else { return };
+    let redis = Redis::with(&["--maxmemory-policy", "volatile-lru"]).await;
     let store = format!("redis://{}", redis.at());
     let mut fleet = Fleet::with(1, &store, &[PATIENT]).await;
     let url = format!("{}/metrics", fleet.services[0].ops);

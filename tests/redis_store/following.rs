@@ -82,8 +82,9 @@ pub(super) async fn caught_up(heard: &Heard) {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn changes_by_others_are_told_and_uses_are_not() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let (ours, theirs) = (redis.store(), redis.store());
     let (heard, task) = follow(ours.clone()).await;
     let (a, b, mark) = (key(), key(), RevocationKey::token("t"));
@@ -122,8 +123,9 @@ async fn changes_by_others_are_told_and_uses_are_not() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn a_change_is_always_told_before_the_time_it_was_made_counts_as_heard() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let (ours, theirs) = (redis.store(), redis.store());
     let (heard, task) = follow(ours).await;
     for _ in 0..30 {
@@ -139,8 +141,9 @@ async fn a_change_is_always_told_before_the_time_it_was_made_counts_as_heard() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn following_ends_when_the_connection_does() {
-    let Some(mut redis) = Redis::start().await else { return };
+    let mut redis = Redis::start().await;
     let store = redis.store();
     let (_, task) = follow(store.clone()).await;
     redis.ask::<u64>("CLIENT KILL TYPE normal SKIPME yes").await;
@@ -156,8 +159,9 @@ async fn following_ends_when_the_connection_does() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn following_ends_when_the_server_hangs() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let (heard, task) = follow(redis.store()).await;
     caught_up(&heard).await;
     redis.pause();
@@ -168,8 +172,9 @@ async fn following_ends_when_the_server_hangs() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn following_ends_when_the_server_becomes_a_replica() {
-    let (Some(redis), Some(main)) = (Redis::start().await, Redis::start().await) else { return };
+    let (redis, main) = (Redis::start().await, Redis::start().await);
     let (_, task) = follow(redis.store()).await;
     redis.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", main.port)).await;
     let why = in_time(task).await;
@@ -219,8 +224,9 @@ async fn deafener(server: u16) -> (u16, Arc<AtomicBool>) {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn changes_that_are_no_longer_told_are_noticed() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let (port, deaf) = deafener(redis.port).await;
     let (heard, task) = follow(store_at(url(RedisServers::One(HostPort { port, ..redis.at() })))).await;
     until("the lag is measured", async || heard.said().lag.is_some()).await;
@@ -231,8 +237,9 @@ async fn changes_that_are_no_longer_told_are_noticed() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn a_server_that_lost_its_newest_writes_is_told_from_one_that_did_not() {
-    let Some(mut redis) = Redis::with(&["--appendonly", "yes", "--appendfsync", "always"]).await else { return };
+    let mut redis = Redis::with(&["--appendonly", "yes", "--appendfsync", "always"]).await;
     let store = redis.store();
     let (heard, task) = follow(store.clone()).await;
     assert!(!heard.said().lost, "nothing was written before");

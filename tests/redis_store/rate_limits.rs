@@ -6,8 +6,9 @@ use futures_util::future::join_all;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn three_processes_have_one_rate() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let limit = RateLimit { name: "shared", per_second: 50, burst: 5 };
     let stores = [redis.store(), redis.store(), redis.store()];
     let began = Instant::now();
@@ -32,8 +33,9 @@ async fn three_processes_have_one_rate() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn a_rest_is_for_every_process_and_leaves_nothing_behind() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let limit = RateLimit { name: "rested", per_second: 50, burst: 5 };
     let (here, there) = (redis.store(), redis.store());
     assert!(matches!(there.acquire(limit, 1, Duration::ZERO).await.unwrap(), Permits::MachineTokenResponse(_)));
@@ -48,8 +50,9 @@ async fn a_rest_is_for_every_process_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn a_limit_of_a_server_whose_clock_was_wrong_holds_up_nobody() {
-    let Some(redis) = Redis::start().await else { return };
+    let redis = Redis::start().await;
     let limit = RateLimit { name: "clock", per_second: 50, burst: 5 };
     let store = redis.store();
     redis.ask::<u64>("HSET test:r:{clock} arrival 9000000000000000 rests 9000000000000000").await;

@@ -6,7 +6,7 @@ use crate::sessions::keeps_the_contract;
 use crate::support::redis::{Redis, eventually, store_at, url};
 use auth_api::config::RedisServers;
 
-async fn sentinel(master: u16) -> Option<Redis> {
+async fn sentinel(master: u16) -> Redis {
     Redis::with_files(|folder| {
         let file = folder.join("sentinel.conf");
         let text = format!(
@@ -20,12 +20,12 @@ async fn sentinel(master: u16) -> Option<Redis> {
 }
 
 /// A master, its replica, and three sentinels that know both.
-pub(crate) async fn sentinels() -> Option<(Redis, Redis, Vec<Redis>)> {
-    let main = Redis::start().await?;
-    let replica = Redis::with(&["--replicaof", &format!("127.0.0.1 {}", main.port)]).await?;
+pub(crate) async fn sentinels() -> (Redis, Redis, Vec<Redis>) {
+    let main = Redis::start().await;
+    let replica = Redis::with(&["--replicaof", &format!("127.0.0.1 {}", main.port)]).await;
     let mut sentinels = vec![];
     for _ in 0..3 {
-        sentinels.push(sentinel(main.port).await?);
+        sentinels.push(sentinel(main.port).await);
     }
     for sentinel in &sentinels {
         eventually("the sentinels know each other and the replica", async || {
@@ -34,12 +34,13 @@ pub(crate) async fn sentinels() -> Option<(Redis, Redis, Vec<Redis>)> {
         })
         .await;
     }
-    Some((main, replica, sentinels))
+    (main, replica, sentinels)
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server"]
 async fn sessions_survive_a_fail_over() {
-    let Some((mut main, replica, mut sentinels)) = sentinels().await else { return };
+    let (mut main, replica, mut sentinels) = sentinels().await;
     let servers =
         RedisServers::Sentinel { sentinels: sentinels.iter().map(Redis::at).collect(), master: "main".into() };
     let store = store_at(url(servers.clone()));

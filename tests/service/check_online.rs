@@ -202,10 +202,9 @@ async fn a_session_file_that_cannot_be_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn a_redis_that_evicts_is_named() {
-    let Some(redis) = Redis::with(&["--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru"]).await else {
-        return;
-    };
+    let redis = Redis::with(&["--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru"]).await;
     let store = format!("[session]\nstore = \"redis://{}\"\nstore_timeout = \"5s\"\n", redis.at());
     let (_pool, folder) = at_pool(|text| text + store.as_str()).await;
     let (code, said) = online(folder.path());

@@ -42,26 +42,26 @@ impl Drop for Redis {
 }
 
 impl Redis {
-    /// Starts one; `None` to skip the test that needs it.
-    pub(crate) async fn start() -> Option<Self> {
+    /// Starts one.
+    pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
 
     /// Starts one with further arguments.
-    pub(crate) async fn with(arguments: &[&str]) -> Option<Self> {
+    pub(crate) async fn with(arguments: &[&str]) -> Self {
         Self::with_files(|_| arguments.iter().map(|argument| (*argument).to_owned()).collect()).await
     }
 
     /// Starts one whose arguments name files, made in its folder.
-    pub(crate) async fn with_files(arguments: impl Fn(&Path) -> Vec<String>) -> Option<Self> {
-        let program = component("redis-server")?;
+    pub(crate) async fn with_files(arguments: impl Fn(&Path) -> Vec<String>) -> Self {
+        let program = component("redis-server");
         // A port can be lost between asking and binding.
         loop {
             let folder = tempfile::tempdir().unwrap();
             let (program, arguments) = (program.clone(), arguments(folder.path()));
             let mut redis = Self { child: None, program, folder, arguments, port: free_port() };
             if redis.up().await {
-                return Some(redis);
+                return redis;
             }
         }
     }

@@ -47,7 +47,7 @@ pub enum AuthenticatedClient {
         /// The same as a key.
         credentials: TokenKey,
         /// Whether the provider has accepted it lately.
-        known: bool,
+        secret_confirmed: bool,
         /// The id is a registered client's, and the secret is not: whatever the provider says, the answer is no.
         decoy: bool,
     },
@@ -131,15 +131,15 @@ impl Broker {
                 let unrequested = UnrequestedScopes::Any;
                 let mut upstream = Arc::new(Upstream { client_id: shown.id, secret: shown.secret, unrequested });
                 let credentials = TokenRequestKey::credentials(&upstream);
-                let known = !decoy && self.cache.is_good(credentials, now);
-                if known {
+                let secret_confirmed = !decoy && self.cache.is_good(credentials, now);
+                if secret_confirmed {
                     self.count(&upstream.client_id)?;
                 }
                 if decoy {
                     // A secret of ours, mistyped or out of use, is nothing for the provider.
                     Arc::make_mut(&mut upstream).secret = new_secret();
                 }
-                Ok(AuthenticatedClient::PassThrough { upstream, credentials, known, decoy })
+                Ok(AuthenticatedClient::PassThrough { upstream, credentials, secret_confirmed, decoy })
             }
             _ => {
                 self.charge(shown.address)?;

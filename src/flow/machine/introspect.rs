@@ -74,7 +74,7 @@ impl RelyingParty {
     fn authenticated(&self, shown: ClientCredentials) -> Result<AuthenticatedClient, MachineError> {
         let address = shown.address;
         match self.broker.authenticate(shown, self.clock.now())? {
-            AuthenticatedClient::PassThrough { known: false, .. } => {
+            AuthenticatedClient::PassThrough { secret_confirmed: false, .. } => {
                 self.broker.charge(address)?;
                 Err(MachineError::InvalidClient)
             }

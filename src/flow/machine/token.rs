@@ -148,11 +148,11 @@ impl RelyingParty {
             }
             than = than.max(entry.token.issued_at);
         }
-        if let AuthenticatedClient::PassThrough { credentials, known, .. } = machine {
+        if let AuthenticatedClient::PassThrough { credentials, secret_confirmed, .. } = machine {
             if self.broker.cache.is_wrong(*credentials, now) {
                 return Err(MachineError::InvalidClient);
             }
-            if !known {
+            if !secret_confirmed {
                 self.broker.charge(address)?;
             }
         }
@@ -192,7 +192,7 @@ impl RelyingParty {
     ) -> Result<Arc<CachedToken>, MachineError> {
         let payer = machine.payer();
         let has_budget = || match machine {
-            AuthenticatedClient::PassThrough { known: false, .. } => Ok(()),
+            AuthenticatedClient::PassThrough { secret_confirmed: false, .. } => Ok(()),
             _ => self.broker.budget.check(&payer.client, self.clock.now()),
         };
         has_budget()?;

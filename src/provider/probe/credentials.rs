@@ -45,7 +45,7 @@ impl ProbeAnswer {
         self.status == 401 || matches!(self.error.as_str(), "invalid_client" | "unauthorized_client")
     }
 
-    fn told(&self) -> String {
+    fn summary(&self) -> String {
         let error: String = self.error.chars().take(100).collect();
         match error.is_empty() {
             true => self.status.to_string(),
@@ -78,11 +78,11 @@ impl Provider {
         match self.compare(endpoints, client, &form).await {
             Ok(ProbeVerdict::Taken(_)) => Finding::Good("the provider takes the client's secret".into()),
             Ok(ProbeVerdict::Refused(answer)) => {
-                Finding::Bad(format!("the provider does not take provider.client_secret ({})", answer.told()))
+                Finding::Bad(format!("the provider does not take provider.client_secret ({})", answer.summary()))
             }
             Ok(ProbeVerdict::Alike(answer)) => Finding::NotKnown(format!(
                 "whether provider.client_secret is right: the provider says {} to it and to one that is made up",
-                answer.told()
+                answer.summary()
             )),
             Err(error) => Finding::NotKnown(format!("whether provider.client_secret is right: {error}")),
         }
@@ -97,14 +97,14 @@ impl Provider {
         match self.show(&endpoints.token, endpoints, client, form).await {
             Ok(answer) if answer.refuses_client() => Finding::Bad(format!(
                 "provider.client_secret is not set, and the provider does not take the client without one ({})",
-                answer.told()
+                answer.summary()
             )),
             Ok(_) if self.profile == Profile::Cognito => {
                 Finding::Good("provider.client_secret is not set, and the provider takes the client without one".into())
             }
             Ok(answer) => Finding::NotKnown(format!(
                 "whether the client needs a secret: provider.client_secret is not set, and the provider says {} first",
-                answer.told()
+                answer.summary()
             )),
             Err(error) => Finding::NotKnown(format!(
                 "whether the client needs a secret: provider.client_secret is not set, and {error}"
@@ -122,17 +122,17 @@ impl Provider {
             )),
             Ok(ProbeVerdict::Taken(answer)) => Finding::Good(format!(
                 "machine.upstream {name}: the provider takes its secret, and says {} to scopes that it does not know",
-                answer.told()
+                answer.summary()
             )),
             Ok(ProbeVerdict::Refused(answer)) => Finding::Bad(format!(
                 "machine.upstream {name}: the provider does not take its id and secret, or it lacks the grant \
                  client_credentials ({})",
-                answer.told()
+                answer.summary()
             )),
             Ok(ProbeVerdict::Alike(answer)) => Finding::NotKnown(format!(
                 "whether the secret of machine.upstream {name} is right: the provider says {} to it and to one that \
                  is made up",
-                answer.told()
+                answer.summary()
             )),
             Err(error) => Finding::NotKnown(format!("whether the secret of machine.upstream {name} is right: {error}")),
         }

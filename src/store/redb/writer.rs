@@ -75,20 +75,9 @@ fn apply(tables: &mut Tables<'_>, local: &InProcessLeases, write: Write) -> Resu
             }
             answer(reply, free)
         }
-        Write::UpdateOutcome(key, expected, record, fencing_token, reply) => match tables.get(key)? {
-            None => answer(reply, UpdateOutcome::Gone),
-            Some(old) if old.version != expected || !local.admits(key, fencing_token) => {
-                answer(reply, UpdateOutcome::Stale)
-            }
-            Some(old) => {
-                tables.put(key, &SealedSession { seen: old.seen.max(record.seen), ..record })?;
-                if let Some(fencing_token) = fencing_token {
-                    tables.at_work.remove(&key.0)?;
-                    local.release(key, fencing_token, LeaseRelease::Free);
-                }
-                answer(reply, UpdateOutcome::Done)
-            }
-        },
+        Write::UpdateOutcome(key, expected, record, fencing_token, reply) => {
+            answer(reply, tables.update(local, key, expected, record, fencing_token)?)
+        }
         Write::Touch(seen, reply) => {
             for (key, seen) in seen {
                 if let Some(old) = tables.get(key)?.filter(|old| old.seen < seen) {
@@ -97,34 +86,12 @@ fn apply(tables: &mut Tables<'_>, local: &InProcessLeases, write: Write) -> Resu
             }
             answer(reply, ())
         }
-        Write::Restore(key, record, reply) => {
-            let restored = match tables.get(key)? {
-                _ if local.tombstone(key).is_some() => RestoreOutcome::Ended,
-                Some(there) if there.version >= record.version => RestoreOutcome::Newer,
-                _ => {
-                    tables.put(key, &record)?;
-                    RestoreOutcome::Done
-                }
-            };
-            answer(reply, restored)
-        }
+        Write::Restore(key, record, reply) => answer(reply, tables.restore(local, key, &record)?),
         Write::Delete(key, until, reply) => {
             local.note_deleted(key, until);
             answer(reply, tables.remove(key)?)
         }
-        Write::Lease(key, ttl, reply) => {
-            if tables.get(key)?.is_none() {
-                return Ok(answer(reply, LeaseOutcome::Gone));
-            }
-            let leased = match local.lease(key, ttl) {
-                LeaseOutcome::Taken { fencing_token, abandoned } => {
-                    let left = tables.at_work.insert(&key.0, ())?.is_some();
-                    LeaseOutcome::Taken { fencing_token, abandoned: abandoned || left }
-                }
-                other => other,
-            };
-            answer(reply, leased)
-        }
+        Write::Lease(key, ttl, reply) => answer(reply, tables.lease(local, key, ttl)?),
         Write::Release(key, fencing_token, after, reply) => {
             if local.admits(key, Some(fencing_token)) && !matches!(after, LeaseRelease::OutcomeUnknown(_)) {
                 tables.at_work.remove(&key.0)?;
@@ -185,6 +152,55 @@ impl<'t> Tables<'t> {
         }
         self.sessions.insert(&key.0, encode(record).as_slice())?;
         Ok(())
+    }
+
+    fn update(
+        &mut self,
+        local: &InProcessLeases,
+        key: SessionKey,
+        expected: u64,
+        record: SealedSession,
+        fencing_token: Option<FencingToken>,
+    ) -> Result<UpdateOutcome, redb::Error> {
+        let Some(old) = self.get(key)? else { return Ok(UpdateOutcome::Gone) };
+        if old.version != expected || !local.admits(key, fencing_token) {
+            return Ok(UpdateOutcome::Stale);
+        }
+        self.put(key, &SealedSession { seen: old.seen.max(record.seen), ..record })?;
+        if let Some(fencing_token) = fencing_token {
+            self.at_work.remove(&key.0)?;
+            local.release(key, fencing_token, LeaseRelease::Free);
+        }
+        Ok(UpdateOutcome::Done)
+    }
+
+    fn restore(
+        &mut self,
+        local: &InProcessLeases,
+        key: SessionKey,
+        record: &SealedSession,
+    ) -> Result<RestoreOutcome, redb::Error> {
+        Ok(match self.get(key)? {
+            _ if local.tombstone(key).is_some() => RestoreOutcome::Ended,
+            Some(there) if there.version >= record.version => RestoreOutcome::Newer,
+            _ => {
+                self.put(key, record)?;
+                RestoreOutcome::Done
+            }
+        })
+    }
+
+    fn lease(&mut self, local: &InProcessLeases, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, redb::Error> {
+        if self.get(key)?.is_none() {
+            return Ok(LeaseOutcome::Gone);
+        }
+        Ok(match local.lease(key, ttl) {
+            LeaseOutcome::Taken { fencing_token, abandoned } => {
+                let left = self.at_work.insert(&key.0, ())?.is_some();
+                LeaseOutcome::Taken { fencing_token, abandoned: abandoned || left }
+            }
+            other => other,
+        })
     }
 
     /// Removes a record, readable or not.

@@ -4,7 +4,7 @@
 mod emulators;
 mod templates;
 
-use super::{component, skipped};
+use super::installed;
 use crate::support::{Browser, free_port, until};
 use serde_json::Value;
 use std::io::Write;
@@ -28,27 +28,27 @@ impl Drop for Emulator {
 }
 
 impl Emulator {
-    /// `None` where it is not installed. It judges tokens, which it does not by default, and with `cryptography` there
+    /// It judges tokens, which it does not by default, and with `cryptography` there
     /// are signatures in them; it would listen on every address, and for MQTT too.
-    async fn ministack() -> Option<Self> {
-        let program = program("ministack")?;
+    async fn ministack() -> Self {
+        let program = program("ministack");
         let start = |port: u16, folder: &Path| {
             let mut command = Command::new(&program);
             command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string());
             command.env("STATE_DIR", folder).env("AUTH", "true").env("IOT_MTLS_ENABLED", "0");
             command
         };
-        Some(Self::start(start).await)
+        Self::start(start).await
     }
 
-    async fn moto() -> Option<Self> {
-        let program = program("moto_server")?;
+    async fn moto() -> Self {
+        let program = program("moto_server");
         let start = |port: u16, _: &Path| {
             let mut command = Command::new(&program);
             command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
             command
         };
-        Some(Self::start(start).await)
+        Self::start(start).await
     }
 
     async fn start(command: impl Fn(u16, &Path) -> Command) -> Self {
@@ -92,7 +92,7 @@ impl Emulator {
     async fn stack(&self, template: &str, mut told: Value) -> Value {
         told["endpoint"] = self.url.as_str().into();
         told["template"] = deploy(template).to_str().unwrap().into();
-        let python = program("python").unwrap();
+        let python = program("python");
         let run = move || {
             let mut command = Command::new(python);
             let folder = tempfile::tempdir().unwrap();
@@ -118,16 +118,8 @@ fn deploy(file: &str) -> PathBuf {
 }
 
 /// A program of the Python packages.
-fn program(name: &str) -> Option<PathBuf> {
-    component("python3")?;
-    let program = here().join(".venv/bin").join(name);
-    if program.is_file() {
-        return Some(program);
-    }
-    skipped(
-        "the emulators of AWS are not installed: .ci/run does that, or `python3 -m venv .venv && \
-         .venv/bin/pip install -r requirements.txt` in tests/real/aws",
-    )
+fn program(name: &str) -> PathBuf {
+    installed(name, &format!("aws/.venv/bin/{name}"))
 }
 
 fn said(output: &Output) -> String {

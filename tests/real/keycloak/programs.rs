@@ -14,8 +14,9 @@ fn access(answer: &Answer) -> String {
 }
 
 #[tokio::test]
+#[ignore = "needs keycloak"]
 async fn bearers_of_a_user_and_of_a_service_account_are_known_with_the_defaults() {
-    let Some(pair) = Pair::start(&[PROGRAMS], &[]).await else { return };
+    let pair = Pair::start(&[PROGRAMS], &[]).await;
     let erin = pair.signed_in("erin").await;
     let token = tokens(&pair.site, &erin).await.access;
     assert_eq!(claims(&token)["aud"], "account", "the default audience");
@@ -35,8 +36,9 @@ async fn bearers_of_a_user_and_of_a_service_account_are_known_with_the_defaults(
 }
 
 #[tokio::test]
+#[ignore = "needs keycloak"]
 async fn a_token_that_is_for_an_api_as_well_is_refused() {
-    let Some(pair) = Pair::start(&[], &[]).await else { return };
+    let pair = Pair::start(&[], &[]).await;
     let orders = json!({ "clientId": "orders", "publicClient": true });
     let orders = pair.realm.administer(Method::POST, "clients", Some(orders)).await;
     let orders = orders.header("location").unwrap().rsplit('/').next().unwrap().to_owned();
@@ -54,8 +56,9 @@ async fn a_token_that_is_for_an_api_as_well_is_refused() {
 }
 
 #[tokio::test]
+#[ignore = "needs keycloak"]
 async fn programs_get_introspect_and_revoke_tokens_of_a_service_account() {
-    let Some(pair) = Pair::start(&[PROGRAMS], &[]).await else { return };
+    let pair = Pair::start(&[PROGRAMS], &[]).await;
     pair.realm.register_program("reports", "secret-of-reports", "reports.read").await;
     a_programs_token_is_known_until_it_is_revoked(&pair.site, "email profile reports.read").await;
 }

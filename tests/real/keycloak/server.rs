@@ -1,11 +1,11 @@
 //! A Keycloak of its own for all tests of a run, with a realm for each.
 
-use crate::real::{component, skipped, variable};
+use crate::real::{component, installed, variable};
 use crate::support::{Answer, Browser, free_port};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
@@ -23,13 +23,12 @@ pub(super) struct Keycloak {
 }
 
 impl Keycloak {
-    /// `None` where it is not installed.
-    pub(super) async fn running() -> Option<&'static Self> {
+    pub(super) async fn running() -> &'static Self {
         static RUNNING: OnceCell<Keycloak> = OnceCell::const_new();
-        component("java")?;
-        let program = program()?;
+        component("java");
+        let program = installed("Keycloak", "keycloak/.server/bin/kc.sh");
         let started = async || tokio::task::spawn_blocking(move || start(&program)).await.unwrap();
-        Some(RUNNING.get_or_init(started).await)
+        RUNNING.get_or_init(started).await
     }
 
     /// A realm as `realm.json` describes it, with a name of its own.
@@ -60,14 +59,6 @@ impl Keycloak {
         assert!((200..300).contains(&answer.status), "{what}: {answer:?}");
         answer
     }
-}
-
-fn program() -> Option<PathBuf> {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/keycloak/.server/bin/kc.sh");
-    if program.is_file() {
-        return Some(program);
-    }
-    skipped("Keycloak is not installed: .ci/run does that")
 }
 
 /// Starts it, and waits until it says where it listens. A port can be lost between asking and binding: once more.

@@ -23,7 +23,7 @@ fn folds_to_identity(seen: &Value) -> Vec<(String, String)> {
 }
 
 async fn forged_identity_never_reaches_the_app(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     let jane = edge.signed_in("jane").await;
     let cookie = format!("Cookie: {}", jane.cookies(&edge.wiki("/")));
     let lines = [
@@ -72,7 +72,7 @@ async fn forged_identity_never_reaches_the_app(proxy: Proxy) {
 }
 
 async fn nobody_has_our_headers_dropped_on_the_way(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     let jane = edge.signed_in("jane").await;
     let cookie = format!("Cookie: {}", jane.cookies(&edge.wiki("/")));
     for connection in [
@@ -98,7 +98,7 @@ async fn nobody_has_our_headers_dropped_on_the_way(proxy: Proxy) {
 }
 
 async fn a_forged_page_is_not_the_one_that_is_judged(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     let jane = edge.signed_in("jane").await;
     let cookie = format!("Cookie: {}", jane.cookies(&edge.wiki("/")));
     let original = format!("X-Original-URL: {}", edge.wiki("/public"));
@@ -153,7 +153,7 @@ async fn a_forged_page_is_not_the_one_that_is_judged(proxy: Proxy) {
 }
 
 async fn the_way_to_the_service_believes_nobody_either(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     let host = format!("Host: auth-api.app.localhost:{}", edge.port);
     let original = format!("X-Original-URL: {}", edge.wiki("/public"));
     let wiki = format!("X-Forwarded-Host: wiki.app.localhost:{}", edge.port);
@@ -171,7 +171,7 @@ async fn the_way_to_the_service_believes_nobody_either(proxy: Proxy) {
 }
 
 async fn cookies_of_8_kb_are_no_way_around(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     let jane = edge.signed_in("jane").await;
     let large: String = (0..8).map(|n| format!("big{n}={}; ", "x".repeat(1_000))).collect();
     let cookie = format!("Cookie: {large}{}", jane.cookies(&edge.wiki("/")));
@@ -189,7 +189,7 @@ async fn cookies_of_8_kb_are_no_way_around(proxy: Proxy) {
 }
 
 async fn a_refused_body_is_not_the_next_request(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     let host = format!("Host: wiki.app.localhost:{}", edge.port);
     let hidden = format!("GET /public/hidden HTTP/1.1\r\n{host}\r\n\r\n");
     let chunked = format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len());

@@ -1,7 +1,7 @@
 //! The proxies, and how each is started as a process of a test.
 
 use super::Changes;
-use std::env;
+use crate::real::component;
 use std::path::{Path, PathBuf};
 
 /// What people see while the service is away.
@@ -36,16 +36,8 @@ impl Proxy {
         matches!(self, Self::Nginx | Self::Envoy)
     }
 
-    /// `None` to skip the test.
-    pub(super) fn program(self) -> Option<PathBuf> {
-        let name = if self == Self::Apache { "apache2" } else { self.folder() };
-        // Two are no packages of Debian; their programs come with Python's.
-        let venv = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/real/python/.venv/bin");
-        let path = super::super::variable("PATH").unwrap_or_default();
-        // A user's PATH may lack where Debian puts servers.
-        let mut folders = env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), venv]);
-        let found = folders.find_map(|folder| Some(folder.join(name)).filter(|file| file.is_file()));
-        found.or_else(|| super::skipped(&format!("{name} not installed")))
+    pub(super) fn program(self) -> PathBuf {
+        component(if self == Self::Apache { "apache2" } else { self.folder() })
     }
 
     /// What people copy.

@@ -9,7 +9,6 @@ mod people;
 mod protocols;
 mod raw;
 
-use super::skipped;
 use crate::support::{Browser, Site, certificate, free_port, until};
 use app::App;
 use kinds::Proxy;
@@ -40,16 +39,17 @@ groups = ["admins"]
 /// A test for each proxy that calls the function of that name with it.
 macro_rules! through_each_proxy {
     ($($test:ident)*) => {
-        through_each_proxy! { @ nginx Nginx: $($test)* }
-        through_each_proxy! { @ caddy Caddy: $($test)* }
-        through_each_proxy! { @ haproxy Haproxy: $($test)* }
-        through_each_proxy! { @ apache Apache: $($test)* }
-        through_each_proxy! { @ traefik Traefik: $($test)* }
-        through_each_proxy! { @ envoy Envoy: $($test)* }
+        through_each_proxy! { @ nginx Nginx "needs nginx": $($test)* }
+        through_each_proxy! { @ caddy Caddy "needs caddy": $($test)* }
+        through_each_proxy! { @ haproxy Haproxy "needs haproxy": $($test)* }
+        through_each_proxy! { @ apache Apache "needs apache2": $($test)* }
+        through_each_proxy! { @ traefik Traefik "needs traefik": $($test)* }
+        through_each_proxy! { @ envoy Envoy "needs envoy": $($test)* }
     };
-    (@ $name:ident $proxy:ident: $($test:ident)*) => {
+    (@ $name:ident $proxy:ident $needs:literal: $($test:ident)*) => {
         mod $name {
             $(#[tokio::test]
+            #[ignore = $needs]
             async fn $test() {
                 super::$test(super::super::kinds::Proxy::$proxy).await;
             })*
@@ -71,13 +71,13 @@ struct Edge {
 type Changes<'a> = &'a [(&'a str, &'a str)];
 
 impl Edge {
-    /// Before the service; `None` where the proxy is not installed.
-    async fn start(proxy: Proxy) -> Option<Self> {
+    /// Before the service.
+    async fn start(proxy: Proxy) -> Self {
         Self::with(proxy, &[]).await
     }
 
-    async fn with(proxy: Proxy, changes: Changes<'_>) -> Option<Self> {
-        let program = proxy.program()?;
+    async fn with(proxy: Proxy, changes: Changes<'_>) -> Self {
+        let program = proxy.program();
         let app = App::start().await;
         for _ in 0..5 {
             let port = free_port();
@@ -87,21 +87,21 @@ impl Edge {
             let told = [(proxies, "127.0.0.1/32"), (home, &public_url), ("GATEWAY__PREFLIGHTS", preflights)];
             let site = Site::behind(&public_url, POLICY, &told).await;
             if let Some(running) = Running::start(proxy, &program, port, site.auth_port, app.port, changes).await {
-                return Some(Self { port, app, site: Some(site), running });
+                return Self { port, app, site: Some(site), running };
             }
         }
         panic!("{proxy:?} finds no port")
     }
 
     /// Before whatever listens on this port, without much patience.
-    async fn before(proxy: Proxy, auth_port: u16) -> Option<Self> {
-        let program = proxy.program()?;
+    async fn before(proxy: Proxy, auth_port: u16) -> Self {
+        let program = proxy.program();
         let app = App::start().await;
         for _ in 0..5 {
             let port = free_port();
             let running = Running::start(proxy, &program, port, auth_port, app.port, proxy.impatience());
             if let Some(running) = running.await {
-                return Some(Self { port, app, site: None, running });
+                return Self { port, app, site: None, running };
             }
         }
         panic!("{proxy:?} finds no port")

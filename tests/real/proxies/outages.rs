@@ -35,7 +35,7 @@ async fn all_are_refused(edge: &Edge, why: &str) -> Vec<u16> {
 }
 
 async fn nobody_gets_in_while_the_service_is_down(proxy: Proxy) {
-    let Some(edge) = Edge::before(proxy, free_port()).await else { return };
+    let edge = Edge::before(proxy, free_port()).await;
     // As the guides say.
     let said = match proxy {
         Proxy::Nginx | Proxy::Haproxy | Proxy::Apache | Proxy::Envoy => 503,
@@ -47,7 +47,7 @@ async fn nobody_gets_in_while_the_service_is_down(proxy: Proxy) {
 
 async fn nobody_gets_in_while_the_service_hangs(proxy: Proxy) {
     let silent = Impostor::start("").await;
-    let Some(edge) = Edge::before(proxy, silent.port).await else { return };
+    let edge = Edge::before(proxy, silent.port).await;
     let said = match proxy {
         Proxy::Nginx | Proxy::Haproxy | Proxy::Apache | Proxy::Envoy => 503,
         Proxy::Caddy => 504,
@@ -70,14 +70,14 @@ async fn nobody_gets_in_by_an_answer_that_is_no_yes(proxy: Proxy) {
         "HTTP/1.1 2000 OK\r\n\r\n",
     ] {
         let impostor = Impostor::start(answer).await;
-        let Some(edge) = Edge::before(proxy, impostor.port).await else { return };
+        let edge = Edge::before(proxy, impostor.port).await;
         all_are_refused(&edge, answer).await;
     }
 }
 
 async fn a_yes_without_a_name_leaves_no_room_for_a_forged_one(proxy: Proxy) {
     let impostor = Impostor::start("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}").await;
-    let Some(edge) = Edge::before(proxy, impostor.port).await else { return };
+    let edge = Edge::before(proxy, impostor.port).await;
     let forged = ["X-Auth-Subject: eve", "x-auth-groups: eve", "X_Auth_Subject: eve", "X-Auth.Email: eve"];
     let answer = edge.raw("GET /articles HTTP/1.1", &forged, b"").await;
     if answer.status == 200 {
@@ -94,7 +94,7 @@ async fn people_see_a_page_while_the_service_is_away(proxy: Proxy) {
     if proxy == Proxy::Traefik {
         return;
     }
-    let Some(edge) = Edge::before(proxy, free_port()).await else { return };
+    let edge = Edge::before(proxy, free_port()).await;
     let visitor = edge.visitor();
     for host in ["wiki", "auth-api"] {
         let url = format!("https://{host}.app.localhost:{}/articles?x=1", edge.port);

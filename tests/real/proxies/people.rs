@@ -23,8 +23,8 @@ through_each_proxy! {
 const WANTED: &str = "/articles/a%20b?x=1&y=2%263";
 
 async fn a_stranger_signs_in_reads_the_very_page_and_signs_out(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
-    let Some(browser) = Chromium::start_trusting_any_certificate().await else { return };
+    let edge = Edge::start(proxy).await;
+    let browser = Chromium::start_trusting_any_certificate().await;
     let wanted = edge.wiki(WANTED);
     browser.go(&wanted).await;
     browser.is_asked_to_sign_in(edge.site()).await;
@@ -49,7 +49,7 @@ pub(super) fn identity(seen: &Value) -> Vec<(String, Vec<String>)> {
 }
 
 async fn somebody_signed_in_is_known_to_the_app(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     let erin = edge.signed_in("erin").await;
     let pretending = |request| navigation(request).header("x-forwarded-for", "10.0.0.1");
     let said = erin.validate(edge.site()).await;
@@ -73,7 +73,7 @@ async fn somebody_signed_in_is_known_to_the_app(proxy: Proxy) {
 }
 
 async fn a_script_is_told_401_and_not_led_away(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     let sibling = format!("https://cms.app.localhost:{}", edge.port);
     let asking = |request| script(request).header("origin", &sibling);
     let answer = edge.visitor().send(Method::GET, &edge.wiki(WANTED), asking).await;
@@ -101,7 +101,7 @@ async fn a_script_is_told_401_and_not_led_away(proxy: Proxy) {
 }
 
 async fn who_lacks_the_group_is_refused_with_our_page(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     let (jane, erin) = (edge.signed_in("jane").await, edge.signed_in("erin").await);
     let answer = jane.navigate(&edge.wiki("/admin?x=1")).await;
     assert_eq!(answer.status, 403, "{answer:?}");
@@ -117,7 +117,7 @@ async fn who_lacks_the_group_is_refused_with_our_page(proxy: Proxy) {
 }
 
 async fn what_the_app_refuses_is_its_own_affair(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     let jane = edge.signed_in("jane").await;
     for status in [401, 403, 404, 500, 503] {
         let answer = jane.navigate(&edge.wiki(&format!("/says/{status}"))).await;
@@ -127,7 +127,7 @@ async fn what_the_app_refuses_is_its_own_affair(proxy: Proxy) {
 }
 
 async fn an_upload_arrives_whole(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     let jane = edge.signed_in("jane").await;
     let body: Vec<u8> = (0..1_000_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
     let sum: u64 = body.iter().map(|byte| u64::from(*byte)).sum();
@@ -150,7 +150,7 @@ async fn an_upload_arrives_whole(proxy: Proxy) {
 }
 
 async fn odd_paths_arrive_as_they_were_sent(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     let jane = edge.signed_in("jane").await;
     let cookie = format!("Cookie: {}", jane.cookies(&edge.wiki("/")));
     let odd = ["/a%2Fb?c=%2F&d", "/a;b=c/%E4%BD%A0", "/a%5Cb", "/100%25?x=%zz"];
@@ -163,7 +163,7 @@ async fn odd_paths_arrive_as_they_were_sent(proxy: Proxy) {
 }
 
 async fn who_has_signed_out_is_a_stranger_again(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     let jane = edge.signed_in("jane").await;
     let cookie = format!("Cookie: {}", jane.cookies(&edge.wiki("/")));
     assert_eq!(jane.navigate(&edge.wiki("/")).await.status, 200);
@@ -176,7 +176,7 @@ async fn who_has_signed_out_is_a_stranger_again(proxy: Proxy) {
 }
 
 async fn a_preflight_is_answered(proxy: Proxy) {
-    let Some(edge) = Edge::start(proxy).await else { return };
+    let edge = Edge::start(proxy).await;
     // A browser sends it without cookies, and goes on only if it is answered well (Fetch standard, CORS).
     let lines = [&format!("Origin: https://cms.app.localhost:{}", edge.port), "Access-Control-Request-Method: PUT"];
     let answer = edge.raw("OPTIONS /articles/7 HTTP/1.1", &[lines[0], lines[1], "X-Auth-Subject: eve"], b"").await;
