@@ -3,13 +3,12 @@
 mod background;
 
 pub(crate) use self::background::Background;
-use crate::config::{self, Config, StoreUrl, Tls};
+use crate::config::{self, Config, StoreUrl};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::deployment::Deployment;
 use crate::domain::finding::Finding;
-use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::seal::KeyRing;
-use crate::flow::{self, Broker, EndedSessions, Limits, MachineLimits, OwnSession, RelyingParty, Rules};
+use crate::flow::{self, Broker, EndedSessions, OwnSession, RelyingParty};
 use crate::provider::{self, HttpClient, Provider};
 use crate::store::{self, MachineTokenStore, OpenError, SessionStore, Sessions};
 use crate::telemetry::Metrics;
@@ -41,8 +40,6 @@ const CHECK_REVOKED: Duration = Duration::from_secs(5);
 /// thirty seconds after which most supervisors kill.
 const DRAIN: Duration = Duration::from_secs(20);
 const FINISH: Duration = Duration::from_secs(5);
-/// How long a sign-out waits for the provider to revoke a token.
-const REVOCATION: Duration = Duration::from_secs(3);
 
 /// Why the service cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +52,7 @@ pub enum Error {
     Provider(#[from] provider::Error),
     /// The registered clients.
     #[error("{}", .0.iter().map(|problem| format!("{problem} ")).collect::<String>())]
-    Clients(Vec<config::Problem>),
+    Clients(Vec<config::Diagnostic>),
     /// A certificate or key.
     #[error("server.tls_cert_file and server.tls_key_file cannot be used: {0}")]
     Tls(std::io::Error),
@@ -104,8 +101,8 @@ pub async fn probe(config: &Config) -> Result<Vec<Finding>, Error> {
     let own = &config.server.public_url;
     let callback = own.join("/auth/signin/callback");
     let http = HttpClient::new(config.provider.timeout, Arc::default())?;
-    let provider = Provider::new(http, &accepting(config), callback, Arc::new(SystemClock));
-    let (back, signed_out) = (return_to(config).choose(None), own.join("/auth/signout/callback"));
+    let provider = Provider::new(http, config, callback, Arc::new(SystemClock));
+    let (back, signed_out) = (config.return_to_policy().choose(None), own.join("/auth/signout/callback"));
     let upstreams: Vec<_> = config.machine.upstreams().collect();
     let mut findings = provider.probe(back, &signed_out, &upstreams).await;
     findings.extend(store::probe(&config.session, &Arc::new(key_ring(config))).await);
@@ -142,23 +139,10 @@ fn beside_the_service(config: &Config) -> Result<App, Error> {
     })
 }
 
-/// The provider's configuration, with the machine clients that we serve among the accepted ones.
-fn accepting(config: &Config) -> config::Provider {
-    let mut provider = config.provider.clone();
-    provider.accepted_clients.extend(config.machine.upstream_ids().map(str::to_owned));
-    provider
-}
-
 fn key_ring(config: &Config) -> KeyRing {
     let (provider, origin) = (&config.provider, config.server.public_url.as_str());
     let deployment = Deployment::new(&provider.issuer, &provider.client_id, origin);
     KeyRing::new(config.cookies.keys.iter().map(|key| key.expose())).bound_to(deployment)
-}
-
-/// Where browsers may be sent, and which pages a proxy may ask about.
-pub fn return_to(config: &Config) -> ReturnToPolicy {
-    let own = config.server.public_url.url().clone();
-    ReturnToPolicy::new(own, config.return_to.allow.clone(), config.return_to.default.as_ref())
 }
 
 /// A service that is ready to listen.
@@ -169,10 +153,7 @@ pub struct App {
     public: Router,
     ops: Router,
     readiness: Readiness,
-    tls: Option<Tls>,
-    machine: config::Machine,
-    forward_auth: bool,
-    check_revoked: Option<Duration>,
+    config: Arc<Config>,
 }
 
 impl App {
@@ -212,47 +193,16 @@ impl App {
         let (max_stale, patience) = (config.session.max_stale, config.session.store_timeout);
         let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, max_stale, patience);
         let callback = config.server.public_url.join("/auth/signin/callback");
-        let provider = Provider::new(http, &accepting(config), callback, clock.clone());
-        let limits = Limits {
-            sign_in: config.session.sign_in_timeout.as_secs(),
-            max_age: config.session.max_age.as_secs(),
-            refresh_margin: config.session.refresh_margin.as_secs(),
-            revocation: REVOCATION.min(config.provider.timeout),
-            lease: config.provider.timeout + 2 * config.session.store_timeout + Duration::from_secs(1),
-            per_user: config.session.per_user,
-            requests_per_second: config.provider.requests_per_second,
-        };
-        let machine = &config.machine;
-        let broker = Broker::new(
-            machine.read_clients().map_err(Error::Clients)?,
-            tokens,
-            MachineLimits {
-                pass_through: machine.pass_through,
-                margin: machine.cache_margin.as_secs(),
-                recheck: machine.recheck.as_secs(),
-                per_client: machine.per_client,
-                per_address: machine.per_address,
-                fetches_per_hour: machine.fetches_per_hour,
-                has_upstreams: machine.upstream_ids().next().is_some(),
-                price: machine.price_per_1000 / 1_000.0,
-                lease: limits.lease,
-            },
-        );
-        let rules = Rules {
-            return_to: return_to(config),
-            policy: config.policy.clone(),
-            limits,
-            writable: config.profile.writable.clone(),
-        };
-        let rp = Arc::new(RelyingParty::new(provider, sessions, clock, metrics, broker, rules));
+        let provider = Provider::new(http, config, callback, clock.clone());
+        let config = Arc::new(config.clone());
+        let clients = config.machine.read_clients().map_err(Error::Clients)?;
+        let broker = Broker::new(clients, tokens, config.clone());
+        let rp = Arc::new(RelyingParty::new(provider, sessions, clock, metrics, broker, config.clone()));
         let readiness = Readiness::default();
         Ok(Self {
-            public: web::router(Web::new(rp.clone(), ring, config)),
+            public: web::router(Web::new(rp.clone(), ring, &config)),
             ops: web::ops_router(rp.clone(), readiness.clone()),
-            tls: config.server.tls.clone(),
-            machine: config.machine.clone(),
-            check_revoked: config.validate.check_revoked,
-            forward_auth: !config.server.trusted_proxies.is_empty(),
+            config,
             rp,
             readiness,
         })
@@ -265,7 +215,7 @@ impl App {
 
     /// Starts everything that is done beside the requests.
     pub(crate) fn background(&self) -> Background {
-        background(&self.rp, self.machine.clone(), self.check_revoked)
+        background(&self.rp, &self.config)
     }
 
     /// Serves until `shutdown`: then `/readyz` says no, requests in flight and renewals finish, and what
@@ -279,11 +229,11 @@ impl App {
         ops: Option<TcpListener>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), Error> {
-        let tls = match &self.tls {
-            Some(tls) => Some(RustlsConfig::from_pem_file(&tls.cert_file, &tls.key_file).await.map_err(Error::Tls)?),
+        let tls = match self.config.server.tls() {
+            Some((cert, key)) => Some(RustlsConfig::from_pem_file(cert, key).await.map_err(Error::Tls)?),
             None => None,
         };
-        if !self.forward_auth {
+        if self.config.server.trusted_proxies.is_empty() {
             tracing::warn!("/validate/browser refuses every request: server.trusted_proxies is empty");
         }
         let background = self.background();
@@ -315,7 +265,7 @@ impl App {
 }
 
 /// Everything that is done beside the requests.
-fn background(rp: &Arc<RelyingParty>, machine: config::Machine, revoked: Option<Duration>) -> Background {
+fn background(rp: &Arc<RelyingParty>, config: &Arc<Config>) -> Background {
     let mut background = Background::new(rp.metrics.clone());
     let (this, retry) = (rp.clone(), Arc::new(Mutex::new(METADATA_RETRY)));
     background.paced("provider metadata", move || keep_metadata(this.clone(), retry.clone()));
@@ -329,13 +279,13 @@ fn background(rp: &Arc<RelyingParty>, machine: config::Machine, revoked: Option<
     background.always("issued tokens", move || keep_issued(this.clone()));
     let (this, known) = (rp.clone(), Arc::<Mutex<Vec<store::Warning>>>::default());
     background.paced("store set-up", move || inspect_store(this.clone(), known.clone()));
-    if machine.clients.is_some() {
-        let (this, problem) = (rp.clone(), Arc::<Mutex<Option<String>>>::default());
-        background.paced("client files", move || keep_clients(this.clone(), machine.clone(), problem.clone()));
+    if config.machine.clients.is_some() {
+        let (this, config, problem) = (rp.clone(), config.clone(), Arc::<Mutex<Option<String>>>::default());
+        background.paced("client files", move || keep_clients(this.clone(), config.clone(), problem.clone()));
     }
     let this = rp.clone();
     background.always("renewals", move || renew_ahead(this.clone()));
-    if let Some(interval) = revoked {
+    if let Some(interval) = config.validate.check_revoked {
         let this = rp.clone();
         background.every(CHECK_REVOKED, "revocation checks", move || check_revoked(this.clone(), interval));
     }
@@ -391,9 +341,9 @@ async fn inspect_store(rp: Arc<RelyingParty>, known: Arc<Mutex<Vec<store::Warnin
 
 /// Reads the clients' files again when they change. What was read before stays while they have a mistake, which is
 /// told once.
-async fn keep_clients(rp: Arc<RelyingParty>, machine: config::Machine, told: Arc<Mutex<Option<String>>>) -> Duration {
+async fn keep_clients(rp: Arc<RelyingParty>, config: Arc<Config>, told: Arc<Mutex<Option<String>>>) -> Duration {
     // Reading files blocks; thousands of clients take a while.
-    let read = tokio::task::spawn_blocking(move || machine.read_clients()).await;
+    let read = tokio::task::spawn_blocking(move || config.machine.read_clients()).await;
     let problem = match read {
         Ok(Ok(registry)) => {
             rp.broker.replace_clients(registry);

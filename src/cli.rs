@@ -4,7 +4,7 @@ mod explain;
 mod from_stack;
 
 use crate::app::{self, App};
-use crate::config::{self, Config, LogFormat, Problem, Sources};
+use crate::config::{self, Config, Diagnostic, LogFormat, Sources};
 use crate::domain::clock::SystemClock;
 use crate::domain::finding::Finding;
 use crate::domain::untrusted::UntrustedText;
@@ -56,7 +56,7 @@ enum Command {
     /// The rules for pages and people
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Configurations made from what exists already
+    /// Help for who writes a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
     /// The commented reference configuration
@@ -122,6 +122,8 @@ enum PolicyCommand {
 enum ConfigCommand {
     /// Prints the configuration for a user pool that CloudFormation has made
     FromStack(from_stack::FromStack),
+    /// Prints the JSON Schema of the configuration file, for editors
+    Schema,
 }
 
 #[derive(Debug, clap::Args)]
@@ -185,6 +187,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Policy(PolicyCommand::Explain(asked)) => explain::explain(asked).await,
         Command::Config(ConfigCommand::FromStack(asked)) => from_stack::from_stack(&asked),
+        Command::Config(ConfigCommand::Schema) => print(&format!("{:#}\n", config::schema())),
         Command::ConfigReference => print(&config::reference()),
         Command::Openapi(flag) => {
             // The document differs only in our address; without a configuration it is the reference's.
@@ -201,7 +204,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn read(file: Option<&Path>) -> Result<Config, Vec<Problem>> {
+fn read(file: Option<&Path>) -> Result<Config, Vec<Diagnostic>> {
     let sources = Sources::from_process(file)?;
     if sources.file.is_none() {
         // Most likely the wrong folder; said before the list of what is missing.
@@ -212,7 +215,7 @@ fn read(file: Option<&Path>) -> Result<Config, Vec<Problem>> {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     telemetry::start(&config.telemetry.log, config.telemetry.format == LogFormat::Json).map_err(|e| anyhow!(e))?;
-    for caution in config.cautions() {
+    if let Some(caution) = config.provider.caution() {
         tracing::warn!("{caution}");
     }
     let public = app::bind(config.server.listen, "server.listen")?;
@@ -230,7 +233,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn check(config: &Config, online: bool) -> anyhow::Result<ExitCode> {
-    for caution in config.cautions() {
+    if let Some(caution) = config.provider.caution() {
         std::io::stderr().write_all(format!("caution: {caution:#}\n\n").as_bytes())?;
     }
     if !online {
@@ -348,11 +351,11 @@ fn print_client(id: &str, made: &config::NewClient) -> anyhow::Result<ExitCode> 
     ))
 }
 
-fn report(problems: &[Problem]) -> anyhow::Result<ExitCode> {
+fn report(problems: &[Diagnostic]) -> anyhow::Result<ExitCode> {
     report_in("the configuration", problems)
 }
 
-fn report_in(what: &str, problems: &[Problem]) -> anyhow::Result<ExitCode> {
+fn report_in(what: &str, problems: &[Diagnostic]) -> anyhow::Result<ExitCode> {
     let count = problems.len();
     let mut text = format!("{count} problem{} in {what}:\n", if count == 1 { "" } else { "s" });
     for problem in problems {

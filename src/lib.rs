@@ -24,7 +24,7 @@
 //! - `dev`: a dev user pool that speaks to us over HTTP only, and a demo CMS that knows only the contract
 //!
 //! To add a session store: one file in `store`, one line in `store::open`. A provider quirk:
-//! `provider/profile.rs`. A route: one handler in `web`, one line in its router. An error: a variant in
+//! `provider/profile.rs`. A configuration key: one entry in its file of `config/sections`. A route: one handler in `web`, one line in its router. An error: a variant in
 //! `flow::Error` and a row in `web::error`; the compiler asks for both.
 
 pub mod app;

@@ -2,7 +2,7 @@
 //! administrator of the user pool does to it.
 
 use crate::support::{Answer, Browser, Log, Site, until};
-use auth_api::dev::pool::{Endpoint, Fault, IDENTITY_POOL};
+use auth_api::dev::pool::{Fault, IDENTITY_POOL, PoolEndpoint};
 use auth_api::domain::session::SessionId;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const SCOPES: (&str, &str) = ("PROVIDER__SCOPES", "openid,email,profile,aws.cognito.signin.user.admin");
-const WRITABLE: (&str, &str) = ("PROFILE__WRITABLE", "name,custom:theme");
+const WRITABLE: (&str, &str) = ("ACCOUNT__WRITABLE", "name,custom:theme");
 const POOL: (&str, &str) = ("AWS__IDENTITY_POOL", IDENTITY_POOL);
 
 /// The service with everything that Cognito offers beyond the sign-in.
@@ -81,7 +81,7 @@ async fn what_may_not_be_changed_stays_as_it_is() {
         let refused = change(&jane, &site, &body).await;
         assert_eq!((refused.status, refused.problem().as_str()), (status, problem), "{body}");
     }
-    assert_eq!(site.pool.count(Endpoint::Api), 0, "nothing of it was worth a question");
+    assert_eq!(site.pool.count(PoolEndpoint::Api), 0, "nothing of it was worth a question");
     let profile = jane.get(&site.auth("/auth/profile")).await.json();
     assert_eq!(
         (&profile["attributes"]["name"], &profile["attributes"]["email"]),
@@ -117,7 +117,7 @@ async fn a_token_that_the_pool_takes_no_more_is_renewed_or_the_session_ends() {
     let jane = signed_in(&site, "jane").await;
     site.pass(3_590);
     assert_eq!(jane.get(&site.auth("/auth/profile")).await.status, 200, "renewed before it is used");
-    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 1);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenRefresh), 1);
     site.pool.sign_out_user("jane");
     let over = jane.get(&site.auth("/auth/profile")).await;
     assert_eq!((over.status, over.problem().as_str()), (401, "session-ended"));
@@ -133,13 +133,14 @@ async fn without_the_scope_or_the_pool_it_is_said_what_is_missing() {
     }
     let site = site(&[]).await;
     let jane = signed_in(&site, "jane").await;
-    site.pool.fault(Endpoint::Api, Fault::Status { status: 503, content_type: "text/html", body: "<h1>".into() });
+    site.pool.fault(PoolEndpoint::Api, Fault::Status { status: 503, content_type: "text/html", body: "<h1>".into() });
     for answer in [jane.get(&site.auth("/auth/profile")).await, credentials(&jane, &site).await] {
         assert_eq!((answer.status, answer.problem().as_str()), (503, "provider-unavailable"));
         assert!(answer.header("retry-after").is_some());
     }
     let throttled = json!({ "__type": "TooManyRequestsException", "message": "Rate exceeded" }).to_string();
-    site.pool.fault(Endpoint::Api, Fault::Status { status: 400, content_type: "application/json", body: throttled });
+    site.pool
+        .fault(PoolEndpoint::Api, Fault::Status { status: 400, content_type: "application/json", body: throttled });
     assert_eq!(jane.get(&site.auth("/auth/profile")).await.status, 503);
     assert_eq!(jane.validate(&site).await.status, 200);
 }
@@ -157,15 +158,15 @@ async fn aws_credentials_are_fetched_once_and_are_each_users_own() {
         assert!(told[name].as_str().unwrap().len() > 10, "{name}");
     }
     assert!(told["session_token"].as_str().unwrap().starts_with("arn:aws:iam::111122223333:role/app "));
-    let calls = site.pool.count(Endpoint::Api);
+    let calls = site.pool.count(PoolEndpoint::Api);
     assert_eq!(calls, 2, "GetId and GetCredentialsForIdentity");
     assert_eq!(credentials(&jane, &site).await.json(), told);
-    assert_eq!(site.pool.count(Endpoint::Api), calls);
+    assert_eq!(site.pool.count(PoolEndpoint::Api), calls);
     // Another session of hers: the same identity, credentials of its own.
     let other = credentials(&again, &site).await.json();
     assert_eq!(other["identity_id"], told["identity_id"]);
     assert_ne!(other["secret_access_key"], told["secret_access_key"]);
-    assert_eq!(site.pool.count(Endpoint::Api), calls + 1);
+    assert_eq!(site.pool.count(PoolEndpoint::Api), calls + 1);
     assert_ne!(credentials(&erin, &site).await.json()["identity_id"], told["identity_id"]);
     // A renewal may bring other groups, and so another role.
     assert_eq!(jane.post(&site.auth("/refresh?force=true"), &[]).await.status, 200);
@@ -185,7 +186,7 @@ async fn strangers_get_credentials_only_where_guests_are_wanted() {
     let closed = site(&[]).await;
     let refused = credentials(&Browser::new(), &closed).await;
     assert_eq!((refused.status, refused.problem().as_str()), (401, "not-signed-in"));
-    assert_eq!(closed.pool.count(Endpoint::Api), 0);
+    assert_eq!(closed.pool.count(PoolEndpoint::Api), 0);
     let open = site(&[("AWS__GUEST", "true")]).await;
     let guest = credentials(&Browser::new(), &open).await;
     assert_eq!((guest.status, guest.json()), (200, credentials(&Browser::new(), &open).await.json()));
@@ -208,7 +209,7 @@ async fn what_aws_refuses_is_explained_without_its_words() {
         ("LimitExceededException", "in the log"),
     ] {
         let body = json!({ "__type": format!("com.amazonaws.cognito#{code}"), "message": "secret words" }).to_string();
-        site.pool.fault(Endpoint::Api, Fault::Status { status: 400, content_type: "application/json", body });
+        site.pool.fault(PoolEndpoint::Api, Fault::Status { status: 400, content_type: "application/json", body });
         let refused = credentials(&jane, &site).await;
         assert_eq!(refused.status, 502);
         assert!(refused.body.contains(hint) && !refused.body.contains("secret words"), "{refused:?}");
@@ -222,26 +223,26 @@ async fn who_is_disabled_or_signed_out_at_the_pool_is_out_within_the_interval() 
         (signed_in(&site, "jane").await, signed_in(&site, "erin").await, signed_in(&site, "gary").await);
     let check = async || site.rp.check_revoked(Duration::from_secs(300)).await;
     check().await;
-    assert_eq!(site.pool.count(Endpoint::Api), 0, "the sign-in was an answer itself");
+    assert_eq!(site.pool.count(PoolEndpoint::Api), 0, "the sign-in was an answer itself");
     site.pool.sign_out_user("jane");
     site.pool.edit_user("erin", |user| user.enabled = false);
     site.pass(310);
     for browser in [&jane, &erin, &gary] {
         assert_eq!(browser.validate(&site).await.status, 200, "nobody is asked in a request");
     }
-    assert_eq!(site.pool.count(Endpoint::Api), 0);
+    assert_eq!(site.pool.count(PoolEndpoint::Api), 0);
     check().await;
     assert_eq!(jane.validate(&site).await.status, 401);
     assert_eq!(erin.validate(&site).await.status, 401);
     assert_eq!(gary.validate(&site).await.status, 200);
-    let asked = site.pool.count(Endpoint::Api);
+    let asked = site.pool.count(PoolEndpoint::Api);
     assert_eq!(asked, 3);
     check().await;
-    assert_eq!(site.pool.count(Endpoint::Api), asked, "once in an interval");
+    assert_eq!(site.pool.count(PoolEndpoint::Api), asked, "once in an interval");
     // While the pool is away nobody is signed out.
     site.pass(310);
     assert_eq!(gary.validate(&site).await.status, 200);
-    site.pool.fault(Endpoint::Api, Fault::Status { status: 500, content_type: "text/html", body: String::new() });
+    site.pool.fault(PoolEndpoint::Api, Fault::Status { status: 500, content_type: "text/html", body: String::new() });
     check().await;
     assert_eq!(gary.validate(&site).await.status, 200);
 }
@@ -291,10 +292,10 @@ async fn an_odd_answer_about_one_user_keeps_nobody_from_being_asked_about() {
     }
     for code in ["PasswordResetRequiredException", "InvalidParameterException"] {
         let body = json!({ "__type": code, "message": "" }).to_string();
-        site.pool.fault_once(Endpoint::Api, Fault::Status { status: 400, content_type: "application/json", body });
+        site.pool.fault_once(PoolEndpoint::Api, Fault::Status { status: 400, content_type: "application/json", body });
     }
     site.rp.check_revoked(Duration::from_secs(300)).await;
-    assert_eq!(site.pool.count(Endpoint::Api), 2, "both were asked about");
+    assert_eq!(site.pool.count(PoolEndpoint::Api), 2, "both were asked about");
     let out = [jane.validate(&site).await.status, erin.validate(&site).await.status];
     assert!(out.contains(&401), "the renewal decides about whose password is to be set anew: {out:?}");
 }
@@ -306,9 +307,9 @@ async fn a_token_that_was_revoked_alone_signs_nobody_out() {
     site.pass(310);
     assert_eq!(jane.validate(&site).await.status, 200);
     let revoked = json!({ "__type": "NotAuthorizedException", "message": "Access Token has been revoked" }).to_string();
-    site.pool.fault(Endpoint::Api, Fault::Status { status: 400, content_type: "application/json", body: revoked });
+    site.pool.fault(PoolEndpoint::Api, Fault::Status { status: 400, content_type: "application/json", body: revoked });
     site.rp.check_revoked(Duration::from_secs(300)).await;
-    until("renewed", async || site.pool.count(Endpoint::TokenRefresh) == 1).await;
+    until("renewed", async || site.pool.count(PoolEndpoint::TokenRefresh) == 1).await;
     assert_eq!(jane.validate(&site).await.status, 200);
 }
 
@@ -323,9 +324,9 @@ async fn one_that_the_provider_does_not_answer_for_keeps_nobody_from_being_asked
         assert_eq!(browser.validate(&site).await.status, 200);
     }
     let answer = |status, body: &str| Fault::Status { status, content_type: "application/json", body: body.into() };
-    site.pool.fault_once(Endpoint::Api, answer(500, "{}"));
+    site.pool.fault_once(PoolEndpoint::Api, answer(500, "{}"));
     site.rp.check_revoked(Duration::from_secs(300)).await;
-    assert_eq!(site.pool.count(Endpoint::Api), 2, "both were asked about");
+    assert_eq!(site.pool.count(PoolEndpoint::Api), 2, "both were asked about");
     let out = [jane.validate(&site).await.status, erin.validate(&site).await.status];
     assert!(out.contains(&401) && out.contains(&200), "{out:?}");
     site.pass(61);

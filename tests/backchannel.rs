@@ -1,7 +1,7 @@
 //! The provider tells of a sign-out (OIDC Back-Channel Logout 1.0), or somebody pretends to be the provider.
 
 use crate::support::{Answer, Browser, Site, until};
-use auth_api::dev::pool::{Draft, Endpoint, Signature};
+use auth_api::dev::pool::{PoolEndpoint, Signature, UnsignedJwt};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -28,15 +28,15 @@ async fn signed_in(site: &Site, user: &str, sid: &'static str) -> Browser {
     browser
 }
 
-fn claim(draft: &mut Draft, name: &str, value: Value) {
+fn claim(draft: &mut UnsignedJwt, name: &str, value: Value) {
     draft.claims.insert(name.to_owned(), value);
 }
 
-fn without(draft: &mut Draft, name: &str) {
+fn without(draft: &mut UnsignedJwt, name: &str) {
     assert!(draft.claims.remove(name).is_some(), "{name}");
 }
 
-fn at(draft: &mut Draft, name: &str, offset: i64) {
+fn at(draft: &mut UnsignedJwt, name: &str, offset: i64) {
     let at = draft.claims["iat"].as_i64().unwrap() + offset;
     claim(draft, name, json!(at));
 }
@@ -44,7 +44,7 @@ fn at(draft: &mut Draft, name: &str, offset: i64) {
 #[tokio::test]
 async fn a_sign_out_at_the_provider_ends_the_sessions_it_names() {
     let site = Site::start().await;
-    type Shape = fn(&mut Draft);
+    type Shape = fn(&mut UnsignedJwt);
     let cases: &[(&str, Shape, [u16; 3])] = &[
         ("one session", |d| (without(d, "sub"), claim(d, "sid", json!("one"))).1, [401, 200, 200]),
         ("one of hers", |d| claim(d, "sid", json!("one")), [401, 200, 200]),
@@ -96,7 +96,7 @@ async fn a_logout_token_counts_once() {
     assert_eq!(again.validate(&site).await.status, 401);
 }
 
-type Tamper = fn(&mut Draft);
+type Tamper = fn(&mut UnsignedJwt);
 
 const GOOD: &[(&str, Tamper)] = &[
     ("no typ", |d| drop(d.header.remove("typ"))),
@@ -237,12 +237,12 @@ async fn only_a_form_with_one_token_is_read() {
 async fn strangers_tokens_cost_the_provider_nothing() {
     let site = Site::start().await;
     signed_in(&site, "jane", "one").await;
-    let before = site.pool.count(Endpoint::Jwks);
+    let before = site.pool.count(PoolEndpoint::Jwks);
     for n in 0..20 {
-        let unknown = |d: &mut Draft| drop(d.header.insert("kid".into(), json!(format!("unknown-{n}"))));
+        let unknown = |d: &mut UnsignedJwt| drop(d.header.insert("kid".into(), json!(format!("unknown-{n}"))));
         assert_eq!(tell(&site, &site.pool.mint_logout_token(CLIENT, "jane", unknown)).await.status, 400);
     }
-    assert!(site.pool.count(Endpoint::Jwks) <= before + 1);
+    assert!(site.pool.count(PoolEndpoint::Jwks) <= before + 1);
     site.pass(20);
     let jane = signed_in(&site, "jane", "two").await;
     site.pool.rotate_keys();

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use auth_api::config::{Config, Problem, Sources, StoreUrl, load};
+use auth_api::config::{Config, Diagnostic, Sources, StoreUrl, load};
 
 const KEY: &str = "4pYx0mTz1vQeR7sJ9aLkWc3NfHbUdGi2";
 const KEY_2: &str = "ZqOe5wXyB8nMtCr6VhPaS4jKgLfDu1Ei";
@@ -35,7 +35,7 @@ fn toml(changes: &[(&str, &str)]) -> String {
     all.iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| format!("{key} = {value}\n")).collect()
 }
 
-fn load_toml(text: String) -> Result<Config, Vec<Problem>> {
+fn load_toml(text: String) -> Result<Config, Vec<Diagnostic>> {
     load(Sources { file: Some((PathBuf::from("/etc/auth-api/auth-api.toml"), text)), env: Vec::new() })
 }
 
@@ -43,7 +43,7 @@ fn good(changes: &[(&str, &str)]) -> Config {
     load_toml(toml(changes)).unwrap_or_else(|problems| panic!("{changes:?}: {problems:#?}"))
 }
 
-fn problems(changes: &[(&str, &str)]) -> Vec<Problem> {
+fn problems(changes: &[(&str, &str)]) -> Vec<Diagnostic> {
     load_toml(toml(changes)).map_or_else(|problems| problems, |_| panic!("{changes:?} was accepted"))
 }
 
@@ -70,7 +70,7 @@ const REQUIRED_ENV: [(&str, &str); 4] = [
     ("AUTH_API__COOKIES__KEYS", KEY),
 ];
 
-fn load_env(extra: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
+fn load_env(extra: &[(&str, &str)]) -> Result<Config, Vec<Diagnostic>> {
     let mut all = env(&REQUIRED_ENV);
     all.extend(env(extra));
     load(Sources { file: None, env: all })
@@ -144,7 +144,7 @@ fn unknown_names_are_refused_with_a_suggestion() {
         ("AUTH_API__COOKIES__KEY", "Write `AUTH_API__COOKIES__KEYS`"),
         ("AUTH_API__COOKIES_DOMAIN", "Write `AUTH_API__COOKIES__DOMAIN`"),
         ("AUTH_API__DOMAIN", "Write `AUTH_API__COOKIES__DOMAIN`"),
-        ("AUTH_API__PROFILE__READABLE", "no such key"),
+        ("AUTH_API__ACCOUNT__READABLE", "no such key"),
         ("AUTH_API__", "no such key"),
         ("AUTH_API_COOKIES_DOMAIN", "Write AUTH_API__COOKIES__DOMAIN"),
         ("auth_api__cookies__domain", "Write AUTH_API__COOKIES__DOMAIN"),
@@ -189,7 +189,7 @@ fn the_environment_wins_over_the_file() {
 
 #[test]
 fn problems_print_on_one_line_or_three() {
-    let problem = Problem { key: "a.b".into(), what: "Wrong.".into(), instead: "Write c.".into() };
+    let problem = Diagnostic { key: "a.b".into(), what: "Wrong.".into(), instead: "Write c.".into() };
     assert_eq!(problem.to_string(), "a.b: Wrong. Write c.");
     assert_eq!(format!("{problem:#}"), "a.b\n    Wrong.\n    Write c.");
 }

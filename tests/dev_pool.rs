@@ -8,7 +8,9 @@ mod tokens;
 
 use std::time::Duration;
 
-use auth_api::dev::pool::{Client, Draft, Endpoint, Fault, FederationFault, Pool, Rotation, Settings, Signature};
+use auth_api::dev::pool::{
+    AppClient, Fault, FederationFault, PoolEndpoint, PoolSettings, Rotation, Signature, UnsignedJwt, UserPool,
+};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -22,13 +24,13 @@ const VERIFIER: &str = "a-code-verifier-of-at-least-forty-three-characters-01234
 
 /// A pool and a browser that keeps cookies and follows nothing.
 struct Visit {
-    pool: Pool,
+    pool: UserPool,
     browser: reqwest::Client,
 }
 
 impl Visit {
     async fn start() -> Self {
-        let pool = Pool::start(Settings::for_service(SERVICE)).await.unwrap();
+        let pool = UserPool::start(PoolSettings::for_service(SERVICE)).await.unwrap();
         Self { pool, browser: browser() }
     }
 

@@ -1,8 +1,8 @@
 //! The dev pool calls the triggers in Cognito's order, and who signs in there is known here.
 
 use crate::support::{Answer, Browser, Log, Site, param};
-use auth_api::dev::legacy::{KEY, Legacy};
-use auth_api::dev::pool::{self, Pool, Settings, TriggerError, User};
+use auth_api::dev::legacy::{KEY, LegacyLogin};
+use auth_api::dev::pool::{self, PoolSettings, PoolUser, TriggerError, UserPool};
 use auth_api::triggers::Triggers;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -33,7 +33,7 @@ async fn a_legacy_user_is_migrated_by_the_first_sign_in() {
     let (larry, password) = ("larry@example.com", "0ldPassw0rd");
     let wrong = at_login(&browser, &authorize(&site, &browser, "").await, larry, "wr0ngPassw0rd").await;
     assert!(wrong.body.contains("Incorrect username or password."), "{wrong:?}");
-    assert_eq!(site.legacy.asked(), 1);
+    assert_eq!(site.legacy.requests(), 1);
 
     let back = at_login(&browser, &authorize(&site, &browser, "").await, larry, password).await.location();
     assert_eq!(browser.get(&back).await.status, 302);
@@ -46,7 +46,7 @@ async fn a_legacy_user_is_migrated_by_the_first_sign_in() {
     assert!(cms.body.contains("Hello, Larry Legacy"), "{}", cms.body);
     assert!(log.text().contains("migrated"), "{}", log.text());
     assert!(!log.text().contains(password) && !log.text().contains("wr0ngPassw0rd"), "{}", log.text());
-    assert_eq!(site.legacy.asked(), 2);
+    assert_eq!(site.legacy.requests(), 2);
 
     // Cognito has him now, and his password.
     site.legacy.shutdown();
@@ -55,7 +55,7 @@ async fn a_legacy_user_is_migrated_by_the_first_sign_in() {
     assert_eq!(other.get(&back).await.status, 302);
     let wrong = at_login(&Browser::new(), &authorize(&site, &Browser::new(), "").await, larry, "wrong").await;
     assert!(wrong.body.contains("Incorrect username or password."), "{wrong:?}");
-    assert_eq!(site.legacy.asked(), 2);
+    assert_eq!(site.legacy.requests(), 2);
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn a_second_way_in_leads_to_the_same_user() {
 }
 
 /// The callback's address after choosing an identity, at a pool that stands alone.
-async fn at_google_of(pool: &Pool, identity: &str) -> String {
+async fn at_google_of(pool: &UserPool, identity: &str) -> String {
     let authorize = format!(
         "{}/oauth2/authorize?response_type=code&client_id=dev-web-client&state=s&scope=openid&prompt=login\
          &identity_provider=Google&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2Fauth%2Fsignin%2Fcallback",
@@ -101,17 +101,17 @@ async fn at_google_of(pool: &Pool, identity: &str) -> String {
     browser.post(&page_url, &[("_csrf", &csrf), ("identity", identity)]).await.location()
 }
 
-fn pool_of(newcomer: User, triggers: pool::Triggers) -> Settings {
-    let settings = Settings::for_service("http://127.0.0.1:1");
-    Settings { newcomers: vec![newcomer], triggers: Some(triggers), ..settings }
+fn pool_of(newcomer: PoolUser, triggers: pool::TriggerFunction) -> PoolSettings {
+    let settings = PoolSettings::for_service("http://127.0.0.1:1");
+    PoolSettings { newcomers: vec![newcomer], triggers: Some(triggers), ..settings }
 }
 
 #[tokio::test]
 async fn a_federated_user_of_the_legacy_system_is_known_by_its_id() {
-    let newcomer = User::federated("Google", "7", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d22")
+    let newcomer = PoolUser::federated("Google", "7", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d22")
         .with("email", "larry@example.com")
         .with("email_verified", "true");
-    let (legacy, listener) = (Legacy::start().await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let (legacy, listener) = (LegacyLogin::start().await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
     let environment = [
         ("LEGACY_LOOKUP_URL", legacy.url("/user")),
         ("LEGACY_API_KEY", KEY.to_owned()),
@@ -125,11 +125,11 @@ async fn a_federated_user_of_the_legacy_system_is_known_by_its_id() {
     let environment = environment.map(|(name, value)| (name.to_owned(), value));
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let function = Arc::new(Triggers::new(auth_api::triggers::TriggerSettings::read(environment).unwrap()).unwrap());
-    let triggers = pool::Triggers::new(move |event| {
+    let triggers = pool::TriggerFunction::new(move |event| {
         let function = function.clone();
         async move { function.answer(event).await.map_err(|e| TriggerError { refused: false, message: e.to_string() }) }
     });
-    let pool = Pool::start_on(listener, pool_of(newcomer, triggers)).await.unwrap();
+    let pool = UserPool::start_on(listener, pool_of(newcomer, triggers)).await.unwrap();
     // The second time, there is nothing left to ask.
     for _ in 0..2 {
         let back = at_google_of(&pool, "7").await;
@@ -138,21 +138,21 @@ async fn a_federated_user_of_the_legacy_system_is_known_by_its_id() {
             assert_eq!(user.attributes["custom:legacy_id"], "4711");
             assert_eq!(user.groups, ["readers"]);
         });
-        assert_eq!(legacy.asked(), 1);
+        assert_eq!(legacy.requests(), 1);
     }
 }
 
 #[tokio::test]
 async fn a_sign_up_that_a_trigger_refuses_comes_back_with_cognitos_words() {
-    let stranger = User::federated("Google", "7", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d22");
+    let stranger = PoolUser::federated("Google", "7", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d22");
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let triggers = pool::Triggers::new(move |event: serde_json::Value| {
+    let triggers = pool::TriggerFunction::new(move |event: serde_json::Value| {
         let source = event["triggerSource"].as_str().unwrap().to_owned();
         let refused = source.starts_with("PreSignUp");
         tell.send(event.clone()).unwrap();
         async move { if refused { Err(TriggerError { refused: false, message: "not today".into() }) } else { Ok(event) } }
     });
-    let pool = Pool::start(pool_of(stranger, triggers)).await.unwrap();
+    let pool = UserPool::start(pool_of(stranger, triggers)).await.unwrap();
     let back = at_google_of(&pool, "7").await;
     assert_eq!(param(&back, "error_description").unwrap(), "PreSignUp failed with error not today.");
     let event = told.try_recv().unwrap();

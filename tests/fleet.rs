@@ -10,7 +10,7 @@ mod revocation;
 use crate::support::process::{Service, command, spawn_with};
 use crate::support::redis::Redis;
 use crate::support::{Answer, Browser, free_port, until};
-use auth_api::dev::pool::{Client, Pool, Rotation, Settings};
+use auth_api::dev::pool::{AppClient, PoolSettings, Rotation, UserPool};
 use reqwest::Method;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ const SLACK: Duration = Duration::from_secs(2);
 
 /// Processes that share everything but their ports. Browsers know the first one's address.
 pub(crate) struct Fleet {
-    pub(crate) pool: Pool,
+    pub(crate) pool: UserPool,
     pub(crate) services: Vec<Service>,
     settings: Vec<(String, String)>,
     /// Variables that are not ours.
@@ -47,7 +47,7 @@ impl Fleet {
         loop {
             let port = free_port();
             let public_url = format!("http://auth-api.app.localhost:{port}");
-            let pool = Pool::start(Settings::for_service(&public_url)).await.unwrap();
+            let pool = UserPool::start(PoolSettings::for_service(&public_url)).await.unwrap();
             let mut settings: Vec<(String, String)> = [
                 ("SERVER__PUBLIC_URL", public_url.as_str()),
                 ("PROVIDER__ISSUER", &pool.issuer()),
@@ -167,7 +167,7 @@ impl Fleet {
 
     pub(crate) fn rotate(&self, grace_seconds: i64) {
         let on = Rotation::On { grace_seconds };
-        self.pool.edit_client("dev-web-client", |client: &mut Client| client.rotation = on);
+        self.pool.edit_client("dev-web-client", |client: &mut AppClient| client.rotation = on);
     }
 }
 

@@ -4,20 +4,20 @@
 mod documents;
 
 use crate::support::{Browser, Log, Site};
-use auth_api::dev::pool::{Draft, Endpoint, Fault, Rotation, Signature};
+use auth_api::dev::pool::{Fault, PoolEndpoint, Rotation, Signature, UnsignedJwt};
 use auth_api::domain::session::SessionId;
 use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-type Tamper = fn(&mut Draft);
+type Tamper = fn(&mut UnsignedJwt);
 
-fn claim(draft: &mut Draft, name: &str, value: Value) {
+fn claim(draft: &mut UnsignedJwt, name: &str, value: Value) {
     draft.claims.insert(name.to_owned(), value);
 }
 
-fn now(draft: &Draft) -> i64 {
+fn now(draft: &UnsignedJwt) -> i64 {
     draft.claims["iat"].as_i64().unwrap()
 }
 
@@ -213,7 +213,7 @@ async fn a_token_endpoint_that_misbehaves_signs_nobody_in() {
         let log = Log::capture();
         let jane = Browser::new();
         let callback = jane.to_callback(&site, "", "jane").await;
-        site.pool.fault(Endpoint::TokenCode, fault);
+        site.pool.fault(PoolEndpoint::TokenCode, fault);
         let page = tokio::time::timeout(Duration::from_secs(10), jane.get(&callback)).await.expect(case);
         site.pool.clear_faults();
         assert_eq!(page.status, status, "{case}: {}", page.body);
@@ -240,7 +240,7 @@ async fn discovery_of_another_issuer_or_over_plain_http_is_refused() {
         let forged = genuine.replacen(edit.0, edit.1, 1);
         assert_ne!(forged, genuine, "{case}: {genuine}");
         let fault = Fault::Status { status: 200, content_type: "application/json", body: forged };
-        site.pool.fault(Endpoint::Discovery, fault);
+        site.pool.fault(PoolEndpoint::Discovery, fault);
         let renewed = site.rp.provider.renew_metadata().await;
         assert!(renewed.is_err(), "{case}");
     }
@@ -261,7 +261,7 @@ async fn a_provider_that_was_never_reached_is_a_page_and_not_ready_and_then_it_w
     assert!(ready.body.contains("never read"), "{}", ready.body);
 
     assert_eq!(Browser::new().sign_in(&site, "jane").await.status, 302);
-    for endpoint in [Endpoint::Discovery, Endpoint::Jwks] {
+    for endpoint in [PoolEndpoint::Discovery, PoolEndpoint::Jwks] {
         site.pool.fault(endpoint, Fault::Disconnect);
     }
     assert!(site.rp.provider.renew_metadata().await.is_err());
@@ -271,7 +271,7 @@ async fn a_provider_that_was_never_reached_is_a_page_and_not_ready_and_then_it_w
 #[tokio::test]
 async fn discovery_and_tokens_of_every_documented_shape_are_understood() {
     let site = Site::start().await;
-    site.pool.discovery_extras(true);
+    site.pool.add_discovery_keys();
     site.pool.escape_slashes(true);
     site.pool.pad_tokens(6_000);
     site.rp.provider.renew_metadata().await.unwrap();
@@ -293,19 +293,19 @@ async fn a_token_type_is_bearer_however_it_is_spelled() {
     let jane = Browser::new();
     jane.sign_in(&site, "jane").await;
     for word in ["bearer", "BEARER"] {
-        site.pool.fault(Endpoint::Token, typed(word));
+        site.pool.fault(PoolEndpoint::Token, typed(word));
         assert_eq!(Browser::new().sign_in(&site, "jane").await.status, 302, "{word}");
         site.pass(10);
         assert_eq!(jane.post(&site.auth("/refresh?force=true"), &[]).await.status, 200, "{word}");
     }
     assert_eq!(machine("cms/read").await.status, 200);
     for word in ["mac", "DPoP", "N_A", ""] {
-        site.pool.fault(Endpoint::Token, typed(word));
+        site.pool.fault(PoolEndpoint::Token, typed(word));
         assert_eq!(Browser::new().sign_in(&site, "jane").await.status, 502, "{word}");
         let erin = Browser::new();
         site.pool.clear_faults();
         erin.sign_in(&site, "erin").await;
-        site.pool.fault(Endpoint::Token, typed(word));
+        site.pool.fault(PoolEndpoint::Token, typed(word));
         assert_eq!(erin.post(&site.auth("/refresh?force=true"), &[]).await.status, 503, "{word}");
         assert_eq!(erin.validate(&site).await.status, 200, "{word}");
         // Nobody asks again for a while.
@@ -328,7 +328,7 @@ async fn an_empty_refresh_token_replaces_none() {
     jane.sign_in(&site, "jane").await;
     let before = refresh_token(&site, &jane).await;
     site.pool.fault(
-        Endpoint::TokenRefresh,
+        PoolEndpoint::TokenRefresh,
         Fault::edit_json(|answer| drop(answer.insert("refresh_token".into(), json!("")))),
     );
     for _ in 0..2 {
@@ -346,11 +346,11 @@ async fn an_empty_refresh_token_replaces_none() {
 async fn another_users_tokens_leave_nothing_in_the_session_whatever_else_is_wrong_with_them() {
     let site = Site::start().await;
     site.pool.edit_client("dev-web-client", |client| client.rotation = Rotation::On { grace_seconds: 60 });
-    let erin = |d: &mut Draft| {
+    let erin = |d: &mut UnsignedJwt| {
         claim(d, "sub", json!("erins-sub"));
         d.claims.remove("at_hash");
     };
-    type Wrong = fn(&mut Draft);
+    type Wrong = fn(&mut UnsignedJwt);
     let cases: [(&str, Wrong); 6] = [
         ("nothing else", |_| ()),
         ("another nonce", |d| claim(d, "nonce", json!("of-erins-sign-in-00000"))),

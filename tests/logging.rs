@@ -3,7 +3,7 @@
 use crate::support::process::{Service, command, configure, is_known, sign_in, terminate};
 use crate::support::redis::Redis;
 use crate::support::{Browser, free_port, until};
-use auth_api::dev::pool::{Endpoint, Fault, Pool, Settings};
+use auth_api::dev::pool::{Fault, PoolEndpoint, PoolSettings, UserPool};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -14,13 +14,13 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Starts the service with this for its standard error.
-async fn start(folder: &Path, stderr: impl Fn() -> Stdio, environment: &[(&str, &str)]) -> (Service, Pool) {
+async fn start(folder: &Path, stderr: impl Fn() -> Stdio, environment: &[(&str, &str)]) -> (Service, UserPool) {
     loop {
         let (port, ops) = (free_port(), free_port());
-        let settings = Settings::for_service(&format!("http://auth-api.app.localhost:{port}"));
-        let pool = Pool::start(settings).await.unwrap();
+        let settings = PoolSettings::for_service(&format!("http://auth-api.app.localhost:{port}"));
+        let pool = UserPool::start(settings).await.unwrap();
         // The first thing that it has to say.
-        pool.fault(Endpoint::Discovery, Fault::Disconnect);
+        pool.fault(PoolEndpoint::Discovery, Fault::Disconnect);
         configure(folder, &pool, port, ops);
         let mut child =
             command(folder).arg("serve").envs(environment.iter().copied()).stderr(stderr()).spawn().unwrap();
@@ -38,7 +38,7 @@ async fn start(folder: &Path, stderr: impl Fn() -> Stdio, environment: &[(&str, 
 }
 
 /// Everything that people and operators need goes on.
-async fn works(service: &Service, pool: &Pool) {
+async fn works(service: &Service, pool: &UserPool) {
     let ready = format!("{}/readyz", service.ops);
     assert_eq!(Browser::new().get(&ready).await.status, 503, "it has not read the provider's metadata yet");
     pool.clear_faults();

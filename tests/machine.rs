@@ -6,7 +6,7 @@ mod own_tokens;
 mod watched_store;
 
 use crate::support::{Answer, Browser, Site, until};
-use auth_api::dev::pool::{Endpoint, Fault};
+use auth_api::dev::pool::{Fault, PoolEndpoint};
 use auth_api::domain::machine::SecretHash;
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -74,7 +74,7 @@ async fn a_registered_client_gets_a_token_and_the_next_one_costs_nothing() {
     let second = token(&site, "nightly", SECRET, &[]).await.json();
     assert_eq!(second["access_token"], json["access_token"], "all it may have is the same");
     assert!((3_490..=3_500).contains(&second["expires_in"].as_u64().unwrap()), "what remains");
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 1);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 1);
     let known = Browser::new();
     let bearer = json["access_token"].as_str().unwrap();
     let known = known.send(Method::GET, &site.auth("/validate?scope=cms/read"), |r| r.bearer_auth(bearer)).await;
@@ -86,7 +86,7 @@ async fn a_registered_client_gets_a_token_and_the_next_one_costs_nothing() {
 #[tokio::test]
 async fn ten_thousand_at_once_are_one_call_and_all_are_answered() {
     let (site, _folder) = site().await;
-    site.pool.fault_once(Endpoint::TokenClientCredentials, Fault::Delay(Duration::from_millis(300)));
+    site.pool.fault_once(PoolEndpoint::TokenClientCredentials, Fault::Delay(Duration::from_millis(300)));
     let form = format!("grant_type=client_credentials&client_id=nightly&client_secret={SECRET}");
     let ask = async || {
         let request = http::Request::post("/token").header("content-type", "application/x-www-form-urlencoded");
@@ -100,7 +100,7 @@ async fn ten_thousand_at_once_are_one_call_and_all_are_answered() {
     };
     let answers = join_all((0..10_000).map(|_| ask())).await;
     assert!(answers.iter().all(|status| *status == 200));
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 1);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 1);
 }
 
 #[tokio::test]
@@ -113,12 +113,12 @@ async fn a_hit_still_takes_the_right_secret() {
         assert!(answer.header("www-authenticate").unwrap().starts_with("Basic"), "{answer:?}");
     }
     assert_eq!(token(&site, "dev-cms-client", "dev-cms-secret", &[("scope", "cms/read")]).await.status, 200);
-    let calls = site.pool.count(Endpoint::TokenClientCredentials);
+    let calls = site.pool.count(PoolEndpoint::TokenClientCredentials);
     for _ in 0..5 {
         let answer = token(&site, "dev-cms-client", "wrong", &[("scope", "cms/read")]).await;
         assert_eq!(error(&answer), (401, "invalid_client".into()));
     }
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), calls + 1, "asked once, then remembered");
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), calls + 1, "asked once, then remembered");
     assert_eq!(token(&site, "dev-cms-client", "dev-cms-secret", &[("scope", "cms/read")]).await.status, 200);
     assert_eq!(token(&site, "dev-web-client", "dev-web-secret", &[]).await.json()["error"], "unauthorized_client");
 }
@@ -135,7 +135,7 @@ async fn scopes_are_those_asked_for_or_an_error() {
     let pass = ("dev-cms-client", "dev-cms-secret");
     assert_eq!(scope(pass.0, pass.1, "cms/write cms/read").await, (200, "cms/read cms/write".into()));
     assert_eq!(scope(pass.0, pass.1, "cms/read cms/write").await.0, 200);
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 1, "in any order");
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 1, "in any order");
     assert_eq!(scope(pass.0, pass.1, "cms/read").await, (200, "cms/read".into()), "never a wider one");
     for (dropped, why) in [
         ("cms/read nowhere/nothing", "one that nobody defined, beside one that is: dropped without a word"),
@@ -221,7 +221,7 @@ async fn a_token_is_renewed_in_the_background_and_a_steady_caller_never_waits() 
         token(&site, "nightly", SECRET, &[]).await.json()["access_token"] != first["access_token"]
     })
     .await;
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 2);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 2);
 }
 
 #[tokio::test]
@@ -229,19 +229,19 @@ async fn a_provider_that_is_away_is_left_alone_and_what_is_cached_is_answered() 
     let (site, _folder) = site().await;
     assert_eq!(token(&site, "nightly", SECRET, &[]).await.status, 200);
     let busy = Fault::Status { status: 429, content_type: "text/html", body: "<h1>slow down</h1>".into() };
-    site.pool.fault(Endpoint::TokenClientCredentials, busy);
+    site.pool.fault(PoolEndpoint::TokenClientCredentials, busy);
     site.pass(3_000);
     for _ in 0..5 {
         assert_eq!(token(&site, "nightly", SECRET, &[]).await.status, 200, "it is still good");
     }
     site.pass(540);
-    let asked = site.pool.count(Endpoint::TokenClientCredentials);
+    let asked = site.pool.count(PoolEndpoint::TokenClientCredentials);
     for _ in 0..5 {
         let answer = token(&site, "nightly", SECRET, &[]).await;
         assert_eq!(error(&answer), (503, "temporarily_unavailable".into()), "less than the margin is left");
         assert!(answer.header("retry-after").is_some());
     }
-    assert!(site.pool.count(Endpoint::TokenClientCredentials) <= asked + 1, "nobody hammers");
+    assert!(site.pool.count(PoolEndpoint::TokenClientCredentials) <= asked + 1, "nobody hammers");
     site.pool.clear_faults();
     site.pass(60);
     until("it works again", async || token(&site, "nightly", SECRET, &[]).await.status == 200).await;
@@ -350,7 +350,7 @@ async fn a_thousand_different_ones_at_once_each_get_their_own() {
     site.pool.edit_client("dev-cms-client", |client| client.scopes = all.clone());
     std::fs::write(folder.path().join("clients.d/many.toml"), blocks).unwrap();
     until("they are known", async || token(&site, "client-99", "a secret of client 99", &[]).await.status == 200).await;
-    let before = site.pool.count(Endpoint::TokenClientCredentials);
+    let before = site.pool.count(PoolEndpoint::TokenClientCredentials);
     let ask = async |i: usize| {
         let (id, secret) = &clients[i / 10];
         let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}&scope=cms/area-{i}");
@@ -370,5 +370,5 @@ async fn a_thousand_different_ones_at_once_each_get_their_own() {
     }
     let distinct: std::collections::HashSet<_> = answers.iter().map(|(_, token)| token).collect();
     assert_eq!(distinct.len(), 1_000);
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), before + 1_000);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), before + 1_000);
 }

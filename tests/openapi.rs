@@ -6,7 +6,7 @@ mod visitor;
 
 use std::net::TcpListener;
 
-use auth_api::dev::world::{Plan, World};
+use auth_api::dev::environment::{DevEnvironment, DevOptions};
 use axum::body::{Body, to_bytes};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use tower::ServiceExt;
 
 struct Visit {
-    world: World,
+    world: DevEnvironment,
     document: Value,
 }
 
@@ -37,7 +37,7 @@ impl Visit {
 
     async fn with(configuration: Vec<(String, String)>) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let world = World::start(Plan { configuration, ..Plan::default() }).await.unwrap();
+        let world = DevEnvironment::start(DevOptions { configuration, ..DevOptions::default() }).await.unwrap();
         let document = auth_api::web::openapi(&world.auth_url);
         Self { world, document }
     }
@@ -65,7 +65,7 @@ impl Visit {
                 Some(value) => {
                     let number = header["schema"]["type"] == "integer";
                     let value = if number { value.parse::<u64>().unwrap().into() } else { value.into() };
-                    self.check(&header["schema"], &value, &format!("{what} {name}"));
+                    self.check(&header["schema"], &value, &format!("{what} {name}")).unwrap();
                 }
             }
         }
@@ -80,8 +80,16 @@ impl Visit {
         let content = &said["content"][media];
         assert!(content.is_object(), "{what}: {media} is not in the document");
         if media.ends_with("json") {
-            self.check(&content["schema"], &answer.json(), &what);
+            self.check(&content["schema"], &answer.json(), &what).unwrap();
         }
+        // The document says which kinds of refusal have this status.
+        let code = match media {
+            "application/problem+json" => slug(&answer.json()).to_owned(),
+            "application/json" if answer.status.as_u16() >= 400 => answer.json()["error"].as_str().unwrap().to_owned(),
+            _ => return answer,
+        };
+        let described = said["description"].as_str().unwrap();
+        assert!(described.contains(&format!("`{code}`")), "{what}: {code} is not in {described:?}");
         answer
     }
 
@@ -94,20 +102,19 @@ impl Visit {
 
     /// Judges by the keywords of JSON Schema that the document uses. Stricter in one thing: an object with
     /// named properties has no others.
-    fn check(&self, schema: &Value, value: &Value, at: &str) {
+    fn check(&self, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
         let schema = self.resolve(schema);
-        for part in schema["allOf"].as_array().into_iter().flatten() {
-            let open = part["$ref"].is_null();
-            self.check_object(self.resolve(part), value, at, open);
+        let wrong = |what: String| Err(format!("{at}: {value} {what}"));
+        if let Some(choices) = schema["oneOf"].as_array() {
+            let fitting = choices.iter().filter(|choice| self.check(choice, value, at).is_ok()).count();
+            return if fitting == 1 { Ok(()) } else { wrong(format!("is {fitting} of {choices:?}")) };
         }
-        self.check_object(schema, value, at, !schema["allOf"].is_null());
-        if let Some(fixed) = schema.get("const") {
-            assert_eq!(value, fixed, "{at}");
+        if schema.get("const").is_some_and(|fixed| value != fixed)
+            || schema["enum"].as_array().is_some_and(|among| !among.contains(value))
+        {
+            return wrong(format!("is not allowed by {schema}"));
         }
-        if let Some(among) = schema["enum"].as_array() {
-            assert!(among.contains(value), "{at}: {value} is none of {among:?}");
-        }
-        let fits = |name: &str| match name {
+        let fits = |name: &Value| match name.as_str().unwrap() {
             "null" => value.is_null(),
             "string" => value.is_string(),
             "integer" => value.is_u64() || value.is_i64(),
@@ -117,28 +124,35 @@ impl Visit {
             other => panic!("{at}: the document uses the type {other}"),
         };
         match &schema["type"] {
-            Value::String(name) => assert!(fits(name), "{at}: {value} is no {name}"),
-            Value::Array(names) => {
-                assert!(names.iter().any(|n| fits(n.as_str().unwrap())), "{at}: {value} is none of {names:?}");
-            }
-            _ => {}
+            Value::Null => {}
+            Value::Array(names) if names.iter().any(fits) => {}
+            name @ Value::String(_) if fits(name) => {}
+            other => return wrong(format!("is no {other}")),
+        }
+        if let Some(bad) = schema["pattern"].as_str().filter(|_| !matches_slug(value)) {
+            return wrong(format!("does not match {bad}"));
         }
         for (i, item) in value.as_array().into_iter().flatten().enumerate() {
-            self.check(&schema["items"], item, &format!("{at}[{i}]"));
+            self.check(&schema["items"], item, &format!("{at}[{i}]"))?;
         }
+        let (mut properties, mut required) = (Map::new(), Vec::new());
+        self.members(schema, &mut properties, &mut required);
+        let Some(members) = value.as_object().filter(|_| !properties.is_empty()) else { return Ok(()) };
+        if let Some(missing) = required.iter().find(|name| !members.contains_key(**name)) {
+            return wrong(format!("has no {missing}"));
+        }
+        members.iter().try_for_each(|(name, member)| match properties.get(name) {
+            Some(schema) => self.check(schema, member, &format!("{at} {name}")),
+            None => wrong(format!("has {name}, which is not in the document")),
+        })
     }
 
-    fn check_object(&self, schema: &Value, value: &Value, at: &str, open: bool) {
-        let (Some(properties), Some(members)) = (schema["properties"].as_object(), value.as_object()) else { return };
-        for name in schema["required"].as_array().into_iter().flatten() {
-            assert!(members.contains_key(name.as_str().unwrap()), "{at}: there is no {name}");
-        }
-        for (name, member) in members {
-            match properties.get(name) {
-                Some(schema) => self.check(schema, member, &format!("{at} {name}")),
-                None => assert!(open, "{at}: {name} is not in the document"),
-            }
-        }
+    /// The members of an object, and of those that it is composed of.
+    fn members<'a>(&'a self, schema: &'a Value, properties: &mut Map<String, Value>, required: &mut Vec<&'a str>) {
+        let schema = self.resolve(schema);
+        properties.extend(schema["properties"].as_object().cloned().unwrap_or_default());
+        required.extend(schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str));
+        schema["allOf"].as_array().into_iter().flatten().for_each(|part| self.members(part, properties, required));
     }
 
     fn operations(&self) -> Vec<(String, String)> {
@@ -152,6 +166,12 @@ impl Visit {
 
 fn request(method: &str, uri: &str) -> axum::http::request::Builder {
     Request::builder().method(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap()).uri(uri)
+}
+
+/// The one pattern of an answer: the type of a problem.
+fn matches_slug(value: &Value) -> bool {
+    let slug = value.as_str().and_then(|text| text.strip_prefix("urn:auth-api:problem:"));
+    slug.is_some_and(|slug| !slug.is_empty() && slug.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
 }
 
 fn slug(problem: &Value) -> &str {
@@ -227,13 +247,99 @@ async fn the_answers_of_validate_are_the_documented_ones() {
         let said = answer.headers.get(WWW_AUTHENTICATE).map_or("", |value| value.to_str().unwrap());
         assert_eq!(said, challenge, "{query} {header:?}");
     }
-    let schema = visit.document["components"]["schemas"]["Principal"]["properties"].as_object().unwrap();
+    let (mut schema, mut required) = (Map::new(), Vec::new());
+    visit.members(&visit.document["components"]["schemas"]["ActiveIdentity"], &mut schema, &mut required);
+    assert_eq!(schema.len(), required.len());
     let names = |members: &Map<String, Value>| members.keys().cloned().collect::<std::collections::BTreeSet<_>>();
     for (name, value) in [(COOKIE, &cookie), (AUTHORIZATION, &bearer)] {
         let request = request("get", "/validate?group=editors&group=x&scope=openid").header(name, value);
         let answer = visit.documented("get", "/validate", request).await;
         assert_eq!(answer.status, 200);
-        assert_eq!(names(answer.json().as_object().unwrap()), names(schema));
+        assert_eq!(names(answer.json().as_object().unwrap()), names(&schema));
+    }
+}
+
+/// What a generated client makes of the schemas of refusals.
+mod client {
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct ProblemDetails {
+        pub r#type: String,
+        pub title: String,
+        pub status: u16,
+        pub detail: String,
+        pub instance: String,
+        pub signin_url: Option<String>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct OAuthErrorResponse {
+        pub error: String,
+        pub error_description: String,
+    }
+}
+
+#[tokio::test]
+async fn a_client_generated_from_the_document_reads_every_refusal() {
+    let visit = Visit::start().await;
+    let schemas = &visit.document["components"]["schemas"];
+    let members = |name: &str| schemas[name]["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(members("ProblemDetails"), ["detail", "instance", "signin_url", "status", "title", "type"]);
+    assert_eq!(members("OAuthErrorResponse"), ["error", "error_description"]);
+    // One named type for each kind of client, whatever the operation and the status.
+    for (path, method) in visit.operations() {
+        let responses = visit.document["paths"][&path][&method]["responses"].as_object().unwrap();
+        for (status, said) in responses.iter().filter(|(status, _)| status.starts_with(['4', '5'])) {
+            for (media, content) in said["content"].as_object().unwrap() {
+                let named = match media.as_str() {
+                    "application/problem+json" => content["schema"]["$ref"] == "#/components/schemas/ProblemDetails",
+                    "application/json" => content["schema"]["$ref"] == "#/components/schemas/OAuthErrorResponse",
+                    media => media == "text/html",
+                };
+                assert!(named, "{method} {path} {status} {media}");
+            }
+        }
+    }
+    let cookie = visitor::cookie(&visit.world, "jane").await.unwrap();
+    let large = "x".repeat(20_000);
+    for (method, path, query, body, status, code) in [
+        ("get", "/auth/session", "", "", 401, "not-signed-in"),
+        ("get", "/auth/sessions", "?group=editors", "", 400, "invalid-requirement"),
+        ("delete", "/auth/sessions/{handle}", "", "", 404, "no-such-session"),
+        ("get", "/auth/profile", "", "", 404, "not-offered"),
+        ("patch", "/auth/profile", "", "[]", 400, "unreadable-body"),
+        ("patch", "/auth/profile", "", r#"{"custom:role": "admin"}"#, 403, "attribute-not-writable"),
+        ("post", "/auth/aws-credentials", "", "", 404, "not-offered"),
+        ("post", "/auth/signout", "", &large, 413, "unreadable-body"),
+        ("get", "/validate", "?group=nobody", "", 403, "insufficient-scope"),
+        ("get", "/validate", "?colour=red", "", 400, "invalid-requirement"),
+        ("get", "/validate/browser", "", "", 403, "proxy-not-trusted"),
+        ("post", "/auth/backchannel-logout", "", "logout_token=x", 400, "invalid_request"),
+        ("post", "/auth/backchannel-logout", "", &large, 413, "invalid_request"),
+        ("post", "/token", "", "", 400, "invalid_request"),
+        ("post", "/introspect", "", "token=x", 401, "invalid_client"),
+        ("post", "/revoke", "", "token=x&token=y", 400, "invalid_request"),
+    ] {
+        let media = if method == "patch" { "application/json" } else { "application/x-www-form-urlencoded" };
+        let mut request = request(method, &format!("{path}{query}")).header(CONTENT_TYPE, media);
+        if path != "/auth/session" {
+            request = request.header(COOKIE, &cookie);
+        }
+        let answer = visit.documented_with(method, path, request.body(Body::from(body.to_owned())).unwrap()).await;
+        let (what, json) = (format!("{method} {path}{query}"), answer.json());
+        if answer.headers[CONTENT_TYPE] == "application/problem+json" {
+            let problem: client::ProblemDetails = serde_json::from_value(json).unwrap();
+            assert_eq!(problem.r#type.rsplit(':').next(), Some(code), "{what}");
+            assert_eq!((problem.status, answer.status.as_u16()), (status, status), "{what}");
+            assert!(!problem.title.is_empty() && !problem.detail.is_empty(), "{what}");
+            assert_eq!(answer.headers["x-request-id"], *problem.instance, "{what}");
+            assert!(problem.signin_url.is_some() || status != 401, "{what}");
+        } else {
+            let error: client::OAuthErrorResponse = serde_json::from_value(json).unwrap();
+            assert_eq!((&*error.error, answer.status.as_u16()), (code, status), "{what}");
+            assert!(!error.error_description.is_empty(), "{what}");
+        }
     }
 }
 
@@ -327,6 +433,10 @@ async fn the_service_hands_out_its_own_document() {
     assert_eq!(visit.document["openapi"], "3.1.0");
     assert_eq!(visit.document["info"]["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(visit.document["servers"][0]["url"], visit.world.auth_url);
+    let operations = visit.operations();
+    let ids: std::collections::BTreeSet<_> =
+        operations.iter().map(|(path, method)| visit.document["paths"][path][method]["operationId"].as_str()).collect();
+    assert_eq!((ids.len(), ids.contains(&None)), (operations.len(), false), "an operation has a name of its own");
     every_reference(&visit.document, &mut |target| {
         assert!(visit.document.pointer(&target[1..]).is_some(), "{target} leads nowhere");
     });

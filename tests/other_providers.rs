@@ -4,7 +4,7 @@ mod bearers;
 mod claims;
 
 use crate::support::{Answer, Browser, Log, Site, until};
-use auth_api::dev::pool::{Endpoint, Fault};
+use auth_api::dev::pool::{Fault, PoolEndpoint};
 use auth_api::domain::session::SessionId;
 use reqwest::Method;
 use secrecy::ExposeSecret;
@@ -23,7 +23,7 @@ async fn refresh(site: &Site, browser: &Browser) -> Answer {
 
 /// Lets discovery say `value` for `name`, and has it read.
 async fn discovery_says(site: &Site, name: &'static str, value: Value) {
-    site.pool.fault(Endpoint::Discovery, Fault::edit_json(move |doc| drop(doc.insert(name.into(), value.clone()))));
+    site.pool.fault(PoolEndpoint::Discovery, Fault::edit_json(move |doc| drop(doc.insert(name.into(), value.clone()))));
     site.rp.provider.renew_metadata().await.unwrap();
 }
 
@@ -59,14 +59,14 @@ async fn a_callback_names_its_issuer_where_the_provider_says_that_it_does() {
         assert!(page.set_cookies("auth=").is_empty() && browser.validate(&site).await.status == 401, "`{bad}`");
     }
     assert_eq!(callback(&named).await.0.status, 302);
-    let mut codes = site.pool.count(Endpoint::TokenCode);
+    let mut codes = site.pool.count(PoolEndpoint::TokenCode);
     let denied = Browser::new();
     let url = denied.to_callback(&site, "", "jane").await;
     let (head, _) = url.split_once("code=").unwrap();
     let state = crate::support::param(&url, "state").unwrap();
     let page = denied.get(&format!("{head}error=access_denied&state={state}")).await;
     assert_eq!(page.status, 400, "an error without it is nobody's word: {}", page.body);
-    codes = site.pool.count(Endpoint::TokenCode) - codes;
+    codes = site.pool.count(PoolEndpoint::TokenCode) - codes;
     assert_eq!(codes, 0, "no code was spent");
 }
 
@@ -94,7 +94,7 @@ async fn a_refresh_token_for_long_is_asked_for_with_consent_and_missed_aloud() {
     let to = Browser::new().get(&plain.auth("/auth/signin")).await.location();
     assert!(!to.contains("prompt="), "{to}");
     let log = Log::capture();
-    plain.pool.fault(Endpoint::TokenCode, Fault::edit_json(|answer| drop(answer.remove("refresh_token"))));
+    plain.pool.fault(PoolEndpoint::TokenCode, Fault::edit_json(|answer| drop(answer.remove("refresh_token"))));
     for _ in 0..3 {
         assert_eq!(Browser::new().sign_in(&plain, "jane").await.status, 302);
     }
@@ -123,7 +123,7 @@ async fn the_secret_goes_nowhere_in_a_way_that_the_provider_does_not_offer() {
     let callback = waiting.to_callback(&site, "", "jane").await;
     discovery_says(&site, "token_endpoint_auth_methods_supported", json!(["private_key_jwt"])).await;
     let page = waiting.get(&callback).await;
-    assert_eq!((page.status, site.pool.count(Endpoint::TokenCode)), (502, 0), "{}", page.body);
+    assert_eq!((page.status, site.pool.count(PoolEndpoint::TokenCode)), (502, 0), "{}", page.body);
     assert!(log.text().contains("private_key_jwt") && log.text().contains("client_secret_post"), "{}", log.text());
     for method in ["client_secret_post", "client_secret_basic"] {
         discovery_says(&site, "token_endpoint_auth_methods_supported", json!([method])).await;
@@ -139,12 +139,12 @@ async fn a_refresh_token_that_is_dead_without_a_word_ends_the_session_in_the_end
     erin.sign_in(&site, "erin").await;
     let bare = || Fault::Status { status: 400, content_type: "text/plain", body: String::new() };
     let ask = async |browser: &Browser, fault: Fault, status: u16, what: &str| {
-        let asked = site.pool.count(Endpoint::TokenRefresh);
-        site.pool.fault(Endpoint::TokenRefresh, fault);
+        let asked = site.pool.count(PoolEndpoint::TokenRefresh);
+        site.pool.fault(PoolEndpoint::TokenRefresh, fault);
         let mut last = 0;
         until(what, async || {
             last = refresh(&site, browser).await.status;
-            site.pool.count(Endpoint::TokenRefresh) > asked || last == 401
+            site.pool.count(PoolEndpoint::TokenRefresh) > asked || last == 401
         })
         .await;
         assert_eq!(last, status, "{what}");
@@ -168,7 +168,7 @@ async fn a_refresh_token_that_is_dead_without_a_word_ends_the_session_in_the_end
 #[tokio::test]
 async fn tokens_without_names_end_with_their_session_all_of_them() {
     let site = site(&[]).await;
-    let nameless = |d: &mut auth_api::dev::pool::Draft| d.claims.retain(|n, _| n != "jti" && n != "origin_jti");
+    let nameless = |d: &mut auth_api::dev::pool::UnsignedJwt| d.claims.retain(|n, _| n != "jti" && n != "origin_jti");
     site.pool.tamper_id_token(nameless);
     site.pool.tamper_access_token(move |draft| {
         nameless(draft);
@@ -209,8 +209,9 @@ async fn tokens_without_names_end_with_their_session_all_of_them() {
 #[tokio::test]
 async fn a_back_channel_logout_counts_for_every_token_of_the_providers_session() {
     let site = site(&[("PROVIDER__ACCEPTED_CLIENTS", "dev-machine-client,another")]).await;
-    let sid =
-        |sid: &'static str| move |d: &mut auth_api::dev::pool::Draft| drop(d.claims.insert("sid".into(), json!(sid)));
+    let sid = |sid: &'static str| {
+        move |d: &mut auth_api::dev::pool::UnsignedJwt| drop(d.claims.insert("sid".into(), json!(sid)))
+    };
     site.pool.tamper_id_token(sid("one"));
     let jane = Browser::new();
     jane.sign_in(&site, "jane").await;

@@ -2,7 +2,7 @@
 //! their own choice, and no word that is for operators.
 
 use crate::support::{Answer, Browser, Log, Site, param};
-use auth_api::dev::pool::{Endpoint, Fault};
+use auth_api::dev::pool::{Fault, PoolEndpoint};
 use reqwest::{Method, RequestBuilder};
 
 /// As a browser asks for a page that a person wants to see.
@@ -69,7 +69,7 @@ async fn who_took_too_long_is_told_so_and_led_back_with_the_same_provider() {
     assert_eq!(param(&site.auth(&again), "return_to"), Some(wanted.clone()));
     assert_eq!(param(&site.auth(&again), "provider").as_deref(), Some("Google"));
     assert_eq!(param(&site.auth(&again), "lang").as_deref(), Some("de"));
-    assert_eq!(site.pool.count(Endpoint::TokenCode), 0);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenCode), 0);
     let authorize = gary.get(&site.auth(&again)).await.location();
     let callback = gary.log_in(&authorize, "gary").await;
     assert_eq!(gary.get(&callback).await.location(), wanted);
@@ -219,7 +219,7 @@ async fn a_provider_that_is_away_costs_nobody_the_way() {
     let jane = Browser::new();
     let query = format!("provider=COGNITO&return_to={}", urlencode(&site.cms("/articles/x")));
     let callback = jane.to_callback(&site, &query, "jane").await;
-    site.pool.fault(Endpoint::Token, Fault::Disconnect);
+    site.pool.fault(PoolEndpoint::Token, Fault::Disconnect);
     let page = jane.get(&callback).await;
     let again = site.auth(&href(&page, "Try again"));
     assert_eq!((page.status, param(&again, "provider").as_deref()), (503, Some("COGNITO")));

@@ -1,7 +1,7 @@
 //! Renewing tokens without ever signing anybody out.
 
 use crate::support::{Answer, Browser, Site, until};
-use auth_api::dev::pool::{Draft, Endpoint, Fault, Rotation, Signature};
+use auth_api::dev::pool::{Fault, PoolEndpoint, Rotation, Signature, UnsignedJwt};
 use auth_api::domain::clock::Clock;
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -28,7 +28,7 @@ async fn fresh_tokens_are_left_alone_until_the_margin_or_force() {
     let (site, jane) = signed_in(&[], "jane").await;
     let before = jane.validate(&site).await.json();
     assert_eq!(refresh(&site, &jane, "").await.json(), before);
-    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 0);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenRefresh), 0);
     site.pass(60);
     let forced = refresh(&site, &jane, "?force=true").await;
     assert_eq!(forced.status, 200);
@@ -36,7 +36,7 @@ async fn fresh_tokens_are_left_alone_until_the_margin_or_force() {
     assert_eq!(forced.json()["session_expires_at"], before["session_expires_at"], "no renewal moves the end");
     site.pass(3_600 - 299);
     assert_eq!(refresh(&site, &jane, "").await.status, 200);
-    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 2);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenRefresh), 2);
     assert!(forced.headers.get("set-cookie").is_none());
     assert_eq!(forced.header("cache-control"), Some("no-store"));
 }
@@ -55,9 +55,9 @@ async fn a_hundred_at_once_are_one_call_and_all_get_its_result() {
     let (site, jane) = signed_in(&[], "jane").await;
     rotate(&site, 0);
     site.pass(3_590);
-    site.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(200)));
+    site.pool.fault_once(PoolEndpoint::TokenRefresh, Fault::Delay(Duration::from_millis(200)));
     let answers = join_all((0..100).map(|_| refresh(&site, &jane, ""))).await;
-    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 1);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenRefresh), 1);
     assert!(answers.iter().all(|a| a.status == 200 && a.body == answers[0].body), "losers get the winner's result");
     assert!(answers[0].json()["expires_at"].as_u64() > Some(0));
 }
@@ -74,7 +74,7 @@ async fn rotated_refresh_tokens_are_followed_and_unrotated_ones_kept() {
         assert_eq!(refresh(&site, &jane, "?force=true").await.status, 200);
         site.pass(5);
     }
-    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 6);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenRefresh), 6);
 }
 
 #[tokio::test]
@@ -86,10 +86,10 @@ async fn what_was_renewed_a_moment_ago_is_good_for_everybody() {
     for _ in 0..10 {
         assert_eq!(refresh(&site, &jane, "?force=true").await.body, first.body);
     }
-    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 1);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenRefresh), 1);
     site.pass(5);
     assert_ne!(refresh(&site, &jane, "?force=true").await.body, first.body);
-    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 2);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenRefresh), 2);
 }
 
 #[tokio::test]
@@ -129,15 +129,15 @@ async fn a_provider_that_cannot_be_reached_ends_nothing() {
         // The last, since it gives everybody a rest.
         ("429", html(429)),
     ] {
-        site.pool.fault(Endpoint::TokenRefresh, fault);
-        let (jane, asked) = (Browser::new(), site.pool.count(Endpoint::TokenRefresh));
+        site.pool.fault(PoolEndpoint::TokenRefresh, fault);
+        let (jane, asked) = (Browser::new(), site.pool.count(PoolEndpoint::TokenRefresh));
         jane.sign_in(&site, "jane").await;
         for _ in 0..3 {
             let answer = refresh(&site, &jane, "?force=true").await;
             assert_eq!((answer.status, answer.problem().as_str()), (503, "provider-unavailable"), "{case}");
             assert!(answer.header("retry-after").is_some(), "{case}");
         }
-        assert_eq!(site.pool.count(Endpoint::TokenRefresh), asked + 1, "{case}: nobody hammers");
+        assert_eq!(site.pool.count(PoolEndpoint::TokenRefresh), asked + 1, "{case}: nobody hammers");
         assert_eq!(jane.validate(&site).await.status, 200, "{case}");
         late.push(jane);
     }
@@ -153,7 +153,7 @@ async fn an_answer_that_never_came_signs_nobody_out() {
     let spent = async |grace: i64| {
         rotate(&site, grace);
         site.pass(10);
-        site.pool.fault_once(Endpoint::TokenRefresh, Fault::Truncate);
+        site.pool.fault_once(PoolEndpoint::TokenRefresh, Fault::Truncate);
         assert_eq!(refresh(&site, &jane, "?force=true").await.status, 503, "the new token is lost");
     };
     spent(60).await;
@@ -202,13 +202,13 @@ async fn tokens_are_renewed_before_they_run_out_and_nobody_waits() {
     }
     site.pass(3_600 * 74 / 100);
     site.rp.renew_ahead().await;
-    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 0, "not yet due");
+    assert_eq!(site.pool.count(PoolEndpoint::TokenRefresh), 0, "not yet due");
     site.pass(3_600 * 17 / 100);
     let before = jane.validate(&site).await.json();
-    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 0, "never inside a validate");
-    until("hers is renewed in the background", async || site.pool.count(Endpoint::TokenRefresh) > 0).await;
+    assert_eq!(site.pool.count(PoolEndpoint::TokenRefresh), 0, "never inside a validate");
+    until("hers is renewed in the background", async || site.pool.count(PoolEndpoint::TokenRefresh) > 0).await;
     until("and known", async || jane.validate(&site).await.json()["expires_at"] != before["expires_at"]).await;
-    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 1, "and not the one that nobody uses");
+    assert_eq!(site.pool.count(PoolEndpoint::TokenRefresh), 1, "and not the one that nobody uses");
 }
 
 #[tokio::test]
@@ -219,21 +219,21 @@ async fn while_the_provider_is_away_the_background_does_not_hammer_it() {
         browser.sign_in(&site, "erin").await;
     }
     site.pass(3_500);
-    site.pool.fault(Endpoint::TokenRefresh, Fault::Disconnect);
+    site.pool.fault(PoolEndpoint::TokenRefresh, Fault::Disconnect);
     for browser in browsers.iter().chain([&jane]) {
         assert_eq!(browser.validate(&site).await.status, 200);
     }
     for _ in 0..50 {
         site.rp.renew_ahead().await;
     }
-    let asked = site.pool.count(Endpoint::TokenRefresh);
+    let asked = site.pool.count(PoolEndpoint::TokenRefresh);
     assert!((1..=16).contains(&asked), "{asked}");
 }
 
 #[tokio::test]
 async fn a_renewed_token_that_is_not_right_changes_nothing() {
     let (site, _) = signed_in(&[], "jane").await;
-    type Tamper = fn(&mut Draft);
+    type Tamper = fn(&mut UnsignedJwt);
     let tamper: [(&str, Tamper); 5] = [
         ("another user", |d| drop(d.claims.insert("sub".into(), json!("mallory")))),
         ("another nonce", |d| drop(d.claims.insert("nonce".into(), json!("another-nonce-00000000")))),
@@ -269,7 +269,7 @@ async fn a_rotated_token_is_kept_though_what_came_with_it_cannot_be_judged() {
     let (site, jane) = signed_in(&[], "jane").await;
     rotate(&site, 0);
     site.pool.rotate_keys();
-    site.pool.fault(Endpoint::Jwks, Fault::Disconnect);
+    site.pool.fault(PoolEndpoint::Jwks, Fault::Disconnect);
     assert_eq!(refresh(&site, &jane, "?force=true").await.status, 503);
     assert_eq!(jane.validate(&site).await.status, 200);
     site.pool.clear_faults();
@@ -282,12 +282,12 @@ async fn a_renewal_that_ends_after_a_sign_out_revives_nothing_and_revokes_what_i
     let (site, jane) = signed_in(&[], "jane").await;
     rotate(&site, 0);
     let cookies = jane.cookies(&site.cms_url);
-    site.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(400)));
+    site.pool.fault_once(PoolEndpoint::TokenRefresh, Fault::Delay(Duration::from_millis(400)));
     let (renewed, out) = tokio::join!(refresh(&site, &jane, "?force=true"), async {
-        until("the renewal reaches the pool", async || site.pool.count(Endpoint::TokenRefresh) > 0).await;
+        until("the renewal reaches the pool", async || site.pool.count(PoolEndpoint::TokenRefresh) > 0).await;
         // The pool forgets the family of what is revoked; the renewal must be past that for the race to be real.
         site.pool.fault_once(
-            Endpoint::Revoke,
+            PoolEndpoint::Revoke,
             Fault::Status { status: 200, content_type: "text/plain", body: String::new() },
         );
         Browser::new().send(Method::POST, &site.auth("/auth/signout"), |r| r.header("cookie", &cookies)).await
@@ -304,13 +304,13 @@ async fn a_rotated_token_that_cannot_be_judged_does_not_outlive_a_sign_out() {
     rotate(&site, 0);
     let cookies = jane.cookies(&site.cms_url);
     site.pool.rotate_keys();
-    site.pool.fault(Endpoint::Jwks, Fault::Disconnect);
-    site.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(400)));
+    site.pool.fault(PoolEndpoint::Jwks, Fault::Disconnect);
+    site.pool.fault_once(PoolEndpoint::TokenRefresh, Fault::Delay(Duration::from_millis(400)));
     let (renewed, out) = tokio::join!(refresh(&site, &jane, "?force=true"), async {
-        until("the renewal reaches the pool", async || site.pool.count(Endpoint::TokenRefresh) > 0).await;
+        until("the renewal reaches the pool", async || site.pool.count(PoolEndpoint::TokenRefresh) > 0).await;
         // As if the first revocation had not arrived.
         let lost = Fault::Status { status: 200, content_type: "text/plain", body: String::new() };
-        site.pool.fault_once(Endpoint::Revoke, lost);
+        site.pool.fault_once(PoolEndpoint::Revoke, lost);
         Browser::new().send(Method::POST, &site.auth("/auth/signout"), |r| r.header("cookie", &cookies)).await
     });
     assert_eq!((renewed.status, out.status), (503, 303));
@@ -322,10 +322,10 @@ async fn a_rotated_token_that_cannot_be_judged_does_not_outlive_a_sign_out() {
 async fn a_caller_who_goes_away_does_not_lose_the_rotated_token() {
     let (site, jane) = signed_in(&[], "jane").await;
     rotate(&site, 0);
-    site.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(300)));
+    site.pool.fault_once(PoolEndpoint::TokenRefresh, Fault::Delay(Duration::from_millis(300)));
     tokio::select! {
         _ = refresh(&site, &jane, "?force=true") => panic!("answered before the pool did"),
-        () = until("the renewal reaches the pool", async || site.pool.count(Endpoint::TokenRefresh) > 0) => {}
+        () = until("the renewal reaches the pool", async || site.pool.count(PoolEndpoint::TokenRefresh) > 0) => {}
     }
     // This one joins the renewal under way, or comes after it; with the old token lost it would be invalid_grant.
     assert_eq!(refresh(&site, &jane, "?force=true").await.status, 200);

@@ -4,7 +4,7 @@ mod budget;
 mod per_user;
 
 use crate::support::{Browser, Site, until};
-use auth_api::dev::pool::{Endpoint, Fault};
+use auth_api::dev::pool::{Fault, PoolEndpoint};
 use auth_api::domain::clock::Clock;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn two_whose_renewal_fails_delay_nobody_for_ten_minutes() {
     site.pool.edit_client("dev-web-client", |client| client.access_token_seconds = 60);
     let healthy = signed_in(&site, "jane", 20).await;
     let failing = signed_in(&site, "erin", 2).await;
-    site.pool.fault_renewals_of("erin", broken());
+    site.pool.fault_refreshes_of("erin", broken());
     for second in (0..600).step_by(5) {
         site.pass(5);
         for browser in &healthy {
@@ -48,7 +48,7 @@ async fn two_whose_renewal_fails_delay_nobody_for_ten_minutes() {
     }
     let renewed = site.metric("auth_api_refreshes_total{outcome=\"renewed\"}").await;
     assert!((200..=400).contains(&renewed), "{renewed}: each of 20 in a minute, and not all the time");
-    let failed = site.pool.count(Endpoint::TokenRefresh) - renewed;
+    let failed = site.pool.count(PoolEndpoint::TokenRefresh) - renewed;
     assert!((2..=20).contains(&failed), "{failed}: less and less often");
     site.pool.clear_faults();
     for browser in &failing {
@@ -66,7 +66,7 @@ async fn one_whose_renewal_gets_no_answer_delays_nobody() {
     let site = Site::with(&[("PROVIDER__TIMEOUT", "60s")]).await;
     let stalled = signed_in(&site, "erin", 12).await;
     let healthy = signed_in(&site, "jane", 12).await;
-    site.pool.fault_renewals_of("erin", Fault::Stall);
+    site.pool.fault_refreshes_of("erin", Fault::Stall);
     site.pass(3_500);
     for browser in stalled.iter().chain(&healthy) {
         assert_eq!(browser.validate(&site).await.status, 200);
@@ -92,14 +92,14 @@ async fn the_search_goes_on_as_soon_as_one_gets_through() {
     let site = Site::start().await;
     let browsers = signed_in(&site, "jane", 40).await;
     site.pass(3_500);
-    site.pool.fault(Endpoint::TokenRefresh, broken());
+    site.pool.fault(PoolEndpoint::TokenRefresh, broken());
     for browser in &browsers {
         assert_eq!(browser.validate(&site).await.status, 200);
     }
     for _ in 0..20 {
         site.rp.renew_ahead().await;
     }
-    let asked = site.pool.count(Endpoint::TokenRefresh);
+    let asked = site.pool.count(PoolEndpoint::TokenRefresh);
     assert!((1..=16).contains(&asked), "nobody hammers: {asked}");
     site.pool.clear_faults();
     until("all are renewed after a rest", async || {

@@ -1,7 +1,7 @@
 //! My sessions on all devices: seen, ended one by one or all at once, and dead in every form.
 
 use crate::support::{Answer, Browser, Site, until};
-use auth_api::dev::pool::{Draft, Endpoint, Fault};
+use auth_api::dev::pool::{Fault, PoolEndpoint, UnsignedJwt};
 use auth_api::domain::session::SessionId;
 use reqwest::Method;
 use secrecy::ExposeSecret;
@@ -254,7 +254,7 @@ async fn many_tokens_and_a_silent_provider_keep_nobody_waiting() {
     for _ in 0..20 {
         browsers.push(signed_in(&site, "jane").await);
     }
-    site.pool.fault(Endpoint::Revoke, Fault::Stall);
+    site.pool.fault(PoolEndpoint::Revoke, Fault::Stall);
     let started = Instant::now();
     let out = browsers[0].post(&site.auth("/auth/signout"), &[("everywhere", "true")]).await;
     assert_eq!(out.status, 303);
@@ -306,7 +306,7 @@ async fn tokens_of_a_session_that_was_ended_are_refused_and_no_others() {
 #[tokio::test]
 async fn a_session_whose_tokens_have_no_names_ends_all_the_same() {
     let site = Site::start().await;
-    let nameless = |draft: &mut Draft| draft.claims.retain(|name, _| name != "jti" && name != "origin_jti");
+    let nameless = |draft: &mut UnsignedJwt| draft.claims.retain(|name, _| name != "jti" && name != "origin_jti");
     site.pool.tamper_access_token(nameless);
     site.pool.tamper_id_token(nameless);
     let (jane, other) = (signed_in(&site, "jane").await, signed_in(&site, "jane").await);

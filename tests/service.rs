@@ -4,7 +4,7 @@ mod check_online;
 
 use crate::support::process::{Service, command, configure, is_known, run, serve, sign_in, spawn, terminate};
 use crate::support::{Browser, Site, free_port, until};
-use auth_api::dev::pool::{Endpoint, Fault, Pool, Settings};
+use auth_api::dev::pool::{Fault, PoolEndpoint, PoolSettings, UserPool};
 use std::net::TcpListener;
 use std::process::Child;
 use std::time::Duration;
@@ -60,10 +60,10 @@ async fn sigterm_lets_a_request_in_flight_finish_and_exits_0() {
     let (mut service, pool) = serve(folder.path()).await;
     let jane = Browser::new();
     sign_in(&service, &jane).await;
-    pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(700)));
+    pool.fault_once(PoolEndpoint::TokenRefresh, Fault::Delay(Duration::from_millis(700)));
     let url = format!("{}/refresh?force=true", service.url);
     let (renewed, ()) = tokio::join!(jane.post(&url, &[]), async {
-        until("the renewal reaches the pool", async || pool.count(Endpoint::TokenRefresh) > 0).await;
+        until("the renewal reaches the pool", async || pool.count(PoolEndpoint::TokenRefresh) > 0).await;
         terminate(&service.child);
     });
     assert_eq!(renewed.status, 200, "{}", renewed.body);
@@ -131,7 +131,7 @@ async fn an_operator_lists_and_ends_a_users_sessions() {
     let one = ask(&["end", "--sub", &sub, "--handle", cells[0]]);
     assert_eq!((one.0, one.1.as_str()), (0, "1 session ended\n"), "{one:?}");
     assert_eq!(pool.live_refresh_tokens(), 2, "revoked at the provider");
-    pool.fault(Endpoint::Revoke, Fault::Stall);
+    pool.fault(PoolEndpoint::Revoke, Fault::Stall);
     let rest = ask(&["end", "--sub", &sub]);
     assert_eq!((rest.0, rest.1.as_str()), (1, "1 session ended\n"), "{rest:?}");
     assert!(rest.2.contains("could not be revoked"), "{rest:?}");
@@ -212,11 +212,12 @@ async fn check_tells_every_mistake_and_serve_refuses_the_same() {
     assert!(String::from_utf8(missing.stderr).unwrap().contains("no-such-file.toml"));
 
     let port = free_port();
-    let pool = Pool::start(Settings::for_service(&format!("http://auth-api.app.localhost:{port}"))).await.unwrap();
+    let pool =
+        UserPool::start(PoolSettings::for_service(&format!("http://auth-api.app.localhost:{port}"))).await.unwrap();
     configure(folder.path(), &pool, port, free_port());
     let good = run(folder.path(), &["check", "--online"]);
     assert_eq!(good.status.code(), Some(0), "{good:?}");
-    pool.fault(Endpoint::Jwks, Fault::Html);
+    pool.fault(PoolEndpoint::Jwks, Fault::Html);
     let bad = run(folder.path(), &["check", "--online"]);
     assert_eq!(bad.status.code(), Some(1));
     assert!(String::from_utf8(bad.stderr).unwrap().contains("JWKS"));
@@ -238,7 +239,7 @@ fn online(folder: &std::path::Path) -> (i32, String) {
 async fn what_is_wrong_at_the_provider_is_found_before_anybody_signs_in() {
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
     let url = format!("http://auth-api.app.localhost:{port}");
-    let pool = Pool::start(Settings::for_service(&url)).await.unwrap();
+    let pool = UserPool::start(PoolSettings::for_service(&url)).await.unwrap();
     configure(folder.path(), &pool, port, free_port());
     let file = folder.path().join("auth-api.toml");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -262,7 +263,7 @@ async fn what_is_wrong_at_the_provider_is_found_before_anybody_signs_in() {
     }
     assert_eq!(pool.live_refresh_tokens(), 0);
 
-    let client = |edit: &dyn Fn(&mut auth_api::dev::pool::Client)| pool.edit_client("dev-web-client", edit);
+    let client = |edit: &dyn Fn(&mut auth_api::dev::pool::AppClient)| pool.edit_client("dev-web-client", edit);
     let expect = |words: &str| {
         let (code, said) = online(folder.path());
         assert!(code == 1 && said.contains(words), "{words} in {said}");
@@ -293,6 +294,9 @@ async fn documents_are_printed_and_bad_commands_exit_2() {
     let folder = tempfile::tempdir().unwrap();
     let reference = run(folder.path(), &["config-reference"]);
     assert!(String::from_utf8(reference.stdout).unwrap().contains("[provider]"));
+    let schema = run(folder.path(), &["config", "schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).unwrap();
+    assert_eq!(schema["properties"]["provider"]["type"], "object");
     let openapi = run(folder.path(), &["openapi"]);
     let json: serde_json::Value = serde_json::from_slice(&openapi.stdout).unwrap();
     assert!(json["openapi"].as_str().unwrap().starts_with("3.1"));
@@ -365,7 +369,7 @@ async fn an_endless_answer_of_the_provider_costs_little_memory() {
         let jane = Browser::new();
         let authorize = jane.get(&format!("{}/auth/signin", service.url)).await.location();
         let callback = jane.log_in(&authorize, "jane").await;
-        pool.fault(Endpoint::TokenCode, fault.clone());
+        pool.fault(PoolEndpoint::TokenCode, fault.clone());
         assert!(jane.get(&callback).await.status >= 500, "{fault:?}");
         pool.clear_faults();
         let grown = resident(&service.child).saturating_sub(before);

@@ -1,7 +1,7 @@
 //! Signing in: from a page of a sibling to the hosted UI and back to that page.
 
 use crate::support::{Browser, Log, Site, param};
-use auth_api::dev::pool::{Endpoint, Fault, FederationFault};
+use auth_api::dev::pool::{Fault, FederationFault, PoolEndpoint};
 
 const OPEN_REDIRECTS: &str = include_str!("data/open_redirects.txt");
 
@@ -239,9 +239,9 @@ async fn a_callback_with_a_bad_state_spends_no_code() {
         assert!(refused.body.contains("Try again") && refused.set_cookies("auth=").is_empty(), "{query}");
     }
     assert_eq!(jane.send(reqwest::Method::HEAD, &callback, |r| r).await.status, 405, "nor by looking ahead");
-    assert_eq!(site.pool.count(Endpoint::TokenCode), 0, "no code was spent");
+    assert_eq!(site.pool.count(PoolEndpoint::TokenCode), 0, "no code was spent");
     assert_eq!(jane.get(&callback).await.status, 302, "the genuine callback still works");
-    assert_eq!(site.pool.count(Endpoint::TokenCode), 1);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenCode), 1);
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn a_parameter_that_comes_twice_is_refused_unspent() {
         let refused = jane.get(&format!("{callback}&{twice}")).await;
         assert_eq!(refused.status, 400, "{twice}");
     }
-    assert_eq!(site.pool.count(Endpoint::TokenCode), 0);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenCode), 0);
 }
 
 #[tokio::test]
@@ -262,7 +262,7 @@ async fn an_answer_of_another_issuer_is_refused_unspent() {
     let jane = Browser::new();
     let callback = jane.to_callback(&site, "", "jane").await;
     assert_eq!(jane.get(&format!("{callback}&iss=https://evil.test")).await.status, 400);
-    assert_eq!(site.pool.count(Endpoint::TokenCode), 0);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenCode), 0);
     let callback = jane.to_callback(&site, "", "jane").await;
     let ours = format!("{callback}&iss={}", urlencode(&site.pool.issuer()));
     assert_eq!(jane.get(&ours).await.status, 302);
@@ -279,7 +279,7 @@ async fn reloading_a_used_callback_goes_where_it_went_and_a_stranger_cannot_use_
     let again = jane.get(&callback).await;
     assert_eq!((again.status, again.location()), (302, wanted));
     assert_eq!(jane.cookies(&site.cms_url), session, "the session is the same");
-    assert_eq!(site.pool.count(Endpoint::TokenCode), 1);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenCode), 1);
     assert_eq!(Browser::new().get(&callback).await.status, 400);
 }
 
@@ -294,7 +294,7 @@ async fn a_callback_that_is_sent_twice_makes_one_session() {
     let issued: Vec<_> =
         answers.iter().map(|a| (a.status, a.set_cookies("auth=")[0].split(';').next().unwrap())).collect();
     assert!(issued.iter().all(|one| *one == issued[0] && one.0 == 302), "{issued:?}");
-    assert_eq!(site.pool.count(Endpoint::TokenCode), 1);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenCode), 1);
     // Whoever has the link but not the browser's sealed cookie gets nothing.
     assert_eq!(Browser::new().get(&callback).await.status, 400);
     let live = issued[0].1.to_owned();
@@ -336,7 +336,7 @@ async fn a_sibling_that_needs_the_exposed_token_gets_it_again() {
     let straight = jane.get(&site.auth("/auth/signin")).await;
     assert_eq!((straight.status, straight.set_cookies("id_token=").len()), (302, 1));
     assert!(!straight.set_cookies("id_token=")[0].contains("Max-Age=0"));
-    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 1, "renewed, since the old one had run out");
+    assert_eq!(site.pool.count(PoolEndpoint::TokenRefresh), 1, "renewed, since the old one had run out");
 }
 
 #[tokio::test]
@@ -480,7 +480,7 @@ async fn a_cookie_sealed_for_another_sign_in_or_deployment_is_no_sign_in() {
     foreign.plant(&other.auth_url, &format!("{name}={value}; Path=/"));
     let there = callback.replace(&site.auth_url, &other.auth_url);
     assert_eq!(foreign.get(&there).await.status, 400);
-    assert_eq!(site.pool.count(Endpoint::TokenCode) + other.pool.count(Endpoint::TokenCode), 0);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenCode) + other.pool.count(PoolEndpoint::TokenCode), 0);
 }
 
 #[tokio::test]
@@ -488,7 +488,7 @@ async fn while_the_provider_is_away_a_page_says_so_and_later_it_works() {
     let site = Site::with(&[("PROVIDER__TIMEOUT", "1s")]).await;
     let jane = Browser::new();
     let callback = jane.to_callback(&site, "", "jane").await;
-    site.pool.fault(Endpoint::Token, Fault::Disconnect);
+    site.pool.fault(PoolEndpoint::Token, Fault::Disconnect);
     let page = jane.get(&callback).await;
     assert_eq!(page.status, 503);
     assert!(page.header("retry-after").is_some() && page.body.contains("Nothing is wrong with your account"));

@@ -1,7 +1,7 @@
 //! Signing out: over everywhere, and not signed straight back in.
 
 use crate::support::{Browser, Log, Site, param, until};
-use auth_api::dev::pool::{Endpoint, Fault};
+use auth_api::dev::pool::{Fault, PoolEndpoint};
 use reqwest::Method;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
@@ -152,7 +152,7 @@ async fn a_provider_that_is_away_does_not_keep_anybody_signed_in() {
         let jane = Browser::new();
         jane.sign_in(&site, "jane").await;
         let log = Log::capture();
-        site.pool.fault(Endpoint::Revoke, fault);
+        site.pool.fault(PoolEndpoint::Revoke, fault);
         let started = Instant::now();
         let out = jane.post(&site.auth("/auth/signout"), &[]).await;
         assert_eq!(out.status, 303, "{case}");

@@ -3,7 +3,7 @@
 use crate::support::{Browser, Site, stored_in, until};
 use async_trait::async_trait;
 use auth_api::config::StoreUrl;
-use auth_api::dev::pool::{Endpoint, Fault, Rotation};
+use auth_api::dev::pool::{Fault, PoolEndpoint, Rotation};
 use auth_api::domain::seal::KeyRing;
 use auth_api::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use auth_api::store::{
@@ -240,11 +240,11 @@ async fn a_rotated_token_that_was_lost_signs_nobody_out() {
     let jane = Browser::new();
     jane.sign_in(&site, "jane").await;
     site.pool.rotate_keys();
-    site.pool.fault(Endpoint::Jwks, Fault::Disconnect);
-    site.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(200)));
+    site.pool.fault(PoolEndpoint::Jwks, Fault::Disconnect);
+    site.pool.fault_once(PoolEndpoint::TokenRefresh, Fault::Delay(Duration::from_millis(200)));
     let url = site.auth("/refresh?force=true");
     let (renewed, ()) = tokio::join!(jane.post(&url, &[]), async {
-        until("the pool is asked", async || site.pool.count(Endpoint::TokenRefresh) > 0).await;
+        until("the pool is asked", async || site.pool.count(PoolEndpoint::TokenRefresh) > 0).await;
         shaky.fail(3); // the write and its repetitions, not the lease
     });
     assert_eq!(renewed.status, 503);
@@ -296,10 +296,10 @@ async fn a_rotated_token_survives_a_store_that_hiccups() {
     site.pool.edit_client("dev-web-client", |client| client.rotation = Rotation::On { grace_seconds: 0 });
     let jane = Browser::new();
     jane.sign_in(&site, "jane").await;
-    site.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(200)));
+    site.pool.fault_once(PoolEndpoint::TokenRefresh, Fault::Delay(Duration::from_millis(200)));
     let url = site.auth("/refresh?force=true");
     let (renewed, ()) = tokio::join!(jane.post(&url, &[]), async {
-        until("the pool is asked", async || site.pool.count(Endpoint::TokenRefresh) > 0).await;
+        until("the pool is asked", async || site.pool.count(PoolEndpoint::TokenRefresh) > 0).await;
         shaky.fail(2); // the write and its first repetition
     });
     assert_eq!(renewed.status, 200, "{}", renewed.body);
@@ -405,5 +405,5 @@ async fn machines_get_their_tokens_without_a_store() {
     shaky.fail(AWAY);
     let first = token().await;
     assert_eq!(token().await, first, "remembered all the same");
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 1);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 1);
 }

@@ -1,7 +1,7 @@
 //! Who is this? What siblings and proxies are told.
 
 use crate::support::{Answer, Browser, Log, Site, until};
-use auth_api::dev::pool::{Draft, Endpoint, Fault, Signature};
+use auth_api::dev::pool::{Fault, PoolEndpoint, Signature, UnsignedJwt};
 use reqwest::Method;
 use serde_json::json;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,7 +96,7 @@ async fn id_tokens_count_for_our_client_only() {
 #[tokio::test]
 async fn a_token_is_one_kind_or_the_other_never_either() {
     let site = Site::start().await;
-    type Tamper = fn(&mut Draft);
+    type Tamper = fn(&mut UnsignedJwt);
     let cases: &[(&str, Tamper)] = &[
         ("an access token called id", |d| drop(d.claims.insert("token_use".into(), json!("id")))),
         ("no use at all", |d| drop(d.claims.remove("token_use"))),
@@ -347,10 +347,10 @@ async fn an_access_token_that_ran_out_does_not_end_a_session() {
     let site = Site::start().await;
     let jane = Browser::new();
     jane.sign_in(&site, "jane").await;
-    let calls = site.pool.count(Endpoint::Token);
+    let calls = site.pool.count(PoolEndpoint::Token);
     site.pass(86_400);
     assert_eq!(jane.validate(&site).await.status, 200);
-    assert_eq!(site.pool.count(Endpoint::Token), calls, "a validate calls nobody");
+    assert_eq!(site.pool.count(PoolEndpoint::Token), calls, "a validate calls nobody");
 }
 
 #[tokio::test]
@@ -360,13 +360,13 @@ async fn keys_are_read_again_for_an_unknown_kid_but_not_for_a_flood_of_them() {
     assert_eq!(bearer(&site, "", &old).await.status, 200);
     site.pool.rotate_keys();
     let new = site.pool.mint_access_token("dev-web-client", "jane", &["openid"]);
-    let read = site.pool.count(Endpoint::Jwks);
+    let read = site.pool.count(PoolEndpoint::Jwks);
     let both = futures_util::future::join_all((0..20).map(|_| bearer(&site, "", &new))).await;
     assert!(both.iter().all(|answer| answer.status == 200));
-    assert_eq!(site.pool.count(Endpoint::Jwks), read + 1, "one read for all");
+    assert_eq!(site.pool.count(PoolEndpoint::Jwks), read + 1, "one read for all");
     assert_eq!(bearer(&site, "", &old).await.status, 401, "a withdrawn key verifies nothing, remembered or not");
 
-    let read = site.pool.count(Endpoint::Jwks);
+    let read = site.pool.count(PoolEndpoint::Jwks);
     let unknown = AtomicU64::new(0);
     site.pool.tamper_access_token(move |d| {
         d.header.insert("kid".into(), json!(format!("unknown {}", unknown.fetch_add(1, Ordering::Relaxed))));
@@ -375,7 +375,7 @@ async fn keys_are_read_again_for_an_unknown_kid_but_not_for_a_flood_of_them() {
         let token = site.pool.mint_access_token("dev-web-client", "jane", &["openid"]);
         assert_eq!(bearer(&site, "", &token).await.status, 401);
     }
-    assert!(site.pool.count(Endpoint::Jwks) <= read + 1);
+    assert!(site.pool.count(PoolEndpoint::Jwks) <= read + 1);
     site.pool.clear_tampering();
     site.clock.shift(11);
     site.pool.rotate_keys();
@@ -387,14 +387,14 @@ async fn keys_are_read_again_for_an_unknown_kid_but_not_for_a_flood_of_them() {
 async fn while_the_provider_is_away_known_keys_go_on_verifying() {
     let site = Site::start().await;
     assert_eq!(bearer(&site, "", &site.pool.mint_id_token("dev-web-client", "jane")).await.status, 200);
-    for endpoint in [Endpoint::Jwks, Endpoint::Discovery] {
+    for endpoint in [PoolEndpoint::Jwks, PoolEndpoint::Discovery] {
         site.pool.fault(endpoint, Fault::Status { status: 500, content_type: "text/html", body: String::new() });
     }
     assert_eq!(bearer(&site, "", &site.pool.mint_access_token("dev-web-client", "erin", &[])).await.status, 200);
     assert!(site.rp.provider.renew_metadata().await.is_err());
     assert_eq!(bearer(&site, "", &site.pool.mint_id_token("dev-web-client", "erin")).await.status, 200);
     site.pool.fault(
-        Endpoint::Jwks,
+        PoolEndpoint::Jwks,
         Fault::Status { status: 200, content_type: "application/json", body: "{\"keys\":[]}".into() },
     );
     site.pool.rotate_keys();
@@ -513,16 +513,16 @@ async fn a_caller_who_hangs_up_does_not_keep_a_new_key_from_the_others() {
     assert_eq!(bearer(&site, "", &site.pool.mint_id_token("dev-web-client", "jane")).await.status, 200);
     site.pool.rotate_keys();
     let token = site.pool.mint_id_token("dev-web-client", "jane");
-    site.pool.fault_once(Endpoint::Jwks, Fault::Delay(Duration::from_millis(300)));
-    let read = site.pool.count(Endpoint::Jwks);
+    site.pool.fault_once(PoolEndpoint::Jwks, Fault::Delay(Duration::from_millis(300)));
+    let read = site.pool.count(PoolEndpoint::Jwks);
     let url = site.auth("/validate");
     let asking = Browser::new();
     tokio::select! {
         _ = asking.send(Method::GET, &url, |r| r.bearer_auth(&token)) => panic!("answered before the keys came"),
-        () = until("the keys are asked for", async || site.pool.count(Endpoint::Jwks) > read) => {}
+        () = until("the keys are asked for", async || site.pool.count(PoolEndpoint::Jwks) > read) => {}
     }
     assert_eq!(bearer(&site, "", &token).await.status, 200);
-    assert_eq!(site.pool.count(Endpoint::Jwks), read + 1);
+    assert_eq!(site.pool.count(PoolEndpoint::Jwks), read + 1);
 }
 
 #[tokio::test]

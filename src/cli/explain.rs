@@ -60,14 +60,15 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
             Principal { kind, groups, scopes: asked.scopes, email: asked.email, ..nobody() }
         }
     };
-    let page = match app::return_to(&config).page_at(&asked.url) {
+    let page = match config.return_to_policy().page_at(&asked.url) {
         Ok(page) => page,
         Err(refused) => {
             print(&format!("decision  refused: {refused}\n"))?;
             return Ok(ExitCode::from(PROBLEMS));
         }
     };
-    let decision = config.policy.sites.judge(&page);
+    let policy = config.policy.rules();
+    let decision = policy.sites.judge(&page);
     let plain = PathInterpretations::of(page.path()).is_plain();
     let mut text = format!("page      {}{}\n", page.origin(), page.path());
     if !plain {
@@ -78,7 +79,7 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
     let email = visitor.email.as_deref().map_or("none".to_owned(), foreign);
     text += &format!("visitor   groups: {}; scopes: {}; ", list(&visitor.groups), list(&visitor.scopes));
     text += &format!("verified e-mail: {email}\n");
-    let denied = match (&decision, config.policy.admit(&visitor)) {
+    let denied = match (&decision, policy.admit(&visitor)) {
         (Decision::Public(_), _) => None,
         (_, Err(missing)) => Some(format!("may not sign in at all ([policy]): {missing}")),
         (decision, Ok(())) => decision.check(&visitor, None).err().map(|(site, missing)| match site {

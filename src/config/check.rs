@@ -1,284 +1,234 @@
-//! The rules between values. A rule is silent when a value it needs is absent or already reported as wrong, so that
-//! one mistake is one message.
+//! The rules between sections. A rule is silent when a value it needs is already
+//! reported as wrong, so that one mistake is one message.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
-use std::time::Duration;
+use url::Url;
 
-use super::authorize_parameters;
-use super::cognito;
-use super::draft::Draft;
-use super::files::read_file;
-use super::hosts::is_loopback;
-use super::issuer;
-use super::problem::{Problem, Wrong};
-use super::sites;
+use super::RawConfig;
+use super::diagnostic::{Mistake, line, shown};
+use super::reader::ConfigReader;
+use super::sections::provider::ACCOUNT_SCOPE;
+use super::values::hosts::{is_public_suffix, registrable};
+use super::values::issuer::Profile;
+use super::values::urls::PublicUrl;
 
-/// Appends every broken rule.
-pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
-    let mut report = |at: &str, broken: Result<(), Wrong>| {
-        if let Err(wrong) = broken {
-            problems.push(wrong.at(at));
-        }
-    };
-    report(&draft.ops_listen.at, listeners(draft));
-    tls(draft, &mut report);
-    report(&draft.validate_timeout.at, validate_timeout(draft));
-    report(&draft.issuer.at, provider_issuer(draft));
-    report(&draft.scopes.at, scopes(draft));
-    if let Some(parameters) = draft.authorize_parameters.good() {
-        report(&draft.authorize_parameters.at, authorize_parameters::check(parameters));
-    }
-    report(&draft.timeout.at, timeout(draft));
-    report(&draft.cookie_domain.at, sites::cookie_domain(draft));
-    report(&draft.cookie_keys.at, cookie_keys(draft));
-    report(&draft.store_timeout.at, store_timeout(draft));
-    report(&draft.max_stale.at, max_stale(draft));
-    report(&draft.max_age.at, max_age(draft));
-    report(&draft.idle.at, idle(draft));
-    report(&draft.sign_in_timeout.at, sign_in_timeout(draft));
-    report(&draft.refresh_margin.at, refresh_margin(draft));
-    report(&draft.cache_margin.at, cache_margin(draft));
-    report(&draft.recheck.at, recheck(draft));
-    cognito::check(draft, &mut report);
-    sites::return_hosts(draft, &mut report);
-    report(&draft.return_default.at, sites::return_default(draft));
+use crate::domain::host::{ip, is_loopback, within};
+
+/// Reports every broken rule.
+pub(super) fn check(raw: &RawConfig, reader: &mut ConfigReader) {
+    raw.server.check(reader);
+    reader.report(&raw.provider.issuer.at, provider_issuer(raw));
+    reader.report(&raw.cookies.domain.at, cookie_domain(raw));
+    cognito(raw, reader);
+    return_hosts(raw, reader);
+    reader.report(&raw.return_to.default.at, return_default(raw));
+    page_rules(raw, reader);
 }
 
-fn listeners(draft: &Draft) -> Result<(), Wrong> {
-    let (Some(public), Some(Some(ops))) = (draft.listen.good(), draft.ops_listen.good()) else {
+fn provider_issuer(raw: &RawConfig) -> Result<(), Mistake> {
+    let (Some(issuer), Some(public_url)) = (raw.provider.issuer.good(), raw.server.public_url.good()) else {
         return Ok(());
     };
-    if !collide(public, ops) {
-        return Ok(());
-    }
-    Err(Wrong::new(
-        format!("{ops} and {} ({public}) claim the same port, so one of the two could not listen.", draft.listen.at),
-        "Give the ops listener another port, or write \"\" to switch it off.",
-    ))
+    Mistake::unless(
+        !Url::parse(issuer).is_ok_and(|issuer| issuer.scheme() == "http") || is_loopback(public_url.host()),
+        format!(
+            "The issuer is plain http on this machine while {} is {public_url}: only this machine could sign in, \
+             with tokens of a test provider.",
+            raw.server.public_url.at
+        ),
+        "Write the https issuer of the real provider, or a loopback public_url for development.",
+    )
 }
 
-fn collide(a: &SocketAddr, b: &SocketAddr) -> bool {
-    let every = |ip: IpAddr, other: IpAddr| ip.is_unspecified() && (ip.is_ipv6() || other.is_ipv4());
-    let (x, y) = (a.ip(), b.ip());
-    a.port() == b.port() && a.port() != 0 && (x == y || every(x, y) || every(y, x))
-}
-
-fn tls(draft: &Draft, report: &mut impl FnMut(&str, Result<(), Wrong>)) {
-    let (cert, key) = (&draft.tls_cert_file, &draft.tls_key_file);
-    if let (Some(cert_path), Some(key_path)) = (cert.known(), key.known()) {
-        for (given, missing, absent) in [(cert, "tls_key_file", key_path), (key, "tls_cert_file", cert_path)] {
-            if given.good().is_some() && absent.is_none() {
-                let what = format!("This is given without server.{missing}, and TLS takes both, so it would stay off.");
-                report(&given.at, Err(Wrong::new(what, format!("Write server.{missing} too, or remove this key."))));
-            }
-        }
-    }
-    for (field, mark, what) in
-        [(cert, "-----BEGIN CERTIFICATE-----", "PEM certificate"), (key, "PRIVATE KEY-----", "PEM private key")]
-    {
-        if let Some(path) = field.good() {
-            report(&field.at, pem(path, mark, what));
-        }
-    }
-    if cert.good().or(key.good()).is_some()
-        && let Some(public_url) = draft.public_url.good()
-        && !public_url.is_https()
-    {
-        let at = if cert.good().is_some() { &cert.at } else { &key.at };
-        let what =
-            format!("With a certificate the listener speaks https, but {} is {public_url}.", draft.public_url.at);
-        report(at, Err(Wrong::new(what, "Write https:// in server.public_url, or remove the two tls keys.")));
-    }
-}
-
-fn pem(path: &Path, mark: &str, what: &str) -> Result<(), Wrong> {
-    if read_file(path)?.contains(mark) {
-        return Ok(());
-    }
-    Err(Wrong::new(
-        format!("The file {} holds no {what}, so no browser could connect.", path.display()),
-        "Name a PEM file with the right content; certificate and key are easily swapped.",
-    ))
-}
-
-fn validate_timeout(draft: &Draft) -> Result<(), Wrong> {
-    match draft.validate_timeout.good() {
-        Some(timeout) if !(100..=60_000).contains(&timeout.as_millis()) => Err(Wrong::new(
-            "Under 100ms a busy machine would refuse who is signed in; over a minute every site would hang with us.",
-            "Write a time from `100ms` to `60s`; `3s` suits most.",
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn provider_issuer(draft: &Draft) -> Result<(), Wrong> {
-    let Some((text, url)) = draft.issuer.good() else {
+/// The cookie reaches our own host and no stranger's.
+fn cookie_domain(raw: &RawConfig) -> Result<(), Mistake> {
+    let (Some(Some(domain)), Some(public_url)) = (raw.cookies.domain.good(), raw.server.public_url.good()) else {
         return Ok(());
     };
-    if let Some(profile) = draft.profile.good() {
-        issuer::check(text, url, *profile)?;
-    }
-    if url.scheme() == "http"
-        && let Some(public_url) = draft.public_url.good()
-        && !is_loopback(public_url.host())
-    {
-        return Err(Wrong::new(
+    let host = public_url.host();
+    if !within(host, domain) {
+        return Err(Mistake::new(
             format!(
-                "The issuer is plain http on this machine while {} is {public_url}: only this machine could sign in, \
-                 with tokens of a test provider.",
-                draft.public_url.at
+                "{} does not contain {}, the host of {}; browsers drop such cookies, so nobody could sign in.",
+                shown(domain),
+                shown(host),
+                raw.server.public_url.at
             ),
-            "Write the https issuer of the real provider, or a loopback public_url for development.",
+            match host.split_once('.') {
+                Some((_, parent)) if !is_public_suffix(parent) && ip(host).is_none() => {
+                    format!("Write a parent of that host, for example {}.", shown(parent))
+                }
+                _ => "Leave it out: a cookie for our own host only.".to_owned(),
+            },
         ));
     }
-    Ok(())
-}
-
-fn scopes(draft: &Draft) -> Result<(), Wrong> {
-    let Some(scopes) = draft.scopes.good() else {
-        return Ok(());
-    };
-    if scopes.iter().any(|scope| scope == "openid") {
-        return Ok(());
+    // `amazonaws.com` is no suffix itself, but suffixes lie below it: browsers compare registrable names.
+    match registrable(host) {
+        Some(own) if within(domain, own) => Ok(()),
+        own => Err(Mistake::new(
+            format!(
+                "{} spans the public suffix that {} is below; browsers drop such cookies, so nobody could sign in.",
+                shown(domain),
+                shown(host)
+            ),
+            match own {
+                Some(own) => format!("Write {} or a name below it.", shown(own)),
+                None => "Leave it out: a cookie for our own host only.".to_owned(),
+            },
+        )),
     }
-    Err(Wrong::new(
-        "The scope `openid` is missing; without it the provider sends no ID token and nobody can be identified.",
-        "Add `openid`, in lower case, to the list.",
-    ))
 }
 
-fn timeout(draft: &Draft) -> Result<(), Wrong> {
-    match draft.timeout.good() {
-        Some(timeout) if !(1..=60).contains(&timeout.as_secs()) => Err(Wrong::new(
-            "Under one second healthy providers would be cut off; over a minute browsers give up before we do.",
-            "Write a time from `1s` to `60s`; `10s` suits most.",
+/// Every host of `return_to.allow` is ours or marked.
+fn return_hosts(raw: &RawConfig, reader: &mut ConfigReader) {
+    let Some(Some(hosts)) = raw.return_to.allow.good() else {
+        return;
+    };
+    let own = raw.server.public_url.good().map(PublicUrl::host);
+    for allowed in hosts {
+        let host = allowed.host.as_str();
+        let broken = if own != Some(host) && is_public_suffix(host) {
+            Err(Mistake::new(
+                format!(
+                    "{} is a public suffix: strangers own names below it and could receive our users.",
+                    shown(host)
+                ),
+                "Write the host that is yours, one label longer.",
+            ))
+        } else if allowed.external {
+            Ok(())
+        } else {
+            inside(raw, host)
+        };
+        reader.report(&raw.return_to.allow.at, broken);
+    }
+}
+
+/// Whether a host that is not marked receives the session cookie.
+fn inside(raw: &RawConfig, host: &str) -> Result<(), Mistake> {
+    let instead = format!("If people shall be sent there without being signed in there, write `external:{host}`.");
+    match (raw.cookies.domain.good(), raw.server.public_url.good()) {
+        (Some(Some(domain)), _) if !within(host, domain) => Err(Mistake::new(
+            format!(
+                "{} is outside {} ({domain}), so it never receives the session cookie and would send people back \
+                 here for ever.",
+                shown(host),
+                raw.cookies.domain.at
+            ),
+            instead,
+        )),
+        (Some(None), Some(public_url)) if public_url.host() != host => Err(Mistake::new(
+            format!(
+                "Without cookies.domain the session cookie is for {} alone, so {} would send people back here for ever.",
+                shown(public_url.host()),
+                shown(host)
+            ),
+            format!("Set cookies.domain to the parent they share. {instead}"),
         )),
         _ => Ok(()),
     }
 }
 
-fn cookie_keys(draft: &Draft) -> Result<(), Wrong> {
-    let Some(keys) = draft.cookie_keys.good() else {
+/// The default target is itself allowed.
+fn return_default(raw: &RawConfig) -> Result<(), Mistake> {
+    let (Some(Some(target)), Some(public_url)) = (raw.return_to.default.good(), raw.server.public_url.good()) else {
         return Ok(());
     };
-    let instead = "Make a key with `openssl rand -base64 32` and write its output.";
-    if keys.is_empty() {
-        return Err(Wrong::new("The list is empty, so no cookie could be sealed.", instead));
-    }
-    let twice = keys.iter().enumerate().any(|(i, key)| keys[..i].iter().any(|other| other.expose() == key.expose()));
-    if twice {
-        return Err(Wrong::new(
-            "The same key stands in the list twice, so a change of keys that seems done is not.",
-            "Remove one of the two, or put a new key first.",
+    let host = target.host_str().unwrap_or_default();
+    if target.scheme() == "http" && (public_url.is_https() || !is_loopback(host)) {
+        return Err(Mistake::new(
+            format!(
+                "{} is plain http, so people would leave the protected connection right after signing in.",
+                shown(target.as_str())
+            ),
+            "Write `https://`; plain http is for loopback names, and only while server.public_url is one too.",
         ));
     }
-    Ok(())
+    let same_origin = target.origin() == public_url.url().origin();
+    Mistake::unless(
+        same_origin || returns_to(raw, public_url, host) != Some(false),
+        format!("{} is not a host of return_to.allow, so the default itself would be refused.", shown(host)),
+        "Add the host to return_to.allow, or write an address that is allowed.",
+    )
 }
 
-fn store_timeout(draft: &Draft) -> Result<(), Wrong> {
-    match draft.store_timeout.good() {
-        Some(timeout) if !(100..=10_000).contains(&timeout.as_millis()) => Err(Wrong::new(
-            "Under 100ms a busy store would count as lost; over 10s every request of every site would hang with it.",
-            "Write a time from `100ms` to `10s`; `1s` suits most.",
-        )),
-        _ => Ok(()),
-    }
+/// Whether `host` may be returned to; `None` if that is not known.
+fn returns_to(raw: &RawConfig, public_url: &PublicUrl, host: &str) -> Option<bool> {
+    Some(match (raw.return_to.allow.good()?, raw.cookies.domain.good()) {
+        (Some(allow), _) => allow.iter().any(|allowed| allowed.covers(host)),
+        (None, domain) => within(host, domain?.as_deref().unwrap_or(public_url.host())),
+    })
 }
 
-fn max_stale(draft: &Draft) -> Result<(), Wrong> {
-    match draft.max_stale.good() {
-        Some(stale) if !(50..=3_600_000).contains(&stale.as_millis()) => Err(Wrong::new(
-            "Under 50ms a busy machine would ask the store for every request; over an hour a sign-out would hardly count.",
-            "Write a time from `50ms` to `1h`; `250ms` suits most.",
-        )),
-        _ => Ok(()),
+/// What needs Cognito, or its scope, or must not be with that scope.
+fn cognito(raw: &RawConfig, reader: &mut ConfigReader) {
+    let scopes = raw.provider.scopes.good();
+    let scope = scopes.map(|scopes| scopes.iter().any(|scope| scope == ACCOUNT_SCOPE));
+    let other = raw.provider.profile.good() == Some(&Profile::Oidc);
+    let (check_revoked, writable) = (&raw.validate.check_revoked, &raw.account.writable);
+    for (at, wanted) in [
+        (&check_revoked.at, check_revoked.good().is_some_and(Option::is_some)),
+        (&writable.at, writable.good().is_some_and(|names| !names.is_empty())),
+    ] {
+        if wanted {
+            reader.report(at, user_pools_api(other, scope));
+        }
     }
+    for handed_on in [&raw.cookies.expose, &raw.gateway.forward_tokens] {
+        if handed_on.good().is_some_and(|tokens| tokens.access_token) {
+            let harmless = Mistake::unless(
+                scope != Some(true),
+                format!(
+                    "Who holds an access token with the scope `{ACCOUNT_SCOPE}` can change the user's account: attributes, \
+                     password, second factors. Every sibling would get one."
+                ),
+                format!("Leave `access_token` out here, or `{ACCOUNT_SCOPE}` out of provider.scopes."),
+            );
+            reader.report(&handed_on.at, harmless);
+        }
+    }
+    let pool = &raw.aws.identity_pool;
+    let cognitos = Mistake::unless(
+        !other || !pool.good().is_some_and(Option::is_some),
+        "Identity pools are Cognito's, and provider.profile is another one.",
+        "Remove it, or write `cognito` in provider.profile.",
+    );
+    reader.report(&pool.at, cognitos);
 }
 
-fn cache_margin(draft: &Draft) -> Result<(), Wrong> {
-    match draft.cache_margin.good() {
-        Some(margin) if !(1..=240).contains(&margin.as_secs()) => Err(Wrong::new(
-            "Without a margin tokens run out on their way; a provider's tokens may live no longer than 5m, so a margin \
-             near that would have every request fetch and pay for a new one.",
-            "Write a time from `1s` to `4m`; `60s` suits most.",
-        )),
-        _ => Ok(()),
-    }
+fn user_pools_api(other: bool, scope: Option<bool>) -> Result<(), Mistake> {
+    Mistake::unless(
+        !other,
+        "This asks Cognito's user pools API, and provider.profile is another one.",
+        "Remove it, or write `cognito` in provider.profile.",
+    )?;
+    Mistake::unless(
+        scope != Some(false),
+        format!("Without the scope `{ACCOUNT_SCOPE}` Cognito would refuse every such question."),
+        format!("Add `{ACCOUNT_SCOPE}` to provider.scopes, and allow it in the app client."),
+    )
 }
 
-fn recheck(draft: &Draft) -> Result<(), Wrong> {
-    match draft.recheck.good() {
-        Some(recheck) if recheck.as_secs() < 60 => Err(Wrong::new(
-            "Each check is a token that the provider bills, so this would undo what the cache saves.",
-            "Write a time of `1m` or more; `1h` suits most.",
-        )),
-        _ => Ok(()),
+/// A rule for pages that could never count is a mistake.
+fn page_rules(raw: &RawConfig, reader: &mut ConfigReader) {
+    let rules = &raw.policy.site;
+    let Some(sites) = rules.good().filter(|sites| !sites.is_empty()) else { return };
+    if raw.server.trusted_proxies.good().is_some_and(Vec::is_empty) {
+        let mistake = Mistake::new(
+            "There are rules for pages, but server.trusted_proxies names nobody whose word about a page is believed.",
+            "Name the proxies that ask: `trusted_proxies = [\"10.0.0.7\"]`.",
+        );
+        reader.report(&rules.at, Err(mistake));
     }
-}
-
-const DAY: u64 = 86_400;
-
-fn max_age(draft: &Draft) -> Result<(), Wrong> {
-    match draft.max_age.good() {
-        Some(age) if age.is_zero() => Err(Wrong::new(
-            "Every session would end the moment it starts.",
-            "Write how long people stay signed in: `12h`, `30d`.",
-        )),
-        Some(age) if age.as_secs() > 400 * DAY => Err(Wrong::new(
-            "Browsers drop every cookie after 400 days, so sessions would end earlier than this says.",
-            "Write `400d` or less.",
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn idle(draft: &Draft) -> Result<(), Wrong> {
-    let (Some(idle), Some(age)) = (draft.idle.good(), draft.max_age.good()) else {
-        return Ok(());
-    };
-    if !idle.is_zero() && *idle < Duration::from_secs(60) {
-        return Err(Wrong::new(
-            "Uses are written down every few seconds, so a time this short would end sessions that are in use.",
-            "Write `1m` or more, or `0s` for no idle limit.",
-        ));
-    }
-    if idle.is_zero() || idle < age || age.is_zero() {
-        return Ok(());
-    }
-    Err(Wrong::new(
-        format!("It is not shorter than {}, so it would never end a session.", draft.max_age.at),
-        "Write a shorter time, or `0s` for no idle limit.",
-    ))
-}
-
-fn sign_in_timeout(draft: &Draft) -> Result<(), Wrong> {
-    match draft.sign_in_timeout.good() {
-        Some(timeout) if !(60..=DAY).contains(&timeout.as_secs()) => Err(Wrong::new(
-            "Under one minute people who look for their password would be cut off; after a day, whoever sits at the \
-             browser then could finish what another one began.",
-            "Write a time from `1m` to `24h`; `1h` suits most.",
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn refresh_margin(draft: &Draft) -> Result<(), Wrong> {
-    let Some(margin) = draft.refresh_margin.good() else {
-        return Ok(());
-    };
-    if *margin >= Duration::from_secs(3_600) {
-        return Err(Wrong::new(
-            "Tokens usually live one hour: with a margin that long every /refresh would be a call to the provider, \
-             which limits them and may bill them.",
-            "Write less than `1h`; `5m` suits tokens that live an hour.",
-        ));
-    }
-    match draft.max_age.good() {
-        Some(age) if !age.is_zero() && margin >= age => Err(Wrong::new(
-            format!("It is not shorter than {}, so every /refresh would be a call to the provider.", draft.max_age.at),
-            "Write a time much shorter than the session.",
-        )),
-        _ => Ok(()),
+    let Some(public_url) = raw.server.public_url.good() else { return };
+    for site in sites {
+        let host = site.host.trim_start_matches("*.");
+        if host == public_url.host() || returns_to(raw, public_url, host) != Some(false) {
+            continue;
+        }
+        let mistake = Mistake::new(
+            format!("{} is not a host of return_to.allow, so every request for it would be refused.", shown(host)),
+            "Add it to return_to.allow, or remove the rule.",
+        );
+        reader.report(&format!("{} ({})", rules.at, line(&site.host)), Err(mistake));
     }
 }

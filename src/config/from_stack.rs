@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::problem::{Problem, Wrong, line, shown};
-use super::values::Profile;
-use super::{cognito, credentials, hosts, issuer, urls};
+use super::diagnostic::{Diagnostic, Mistake, line, shown};
+use super::sections::aws::identity_pool_id;
+use super::values::issuer::{self, Profile};
+use super::values::{hosts, oauth, urls};
 
 const OUTPUTS: &str =
     "Take what `aws cloudformation describe-stacks --stack-name NAME` prints, or its list of Outputs.";
@@ -17,37 +18,27 @@ const OUTPUTS: &str =
 ///
 /// # Errors
 /// Every output that is missing, and every one that a configuration would be refused for.
-pub fn from_stack(json: &str) -> Result<String, Vec<Problem>> {
-    let outputs = outputs(json).map_err(|wrong| vec![wrong.at("the stack")])?;
-    let mut stack = Stack { outputs, problems: vec![] };
+pub fn from_stack(json: &str) -> Result<String, Vec<Diagnostic>> {
+    let outputs = outputs(json).map_err(|mistake| vec![mistake.at("the stack")])?;
+    let mut stack = Stack { outputs, diagnostics: vec![] };
     let public_url = stack.needed("PublicUrl", |text| urls::public_url(text).map(|url| url.as_str().to_owned()));
-    let issuer = stack.needed("Issuer", |text| {
-        let (issuer, url) = issuer::parse(text)?;
-        issuer::check(&issuer, &url, Profile::Cognito).map(|()| issuer)
-    });
+    let issuer = stack.needed("Issuer", cognito_issuer);
     let client = stack.needed("WebClientId", word);
     let region = stack.needed("Region", word);
     let pool = stack.needed("UserPoolId", word);
     let domain = stack.needed("HostedDomain", hosts::host_name);
-    let cookies = stack.known("CookieDomain", hosts::cookie_domain);
-    let identities = stack.known("IdentityPoolId", cognito::identity_pool);
-    let machines = stack.known("MachineClientId", word);
-    let scopes = stack.known("ResourceServerScopes", |text| {
-        text.split_whitespace().map(credentials::scope).collect::<Result<Vec<_>, _>>()
+    let cookies = stack.optional("CookieDomain", hosts::cookie_domain);
+    let identities = stack.optional("IdentityPoolId", identity_pool_id);
+    let machines = stack.optional("MachineClientId", word);
+    let scopes = stack.optional("ResourceServerScopes", |text| {
+        text.split_whitespace().map(oauth::scope).collect::<Result<Vec<_>, _>>()
     });
     let (Some(public_url), Some(issuer), Some(client), Some(region), Some(pool), Some(domain), []) =
-        (public_url, issuer, client, region, pool, domain, &stack.problems[..])
+        (public_url, issuer, client, region, pool, domain, &stack.diagnostics[..])
     else {
-        return Err(stack.problems);
+        return Err(stack.diagnostics);
     };
-    let secret_of = |client: &str, file: &str| {
-        format!(
-            "# aws cognito-idp describe-user-pool-client --region {region} --user-pool-id {pool} --client-id {client} \\\n\
-             #   --query UserPoolClient.ClientSecret --output text > {file}\n\
-             # or, where it was put into Secrets Manager:\n\
-             # aws secretsmanager get-secret-value --region {region} --secret-id NAME --query SecretString --output text > {file}\n"
-        )
-    };
+    let secret_of = |client: &str, file: &str| secret_of(&region, &pool, client, file);
     let mut text = format!(
         "# For the user pool {pool}. `auth-api config-reference` prints every key; `auth-api check` judges this file.\n\
          # Make the folder for the secrets first, beside this file: (umask 077 && mkdir secrets)\n\n\
@@ -81,70 +72,89 @@ pub fn from_stack(json: &str) -> Result<String, Vec<Problem>> {
         text += &format!("\n[aws]\nidentity_pool = {}\n", toml(&identities));
     }
     if let Some(machines) = machines {
-        let asked: String =
-            scopes.unwrap_or_default().iter().map(|scope| format!(" --scope {}", quoted(scope))).collect();
-        text += &format!(
-            "\n# Register the programs that use it:\n\
-             # auth-api client new --id NAME --owner WHO{asked} --upstream machines\n\
-             [[machine.upstream]]\n\
-             name = \"machines\"\n\
-             client_id = {}\n\
-             {}client_secret_file = \"secrets/machine-client-secret\"\n",
-            toml(&machines),
-            secret_of(&machines, "secrets/machine-client-secret"),
-        );
+        text +=
+            &upstream(&machines, &scopes.unwrap_or_default(), &secret_of(&machines, "secrets/machine-client-secret"));
     }
     Ok(text)
 }
 
+/// The commands that fill a secret's file.
+fn secret_of(region: &str, pool: &str, client: &str, file: &str) -> String {
+    format!(
+        "# aws cognito-idp describe-user-pool-client --region {region} --user-pool-id {pool} --client-id {client} \\\n\
+         #   --query UserPoolClient.ClientSecret --output text > {file}\n\
+         # or, where it was put into Secrets Manager:\n\
+         # aws secretsmanager get-secret-value --region {region} --secret-id NAME --query SecretString --output text > {file}\n"
+    )
+}
+
+/// The app client for machines; `secret` says how to fill its file.
+fn upstream(client: &str, scopes: &[String], secret: &str) -> String {
+    let asked: String = scopes.iter().map(|scope| format!(" --scope {}", quoted(scope))).collect();
+    format!(
+        "\n# Register the programs that use it:\n\
+         # auth-api client new --id NAME --owner WHO{asked} --upstream machines\n\
+         [[machine.upstream]]\n\
+         name = \"machines\"\n\
+         client_id = {}\n\
+         {secret}client_secret_file = \"secrets/machine-client-secret\"\n",
+        toml(client),
+    )
+}
+
 struct Stack {
     outputs: BTreeMap<String, String>,
-    problems: Vec<Problem>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl Stack {
-    fn needed<T>(&mut self, name: &str, judge: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+    fn needed<T>(&mut self, name: &str, judge: impl Fn(&str) -> Result<T, Mistake>) -> Option<T> {
         if !self.outputs.contains_key(name) {
             let what = "The stack has no such output.";
             let instead = "Create it from deploy/aws/pool.yaml, or give it the outputs that are there.";
-            self.problems.push(Wrong::new(what, instead).at(format!("Outputs.{name}")));
+            self.diagnostics.push(Mistake::new(what, instead).at(format!("Outputs.{name}")));
         }
-        self.known(name, judge)
+        self.optional(name, judge)
     }
 
     /// `None` too where it is wrong, which is a problem then.
-    fn known<T>(&mut self, name: &str, judge: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+    fn optional<T>(&mut self, name: &str, judge: impl Fn(&str) -> Result<T, Mistake>) -> Option<T> {
         match judge(self.outputs.get(name)?) {
             Ok(value) => Some(value),
-            Err(wrong) => {
-                self.problems.push(wrong.at(format!("Outputs.{name}")));
+            Err(mistake) => {
+                self.diagnostics.push(mistake.at(format!("Outputs.{name}")));
                 None
             }
         }
     }
 }
 
-fn outputs(json: &str) -> Result<BTreeMap<String, String>, Wrong> {
+fn outputs(json: &str) -> Result<BTreeMap<String, String>, Mistake> {
     let told: Value = serde_json::from_str(json)
-        .map_err(|e| Wrong::new(format!("It is no JSON ({}).", line(&e.to_string())), OUTPUTS))?;
+        .map_err(|e| Mistake::new(format!("It is no JSON ({}).", line(&e.to_string())), OUTPUTS))?;
     let stack = match told.get("Stacks").map(|stacks| stacks.as_array().map(Vec::as_slice)) {
         Some(Some([stack])) => stack,
-        Some(_) => return Err(Wrong::new("It is not about one stack.", OUTPUTS)),
+        Some(_) => return Err(Mistake::new("It is not about one stack.", OUTPUTS)),
         None => &told,
     };
     let list = stack.get("Outputs").unwrap_or(stack).as_array();
-    let list = list.ok_or_else(|| Wrong::new("It has no list of outputs; is the stack finished?", OUTPUTS))?;
+    let list = list.ok_or_else(|| Mistake::new("It has no list of outputs; is the stack finished?", OUTPUTS))?;
     let text = |output: &Value, key: &str| output.get(key).and_then(Value::as_str).map(str::to_owned);
     let pairs = list.iter().map(|output| Some((text(output, "OutputKey")?, text(output, "OutputValue")?)));
-    pairs.collect::<Option<_>>().ok_or_else(|| Wrong::new("An output has no OutputKey or no OutputValue.", OUTPUTS))
+    pairs.collect::<Option<_>>().ok_or_else(|| Mistake::new("An output has no OutputKey or no OutputValue.", OUTPUTS))
+}
+
+fn cognito_issuer(text: &str) -> Result<String, Mistake> {
+    let issuer = issuer::issuer(text)?;
+    issuer::check(&issuer, Profile::Cognito).map(|()| issuer)
 }
 
 /// What stands in commands that people copy.
-fn word(text: &str) -> Result<String, Wrong> {
+fn word(text: &str) -> Result<String, Mistake> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+')) {
         return Ok(text.to_owned());
     }
-    Err(Wrong::new(format!("{} has signs that do not belong there.", shown(text)), OUTPUTS))
+    Err(Mistake::new(format!("{} has signs that do not belong there.", shown(text)), OUTPUTS))
 }
 
 /// As one word of a shell.

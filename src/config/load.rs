@@ -7,16 +7,14 @@ use std::path::{Path, PathBuf};
 
 use toml::Value;
 
-use super::draft::Draft;
+use super::check::check;
+use super::diagnostic::{Diagnostic, Mistake};
 use super::files::read_file;
-use super::keys::{ALL, ENV_PREFIX, Key, SECTIONS, Shape};
-use super::machine;
-use super::policy;
-use super::problem::{Problem, Wrong};
-use super::reader::{Raw, Reader, Written};
+use super::key::{ConfigKey, ENV_PREFIX, RawValue};
+use super::reader::{ConfigReader, Written};
 use super::suggest::{folded, unknown, unknown_section};
-use super::{Config, check};
-use crate::domain::page_rules::PageRule;
+use super::table::{array_of_tables, syntax};
+use super::{Config, RawConfig};
 
 /// What a configuration is made of, before any of it is understood. `Debug` shows names only.
 #[derive(Clone, Default)]
@@ -37,8 +35,8 @@ impl fmt::Debug for Sources {
 impl Sources {
     /// The sources of this process: the file of `--config`, which must exist, else `./auth-api.toml` if there is one,
     /// and the environment.
-    pub fn from_process(config_flag: Option<&Path>) -> Result<Sources, Vec<Problem>> {
-        let mut problems = Vec::new();
+    pub fn from_process(config_flag: Option<&Path>) -> Result<Sources, Vec<Diagnostic>> {
+        let mut diagnostics = Vec::new();
         let mut env = Vec::new();
         for (name, value) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
@@ -47,8 +45,8 @@ impl Sources {
             }
             match value.into_string() {
                 Ok(value) => env.push((name, value)),
-                Err(_) => problems.push(
-                    Wrong::new("The value is not UTF-8 text.", "Write it in UTF-8; keys and secrets in base64.")
+                Err(_) => diagnostics.push(
+                    Mistake::new("The value is not UTF-8 text.", "Write it in UTF-8; keys and secrets in base64.")
                         .at(name),
                 ),
             }
@@ -60,174 +58,134 @@ impl Sources {
         let file = match wanted.then(|| read_file(path)) {
             None => None,
             Some(Ok(text)) => Some((path.to_owned(), text.to_string())),
-            Some(Err(wrong)) => {
+            Some(Err(mistake)) => {
                 let instead = "Name an existing, readable TOML file with `--config`; `auth-api config-reference` prints one to start from.";
-                problems.push(Wrong { instead: instead.to_owned(), ..wrong }.at(path.display().to_string()));
+                diagnostics.push(Mistake { instead: instead.to_owned(), ..mistake }.at(path.display().to_string()));
                 None
             }
         };
-        if problems.is_empty() { Ok(Sources { file, env }) } else { Err(problems) }
+        if diagnostics.is_empty() { Ok(Sources { file, env }) } else { Err(diagnostics) }
     }
 }
 
-/// What stands in blocks beside the keys.
-#[derive(Default)]
-pub(super) struct Blocks {
-    pub(super) machine: machine::Blocks,
-    pub(super) sites: Vec<PageRule>,
-}
-
 /// Reads and checks a configuration. The error holds every mistake, never none.
-pub fn load(sources: Sources) -> Result<Config, Vec<Problem>> {
-    let mut problems = Vec::new();
-    let mut written = HashMap::new();
+pub fn load(sources: Sources) -> Result<Config, Vec<Diagnostic>> {
+    let mut input = Input { keys: RawConfig::keys(), written: HashMap::new(), diagnostics: Vec::new() };
     let mut base = PathBuf::new();
-    let mut blocks = Blocks::default();
     let mut readable = true;
     if let Some((path, text)) = &sources.file {
         base = path.parent().map(Path::to_owned).unwrap_or_default();
         match text.trim_start_matches('\u{feff}').parse::<toml::Table>() {
-            Ok(table) => from_table(table, &base, &mut written, &mut blocks, &mut problems),
+            Ok(table) => input.add_file(table),
             Err(error) => {
-                problems.push(syntax(path, text, &error));
+                input.diagnostics.push(syntax(path, text, &error));
                 readable = false;
             }
         }
     }
-    from_env(sources.env, &mut written, &mut problems);
+    input.add_env(sources.env);
     if !readable {
         // What the file would have said is unknown, so every further complaint could be a false one.
-        return Err(problems);
+        return Err(input.diagnostics);
     }
-    let mut reader = Reader::new(written, base, problems);
-    let draft = Draft::read(&mut reader);
-    check::check(&draft, &mut reader.problems);
-    policy::check(&blocks.sites, &draft, &mut reader.problems);
-    // A key that no field reads would be ignored, so it is refused like one that does not exist.
-    reader.refuse_left_over();
-    match draft.finish(blocks) {
-        Some(config) if reader.problems.is_empty() => {
+    let Input { written, diagnostics, .. } = input;
+    let mut reader = ConfigReader { written, base, diagnostics, ..ConfigReader::default() };
+    let raw = RawConfig::read(&mut reader);
+    check(&raw, &mut reader);
+    match raw.take() {
+        Some(config) if reader.diagnostics.is_empty() => {
             // Their files are read once here, so that a mistake in them stops the start.
             config.machine.read_clients().map(|_| config)
         }
-        _ => Err(reader.problems),
+        _ => Err(reader.diagnostics),
     }
 }
 
-/// The parser's own message would quote the line, and lines can hold secrets.
-pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    Wrong::new(
-        format!("This is not TOML: {}; nothing in the file can be read.", error.message().replace('\n', ", ")),
-        "Texts stand in double quotes, lists in square brackets; `auth-api config-reference` prints an example.",
-    )
-    .at(format!("{} line {line}", path.display()))
+/// What was written, by the paths of keys.
+struct Input {
+    keys: Vec<ConfigKey>,
+    written: HashMap<String, Written>,
+    diagnostics: Vec<Diagnostic>,
 }
 
-fn from_table(
-    table: toml::Table,
-    base: &Path,
-    written: &mut HashMap<String, Written>,
-    blocks: &mut Blocks,
-    problems: &mut Vec<Problem>,
-) {
-    for (section, value) in table {
-        let known = SECTIONS.iter().any(|(name, _)| *name == section);
-        match value {
-            Value::Table(mut entries) if known => {
-                if section == machine::SECTION {
-                    blocks.machine = machine::Blocks::take(&mut entries, base, problems);
-                } else if section == policy::SECTION {
-                    blocks.sites = policy::take(&mut entries, problems);
+impl Input {
+    fn add_file(&mut self, table: toml::Table) {
+        for (section, value) in table {
+            let known = RawConfig::SECTIONS.iter().any(|(name, _)| *name == section);
+            match value {
+                Value::Table(entries) if known => self.add_section(&section, entries),
+                Value::Table(_) => self.diagnostics.push(unknown_section(&section, RawConfig::SECTIONS)),
+                _ if known => {
+                    let what = format!("`{section}` is a section, not a key.");
+                    let instead = format!("Write a line `[{section}]` and its keys on lines below it.");
+                    self.diagnostics.push(Mistake::new(what, instead).at(section));
                 }
-                from_section(&section, entries, written, problems);
+                _ => self.diagnostics.push(unknown(&section, &self.keys, ConfigKey::path)),
             }
-            Value::Table(_) => problems.push(unknown_section(&section)),
-            _ if known => {
-                let what = format!("`{section}` is a section, not a key.");
-                let instead = format!("Write a line `[{section}]` and its keys on lines below it.");
-                problems.push(Wrong::new(what, instead).at(section));
-            }
-            _ => problems.push(unknown(&section, Key::path)),
         }
     }
-}
 
-fn from_section(
-    section: &str,
-    entries: toml::Table,
-    written: &mut HashMap<String, Written>,
-    problems: &mut Vec<Problem>,
-) {
-    for (name, value) in entries {
-        let Some(key) = ALL.iter().find(|key| key.section == section && key.name == name) else {
-            problems.push(unknown(&format!("{section}.{name}"), Key::path));
-            continue;
-        };
-        let raw = typed(key, value).unwrap_or_else(|wrong| {
-            problems.push(wrong.at(key.path()));
-            Raw::Mistyped
-        });
-        insert(written, key, key.path(), raw);
-    }
-}
-
-fn from_env(env: Vec<(String, String)>, written: &mut HashMap<String, Written>, problems: &mut Vec<Problem>) {
-    for (name, value) in env {
-        if let Some(key) = ALL.iter().find(|key| key.env() == name) {
-            let raw = match key.shape {
-                Shape::List if value.is_empty() => Raw::List(vec![value]),
-                shape => Raw::of(shape, &value),
+    fn add_section(&mut self, section: &str, entries: toml::Table) {
+        for (name, value) in entries {
+            let Some(key) = self.keys.iter().find(|key| key.section == section && key.name == name) else {
+                self.diagnostics.push(unknown(&format!("{section}.{name}"), &self.keys, ConfigKey::path));
+                continue;
             };
-            insert(written, key, name, raw);
-        } else if name.starts_with(ENV_PREFIX) {
-            problems.push(unknown(&name, Key::env));
-        } else if let Some(key) = ALL.iter().find(|key| folded(&key.env()) == folded(&name)) {
-            let what = "This is nearly a variable of ours and would be ignored as it is.";
-            problems.push(Wrong::new(what, format!("Write {}.", key.env())).at(name));
+            let raw = typed(key, value).unwrap_or_else(|mistake| {
+                self.diagnostics.push(mistake.at(key.path()));
+                RawValue::Mistyped
+            });
+            self.written.insert(key.path(), Written { at: key.path(), raw });
         }
     }
-}
 
-fn insert(written: &mut HashMap<String, Written>, key: &Key, at: String, raw: Raw) {
-    written.insert(key.path(), Written { at, raw });
+    fn add_env(&mut self, env: Vec<(String, String)>) {
+        let mut keys = self.keys.iter().filter(|key| !key.shape.is_tables());
+        for (name, value) in env {
+            if let Some(key) = keys.clone().find(|key| key.env() == name) {
+                let raw = match value.is_empty() && key.shape.is_list() {
+                    true => RawValue::List(vec![value]),
+                    false => key.shape.raw(&value),
+                };
+                self.written.insert(key.path(), Written { at: name, raw });
+            } else if name.starts_with(ENV_PREFIX) {
+                self.diagnostics.push(unknown(&name, &self.keys, ConfigKey::env));
+            } else if let Some(key) = keys.find(|key| folded(&key.env()) == folded(&name)) {
+                let what = "This is nearly a variable of ours and would be ignored as it is.";
+                self.diagnostics.push(Mistake::new(what, format!("Write {}.", key.env())).at(name));
+            }
+        }
+    }
 }
 
 /// The raw value, or what type was expected. Never shows the value.
-fn typed(key: &Key, value: Value) -> Result<Raw, Wrong> {
+fn typed(key: &ConfigKey, value: Value) -> Result<RawValue, Mistake> {
+    let ConfigKey { shape, name, .. } = key;
     let found = value.type_str();
-    match (key.shape, value) {
-        (Shape::Text, Value::String(text)) => return Ok(Raw::Text(text)),
-        (Shape::Plain, Value::Boolean(value)) => return Ok(Raw::Text(value.to_string())),
-        (Shape::Plain, Value::Integer(value)) => return Ok(Raw::Text(value.to_string())),
-        (Shape::Plain, Value::Float(value)) => return Ok(Raw::Text(value.to_string())),
-        (Shape::List, Value::Array(items)) => {
-            let text = |item: Value| {
-                if let Value::String(text) = item { Some(text) } else { None }
-            };
+    let text = |item| if let Value::String(text) = item { Some(text) } else { None };
+    match value {
+        value if shape.is_tables() => return array_of_tables(name, value).map(RawValue::Tables),
+        Value::Array(items) if shape.is_list() => {
             if let Some(texts) = items.into_iter().map(text).collect() {
-                return Ok(Raw::List(texts));
+                return Ok(RawValue::List(texts));
             }
         }
+        Value::Boolean(_) | Value::Integer(_) | Value::Float(_) if shape.is_bare() => {
+            return Ok(RawValue::Text(value.to_string().into()));
+        }
+        Value::String(text) if !shape.is_bare() && !shape.is_list() => return Ok(RawValue::Text(text.into())),
         _ => {}
     }
-    let found = match found {
-        "array" if key.shape == Shape::List => "array with other things than strings in it".to_owned(),
-        found => found.to_owned(),
+    let (expected, instead) = match shape {
+        _ if shape.is_list() => {
+            ("A list of strings", format!("Write `{name} = [\"…\", \"…\"]`, in brackets even when there is only one."))
+        }
+        _ if shape.is_bare() => ("A number, or true or false,", format!("Write it without quotes: `{name} = …`.")),
+        _ => ("A string", format!("Write it in double quotes: `{name} = \"…\"`.")),
     };
-    Err(match key.shape {
-        Shape::Text => Wrong::new(
-            format!("A string is expected here, and this is of type {found}."),
-            format!("Write it in double quotes: `{} = \"…\"`.", key.name),
-        ),
-        Shape::Plain => Wrong::new(
-            format!("A number, or true or false, is expected here, and this is of type {found}."),
-            format!("Write it without quotes: `{} = …`.", key.name),
-        ),
-        Shape::List => Wrong::new(
-            format!("A list of strings is expected here, and this is of type {found}."),
-            format!("Write `{} = [\"…\", \"…\"]`, in brackets even when there is only one.", key.name),
-        ),
-    })
+    let found = match found {
+        "array" if shape.is_list() => "array with other things than strings in it",
+        found => found,
+    };
+    Err(Mistake::new(format!("{expected} is expected here, and this is of type {found}."), instead))
 }

@@ -1,211 +1,113 @@
-//! What was written, by key, and the reading of one key into one typed value.
+//! Hands out what was written, key by key, and collects the mistakes.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::keys::{Key, Shape, Unwritten};
-use super::problem::{Problem, Wrong};
-
-/// A value before parsing.
-pub(super) enum Raw {
-    Text(String),
-    List(Vec<String>),
-    /// Of another type; already reported.
-    Mistyped,
-}
-
-impl Raw {
-    /// A value as the environment and the table of keys write it.
-    pub(super) fn of(shape: Shape, text: &str) -> Raw {
-        match shape {
-            Shape::Text | Shape::Plain => Raw::Text(text.to_owned()),
-            Shape::List => Raw::List(split(text)),
-        }
-    }
-}
+use super::diagnostic::{Diagnostic, Mistake};
+use super::files::secret_in;
+use super::key::{ConfigKey, DefaultValue, KeyShape, RawValue, Report, empty};
+use super::spec::KeySpec;
 
 /// A value and the name it was written under.
 pub(super) struct Written {
     pub(super) at: String,
-    pub(super) raw: Raw,
+    pub(super) raw: RawValue,
 }
 
 /// One key after reading.
+#[derive(Debug)]
 pub(super) struct Field<T> {
     /// The name it was written under, or the key's path.
     pub(super) at: String,
-    state: State<T>,
-}
-
-enum State<T> {
-    Good(T),
-    Absent,
-    Wrong,
+    /// `None` if it is wrong, which is reported: then no rule that needs it can be judged.
+    value: Option<T>,
 }
 
 impl<T> Field<T> {
-    /// A field that is wrong for a reason already reported.
-    pub(super) fn wrong(at: String) -> Self {
-        Field { at, state: State::Wrong }
-    }
-
-    /// The value, if it was given (or has a default) and is right.
+    /// The value, if it is right.
     pub(super) fn good(&self) -> Option<&T> {
-        if let State::Good(value) = &self.state { Some(value) } else { None }
+        self.value.as_ref()
     }
 
-    /// `None` if the value was wrong: a rule about its presence cannot be judged then.
-    pub(super) fn known(&self) -> Option<Option<&T>> {
-        if matches!(self.state, State::Wrong) { None } else { Some(self.good()) }
-    }
-
-    /// The value, by value.
+    /// The value by value, if it is right.
     pub(super) fn take(self) -> Option<T> {
-        if let State::Good(value) = self.state { Some(value) } else { None }
-    }
-
-    /// The same field with another value.
-    pub(super) fn map<U>(self, f: impl FnOnce(T) -> U) -> Field<U> {
-        let state = match self.state {
-            State::Good(value) => State::Good(f(value)),
-            State::Absent => State::Absent,
-            State::Wrong => State::Wrong,
-        };
-        Field { at: self.at, state }
+        self.value
     }
 }
 
-/// Hands out what was written, key by key, and collects the problems.
-pub(super) struct Reader {
-    written: HashMap<String, Written>,
+/// What was written and is not read yet. With nothing written, reading lists the keys.
+#[derive(Default)]
+pub(super) struct ConfigReader {
+    pub(super) written: HashMap<String, Written>,
     /// Relative paths start here.
-    base: PathBuf,
-    pub(super) problems: Vec<Problem>,
+    pub(super) base: PathBuf,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// Every key that was asked for, in order.
+    pub(super) keys: Vec<ConfigKey>,
 }
 
-impl Reader {
-    pub(super) fn new(written: HashMap<String, Written>, base: PathBuf, problems: Vec<Problem>) -> Self {
-        Self { written, base, problems }
-    }
-
-    /// Reads a text that is not empty.
-    pub(super) fn text<T>(&mut self, key: &Key, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Field<T> {
-        self.maybe_empty(key, |text| if text.is_empty() { Err(empty()) } else { parse(text) })
-    }
-
-    /// Reads a text for which empty means something.
-    pub(super) fn maybe_empty<T>(&mut self, key: &Key, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Field<T> {
-        match self.raw(key) {
-            Ok(Written { at, raw: Raw::Text(text) }) => self.field(at, parse(&text)),
-            Ok(Written { at, .. }) => Field::wrong(at),
-            Err(field) => field,
-        }
-    }
-
-    /// Reads a list; each wrong item is a problem of its own.
-    pub(super) fn list<T, C: FromIterator<T>>(
-        &mut self,
-        key: &Key,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
-    ) -> Field<C> {
-        match self.raw(key) {
-            Ok(Written { at, raw: Raw::List(items) }) => self.items(at, items, parse),
-            Ok(Written { at, .. }) => Field::wrong(at),
-            Err(field) => field,
-        }
-    }
-
-    /// Parses the items of a list.
-    pub(super) fn items<T, C: FromIterator<T>>(
-        &mut self,
-        at: String,
-        items: Vec<String>,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
-    ) -> Field<C> {
-        let mut good = Vec::new();
-        for (index, item) in items.iter().enumerate() {
-            let parsed = if item.trim().is_empty() { Err(empty_item(index)) } else { parse(item) };
-            match parsed {
-                Ok(value) => good.push(value),
-                Err(wrong) => self.problems.push(wrong.at(&at)),
+impl ConfigReader {
+    /// Reads the key `name` of `section`.
+    pub(super) fn read<T>(&mut self, section: &'static str, name: &str, doc: &str, spec: KeySpec<'_, T>) -> Field<T> {
+        let KeySpec { shape, default, absent, file, reloads, parse } = spec;
+        let doc = doc.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n");
+        let key = ConfigKey { section, name: name.to_owned(), shape, default, doc, reloads };
+        self.keys.push(key.clone());
+        let from_file = file.map(|(example, doc)| {
+            let default = DefaultValue::Absent(example);
+            let name = format!("{name}_file");
+            let file = ConfigKey { name, shape: KeyShape::String, default, doc: doc.to_owned(), ..key.clone() };
+            self.keys.push(file.clone());
+            self.secret(&key, &file)
+        });
+        let written = from_file.flatten().or_else(|| self.written.remove(&key.path()));
+        let written = match (written, default) {
+            (Some(written), _) => written,
+            (None, DefaultValue::Value(text)) => Written { at: key.path(), raw: key.shape.raw(text) },
+            (None, DefaultValue::Absent(_)) => return Field { at: key.path(), value: absent },
+            (None, DefaultValue::Required(example)) => {
+                self.diagnostics.push(missing(&key, example).at(key.path()));
+                return Field { at: key.path(), value: None };
             }
-        }
-        if good.len() < items.len() {
-            return Field::wrong(at);
-        }
-        Field { at, state: State::Good(good.into_iter().collect()) }
+        };
+        let mut report = Report { at: &written.at, base: &self.base, diagnostics: &mut self.diagnostics };
+        let value = parse(written.raw, &mut report);
+        Field { at: written.at, value }
     }
 
-    /// A path; relative ones are joined to the configuration's folder.
-    pub(super) fn path(&mut self, key: &Key) -> Field<PathBuf> {
-        let base = self.base.clone();
-        self.text(key, |text| Ok(base.join(text)))
+    /// Judges a rule between keys: a mistake in it is reported at `at`.
+    pub(super) fn report(&mut self, at: &str, broken: Result<(), Mistake>) {
+        self.diagnostics.extend(broken.err().map(|mistake| mistake.at(at)));
     }
 
-    /// Joins a relative path to the configuration's folder.
-    pub(super) fn absolute(&self, path: &Path) -> PathBuf {
-        self.base.join(path)
-    }
-
-    /// What was written for a key and is not read yet.
-    pub(super) fn peek(&self, key: &Key) -> Option<&Written> {
-        self.written.get(&key.path())
-    }
-
-    /// Takes a key out of reading, for one that is wrong for a reason already reported.
-    pub(super) fn discard(&mut self, key: &Key) {
-        self.written.remove(&key.path());
-    }
-
-    /// What was written, or the default; without either, the field as it then is.
-    fn raw<T>(&mut self, key: &Key) -> Result<Written, Field<T>> {
-        let at = key.path();
-        match (self.written.remove(&at), key.unwritten) {
-            (Some(written), _) => Ok(written),
-            (None, Unwritten::Default(default)) => Ok(Written { at, raw: Raw::of(key.shape, default) }),
-            (None, Unwritten::Absent(_)) => Err(Field { at, state: State::Absent }),
-            (None, Unwritten::Required(example)) => {
-                let line = format!("{} = {}", key.name, super::reference::toml_value(key.shape, example));
-                let wrong = Wrong::new(
-                    "This key is required and was not given; the service cannot guess it.",
-                    format!("Write, for example, `{line}` in [{}], or set {}.", key.section, key.env()),
-                );
-                Err(self.field(at, Err(wrong)))
+    /// What stands in the file that `file` names; `None` if it is not written.
+    fn secret(&mut self, key: &ConfigKey, file: &ConfigKey) -> Option<Written> {
+        let Written { at, raw } = self.written.remove(&file.path())?;
+        let content = match (self.written.remove(&key.path()), raw) {
+            (Some(other), _) => Err(Mistake::new(
+                format!("Both this and {} are given, and only one of them can count.", other.at),
+                "Remove one of the two; the file keeps the secret out of process listings and version control.",
+            )),
+            (None, RawValue::Text(name)) if name.is_empty() => Err(empty()),
+            (None, RawValue::Text(name)) => secret_in(&self.base.join(&*name)),
+            (None, _) => return Some(Written { at, raw: RawValue::Mistyped }),
+        };
+        let raw = match content {
+            Ok(content) if key.shape.is_list() => RawValue::List(content.lines().map(str::to_owned).collect()),
+            Ok(content) => RawValue::Text(content),
+            Err(mistake) => {
+                self.diagnostics.push(mistake.at(&at));
+                RawValue::Mistyped
             }
-        }
-    }
-
-    /// Keeps a result, reporting it if it is wrong.
-    pub(super) fn field<T>(&mut self, at: String, result: Result<T, Wrong>) -> Field<T> {
-        match result {
-            Ok(value) => Field { at, state: State::Good(value) },
-            Err(wrong) => {
-                self.problems.push(wrong.at(&at));
-                Field::wrong(at)
-            }
-        }
-    }
-
-    /// Reports what was written and not read.
-    pub(super) fn refuse_left_over(&mut self) {
-        let mut names: Vec<_> = self.written.drain().map(|(_, written)| written.at).collect();
-        names.sort();
-        self.problems.extend(names.into_iter().map(|at| Wrong::new("Nothing reads this key.", "Remove it.").at(at)));
+        };
+        Some(Written { at, raw })
     }
 }
 
-/// A list as the environment writes it.
-pub(super) fn split(text: &str) -> Vec<String> {
-    if text.is_empty() { Vec::new() } else { text.split(',').map(|item| item.trim().to_owned()).collect() }
-}
-
-fn empty() -> Wrong {
-    Wrong::new(
-        "The value is empty, which is neither a value nor the default.",
-        "Give it a value, or leave it out altogether for the default.",
+fn missing(key: &ConfigKey, example: &str) -> Mistake {
+    let line = format!("{} = {}", key.name, key.shape.toml(example));
+    Mistake::new(
+        "This key is required and was not given; the service cannot guess it.",
+        format!("Write, for example, `{line}` in [{}], or set {}.", key.section, key.env()),
     )
-}
-
-fn empty_item(index: usize) -> Wrong {
-    Wrong::new(format!("Item {} of the list is empty.", index + 1), "Remove it, or the comma too many.")
 }

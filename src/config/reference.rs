@@ -1,7 +1,7 @@
 //! The commented reference configuration.
 
-use super::keys::{ALL, Key, SECTIONS, Shape, Unwritten};
-use super::reader::split;
+use super::RawConfig;
+use super::key::{ConfigKey, DefaultValue};
 
 const HEAD: &str = "\
 # Configuration of auth-api.
@@ -15,18 +15,20 @@ const HEAD: &str = "\
 # Unknown keys and unknown AUTH_API__ variables are refused. `auth-api check` lists every mistake at once.
 ";
 
-/// The commented reference configuration in TOML, made from the table of keys. The required lines stand as examples;
+/// The commented reference configuration in TOML, made from the keys. The required lines stand as examples;
 /// the cookie key among them is refused until it is replaced.
 pub fn reference() -> String {
     let mut text = String::from(HEAD);
-    for (section, intro) in SECTIONS {
+    let keys = RawConfig::keys();
+    for (section, intro) in RawConfig::SECTIONS {
         text.push_str("\n\n");
         for line in intro.lines() {
             text.push_str(format!("# {line}").trim_end());
             text.push('\n');
         }
         text.push_str(&format!("[{section}]\n"));
-        for key in ALL.iter().filter(|key| key.section == *section) {
+        // Arrays of tables are in the introduction.
+        for key in keys.iter().filter(|key| key.section == *section && !key.shape.is_tables()) {
             text.push('\n');
             text.push_str(&entry(key));
         }
@@ -34,25 +36,18 @@ pub fn reference() -> String {
     text
 }
 
-fn entry(key: &Key) -> String {
+fn entry(key: &ConfigKey) -> String {
     let comment: String = key.doc.lines().map(|line| format!("# {line}\n")).collect();
-    let line = match key.unwritten {
-        Unwritten::Required(example) => {
-            format!("{} = {}\n", key.name, toml_value(key.shape, example))
-        }
-        Unwritten::Default(default) => {
-            format!("#{} = {}\n", key.name, toml_value(key.shape, default))
-        }
-        Unwritten::Absent(example) => format!("#{} = {}  # example\n", key.name, toml_value(key.shape, example)),
+    let line = |value: &str| format!("{} = {}", key.name, key.shape.toml(value));
+    let line = match key.default {
+        DefaultValue::Required(example) => format!("{}\n", line(example)),
+        DefaultValue::Value(value) => format!("#{}\n", line(value)),
+        DefaultValue::Absent(example) => format!("#{}  # example\n", line(example)),
     };
     comment + &line
 }
 
-/// A value of the table as TOML writes it.
-pub(super) fn toml_value(shape: Shape, text: &str) -> String {
-    match shape {
-        Shape::Text => toml::Value::from(text).to_string(),
-        Shape::Plain => text.to_owned(),
-        Shape::List => toml::Value::from(split(text)).to_string(),
-    }
+/// The keys that a reload takes, as `cookies.keys`; a change of any other needs a restart.
+pub fn reloadable() -> Vec<String> {
+    RawConfig::keys().iter().filter(|key| key.reloads).map(ConfigKey::path).collect()
 }

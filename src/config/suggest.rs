@@ -1,30 +1,31 @@
 //! What somebody probably meant who wrote a name that does not exist.
 
-use super::keys::{ALL, Key, SECTIONS};
-use super::problem::{Problem, Wrong, line};
+use super::diagnostic::{Diagnostic, Mistake, line};
+use super::key::ConfigKey;
 
 /// An unknown key under its written name; `spelling` is how that place writes keys.
-pub(super) fn unknown(name: &str, spelling: fn(&Key) -> String) -> Problem {
+pub(super) fn unknown(name: &str, keys: &[ConfigKey], spelling: fn(&ConfigKey) -> String) -> Diagnostic {
     let what = "There is no such key, so it would have no effect.";
     let leaf = name.rsplit_once("__").or_else(|| name.rsplit_once('.')).map_or(name, |(_, leaf)| leaf);
-    let elsewhere = ALL.iter().find(|key| key.name.eq_ignore_ascii_case(leaf));
-    let near = nearest(name, ALL.iter().map(|key| spelling(key)));
-    let instead = match (elsewhere.map(|key| spelling(key)), near) {
+    let keys = || keys.iter().filter(|key| !key.shape.is_tables());
+    let elsewhere = keys().find(|key| key.name.eq_ignore_ascii_case(leaf));
+    let near = nearest(name, keys().map(spelling));
+    let instead = match (elsewhere.map(spelling), near) {
         (Some(near), _) | (None, Some(near)) => format!("Write `{near}`, or remove it."),
         (None, None) => "Remove it; `auth-api config-reference` lists every key.".to_owned(),
     };
-    Wrong::new(what, instead).at(line(name))
+    Mistake::new(what, instead).at(line(name))
 }
 
 /// A section that does not exist.
-pub(super) fn unknown_section(section: &str) -> Problem {
-    let names = SECTIONS.iter().map(|(name, _)| (*name).to_owned());
+pub(super) fn unknown_section(section: &str, sections: &[(&str, &str)]) -> Diagnostic {
+    let names = sections.iter().map(|(name, _)| (*name).to_owned());
     let instead = match nearest(section, names.clone()) {
         Some(near) => format!("Write `[{near}]`, or remove the section."),
         None => format!("Remove the section; there are {}.", names.collect::<Vec<_>>().join(", ")),
     };
     let what = "This version has no such section, so nothing in it would take effect.";
-    Wrong::new(what, instead).at(line(section))
+    Mistake::new(what, instead).at(line(section))
 }
 
 /// The candidate that differs in the fewest letters, if that is few enough to be a slip.

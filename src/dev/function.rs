@@ -1,6 +1,6 @@
 //! The triggers in place of a Lambda function, with the environment that one would have.
 
-use super::legacy::Legacy;
+use super::legacy::LegacyLogin;
 use super::pool::{self, TriggerError};
 use crate::triggers::{TriggerSettings, Triggers};
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// A sentence.
-pub(super) fn triggers(pool: SocketAddr, legacy: &Legacy) -> Result<pool::Triggers, String> {
+pub(super) fn triggers(pool: SocketAddr, legacy: &LegacyLogin) -> Result<pool::TriggerFunction, String> {
     let environment = [
         ("LEGACY_LOGIN_URL", legacy.url("/login")),
         ("LEGACY_LOOKUP_URL", legacy.url("/user")),
@@ -23,7 +23,7 @@ pub(super) fn triggers(pool: SocketAddr, legacy: &Legacy) -> Result<pool::Trigge
     ];
     let settings = TriggerSettings::read(environment.map(|(name, value)| (name.to_owned(), value)));
     let triggers = Arc::new(Triggers::new(settings.map_err(|wrong| wrong.join(" "))?)?);
-    Ok(pool::Triggers::new(move |event| {
+    Ok(pool::TriggerFunction::new(move |event| {
         let triggers = triggers.clone();
         async move {
             let answer = triggers.answer(event).await;

@@ -23,13 +23,13 @@ const PASSWORD: &str = "0ldPassw0rd";
 
 /// The running legacy login; it stops when it is dropped.
 #[derive(Debug)]
-pub struct Legacy {
+pub struct LegacyLogin {
     addr: SocketAddr,
-    asked: Arc<AtomicU64>,
+    requests: Arc<AtomicU64>,
     server: JoinHandle<()>,
 }
 
-impl Legacy {
+impl LegacyLogin {
     /// Starts it on a free port of this machine.
     ///
     /// # Errors
@@ -37,13 +37,15 @@ impl Legacy {
     pub async fn start() -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addr = listener.local_addr()?;
-        let asked = Arc::new(AtomicU64::new(0));
-        let service = Router::new().route("/login", post(login)).route("/user", post(user)).with_state(asked.clone());
+        let requests = Arc::new(AtomicU64::new(0));
+        #[expect(clippy::disallowed_methods, reason = "the system that users come from has no document")]
+        let service =
+            Router::new().route("/login", post(login)).route("/user", post(user)).with_state(requests.clone());
         let server = tokio::spawn(async move {
             // Never returns an error: accepting goes on until the task is aborted.
             let _ = axum::serve(listener, service).await;
         });
-        Ok(Self { addr, asked, server })
+        Ok(Self { addr, requests, server })
     }
 
     /// An address of it.
@@ -51,9 +53,9 @@ impl Legacy {
         format!("http://{}{path}", self.addr)
     }
 
-    /// How often it was asked about anybody.
-    pub fn asked(&self) -> u64 {
-        self.asked.load(Ordering::Relaxed)
+    /// How many requests it had.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Stops it now.
@@ -62,28 +64,28 @@ impl Legacy {
     }
 }
 
-impl Drop for Legacy {
+impl Drop for LegacyLogin {
     fn drop(&mut self) {
         self.shutdown();
     }
 }
 
-async fn login(State(asked): State<Arc<AtomicU64>>, headers: HeaderMap, Json(question): Json<Value>) -> Response {
-    let right = question["username"] == NAME && question["password"] == PASSWORD;
-    answer(&asked, &headers, right, StatusCode::UNAUTHORIZED)
+async fn login(State(requests): State<Arc<AtomicU64>>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    let correct = body["username"] == NAME && body["password"] == PASSWORD;
+    answer(&requests, &headers, correct, StatusCode::UNAUTHORIZED)
 }
 
-async fn user(State(asked): State<Arc<AtomicU64>>, headers: HeaderMap, Json(question): Json<Value>) -> Response {
-    answer(&asked, &headers, question["username"] == NAME, StatusCode::NOT_FOUND)
+async fn user(State(requests): State<Arc<AtomicU64>>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    answer(&requests, &headers, body["username"] == NAME, StatusCode::NOT_FOUND)
 }
 
-fn answer(asked: &AtomicU64, headers: &HeaderMap, known: bool, no: StatusCode) -> Response {
-    asked.fetch_add(1, Ordering::Relaxed);
+fn answer(requests: &AtomicU64, headers: &HeaderMap, found: bool, otherwise: StatusCode) -> Response {
+    requests.fetch_add(1, Ordering::Relaxed);
     if headers.get("x-api-key").is_none_or(|key| key != KEY) {
         return (StatusCode::BAD_REQUEST, "no API key").into_response();
     }
-    if !known {
-        return no.into_response();
+    if !found {
+        return otherwise.into_response();
     }
     Json(json!({ "id": 4711, "fullName": "Larry Legacy", "mail": NAME, "mailConfirmed": true })).into_response()
 }

@@ -7,10 +7,11 @@
 //! - [`cms`] is a demo sibling site that knows nothing but the service's outside contract.
 
 pub mod cms;
+pub mod environment;
 mod function;
 pub mod legacy;
+#[expect(clippy::disallowed_methods, reason = "the pool answers as Cognito does, and has no document")]
 pub mod pool;
 mod run;
-pub mod world;
 
 pub use run::run;

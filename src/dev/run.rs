@@ -1,7 +1,7 @@
 //! `auth-api dev`.
 
+use super::environment::{DevEnvironment, DevOptions};
 use super::pool::IDENTITY_POOL;
-use super::world::{Plan, World};
 use crate::domain::machine::SecretHash;
 use crate::telemetry;
 use anyhow::anyhow;
@@ -17,10 +17,11 @@ const SECRET: &str = "dev-report-secret";
 /// A sentence, most likely about a port that is taken.
 pub async fn run(port: u16, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     telemetry::start("info", false).map_err(|e| anyhow!(e))?;
-    let world = World::start(Plan { port, text: Some(configuration()), ..Plan::default() }).await?;
-    std::io::stdout().write_all(greeting(&world).as_bytes())?;
+    let environment =
+        DevEnvironment::start(DevOptions { port, text: Some(configuration()), ..DevOptions::default() }).await?;
+    std::io::stdout().write_all(greeting(&environment).as_bytes())?;
     shutdown.await;
-    world.stop().await
+    environment.stop().await
 }
 
 /// Everything that there is to try: a proxy on this machine, profiles, AWS credentials that open nothing, a program
@@ -33,7 +34,7 @@ fn configuration() -> String {
 trusted_proxies = ["127.0.0.1", "::1"]
 [provider]
 scopes = ["openid", "email", "profile", "aws.cognito.signin.user.admin"]
-[profile]
+[account]
 writable = ["name"]
 [aws]
 identity_pool = "{IDENTITY_POOL}"
@@ -53,7 +54,7 @@ upstream = "reports"
     )
 }
 
-fn greeting(world: &World) -> String {
+fn greeting(environment: &DevEnvironment) -> String {
     format!(
         "
   Open the demo CMS and sign in:   {cms}
@@ -84,12 +85,12 @@ fn greeting(world: &World) -> String {
   Nothing is kept: Ctrl-C stops everything and forgets every session.
 
 ",
-        cms = world.cms_url,
-        blog = world.blog_url,
-        auth = world.auth_url,
-        ops = world.ops_url,
-        pool = world.pool.base_url(),
-        local = world.auth_url.replace("auth-api.app.localhost", "127.0.0.1"),
-        issuer = world.pool.issuer(),
+        cms = environment.cms_url,
+        blog = environment.blog_url,
+        auth = environment.auth_url,
+        ops = environment.ops_url,
+        pool = environment.pool.base_url(),
+        local = environment.auth_url.replace("auth-api.app.localhost", "127.0.0.1"),
+        issuer = environment.pool.issuer(),
     )
 }

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Scopes (RFC 6749 §3.3), sorted and each once: two that mean the same are equal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -195,6 +196,20 @@ pub struct MachineToken {
     pub expires_at: u64,
     /// What it is good for when somebody shows it.
     pub issued: IssuedToken,
+}
+
+/// RFC 6749 §5.1.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TokenResponse<'a> {
+    /// The token.
+    pub(crate) access_token: &'a str,
+    /// `Bearer`.
+    pub(crate) token_type: &'static str,
+    /// What was granted: a provider may add default scopes of its own.
+    pub(crate) scope: &'a str,
+    /// Seconds of life that it has left.
+    // The last member: it alone changes from one answer to the next.
+    pub(crate) expires_in: u64,
 }
 
 /// What is known of a token that was fetched here, without the token: found by its SHA-256, whatever its format.

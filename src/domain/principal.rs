@@ -5,9 +5,11 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 /// A person or a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PrincipalKind {
     /// A person who signed in.
@@ -17,7 +19,7 @@ pub enum PrincipalKind {
 }
 
 /// Who a verified credential speaks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Principal {
     /// A person or a program.
     pub kind: PrincipalKind,
@@ -26,10 +28,12 @@ pub struct Principal {
     /// The name the provider knows the user by; for a machine, its client id.
     pub username: String,
     /// The e-mail address, verified or not.
+    #[schema(required)]
     pub email: Option<String>,
     /// Whether the provider, or our configuration for its identity provider, vouches for it.
     pub email_verified: bool,
     /// The display name.
+    #[schema(required)]
     pub name: Option<String>,
     /// The user's groups, without Cognito's automatic one for federated users.
     pub groups: Vec<String>,
@@ -39,6 +43,7 @@ pub struct Principal {
     pub client_id: String,
     /// The federated identity provider's name, or `COGNITO` for a user of the pool itself. Access tokens
     /// do not say.
+    #[schema(required)]
     pub provider: Option<String>,
     /// The pool's custom attributes, as `custom:name`.
     pub attributes: BTreeMap<String, String>,
@@ -91,18 +96,45 @@ pub const IDENTITY_HEADERS: [&str; 9] = [
     "x-auth-expires",
 ];
 
-#[derive(Serialize)]
-struct IdentityBody<'a> {
+/// Who a credential speaks for. More members may come: ignore those you do not know.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "active": true, "kind": "user", "sub": "34c84488-e0e1-70ae-d2ee-991ad1a898c8", "username": "jane",
+    "email": "jane@example.com", "email_verified": true, "name": "Jane Doe", "groups": ["editors"],
+    "scopes": ["openid", "email"], "client_id": "6o7h1example", "provider": "Google",
+    "attributes": {"custom:legacy_id": "42"}, "issued_at": 1795160654, "expires_at": 1795164254,
+    "session_expires_at": 1797752654
+}))]
+pub(crate) struct ActiveIdentity<'a> {
+    #[schema(schema_with = always_true)]
     active: bool,
     #[serde(flatten)]
     principal: &'a Principal,
+    /// When the session ends, epoch seconds; null for a bearer token.
+    #[schema(required)]
     session_expires_at: Option<u64>,
+}
+
+/// A stranger on a public page, or a token that is not good.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Inactive {
+    #[schema(schema_with = always_false)]
+    pub(crate) active: bool,
+}
+
+/// The schema of a member that is always true.
+pub(crate) fn always_true() -> Object {
+    ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true])).build()
+}
+
+fn always_false() -> Object {
+    ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([false])).build()
 }
 
 impl IdentityResponse {
     /// The answer for `principal`, whose session (if it is one) ends at `session_ends`.
     pub fn new(principal: &Principal, session_ends: Option<u64>) -> Self {
-        let answer = IdentityBody { active: true, principal, session_expires_at: session_ends };
+        let answer = ActiveIdentity { active: true, principal, session_expires_at: session_ends };
         let json = serde_json::to_vec(&answer).expect("a principal is plain data");
         let list = |items: &[String], set, separator: &str| {
             items.iter().map(|item| encode(item, set)).collect::<Vec<_>>().join(separator)

@@ -28,7 +28,7 @@ impl RelyingParty {
 
     /// Attributes that people may change.
     pub fn writable(&self) -> &[String] {
-        &self.writable
+        &self.config.account.writable
     }
 
     /// The user of the session `live`, after `change` if there is one.
@@ -41,7 +41,7 @@ impl RelyingParty {
         live: &Arc<OpenedSession>,
         change: &BTreeMap<String, String>,
     ) -> Result<User, Error> {
-        if let Some(name) = change.keys().find(|name| !self.writable.contains(name)) {
+        if let Some(name) = change.keys().find(|name| !self.config.account.writable.contains(name)) {
             return Err(Error::NotWritable(name.chars().take(64).collect()));
         }
         if !live.session.principal.scopes.iter().any(|scope| scope == USER_POOLS_SCOPE) {

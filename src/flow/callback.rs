@@ -9,7 +9,7 @@
 //! 5. The policy says who may sign in at all.
 //! 6. A new session under a new id; the browser's old ones end.
 
-use super::{AccessDenied, Error, RelyingParty};
+use super::{AccessDenied, Error, RelyingParty, lease_time};
 use crate::domain::callback_key::CallbackKey;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::{Device, Session, SessionId, SignInContext};
@@ -146,14 +146,15 @@ impl RelyingParty {
         let (return_to, provider, retried) =
             (transaction.return_to.clone(), transaction.provider.clone(), transaction.retried);
         let issuer = self.provider.expected_issuer().await?;
-        let accepted = match transaction.accept(params, issuer, self.limits.sign_in, self.clock.now()) {
-            Err(CallbackError::Provider(refusal)) if !retried && self.provider.is_linking_quirk(&refusal) => {
-                let (transaction, location) =
-                    self.begin(return_to, provider, AuthorizationHints::default(), true).await?;
-                return Ok(CallbackOutcome::Retry(Box::new(transaction), location));
-            }
-            accepted => accepted?,
-        };
+        let accepted =
+            match transaction.accept(params, issuer, self.config.session.sign_in_timeout.as_secs(), self.clock.now()) {
+                Err(CallbackError::Provider(refusal)) if !retried && self.provider.is_linking_quirk(&refusal) => {
+                    let (transaction, location) =
+                        self.begin(return_to, provider, AuthorizationHints::default(), true).await?;
+                    return Ok(CallbackOutcome::Retry(Box::new(transaction), location));
+                }
+                accepted => accepted?,
+            };
         if arrived.is_some() {
             return Ok(CallbackOutcome::Already(return_to));
         }
@@ -190,7 +191,7 @@ impl RelyingParty {
 
     /// Waits for the outcome of an exchange. A process that died in the middle of it leaves none.
     async fn exchanged_elsewhere(&self, key: &CallbackKey) -> Result<Arc<OpenedSession>, Error> {
-        let patience = Instant::now() + self.limits.lease;
+        let patience = Instant::now() + lease_time(&self.config);
         let mut looks = LOOKS.iter().chain(std::iter::repeat(&LOOKS[LOOKS.len() - 1]));
         loop {
             if let Some(outcome) = self.sessions.exchange_outcome(key).await? {
@@ -228,7 +229,7 @@ impl RelyingParty {
             sign_in: SignInContext { tag: tag.to_owned(), return_to: transaction.return_to, device },
             started: now,
             renewed: now,
-            ends: now.saturating_add(self.limits.max_age),
+            ends: now.saturating_add(self.config.session.max_age.as_secs()),
             version: 1,
         };
         let refresh = session.tokens.refresh.clone();

@@ -21,15 +21,14 @@ mod validate;
 
 pub use callback::{CallbackOutcome, FailedCallback};
 pub use error::{AccessDenied, BadForwardedHeaders, Error};
-pub use machine::{
-    Broker, ClientCredentials, Introspection, MachineError, MachineLimits, MachineTokenResponse, TokenRequest,
-};
+pub use machine::{Broker, ClientCredentials, Introspection, MachineError, MachineTokenResponse, TokenRequest};
 pub use my_sessions::{EndedSession, EndedSessions, OwnSession};
 pub use renew_ahead::SEARCH as RENEWAL_SEARCH;
 pub use sign_in::{SignIn, SignInRequest};
 pub use sign_out::SignOutRedirect;
 pub use validate::{Caller, CallerCredentials};
 
+use crate::config::Config;
 use crate::domain::clock::Clock;
 use crate::domain::policy::Policy;
 use crate::domain::return_to::ReturnToPolicy;
@@ -64,8 +63,7 @@ pub struct RelyingParty {
     pub metrics: Arc<Metrics>,
     /// Tokens for machines.
     pub broker: Broker,
-    limits: Limits,
-    writable: Vec<String>,
+    config: Arc<Config>,
     aws: aws_credentials::AwsCredentialsCache,
     revocation_checks: check_revoked::RevocationChecks,
     bearers: validate::BearerCache,
@@ -78,37 +76,10 @@ pub struct RelyingParty {
     tasks: TaskTracker,
 }
 
-/// What an operator decides.
-#[derive(Debug)]
-pub struct Rules {
-    /// Where browsers may be sent.
-    pub return_to: ReturnToPolicy,
-    /// Who may sign in, and who may see which page.
-    pub policy: Policy,
-    /// The times.
-    pub limits: Limits,
-    /// Attributes that people may change themselves.
-    pub writable: Vec<String>,
-}
-
-/// The times that the flows keep to, seconds.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// How long a sign-in may take.
-    pub sign_in: u64,
-    /// A session's absolute lifetime.
-    pub max_age: u64,
-    /// Tokens with less life than this are renewed when asked.
-    pub refresh_margin: u64,
-    /// How long a sign-out may wait for the provider.
-    pub revocation: Duration,
-    /// How long a renewal holds its lease before it has to keep it: longer than the provider and the store
-    /// may take.
-    pub lease: Duration,
-    /// Sessions of one user; `None` for any number.
-    pub per_user: Option<usize>,
-    /// What all processes together may ask of the provider, each kind of request.
-    pub requests_per_second: u32,
+/// How long a process has for a request to the provider before another one tries: longer than the provider and the
+/// store may take.
+fn lease_time(config: &Config) -> Duration {
+    config.provider.timeout + 2 * config.session.store_timeout + Duration::from_secs(1)
 }
 
 impl RelyingParty {
@@ -119,20 +90,18 @@ impl RelyingParty {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         broker: Broker,
-        rules: Rules,
+        config: Arc<Config>,
     ) -> Self {
-        let Rules { return_to, policy, limits, writable } = rules;
-        let budget = budget::ProviderBudget::new(&sessions, limits.requests_per_second);
+        let budget = budget::ProviderBudget::new(&sessions, config.provider.requests_per_second);
         Self {
             provider,
             sessions,
             clock,
-            return_to,
-            policy,
+            return_to: config.return_to_policy(),
+            policy: config.policy.rules(),
             metrics,
             broker,
-            limits,
-            writable,
+            config,
             aws: aws_credentials::AwsCredentialsCache::default(),
             revocation_checks: check_revoked::RevocationChecks::default(),
             bearers: validate::BearerCache::default(),

@@ -20,7 +20,7 @@
 //! session goes on without a refresh token, for [`ORPHANED`] at most.
 
 use super::single_flight::{Flight, SingleFlight};
-use super::{Error, RelyingParty, panicked};
+use super::{Error, RelyingParty, lease_time, panicked};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::store_key::SessionKey;
 use crate::domain::token::TokenSet;
@@ -72,7 +72,7 @@ impl RelyingParty {
         let (now, session) = (self.clock.now(), &live.session);
         let fresh = match force {
             true => now.saturating_sub(session.renewed) < JUST_RENEWED && session.version > 1,
-            false => session.tokens.remaining(now) >= self.limits.refresh_margin,
+            false => session.tokens.remaining(now) >= self.config.session.refresh_margin.as_secs(),
         };
         // Who may not be signed in any more, as far as we know, may be so by now at the provider.
         match (self.admit(&live), &session.tokens.refresh) {
@@ -85,7 +85,7 @@ impl RelyingParty {
             }
             (_, Some(_)) => {
                 // Who insists has time: there is life left.
-                let runs_out = session.tokens.remaining(now) < self.limits.refresh_margin;
+                let runs_out = session.tokens.remaining(now) < self.config.session.refresh_margin.as_secs();
                 let urgency = if runs_out { Priority::Interactive } else { Priority::Background };
                 self.renewal(&live, urgency).await
             }
@@ -164,10 +164,10 @@ impl RelyingParty {
 
     /// Waits until it is this process's turn, or another one has renewed the session since version `seen`.
     async fn wait_for_turn(&self, id: SessionId, seen: u64) -> Result<Result<RenewalLease, Arc<OpenedSession>>, Error> {
-        let patience = Instant::now() + 2 * self.limits.lease;
+        let patience = Instant::now() + 2 * lease_time(&self.config);
         let mut looks = 0;
         loop {
-            let leased = self.sessions.lease(id, self.limits.lease).await?;
+            let leased = self.sessions.lease(id, lease_time(&self.config)).await?;
             if leased == LeaseOutcome::Gone {
                 return Err(ended());
             }
@@ -221,11 +221,11 @@ impl RelyingParty {
         };
         let began = Instant::now();
         self.keeping_lease(turn, waiting).await?;
-        if began.elapsed() < self.limits.lease / 3 {
+        if began.elapsed() < lease_time(&self.config) / 3 {
             return Ok(());
         }
         // Whoever took it meanwhile may have spent the refresh token.
-        let ours = self.sessions.extend(turn.live.id, turn.fencing_token, self.limits.lease).await;
+        let ours = self.sessions.extend(turn.live.id, turn.fencing_token, lease_time(&self.config)).await;
         if ours.is_ok_and(|ours| ours) { Ok(()) } else { Err(PAUSE) }
     }
 
@@ -236,14 +236,15 @@ impl RelyingParty {
     /// Keeps the lease while something takes its time.
     async fn keeping_lease<T>(&self, turn: &RenewalLease, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
-        let mut keep = tokio::time::interval_at(Instant::now() + self.limits.lease / 3, self.limits.lease / 3);
+        let mut keep =
+            tokio::time::interval_at(Instant::now() + lease_time(&self.config) / 3, lease_time(&self.config) / 3);
         loop {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
                 _ = keep.tick() => {
                     // Lost or not, the answer counts: compare-and-set decides whose is kept.
-                    if let Err(error) = self.sessions.extend(turn.live.id, turn.fencing_token, self.limits.lease).await {
+                    if let Err(error) = self.sessions.extend(turn.live.id, turn.fencing_token, lease_time(&self.config)).await {
                         tracing::warn!(%error, "the lease of a renewal could not be kept");
                     }
                 }

@@ -14,11 +14,14 @@ use futures_util::StreamExt;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::time::timeout;
 use tracing::Instrument;
 
 /// Revocations at once.
 const AT_ONCE: usize = 16;
+/// How long a sign-out waits for the provider to revoke tokens, if the provider may take as long.
+const REVOCATION: Duration = Duration::from_secs(3);
 
 /// Where a signed-out browser goes.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ impl RelyingParty {
                 this.revoke_all(refresh).await;
             }
             let id_token = ended?;
-            let logout = timeout(this.limits.revocation, this.provider.logout_url(id_token.as_ref(), &after)).await;
+            let logout = timeout(this.revocation_time(), this.provider.logout_url(id_token.as_ref(), &after)).await;
             Ok(SignOutRedirect { provider_logout: logout.ok().flatten() })
         })
         .await
@@ -108,6 +111,10 @@ impl RelyingParty {
         Ok(summary)
     }
 
+    fn revocation_time(&self) -> Duration {
+        REVOCATION.min(self.config.provider.timeout)
+    }
+
     /// Revokes refresh tokens within one time limit for all. Returns how many it could not.
     pub(super) async fn revoke_all(&self, refresh: Vec<SecretString>) -> usize {
         let (all, revoked) = (refresh.len(), AtomicUsize::new(0));
@@ -119,7 +126,7 @@ impl RelyingParty {
                 Err(error) => tracing::warn!(%error, "a refresh token could not be revoked"),
             }
         });
-        if timeout(self.limits.revocation, revoking).await.is_err() {
+        if timeout(self.revocation_time(), revoking).await.is_err() {
             tracing::warn!("a refresh token could not be revoked in time");
         }
         all - revoked.into_inner()

@@ -3,21 +3,10 @@
 use super::Provider;
 use super::aws;
 use super::error::Error;
+use crate::config::IdentityPoolConfig;
 use crate::domain::aws::AwsCredentials;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
-use url::Url;
-
-/// The identity pool of a deployment.
-#[derive(Debug)]
-pub(super) struct IdentityPool {
-    pub(super) id: String,
-    pub(super) url: Url,
-    /// What the user pool is called among the logins: its issuer without `https://`.
-    pub(super) login: String,
-    pub(super) role_arn: Option<String>,
-    pub(super) guests: bool,
-}
 
 impl Provider {
     /// Whether AWS credentials can be had here.
@@ -38,7 +27,7 @@ impl Provider {
         let pool = self.pool()?;
         let mut body = json!({ "IdentityPoolId": pool.id });
         if let Some(token) = id_token {
-            body["Logins"] = pool.logins(token);
+            body["Logins"] = logins(pool, token);
         }
         let answer = self.identity("get_id", "GetId", &body).await?;
         let id = answer.get("IdentityId").and_then(Value::as_str);
@@ -53,7 +42,7 @@ impl Provider {
         let pool = self.pool()?;
         let mut body = json!({ "IdentityId": identity });
         if let Some(token) = id_token {
-            body["Logins"] = pool.logins(token);
+            body["Logins"] = logins(pool, token);
             if let Some(role) = &pool.role_arn {
                 body["CustomRoleArn"] = role.as_str().into();
             }
@@ -80,18 +69,16 @@ impl Provider {
         credentials.ok_or_else(|| Error::Unusable("GetCredentialsForIdentity tells no credentials".into()))
     }
 
-    fn pool(&self) -> Result<&IdentityPool, Error> {
+    fn pool(&self) -> Result<&IdentityPoolConfig, Error> {
         self.identity_pool.as_ref().ok_or_else(|| Error::Unusable("aws.identity_pool is not configured".into()))
     }
 
     async fn identity(&self, name: &'static str, operation: &str, body: &Value) -> Result<Value, Error> {
         let target = format!("AWSCognitoIdentityService.{operation}");
-        aws::call(&self.http, name, &self.pool()?.url, &target, body).await
+        aws::call(&self.http, name, &self.pool()?.endpoint, &target, body).await
     }
 }
 
-impl IdentityPool {
-    fn logins(&self, id_token: &SecretString) -> Value {
-        Map::from_iter([(self.login.clone(), id_token.expose_secret().into())]).into()
-    }
+fn logins(pool: &IdentityPoolConfig, id_token: &SecretString) -> Value {
+    Map::from_iter([(pool.login.clone(), id_token.expose_secret().into())]).into()
 }

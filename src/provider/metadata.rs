@@ -4,7 +4,7 @@
 use super::error::Error;
 use super::http::HttpClient;
 use super::keys::{RsaKey, VerificationKeys};
-use crate::config;
+use crate::config::ProviderConfig;
 use crate::domain::clock::Clock;
 use crate::domain::host::is_loopback;
 use crate::domain::seal::sha256;
@@ -111,8 +111,8 @@ type LastRead = Mutex<Option<u64>>;
 /// The cached metadata of one provider.
 #[derive(Debug)]
 pub struct Metadata {
-    issuer: String,
-    overrides: config::EndpointOverrides,
+    /// Addresses in it replace what discovery says.
+    config: ProviderConfig,
     http: HttpClient,
     clock: Arc<dyn Clock>,
     snapshot: ArcSwapOption<ProviderSnapshot>,
@@ -126,10 +126,9 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    pub(super) fn new(provider: &config::Provider, http: HttpClient, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(config: &ProviderConfig, http: HttpClient, clock: Arc<dyn Clock>) -> Self {
         Self {
-            issuer: provider.issuer.clone(),
-            overrides: provider.endpoints.clone(),
+            config: config.clone(),
             http,
             clock,
             snapshot: ArcSwapOption::empty(),
@@ -275,21 +274,23 @@ impl Metadata {
     }
 
     async fn read_endpoints(&self) -> Result<Endpoints, Error> {
-        let o = &self.overrides;
-        if let (Some(authorization), Some(token), Some(jwks)) = (&o.authorization, &o.token, &o.jwks_uri) {
+        let o = &self.config;
+        if let (Some(authorization), Some(token), Some(jwks)) =
+            (&o.authorization_endpoint, &o.token_endpoint, &o.jwks_uri)
+        {
             // All that sign-in needs is configured: a provider without discovery works too.
             return Ok(Endpoints {
                 authorization: authorization.clone(),
                 token: token.clone(),
-                userinfo: o.userinfo.clone(),
-                revocation: o.revocation.clone(),
-                end_session: o.end_session.clone(),
+                userinfo: o.userinfo_endpoint.clone(),
+                revocation: o.revocation_endpoint.clone(),
+                end_session: o.end_session_endpoint.clone(),
                 jwks: jwks.clone(),
                 auth_methods: vec![],
                 names_issuer: false,
             });
         }
-        let address = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
+        let address = format!("{}/.well-known/openid-configuration", self.config.issuer.trim_end_matches('/'));
         let address = Url::parse(&address).map_err(|e| Error::Unusable(format!("{address}: {e}")))?;
         let document: ProviderDocument =
             serde_json::from_slice(&self.http.get("discovery", &address).await?).map_err(|e| {
@@ -298,25 +299,28 @@ impl Metadata {
                  endpoint: give the pool a domain"
                 ))
             })?;
-        if document.issuer().as_str() != self.issuer {
+        if document.issuer().as_str() != self.config.issuer {
             return Err(Error::Unusable(format!(
                 "{address} names the issuer `{}`, the configuration `{}`: write provider.issuer exactly as the document does",
                 document.issuer().as_str(),
-                self.issuer
+                self.config.issuer
             )));
         }
         let extra = document.additional_metadata();
         let token = document.token_endpoint().map(|t| t.url().clone());
         let endpoints = Endpoints {
-            authorization: o.authorization.clone().unwrap_or_else(|| document.authorization_endpoint().url().clone()),
+            authorization: o
+                .authorization_endpoint
+                .clone()
+                .unwrap_or_else(|| document.authorization_endpoint().url().clone()),
             token: o
-                .token
+                .token_endpoint
                 .clone()
                 .or(token)
                 .ok_or_else(|| Error::Unusable(format!("{address} names no token endpoint")))?,
-            userinfo: o.userinfo.clone().or_else(|| document.userinfo_endpoint().map(|u| u.url().clone())),
-            revocation: o.revocation.clone().or_else(|| extra.revocation_endpoint.clone()),
-            end_session: o.end_session.clone().or_else(|| extra.end_session_endpoint.clone()),
+            userinfo: o.userinfo_endpoint.clone().or_else(|| document.userinfo_endpoint().map(|u| u.url().clone())),
+            revocation: o.revocation_endpoint.clone().or_else(|| extra.revocation_endpoint.clone()),
+            end_session: o.end_session_endpoint.clone().or_else(|| extra.end_session_endpoint.clone()),
             jwks: o.jwks_uri.clone().unwrap_or_else(|| document.jwks_uri().url().clone()),
             auth_methods: document.token_endpoint_auth_methods_supported().cloned().unwrap_or_default(),
             names_issuer: extra.authorization_response_iss_parameter_supported == Some(true),
@@ -327,7 +331,7 @@ impl Metadata {
 
     /// Secrets and codes go to no plain-http endpoint, whatever the document says.
     fn demand_tls(&self, endpoints: &Endpoints) -> Result<(), Error> {
-        let development = Url::parse(&self.issuer).is_ok_and(|u| u.scheme() == "http");
+        let development = Url::parse(&self.config.issuer).is_ok_and(|u| u.scheme() == "http");
         let e = endpoints;
         let needed = [Some(&e.authorization), Some(&e.token), Some(&e.jwks)];
         let all = needed.into_iter().chain([e.userinfo.as_ref(), e.revocation.as_ref(), e.end_session.as_ref()]);

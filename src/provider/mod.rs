@@ -30,12 +30,11 @@ pub use token::RefreshFailure;
 pub use user_pool::SCOPE as USER_POOLS_SCOPE;
 pub use verify::InvalidToken;
 
-use crate::config;
+use crate::config::{self, Config, IdentityPoolConfig};
 use crate::domain::clock::Clock;
 use crate::domain::principal::Principal;
 use crate::domain::token::TokenSet;
 use crate::domain::transaction::{AuthorizationError, ExpectedIssuer, Transaction};
-use identity_pool::IdentityPool;
 use metadata::Metadata;
 use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, Scope};
 use profile::MappingRules;
@@ -85,7 +84,7 @@ pub struct Provider {
     authorize_parameters: Vec<(String, String)>,
     rules: MappingRules,
     user_pools: Option<Url>,
-    identity_pool: Option<IdentityPool>,
+    identity_pool: Option<IdentityPoolConfig>,
     redirect_uri: String,
     http: HttpClient,
     metadata: Arc<Metadata>,
@@ -96,7 +95,10 @@ pub struct Provider {
 
 impl Provider {
     /// The provider that `config` names, asked by `http`; it returns browsers to `redirect_uri`. Reads nothing yet.
-    pub fn new(http: HttpClient, config: &config::Provider, redirect_uri: String, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(http: HttpClient, config: &Config, redirect_uri: String, clock: Arc<dyn Clock>) -> Self {
+        let (identity_pool, groups_matter) = (config.identity_pool(), config.groups_matter());
+        let serving = config.machine.upstream_ids().map(str::to_owned);
+        let config = &config.provider;
         let host = Url::parse(&config.issuer).ok().and_then(|u| u.host_str().map(str::to_owned));
         Self {
             profile: config.profile,
@@ -104,7 +106,8 @@ impl Provider {
             client_id: config.client_id.clone(),
             client_secret: config.client_secret.clone(),
             scopes: config.scopes.clone(),
-            accepted_clients: config.accepted_clients.clone(),
+            // Tokens of the machine clients that we serve are ours too.
+            accepted_clients: config.accepted_clients.iter().cloned().chain(serving).collect(),
             accepted_audiences: config.accepted_audiences.clone(),
             authorize_parameters: config.authorize_parameters.clone(),
             said_unrefreshable: AtomicBool::new(false),
@@ -114,20 +117,14 @@ impl Provider {
                 issuer_host: host.unwrap_or_default(),
                 trust_email_from: config.trust_email_from.clone(),
                 groups_claim: config.groups_claim.clone(),
-                groups_matter: config.groups_matter,
+                groups_matter,
             },
             user_pools: match (&config.user_pools_endpoint, config.profile) {
                 (Some(url), _) => Some(url.clone()),
                 (None, config::Profile::Cognito) => user_pool::endpoint(&config.issuer),
                 (None, config::Profile::Oidc) => None,
             },
-            identity_pool: config.identity_pool.clone().map(|pool| IdentityPool {
-                id: pool.id,
-                url: pool.endpoint,
-                login: pool.login,
-                role_arn: pool.role_arn,
-                guests: pool.guests,
-            }),
+            identity_pool,
             redirect_uri,
             metadata: Arc::new(Metadata::new(config, http.clone(), clock.clone())),
             http,

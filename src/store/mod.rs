@@ -32,7 +32,7 @@ pub use probe::probe;
 pub use rate_limit::{Permits, RateLimit};
 pub use sessions::{SessionUpdate, Sessions};
 
-use crate::config::{self, StoreUrl};
+use crate::config::{SessionConfig, StoreUrl};
 use crate::domain::seal::KeyRing;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use async_trait::async_trait;
@@ -335,7 +335,7 @@ async fn exclusive(listener: &dyn InvalidationListener) -> Error {
 ///
 /// # Errors
 /// A sentence for the operator; never a silent empty store.
-pub fn open(config: &config::Session, ring: &Arc<KeyRing>) -> Result<Arc<dyn SessionStore>, OpenError> {
+pub fn open(config: &SessionConfig, ring: &Arc<KeyRing>) -> Result<Arc<dyn SessionStore>, OpenError> {
     Ok(match &config.store {
         StoreUrl::Memory => Arc::new(memory::MemoryStore::default()),
         StoreUrl::Redb(path) => Arc::new(redb::Redb::open(path, ring)?),

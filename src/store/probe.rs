@@ -2,7 +2,7 @@
 //! would belong to whoever asks.
 
 use super::{OpenError, Warning, open};
-use crate::config::{self, StoreUrl};
+use crate::config::{SessionConfig, StoreUrl};
 use crate::domain::finding::Finding;
 use crate::domain::seal::{KeyRing, random};
 use std::fs::OpenOptions;
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Asks the store that `config` names, and how it is set up.
-pub async fn probe(config: &config::Session, ring: &Arc<KeyRing>) -> Vec<Finding> {
+pub async fn probe(config: &SessionConfig, ring: &Arc<KeyRing>) -> Vec<Finding> {
     if let StoreUrl::Redb(path) = &config.store
         && let Some(finding) = place(path)
     {

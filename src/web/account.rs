@@ -2,6 +2,7 @@
 
 use super::api::{is_foreign, nobody, unknown};
 use super::layers::RequestId;
+use super::openapi::{AwsCredentialsProblems, ChangeProfileProblems, OriginHeader, ProfileProblems};
 use super::session_layer::BrowserSession;
 use super::{Web, error};
 use crate::domain::user::User;
@@ -13,19 +14,39 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Characters of a value; Cognito takes no more.
 const VALUE_MAX: usize = 2_048;
 
-/// `GET /auth/profile`
+/// My attributes
+///
+/// As the user pool has them now (GetUser), asked with the session's access token, which never leaves the service. Needs
+/// the scope `aws.cognito.signin.user.admin`.
+#[utoipa::path(
+    get, path = "/auth/profile", operation_id = "profile", tag = "api", security(("session" = [])),
+    responses((status = 200, description = "The attributes.", body = UserProfile), ProfileProblems)
+)]
 pub(super) async fn profile(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     answer(&web, visitor, &id, BTreeMap::new()).await
 }
 
-/// `PATCH /auth/profile`: a JSON object of attributes and their new values (as RFC 7396, without removals).
+/// Change my attributes
+///
+/// Only those of `profile.writable`. All or none. The tokens are renewed, so that siblings see the change at once.
+#[utoipa::path(
+    patch, path = "/auth/profile", operation_id = "changeProfile", tag = "api", security(("session" = [])),
+    params(OriginHeader),
+    request_body(
+        content = BTreeMap<String, String>,
+        description = "Attributes and their new values (as RFC 7396, without removals), each of 2,048 characters at most.",
+    ),
+    responses((status = 200, description = "The attributes.", body = UserProfile), ChangeProfileProblems)
+)]
 pub(super) async fn change_profile(
     State(web): State<Arc<Web>>,
     visitor: BrowserSession,
@@ -53,11 +74,30 @@ async fn answer(web: &Web, visitor: BrowserSession, id: &RequestId, change: BTre
     }
 }
 
-fn shown(user: &User, writable: &[String]) -> Value {
-    json!({
-        "sub": user.sub, "username": user.username, "provider": user.provider(), "attributes": user.attributes,
-        "writable": writable,
-    })
+/// A user as the user pool has it now.
+#[derive(Serialize, ToSchema)]
+struct UserProfile<'a> {
+    /// The provider's stable identifier. Opaque.
+    #[schema(required)]
+    sub: Option<&'a str>,
+    /// The name in the pool.
+    username: &'a str,
+    /// The identity provider, `COGNITO` for a user of the pool itself.
+    provider: &'a str,
+    /// Every attribute as text; also `email_verified`.
+    attributes: &'a BTreeMap<String, String>,
+    /// Those that may be changed here.
+    writable: &'a [String],
+}
+
+fn shown<'a>(user: &'a User, writable: &'a [String]) -> UserProfile<'a> {
+    UserProfile {
+        sub: user.sub.as_deref(),
+        username: &user.username,
+        provider: user.provider(),
+        attributes: &user.attributes,
+        writable,
+    }
 }
 
 fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<BTreeMap<String, String>, Error> {
@@ -78,7 +118,26 @@ fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<BTre
     object.into_iter().map(text).collect()
 }
 
-/// `POST /auth/aws-credentials`
+/// Temporary credentials of an identity pool's role.
+#[derive(Serialize, ToSchema)]
+struct AwsCredentialsResponse<'a> {
+    identity_id: &'a str,
+    access_key_id: &'a str,
+    secret_access_key: &'a str,
+    session_token: &'a str,
+    /// Epoch seconds.
+    expires_at: u64,
+}
+
+/// AWS credentials
+///
+/// Temporary credentials from the identity pool of `aws.identity_pool`, good for five minutes at least. Strangers get a
+/// guest's where `aws.guest` says so.
+#[utoipa::path(
+    post, path = "/auth/aws-credentials", operation_id = "awsCredentials", tag = "api",
+    security(("session" = []), ()), params(OriginHeader),
+    responses((status = 200, description = "The credentials.", body = AwsCredentialsResponse), AwsCredentialsProblems)
+)]
 pub(super) async fn aws_credentials(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     if is_foreign(&web, &visitor.headers) {
         return error::problem(&Error::Origin, &id, None);
@@ -92,13 +151,13 @@ pub(super) async fn aws_credentials(State(web): State<Arc<Web>>, visitor: Browse
         return nobody(&web, &visitor.ids, &id);
     }
     match web.rp.aws_credentials(live.as_ref()).await {
-        Ok(credentials) => Json(json!({
-            "identity_id": credentials.identity_id,
-            "access_key_id": credentials.access_key_id,
-            "secret_access_key": credentials.secret_access_key.expose_secret(),
-            "session_token": credentials.session_token.expose_secret(),
-            "expires_at": credentials.expires_at,
-        }))
+        Ok(credentials) => Json(AwsCredentialsResponse {
+            identity_id: &credentials.identity_id,
+            access_key_id: &credentials.access_key_id,
+            secret_access_key: credentials.secret_access_key.expose_secret(),
+            session_token: credentials.session_token.expose_secret(),
+            expires_at: credentials.expires_at,
+        })
         .into_response(),
         Err(error) => error::problem(&error, &id, Some(web.public_url.join("/auth/signin"))),
     }

@@ -2,8 +2,10 @@
 
 use super::browser::{forget, with};
 use super::layers::RequestId;
+use super::openapi::{EndSessionProblems, OriginHeader, RefreshProblems, SessionProblems};
 use super::session_layer::BrowserSession;
 use super::{Web, error, pages};
+use crate::domain::principal::ActiveIdentity;
 use crate::domain::session::SessionId;
 use crate::flow::{Error, OwnSession};
 use axum::Json;
@@ -15,8 +17,15 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::sync::Arc;
 use tower_sessions::Session;
+use utoipa::ToSchema;
 
-/// `GET /auth/session`
+/// Who is signed in, for a page's script
+///
+/// Pages of allowed sites may call it with credentials (CORS).
+#[utoipa::path(
+    get, path = "/auth/session", operation_id = "session", tag = "api", security(("session" = [])),
+    responses((status = 200, description = "Who it is.", body = ActiveIdentity), SessionProblems)
+)]
 pub(super) async fn session(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     match visitor.session {
         Ok(Some(live)) if web.rp.admit(&live).is_ok() => json(&live.identity.json),
@@ -37,32 +46,48 @@ pub(super) fn nobody(web: &Web, ids: &[SessionId], id: &RequestId) -> Response {
     error::problem(&error, id, Some(web.public_url.join("/auth/signin")))
 }
 
-#[derive(Serialize)]
-struct List {
-    sessions: Vec<Item>,
+#[derive(Serialize, ToSchema)]
+struct SessionList {
+    sessions: Vec<SessionItem>,
 }
 
 /// A session in the list of its user's.
-#[derive(Serialize)]
-struct Item {
+#[derive(Serialize, ToSchema)]
+struct SessionItem {
+    /// Its name, to end it by. It opens nothing.
     handle: String,
+    /// Whether it is the caller's own.
     current: bool,
+    /// What the browser called itself at sign-in (`User-Agent`), at most 256 characters. Foreign text: escape it.
     device: String,
+    /// The IP address that it signed in from.
     address: String,
+    /// The identity provider.
+    #[schema(required)]
     provider: Option<String>,
+    /// Epoch seconds.
     started: u64,
+    /// When it was last used, epoch seconds, to a minute or so.
     last_seen: u64,
+    /// Its end, epoch seconds.
     ends: u64,
 }
 
-/// `GET /auth/sessions`
+/// My sessions on all devices
+///
+/// The live sessions of the user who is signed in, the newest first. Pages of allowed sites may call it with
+/// credentials (CORS).
+#[utoipa::path(
+    get, path = "/auth/sessions", operation_id = "sessions", tag = "api", security(("session" = [])),
+    responses((status = 200, description = "The sessions.", body = SessionList), SessionProblems)
+)]
 pub(super) async fn sessions(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     let me = match visitor.session {
         Ok(Some(me)) => me,
         Ok(None) => return nobody(&web, &visitor.ids, &id),
         Err(error) => return unknown(&web, &error, &id),
     };
-    let item = |s: OwnSession| Item {
+    let item = |s: OwnSession| SessionItem {
         handle: s.handle,
         current: s.current,
         device: s.device.agent,
@@ -75,13 +100,25 @@ pub(super) async fn sessions(State(web): State<Arc<Web>>, visitor: BrowserSessio
     match web.rp.my_sessions(&me).await {
         Ok(mine) => {
             let sessions = mine.into_iter().map(item).collect();
-            Json(List { sessions }).into_response()
+            Json(SessionList { sessions }).into_response()
         }
         Err(error) => error::problem(&error, &id, None),
     }
 }
 
-/// `DELETE /auth/sessions/{handle}`
+/// End one of my sessions
+///
+/// Its tokens are refused from then on, and its refresh token is revoked at the provider. Pages of allowed sites may
+/// call it with credentials (CORS).
+#[utoipa::path(
+    delete, path = "/auth/sessions/{handle}", operation_id = "endSession", tag = "api", security(("session" = [])),
+    params(("handle" = String, Path, description = "The session's name in the list. It opens nothing."), OriginHeader),
+    responses(
+        (status = 204, description = "It has ended.", headers(("Set-Cookie" = String, description = "If it was the \
+            caller's own: the removal of the session cookie, and of the exposed tokens."))),
+        EndSessionProblems,
+    )
+)]
 pub(super) async fn end_session(
     State(web): State<Arc<Web>>,
     handle: Result<Path<String>, PathRejection>,
@@ -122,7 +159,20 @@ pub(super) async fn preflight() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// `POST /refresh`
+/// Renew the session's tokens
+///
+/// Asks the provider for new tokens if the access token has less than the configured margin left, and says who it is.
+/// Callers that come at the same time share one renewal. Where it fails with 503, the session is as it was. Pages of
+/// allowed sites may call it with credentials (CORS).
+#[utoipa::path(
+    post, path = "/refresh", operation_id = "refresh", tag = "api", security(("session" = [])),
+    params(("force" = Option<bool>, Query, description = "Renew whatever is left."), OriginHeader),
+    responses(
+        (status = 200, description = "Who it is, with the times of the tokens as they are now.", body = ActiveIdentity,
+            headers(("Set-Cookie" = String, description = "The exposed tokens, where they are configured."))),
+        RefreshProblems,
+    )
+)]
 pub(super) async fn refresh(
     State(web): State<Arc<Web>>,
     headers: HeaderMap,
@@ -161,15 +211,11 @@ fn json(body: &bytes::Bytes) -> Response {
     ([(CONTENT_TYPE, "application/json")], body.clone()).into_response()
 }
 
-/// `GET /openapi.json`
+/// This document
+#[utoipa::path(
+    get, path = "/openapi.json", operation_id = "openapi", tag = "api", security(()),
+    responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object, content_type = "application/json"))
+)]
 pub(super) async fn openapi(State(web): State<Arc<Web>>) -> Response {
     json(&web.openapi)
-}
-
-pub(super) fn document(server_url: &str) -> serde_json::Value {
-    let mut document: serde_json::Value =
-        serde_json::from_str(include_str!("openapi.json")).expect("openapi.json is JSON: a test reads it");
-    document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
-    document["servers"] = serde_json::json!([{ "url": server_url }]);
-    document
 }

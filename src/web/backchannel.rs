@@ -1,6 +1,7 @@
 //! Where the provider tells us of sign-outs (OIDC Back-Channel Logout 1.0 §§2.5 and 2.8). No browser comes here:
 //! no cookie is read, and no origin is allowed.
 
+use super::openapi::{LogoutTokenErrors, LogoutTokenForm};
 use super::{Web, error};
 use crate::flow::Error;
 use axum::body::Bytes;
@@ -11,7 +12,15 @@ use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
-/// `POST /auth/backchannel-logout`
+/// Somebody signed out at the provider
+///
+/// OpenID Connect Back-Channel Logout 1.0: ends the sessions that the logout token names, by `sid` or else all of `sub`.
+/// A token counts once.
+#[utoipa::path(
+    post, path = "/auth/backchannel-logout", operation_id = "backchannelLogout", tag = "provider", security(()),
+    request_body(content = inline(LogoutTokenForm), content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "They have ended, or there were none."), LogoutTokenErrors)
+)]
 pub(super) async fn logout(
     State(web): State<Arc<Web>>,
     headers: HeaderMap,

@@ -2,7 +2,9 @@
 
 use super::cookies::SignOutTarget;
 use super::device::Peer;
+use super::error_body::ProblemDetails;
 use super::layers::RequestId;
+use super::openapi::*;
 use super::problem_page::{self, Attempted};
 use super::session_layer::BrowserSession;
 use super::{Web, error, pages, session_layer};
@@ -24,7 +26,15 @@ const HINT_MAX: usize = 256;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// `GET /`: who is signed in here.
+/// Who is signed in here
+#[utoipa::path(
+    get, path = "/", operation_id = "home", tag = "browser", security((), ("session" = [])),
+    responses(
+        (status = 200, description = "A page that greets the visitor, or offers to sign in.", body = String,
+            content_type = "text/html"),
+        HomePages,
+    )
+)]
 pub(super) async fn home(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     match visitor.session {
         Ok(live) => {
@@ -41,7 +51,19 @@ pub(super) async fn home(State(web): State<Arc<Web>>, visitor: BrowserSession, i
     }
 }
 
-/// `GET /auth/signin`
+/// Begin a sign-in
+///
+/// Sends the browser to the provider's sign-in page. A browser that is signed in already goes straight to `return_to`,
+/// unless `prompt` or `provider` is given. Parameters not listed here are ignored.
+#[utoipa::path(
+    get, path = "/auth/signin", operation_id = "signIn", tag = "browser", security((), ("session" = [])),
+    params(ReturnToParameter, SignInParameters),
+    responses(
+        (status = 302, description = "To the provider, or to `return_to`.", headers(("Set-Cookie" = String,
+            description = "One sealed cookie for this sign-in, and removals of the oldest ones."))),
+        SignInPages,
+    )
+)]
 pub(super) async fn sign_in(
     State(web): State<Arc<Web>>,
     visitor: BrowserSession,
@@ -104,7 +126,19 @@ fn after_logout(web: &Web) -> String {
     web.public_url.join("/auth/signout/callback")
 }
 
-/// `GET /auth/signin/callback`
+/// The return from the provider
+///
+/// For the provider's redirect only. Each parameter may come once; with `error` there is no `code`.
+#[utoipa::path(
+    get, path = "/auth/signin/callback", operation_id = "signInCallback", tag = "browser",
+    security((), ("session" = [])), params(CallbackParameters),
+    responses(
+        (status = 302, description = "Signed in: to where the sign-in was to lead. Or once more to the provider.",
+            headers(("Set-Cookie" = String, description = "The session cookie, the removal of the sign-in's own \
+                cookie, and the exposed tokens where they are configured."))),
+        CallbackPages,
+    )
+)]
 pub(super) async fn callback(
     State(web): State<Arc<Web>>,
     visitor: BrowserSession,
@@ -172,7 +206,23 @@ async fn land(
     Ok(landing)
 }
 
-/// `GET /auth/signout`: acts only for our own sites' pages, since an image tag of any site can ask.
+/// Ask before signing out
+///
+/// A page with one button. It signs out at once when `Sec-Fetch-Site` and `Sec-Fetch-Dest` say that a person followed a
+/// link on a sibling here: an image tag of any site can ask.
+#[utoipa::path(
+    get, path = "/auth/signout", operation_id = "confirmSignOut", tag = "browser", security((), ("session" = [])),
+    params(
+        ReturnToParameter,
+        ("everywhere" = Option<bool>, Query,
+            description = "With `true`, the page always asks, with the box for all devices ticked."),
+        FetchMetadata,
+    ),
+    responses(
+        (status = 200, description = "The page.", body = String, content_type = "text/html"),
+        SignedOutRedirect, ConfirmSignOutPages,
+    )
+)]
 pub(super) async fn confirm_sign_out(
     State(web): State<Arc<Web>>,
     visitor: BrowserSession,
@@ -203,7 +253,26 @@ pub(super) async fn confirm_sign_out(
     pages::with_form_targets(page, &targets)
 }
 
-/// `POST /auth/signout`
+/// Sign out
+///
+/// Ends the session, or all of the user's, revokes the refresh tokens at the provider and leads through the provider's
+/// sign-out. Not from pages of other sites, and `everywhere` only from our own.
+#[utoipa::path(
+    post, path = "/auth/signout", operation_id = "signOut", tag = "browser", security((), ("session" = [])),
+    params(
+        ReturnToParameter,
+        ("everywhere" = Option<bool>, Query, description = "With `true`, all sessions of the user end, on every device."),
+    ),
+    request_body(
+        content = inline(Option<SignOutForm>), content_type = "application/x-www-form-urlencoded",
+        description = "`return_to` may be in the form instead, which then counts; so may `everywhere`.",
+    ),
+    responses(
+        SignedOutRedirect, SignOutPages,
+        (status = 413, description = "`unreadable-body`: the form is larger than 16 KiB.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn sign_out(
     State(web): State<Arc<Web>>,
     visitor: BrowserSession,
@@ -261,7 +330,16 @@ pub(super) async fn forget(web: &Web, session: &Session, headers: &HeaderMap, ou
     web.jar.set_exposed(headers, None, out);
 }
 
-/// `GET /auth/signout/callback`
+/// The return from the provider's sign-out
+#[utoipa::path(
+    get, path = "/auth/signout/callback", operation_id = "signOutCallback", tag = "browser", security(()),
+    responses(
+        (status = 200, description = "A page that says so.", body = String, content_type = "text/html"),
+        (status = 302, description = "To the `return_to` that the sign-out was given, or on to a sign-in with another \
+            account.", headers(("Set-Cookie" = String, description = "The removal of the cookie that kept it."))),
+        SignOutCallbackPages,
+    )
+)]
 pub(super) async fn signed_out(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     let mut out = HeaderMap::new();
     let response = match web.jar.take_after_sign_out(&visitor.headers, &mut out) {

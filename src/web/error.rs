@@ -2,6 +2,7 @@
 //! problem for a program, the same with RFC 6750's header for a gateway, and RFC 6749's JSON for a provider.
 //! Logged once, here.
 
+use super::error_body::{OAuthErrorResponse, ProblemDetails};
 use super::fetch::is_navigation;
 use super::layers::RequestId;
 use super::{Web, problem_page};
@@ -9,11 +10,11 @@ use crate::domain::transaction::CallbackError;
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::Error;
 use crate::provider;
+use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -24,11 +25,11 @@ const RETRY: u64 = 5;
 pub(super) struct ErrorView {
     pub(super) status: StatusCode,
     /// A stable name.
-    slug: &'static str,
+    pub(super) slug: &'static str,
     pub(super) title: &'static str,
     detail: Cow<'static, str>,
     pub(super) words: &'static str,
-    retry_after: Option<u64>,
+    pub(super) retry_after: Option<u64>,
 }
 
 /// The table.
@@ -314,19 +315,22 @@ pub(super) fn problem(error: &Error, id: &RequestId, signin_url: Option<String>)
     log(error, &said);
     let mut response = body(said.status, said.slug, said.title, &said.detail, id.as_str(), signin_url);
     finish(&mut response, &said);
-    // RFC 9110 §15.5.2 requires a challenge with every 401; RFC 6750 §3 gives its words.
-    let challenge = match error {
+    if let Some(challenge) = challenge(error) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response
+}
+
+/// RFC 9110 §15.5.2 requires a challenge with every 401; RFC 6750 §3 gives its words.
+pub(super) fn challenge(error: &Error) -> Option<&'static str> {
+    match error {
         Error::Anonymous => Some("Bearer"),
         Error::InvalidCredentials(_) | Error::AmbiguousSession | Error::SessionEnded => {
             Some("Bearer error=\"invalid_token\"")
         }
         Error::Denied(_) | Error::NotAdmitted(_) => Some("Bearer error=\"insufficient_scope\""),
         _ => None,
-    };
-    if let Some(challenge) = challenge {
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
-    response
 }
 
 /// For a provider that calls us (OIDC Back-Channel Logout §2.8): the words of RFC 6749 §5.2.
@@ -340,12 +344,15 @@ pub(super) fn oauth(error: &Error) -> Response {
 
 /// The same, for what never became an error of a flow.
 pub(super) fn oauth_refusal(status: StatusCode, description: &str) -> Response {
-    let error = if status.is_server_error() { "temporarily_unavailable" } else { "invalid_request" };
     // RFC 6749 §5.2 has no room for others.
     let plain = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
-    let description: String = description.chars().filter(plain).collect();
-    let json = serde_json::json!({ "error": error, "error_description": description }).to_string();
-    (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], json).into_response()
+    let error_description: String = description.chars().filter(plain).collect();
+    let body = OAuthErrorResponse { error: oauth_code(status), error_description: &error_description };
+    (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+pub(super) fn oauth_code(status: StatusCode) -> &'static str {
+    if status.is_server_error() { "temporarily_unavailable" } else { "invalid_request" }
 }
 
 pub(super) fn finish(response: &mut Response, said: &ErrorView) {
@@ -354,19 +361,8 @@ pub(super) fn finish(response: &mut Response, said: &ErrorView) {
     }
 }
 
-#[derive(Serialize)]
-struct ProblemBody<'a> {
-    r#type: String,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-    instance: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signin_url: Option<String>,
-}
-
 fn body(status: StatusCode, slug: &str, title: &str, detail: &str, id: &str, signin_url: Option<String>) -> Response {
-    let body = ProblemBody {
+    let body = ProblemDetails {
         r#type: format!("urn:auth-api:problem:{slug}"),
         title,
         status: status.as_u16(),

@@ -4,6 +4,7 @@ use super::device::Peer;
 use super::fetch::{allow, allowed_origin, is_navigation, is_preflight};
 use super::forwarded::{self, ForwardedRequest};
 use super::layers::{RequestId, X_REQUEST_ID};
+use super::openapi::*;
 use super::{Web, browser, error, layers, pages, problem_page};
 use crate::config::HeaderStyle;
 use crate::domain::principal::{IDENTITY_HEADERS, IdentityResponse};
@@ -28,7 +29,21 @@ const ENVOY: &str = "/validate/envoy";
 static NAMES: LazyLock<[HeaderName; IDENTITY_HEADERS.len()]> =
     LazyLock::new(|| IDENTITY_HEADERS.map(HeaderName::from_static));
 
-/// Any method of `/validate`. The body is not read.
+/// Who sends this request
+///
+/// For a sibling's server and for reverse proxies. Every method is answered as GET is, so that a proxy may pass on the
+/// method it was asked with; the body is not read, nothing is redirected, and no provider is called for a known key. A
+/// CORS preflight of a page that is allowed is answered with 204 and nobody's identity.
+///
+/// A bearer token counts before the session cookie; the exposed ID token's cookie counts where neither is sent. All
+/// kinds of requirement that are given must be met. An empty or unknown requirement is refused. A trusted proxy
+/// (`server.trusted_proxies`) may say which page it asks for, in X-Forwarded-Proto, -Host, -Uri and -Method or in
+/// X-Original-URL and -Method: then the rules of `[[policy.site]]` count too.
+#[utoipa::path(
+    get, path = "/validate", operation_id = "validate", tag = "gateway", security(("bearer" = []), ("session" = [])),
+    params(RequirementParameters, ForwardedHeaders),
+    responses(IdentityAnswer, ValidateProblems)
+)]
 pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
     match ask(&web, &request, request.uri.query(), ValidateEndpoint::Server).await {
@@ -42,7 +57,24 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
     }
 }
 
-/// Any method of `/validate/browser`: what is no 200 is for the browser that the proxy asks for.
+/// Who sends this request, or what to show instead
+///
+/// As `/validate`, for proxies that hand what is no 200 to the browser (Traefik, Caddy, Envoy, HAProxy). A trusted proxy
+/// has to say which page is asked for. Who navigates in a window without a session is sent to the sign-in and comes back
+/// to that page; scripts get problems that they can read, by CORS, if their page is allowed. People get pages for
+/// everything else.
+///
+/// Envoy asks at `/validate/envoy/`, behind which it puts the page's path and query: they have to be those that it tells
+/// in X-Forwarded-Uri.
+#[utoipa::path(
+    get, path = "/validate/browser", operation_id = "validateBrowser", tag = "gateway",
+    security(("bearer" = []), ("session" = [])), params(RequirementParameters, ForwardedHeaders),
+    responses(
+        IdentityAnswer,
+        (status = 302, description = "To the sign-in, and from there back to the page.", headers(("X-Request-Id" = String))),
+        ValidateBrowserProblems,
+    )
+)]
 pub(super) async fn validate_browser(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
     let asked = ask(&web, &request, request.uri.query(), ValidateEndpoint::Browser).await;
@@ -108,7 +140,7 @@ async fn ask<'a>(
     asker: ValidateEndpoint,
 ) -> Result<Response, (Error, Option<ForwardedRequest<'a>>)> {
     let headers = &request.headers;
-    let asked = forwarded::asked(web, request).and_then(|asked| match asked {
+    let asked = forwarded::forwarded_request(web, request).and_then(|asked| match asked {
         None if asker != ValidateEndpoint::Server => Err(untold(web, request)),
         Some(asked) if asker == ValidateEndpoint::Envoy && !is_behind_the_route(request, &asked) => {
             Err(BadForwardedHeaders::NotBehind.into())
@@ -132,7 +164,7 @@ async fn ask<'a>(
                 Caller::Bearer(_) => ValidateResult::Bearer,
                 Caller::Nobody => ValidateResult::Public,
             });
-            Ok(known(web, &who))
+            Ok(identity_response(web, &who))
         }
         Some(Err(error)) => Err((count(web, error), asked)),
         None => Err((count(web, Error::Timeout), asked)),
@@ -226,7 +258,7 @@ fn preflight(web: &Web, sent: &HeaderMap) -> Response {
     response
 }
 
-fn known(web: &Web, who: &Caller) -> Response {
+fn identity_response(web: &Web, who: &Caller) -> Response {
     let mut response = identified(web, who, Body::from(who.identity().json.clone()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

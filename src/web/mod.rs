@@ -8,11 +8,14 @@ mod browser;
 mod cookies;
 mod device;
 mod error;
+mod error_body;
 mod fetch;
 mod forwarded;
 mod gateway;
 mod layers;
 mod listen;
+mod metadata;
+mod openapi;
 mod ops;
 mod pages;
 mod problem_page;
@@ -23,12 +26,14 @@ use crate::config::{Config, Exposed, HeaderStyle, PublicUrl, Support};
 use crate::domain::seal::KeyRing;
 use crate::flow::RelyingParty;
 use axum::Router;
-use axum::routing::{MethodRouter, any, delete, get, post};
+use axum::routing::{MethodRouter, any};
 use bytes::Bytes;
 use cookies::CookieJar;
 use ipnet::IpNet;
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 pub use listen::listen;
 pub use ops::Readiness;
@@ -68,64 +73,96 @@ impl Web {
             support: config.pages.support.clone(),
             request_limit: config.provider.timeout * 4 + Duration::from_secs(10),
             validate_limit: config.server.validate_timeout,
-            openapi: api::document(config.server.public_url.as_str()).to_string().into(),
+            openapi: openapi::document(config.server.public_url.as_str()).to_string().into(),
         })
     }
 }
 
-/// The public listener's routes.
-pub fn router(web: Arc<Web>) -> Router {
-    // The browser's routes, with its session at hand.
-    let browser = Router::new()
-        .route("/", get(browser::home))
-        .route("/auth/signin", get(browser::sign_in))
-        // A HEAD is somebody looking ahead, and must not spend the code.
-        .route("/auth/signin/callback", get(browser::callback).head(error::method_not_allowed))
-        .route("/auth/signout", get(browser::confirm_sign_out).post(browser::sign_out))
-        .route("/auth/signout/callback", get(browser::signed_out));
-    // For scripts and siblings' servers: scripts of siblings may read the answers, and no requirement is dropped.
-    let script = |route: MethodRouter<Arc<Web>>| {
-        let route: MethodRouter<Arc<Web>> =
-            route.options(api::preflight).layer(axum::middleware::from_fn(layers::no_requirements));
-        route.layer(layers::cors(&web))
-    };
-    let browser = browser
-        .route("/auth/session", script(get(api::session)))
-        .route("/auth/sessions", script(get(api::sessions)))
-        .route("/auth/sessions/{handle}", script(delete(api::end_session)))
-        .route("/auth/profile", script(get(account::profile).patch(account::change_profile)))
-        .route("/auth/aws-credentials", script(post(account::aws_credentials)))
-        .layer(session_layer::tower_sessions(&web))
-        .layer(axum::middleware::from_fn_with_state(web.clone(), session_layer::one_session_cookie));
+type Group = OpenApiRouter<Arc<Web>>;
 
-    let app = browser
-        .route("/refresh", script(post(api::refresh)))
-        .route("/auth/backchannel-logout", post(backchannel::logout))
-        .route("/openapi.json", get(api::openapi))
-        .route("/auth/assets/style.css", get(pages::stylesheet))
-        .route("/auth/assets/icon.svg", get(pages::icon))
-        .route("/favicon.ico", get(pages::favicon))
-        .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(axum::middleware::map_response(layers::private));
-    let app =
-        app.route("/.well-known/oauth-authorization-server", get(token::metadata).fallback(error::method_not_allowed));
-    let app = layers::limited(app, web.request_limit).layer(axum::middleware::from_fn(layers::request_id));
+/// The public listener's routes, in groups that have the same layers around them.
+struct Routes {
+    /// For the browser, with its session at hand.
+    pages: Group,
+    /// For scripts, with the browser's session at hand.
+    scripts: Group,
+    /// For scripts and siblings' servers.
+    refresh: Group,
+    /// Without a session: for the provider, and what is the same for everybody.
+    others: Group,
+    /// May be cached.
+    metadata: Group,
+    /// Outside every layer, as `gateway`: they are asked on each request of each sibling, or of each program.
+    machines: Group,
+    gateway: Group,
+}
 
-    // Outside every layer: they are asked on each request of each sibling, or of each program.
-    let machines = Router::new()
-        .route("/token", post(token::token).fallback(token::post_only))
-        .route("/introspect", post(token::introspect).fallback(token::post_only))
-        .route("/revoke", post(token::revoke).fallback(token::post_only));
+impl Routes {
+    fn new() -> Self {
+        let group = Group::default;
+        let preflight = |route: MethodRouter<Arc<Web>>| route.options(api::preflight);
+        let post_only = |route: MethodRouter<Arc<Web>>| route.fallback(token::post_only);
+        Self {
+            pages: group()
+                .routes(routes!(browser::home))
+                .routes(routes!(browser::sign_in))
+                // A HEAD is somebody looking ahead, and must not spend the code.
+                .routes(routes!(browser::callback).map(|route| route.head(error::method_not_allowed)))
+                .routes(routes!(browser::confirm_sign_out, browser::sign_out))
+                .routes(routes!(browser::signed_out)),
+            scripts: group()
+                .routes(routes!(api::session).map(preflight))
+                .routes(routes!(api::sessions).map(preflight))
+                .routes(routes!(api::end_session).map(preflight))
+                .routes(routes!(account::profile, account::change_profile).map(preflight))
+                .routes(routes!(account::aws_credentials).map(preflight)),
+            refresh: group().routes(routes!(api::refresh).map(preflight)),
+            others: group()
+                .routes(routes!(backchannel::logout))
+                .routes(routes!(api::openapi))
+                .routes(routes!(pages::stylesheet))
+                .routes(routes!(pages::icon))
+                .routes(routes!(pages::favicon)),
+            metadata: group()
+                .routes(routes!(metadata::metadata).map(|route| route.fallback(error::method_not_allowed))),
+            machines: group()
+                .routes(routes!(token::token).map(post_only))
+                .routes(routes!(token::introspect).map(post_only))
+                .routes(routes!(token::revoke).map(post_only)),
+            // A proxy may pass on the method that it was asked with.
+            gateway: group()
+                .routes(routes!(gateway::validate).map(|_| any(gateway::validate)))
+                .routes(routes!(gateway::validate_browser).map(|_| any(gateway::validate_browser))),
+        }
+    }
+}
 
-    let gateway = Router::new()
-        .route("/validate", any(gateway::validate))
-        .route("/validate/browser", any(gateway::validate_browser))
-        // Envoy puts the path that is asked for behind ours.
+/// Envoy puts the path that is asked for behind ours.
+#[expect(clippy::disallowed_methods, reason = "OpenAPI has no wildcard; /validate/browser describes these addresses")]
+fn envoy() -> Router<Arc<Web>> {
+    Router::new()
         .route("/validate/envoy", any(gateway::validate_envoy))
         .route("/validate/envoy/", any(gateway::validate_envoy))
-        .route("/validate/envoy/{*page}", any(gateway::validate_envoy));
-    app.merge(machines).merge(gateway).with_state(web)
+        .route("/validate/envoy/{*page}", any(gateway::validate_envoy))
+}
+
+/// The public listener's routes.
+pub fn router(web: Arc<Web>) -> Router {
+    let Routes { pages, scripts, refresh, others, metadata, machines, gateway } = Routes::new();
+    // Scripts of siblings may read the answers, and no requirement is dropped.
+    let script =
+        |routes: Group| routes.layer(axum::middleware::from_fn(layers::no_requirements)).layer(layers::cors(&web));
+    let browser = pages
+        .merge(script(scripts))
+        .layer(session_layer::tower_sessions(&web))
+        .layer(axum::middleware::from_fn_with_state(web.clone(), session_layer::one_session_cookie));
+    let app = Router::from(browser.merge(script(refresh)).merge(others))
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(axum::middleware::map_response(layers::private))
+        .merge(Router::from(metadata));
+    let app = layers::limited(app, web.request_limit).layer(axum::middleware::from_fn(layers::request_id));
+    app.merge(Router::from(machines.merge(gateway))).merge(envoy()).with_state(web)
 }
 
 /// The ops listener's routes.
@@ -135,5 +172,5 @@ pub fn ops_router(rp: Arc<RelyingParty>, readiness: Readiness) -> Router {
 
 /// The OpenAPI 3.1 document, for `server_url`.
 pub fn openapi(server_url: &str) -> serde_json::Value {
-    api::document(server_url)
+    openapi::document(server_url)
 }

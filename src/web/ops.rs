@@ -22,6 +22,7 @@ impl Readiness {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "probes and Prometheus read no OpenAPI document")]
 pub(super) fn router(rp: Arc<RelyingParty>, readiness: Readiness) -> Router {
     Router::new()
         .route("/livez", get(async || "live\n"))

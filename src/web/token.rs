@@ -1,13 +1,14 @@
-//! The routes of machines, in the words of RFC 6749 §5: `/token`, `/introspect` (RFC 7662), `/revoke`
-//! (RFC 7009), and where they are (RFC 8414).
+//! The routes of machines, in the words of RFC 6749 §5: `/token`, `/introspect` (RFC 7662) and `/revoke` (RFC 7009).
 
 use super::device::Peer;
+use super::error_body::OAuthErrorResponse;
 use super::layers::{self, BODY_MAX, RequestId};
+use super::openapi::{AboutTokenErrors, TokenErrors, TokenForm, TokenRequestForm};
 use super::{Web, error};
-use crate::domain::machine::{Scopes, is_resource};
+use crate::domain::machine::{Scopes, TokenResponse, is_resource};
+use crate::domain::principal::{Inactive, PrincipalKind, always_true};
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::{ClientCredentials, Introspection, MachineError, TokenRequest};
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -19,12 +20,13 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use secrecy::SecretString;
-use serde_json::json;
+use serde::Serialize;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use tracing::Instrument;
+use utoipa::ToSchema;
 
 /// More parameters than any request of ours has.
 const PARAMETERS_MAX: usize = 32;
@@ -72,7 +74,18 @@ where
     response
 }
 
-/// `POST /token`
+/// A token for a program
+///
+/// RFC 6749 §4.4. The client authenticates with HTTP Basic, both parts form-encoded first, or in the body; never with
+/// both. A parameter without a value counts as left out.
+#[utoipa::path(
+    post, path = "/token", operation_id = "token", tag = "machine", security(("client" = []), ()),
+    request_body(content = inline(TokenRequestForm), content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "A token for these scopes, new or fetched before.", body = TokenResponse),
+        TokenErrors,
+    )
+)]
 pub(super) async fn token(State(web): State<Arc<Web>>, request: Request) -> Response {
     let granted = async |asked: TokenEndpointRequest| {
         let mut form = read(&asked)?;
@@ -94,30 +107,88 @@ pub(super) async fn token(State(web): State<Arc<Web>>, request: Request) -> Resp
     answer(&web, request, granted).await
 }
 
-/// `POST /introspect`
+/// RFC 7662 §2.2. Of a token that is not good, only `active` is told.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum IntrospectionResponse<'a> {
+    Active(ActiveToken<'a>),
+    Inactive(Inactive),
+}
+
+/// What a token is good for.
+#[derive(Serialize, ToSchema)]
+struct ActiveToken<'a> {
+    #[schema(schema_with = always_true)]
+    active: bool,
+    /// What our broker fetched is a machine's, whatever its format.
+    kind: PrincipalKind,
+    /// Its scopes, separated by spaces.
+    scope: String,
+    /// The app client that it was issued to.
+    client_id: &'a str,
+    /// The user, or the client of a machine's token.
+    username: &'a str,
+    /// `Bearer`.
+    token_type: &'static str,
+    /// When it runs out, epoch seconds.
+    exp: u64,
+    /// When it was issued, epoch seconds.
+    iat: u64,
+    /// Whom it speaks for.
+    sub: &'a str,
+    /// The provider.
+    iss: &'a str,
+    /// The user's groups, if any.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    groups: &'a [String],
+}
+
+/// What a token is good for
+///
+/// RFC 7662, for clients that may fetch tokens; a client of the caller's own has to have fetched one before. A token
+/// that was fetched here is known by its SHA-256, opaque or not.
+#[utoipa::path(
+    post, path = "/introspect", operation_id = "introspect", tag = "machine", security(("client" = []), ()),
+    request_body(content = inline(TokenForm), content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "What is known of it.", body = IntrospectionResponse), AboutTokenErrors)
+)]
 pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) -> Response {
     let known = async |asked: TokenEndpointRequest| {
         let (shown, token) = about_token(&asked)?;
-        Ok(match web.rp.introspect(shown, &token).await? {
-            Introspection::Inactive => json(StatusCode::OK, &json!({ "active": false })),
-            Introspection::Active(principal) => {
-                let mut answer = json!({
-                    "active": true, "kind": principal.kind, "scope": principal.scopes.join(" "),
-                    "client_id": principal.client_id,
-                    "username": principal.username, "token_type": "Bearer", "exp": principal.expires_at,
-                    "iat": principal.issued_at, "sub": principal.sub, "iss": web.rp.provider.issuer(),
-                });
-                if !principal.groups.is_empty() {
-                    answer["groups"] = principal.groups.into();
-                }
-                json(StatusCode::OK, &answer)
+        let principal = match web.rp.introspect(shown, &token).await? {
+            Introspection::Inactive => {
+                let inactive = IntrospectionResponse::Inactive(Inactive { active: false });
+                return Ok(json(StatusCode::OK, &inactive));
             }
-        })
+            Introspection::Active(principal) => principal,
+        };
+        let active = ActiveToken {
+            active: true,
+            kind: principal.kind,
+            scope: principal.scopes.join(" "),
+            client_id: &principal.client_id,
+            username: &principal.username,
+            token_type: "Bearer",
+            exp: principal.expires_at,
+            iat: principal.issued_at,
+            sub: &principal.sub,
+            iss: web.rp.provider.issuer(),
+            groups: &principal.groups,
+        };
+        Ok(json(StatusCode::OK, &IntrospectionResponse::Active(active)))
     };
     answer(&web, request, known).await
 }
 
-/// `POST /revoke`
+/// Give a token back
+///
+/// RFC 7009, for a token that was issued to the client. It is refused here from now on and handed to nobody again; who
+/// verifies it without asking accepts it until it runs out.
+#[utoipa::path(
+    post, path = "/revoke", operation_id = "revokeToken", tag = "machine", security(("client" = []), ()),
+    request_body(content = inline(TokenForm), content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "It is not good any more, or never was."), AboutTokenErrors)
+)]
 pub(super) async fn revoke(State(web): State<Arc<Web>>, request: Request) -> Response {
     let revoked = async |asked: TokenEndpointRequest| {
         let (shown, token) = about_token(&asked)?;
@@ -125,22 +196,6 @@ pub(super) async fn revoke(State(web): State<Arc<Web>>, request: Request) -> Res
         Ok((StatusCode::OK, no_store()).into_response())
     };
     answer(&web, request, revoked).await
-}
-
-/// `GET /.well-known/oauth-authorization-server`
-pub(super) async fn metadata(State(web): State<Arc<Web>>) -> Json<serde_json::Value> {
-    let methods = ["client_secret_basic", "client_secret_post"];
-    Json(json!({
-        "issuer": web.public_url.as_str(),
-        "token_endpoint": web.public_url.join("/token"),
-        "introspection_endpoint": web.public_url.join("/introspect"),
-        "revocation_endpoint": web.public_url.join("/revoke"),
-        "grant_types_supported": ["client_credentials"],
-        "response_types_supported": [],
-        "token_endpoint_auth_methods_supported": methods,
-        "introspection_endpoint_auth_methods_supported": methods,
-        "revocation_endpoint_auth_methods_supported": methods,
-    }))
 }
 
 /// Any method but POST: the token endpoint knows one (RFC 6749 §3.2).
@@ -153,7 +208,7 @@ pub(super) async fn post_only(
     let page = error::not_allowed_page(&web, &headers, &id).await;
     let mut response = page.unwrap_or_else(|| {
         let description = format!("this address takes POST, not {method}");
-        said(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", &description)
+        oauth_error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", &description)
     });
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
     id.tell(&mut response);
@@ -239,8 +294,8 @@ fn no_store() -> [(axum::http::HeaderName, HeaderValue); 2] {
     [(CACHE_CONTROL, HeaderValue::from_static("no-store")), (PRAGMA, HeaderValue::from_static("no-cache"))]
 }
 
-fn json(status: StatusCode, body: &serde_json::Value) -> Response {
-    said_json(status, body.to_string())
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    said_json(status, serde_json::to_string(body).unwrap_or_default())
 }
 
 fn said_json(status: StatusCode, body: String) -> Response {
@@ -254,8 +309,8 @@ fn said_json(status: StatusCode, body: String) -> Response {
 }
 
 /// One table from error to answer (RFC 6749 §5.2).
-fn refuse(error: &MachineError) -> Response {
-    let (status, code) = match error {
+pub(super) fn status_and_code(error: &MachineError) -> (StatusCode, &'static str) {
+    match error {
         MachineError::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
         MachineError::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
         MachineError::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
@@ -270,7 +325,22 @@ fn refuse(error: &MachineError) -> Response {
         MachineError::Unavailable(_) | MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
         }
-    };
+    }
+}
+
+/// Seconds after which the same may work.
+pub(super) fn retry_after(error: &MachineError) -> Option<u64> {
+    match error {
+        MachineError::TooMany(seconds) | MachineError::OverBudget(seconds) | MachineError::Unavailable(seconds) => {
+            Some(*seconds)
+        }
+        MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => Some(RETRY),
+        _ => None,
+    }
+}
+
+fn refuse(error: &MachineError) -> Response {
+    let (status, code) = status_and_code(error);
     let description = match error {
         MachineError::Store(error) => {
             tracing::error!(%error, "no answer to a machine");
@@ -282,15 +352,8 @@ fn refuse(error: &MachineError) -> Response {
         }
         error => error.to_string(),
     };
-    let mut response = said(status, code, &description);
-    let retry = match error {
-        MachineError::TooMany(seconds) | MachineError::OverBudget(seconds) | MachineError::Unavailable(seconds) => {
-            Some(*seconds)
-        }
-        MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => Some(RETRY),
-        _ => None,
-    };
-    if let Some(seconds) = retry {
+    let mut response = oauth_error(status, code, &description);
+    if let Some(seconds) = retry_after(error) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if status == StatusCode::UNAUTHORIZED {
@@ -300,9 +363,9 @@ fn refuse(error: &MachineError) -> Response {
     response
 }
 
-fn said(status: StatusCode, code: &str, description: &str) -> Response {
+fn oauth_error(status: StatusCode, code: &str, description: &str) -> Response {
     // Only characters that RFC 6749 §5.2 allows.
     let description: String =
         description.chars().map(|c| if matches!(c, ' '..='~') && c != '"' && c != '\\' { c } else { '?' }).collect();
-    json(status, &json!({ "error": code, "error_description": description }))
+    json(status, &OAuthErrorResponse { error: code, error_description: &description })
 }

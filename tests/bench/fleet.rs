@@ -12,7 +12,7 @@ mod visitor;
 use anyhow::Context;
 use auth_api::app::App;
 use auth_api::config::{self, Sources};
-use auth_api::dev::world::{Plan, World};
+use auth_api::dev::environment::{DevEnvironment, DevOptions};
 use auth_api::domain::clock::SystemClock;
 use auth_api::domain::session::Session;
 use auth_api::flow::RelyingParty;
@@ -58,11 +58,13 @@ fn serve(what: &str, configuration: &[String]) -> anyhow::Result<()> {
         if what == "bare" {
             let listener = TcpListener::bind("127.0.0.1:0")?;
             let port = listener.local_addr()?.port();
+            #[expect(clippy::disallowed_methods, reason = "a stand-in has no document")]
             let bare = Router::new().route("/", any(async || StatusCode::NO_CONTENT));
             tokio::spawn(auth_api::web::listen(listener, bare, None, axum_server::Handle::new()));
             return anyhow::Ok((None, port));
         }
-        let world = World::start(Plan { configuration: pairs(configuration), ..Plan::default() }).await?;
+        let world =
+            DevEnvironment::start(DevOptions { configuration: pairs(configuration), ..DevOptions::default() }).await?;
         let port = url::Url::parse(&world.auth_url)?.port().context("a port")?;
         Ok((Some(world), port))
     })?;
@@ -115,7 +117,7 @@ struct Member {
 
 impl Member {
     async fn join(redis: &Redis) -> anyhow::Result<Self> {
-        let world = World::start(Plan::default()).await?;
+        let world = DevEnvironment::start(DevOptions::default()).await?;
         let pattern = visitor::session(&world, "erin").await?;
         let mut env = pairs(&redis.configuration(""));
         for (key, value) in [

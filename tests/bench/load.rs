@@ -11,7 +11,7 @@
 mod driver;
 mod visitor;
 
-use auth_api::dev::world::{Plan, World};
+use auth_api::dev::environment::{DevEnvironment, DevOptions};
 use auth_api::domain::machine::SecretHash;
 use auth_api::domain::principal::IDENTITY_HEADERS;
 use auth_api::web;
@@ -63,7 +63,7 @@ fn serve(what: &str) -> anyhow::Result<()> {
              scopes = [\"cms/read\"]\nupstream = \"dev\"\n"
         );
         std::fs::write(&file, text)?;
-        let world = World::start(Plan { file: Some(file), ..Plan::default() }).await?;
+        let world = DevEnvironment::start(DevOptions { file: Some(file), ..DevOptions::default() }).await?;
         let cookie = visitor::cookie(&world, "erin").await?;
         let bearer = visitor::bearer(&world, "erin");
         let port = url::Url::parse(&world.auth_url)?.port();
@@ -75,6 +75,7 @@ fn serve(what: &str) -> anyhow::Result<()> {
     world.map_or(Ok(()), |world| runtime.block_on(world.stop()))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a stand-in has no document")]
 fn bare() -> Router {
     Router::new().route("/", any(async || StatusCode::NO_CONTENT)).route("/answer", any(answer))
 }

@@ -6,7 +6,7 @@
 
 mod visitor;
 
-use auth_api::dev::world::{Plan, World};
+use auth_api::dev::environment::{DevEnvironment, DevOptions};
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, COOKIE};
@@ -35,11 +35,12 @@ fn main() {
 fn validate(criterion: &mut Criterion) {
     // The pool and the upkeep live on the runtime's thread; what is measured runs on this one.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let world = runtime.block_on(World::start(Plan::default())).unwrap();
+    let world = runtime.block_on(DevEnvironment::start(DevOptions::default())).unwrap();
     let cookie = runtime.block_on(visitor::cookie(&world, "erin")).unwrap();
     // Time-outs are armed on the runtime's clock.
     let _runtime = runtime.enter();
     let bearer = format!("Bearer {}", visitor::bearer(&world, "erin"));
+    #[expect(clippy::disallowed_methods, reason = "a stand-in has no document")]
     let bare = Router::new().route("/validate", any(async || StatusCode::NO_CONTENT));
     let with_cookie = |uri: &str| Request::get(uri).header(COOKIE, &cookie).body(Body::empty()).unwrap();
     let with_bearer = |line: &str| Request::get("/validate").header(AUTHORIZATION, line).body(Body::empty()).unwrap();

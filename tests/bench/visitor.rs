@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
-use auth_api::dev::world::World;
+use auth_api::dev::environment::DevEnvironment;
 use auth_api::domain::session::{Device, Session, SignInContext};
 use auth_api::domain::token::{TokenIds, TokenSet};
 use auth_api::store::OpenedSession;
@@ -14,12 +14,12 @@ pub const CLIENT: &str = "dev-web-client";
 const SCOPES: [&str; 3] = ["openid", "email", "profile"];
 
 /// An access token that no other one equals.
-pub fn bearer(world: &World, username: &str) -> String {
+pub fn bearer(world: &DevEnvironment, username: &str) -> String {
     world.pool.mint_access_token(CLIENT, username, &SCOPES)
 }
 
 /// A session of `username` as a sign-in leaves it.
-pub async fn session(world: &World, username: &str) -> anyhow::Result<Session> {
+pub async fn session(world: &DevEnvironment, username: &str) -> anyhow::Result<Session> {
     let (access, id) = (bearer(world, username), world.pool.mint_id_token(CLIENT, username));
     let mut principal = world.rp.provider.verify_bearer(&id, None).await?.principal;
     principal.scopes = SCOPES.map(str::to_owned).into();
@@ -43,6 +43,6 @@ pub fn cookie_of(live: &OpenedSession) -> String {
 }
 
 /// The `Cookie` line of a new session of `username`.
-pub async fn cookie(world: &World, username: &str) -> anyhow::Result<String> {
+pub async fn cookie(world: &DevEnvironment, username: &str) -> anyhow::Result<String> {
     Ok(cookie_of(&*world.rp.sessions.create(session(world, username).await?).await?))
 }

@@ -8,10 +8,10 @@ const POOL: (&str, &str) = ("aws.identity_pool", "\"eu-west-1:11111111-2222-3333
 
 #[test]
 fn an_identity_pool_is_found_by_its_region_and_the_user_pool_by_its_issuer() {
-    let pool = good(&[POOL]).provider.identity_pool.unwrap();
+    let pool = good(&[POOL]).identity_pool().unwrap();
     assert_eq!(pool.endpoint.as_str(), "https://cognito-identity.eu-west-1.amazonaws.com/");
     assert_eq!(pool.login, "cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI");
-    assert!(good(&[]).provider.identity_pool.is_none());
+    assert!(good(&[]).identity_pool().is_none());
 }
 
 #[test]
@@ -42,18 +42,18 @@ fn what_says_who_somebody_is_cannot_be_changed_by_them() {
         "custom:legacy_id",
     ] {
         one_problem(
-            &[SCOPES, ("profile.writable", &format!("[\"{name}\"]"))],
-            "profile.writable",
+            &[SCOPES, ("account.writable", &format!("[\"{name}\"]"))],
+            "account.writable",
             "nobody would verify",
         );
     }
-    one_problem(&[SCOPES, ("profile.writable", "[\"a b\"]")], "profile.writable", "name of an attribute");
-    assert_eq!(good(&[SCOPES, ("profile.writable", "[\"name\"]")]).profile.writable, ["name"]);
+    one_problem(&[SCOPES, ("account.writable", "[\"a b\"]")], "account.writable", "name of an attribute");
+    assert_eq!(good(&[SCOPES, ("account.writable", "[\"name\"]")]).account.writable, ["name"]);
 }
 
 #[test]
 fn what_cannot_work_is_refused() {
-    one_problem(&[("profile.writable", "[\"name\"]")], "profile.writable", "Without the scope");
+    one_problem(&[("account.writable", "[\"name\"]")], "account.writable", "Without the scope");
     one_problem(&[("validate.check_revoked", "\"5m\"")], "validate.check_revoked", "Without the scope");
     one_problem(&[("aws.guest", "true")], "aws.guest", "no aws.identity_pool");
     one_problem(&[("aws.role_arn", "\"arn:aws:iam::111122223333:role/app\"")], "aws.role_arn", "no aws.identity_pool");
@@ -67,7 +67,7 @@ fn what_cannot_work_is_refused() {
     }
     let oidc = ("provider.profile", "\"oidc\"");
     one_problem(&[oidc, POOL], "aws.identity_pool", "Cognito's");
-    one_problem(&[oidc, SCOPES, ("profile.writable", "[\"name\"]")], "profile.writable", "Cognito's");
+    one_problem(&[oidc, SCOPES, ("account.writable", "[\"name\"]")], "account.writable", "Cognito's");
 }
 
 #[test]
@@ -83,10 +83,10 @@ fn siblings_get_no_token_that_can_change_an_account() {
 #[test]
 fn an_address_that_people_can_write_is_worth_a_second_thought() {
     let google = ("provider.trust_email_from", "[\"Google\"]");
-    let cautions = good(&[SCOPES, google]).cautions();
-    assert_eq!((cautions.len(), cautions[0].key.as_str()), (1, "provider.trust_email_from"));
-    assert!(cautions[0].what.contains("write another e-mail address"), "{}", cautions[0]);
+    let caution = good(&[SCOPES, google]).provider.caution().unwrap();
+    assert_eq!(caution.key, "provider.trust_email_from");
+    assert!(caution.what.contains("write another e-mail address"), "{caution}");
     for harmless in [&[SCOPES][..], &[google], &[]] {
-        assert!(good(harmless).cautions().is_empty());
+        assert_eq!(good(harmless).provider.caution(), None);
     }
 }

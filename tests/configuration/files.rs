@@ -60,7 +60,7 @@ fn tls_takes_two_readable_files() {
     };
     let (cert, key) = ("server.tls_cert_file", "server.tls_key_file");
     let config = tls(&[(cert, "\"c.pem\""), (key, "\"k.pem\"")]).unwrap();
-    assert_eq!(config.server.tls.unwrap().cert_file, folder.path().join("c.pem"));
+    assert_eq!(config.server.tls().unwrap().0, folder.path().join("c.pem"));
     let localhost = [("server.public_url", "\"http://localhost\""), ("cookies.domain", "")];
     for (changes, expected) in [
         (vec![(cert, "\"c.pem\"")], vec![(cert, "without server.tls_key_file")]),

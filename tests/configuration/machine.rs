@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use auth_api::config::{Config, Problem, Sources, load};
+use auth_api::config::{Config, Diagnostic, Sources, load};
 use auth_api::domain::machine::SecretHash;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -33,17 +33,17 @@ fn client(changed: &[(&str, &str)]) -> String {
     keys.iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| format!("{key} = {value}\n")).collect()
 }
 
-fn load_at(folder: &Path, blocks: &str) -> Result<Config, Vec<Problem>> {
+fn load_at(folder: &Path, blocks: &str) -> Result<Config, Vec<Diagnostic>> {
     load(Sources { file: Some((folder.join("auth-api.toml"), format!("{}{blocks}", toml(&[])))), env: vec![] })
 }
 
 /// Loads these blocks in a folder of their own.
-fn load_blocks(blocks: &str) -> Result<Config, Vec<Problem>> {
+fn load_blocks(blocks: &str) -> Result<Config, Vec<Diagnostic>> {
     load_at(Path::new("/etc/auth-api"), blocks)
 }
 
 /// Exactly one problem, whose place and sentences contain these words.
-fn one(result: Result<Config, Vec<Problem>>, at: &str, words: &str) {
+fn one(result: Result<Config, Vec<Diagnostic>>, at: &str, words: &str) {
     let found = result.map_or_else(|problems| problems, |_| panic!("accepted: {at}: {words}"));
     let [problem] = found.as_slice() else { panic!("{at}: {found:#?}") };
     assert!(problem.key.contains(at), "{at}: {problem}");
@@ -176,7 +176,7 @@ fn mistakes_in_an_upstream_are_told_and_its_secret_is_not() {
 }
 
 /// A configuration with one upstream whose clients are in `clients.d`, and files in there.
-fn with_files(files: &[(&str, &str)]) -> (Result<Config, Vec<Problem>>, TempDir) {
+fn with_files(files: &[(&str, &str)]) -> (Result<Config, Vec<Diagnostic>>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("clients.d")).unwrap();
     for (name, text) in files {

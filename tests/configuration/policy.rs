@@ -1,20 +1,20 @@
 //! The rules for pages.
 
 use super::{load_toml, toml};
-use auth_api::config::{Config, Problem};
+use auth_api::config::{Config, Diagnostic};
 
-fn load_blocks(blocks: &str, changes: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
+fn load_blocks(blocks: &str, changes: &[(&str, &str)]) -> Result<Config, Vec<Diagnostic>> {
     let changes =
         [&[("server.trusted_proxies", "[\"10.0.0.7\"]"), ("cookies.domain", "\"example.com\"")], changes].concat();
     load_toml(format!("{}{blocks}", toml(&changes)))
 }
 
 /// One block with these keys.
-fn load_site(keys: &str) -> Result<Config, Vec<Problem>> {
+fn load_site(keys: &str) -> Result<Config, Vec<Diagnostic>> {
     load_blocks(&format!("[[policy.site]]\n{keys}\n"), &[])
 }
 
-fn one(result: Result<Config, Vec<Problem>>, at: &str, words: &str) {
+fn one(result: Result<Config, Vec<Diagnostic>>, at: &str, words: &str) {
     let found = result.map_or_else(|problems| problems, |_| panic!("accepted: {at}: {words}"));
     let [problem] = found.as_slice() else { panic!("{at}: {found:#?}") };
     assert!(problem.key.contains(at), "{at}: {problem}");
@@ -33,7 +33,7 @@ fn good_rules_are_read() {
         "host = \"auth-api.example.com\"",
     ] {
         let config = load_site(keys).unwrap_or_else(|problems| panic!("{keys}: {problems:#?}"));
-        assert!(!config.policy.sites.is_empty());
+        assert!(!config.policy.site.is_empty());
     }
 }
 

@@ -8,7 +8,7 @@ use super::{good, one_problem, problems};
 fn without_a_cookie_domain_only_our_own_host_is_returned_to() {
     let config = good(&[("cookies.domain", "")]);
     assert_eq!(config.cookies.domain, None);
-    assert_eq!(config.return_to.allow[0].host, "auth-api.example.com");
+    assert_eq!(config.return_hosts()[0].host, "auth-api.example.com");
 }
 
 #[test]
@@ -106,9 +106,10 @@ fn the_cookie_domain_is_a_parent_of_our_host_and_ours() {
 #[test]
 fn return_hosts_are_inside_the_cookie_domain_or_marked() {
     let config = good(&[("return_to.allow", "[\"cms.example.com\", \"external:Partner.test\", \".example.com\"]")]);
-    let hosts: Vec<_> = config.return_to.allow.iter().map(|a| (a.host.as_str(), a.external)).collect();
+    let allowed = config.return_hosts();
+    let hosts: Vec<_> = allowed.iter().map(|a| (a.host.as_str(), a.external)).collect();
     assert_eq!(hosts, [("cms.example.com", false), ("partner.test", true), ("example.com", false)]);
-    let partner = &config.return_to.allow[1];
+    let partner = &allowed[1];
     assert!(partner.covers("partner.test") && partner.covers("a.partner.test") && !partner.covers("evilpartner.test"));
     for (written, words) in [
         ("partner.test", "write `external:partner.test`"),

@@ -24,7 +24,7 @@ async fn errors_come_in_the_apis_envelope() {
     assert_eq!(body["__type"], "MissingAuthenticationTokenException");
     let (status, body) = call(&visit, "AdminGetNothing", Some("AWS4-HMAC-SHA256 x"), json!({})).await;
     assert_eq!((status, &body["__type"]), (400, &json!("UnknownOperationException")));
-    assert_eq!(visit.pool.count(Endpoint::Api), 2);
+    assert_eq!(visit.pool.count(PoolEndpoint::Api), 2);
     assert_eq!(visit.browser.get(visit.pool.base_url()).send().await.unwrap().status(), 404);
 }
 

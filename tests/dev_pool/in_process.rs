@@ -25,9 +25,9 @@ async fn discovery_has_cognitos_keys_and_no_others() {
         ]
     );
     assert_eq!(document["issuer"], visit.pool.issuer());
-    assert_eq!(visit.pool.count(Endpoint::Discovery), 1);
+    assert_eq!(visit.pool.count(PoolEndpoint::Discovery), 1);
 
-    visit.pool.discovery_extras(true);
+    visit.pool.add_discovery_keys();
     visit.pool.escape_slashes(true);
     let text = visit.browser.get(&url).send().await.unwrap().text().await.unwrap();
     assert!(text.contains("registration_endpoint") && text.contains(r"http:\/\/"), "{text}");
@@ -73,7 +73,7 @@ async fn tests_can_have_forged_tokens() {
     assert!((6_000..9_000).contains(&padded.len()), "{}", padded.len());
     visit.pool.pad_tokens(0);
 
-    visit.pool.tamper_id_token(|draft: &mut Draft| draft.signature = Signature::None);
+    visit.pool.tamper_id_token(|draft: &mut UnsignedJwt| draft.signature = Signature::None);
     let unsigned = visit.pool.mint_id_token("dev-web-client", "jane");
     assert_eq!(part(&unsigned, 0)["alg"], "none");
     assert!(unsigned.ends_with('.'));
@@ -96,7 +96,7 @@ async fn tests_can_have_forged_tokens() {
 async fn faults_happen_where_they_are_asked_for() {
     let visit = Visit::start().await;
     let teapot = Fault::Status { status: 418, content_type: "text/plain", body: "no".to_owned() };
-    visit.pool.fault_once(Endpoint::TokenClientCredentials, teapot);
+    visit.pool.fault_once(PoolEndpoint::TokenClientCredentials, teapot);
     let url = format!("{}/oauth2/token", visit.pool.base_url());
     let ask = || {
         let form = [
@@ -109,21 +109,21 @@ async fn faults_happen_where_they_are_asked_for() {
     assert_eq!(ask().await.unwrap().status(), 418);
     assert_eq!(ask().await.unwrap().status(), 200, "once is once");
 
-    visit.pool.fault(Endpoint::Token, Fault::Truncate);
+    visit.pool.fault(PoolEndpoint::Token, Fault::Truncate);
     assert!(ask().await.unwrap().json::<Value>().await.is_err());
-    visit.pool.fault(Endpoint::Token, Fault::Redirect { status: 307, location: "http://other.test/".to_owned() });
+    visit.pool.fault(PoolEndpoint::Token, Fault::Redirect { status: 307, location: "http://other.test/".to_owned() });
     assert_eq!(ask().await.unwrap().status(), 307);
-    visit.pool.fault(Endpoint::Token, Fault::Huge { bytes: 100_000 });
+    visit.pool.fault(PoolEndpoint::Token, Fault::Huge { bytes: 100_000 });
     assert!(ask().await.unwrap().bytes().await.unwrap().len() > 100_000);
-    visit.pool.fault(Endpoint::Token, Fault::GzipBomb);
+    visit.pool.fault(PoolEndpoint::Token, Fault::GzipBomb);
     let bomb = ask().await.unwrap();
     assert_eq!(bomb.headers()["content-encoding"], "gzip");
     assert!(bomb.bytes().await.unwrap().len() < 1_000_000);
-    visit.pool.fault(Endpoint::Token, Fault::Drip);
+    visit.pool.fault(PoolEndpoint::Token, Fault::Drip);
     assert_eq!(ask().await.unwrap().chunk().await.unwrap().unwrap(), "{");
-    visit.pool.fault(Endpoint::Token, Fault::Disconnect);
+    visit.pool.fault(PoolEndpoint::Token, Fault::Disconnect);
     assert!(ask().await.is_err());
-    visit.pool.fault(Endpoint::Token, Fault::Stall);
+    visit.pool.fault(PoolEndpoint::Token, Fault::Stall);
     let stalled = tokio::time::timeout(Duration::from_millis(50), ask()).await;
     assert!(stalled.is_err());
     visit.pool.clear_faults();
@@ -137,12 +137,12 @@ async fn faults_happen_where_they_are_asked_for() {
 
 #[tokio::test]
 async fn a_public_client_needs_no_secret_and_the_last_handle_stops_the_pool() {
-    let mut settings = Settings::for_service(SERVICE);
-    let mut public = Client::web("dev-public-client", "");
+    let mut settings = PoolSettings::for_service(SERVICE);
+    let mut public = AppClient::web("dev-public-client", "");
     public.secret = None;
     public.callback_urls.push(CALLBACK.to_owned());
     settings.clients.push(public);
-    let pool = Pool::start(settings).await.unwrap();
+    let pool = UserPool::start(settings).await.unwrap();
     let visit = Visit { pool, browser: browser() };
     let callback = visit.sign_in(&[("client_id", "dev-public-client")], "jane").await;
     let code = query(&callback, "code").unwrap();

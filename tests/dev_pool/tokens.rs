@@ -46,7 +46,7 @@ async fn a_code_is_good_once_and_for_five_minutes() {
     let late = visit.code("jane").await;
     visit.pool.shift_clock(301);
     assert_eq!(visit.redeem(&late).await, (400, error("invalid_grant")));
-    assert_eq!(visit.pool.count(Endpoint::TokenCode), 3);
+    assert_eq!(visit.pool.count(PoolEndpoint::TokenCode), 3);
 }
 
 #[tokio::test]
@@ -156,8 +156,8 @@ async fn machines_get_tokens_for_the_scopes_of_their_resource_server() {
     assert_eq!(visit.machine(Some("openid")).await, (400, error("invalid_scope")));
     visit.pool.edit_client("dev-machine-client", |client| client.scopes.retain(|scope| scope.ends_with("write")));
     assert_eq!(visit.machine(Some(read)).await, (400, error("invalid_grant")));
-    assert_eq!(visit.pool.count(Endpoint::TokenClientCredentials), 4);
-    assert_eq!(visit.pool.count(Endpoint::Token), 4);
+    assert_eq!(visit.pool.count(PoolEndpoint::TokenClientCredentials), 4);
+    assert_eq!(visit.pool.count(PoolEndpoint::Token), 4);
 }
 
 #[tokio::test]
@@ -194,13 +194,13 @@ async fn revoking_kills_the_refresh_token_and_answers_with_nothing() {
     let (_, tokens) = visit.redeem(&visit.code("jane").await).await;
     let refresh = tokens["refresh_token"].as_str().unwrap();
     assert_eq!(revoke(refresh.to_owned(), "wrong").await.unwrap().status(), 401);
-    assert!(!visit.pool.revoked(refresh));
+    assert!(!visit.pool.is_revoked(refresh));
     for _ in 0..2 {
         let answer = revoke(refresh.to_owned(), "dev-web-secret").await.unwrap();
         assert_eq!(answer.status(), 200);
         assert!(answer.bytes().await.unwrap().is_empty());
     }
-    assert!(visit.pool.revoked(refresh));
+    assert!(visit.pool.is_revoked(refresh));
     assert_eq!(visit.pool.live_refresh_tokens(), 0);
     assert_eq!(visit.refresh(refresh).await, (400, error("invalid_grant")));
     let access = revoke(tokens["access_token"].as_str().unwrap().to_owned(), "dev-web-secret").await.unwrap();

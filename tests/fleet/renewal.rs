@@ -3,7 +3,7 @@
 use super::{Fleet, at};
 use crate::support::redis::Redis;
 use crate::support::until;
-use auth_api::dev::pool::{Endpoint, Fault};
+use auth_api::dev::pool::{Fault, PoolEndpoint};
 use futures_util::future::join_all;
 use reqwest::Method;
 use std::time::Duration;
@@ -23,20 +23,20 @@ async fn a_hundred_renewals_at_three_processes_are_one_call() {
     live(290);
     let jane = fleet.sign_in("jane").await;
     live(3_600);
-    fleet.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(300)));
+    fleet.pool.fault_once(PoolEndpoint::TokenRefresh, Fault::Delay(Duration::from_millis(300)));
     let answers = join_all((0..100).map(|i| fleet.ask(i % 3, &jane, Method::POST, "/refresh"))).await;
-    assert_eq!(fleet.pool.count(Endpoint::TokenRefresh), 1);
+    assert_eq!(fleet.pool.count(PoolEndpoint::TokenRefresh), 1);
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == answers[0].body));
     fleet.all_say("nobody is signed out", 200, &jane).await;
 }
 
 /// The first process has the provider renew, and is killed before it hears of it.
 async fn killed_at_work(fleet: &mut Fleet, jane: &crate::support::Browser) {
-    fleet.pool.fault_once(Endpoint::TokenRefresh, Fault::Lose);
-    let asked = fleet.pool.count(Endpoint::TokenRefresh);
+    fleet.pool.fault_once(PoolEndpoint::TokenRefresh, Fault::Lose);
+    let asked = fleet.pool.count(PoolEndpoint::TokenRefresh);
     tokio::select! {
         answer = fleet.refresh(0, jane) => panic!("{answer:?}"),
-        () = until("the pool is asked", async || fleet.pool.count(Endpoint::TokenRefresh) > asked) => {}
+        () = until("the pool is asked", async || fleet.pool.count(PoolEndpoint::TokenRefresh) > asked) => {}
     }
     fleet.services[0].child.kill().unwrap();
     fleet.services[0].child.wait().unwrap();
@@ -53,7 +53,7 @@ async fn a_process_killed_at_work_is_replaced_within_the_grace_period() {
     assert_eq!(fleet.validate(1, &jane).await, 200, "nobody waits for a renewal");
     let answer = fleet.refresh(1, &jane).await;
     assert_eq!(answer.status, 200, "the other one takes over: {answer:?}");
-    assert_eq!(fleet.pool.count(Endpoint::TokenRefresh), 2);
+    assert_eq!(fleet.pool.count(PoolEndpoint::TokenRefresh), 2);
     assert_eq!(fleet.validate(1, &jane).await, 200);
 }
 
@@ -69,7 +69,7 @@ async fn a_process_killed_at_work_signs_nobody_out_even_without_a_grace_period()
     assert_eq!(answer.status, 200, "the session goes on: {answer:?}");
     assert_eq!(fleet.validate(1, &jane).await, 200);
     assert_eq!(fleet.refresh(1, &jane).await.status, 200);
-    assert_eq!(fleet.pool.count(Endpoint::TokenRefresh), 2, "a token that is dead is not spent again");
+    assert_eq!(fleet.pool.count(PoolEndpoint::TokenRefresh), 2, "a token that is dead is not spent again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,14 +86,14 @@ async fn a_provider_in_trouble_is_asked_once_and_signs_nobody_out() {
     ] {
         let jane = fleet.sign_in("jane").await;
         fleet.all_say("known everywhere", 200, &jane).await;
-        fleet.pool.fault(Endpoint::TokenRefresh, fault);
-        let asked = fleet.pool.count(Endpoint::TokenRefresh);
+        fleet.pool.fault(PoolEndpoint::TokenRefresh, fault);
+        let asked = fleet.pool.count(PoolEndpoint::TokenRefresh);
         let answers = join_all((0..10).map(|i| fleet.refresh(i % 2, &jane))).await;
         for answer in answers {
             assert_eq!((answer.status, answer.problem().as_str()), (503, "provider-unavailable"), "{case}");
             assert!(answer.header("retry-after").is_some(), "{case}");
         }
-        assert_eq!(fleet.pool.count(Endpoint::TokenRefresh), asked + 1, "{case}: once for all processes");
+        assert_eq!(fleet.pool.count(PoolEndpoint::TokenRefresh), asked + 1, "{case}: once for all processes");
         fleet.all_say("nobody is signed out", 200, &jane).await;
         fleet.pool.clear_faults();
         until(case, async || fleet.refresh(1, &jane).await.status == 200).await;
@@ -108,11 +108,13 @@ async fn a_sign_out_elsewhere_beats_a_renewal_under_way() {
     let fleet = Fleet::start(2, &at(&redis)).await;
     fleet.rotate(0);
     let jane = fleet.sign_in("jane").await;
-    fleet.pool.fault_once(Endpoint::TokenRefresh, Fault::Delay(Duration::from_millis(500)));
+    fleet.pool.fault_once(PoolEndpoint::TokenRefresh, Fault::Delay(Duration::from_millis(500)));
     // As if the first revocation had not arrived.
-    fleet.pool.fault_once(Endpoint::Revoke, Fault::Status { status: 200, content_type: "text/plain", body: "".into() });
+    fleet
+        .pool
+        .fault_once(PoolEndpoint::Revoke, Fault::Status { status: 200, content_type: "text/plain", body: "".into() });
     let (renewed, out) = tokio::join!(fleet.refresh(0, &jane), async {
-        until("the pool is asked", async || fleet.pool.count(Endpoint::TokenRefresh) > 0).await;
+        until("the pool is asked", async || fleet.pool.count(PoolEndpoint::TokenRefresh) > 0).await;
         fleet.sign_out(1, &jane).await
     });
     assert_eq!((renewed.status, out), (401, 303));
@@ -146,7 +148,7 @@ async fn the_providers_keys_change_under_traffic() {
 async fn a_machine_token_is_fetched_once_for_all_processes() {
     let redis = Redis::start().await;
     let fleet = Fleet::with(3, &at(&redis), &[("MACHINE__PASS_THROUGH", "true")]).await;
-    fleet.pool.fault_once(Endpoint::TokenClientCredentials, Fault::Delay(Duration::from_millis(300)));
+    fleet.pool.fault_once(PoolEndpoint::TokenClientCredentials, Fault::Delay(Duration::from_millis(300)));
     let ask = async |nth: usize, secret: &'static str| {
         let url = format!("http://127.0.0.1:{}/token", fleet.services[nth].port());
         let form = [("grant_type", "client_credentials"), ("scope", "cms/read")];
@@ -157,6 +159,6 @@ async fn a_machine_token_is_fetched_once_for_all_processes() {
     assert!(answers.iter().all(|answer| answer.status == 200));
     let token = |answer: &crate::support::Answer| answer.json()["access_token"].as_str().unwrap().to_owned();
     assert!(answers.iter().all(|answer| token(answer) == token(&answers[0])), "all get the same");
-    assert_eq!(fleet.pool.count(Endpoint::TokenClientCredentials), 1);
+    assert_eq!(fleet.pool.count(PoolEndpoint::TokenClientCredentials), 1);
     assert_eq!(ask(1, "wrong").await.status, 401, "what is shared takes the right secret");
 }

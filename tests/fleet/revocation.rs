@@ -3,7 +3,7 @@
 use super::{Fleet, at};
 use crate::support::redis::Redis;
 use crate::support::{Answer, Browser, until};
-use auth_api::dev::pool::{Endpoint, Fault};
+use auth_api::dev::pool::{Fault, PoolEndpoint};
 use reqwest::Method;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,7 +143,7 @@ async fn a_token_that_one_process_fetched_is_known_at_all_and_revoked_at_all() {
     for (nth, name) in ["opaque-one", "opaque-two"].into_iter().enumerate() {
         let body = format!(r#"{{"access_token":"{name}","token_type":"bearer","expires_in":3600,"scope":"cms/read"}}"#);
         let opaque = Fault::Status { status: 200, content_type: "application/json", body };
-        fleet.pool.fault_once(Endpoint::TokenClientCredentials, opaque);
+        fleet.pool.fault_once(PoolEndpoint::TokenClientCredentials, opaque);
         let fetched = machine(&fleet, nth, "/token", &grant).await.json()["access_token"].as_str().unwrap().to_owned();
         assert_eq!(fetched, name, "never {last} again");
         for nth in 0..3 {
@@ -157,7 +157,7 @@ async fn a_token_that_one_process_fetched_is_known_at_all_and_revoked_at_all() {
         }
         last = fetched;
     }
-    assert_eq!(fleet.pool.count(Endpoint::TokenClientCredentials), 2);
+    assert_eq!(fleet.pool.count(PoolEndpoint::TokenClientCredentials), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,7 +178,7 @@ async fn a_token_is_known_again_after_the_store_has_lost_its_data() {
     for scope in ["cms/read", "cms/write"] {
         let body = format!(r#"{{"access_token":"{scope}","token_type":"bearer","expires_in":3600,"scope":"{scope}"}}"#);
         let opaque = Fault::Status { status: 200, content_type: "application/json", body };
-        fleet.pool.fault_once(Endpoint::TokenClientCredentials, opaque);
+        fleet.pool.fault_once(PoolEndpoint::TokenClientCredentials, opaque);
         let grant = [("grant_type", "client_credentials"), ("scope", scope)];
         assert_eq!(machine(&fleet, 0, "/token", &grant).await.status, 200);
         fetched.push(scope);

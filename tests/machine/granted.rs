@@ -2,7 +2,7 @@
 
 use super::{SECRET, answer_with, error, token, with};
 use crate::support::{Answer, Browser, Log, Site, until};
-use auth_api::dev::pool::{Endpoint, Fault};
+use auth_api::dev::pool::{Fault, PoolEndpoint};
 use auth_api::domain::machine::SecretHash;
 use reqwest::Method;
 use serde_json::json;
@@ -32,7 +32,7 @@ async fn a_token_of_another_type_is_not_handed_out_as_bearer() {
         let (site, _folder) = with(&[("PROVIDER__PROFILE", profile)]).await;
         let access = site.pool.mint_machine_token("dev-cms-client", &["cms/read"]);
         let answer = json!({"access_token": access, "token_type": kind, "expires_in": 600, "scope": "cms/read"});
-        site.pool.fault_once(Endpoint::TokenClientCredentials, answer_with(&answer));
+        site.pool.fault_once(PoolEndpoint::TokenClientCredentials, answer_with(&answer));
         token(&site, "nightly", SECRET, &[]).await
     };
     for profile in ["cognito", "oidc"] {
@@ -55,7 +55,7 @@ async fn scopes_that_the_provider_adds_are_named_or_allowed_by_registration() {
     let granted = |site: &Site, scope: &str| {
         let answer = json!({"access_token": scope.replace(' ', "-"), "token_type": "Bearer", "expires_in": 600,
             "scope": scope});
-        site.pool.fault_once(Endpoint::TokenClientCredentials, answer_with(&answer));
+        site.pool.fault_once(PoolEndpoint::TokenClientCredentials, answer_with(&answer));
     };
     let other = [("PROVIDER__PROFILE", "oidc"), ("MACHINE__PASS_THROUGH", "true")];
     let ask = async |site: &Site| token(site, "nightly", SECRET, &[("scope", "cms/read")]).await;
@@ -101,7 +101,7 @@ async fn a_resource_is_refused_unless_the_registration_lists_it() {
     };
     let (site, _folder) = registered("", "", &[]).await;
     assert_eq!(error(&ask(&site, "https://api.example.com").await), (400, "invalid_target".into()), "none by default");
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 0, "it cost nothing");
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 0, "it cost nothing");
 
     let listed = "resources = [\"https://api.example.com\", \"urn:example:orders\"]";
     let (site, _folder) = registered("", listed, &[("MACHINE__PASS_THROUGH", "true")]).await;
@@ -111,7 +111,7 @@ async fn a_resource_is_refused_unless_the_registration_lists_it() {
         assert!(log.text().contains(&format!("resource={good:?}")), "{}", log.text());
     }
     assert_eq!(token(&site, "nightly", SECRET, &[("scope", "cms/read")]).await.status, 200, "without one");
-    let calls = site.pool.count(Endpoint::TokenClientCredentials);
+    let calls = site.pool.count(PoolEndpoint::TokenClientCredentials);
     for other in [
         "https://api.example.com/",
         "https://API.example.com",
@@ -127,7 +127,7 @@ async fn a_resource_is_refused_unless_the_registration_lists_it() {
     for malformed in ["/a", "api", "https://api.example.com#a", "https://api.example.com/ a"] {
         assert_eq!(error(&ask(&site, malformed).await), (400, "invalid_target".into()), "{malformed}");
     }
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), calls);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), calls);
     let own = [("scope", "cms/read"), ("resource", "https://own.example.com")];
     assert_eq!(token(&site, "dev-cms-client", "dev-cms-secret", &own).await.status, 200, "its own app client");
 }
@@ -150,7 +150,7 @@ async fn one_client_cannot_make_the_company_pay_without_end() {
         assert!((1..=3_600).contains(&wait), "{wait}");
     }
     assert!(log.text().contains("machine.fetches_per_hour"), "{}", log.text());
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 3, "nobody else was asked");
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 3, "nobody else was asked");
     for nth in 0..3 {
         assert_eq!(pass(nth).await.status, 200, "what is at hand costs nothing");
     }
@@ -163,14 +163,14 @@ async fn one_client_cannot_make_the_company_pay_without_end() {
 async fn a_renewal_counts_and_an_outage_does_not() {
     let (site, _folder) = with(&[("MACHINE__FETCHES_PER_HOUR", "2")]).await;
     let busy = Fault::Status { status: 429, content_type: "text/html", body: "<h1>slow down</h1>".into() };
-    site.pool.fault(Endpoint::TokenClientCredentials, busy);
+    site.pool.fault(PoolEndpoint::TokenClientCredentials, busy);
     for _ in 0..5 {
         assert_eq!(token(&site, "nightly", SECRET, &[]).await.status, 503);
         site.pass(90);
     }
     let body = json!({"error": "invalid_scope"}).to_string();
     let refused = Fault::Status { status: 400, content_type: "application/json", body };
-    site.pool.fault(Endpoint::TokenClientCredentials, refused);
+    site.pool.fault(PoolEndpoint::TokenClientCredentials, refused);
     until("the provider is asked again", async || token(&site, "nightly", SECRET, &[]).await.status == 400).await;
     for _ in 0..3 {
         assert_eq!(token(&site, "nightly", SECRET, &[]).await.status, 400);
@@ -196,7 +196,7 @@ async fn a_renewal_counts_and_an_outage_does_not() {
 #[tokio::test]
 async fn an_answer_does_not_tell_which_ids_are_registered() {
     let (site, _folder) = with(&[("MACHINE__PASS_THROUGH", "true")]).await;
-    let calls = || site.pool.count(Endpoint::TokenClientCredentials);
+    let calls = || site.pool.count(PoolEndpoint::TokenClientCredentials);
     let mut answers = vec![];
     for id in ["a-stranger", "nightly"] {
         let before = calls();
@@ -210,15 +210,15 @@ async fn an_answer_does_not_tell_which_ids_are_registered() {
     // Where the provider does not answer, nobody is told more either.
     let busy = Fault::Status { status: 500, content_type: "text/html", body: "<h1>busy</h1>".into() };
     for id in ["a-stranger", "nightly"] {
-        site.pool.fault_once(Endpoint::TokenClientCredentials, busy.clone());
+        site.pool.fault_once(PoolEndpoint::TokenClientCredentials, busy.clone());
         let away = token(&site, id, "a-third-wrong-secret", &[]).await;
         assert_eq!(error(&away), (503, "temporarily_unavailable".into()), "{id}");
         site.pass(90);
     }
-    let calls = site.pool.count(Endpoint::TokenClientCredentials);
+    let calls = site.pool.count(PoolEndpoint::TokenClientCredentials);
     let known = token(&site, "nightly", SECRET, &[]).await;
     assert_eq!(known.status, 200, "{known:?}");
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), calls + 1);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), calls + 1);
 }
 
 #[tokio::test]
@@ -235,9 +235,9 @@ async fn a_registered_secret_is_shown_to_nobody_even_if_it_is_mistyped() {
     std::fs::write(&file, text).unwrap();
     let site = Site::with_file(&file, &[("MACHINE__PASS_THROUGH", "true")]).await;
     let slow = Fault::Delay(Duration::from_millis(1));
-    site.pool.fault_once(Endpoint::TokenClientCredentials, slow);
+    site.pool.fault_once(PoolEndpoint::TokenClientCredentials, slow);
     let refused = token(&site, "dev-cms-client", "dev-cms-secret", &[("scope", "cms/write")]).await;
     assert_eq!(error(&refused), (401, "invalid_client".into()), "what the provider got was not that secret");
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 1);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 1);
     assert_eq!(token(&site, "dev-cms-client", SECRET, &[]).await.status, 200);
 }

@@ -3,7 +3,7 @@
 use super::{SECRET, error, site, token, with};
 use crate::support::{Answer, Browser, Log, Site, stored_in};
 use auth_api::config::StoreUrl;
-use auth_api::dev::pool::{Endpoint, Fault};
+use auth_api::dev::pool::{Fault, PoolEndpoint};
 use auth_api::domain::seal::KeyRing;
 use auth_api::store;
 use axum::body::Body;
@@ -96,7 +96,7 @@ async fn no_bad_input_is_our_fault_or_costs_a_call() {
             assert!(json["error"].is_string(), "{what}: {json}");
         }
     }
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 0);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 0);
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn what_cannot_be_credentials_is_asked_of_nobody_and_forges_no_line_of_the
             raw(&site, "/token", &[("content-type", FORM.as_bytes()), ("authorization", &line)], grant.clone()).await;
         assert_eq!((status, json["error"].as_str()), (401, Some("invalid_client")), "{pair:?}");
     }
-    assert_eq!(site.pool.count(Endpoint::TokenClientCredentials), 0);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 0);
     token(&site, "stranger", "a-wrong-secret", &[("scope", "cms/read")]).await;
     token(&site, "dev-cms-client", "dev-cms-secret", &[("scope", "cms/read")]).await;
     token(&site, "nightly", SECRET, &[]).await;
@@ -208,7 +208,7 @@ async fn one_clients_odd_answers_pause_nobody_else() {
     let blocked = Fault::Status { status: 403, content_type: "text/html", body: "<h1>blocked</h1>".into() };
     let broken = Fault::Status { status: 500, content_type: "text/html", body: "<h1>oops</h1>".into() };
     for (id, odd) in [("<script>", blocked), ("<script>2", Fault::Html), ("<script>3", broken)] {
-        site.pool.fault_once(Endpoint::TokenClientCredentials, odd);
+        site.pool.fault_once(PoolEndpoint::TokenClientCredentials, odd);
         let stranger = token(&site, id, "a", &[]).await;
         assert_eq!(error(&stranger), (503, "temporarily_unavailable".into()));
         assert_eq!(token(&site, "dev-cms-client", "dev-cms-secret", &[]).await.status, 200);

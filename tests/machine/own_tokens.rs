@@ -3,7 +3,7 @@
 use super::watched_store::Watched;
 use super::{SECRET, answer_with, error, token, with};
 use crate::support::{Answer, Browser, Site};
-use auth_api::dev::pool::{Draft, Endpoint};
+use auth_api::dev::pool::{PoolEndpoint, UnsignedJwt};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ const OTHER: (&str, &str) = ("PROVIDER__PROFILE", "oidc");
 
 fn opaque(site: &Site, token: &str) {
     let answer = json!({"access_token": token, "token_type": "bearer", "expires_in": 600, "scope": "cms/read"});
-    site.pool.fault_once(Endpoint::TokenClientCredentials, answer_with(&answer));
+    site.pool.fault_once(PoolEndpoint::TokenClientCredentials, answer_with(&answer));
 }
 
 async fn fetched(site: &Site, id: &str, secret: &str) -> String {
@@ -73,7 +73,7 @@ async fn an_opaque_token_is_validated_introspected_and_revoked() {
 
 #[tokio::test]
 async fn a_jwt_of_a_service_account_is_a_machines() {
-    type Form = (&'static str, fn(&mut Draft));
+    type Form = (&'static str, fn(&mut UnsignedJwt));
     let forms: [Form; 3] = [
         ("Keycloak's", |draft| {
             draft.header.insert("typ".into(), json!("JWT"));

@@ -175,7 +175,7 @@ async fn a_cognito_token_bound_to_an_api_counts_where_its_audience_is_accepted()
 #[tokio::test]
 async fn times_may_have_a_fraction() {
     let cognito = Site::start().await;
-    let fraction = |d: &mut auth_api::dev::pool::Draft| {
+    let fraction = |d: &mut auth_api::dev::pool::UnsignedJwt| {
         for name in ["exp", "iat"] {
             let at = d.claims[name].as_f64().unwrap() + 0.75;
             d.claims.insert(name.into(), json!(at));
@@ -201,7 +201,7 @@ async fn times_may_have_a_fraction() {
 
 #[tokio::test]
 async fn an_issuer_is_one_text() {
-    let list = |d: &mut auth_api::dev::pool::Draft| {
+    let list = |d: &mut auth_api::dev::pool::UnsignedJwt| {
         let issuers = json!([d.claims["iss"], "https://evil.test"]);
         d.claims.insert("iss".into(), issuers);
     };

@@ -2,7 +2,7 @@
 
 use super::{refresh, site};
 use crate::support::{Browser, Site, until};
-use auth_api::dev::pool::{Draft, Endpoint, Fault};
+use auth_api::dev::pool::{Fault, PoolEndpoint, UnsignedJwt};
 use serde_json::{Value, json};
 
 fn userinfo(site: &Site, user: &str, claims: Value) -> Fault {
@@ -46,11 +46,11 @@ async fn groups_are_where_the_operator_says() {
 #[tokio::test]
 async fn groups_that_only_userinfo_knows_are_asked_for_though_the_id_token_has_an_address() {
     let named =
-        |d: &mut Draft| d.claims.extend([("name".to_owned(), json!("Jane")), ("email".to_owned(), json!("j@x"))]);
+        |d: &mut UnsignedJwt| d.claims.extend([("name".to_owned(), json!("Jane")), ("email".to_owned(), json!("j@x"))]);
     for (key, value) in [("PROVIDER__GROUPS_CLAIM", "groups"), ("POLICY__GROUPS", "staff")] {
         let site = site(&[(key, value)]).await;
         site.pool.tamper_id_token(named);
-        site.pool.fault(Endpoint::UserInfo, userinfo(&site, "jane", json!({ "groups": ["staff"] })));
+        site.pool.fault(PoolEndpoint::UserInfo, userinfo(&site, "jane", json!({ "groups": ["staff"] })));
         let jane = Browser::new();
         assert_eq!(jane.sign_in(&site, "jane").await.status, 302, "{key}");
         assert_eq!(groups(&site, &jane).await, json!(["staff"]), "{key}");
@@ -58,23 +58,23 @@ async fn groups_that_only_userinfo_knows_are_asked_for_though_the_id_token_has_a
     let site = site(&[]).await;
     site.pool.tamper_id_token(named);
     Browser::new().sign_in(&site, "jane").await;
-    assert_eq!(site.pool.count(Endpoint::UserInfo), 0, "where nobody asks for groups, no call is made for them");
+    assert_eq!(site.pool.count(PoolEndpoint::UserInfo), 0, "where nobody asks for groups, no call is made for them");
 }
 
 #[tokio::test]
 async fn a_renewal_without_an_id_token_brings_what_userinfo_says_now() {
     let site = site(&[("PROVIDER__GROUPS_CLAIM", "groups")]).await;
     site.pool.fault(
-        Endpoint::UserInfo,
+        PoolEndpoint::UserInfo,
         userinfo(&site, "jane", json!({ "groups": ["staff"], "email": "j@x", "email_verified": true })),
     );
     let jane = Browser::new();
     jane.sign_in(&site, "jane").await;
     let before = jane.validate(&site).await.json();
     assert_eq!(before["groups"], json!(["staff"]));
-    site.pool.fault(Endpoint::TokenRefresh, Fault::edit_json(|answer| drop(answer.remove("id_token"))));
+    site.pool.fault(PoolEndpoint::TokenRefresh, Fault::edit_json(|answer| drop(answer.remove("id_token"))));
     site.pool.fault(
-        Endpoint::UserInfo,
+        PoolEndpoint::UserInfo,
         userinfo(&site, "jane", json!({ "groups": ["board"], "email": "j@x", "email_verified": true })),
     );
     assert_eq!(refresh(&site, &jane).await.status, 200);
@@ -84,7 +84,7 @@ async fn a_renewal_without_an_id_token_brings_what_userinfo_says_now() {
         (&json!(["board"]), &before["sub"], &before["username"])
     );
     site.pass(60);
-    site.pool.fault(Endpoint::UserInfo, userinfo(&site, "jane", json!({ "email": "j@x", "email_verified": true })));
+    site.pool.fault(PoolEndpoint::UserInfo, userinfo(&site, "jane", json!({ "email": "j@x", "email_verified": true })));
     assert_eq!(refresh(&site, &jane).await.status, 200);
     assert_eq!(groups(&site, &jane).await, json!([]), "who is in no group any more");
 }
@@ -104,12 +104,12 @@ async fn at_a_renewal_without_an_id_token_userinfo_says_whose_tokens_they_are() 
         userinfo(&site, "erin", json!({})),
         Fault::Status { status: 500, content_type: "text/plain", body: String::new() },
     ] {
-        site.pool.fault(Endpoint::TokenRefresh, Fault::edit_json(swapped));
-        site.pool.fault(Endpoint::UserInfo, info);
-        let asked = site.pool.count(Endpoint::TokenRefresh);
+        site.pool.fault(PoolEndpoint::TokenRefresh, Fault::edit_json(swapped));
+        site.pool.fault(PoolEndpoint::UserInfo, info);
+        let asked = site.pool.count(PoolEndpoint::TokenRefresh);
         until("it is asked", async || {
             assert_eq!(refresh(&site, &jane).await.status, 503);
-            site.pool.count(Endpoint::TokenRefresh) > asked
+            site.pool.count(PoolEndpoint::TokenRefresh) > asked
         })
         .await;
         let now = super::tokens(&site, &jane).await;
@@ -120,21 +120,21 @@ async fn at_a_renewal_without_an_id_token_userinfo_says_whose_tokens_they_are() 
 #[tokio::test]
 async fn userinfo_may_be_signed() {
     let site = site(&[("PROVIDER__GROUPS_CLAIM", "groups")]).await;
-    let signed = |tamper: fn(&mut Draft)| {
+    let signed = |tamper: fn(&mut UnsignedJwt)| {
         site.pool.tamper_id_token(tamper);
         let body = site.pool.mint_id_token("dev-web-client", "jane");
         site.pool.clear_tampering();
         site.pool.fault(
-            Endpoint::UserInfo,
+            PoolEndpoint::UserInfo,
             Fault::Status { status: 200, content_type: "application/jwt; charset=utf-8", body },
         );
     };
-    let groups_of = |d: &mut Draft| drop(d.claims.insert("groups".into(), json!(["staff"])));
+    let groups_of = |d: &mut UnsignedJwt| drop(d.claims.insert("groups".into(), json!(["staff"])));
     signed(groups_of);
     let jane = Browser::new();
     assert_eq!(jane.sign_in(&site, "jane").await.status, 302);
     assert_eq!(groups(&site, &jane).await, json!(["staff"]));
-    type Tamper = fn(&mut Draft);
+    type Tamper = fn(&mut UnsignedJwt);
     let bad: [(&str, Tamper); 5] = [
         ("a forged one", |d| d.signature = auth_api::dev::pool::Signature::OtherKey),
         ("unsigned", |d| d.signature = auth_api::dev::pool::Signature::None),

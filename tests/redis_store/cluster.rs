@@ -140,6 +140,17 @@ async fn a_slot_that_moves_is_followed() {
 #[tokio::test]
 #[ignore = "needs redis-server"]
 async fn a_node_that_dies_is_replaced() {
+    is_replaced(Redis::kill).await;
+}
+
+/// As when its host is lost: nobody closes a connection.
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn a_node_that_falls_silent_is_replaced() {
+    is_replaced(|node| node.pause()).await;
+}
+
+async fn is_replaced(lose: impl FnOnce(&mut Redis)) {
     let mut nodes = cluster().await;
     let replica = node().await;
     meet(&replica, &nodes[0]).await;
@@ -158,7 +169,7 @@ async fn a_node_that_dies_is_replaced() {
     }
     let (_, task) = follow(store.clone()).await;
     nodes[0].replicated().await;
-    nodes[0].kill();
+    lose(&mut nodes[0]);
     in_time(task).await;
     eventually("every session can be read again", async || {
         let all = futures_util::future::join_all(keys.iter().map(|key| store.load(*key))).await;

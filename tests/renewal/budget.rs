@@ -4,7 +4,7 @@ use super::signed_in;
 use crate::fleet::{Fleet, PATIENT};
 use crate::support::redis::Redis;
 use crate::support::{Answer, Browser, Site};
-use auth_api::dev::pool::{Endpoint, Fault};
+use auth_api::dev::pool::{Fault, PoolEndpoint};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use reqwest::Method;
@@ -41,7 +41,7 @@ async fn three_hundred_at_once_at_three_processes_go_out_at_the_rate() {
     let counting = async {
         while began.elapsed() < Duration::from_secs(120) {
             // What had been asked by then; a little later is never less allowed.
-            let asked = fleet.pool.count(Endpoint::TokenRefresh);
+            let asked = fleet.pool.count(PoolEndpoint::TokenRefresh);
             let allowed = began.elapsed().as_secs_f64() * RATE as f64 + BURST as f64;
             assert!(asked as f64 <= allowed + 1.0, "{asked} after {:?}", began.elapsed());
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -53,7 +53,7 @@ async fn three_hundred_at_once_at_three_processes_go_out_at_the_rate() {
     };
     let good = answers.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(good, 300, "everybody gets fresh tokens: {:?}", answers.iter().find(|answer| answer.status != 200));
-    assert_eq!(fleet.pool.count(Endpoint::TokenRefresh), 300);
+    assert_eq!(fleet.pool.count(PoolEndpoint::TokenRefresh), 300);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,7 +61,7 @@ async fn three_hundred_at_once_at_three_processes_go_out_at_the_rate() {
 async fn a_429_quietens_every_process() {
     let (_redis, fleet) = fleet(3).await;
     let people = people(&fleet, 12).await;
-    fleet.pool.fault(Endpoint::TokenRefresh, throttled("60"));
+    fleet.pool.fault(PoolEndpoint::TokenRefresh, throttled("60"));
     let first = fleet.refresh(0, &people[0]).await;
     assert_eq!((first.status, first.problem().as_str()), (503, "provider-unavailable"));
     for (nth, browser) in people.iter().enumerate().skip(1) {
@@ -70,7 +70,7 @@ async fn a_429_quietens_every_process() {
         let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
         assert!((30..=61).contains(&wait), "{wait}");
     }
-    assert_eq!(fleet.pool.count(Endpoint::TokenRefresh), 1, "nobody else asks");
+    assert_eq!(fleet.pool.count(PoolEndpoint::TokenRefresh), 1, "nobody else asks");
     let browser = Browser::new();
     assert_eq!(fleet.try_sign_in(&browser, "erin").await.status, 302, "people can sign in all the same");
     for nth in 0..3 {
@@ -82,7 +82,7 @@ async fn a_429_quietens_every_process() {
 async fn a_429_quietens_the_background_too_and_without_a_time_it_is_short() {
     let site = Site::start().await;
     let browsers = signed_in(&site, "jane", 6).await;
-    site.pool.fault(Endpoint::TokenRefresh, throttled("30"));
+    site.pool.fault(PoolEndpoint::TokenRefresh, throttled("30"));
     assert_eq!(browsers[0].post(&site.auth("/refresh?force=true"), &[]).await.status, 503);
     site.pass(3_500);
     for browser in &browsers {
@@ -91,16 +91,16 @@ async fn a_429_quietens_the_background_too_and_without_a_time_it_is_short() {
     for _ in 0..5 {
         site.rp.renew_ahead().await;
     }
-    assert_eq!(site.pool.count(Endpoint::TokenRefresh), 1);
+    assert_eq!(site.pool.count(PoolEndpoint::TokenRefresh), 1);
 
     let site = Site::start().await;
     let browsers = signed_in(&site, "jane", 2).await;
-    site.pool.fault_once(Endpoint::TokenRefresh, Fault::Throttle { retry_after: None });
+    site.pool.fault_once(PoolEndpoint::TokenRefresh, Fault::Throttle { retry_after: None });
     let throttled = browsers[0].post(&site.auth("/refresh?force=true"), &[]).await;
     let wait: u64 = throttled.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=5).contains(&wait), "{wait}");
     let next = browsers[1].post(&site.auth("/refresh?force=true"), &[]).await;
-    assert_eq!((next.status, site.pool.count(Endpoint::TokenRefresh)), (503, 1));
+    assert_eq!((next.status, site.pool.count(PoolEndpoint::TokenRefresh)), (503, 1));
     crate::support::until("it goes on", async || {
         browsers[1].post(&site.auth("/refresh?force=true"), &[]).await.status == 200
     })
@@ -115,7 +115,7 @@ async fn for_a_minute_of_real_time_two_that_fail_delay_nobody_at_two_processes()
     let healthy = people(&fleet, 20).await;
     let failing = [fleet.sign_in("erin").await, fleet.sign_in("erin").await];
     let fault = Fault::Status { status: 500, content_type: "text/html", body: "<h1>oops</h1>".into() };
-    fleet.pool.fault_renewals_of("erin", fault);
+    fleet.pool.fault_refreshes_of("erin", fault);
     let began = Instant::now();
     let mut least = u64::MAX;
     while began.elapsed() < Duration::from_secs(75) {

@@ -3,7 +3,7 @@
 use crate::support::free_port;
 use crate::support::process::{configure, run};
 use crate::support::redis::Redis;
-use auth_api::dev::pool::{Endpoint, Fault, Pool, Settings};
+use auth_api::dev::pool::{Fault, PoolEndpoint, PoolSettings, UserPool};
 use axum::extract::RawQuery;
 use axum::routing::get;
 use http::StatusCode;
@@ -14,10 +14,10 @@ const UPSTREAM: &str = "[[machine.upstream]]\nname = \"orders\"\nclient_id = \"d
                         client_secret = \"dev-machine-secret\"\n";
 
 /// A pool, and a configuration for it that `edit` has changed.
-async fn at_pool(edit: impl Fn(String) -> String) -> (Pool, TempDir) {
+async fn at_pool(edit: impl Fn(String) -> String) -> (UserPool, TempDir) {
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-    let settings = Settings::for_service(&format!("http://auth-api.app.localhost:{port}"));
-    let pool = Pool::start(settings).await.unwrap();
+    let settings = PoolSettings::for_service(&format!("http://auth-api.app.localhost:{port}"));
+    let pool = UserPool::start(settings).await.unwrap();
     configure(folder.path(), &pool, port, free_port());
     write(folder.path(), edit);
     (pool, folder)
@@ -55,11 +55,11 @@ async fn who_judges_later_proves_nothing_today() {
     let page = Fault::Status { status: 200, content_type: "text/html", body: "<h1>Sign in</h1>".into() };
     let away = Fault::Redirect { status: 302, location: "/accounts/login/?next=/authorize%3Ferror%3D1".into() };
     for sign_in in [page.clone(), away] {
-        pool.fault(Endpoint::Authorize, sign_in);
-        pool.fault(Endpoint::Logout, page.clone());
-        pool.fault(Endpoint::TokenCode, json(400, r#"{"error":"invalid_grant"}"#));
-        pool.fault(Endpoint::TokenClientCredentials, json(400, r#"{"error":"invalid_scope"}"#));
-        pool.fault(Endpoint::Revoke, json(200, ""));
+        pool.fault(PoolEndpoint::Authorize, sign_in);
+        pool.fault(PoolEndpoint::Logout, page.clone());
+        pool.fault(PoolEndpoint::TokenCode, json(400, r#"{"error":"invalid_grant"}"#));
+        pool.fault(PoolEndpoint::TokenClientCredentials, json(400, r#"{"error":"invalid_scope"}"#));
+        pool.fault(PoolEndpoint::Revoke, json(200, ""));
         let (code, said) = online(folder.path());
         assert_eq!(code, 0, "nothing is proved to be wrong: {said}");
         for words in [
@@ -87,8 +87,11 @@ async fn a_wrong_secret_is_found_however_the_provider_says_so() {
         ("a bare 401", 401, ""),
     ] {
         for (endpoint, words) in [
-            (Endpoint::TokenCode, "does not take provider.client_secret"),
-            (Endpoint::TokenClientCredentials, "machine.upstream orders: the provider does not take its id and secret"),
+            (PoolEndpoint::TokenCode, "does not take provider.client_secret"),
+            (
+                PoolEndpoint::TokenClientCredentials,
+                "machine.upstream orders: the provider does not take its id and secret",
+            ),
         ] {
             pool.clear_faults();
             pool.fault(endpoint, json(status, body));
@@ -99,13 +102,13 @@ async fn a_wrong_secret_is_found_however_the_provider_says_so() {
     }
     // Where the code is judged before the secret, the revocation endpoint tells.
     pool.clear_faults();
-    pool.fault(Endpoint::TokenCode, json(400, r#"{"error":"invalid_grant"}"#));
+    pool.fault(PoolEndpoint::TokenCode, json(400, r#"{"error":"invalid_grant"}"#));
     let (_, said) = online(folder.path());
     assert!(line(&said, "the provider takes the client's secret").starts_with("good: "), "{said}");
     write(folder.path(), |text| text.replace("dev-web-secret", "another-secret"));
     let (code, said) = online(folder.path());
     assert!(code == 1 && said.contains("bad: the provider does not take provider.client_secret"), "{said}");
-    pool.fault(Endpoint::TokenCode, Fault::Disconnect);
+    pool.fault(PoolEndpoint::TokenCode, Fault::Disconnect);
     let (_, said) = online(folder.path());
     assert!(line(&said, "provider.client_secret").starts_with("not known: "), "{said}");
 }
@@ -137,6 +140,7 @@ async fn logout_page(registered: Option<String>) -> String {
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/logout", listener.local_addr().unwrap());
+    #[expect(clippy::disallowed_methods, reason = "a stand-in has no document")]
     let app = axum::Router::new().route("/logout", get(page));
     tokio::spawn(async move { axum::serve(listener, app).await });
     url

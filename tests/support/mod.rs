@@ -11,7 +11,7 @@ pub(crate) use log::Log;
 pub(crate) use ports::free_port;
 
 use auth_api::config::{self, StoreUrl};
-use auth_api::dev::world::{Plan, World};
+use auth_api::dev::environment::{DevEnvironment, DevOptions};
 use auth_api::domain::clock::ShiftedClock;
 use auth_api::store::SessionStore;
 use std::ops::Deref;
@@ -21,14 +21,14 @@ use std::time::Duration;
 
 /// Pool, service and CMS, with the service's clock.
 pub(crate) struct Site {
-    pub(crate) world: World,
+    pub(crate) world: DevEnvironment,
     pub(crate) clock: Arc<ShiftedClock>,
 }
 
 impl Deref for Site {
-    type Target = World;
+    type Target = DevEnvironment;
 
-    fn deref(&self) -> &World {
+    fn deref(&self) -> &DevEnvironment {
         &self.world
     }
 }
@@ -40,17 +40,17 @@ impl Site {
 
     /// With further configuration, keys without their prefix: `SESSION__IDLE`.
     pub(crate) async fn with(configuration: &[(&str, &str)]) -> Self {
-        Self::plan(configuration, Plan::default()).await
+        Self::plan(configuration, DevOptions::default()).await
     }
 
     /// With a configuration file beside it.
     pub(crate) async fn with_file(file: &Path, configuration: &[(&str, &str)]) -> Self {
-        Self::plan(configuration, Plan { file: Some(file.to_owned()), ..Plan::default() }).await
+        Self::plan(configuration, DevOptions { file: Some(file.to_owned()), ..DevOptions::default() }).await
     }
 
     /// With a configuration file's text.
     pub(crate) async fn with_text(text: &str, configuration: &[(&str, &str)]) -> Self {
-        Self::plan(configuration, Plan { text: Some(text.to_owned()), ..Plan::default() }).await
+        Self::plan(configuration, DevOptions { text: Some(text.to_owned()), ..DevOptions::default() }).await
     }
 
     /// Over a store of the test's own.
@@ -59,27 +59,27 @@ impl Site {
     }
 
     pub(crate) async fn over_with(store: Arc<dyn SessionStore>, configuration: &[(&str, &str)]) -> Self {
-        Self::plan(configuration, Plan { store: Some(store), ..Plan::default() }).await
+        Self::plan(configuration, DevOptions { store: Some(store), ..DevOptions::default() }).await
     }
 
     /// Over https, as in production, with a certificate that only [`Browser::trusting`] trusts.
     pub(crate) async fn over_https(folder: &Path, configuration: &[(&str, &str)]) -> Self {
-        Self::plan(configuration, Plan { tls: Some(certificate(folder)), ..Plan::default() }).await
+        Self::plan(configuration, DevOptions { tls: Some(certificate(folder)), ..DevOptions::default() }).await
     }
 
     /// Behind a proxy that browsers reach at `public_url`, with a configuration file's text.
     pub(crate) async fn behind(public_url: &str, text: &str, configuration: &[(&str, &str)]) -> Self {
         let (public_url, text) = (Some(public_url.to_owned()), Some(text.to_owned()));
-        Self::plan(configuration, Plan { public_url, text, ..Plan::default() }).await
+        Self::plan(configuration, DevOptions { public_url, text, ..DevOptions::default() }).await
     }
 
-    async fn plan(configuration: &[(&str, &str)], plan: Plan) -> Self {
+    async fn plan(configuration: &[(&str, &str)], plan: DevOptions) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let clock = Arc::new(ShiftedClock::default());
         let configuration =
             configuration.iter().map(|(key, value)| (format!("AUTH_API__{key}"), (*value).to_owned())).collect();
-        let plan = Plan { clock: clock.clone(), configuration, ..plan };
-        Self { world: World::start(plan).await.unwrap(), clock }
+        let plan = DevOptions { clock: clock.clone(), configuration, ..plan };
+        Self { world: DevEnvironment::start(plan).await.unwrap(), clock }
     }
 
     /// An address of the service.
@@ -120,8 +120,8 @@ async fn reqwest_text(url: &str) -> String {
 }
 
 /// A `[session]` with this store and otherwise the defaults.
-pub(crate) fn stored_in(store: StoreUrl) -> config::Session {
-    config::Session {
+pub(crate) fn stored_in(store: StoreUrl) -> config::SessionConfig {
+    config::SessionConfig {
         store,
         store_timeout: Duration::from_secs(1),
         max_stale: Duration::from_millis(250),

@@ -1,7 +1,7 @@
 //! The service as a process of its own.
 
 use super::{Browser, free_port};
-use auth_api::dev::pool::{Pool, Settings};
+use auth_api::dev::pool::{PoolSettings, UserPool};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -51,7 +51,7 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 /// A configuration file for a pool. Sessions are in the default place, a redb file beside it.
-pub(crate) fn configure(folder: &Path, pool: &Pool, port: u16, ops: u16) {
+pub(crate) fn configure(folder: &Path, pool: &UserPool, port: u16, ops: u16) {
     let text = format!(
         r#"
 [server]
@@ -75,11 +75,11 @@ format = "json"
 }
 
 /// Starts it and waits until it says that it is up. A port can be lost between asking and binding: once more.
-pub(crate) async fn serve(folder: &Path) -> (Service, Pool) {
+pub(crate) async fn serve(folder: &Path) -> (Service, UserPool) {
     loop {
         let (port, ops) = (free_port(), free_port());
-        let settings = Settings::for_service(&format!("http://auth-api.app.localhost:{port}"));
-        let pool = Pool::start(settings).await.unwrap();
+        let settings = PoolSettings::for_service(&format!("http://auth-api.app.localhost:{port}"));
+        let pool = UserPool::start(settings).await.unwrap();
         configure(folder, &pool, port, ops);
         if let Some(service) = spawn(folder, port, ops) {
             return (service, pool);

@@ -185,7 +185,7 @@ pub(crate) fn store_at(url: RedisUrl) -> Arc<dyn SessionStore> {
     store_with(stored_in(StoreUrl::Redis(url)), &[KEY])
 }
 
-pub(crate) fn store_with(config: config::Session, keys: &[&'static [u8]]) -> Arc<dyn SessionStore> {
+pub(crate) fn store_with(config: config::SessionConfig, keys: &[&'static [u8]]) -> Arc<dyn SessionStore> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     store::open(&config, &Arc::new(KeyRing::new(keys.iter().copied()))).unwrap()
 }

@@ -1,4 +1,4 @@
-//! What every page has around it: the host it was asked under, who reads it, and the links to the service.
+//! What every page has around it: the host of the request, its reader, and the links to the service.
 
 use http::{HeaderMap, Uri, header};
 use url::{Url, form_urlencoded};
@@ -9,15 +9,15 @@ use super::visitor::Person;
 /// The addresses this site answers under.
 #[derive(Clone, Debug)]
 pub(super) struct Addresses {
-    main: Base,
-    siblings: Vec<Base>,
+    main: SiteAddress,
+    siblings: Vec<SiteAddress>,
     auth: String,
     site_name: String,
 }
 
 /// One address: the URL without a slash at the end, and what `Host` says there.
 #[derive(Clone, Debug)]
-pub(super) struct Base {
+pub(super) struct SiteAddress {
     pub(super) url: String,
     authority: String,
     pub(super) host: String,
@@ -26,9 +26,10 @@ pub(super) struct Base {
 impl Addresses {
     /// `None` if an address is not an absolute URL with a host.
     pub(super) fn new(settings: &CmsSettings) -> Option<Self> {
-        let siblings: Option<Vec<Base>> = settings.sibling_urls.iter().map(|url| Base::parse(url)).collect();
+        let siblings: Option<Vec<SiteAddress>> =
+            settings.sibling_urls.iter().map(|url| SiteAddress::parse(url)).collect();
         Some(Self {
-            main: Base::parse(&settings.public_url)?,
+            main: SiteAddress::parse(&settings.public_url)?,
             siblings: siblings?,
             auth: settings.auth_base_public.trim_end_matches('/').to_owned(),
             site_name: settings.site_name.clone(),
@@ -37,8 +38,9 @@ impl Addresses {
 
     /// The frame of a page. `Host` only chooses among the known addresses; it never becomes part of a link.
     pub(super) fn frame(&self, headers: &HeaderMap, uri: &Uri, person: Option<Person>) -> Frame {
-        let asked = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let base = self.siblings.iter().find(|base| base.authority.eq_ignore_ascii_case(asked)).unwrap_or(&self.main);
+        let authority = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let base =
+            self.siblings.iter().find(|base| base.authority.eq_ignore_ascii_case(authority)).unwrap_or(&self.main);
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let everywhere = std::iter::once(&self.main).chain(&self.siblings);
         Frame {
@@ -53,7 +55,7 @@ impl Addresses {
     }
 }
 
-impl Base {
+impl SiteAddress {
     fn parse(url: &str) -> Option<Self> {
         let parsed = Url::parse(url).ok()?;
         let host = parsed.host_str()?.to_owned();
@@ -67,7 +69,7 @@ impl Base {
 pub(super) struct Frame {
     pub(super) site_name: String,
     pub(super) host: String,
-    pub(super) elsewhere: Vec<Base>,
+    pub(super) elsewhere: Vec<SiteAddress>,
     pub(super) home: String,
     here: String,
     auth: String,

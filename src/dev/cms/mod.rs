@@ -5,7 +5,7 @@
 //!
 //! - `visitor`: the one question it asks the service
 //! - `site`: its pages as a table of routes, and what each visitor gets
-//! - `frame`: under which of its host names it was asked, and the links that follow from that
+//! - `frame`: which of its host names a request is for, and the links that follow from that
 //! - `articles`, `pages`: what there is to read
 
 mod articles;
@@ -54,16 +54,16 @@ impl Default for CmsSettings {
 /// A running site. Clones are handles of the same one; it stops with the last of them.
 #[derive(Clone)]
 pub struct Cms {
-    running: Arc<Running>,
+    running: Arc<RunningCms>,
 }
 
-struct Running {
+struct RunningCms {
     addr: SocketAddr,
     public_url: String,
     server: JoinHandle<()>,
 }
 
-impl Drop for Running {
+impl Drop for RunningCms {
     fn drop(&mut self) {
         self.server.abort();
     }
@@ -85,7 +85,7 @@ impl Cms {
             // Never returns an error: accepting goes on until the task is aborted.
             let _ = axum::serve(listener, router).await;
         });
-        Ok(Self { running: Arc::new(Running { addr, public_url, server }) })
+        Ok(Self { running: Arc::new(RunningCms { addr, public_url, server }) })
     }
 
     /// Stops the site now, whatever handles there are.

@@ -34,18 +34,18 @@ pub(super) struct EditorsPage {
     pub(super) frame: Frame,
 }
 
-/// Something in plain words, and the ways on from there.
+/// A message in plain words, and links to go on.
 #[derive(Template)]
 #[template(path = "cms/pages/message.html", config = "src/dev/askama.toml")]
 pub(super) struct MessagePage {
     pub(super) frame: Frame,
     pub(super) title: &'static str,
     pub(super) text: &'static str,
-    pub(super) ways: Vec<Way>,
+    pub(super) links: Vec<CmsLink>,
 }
 
-/// A way on.
-pub(super) struct Way {
+/// A link of a message.
+pub(super) struct CmsLink {
     pub(super) label: &'static str,
     pub(super) href: String,
 }

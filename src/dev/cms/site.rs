@@ -12,18 +12,19 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use super::CmsSettings;
 use super::articles::{self, ARTICLES};
 use super::frame::{Addresses, Frame};
-use super::pages::{self, ArticlePage, EditorsPage, HomePage, MessagePage, Way};
-use super::visitor::{Doorman, Person, Visitor};
+use super::pages::{self, ArticlePage, CmsLink, EditorsPage, HomePage, MessagePage};
+use super::visitor::{CmsVisitor, Person, ValidateClient};
 
-struct Site {
-    doorman: Doorman,
+struct CmsSite {
+    validate_client: ValidateClient,
     addresses: Addresses,
 }
 
+#[expect(clippy::disallowed_methods, reason = "a site's pages are in no document")]
 pub(super) fn router(settings: &CmsSettings) -> io::Result<Router> {
     let addresses = Addresses::new(settings)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the site's addresses must be absolute URLs"))?;
-    let site = Site { doorman: Doorman::new(&settings.auth_base_internal)?, addresses };
+    let site = CmsSite { validate_client: ValidateClient::new(&settings.auth_base_internal)?, addresses };
     Ok(Router::new()
         .route("/", get(home))
         .route("/articles/{slug}", get(article))
@@ -34,17 +35,17 @@ pub(super) fn router(settings: &CmsSettings) -> io::Result<Router> {
         .with_state(Arc::new(site)))
 }
 
-impl Site {
+impl CmsSite {
     fn frame(&self, headers: &HeaderMap, uri: &Uri, person: Option<Person>) -> Frame {
         self.addresses.frame(headers, uri, person)
     }
 
     /// The frame with the visitor in it, or with nobody. `None` if the service could not tell.
     async fn receive(&self, headers: &HeaderMap, uri: &Uri) -> Option<Frame> {
-        match self.doorman.ask(headers, None).await {
-            Visitor::Known(person) => Some(self.frame(headers, uri, Some(*person))),
-            Visitor::Anonymous | Visitor::Forbidden => Some(self.frame(headers, uri, None)),
-            Visitor::Unknown => None,
+        match self.validate_client.validate(headers, None).await {
+            CmsVisitor::SignedIn(person) => Some(self.frame(headers, uri, Some(*person))),
+            CmsVisitor::Anonymous | CmsVisitor::Forbidden => Some(self.frame(headers, uri, None)),
+            CmsVisitor::Unknown => None,
         }
     }
 
@@ -53,14 +54,14 @@ impl Site {
     }
 }
 
-async fn home(State(site): State<Arc<Site>>, headers: HeaderMap, uri: Uri) -> Response {
+async fn home(State(site): State<Arc<CmsSite>>, headers: HeaderMap, uri: Uri) -> Response {
     match site.receive(&headers, &uri).await {
         Some(frame) => pages::render(StatusCode::OK, &HomePage { frame, articles: &ARTICLES }),
         None => site.unavailable(&headers, &uri),
     }
 }
 
-async fn article(State(site): State<Arc<Site>>, Path(slug): Path<String>, headers: HeaderMap, uri: Uri) -> Response {
+async fn article(State(site): State<Arc<CmsSite>>, Path(slug): Path<String>, headers: HeaderMap, uri: Uri) -> Response {
     let Some(frame) = site.receive(&headers, &uri).await else {
         return site.unavailable(&headers, &uri);
     };
@@ -73,23 +74,23 @@ async fn article(State(site): State<Arc<Site>>, Path(slug): Path<String>, header
     }
 }
 
-async fn editors(State(site): State<Arc<Site>>, headers: HeaderMap, uri: Uri) -> Response {
-    match site.doorman.ask(&headers, Some(("group", "editors"))).await {
-        Visitor::Known(person) => {
+async fn editors(State(site): State<Arc<CmsSite>>, headers: HeaderMap, uri: Uri) -> Response {
+    match site.validate_client.validate(&headers, Some(("group", "editors"))).await {
+        CmsVisitor::SignedIn(person) => {
             let frame = site.frame(&headers, &uri, Some(*person));
             pages::render(StatusCode::OK, &EditorsPage { frame })
         }
-        Visitor::Anonymous => redirect(&site.frame(&headers, &uri, None).sign_in()),
+        CmsVisitor::Anonymous => redirect(&site.frame(&headers, &uri, None).sign_in()),
         // A refusal does not say who was refused; ask again without the demand, to show whose account this is.
-        Visitor::Forbidden => match site.receive(&headers, &uri).await {
+        CmsVisitor::Forbidden => match site.receive(&headers, &uri).await {
             Some(frame) => forbidden(frame),
             None => site.unavailable(&headers, &uri),
         },
-        Visitor::Unknown => site.unavailable(&headers, &uri),
+        CmsVisitor::Unknown => site.unavailable(&headers, &uri),
     }
 }
 
-async fn nothing_here(State(site): State<Arc<Site>>, headers: HeaderMap, uri: Uri) -> Response {
+async fn nothing_here(State(site): State<Arc<CmsSite>>, headers: HeaderMap, uri: Uri) -> Response {
     match site.receive(&headers, &uri).await {
         Some(frame) => not_found(frame),
         None => site.unavailable(&headers, &uri),
@@ -97,12 +98,12 @@ async fn nothing_here(State(site): State<Arc<Site>>, headers: HeaderMap, uri: Ur
 }
 
 fn forbidden(frame: Frame) -> Response {
-    let way = Way { label: "Sign in as another account", href: frame.sign_in_as_another() };
+    let link = CmsLink { label: "Sign in as another account", href: frame.sign_in_as_another() };
     let page = MessagePage {
         title: "This room is for editors",
         text: "You are signed in, but your account is not in the group \u{201c}editors\u{201d}. If it should be, \
                ask whoever looks after the accounts; or use another one.",
-        ways: vec![way, home_way(&frame)],
+        links: vec![link, home_link(&frame)],
         frame,
     };
     pages::render(StatusCode::FORBIDDEN, &page)
@@ -112,7 +113,7 @@ fn not_found(frame: Frame) -> Response {
     let page = MessagePage {
         title: "There is no such page",
         text: "Perhaps it was moved, perhaps the address has a typing mistake in it.",
-        ways: vec![home_way(&frame)],
+        links: vec![home_link(&frame)],
         frame,
     };
     pages::render(StatusCode::NOT_FOUND, &page)
@@ -123,7 +124,7 @@ fn unavailable(frame: Frame) -> Response {
         title: "We cannot check who you are right now",
         text: "The sign-in service did not answer, so this page stays closed for the moment. If you were signed in, \
                you still are. Please try again shortly.",
-        ways: vec![Way { label: "Try again", href: frame.here().to_owned() }],
+        links: vec![CmsLink { label: "Try again", href: frame.here().to_owned() }],
         frame,
     };
     let mut answer = pages::render(StatusCode::SERVICE_UNAVAILABLE, &page);
@@ -131,8 +132,8 @@ fn unavailable(frame: Frame) -> Response {
     answer
 }
 
-fn home_way(frame: &Frame) -> Way {
-    Way { label: "Back to the front page", href: frame.home.clone() }
+fn home_link(frame: &Frame) -> CmsLink {
+    CmsLink { label: "Back to the front page", href: frame.home.clone() }
 }
 
 fn redirect(location: &str) -> Response {

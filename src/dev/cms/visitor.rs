@@ -1,4 +1,4 @@
-//! Who is visiting? The one question this site asks the service, on every request.
+//! Who is visiting? This site asks the service's `/validate` on every request.
 
 use std::io;
 use std::time::Duration;
@@ -12,10 +12,10 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 
 /// The service's answer.
 #[derive(Clone, Debug)]
-pub(super) enum Visitor {
+pub(super) enum CmsVisitor {
     /// Signed in, and allowed what was demanded.
-    Known(Box<Person>),
-    /// Nobody in particular.
+    SignedIn(Box<Person>),
+    /// Not signed in.
     Anonymous,
     /// Signed in, but not allowed.
     Forbidden,
@@ -63,22 +63,22 @@ impl Person {
     }
 }
 
-/// Asks `/validate`.
+/// A client of the service's `/validate`.
 #[derive(Clone, Debug)]
-pub(super) struct Doorman {
+pub(super) struct ValidateClient {
     client: reqwest::Client,
-    validate: String,
+    url: String,
 }
 
-impl Doorman {
+impl ValidateClient {
     pub(super) fn new(auth_base_internal: &str) -> io::Result<Self> {
-        let validate = format!("{}/validate", auth_base_internal.trim_end_matches('/'));
-        Ok(Self { client: client().map_err(io::Error::other)?, validate })
+        let url = format!("{}/validate", auth_base_internal.trim_end_matches('/'));
+        Ok(Self { client: client().map_err(io::Error::other)?, url })
     }
 
-    /// The visitor's own cookies go along, and nothing else of the request.
-    pub(super) async fn ask(&self, headers: &HeaderMap, demand: Option<(&str, &str)>) -> Visitor {
-        let mut request = self.client.get(&self.validate);
+    /// The visitor's own cookies are sent, and nothing else of the request.
+    pub(super) async fn validate(&self, headers: &HeaderMap, demand: Option<(&str, &str)>) -> CmsVisitor {
+        let mut request = self.client.get(&self.url);
         if let Some(demand) = demand {
             request = request.query(&[demand]);
         }
@@ -86,13 +86,15 @@ impl Doorman {
             request = request.header(header::COOKIE, cookies);
         }
         let Ok(answer) = request.send().await else {
-            return Visitor::Unknown;
+            return CmsVisitor::Unknown;
         };
         match answer.status() {
-            StatusCode::OK => read(answer).await.map_or(Visitor::Unknown, |person| Visitor::Known(Box::new(person))),
-            StatusCode::UNAUTHORIZED => Visitor::Anonymous,
-            StatusCode::FORBIDDEN => Visitor::Forbidden,
-            _ => Visitor::Unknown,
+            StatusCode::OK => {
+                read(answer).await.map_or(CmsVisitor::Unknown, |person| CmsVisitor::SignedIn(Box::new(person)))
+            }
+            StatusCode::UNAUTHORIZED => CmsVisitor::Anonymous,
+            StatusCode::FORBIDDEN => CmsVisitor::Forbidden,
+            _ => CmsVisitor::Unknown,
         }
     }
 }

@@ -1,103 +1,106 @@
-//! `POST /`: the user pools API, one operation per `X-Amz-Target`.
+//! `POST /`: the user pools API and the identity pools API, one operation per `X-Amz-Target`; and what a user may do
+//! with an access token alone.
 //!
-//! | an operation | takes | lives in |
+//! | operations of | take | are in |
 //! |---|---|---|
-//! | of an administrator | a SigV4 signature, here only its presence | `admin` |
-//! | of a user | an access token in the body | `self_service` |
-//! | of an identity pool | an ID token in the body | `identity_pool` |
-
-use std::sync::Arc;
-
-use axum::extract::State as Shared;
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode, header};
-use serde_json::{Value, json};
+//! | a user: `GetUser`, … | `AccessToken` in the body | `api` |
+//! | an administrator: `AdminGetUser`, … | a SigV4 signature, of which only the presence is checked | `admin` |
+//! | an identity pool: `GetId`, … | an ID token in the body | `identity_pool` |
 
 use super::admin;
 use super::identity_pool;
-use super::random;
-use super::self_service;
-use super::state::State;
+use super::messages::{self, ApiError, required};
+use super::state::PoolState;
+use super::tokens::TokenClaims;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Value, json};
+use std::sync::Arc;
 
-const PREFIX: &str = "AWSCognitoIdentityProviderService.";
+const USER_POOLS: &str = "AWSCognitoIdentityProviderService.";
 const IDENTITY_POOLS: &str = "AWSCognitoIdentityService.";
-const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
-/// What an operation answers with instead of a result: `{"__type": …, "message": …}`, status 400.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ApiError {
-    kind: &'static str,
-    message: String,
-}
+/// Attributes that a user cannot write.
+const READ_ONLY: [&str; 3] = ["sub", "identities", "email_verified"];
 
-impl ApiError {
-    pub(super) fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
-    }
-
-    pub(super) fn no_user() -> Self {
-        Self::new("UserNotFoundException", "User does not exist.")
-    }
-
-    pub(super) fn missing(name: &str) -> Self {
-        let message = format!(
-            "1 validation error detected: Value at '{name}' failed to satisfy constraint: Member must not be null"
-        );
-        Self::new("InvalidParameterException", message)
-    }
-}
-
-/// A text that must be there.
-pub(super) fn text<'a>(input: &'a Value, name: &str) -> Result<&'a str, ApiError> {
-    input.get(name).and_then(Value::as_str).ok_or_else(|| ApiError::missing(name))
-}
-
-pub(super) async fn dispatch(Shared(pool): Shared<Arc<State>>, headers: HeaderMap, body: Bytes) -> Response {
-    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-    let signed = headers
-        .get(header::AUTHORIZATION)
-        .is_some_and(|value| value.to_str().is_ok_and(|value| value.starts_with("AWS4-HMAC-SHA256 ")));
-    let outcome = match serde_json::from_slice::<Value>(&body) {
+pub(super) async fn dispatch(State(pool): State<Arc<PoolState>>, headers: HeaderMap, body: Bytes) -> Response {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let target = text("x-amz-target");
+    let signed = text(header::AUTHORIZATION.as_str()).starts_with("AWS4-HMAC-SHA256 ");
+    let outcome = match serde_json::from_slice(&body) {
         Ok(input) => match target.strip_prefix(IDENTITY_POOLS) {
             Some(operation) => identity_pool::operate(&pool, operation, &input),
-            None => operate(&pool, target.strip_prefix(PREFIX).unwrap_or_default(), signed, &input),
+            None => operate(&pool, target.strip_prefix(USER_POOLS).unwrap_or_default(), signed, &input),
         },
         Err(_) => Err(ApiError::new("SerializationException", "")),
     };
-    let (status, body) = match outcome {
-        Ok(body) => (StatusCode::OK, body),
-        Err(error) => (StatusCode::BAD_REQUEST, json!({ "__type": error.kind, "message": error.message })),
-    };
-    let headers = [
-        (header::CONTENT_TYPE, CONTENT_TYPE.to_owned()),
-        (HeaderName::from_static("x-amzn-requestid"), random::uuid()),
-    ];
-    (status, headers, pool.write_json(&body)).into_response()
+    outcome.map_or_else(ApiError::into_response, |output| messages::aws_json(StatusCode::OK, &output))
 }
 
-/// The table of operations.
-fn operate(pool: &State, operation: &str, signed: bool, input: &Value) -> Result<Value, ApiError> {
-    // Of users: no signature, `AccessToken` in the body.
+fn operate(pool: &PoolState, operation: &str, signed: bool, input: &Value) -> Result<Value, ApiError> {
     match operation {
-        "GetUser" => return self_service::get_user(pool, input),
-        "GlobalSignOut" => return self_service::global_sign_out(pool, input),
-        "UpdateUserAttributes" => return self_service::update_user_attributes(pool, input),
-        _ => {}
-    }
-    let unknown = || ApiError::new("UnknownOperationException", "");
-    if operation.is_empty() {
-        return Err(unknown());
-    }
-    // Of administrators.
-    if !signed {
-        return Err(ApiError::new("MissingAuthenticationTokenException", "Missing Authentication Token"));
-    }
-    match operation {
+        "GetUser" => get_user(pool, input),
+        "GlobalSignOut" => global_sign_out(pool, input),
+        "UpdateUserAttributes" => update_user_attributes(pool, input),
+        "" => Err(ApiError::unknown_operation()),
+        _ if !signed => Err(ApiError::new("MissingAuthenticationTokenException", "Missing Authentication Token")),
         "AdminAddUserToGroup" => admin::add_user_to_group(pool, input),
         "AdminLinkProviderForUser" => admin::link_provider_for_user(pool, input),
         "AdminUpdateUserAttributes" => admin::update_user_attributes(pool, input),
         "ListUsers" => admin::list_users(pool, input),
-        _ => Err(unknown()),
+        _ => Err(ApiError::unknown_operation()),
     }
+}
+
+fn get_user(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    let username = authorized_user(pool, input)?;
+    let data = pool.data();
+    let user = data.user(&username).ok_or_else(ApiError::user_not_found)?;
+    Ok(json!({ "Username": user.username, "UserAttributes": admin::attribute_list(user) }))
+}
+
+fn update_user_attributes(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    let username = authorized_user(pool, input)?;
+    let list = input["UserAttributes"].as_array().ok_or_else(|| ApiError::missing_parameter("userAttributes"))?;
+    let mut changes = Vec::new();
+    for attribute in list {
+        let (name, value) = (required(attribute, "Name")?, attribute["Value"].as_str().unwrap_or_default());
+        if READ_ONLY.contains(&name) {
+            return Err(ApiError::not_authorized("A client attempted to write unauthorized attribute"));
+        }
+        if value.chars().count() > 2_048 {
+            return Err(ApiError::invalid_parameter(format!("{name}: value too long")));
+        }
+        changes.push((name.to_owned(), value.to_owned()));
+    }
+    let mut data = pool.data();
+    let user = data.user_mut(&username).ok_or_else(ApiError::user_not_found)?;
+    user.attributes.extend(changes);
+    Ok(json!({ "CodeDeliveryDetailsList": [] }))
+}
+
+fn global_sign_out(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    let username = authorized_user(pool, input)?;
+    pool.data().sign_out_globally(&username);
+    Ok(json!({}))
+}
+
+/// The user of an access token with the scope of these operations.
+fn authorized_user(pool: &PoolState, input: &Value) -> Result<String, ApiError> {
+    let claims = TokenClaims::of_access_token(pool, required(input, "AccessToken")?);
+    let claims = claims.ok_or_else(|| ApiError::not_authorized("Invalid Access Token"))?;
+    if !claims.scopes().iter().any(|scope| scope == "aws.cognito.signin.user.admin") {
+        return Err(ApiError::not_authorized("Access Token does not have required scopes"));
+    }
+    let data = pool.data();
+    if data.is_revoked_origin(&claims.origin_jti) {
+        return Err(ApiError::not_authorized("Access Token has been revoked"));
+    }
+    let user = data.user(&claims.username).ok_or_else(ApiError::user_not_found)?;
+    if !user.enabled {
+        return Err(ApiError::not_authorized("User is disabled."));
+    }
+    Ok(claims.username)
 }

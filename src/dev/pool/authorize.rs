@@ -1,82 +1,225 @@
-//! `GET /oauth2/authorize`: a code at once for a live hosted-UI session, else the way to a page that signs in.
+//! The authorization endpoint, `GET /oauth2/authorize` (RFC 6749 §4.1.1): an authorization code at once for a browser
+//! with a hosted UI session, else a redirect to a page that signs in. That page gets the same query and checks it again.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use axum::extract::{RawQuery, State as Shared};
-use axum::response::Response;
-use http::HeaderMap;
-
-use super::answer;
-use super::ask::{Ask, Prompt};
-use super::grants::{Code, HostedSession, SESSION_SECONDS, SignIn};
-use super::params::{Params, with_query};
+use super::data::{AuthorizationCode, HostedUiSession, SESSION_SECONDS, UserAuthentication};
+use super::messages::{self, Params};
+use super::pages;
 use super::random;
-use super::state::State;
+use super::settings::{AppClient, OAuthFlow};
+use super::state::PoolState;
+use axum::extract::{FromRequestParts, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use std::sync::Arc;
 
-/// The name of the hosted UI's session cookie.
+/// The cookie of the hosted UI's session.
 pub(super) const SESSION_COOKIE: &str = "cognito";
 
+/// A good authorization request.
+pub(super) struct AuthorizationRequest {
+    pub(super) client: AppClient,
+    pub(super) params: Params,
+    redirect_uri: String,
+    scopes: Vec<String>,
+    code_challenge: Option<String>,
+    prompt: Prompt,
+    identity_provider: Option<String>,
+}
+
+/// `prompt` (OpenID Connect Core §3.1.2.1). Only managed login knows it; the classic hosted UI does not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Prompt {
+    Absent,
+    /// `none`: no page at all.
+    Silent,
+    /// `login`, `select_account`, `consent`: a page even for a browser with a session.
+    Page,
+}
+
+/// Why a request gets no further.
+pub(super) enum AuthorizeError {
+    /// The pool's own error page: nothing that cannot be trusted is redirected to.
+    ErrorPage { status: StatusCode, error: &'static str, text: &'static str },
+    /// An empty 400, Cognito's answer to a `state` that is JSON.
+    Empty,
+    /// Back to the app client (RFC 6749 §4.1.2.1).
+    Redirect { redirect_uri: String, state: Option<String>, error: &'static str, description: Option<String> },
+}
+
+impl IntoResponse for AuthorizeError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::ErrorPage { status, error, text } => pages::error(status, error, text),
+            Self::Empty => StatusCode::BAD_REQUEST.into_response(),
+            Self::Redirect { redirect_uri, state, error, description } => {
+                let optional = [("error_description", description.as_deref()), ("state", state.as_deref())];
+                let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
+                messages::redirect_with(&redirect_uri, &optional.chain([("error", error)]).collect::<Vec<_>>())
+            }
+        }
+    }
+}
+
+impl FromRequestParts<Arc<PoolState>> for AuthorizationRequest {
+    type Rejection = AuthorizeError;
+
+    async fn from_request_parts(parts: &mut Parts, pool: &Arc<PoolState>) -> Result<Self, AuthorizeError> {
+        Self::read(pool, Params::parse(parts.uri.query().unwrap_or_default().as_bytes()))
+    }
+}
+
+impl AuthorizationRequest {
+    /// Checks in Cognito's order: first what may not be redirected, then the rest.
+    fn read(pool: &PoolState, params: Params) -> Result<Self, AuthorizeError> {
+        let page = |error, text| AuthorizeError::ErrorPage { status: StatusCode::BAD_REQUEST, error, text };
+        let (Some(client_id), Some(redirect_uri)) = (params.get("client_id"), params.get("redirect_uri")) else {
+            let text = "The request must name a client_id and a redirect_uri.";
+            return Err(page("Required parameters missing", text));
+        };
+        let Some(client) = pool.data().clients.get(client_id).cloned() else {
+            return Err(page("invalid_client", "There is no app client of this id in the user pool."));
+        };
+        if !client.callback_urls.iter().any(|registered| registered == redirect_uri) {
+            let text = "The redirect_uri is not among the app client's allowed callback URLs.";
+            return Err(page("redirect_mismatch", text));
+        }
+        if params.get("state").is_some_and(|state| state.starts_with('{')) {
+            return Err(AuthorizeError::Empty);
+        }
+        let error = |error, description: Option<&str>| redirect_error(redirect_uri, &params, error, description);
+        if params.has_duplicates() {
+            return Err(error("invalid_request", None));
+        }
+        match params.get("response_type") {
+            Some("code") if client.flow == OAuthFlow::Code => {}
+            Some("code" | "token") => return Err(error("unauthorized_client", None)),
+            Some(_) | None => return Err(error("invalid_request", None)),
+        }
+        let code_challenge = read_code_challenge(&params).map_err(|text| error("invalid_request", Some(text)))?;
+        let scopes = read_scopes(&client, params.get("scope")).ok_or_else(|| error("invalid_scope", None))?;
+        let prompt = read_prompt(params.get("prompt")).ok_or_else(|| error("invalid_request", None))?;
+        let provider = params.get("identity_provider").or_else(|| params.get("idp_identifier")).map(str::to_owned);
+        if provider.as_ref().is_some_and(|name| !client.identity_providers.contains(name)) {
+            return Err(error("invalid_request", Some("Identity provider is not enabled for the app client")));
+        }
+        let redirect_uri = redirect_uri.to_owned();
+        Ok(Self { client, redirect_uri, scopes, code_challenge, prompt, identity_provider: provider, params })
+    }
+
+    /// An error for the app client, once the request itself is known to be good.
+    pub(super) fn error(&self, error: &'static str, description: Option<&str>) -> AuthorizeError {
+        redirect_error(&self.redirect_uri, &self.params, error, description)
+    }
+}
+
+fn redirect_error(uri: &str, params: &Params, error: &'static str, description: Option<&str>) -> AuthorizeError {
+    AuthorizeError::Redirect {
+        redirect_uri: uri.to_owned(),
+        state: params.get("state").map(str::to_owned),
+        error,
+        description: description.map(str::to_owned),
+    }
+}
+
+/// PKCE (RFC 7636): S256 or nothing.
+fn read_code_challenge(params: &Params) -> Result<Option<String>, &'static str> {
+    match (params.get("code_challenge"), params.get("code_challenge_method")) {
+        (None, None) => Ok(None),
+        (Some(challenge), Some("S256")) => {
+            let shaped = challenge.len() == 43
+                && challenge.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+            shaped.then(|| Some(challenge.to_owned())).ok_or("code_challenge is malformed")
+        }
+        (Some(_), Some(_)) => Err("code_challenge_method must be S256"),
+        (Some(_), None) => Err("code_challenge_method is required with code_challenge"),
+        (None, Some(_)) => Err("code_challenge is required with code_challenge_method"),
+    }
+}
+
+/// The requested scopes, or all of the client's. `None` if one is not allowed, or needs an absent `openid`.
+fn read_scopes(client: &AppClient, scope: Option<&str>) -> Option<Vec<String>> {
+    let mut scopes: Vec<String> = Vec::new();
+    for scope in scope.unwrap_or_default().split_whitespace() {
+        if !client.scopes.iter().any(|allowed| allowed == scope) {
+            return None;
+        }
+        if !scopes.iter().any(|earlier| earlier == scope) {
+            scopes.push(scope.to_owned());
+        }
+    }
+    if scopes.is_empty() {
+        return Some(client.scopes.clone());
+    }
+    let has = |name: &str| scopes.iter().any(|scope| scope == name);
+    let needs_openid = has("email") || has("phone") || has("profile");
+    (has("openid") || !needs_openid).then_some(scopes)
+}
+
+fn read_prompt(prompt: Option<&str>) -> Option<Prompt> {
+    let words: Vec<&str> = prompt.unwrap_or_default().split_whitespace().collect();
+    match words.as_slice() {
+        [] => Some(Prompt::Absent),
+        ["none"] => Some(Prompt::Silent),
+        words if words.iter().all(|word| matches!(*word, "login" | "select_account" | "consent")) => Some(Prompt::Page),
+        _ => None,
+    }
+}
+
 pub(super) async fn authorize(
-    Shared(pool): Shared<Arc<State>>,
+    State(pool): State<Arc<PoolState>>,
     RawQuery(query): RawQuery,
+    request: AuthorizationRequest,
     headers: HeaderMap,
-) -> Response {
-    let query = query.unwrap_or_default();
-    let ask = match Ask::read(&pool, &Params::parse(query.as_bytes())) {
-        Ok(ask) => ask,
-        Err(refusal) => return refusal.answer(&pool),
-    };
-    let prompt = if pool.switches.ignores_prompt.load(Ordering::Relaxed) { Prompt::Usual } else { ask.prompt };
+) -> Result<Response, AuthorizeError> {
+    let provider = request.identity_provider.as_deref();
+    let prompt = if pool.faults().ignores_prompt { Prompt::Absent } else { request.prompt };
     if prompt != Prompt::Page
-        && let Some(session) = live_session(&pool, &headers, ask.provider.as_deref())
+        && let Some(session) = hosted_ui_session(&pool, &headers, provider)
     {
-        return redirect_with_code(&pool, &ask, &session.username, session.auth_time);
+        return Ok(redirect_with_code(&pool, &request, &session.username, session.auth_time));
     }
     if prompt == Prompt::Silent {
-        return ask.refuse("login_required", None).answer(&pool);
+        return Err(request.error("login_required", None));
     }
-    match ask.provider.as_deref() {
-        None | Some("COGNITO") => answer::redirect(&format!("/login?{query}")),
-        Some(provider) => answer::redirect(&format!("/pretend/{provider}?{query}")),
-    }
+    let query = query.unwrap_or_default();
+    Ok(match provider {
+        None | Some("COGNITO") => messages::redirect(&format!("/login?{query}")),
+        Some(provider) => messages::redirect(&format!("/pretend/{provider}?{query}")),
+    })
 }
 
-/// The hosted session, if it is live, its user may still sign in, and it came from the provider asked for.
-fn live_session(pool: &State, headers: &HeaderMap, provider: Option<&str>) -> Option<HostedSession> {
-    let world = pool.world();
-    let session = world.session(answer::cookie(headers, SESSION_COOKIE)?, pool.now())?;
-    let enabled = world.user(&session.username).is_some_and(|user| user.enabled);
-    let wanted = provider.is_none_or(|name| name == session.provider);
-    (enabled && wanted).then(|| session.clone())
+/// The browser's session, if its user may still sign in and it came from the requested provider.
+fn hosted_ui_session(pool: &PoolState, headers: &HeaderMap, provider: Option<&str>) -> Option<HostedUiSession> {
+    let data = pool.data();
+    let session = data.session(messages::cookie(headers, SESSION_COOKIE)?, pool.now())?;
+    data.enabled_user(&session.username)?;
+    provider.is_none_or(|name| name == session.provider).then(|| session.clone())
 }
 
-/// The end of every successful sign-in page: session cookie, code, back to the application.
-pub(super) fn complete(pool: &State, ask: &Ask, username: &str, provider: &str) -> Response {
+/// The end of every successful sign-in: a hosted UI session, and the authorization code for the app client.
+pub(super) fn complete(pool: &PoolState, request: &AuthorizationRequest, username: &str, provider: &str) -> Response {
     let now = pool.now();
-    let cookie = pool.world().open_session(username, provider, now);
-    let answer = redirect_with_code(pool, ask, username, now);
-    answer::set_cookie(answer, SESSION_COOKIE, &cookie, Some(SESSION_SECONDS))
+    let (username, provider) = (username.to_owned(), provider.to_owned());
+    let response = redirect_with_code(pool, request, &username, now);
+    let cookie = pool.data().open_session(HostedUiSession { username, provider, auth_time: now }, now);
+    messages::set_cookie(response, SESSION_COOKIE, &cookie, Some(SESSION_SECONDS))
 }
 
-fn redirect_with_code(pool: &State, ask: &Ask, username: &str, auth_time: i64) -> Response {
+fn redirect_with_code(pool: &PoolState, request: &AuthorizationRequest, username: &str, auth_time: i64) -> Response {
     let now = pool.now();
-    let mut world = pool.world();
-    // Asked without a nonce, Cognito gives federated users one of its own making, and a long one.
-    let federated = world.user(username).is_some_and(|user| !user.identities.is_empty());
-    let nonce = ask.nonce.clone().or_else(|| federated.then(|| random::text(108)));
-    let code = Code {
-        sign_in: SignIn::new(&ask.client.id, username, ask.scopes.clone(), auth_time),
-        redirect_uri: ask.redirect_uri.clone(),
+    let mut data = pool.data();
+    // Cognito gives federated users a nonce of its own making where the request has none, and a long one.
+    let federated = data.user(username).is_some_and(|user| !user.identities.is_empty());
+    let nonce = request.params.get("nonce").map(str::to_owned).or_else(|| federated.then(|| random::text(108)));
+    let code = AuthorizationCode {
+        authentication: UserAuthentication::new(&request.client.id, username, request.scopes.clone(), auth_time),
+        redirect_uri: request.redirect_uri.clone(),
         nonce,
-        challenge: ask.challenge.clone(),
-        expires_at: Code::lifetime_from(now),
+        code_challenge: request.code_challenge.clone(),
     };
-    let code = world.issue_code(code, now);
-    drop(world);
-    let mut pairs = vec![("code", code.as_str())];
-    if let Some(state) = &ask.state {
-        pairs.push(("state", state));
-    }
-    answer::redirect(&with_query(&ask.redirect_uri, &pairs))
+    let code = data.issue_code(code, now);
+    let state = request.params.get("state").map(|state| ("state", state));
+    let pairs: Vec<_> = [("code", code.as_str())].into_iter().chain(state).collect();
+    messages::redirect_with(&request.redirect_uri, &pairs)
 }

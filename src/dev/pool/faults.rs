@@ -1,25 +1,15 @@
-//! Request counts, and the ways the pool misbehaves when a test asks for it in process.
+//! The faults that a test has set, and the number of requests that the endpoints have had. `fault_layer` applies them.
 
+use super::jwt::UnsignedJwt;
+use serde_json::{Map, Value};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{self, Body};
-use axum::extract::{ConnectInfo, Request, State as Shared};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
-use serde_json::{Map, Value};
-
-use super::line::Cut;
-use super::misbehave;
-use super::params::Params;
-use super::state::State;
-
-/// Where a request goes. A request to the token endpoint counts as [`Endpoint::Token`] and as its grant.
+/// Where a request goes. A request to the token endpoint counts as [`PoolEndpoint::Token`] and as its grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
+pub enum PoolEndpoint {
     /// `/<pool>/.well-known/openid-configuration`
     Discovery,
     /// `/<pool>/.well-known/jwks.json`
@@ -68,7 +58,7 @@ pub enum Fault {
         /// The `Location`.
         location: String,
     },
-    /// The genuine answer with another body, made from its own.
+    /// The genuine answer with another body, made from its own: see [`Fault::rewrite`].
     Rewrite(Rewrite),
     /// The genuine answer, its body cut in half (a complete HTTP message with broken JSON in it).
     Truncate,
@@ -121,147 +111,75 @@ impl fmt::Debug for Rewrite {
     }
 }
 
-/// Counts and faults per endpoint.
-#[derive(Debug, Default)]
-pub(super) struct Faults {
-    book: Mutex<Book>,
+/// How federated sign-ins fail, when a test wants them to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FederationFault {
+    /// The first attempt ends in "Already found an entry for username …"; the next succeeds.
+    AlreadyFoundEntryOnce,
+    /// Every attempt ends like that.
+    AlreadyFoundEntryAlways,
+    /// The user denied access at the identity provider.
+    AccessDenied,
+    /// The pool could not reach the identity provider.
+    Timeout,
 }
 
-#[derive(Debug, Default)]
-struct Book {
-    counts: HashMap<Endpoint, u64>,
-    standing: HashMap<Endpoint, Fault>,
-    once: HashMap<Endpoint, VecDeque<Fault>>,
-    renewals: HashMap<String, Fault>,
+/// A change of a JWT before it is signed.
+pub(super) type JwtEdit = Arc<dyn Fn(&mut UnsignedJwt) + Send + Sync>;
+
+/// Everything that a test can make go wrong.
+#[derive(Default)]
+pub(super) struct Faults {
+    requests: HashMap<PoolEndpoint, u64>,
+    standing: HashMap<PoolEndpoint, Fault>,
+    once: HashMap<PoolEndpoint, VecDeque<Fault>>,
+    refreshes: HashMap<String, Fault>,
+    pub(super) federation: Option<FederationFault>,
+    pub(super) id_token: Option<JwtEdit>,
+    pub(super) access_token: Option<JwtEdit>,
+    /// Bytes of custom attributes that an ID token gets in addition.
+    pub(super) id_token_padding: usize,
+    pub(super) errors_without_state: bool,
+    pub(super) ignores_prompt: bool,
+    pub(super) escape_slashes: bool,
+    pub(super) code_reuse_revokes: bool,
 }
 
 impl Faults {
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn requests(&self, endpoint: PoolEndpoint) -> u64 {
+        self.requests.get(&endpoint).copied().unwrap_or(0)
     }
 
-    pub(super) fn count(&self, endpoint: Endpoint) -> u64 {
-        self.book().counts.get(&endpoint).copied().unwrap_or(0)
+    pub(super) fn set(&mut self, endpoint: PoolEndpoint, fault: Fault) {
+        self.standing.insert(endpoint, fault);
     }
 
-    pub(super) fn set(&self, endpoint: Endpoint, fault: Fault) {
-        self.book().standing.insert(endpoint, fault);
+    pub(super) fn set_once(&mut self, endpoint: PoolEndpoint, fault: Fault) {
+        self.once.entry(endpoint).or_default().push_back(fault);
     }
 
-    pub(super) fn set_once(&self, endpoint: Endpoint, fault: Fault) {
-        self.book().once.entry(endpoint).or_default().push_back(fault);
+    pub(super) fn set_refreshes_of(&mut self, username: &str, fault: Fault) {
+        self.refreshes.insert(username.to_owned(), fault);
     }
 
-    pub(super) fn set_renewals(&self, username: &str, fault: Fault) {
-        self.book().renewals.insert(username.to_owned(), fault);
+    /// Ends the faults of the endpoints and of federated sign-ins.
+    pub(super) fn clear(&mut self) {
+        self.standing.clear();
+        self.once.clear();
+        self.refreshes.clear();
+        self.federation = None;
     }
 
-    pub(super) fn clear(&self) {
-        let mut book = self.book();
-        book.renewals.clear();
-        book.standing.clear();
-        book.once.clear();
-    }
-
-    /// Counts a request and picks its fault: that of the user whose tokens are renewed, one-off before standing, the
-    /// particular endpoint before the general.
-    fn meet(&self, endpoints: &[Endpoint], renewed: Option<&str>) -> Option<Fault> {
-        let mut book = self.book();
+    /// Counts a request and picks its fault: first that of the user whose tokens are refreshed, then one-off before
+    /// standing ones, the particular endpoint before the general.
+    pub(super) fn take(&mut self, endpoints: &[PoolEndpoint], refreshed: Option<&str>) -> Option<Fault> {
         for &endpoint in endpoints {
-            *book.counts.entry(endpoint).or_default() += 1;
+            *self.requests.entry(endpoint).or_default() += 1;
         }
-        if let Some(fault) = renewed.and_then(|user| book.renewals.get(user)) {
+        if let Some(fault) = refreshed.and_then(|username| self.refreshes.get(username)) {
             return Some(fault.clone());
         }
-        let once = endpoints.iter().find_map(|endpoint| book.once.get_mut(endpoint).and_then(VecDeque::pop_front));
-        once.or_else(|| endpoints.iter().find_map(|endpoint| book.standing.get(endpoint).cloned()))
+        let once = endpoints.iter().find_map(|endpoint| self.once.get_mut(endpoint).and_then(VecDeque::pop_front));
+        once.or_else(|| endpoints.iter().find_map(|endpoint| self.standing.get(endpoint).cloned()))
     }
-}
-
-/// The largest request body anybody reads here.
-const BODY_LIMIT: usize = 64 * 1024;
-
-/// Every request passes here first.
-pub(super) async fn gate(Shared(pool): Shared<Arc<State>>, request: Request, next: Next) -> Response {
-    let (request, endpoints, renewed) = identify(&pool, request).await;
-    let Some(fault) = pool.faults.meet(&endpoints, renewed.as_deref()) else {
-        return next.run(request).await;
-    };
-    match fault {
-        Fault::Status { status, content_type, body } => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
-        }
-        Fault::Throttle { retry_after } => {
-            let mut response = StatusCode::TOO_MANY_REQUESTS.into_response();
-            if let Some(value) = retry_after.and_then(|value| HeaderValue::try_from(value).ok()) {
-                response.headers_mut().insert(header::RETRY_AFTER, value);
-            }
-            response
-        }
-        Fault::Redirect { status, location } => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
-            let location = HeaderValue::try_from(location).unwrap_or(HeaderValue::from_static("/"));
-            (status, [(header::LOCATION, location)]).into_response()
-        }
-        Fault::Rewrite(Rewrite(edit)) => misbehave::rewrite(next.run(request).await, &*edit).await,
-        Fault::Truncate => misbehave::truncate(next.run(request).await).await,
-        Fault::Html => misbehave::html(),
-        Fault::Stall => std::future::pending().await,
-        Fault::Drip => misbehave::drip(),
-        Fault::Huge { bytes } => misbehave::huge(bytes),
-        Fault::GzipBomb => misbehave::gzip_bomb(),
-        Fault::Disconnect => {
-            if let Some(ConnectInfo(cut)) = request.extensions().get::<ConnectInfo<Cut>>() {
-                cut.now();
-            }
-            StatusCode::OK.into_response()
-        }
-        Fault::Lose => {
-            // As a server that works on when its client has gone.
-            let _ = tokio::spawn(next.run(request)).await;
-            std::future::pending().await
-        }
-        Fault::Delay(delay) => {
-            tokio::time::sleep(delay).await;
-            next.run(request).await
-        }
-    }
-}
-
-/// The endpoints a request counts for, the most particular first, and whose tokens it renews.
-async fn identify(pool: &State, request: Request) -> (Request, Vec<Endpoint>, Option<String>) {
-    let path = request.uri().path();
-    let endpoint = match path {
-        "/oauth2/authorize" => Endpoint::Authorize,
-        "/oauth2/token" => return identify_grant(pool, request).await,
-        "/oauth2/userInfo" => Endpoint::UserInfo,
-        "/oauth2/revoke" => Endpoint::Revoke,
-        "/logout" => Endpoint::Logout,
-        "/" if request.method() == http::Method::POST => Endpoint::Api,
-        _ => match path.strip_prefix('/').and_then(|rest| rest.strip_prefix(pool.pool_id.as_str())) {
-            Some("/.well-known/openid-configuration") => Endpoint::Discovery,
-            Some("/.well-known/jwks.json") => Endpoint::Jwks,
-            _ => return (request, Vec::new(), None),
-        },
-    };
-    (request, vec![endpoint], None)
-}
-
-/// Reads the body to see the grant, and puts it back for the handler.
-async fn identify_grant(pool: &State, request: Request) -> (Request, Vec<Endpoint>, Option<String>) {
-    let (parts, body) = request.into_parts();
-    let bytes = body::to_bytes(body, BODY_LIMIT).await.unwrap_or_default();
-    let form = Params::parse(&bytes);
-    let grant = match form.get("grant_type") {
-        Some("authorization_code") => Some(Endpoint::TokenCode),
-        Some("refresh_token") => Some(Endpoint::TokenRefresh),
-        Some("client_credentials") => Some(Endpoint::TokenClientCredentials),
-        _ => None,
-    };
-    let endpoints = grant.into_iter().chain([Endpoint::Token]).collect();
-    let now = pool.now();
-    let renewed = form.get("refresh_token").and_then(|token| pool.world().refresh_grant(token, now));
-    let renewed = renewed.map(|grant| grant.sign_in.username);
-    (Request::from_parts(parts, Body::from(bytes)), endpoints, renewed)
 }

@@ -1,150 +1,113 @@
-//! The pretended Google and Facebook: a page of seeded identities, and what can go wrong on the way back.
+//! Federated sign-in: identity providers of the pool, Google and Facebook, each pretended by a page of its identities.
 
-use std::sync::{Arc, PoisonError};
-
-use axum::extract::{Path, RawQuery, State as Shared};
+use super::authorize::{self, AuthorizationRequest, AuthorizeError};
+use super::faults::FederationFault;
+use super::hosted_ui;
+use super::pages::{self, IdentityChoice, ProviderPage};
+use super::state::PoolState;
+use super::triggers::InvocationError;
+use super::users::PoolUser;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use std::sync::Arc;
 
-use super::ask::{Ask, Refusal};
-use super::authorize;
-use super::csrf;
-use super::pages::{self, IdentityChoice, ProviderPage};
-use super::params::Params;
-use super::state::State;
-use super::triggers::{self, Failed};
-use super::users::User;
-
-/// How federated sign-ins fail, when a test asks for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FederationFault {
-    /// The first attempt ends in "Already found an entry for username …"; the next succeeds.
-    AlreadyFoundEntryOnce,
-    /// Every attempt ends like that.
-    AlreadyFoundEntryAlways,
-    /// The user said no at the provider.
-    AccessDenied,
-    /// The pool could not reach the provider.
-    Timeout,
-}
-
-pub(super) async fn show(
-    Shared(pool): Shared<Arc<State>>,
+pub(super) async fn provider_page(
+    State(pool): State<Arc<PoolState>>,
     Path(provider): Path<String>,
-    RawQuery(query): RawQuery,
+    request: AuthorizationRequest,
     headers: HeaderMap,
-) -> Response {
-    let params = Params::parse(query.unwrap_or_default().as_bytes());
-    let ask = match read(&pool, &provider, &params) {
-        Ok(ask) => ask,
-        Err(refusal) => return refusal.answer(&pool),
-    };
-    let world = pool.world();
-    let identities = (world.users.iter().chain(&world.newcomers))
-        .filter_map(|user| {
-            Some(IdentityChoice {
-                id: identity_at(user, &provider)?.to_owned(),
-                name: user.attributes.get("name").unwrap_or(&user.username).clone(),
-                email: user.attributes.get("email").cloned(),
-            })
+) -> Result<Response, AuthorizeError> {
+    check_provider(&request, &provider)?;
+    let data = pool.data();
+    let choice = |user: &PoolUser| {
+        let identity = user.identities.iter().find(|identity| identity.provider == provider)?;
+        Some(IdentityChoice {
+            id: identity.user_id.clone(),
+            name: user.attributes.get("name").unwrap_or(&user.username).clone(),
+            email: user.attributes.get("email").cloned(),
         })
-        .collect();
-    drop(world);
-    let csrf = csrf::value(&headers);
-    let page = ProviderPage {
-        csrf: csrf.clone(),
-        action: format!("/pretend/{provider}?{}", params.encode_with("client_id", &ask.client.id)),
-        provider,
-        identities,
     };
-    csrf::remember(pages::render(StatusCode::OK, &page), &csrf)
+    let identities = data.users.iter().chain(&data.newcomers).filter_map(choice).collect();
+    let query = request.params.encode_with("client_id", &request.client.id);
+    let action = format!("/pretend/{provider}?{query}");
+    Ok(pages::form(&headers, |csrf| ProviderPage { csrf, action, provider: provider.clone(), identities }))
 }
 
-pub(super) async fn submit(
-    Shared(pool): Shared<Arc<State>>,
+pub(super) async fn choose(
+    State(pool): State<Arc<PoolState>>,
     Path(provider): Path<String>,
-    RawQuery(query): RawQuery,
+    request: AuthorizationRequest,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    let params = Params::parse(query.unwrap_or_default().as_bytes());
-    let ask = match read(&pool, &provider, &params) {
-        Ok(ask) => ask,
-        Err(refusal) => return refusal.answer(&pool),
-    };
-    let form = Params::parse(&body);
-    if !csrf::holds(&headers, &form) {
-        return pages::error(StatusCode::FORBIDDEN, "Invalid CSRF token", "Open the sign-in page again and retry.");
-    }
-    let Some(chosen) = form.get("identity") else {
-        return denied(&ask).answer(&pool);
-    };
-    if let Some(refusal) = misfortune(&pool, &ask, &provider, chosen) {
-        return refusal.answer(&pool);
-    }
-    match sign_in(&pool, &ask.client.id, &provider, chosen).await {
-        Ok(Some(username)) => authorize::complete(&pool, &ask, &username, &provider),
-        Ok(None) => denied(&ask).answer(&pool),
-        Err(text) => ask.refuse("invalid_request", Some(text)).answer(&pool),
-    }
+) -> Result<Response, AuthorizeError> {
+    check_provider(&request, &provider)?;
+    let form = hosted_ui::submitted(&headers, &body)?;
+    let denied = || request.error("access_denied", Some("Access denied"));
+    let user_id = form.get("identity").ok_or_else(denied)?;
+    apply_fault(&pool, &request, &provider, user_id)?;
+    let username = sign_in(&pool, &request.client.id, &provider, user_id).await;
+    let username = username.map_err(|text| request.error("invalid_request", Some(&text)))?.ok_or_else(denied)?;
+    Ok(authorize::complete(&pool, &request, &username, &provider))
 }
 
-/// The name of the user whose identity it is, who may be a new one. `None`: the provider knows nobody of that id.
-async fn sign_in(pool: &State, client_id: &str, provider: &str, chosen: &str) -> Result<Option<String>, String> {
-    let enabled = |username: String| match pool.world().user(&username).is_some_and(|user| user.enabled) {
-        true => Ok(Some(username)),
-        false => Err("User is disabled.".to_owned()),
-    };
-    let text = |failed| match failed {
-        Failed::Because(text) => text,
-        Failed::Refused => "User is not allowed.".to_owned(),
-    };
-    let here = |user: &&User| user.identities.iter().any(|one| one.provider == provider && one.user_id == chosen);
-    let known = pool.world().users.iter().find(here).map(|user| (user.username.clone(), user.is_federated()));
-    if let Some((username, federated)) = known {
-        let username = enabled(username)?;
-        if let Some(username) = username.as_ref().filter(|_| federated) {
-            triggers::signed_in(pool, client_id, username).await.map_err(text)?;
+fn check_provider(request: &AuthorizationRequest, provider: &str) -> Result<(), AuthorizeError> {
+    let enabled = request.client.identity_providers.iter().any(|name| name == provider);
+    (enabled && provider != "COGNITO").then_some(()).ok_or(AuthorizeError::ErrorPage {
+        status: StatusCode::BAD_REQUEST,
+        error: "invalid_request",
+        text: "The app client has no such identity provider.",
+    })
+}
+
+/// The name of the user who has the identity: an old one, or by now a new one. `None`: there is no such identity.
+///
+/// # Errors
+/// The `error_description`.
+async fn sign_in(pool: &PoolState, client_id: &str, provider: &str, user_id: &str) -> Result<Option<String>, String> {
+    let message = |failure: InvocationError| failure.message("User is not allowed.");
+    let disabled = || "User is disabled.".to_owned();
+    let user = pool.data().user_with_identity(provider, user_id).cloned();
+    if let Some(user) = user {
+        if !user.enabled {
+            return Err(disabled());
         }
-        return Ok(username);
+        if user.is_federated() {
+            pool.triggers.post_authentication(client_id, &user).await.map_err(message)?;
+        }
+        return Ok(Some(user.username));
     }
-    let newcomer = pool.world().newcomers.iter().find(here).cloned();
+    let newcomer = pool.data().newcomers.iter().find(|user| user.has_identity(provider, user_id)).cloned();
     let Some(newcomer) = newcomer else { return Ok(None) };
-    enabled(triggers::sign_up(pool, client_id, newcomer).await.map_err(text)?)
-}
-
-/// The same query as the authorize endpoint's, and a provider this client may use.
-fn read(pool: &State, provider: &str, params: &Params) -> Result<Ask, Refusal> {
-    let ask = Ask::read(pool, params)?;
-    if provider == "COGNITO" || !ask.client.identity_providers.iter().any(|name| name == provider) {
-        return Err(Refusal::Page { error: "invalid_request", text: "The app client has no such identity provider." });
+    pool.triggers.pre_sign_up(client_id, &newcomer).await.map_err(message)?;
+    // The trigger may have linked the identity to a user (AdminLinkProviderForUser).
+    let linked = pool.data().sign_up(&newcomer);
+    if linked.is_none() {
+        pool.triggers.post_confirmation(client_id, &newcomer).await.map_err(message)?;
     }
-    Ok(ask)
+    let username = linked.unwrap_or(newcomer.username);
+    pool.data().enabled_user(&username).ok_or_else(disabled)?;
+    Ok(Some(username))
 }
 
-fn identity_at<'a>(user: &'a User, provider: &str) -> Option<&'a str> {
-    user.identities.iter().find(|identity| identity.provider == provider).map(|identity| identity.user_id.as_str())
-}
-
-fn denied(ask: &Ask) -> Refusal {
-    ask.refuse("access_denied", Some("Access denied".to_owned()))
-}
-
-fn misfortune(pool: &State, ask: &Ask, provider: &str, chosen: &str) -> Option<Refusal> {
-    let mut fault = pool.federation_fault.lock().unwrap_or_else(PoisonError::into_inner);
-    match (*fault)? {
-        FederationFault::AccessDenied => Some(denied(ask)),
-        FederationFault::Timeout => {
-            let text = "Timeout occurred in calling IdP token endpoint";
-            Some(ask.refuse("invalid_request", Some(text.to_owned())))
-        }
-        kind @ (FederationFault::AlreadyFoundEntryOnce | FederationFault::AlreadyFoundEntryAlways) => {
-            if kind == FederationFault::AlreadyFoundEntryOnce {
-                *fault = None;
-            }
-            let text = format!("Already found an entry for username {provider}_{chosen}");
-            Some(ask.refuse("invalid_request", Some(text)))
-        }
+fn apply_fault(
+    pool: &PoolState,
+    request: &AuthorizationRequest,
+    provider: &str,
+    user_id: &str,
+) -> Result<(), AuthorizeError> {
+    let mut faults = pool.faults();
+    let Some(fault) = faults.federation else { return Ok(()) };
+    if fault == FederationFault::AlreadyFoundEntryOnce {
+        faults.federation = None;
     }
+    let (error, text) = match fault {
+        FederationFault::AccessDenied => ("access_denied", "Access denied".to_owned()),
+        FederationFault::Timeout => ("invalid_request", "Timeout occurred in calling IdP token endpoint".to_owned()),
+        FederationFault::AlreadyFoundEntryOnce | FederationFault::AlreadyFoundEntryAlways => {
+            ("invalid_request", format!("Already found an entry for username {provider}_{user_id}"))
+        }
+    };
+    Err(request.error(error, Some(&text)))
 }

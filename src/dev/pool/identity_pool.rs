@@ -1,38 +1,38 @@
-//! An identity pool that knows this user pool and guests: AWS credentials that open nothing.
+//! An identity pool that accepts this user pool and guests, in the enhanced flow: `GetId`, then
+//! `GetCredentialsForIdentity`. The AWS credentials open nothing.
 
-use aws_lc_rs::digest;
-use serde_json::{Map, Value, json};
-
-use super::api::{ApiError, text};
+use super::messages::{ApiError, required};
 use super::random;
-use super::state::State;
-use super::tokens;
+use super::state::PoolState;
+use super::tokens::TokenClaims;
+use aws_lc_rs::digest;
+use serde_json::{Value, json};
 
 /// The id of the identity pool.
 pub const IDENTITY_POOL: &str = "eu-west-1:11111111-2222-3333-4444-555555555555";
 
-pub(super) fn operate(pool: &State, operation: &str, input: &Value) -> Result<Value, ApiError> {
+pub(super) fn operate(pool: &PoolState, operation: &str, input: &Value) -> Result<Value, ApiError> {
     match operation {
         "GetId" => get_id(pool, input),
-        "GetCredentialsForIdentity" => get_credentials(pool, input),
-        _ => Err(ApiError::new("UnknownOperationException", "")),
+        "GetCredentialsForIdentity" => get_credentials_for_identity(pool, input),
+        _ => Err(ApiError::unknown_operation()),
     }
 }
 
-fn get_id(pool: &State, input: &Value) -> Result<Value, ApiError> {
-    let id = text(input, "IdentityPoolId")?;
+fn get_id(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    let id = required(input, "IdentityPoolId")?;
     if id != IDENTITY_POOL {
         return Err(ApiError::new("ResourceNotFoundException", format!("IdentityPool '{id}' not found.")));
     }
-    Ok(json!({ "IdentityId": identity(&subject(pool, input)?) }))
+    Ok(json!({ "IdentityId": identity_id(&subject(pool, input)?) }))
 }
 
-fn get_credentials(pool: &State, input: &Value) -> Result<Value, ApiError> {
-    let id = text(input, "IdentityId")?;
-    if id != identity(&subject(pool, input)?) {
-        return Err(ApiError::new("NotAuthorizedException", format!("Access to Identity '{id}' is forbidden.")));
+fn get_credentials_for_identity(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    let id = required(input, "IdentityId")?;
+    if id != identity_id(&subject(pool, input)?) {
+        return Err(ApiError::not_authorized(format!("Access to Identity '{id}' is forbidden.")));
     }
-    let role = input.get("CustomRoleArn").and_then(Value::as_str).unwrap_or("the pool's choice");
+    let role = input["CustomRoleArn"].as_str().unwrap_or("the pool's choice");
     let credentials = json!({
         "AccessKeyId": format!("ASIA{}", random::uuid().replace('-', "").to_uppercase()),
         "SecretKey": random::uuid(),
@@ -42,33 +42,28 @@ fn get_credentials(pool: &State, input: &Value) -> Result<Value, ApiError> {
     Ok(json!({ "IdentityId": id, "Credentials": credentials }))
 }
 
-/// Whom the logins speak for; empty for a guest.
-fn subject(pool: &State, input: &Value) -> Result<String, ApiError> {
-    let refuse = |message: &str| Err(ApiError::new("NotAuthorizedException", message));
-    let logins: Map<String, Value> = match input.get("Logins") {
-        None | Some(Value::Null) => return Ok(String::new()),
-        Some(logins) => logins.as_object().cloned().unwrap_or_default(),
-    };
-    let issuer = pool.issuer();
-    let name = issuer.split_once("://").map_or(issuer.as_str(), |(_, rest)| rest);
-    let Some(token) = logins.get(name).and_then(Value::as_str) else {
-        return refuse("Token is not from a supported provider of this identity pool.");
-    };
-    let Some(claims) = tokens::read_id_token(pool, token) else {
-        return refuse("Invalid login token. Not a valid OpenId Connect identity token.");
-    };
-    let claim = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    // `ServerSideTokenCheck` is on.
-    if pool.world().is_revoked_origin(&claim("origin_jti")) {
-        return refuse("Invalid login token. Token is revoked.");
+/// The `sub` of the ID token in `Logins`, under the issuer without its scheme; empty for a guest.
+fn subject(pool: &PoolState, input: &Value) -> Result<String, ApiError> {
+    let logins = &input["Logins"];
+    if logins.is_null() {
+        return Ok(String::new());
     }
-    Ok(claim("sub"))
+    let issuer = pool.issuer();
+    let provider = issuer.split_once("://").map_or(issuer.as_str(), |(_, rest)| rest);
+    let token = logins[provider]
+        .as_str()
+        .ok_or_else(|| ApiError::not_authorized("Token is not from a supported provider of this identity pool."))?;
+    let claims = TokenClaims::of_id_token(pool, token)
+        .ok_or_else(|| ApiError::not_authorized("Invalid login token. Not a valid OpenId Connect identity token."))?;
+    // `ServerSideTokenCheck` is on.
+    if pool.data().is_revoked_origin(&claims.origin_jti) {
+        return Err(ApiError::not_authorized("Invalid login token. Token is revoked."));
+    }
+    Ok(claims.sub)
 }
 
 /// The same for the same user, always.
-fn identity(subject: &str) -> String {
+fn identity_id(subject: &str) -> String {
     let hash = digest::digest(&digest::SHA256, subject.as_bytes());
-    let hex: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    let part = |from, to| hex.get(from..to).unwrap_or_default();
-    format!("eu-west-1:{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+    format!("eu-west-1:{}", random::uuid_text(hash.as_ref()))
 }

@@ -1,87 +1,77 @@
-//! A small Cognito user pool: hosted UI, OAuth endpoints, discovery and keys, in one process and one port.
+//! A small Cognito user pool: hosted UI, OAuth endpoints, discovery and keys, in one process and on one port.
 //!
-//! It stands in for the real thing on a developer's machine and in tests, and is as awkward as the real thing on
-//! purpose: error names, missing claims, string booleans, five-part refresh tokens, its own sign-out. It imports
-//! nothing from the rest of the crate and is only spoken to over HTTP. What a test does to it (faults, clock,
-//! users) goes through the [`Pool`] handle in process; nothing of that can be reached from the network.
+//! It stands in for the real pool on a developer's machine and in tests, and is as awkward as that one on purpose: error
+//! names, missing claims, string booleans, five-part refresh tokens, its own sign-out. It imports nothing from the rest
+//! of the crate and is only spoken to over HTTP. What a test does to it (faults, clock, users) goes through the
+//! [`UserPool`] handle in process; nothing of that can be reached from the network.
 //!
-//! | here | what a pool shows |
+//! Each file imports only from its own line and the lines above:
+//!
+//! | files | of a user pool |
 //! |---|---|
-//! | [`Settings`], [`Client`], [`User`] | what an administrator configures |
-//! | `discovery`, `keys` | the well-known documents |
-//! | `ask`, `authorize`, `login`, `federation` | the browser's way in |
-//! | `token`, `client_auth`, `tokens`, `grants` | codes and tokens |
-//! | `account` | userInfo, revocation, sign-out |
-//! | `api`, `admin`, `self_service`, `identity_pool` | the APIs of user pools and identity pools |
-//! | [`Triggers`] | a function that is asked in the middle of a sign-in |
-//! | `faults`, `misbehave`, `line`, [`Draft`] | everything that can go wrong |
+//! | `random`, `messages`, `pages`, `jwt` | ids, HTTP messages, pages of the hosted UI, keys and signatures |
+//! | `users`, `triggers`, `settings` | what an administrator sets up: users, Lambda triggers, app clients |
+//! | `data`, `faults`, `state` | what is stored: authorization codes, refresh tokens, sessions; and what is broken |
+//! | `tokens` | the claims of ID tokens and access tokens |
+//! | `authorize`, `hosted_ui`, `federation` | authorization endpoint, `/login` and `/logout`, identity providers |
+//! | `token_endpoint`, `openid` | token and revocation endpoints, discovery, JWKS, userInfo |
+//! | `admin`, `identity_pool`, `api` | the JSON APIs of user pools and identity pools, by `X-Amz-Target` |
+//! | `listener`, `fault_layer` | the faults of a test, below HTTP and around the endpoints |
+//! | this one, `user_pool` | the routes, and the handle |
 
-mod account;
 mod admin;
-mod answer;
 mod api;
-mod ask;
 mod authorize;
-mod client_auth;
-mod clients;
-mod clock;
-mod csrf;
-mod discovery;
-mod draft;
+mod data;
+mod fault_layer;
 mod faults;
 mod federation;
-mod grants;
-mod handle;
+mod hosted_ui;
 mod identity_pool;
-mod keys;
-mod line;
-mod login;
-mod misbehave;
+mod jwt;
+mod listener;
+mod messages;
+mod openid;
 mod pages;
-mod params;
 mod random;
-mod self_service;
 mod settings;
 mod state;
-mod token;
+mod token_endpoint;
 mod tokens;
 mod triggers;
+mod user_pool;
 mod users;
-
-use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
+use state::PoolState;
+use std::sync::Arc;
 
-pub use clients::{Client, Flow, ResourceServer, Rotation};
-pub use draft::{Draft, Signature};
-pub use faults::{Endpoint, Fault};
-pub use federation::FederationFault;
-pub use handle::Pool;
+pub use faults::{Fault, FederationFault, PoolEndpoint};
 pub use identity_pool::IDENTITY_POOL;
-pub use settings::Settings;
-pub use triggers::{TriggerError, Triggers};
-pub use users::{Identity, User};
+pub use jwt::{Signature, UnsignedJwt};
+pub use settings::{AppClient, OAuthFlow, PoolSettings, ResourceServer, Rotation};
+pub use triggers::{TriggerError, TriggerFunction};
+pub use user_pool::UserPool;
+pub use users::{FederatedIdentity, PoolUser};
 
-use state::State;
-
-fn router(pool: Arc<State>) -> Router {
+fn router(pool: Arc<PoolState>) -> Router {
     Router::new()
-        .route("/{pool_id}/.well-known/openid-configuration", get(discovery::openid_configuration))
-        .route("/{pool_id}/.well-known/jwks.json", get(discovery::jwks))
-        .route("/.well-known/openid-configuration", get(discovery::wrong_host))
+        .route("/{pool_id}/.well-known/openid-configuration", get(openid::configuration))
+        .route("/{pool_id}/.well-known/jwks.json", get(openid::jwks))
+        .route("/.well-known/openid-configuration", get(openid::configuration_of_domain))
         .route("/oauth2/authorize", get(authorize::authorize))
-        .route("/login", get(login::show).post(login::submit))
-        .route("/pretend/{provider}", get(federation::show).post(federation::submit))
-        .route("/oauth2/token", post(token::token))
-        .route("/oauth2/userInfo", get(account::user_info))
-        .route("/oauth2/revoke", post(account::revoke))
-        .route("/logout", get(account::logout))
+        .route("/login", get(hosted_ui::login_page).post(hosted_ui::login))
+        .route("/pretend/{provider}", get(federation::provider_page).post(federation::choose))
+        .route("/oauth2/token", post(token_endpoint::token))
+        .route("/oauth2/revoke", post(token_endpoint::revoke))
+        .route("/oauth2/userInfo", get(openid::user_info))
+        .route("/logout", get(hosted_ui::logout))
         .route("/", post(api::dispatch).fallback(pages::not_found))
         .route("/pool.css", get(pages::stylesheet))
         .route("/icon.svg", get(pages::icon))
         .fallback(pages::not_found)
-        .layer(middleware::from_fn_with_state(Arc::clone(&pool), faults::gate))
+        .layer(middleware::from_fn_with_state(Arc::clone(&pool), fault_layer::apply))
         .with_state(pool)
 }

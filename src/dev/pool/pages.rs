@@ -1,14 +1,19 @@
-//! The hosted UI's pages.
+//! The pages of the hosted UI, and the double-submit check of their forms: the `XSRF-TOKEN` cookie must come back in
+//! the field `_csrf`.
 
+use super::messages::{self, Params};
+use super::random;
 use askama::Template;
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
+
+const CSRF_COOKIE: &str = "XSRF-TOKEN";
 
 /// No script at all, styles from this host only. `form-action` is left out on purpose: Chromium applies it to the
 /// redirects after a form too, and those lead to the application and on to its sites.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Sign in with a password, or go to a provider.
+/// Sign in with a password, or go to an identity provider.
 #[derive(Template)]
 #[template(path = "pool/pages/login.html", config = "src/dev/askama.toml")]
 pub(super) struct LoginPage {
@@ -25,7 +30,7 @@ pub(super) struct ProviderLink {
     pub(super) href: String,
 }
 
-/// The pretended provider's account chooser.
+/// The account chooser of a pretended identity provider.
 #[derive(Template)]
 #[template(path = "pool/pages/provider.html", config = "src/dev/askama.toml")]
 pub(super) struct ProviderPage {
@@ -54,7 +59,23 @@ pub(super) fn error(status: StatusCode, error: &str, text: &str) -> Response {
     render(status, &ErrorPage { error, text })
 }
 
-pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
+/// A page with a form in it, made with the value of its `_csrf` field. That value is the browser's own if it has one
+/// already, since other tabs hold it too.
+pub(super) fn form<T: Template>(headers: &HeaderMap, page: impl FnOnce(String) -> T) -> Response {
+    let uuid_shaped =
+        |value: &&str| value.len() == 36 && value.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let csrf = messages::cookie(headers, CSRF_COOKIE).filter(uuid_shaped).map_or_else(random::uuid, str::to_owned);
+    messages::set_cookie(render(StatusCode::OK, &page(csrf.clone())), CSRF_COOKIE, &csrf, None)
+}
+
+/// What was filled into a form, if it is one of this browser's.
+pub(super) fn submitted(headers: &HeaderMap, body: &[u8]) -> Option<Params> {
+    let form = Params::parse(body);
+    let genuine = messages::cookie(headers, CSRF_COOKIE).is_some_and(|cookie| form.get("_csrf") == Some(cookie));
+    genuine.then_some(form)
+}
+
+fn render(status: StatusCode, page: &impl Template) -> Response {
     let (status, html) = match page.render() {
         Ok(html) => (status, html),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, String::new()),

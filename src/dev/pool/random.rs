@@ -1,4 +1,4 @@
-//! Unguessable values: codes, ids, session cookies, tokens that look like Cognito's.
+//! Random values: authorization codes, ids, session cookies, and refresh tokens that look like Cognito's.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,7 +20,12 @@ pub(super) fn uuid() -> String {
     let mut raw = bytes(16);
     raw[6] = (raw[6] & 0x0f) | 0x40;
     raw[8] = (raw[8] & 0x3f) | 0x80;
-    let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
+    uuid_text(&raw)
+}
+
+/// The first 16 bytes in the text form of a UUID.
+pub(super) fn uuid_text(raw: &[u8]) -> String {
+    let hex: String = raw.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 

@@ -1,98 +1,83 @@
-//! The inside of a running pool, shared by its handlers and its handle.
+//! The state of a running pool, shared by its endpoints and its handle; its issuer, and its clock.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use serde_json::Value;
-
-use super::clock::Clock;
-use super::draft::Tampering;
+use super::data::PoolData;
 use super::faults::Faults;
-use super::federation::FederationFault;
-use super::grants::World;
-use super::keys::KeyRing;
-use super::settings::Settings;
-use super::triggers::Triggers;
+use super::jwt::SigningKeys;
+use super::settings::PoolSettings;
+use super::triggers::LambdaTriggers;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What every handler works on.
-#[derive(Debug)]
-pub(super) struct State {
+/// What every endpoint works on.
+pub(super) struct PoolState {
     host: String,
-    addr: SocketAddr,
-    pub(super) pool_id: String,
-    pub(super) clock: Clock,
-    keys: Mutex<KeyRing>,
-    world: Mutex<World>,
-    pub(super) faults: Faults,
-    pub(super) tampering: Tampering,
-    pub(super) federation_fault: Mutex<Option<FederationFault>>,
-    pub(super) switches: Switches,
-    pub(super) triggers: Option<Triggers>,
-}
-
-/// Harmless oddities a test can turn on.
-#[derive(Debug, Default)]
-pub(super) struct Switches {
-    pub(super) errors_without_state: AtomicBool,
-    pub(super) ignores_prompt: AtomicBool,
-    pub(super) discovery_extras: AtomicBool,
-    pub(super) escape_slashes: AtomicBool,
-    pub(super) code_reuse_revokes: AtomicBool,
-    pub(super) padding: AtomicUsize,
-    /// Shared with the listener, which drops connections while it is set.
+    pub(super) addr: SocketAddr,
+    pub(super) triggers: LambdaTriggers,
+    /// Seconds between this machine's time and the pool's.
+    clock_offset: AtomicI64,
+    keys: Mutex<SigningKeys>,
+    data: Mutex<PoolData>,
+    faults: Mutex<Faults>,
+    /// Shared with the listener, which resets connections while it is set.
     pub(super) down: Arc<AtomicBool>,
 }
 
-impl State {
-    pub(super) fn new(settings: &Settings, addr: SocketAddr) -> Self {
+impl PoolState {
+    pub(super) fn new(settings: PoolSettings, addr: SocketAddr) -> Self {
+        let PoolSettings { host, pool_id, triggers: function, .. } = settings.clone();
         Self {
-            host: settings.host.clone(),
+            host,
             addr,
-            pool_id: settings.pool_id.clone(),
-            clock: Clock::default(),
-            keys: Mutex::new(KeyRing::first()),
-            world: Mutex::new(World::new(settings)),
-            faults: Faults::default(),
-            tampering: Tampering::default(),
-            federation_fault: Mutex::new(None),
-            switches: Switches::default(),
-            triggers: settings.triggers.clone(),
+            triggers: LambdaTriggers { pool_id, function },
+            clock_offset: AtomicI64::new(0),
+            keys: Mutex::new(SigningKeys::first()),
+            data: Mutex::new(PoolData::new(settings)),
+            faults: Mutex::default(),
+            down: Arc::default(),
         }
     }
 
-    pub(super) fn addr(&self) -> SocketAddr {
-        self.addr
+    pub(super) fn pool_id(&self) -> &str {
+        &self.triggers.pool_id
     }
 
+    /// The domain of the hosted UI and the OAuth endpoints. A real pool has its issuer on another host.
     pub(super) fn base_url(&self) -> String {
         format!("http://{}:{}", self.host, self.addr.port())
     }
 
     pub(super) fn issuer(&self) -> String {
-        format!("{}/{}", self.base_url(), self.pool_id)
+        format!("{}/{}", self.base_url(), self.pool_id())
     }
 
+    /// Epoch seconds.
     pub(super) fn now(&self) -> i64 {
-        self.clock.now()
+        machine_seconds().saturating_add(self.clock_offset.load(Ordering::Relaxed))
     }
 
-    pub(super) fn keys(&self) -> KeyRing {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn shift_clock(&self, seconds: i64) {
+        self.clock_offset.fetch_add(seconds, Ordering::Relaxed);
     }
 
-    pub(super) fn rotate_keys(&self) {
-        let fresh = KeyRing::generate();
-        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+    pub(super) fn keys(&self) -> MutexGuard<'_, SigningKeys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn data(&self) -> MutexGuard<'_, PoolData> {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// JSON as text, with `\/` where the switch asks for it. A slash can only stand inside a JSON string.
-    pub(super) fn write_json(&self, value: &Value) -> String {
-        let text = value.to_string();
-        if self.switches.escape_slashes.load(Ordering::Relaxed) { text.replace('/', "\\/") } else { text }
+    pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the pool is a program of its own and cannot ask the service's clock; this is its only look at the time"
+)]
+fn machine_seconds() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

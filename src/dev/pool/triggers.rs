@@ -1,26 +1,29 @@
-//! Lambda triggers: whom the pool asks in the middle of a sign-in, in Cognito's order and with its patience.
+//! Lambda triggers: the function that Cognito calls in the middle of a sign-in, with an event for each trigger.
+//!
+//! | trigger | when |
+//! |---|---|
+//! | `UserMigration_Authentication` | a user name that the pool does not have signs in with a password |
+//! | `PreSignUp_ExternalProvider` | an identity that the pool does not have comes from an identity provider |
+//! | `PostConfirmation_ConfirmSignUp` | that identity has become a user |
+//! | `PostAuthentication_Authentication` | a federated user signs in again, so not at the first time |
 
+use super::random;
+use super::users::PoolUser;
+use serde_json::{Map, Value, json};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+/// How long Cognito waits for a function.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-use super::admin;
-use super::random;
-use super::state::State;
-use super::users::User;
-
-/// How long Cognito waits.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-type Answer = Pin<Box<dyn Future<Output = Result<Value, TriggerError>> + Send>>;
+type TriggerFuture = Pin<Box<dyn Future<Output = Result<Value, TriggerError>> + Send>>;
 
 /// The function behind all triggers: an event in, the event back with its `response` filled in.
 #[derive(Clone)]
-pub struct Triggers(Arc<dyn Fn(Value) -> Answer + Send + Sync>);
+pub struct TriggerFunction(Arc<dyn Fn(Value) -> TriggerFuture + Send + Sync>);
 
 /// What a function fails with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +34,7 @@ pub struct TriggerError {
     pub message: String,
 }
 
-impl Triggers {
+impl TriggerFunction {
     /// Events go to `call`.
     pub fn new<F, A>(call: F) -> Self
     where
@@ -42,104 +45,123 @@ impl Triggers {
     }
 }
 
-impl fmt::Debug for Triggers {
+impl fmt::Debug for TriggerFunction {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Triggers")
+        out.write_str("TriggerFunction")
     }
 }
 
-/// What the user sees when a trigger fails.
-pub(super) enum Failed {
-    /// The usual words for a wrong password.
+/// Why a trigger ends a sign-in.
+pub(super) enum InvocationError {
+    /// The function refused the user.
     Refused,
-    /// Cognito's own words around the function's.
-    Because(String),
+    /// It failed: Cognito's words around the function's.
+    Failed(String),
 }
 
-/// A user nobody here knows signs in with a password. The name of the user who exists from now on.
-pub(super) async fn migrate(pool: &State, client_id: &str, typed: &str, password: &str) -> Result<String, Failed> {
-    if pool.triggers.is_none() {
-        return Err(Failed::Refused);
-    }
-    let request = json!({ "password": password, "validationData": null, "userAttributes": null });
-    let unset = json!({
-        "userAttributes": null,
-        "forceAliasCreation": null,
-        "finalUserStatus": null,
-        "messageAction": null,
-        "desiredDeliveryMediums": null,
-    });
-    let answer = call(pool, "UserMigration_Authentication", client_id, typed, request, unset).await?;
-    let told = answer.pointer("/response/userAttributes").and_then(Value::as_object).filter(|told| !told.is_empty());
-    let Some(told) = told else { return Err(Failed::Refused) };
-    let mut user = User::native(typed, password, &random::uuid());
-    for (name, value) in told {
-        let value = value.as_str().unwrap_or_default();
-        match name.as_str() {
-            "username" => value.clone_into(&mut user.username),
-            name => drop(user.attributes.insert(name.to_owned(), value.to_owned())),
+impl InvocationError {
+    /// What the user reads, with words of the caller's for a refusal.
+    pub(super) fn message(self, refusal: &str) -> String {
+        match self {
+            Self::Refused => refusal.to_owned(),
+            Self::Failed(message) => message,
         }
     }
-    user.confirmed = answer.pointer("/response/finalUserStatus").is_some_and(|status| status == "CONFIRMED");
-    let mut world = pool.world();
-    let name = user.username.clone();
-    if world.user(&name).is_none() {
-        world.users.push(user);
-    }
-    Ok(name)
 }
 
-/// Somebody whom a provider knows, and the pool does not, signs in. The name of the user to sign in as: the one whom
-/// a trigger has linked the identity to, or a new one.
-pub(super) async fn sign_up(pool: &State, client_id: &str, newcomer: User) -> Result<String, Failed> {
-    let mut attributes = json!(newcomer.attributes);
-    attributes["cognito:email_alias"] = "".into();
-    attributes["cognito:phone_number_alias"] = "".into();
-    let request = json!({ "userAttributes": attributes, "validationData": {} });
-    let unset = json!({ "autoConfirmUser": false, "autoVerifyEmail": false, "autoVerifyPhone": false });
-    call(pool, "PreSignUp_ExternalProvider", client_id, &newcomer.username, request, unset).await?;
-    let username = newcomer.username.clone();
-    let request = json!({ "userAttributes": admin::told_to_triggers(&newcomer) });
-    if let Some(linked) = pool.world().sign_up(newcomer) {
-        return Ok(linked);
-    }
-    call(pool, "PostConfirmation_ConfirmSignUp", client_id, &username, request, json!({})).await?;
-    Ok(username)
+/// The triggers of one pool.
+pub(super) struct LambdaTriggers {
+    pub(super) pool_id: String,
+    /// Without one, nobody migrates and everybody else may sign in.
+    pub(super) function: Option<TriggerFunction>,
 }
 
-/// A federated user signs in again.
-pub(super) async fn signed_in(pool: &State, client_id: &str, username: &str) -> Result<(), Failed> {
-    let attributes = pool.world().user(username).map(admin::told_to_triggers).unwrap_or_default();
-    let request = json!({ "userAttributes": attributes, "newDeviceUsed": false });
-    call(pool, "PostAuthentication_Authentication", client_id, username, request, json!({})).await.map(drop)
+impl LambdaTriggers {
+    /// The user whom the function knows by this name and password.
+    pub(super) async fn user_migration(
+        &self,
+        client_id: &str,
+        username: &str,
+        password: &str,
+    ) -> Result<PoolUser, InvocationError> {
+        let request = json!({ "password": password, "validationData": null, "userAttributes": null });
+        let unset = json!({
+            "userAttributes": null,
+            "forceAliasCreation": null,
+            "finalUserStatus": null,
+            "messageAction": null,
+            "desiredDeliveryMediums": null,
+        });
+        let event = self.call("UserMigration_Authentication", client_id, username, request, unset).await?;
+        let response = &event["response"];
+        let attributes = response["userAttributes"].as_object().filter(|attributes| !attributes.is_empty());
+        let mut user = PoolUser::native(username, password, &random::uuid());
+        for (name, value) in attributes.ok_or(InvocationError::Refused)? {
+            let value = value.as_str().unwrap_or_default().to_owned();
+            match name.as_str() {
+                "username" => user.username = value,
+                name => drop(user.attributes.insert(name.to_owned(), value)),
+            }
+        }
+        user.confirmed = response["finalUserStatus"] == "CONFIRMED";
+        Ok(user)
+    }
+
+    /// Whether an identity of a provider may become a user.
+    pub(super) async fn pre_sign_up(&self, client_id: &str, user: &PoolUser) -> Result<(), InvocationError> {
+        let mut attributes = json!(user.attributes);
+        attributes["cognito:email_alias"] = "".into();
+        attributes["cognito:phone_number_alias"] = "".into();
+        let request = json!({ "userAttributes": attributes, "validationData": {} });
+        let unset = json!({ "autoConfirmUser": false, "autoVerifyEmail": false, "autoVerifyPhone": false });
+        self.call("PreSignUp_ExternalProvider", client_id, &user.username, request, unset).await.map(drop)
+    }
+
+    /// After the sign-up of a federated user.
+    pub(super) async fn post_confirmation(&self, client_id: &str, user: &PoolUser) -> Result<(), InvocationError> {
+        let request = json!({ "userAttributes": event_attributes(user) });
+        self.call("PostConfirmation_ConfirmSignUp", client_id, &user.username, request, json!({})).await.map(drop)
+    }
+
+    /// After every later sign-in of a federated user.
+    pub(super) async fn post_authentication(&self, client_id: &str, user: &PoolUser) -> Result<(), InvocationError> {
+        let request = json!({ "userAttributes": event_attributes(user), "newDeviceUsed": false });
+        self.call("PostAuthentication_Authentication", client_id, &user.username, request, json!({})).await.map(drop)
+    }
+
+    /// The event as the function returns it; as it was sent, where there is no function.
+    async fn call(
+        &self,
+        source: &str,
+        client_id: &str,
+        username: &str,
+        request: Value,
+        response: Value,
+    ) -> Result<Value, InvocationError> {
+        let event = json!({
+            "version": "1",
+            "triggerSource": source,
+            "region": self.pool_id.split('_').next(),
+            "userPoolId": self.pool_id,
+            "userName": username,
+            "callerContext": { "awsSdkVersion": "aws-sdk-unknown-unknown", "clientId": client_id },
+            "request": request,
+            "response": response,
+        });
+        let Some(TriggerFunction(function)) = &self.function else { return Ok(event) };
+        let trigger = source.split('_').next().unwrap_or_default();
+        let failed = |message: &str| InvocationError::Failed(format!("{trigger} failed with error {message}."));
+        match tokio::time::timeout(TIMEOUT, function(event)).await {
+            Ok(Ok(event)) if event["response"].is_object() => Ok(event),
+            Ok(Ok(_)) => Err(InvocationError::Failed("Unrecognizable lambda output".to_owned())),
+            Ok(Err(error)) if error.refused => Err(InvocationError::Refused),
+            Ok(Err(error)) => Err(failed(&error.message)),
+            Err(_) => Err(failed("the function timed out")),
+        }
+    }
 }
 
-async fn call(
-    pool: &State,
-    source: &str,
-    client_id: &str,
-    username: &str,
-    request: Value,
-    response: Value,
-) -> Result<Value, Failed> {
-    let event = json!({
-        "version": "1",
-        "triggerSource": source,
-        "region": pool.pool_id.split('_').next(),
-        "userPoolId": pool.pool_id,
-        "userName": username,
-        "callerContext": { "awsSdkVersion": "aws-sdk-unknown-unknown", "clientId": client_id },
-        "request": request,
-        "response": response,
-    });
-    let Some(Triggers(function)) = &pool.triggers else { return Ok(event) };
-    let trigger = source.split('_').next().unwrap_or_default();
-    let because = |message: &str| Failed::Because(format!("{trigger} failed with error {message}."));
-    match tokio::time::timeout(PATIENCE, function(event)).await {
-        Ok(Ok(answer)) if answer.get("response").is_some_and(Value::is_object) => Ok(answer),
-        Ok(Ok(_)) => Err(Failed::Because("Unrecognizable lambda output".to_owned())),
-        Ok(Err(error)) if error.refused => Err(Failed::Refused),
-        Ok(Err(error)) => Err(because(&error.message)),
-        Err(_) => Err(because("the function timed out")),
-    }
+fn event_attributes(user: &PoolUser) -> Map<String, Value> {
+    let status = ("cognito:user_status", user.status().to_owned());
+    user.all_attributes().chain([status]).map(|(name, value)| (name.to_owned(), value.into())).collect()
 }

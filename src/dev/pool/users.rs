@@ -1,12 +1,12 @@
-//! The directory: native users and federated ones, with the attributes Cognito would keep for them.
-
-use std::collections::BTreeMap;
+//! Users of the pool, native and federated, and the three forms in which Cognito shows their attributes: claims of an
+//! ID token, strings at userInfo and in the API, JSON text inside a string for `identities`.
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// One user of the pool.
 #[derive(Clone, Debug)]
-pub struct User {
+pub struct PoolUser {
     /// `cognito:username`: the chosen name, or `<Provider>_<user id>` for a federated user.
     pub username: String,
     /// The stable subject. UUID-shaped, but not an RFC 4122 one, as in a real pool.
@@ -22,12 +22,12 @@ pub struct User {
     /// Attributes, all strings as Cognito stores them: `email`, `email_verified` = `"true"`, `name`, `custom:…`.
     pub attributes: BTreeMap<String, String>,
     /// Identities at other providers: one for a federated user, any number for a native user with linked ones.
-    pub identities: Vec<Identity>,
+    pub identities: Vec<FederatedIdentity>,
 }
 
 /// A user's identity at a federated provider.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub struct FederatedIdentity {
     /// The provider's name in the pool, `Google`.
     pub provider: String,
     /// The user's id over there.
@@ -36,7 +36,7 @@ pub struct Identity {
     pub created_ms: i64,
 }
 
-impl User {
+impl PoolUser {
     /// A native user whose username was chosen at sign-up.
     pub fn native(username: &str, password: &str, sub: &str) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl User {
         Self {
             username: format!("{provider}_{user_id}"),
             password: None,
-            identities: vec![Identity {
+            identities: vec![FederatedIdentity {
                 provider: provider.to_owned(),
                 user_id: user_id.to_owned(),
                 created_ms: 1_642_699_117_273,
@@ -109,7 +109,12 @@ impl User {
         self.password.is_none() && !self.identities.is_empty()
     }
 
-    /// `UserStatus` as the API and the triggers tell it.
+    /// Whether this identity is the user's own or a linked one.
+    pub(super) fn has_identity(&self, provider: &str, user_id: &str) -> bool {
+        self.identities.iter().any(|identity| identity.provider == provider && identity.user_id == user_id)
+    }
+
+    /// `UserStatus` as the API and the events of Lambda triggers have it.
     pub(super) fn status(&self) -> &'static str {
         match (self.is_federated(), self.confirmed) {
             (true, _) => "EXTERNAL_PROVIDER",
@@ -138,8 +143,15 @@ impl User {
         self.links(|primary, created| (primary.into(), created.into())).map(|links| links.to_string())
     }
 
+    /// All attributes as the API and the events of Lambda triggers have them.
+    pub(super) fn all_attributes(&self) -> impl Iterator<Item = (&str, String)> {
+        let stored = self.attributes.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let identities = self.identities_attribute().map(|identities| ("identities", identities));
+        [("sub", self.sub.clone())].into_iter().chain(stored).chain(identities)
+    }
+
     fn links(&self, write: impl Fn(bool, i64) -> (Value, Value)) -> Option<Value> {
-        let link = |identity: &Identity| {
+        let link = |identity: &FederatedIdentity| {
             let (primary, created) = write(self.is_federated(), identity.created_ms);
             json!({
                 "userId": identity.user_id,

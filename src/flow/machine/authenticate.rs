@@ -9,7 +9,8 @@
 
 use super::budget::BudgetKey;
 use super::cache::{TokenKey, TokenRequestKey};
-use super::{Broker, MachineError, MachineLimits};
+use super::{Broker, MachineError};
+use crate::config::MachineConfig;
 use crate::domain::machine::{MachineClient, SecretHash, UnrequestedScopes, Upstream, new_secret};
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -95,11 +96,11 @@ pub(super) struct RateLimits {
 }
 
 impl RateLimits {
-    pub(super) fn new(limits: &MachineLimits) -> Self {
+    pub(super) fn new(config: &MachineConfig) -> Self {
         let some = |count: u32| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
         Self {
-            clients: RateLimiter::keyed(Quota::per_second(some(limits.per_client))),
-            failures: RateLimiter::keyed(Quota::per_minute(some(limits.per_address))),
+            clients: RateLimiter::keyed(Quota::per_second(some(config.requests_per_second))),
+            failures: RateLimiter::keyed(Quota::per_minute(some(config.failures_per_minute))),
         }
     }
 
@@ -122,7 +123,7 @@ impl Broker {
                 Ok(AuthenticatedClient::Registered(client.clone()))
             }
             registered
-                if self.limits.pass_through
+                if self.config.machine.pass_through
                     && is_credential(&shown.id)
                     && is_credential(shown.secret.expose_secret()) =>
             {

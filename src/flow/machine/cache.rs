@@ -2,7 +2,7 @@
 
 use super::MachineError;
 use crate::domain::backoff::{ExponentialBackoff, jittered};
-use crate::domain::machine::{MachineToken, Scopes, Upstream};
+use crate::domain::machine::{MachineToken, Scopes, TokenResponse, Upstream};
 use crate::domain::seal::{random, sha256_of};
 use crate::domain::token::renewal_time;
 use crate::flow::single_flight::SingleFlight;
@@ -102,12 +102,10 @@ impl CachedToken {
         random(&mut jitter);
         let life = token.expires_at.saturating_sub(token.issued_at);
         let renew_at = token.issued_at + renewal_time(life, jitter[0]);
-        let json = serde_json::json!({
-            "access_token": token.expose(), "token_type": "Bearer", "scope": token.scopes.to_string(),
-        });
-        let mut json_head = json.to_string();
-        json_head.pop();
-        json_head.push_str(",\"expires_in\":");
+        let (access_token, scope) = (token.expose(), &token.scopes.to_string());
+        let response = TokenResponse { access_token, token_type: "Bearer", scope, expires_in: 0 };
+        let mut json_head = serde_json::to_string(&response).expect("a token response is plain data");
+        json_head.truncate(json_head.len() - "0}".len());
         let unrequested = token.unrequested();
         Arc::new(Self { token, json_head, unrequested, renew_at, renewing: AtomicBool::new(false) })
     }

@@ -5,8 +5,8 @@ use super::budget::BudgetKey;
 use super::cache::{CachedToken, TokenKey, TokenRequestKey};
 use crate::domain::machine::MachineToken;
 use crate::domain::untrusted::UntrustedText;
-use crate::flow::RelyingParty;
 use crate::flow::single_flight::Flight;
+use crate::flow::{RelyingParty, lease_time};
 use crate::provider;
 use crate::store::{FetchLease, FetchOutcome, Priority};
 use std::sync::Arc;
@@ -52,9 +52,9 @@ impl RelyingParty {
         payer: &BudgetKey,
     ) -> Result<Arc<CachedToken>, MachineError> {
         let name = shape.name();
-        let patience = Instant::now() + 2 * self.broker.limits.lease;
+        let patience = Instant::now() + 2 * lease_time(&self.broker.config);
         loop {
-            let (margin, lease) = (self.broker.limits.margin, self.broker.limits.lease);
+            let (margin, lease) = (self.broker.config.machine.cache_margin.as_secs(), lease_time(&self.broker.config));
             let place = match self.broker.tokens.turn(&name, than, margin, lease).await {
                 // Revoked at another process.
                 Ok(FetchOutcome::Fetched(token))

@@ -65,10 +65,8 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::Store`]: that is not known.
     pub(in crate::flow) async fn issued_bearer(&self, hash: &[u8; 32]) -> Result<Option<Arc<VerifiedBearer>>, Error> {
-        let now = self.clock.now();
-        if !self.broker.limits.has_upstreams && !self.broker.limits.pass_through
-            || self.broker.cache.is_unknown(hash, now)
-        {
+        let (now, machine) = (self.clock.now(), &self.broker.config.machine);
+        if machine.upstream.is_empty() && !machine.pass_through || self.broker.cache.is_unknown(hash, now) {
             return Ok(None);
         }
         let issued = self.broker.tokens.issued(hash).await?;

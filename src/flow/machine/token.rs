@@ -77,7 +77,7 @@ impl RelyingParty {
             Ok((granted, machine)) => {
                 let cache = if granted.from_cache { "hit" } else { "miss" };
                 match granted.from_cache {
-                    true => self.metrics.machine_hit(self.broker.limits.price),
+                    true => self.metrics.machine_hit(self.broker.config.machine.price_per_1000 / 1_000.0),
                     false => self.metrics.machine_token(cache),
                 }
                 // The audit trail: who got what, never the token. Text values, so that they are quoted.
@@ -137,7 +137,7 @@ impl RelyingParty {
         // The secret of a caller's own app client may have been changed at the provider.
         let mut than = match machine {
             AuthenticatedClient::Registered(_) => 0,
-            AuthenticatedClient::PassThrough { .. } => now.saturating_sub(self.broker.limits.recheck),
+            AuthenticatedClient::PassThrough { .. } => now.saturating_sub(self.broker.config.machine.recheck.as_secs()),
         };
         if let Some(entry) = self.broker.cache.tokens.get(&key) {
             let revocation_keys = &entry.token.issued.revocation_keys;
@@ -160,7 +160,9 @@ impl RelyingParty {
         match (fetched, machine) {
             (Ok(entry), AuthenticatedClient::Registered(_) | AuthenticatedClient::PassThrough { decoy: false, .. }) => {
                 if let AuthenticatedClient::PassThrough { credentials, .. } = machine {
-                    self.broker.cache.note_good(*credentials, entry.token.issued_at + self.broker.limits.recheck);
+                    self.broker
+                        .cache
+                        .note_good(*credentials, entry.token.issued_at + self.broker.config.machine.recheck.as_secs());
                 }
                 is_allowed(machine, &entry)?;
                 let expires_in = entry.token.remaining(self.clock.now());
@@ -206,9 +208,11 @@ impl RelyingParty {
         let token = &entry.token;
         let tried = match machine {
             AuthenticatedClient::Registered(_) => true,
-            AuthenticatedClient::PassThrough { .. } => now.saturating_sub(token.issued_at) < self.broker.limits.recheck,
+            AuthenticatedClient::PassThrough { .. } => {
+                now.saturating_sub(token.issued_at) < self.broker.config.machine.recheck.as_secs()
+            }
         };
-        tried && token.remaining(now) > self.broker.limits.margin
+        tried && token.remaining(now) > self.broker.config.machine.cache_margin.as_secs()
     }
 
     fn renew_machine_token(

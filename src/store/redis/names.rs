@@ -11,7 +11,8 @@
 //! The last use has a key of its own so that writing it tells nobody. What is in brackets decides the slot
 //! in a cluster, so that all of one session is on one server.
 
-use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
+use crate::domain::store_key::IndexKey;
+use crate::domain::store_key::{RevocationKey, SessionKey};
 use crate::store::SealedSession;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -28,16 +29,14 @@ pub(super) struct SessionNames {
     pub(super) tombstone: String,
 }
 
-/// What a key that changed is about.
+/// What a key that changed stands for.
 #[derive(Debug, PartialEq)]
-pub(super) enum About {
+pub(super) enum ChangedKey {
     Session(SessionKey),
     Tombstone(SessionKey),
-    Mark(RevocationKey),
+    Token(RevocationKey),
     /// The whole key.
     Canary(String),
-    /// Something that is not ours.
-    Nothing,
 }
 
 impl Names {
@@ -47,8 +46,8 @@ impl Names {
         SessionNames { record: name('s'), used: name('u'), lease: name('l'), tombstone: name('d') }
     }
 
-    pub(super) fn revocation(&self, key: RevocationKey) -> String {
-        format!("{}:m:{{{}}}", self.0, BASE64_URL_SAFE_NO_PAD.encode(key.0))
+    pub(super) fn revocation(&self, mark: RevocationKey) -> String {
+        format!("{}:m:{{{}}}", self.0, BASE64_URL_SAFE_NO_PAD.encode(mark.0))
     }
 
     pub(super) fn index(&self, mark: IndexKey) -> String {
@@ -71,45 +70,28 @@ impl Names {
         format!("{}:mark", self.0)
     }
 
-    /// The prefixes of the keys whose changes are told.
-    pub(super) fn told(&self) -> [String; 4] {
+    /// The prefixes of the keys whose changes the servers push.
+    pub(super) fn tracked_prefixes(&self) -> [String; 4] {
         ['s', 'd', 'm', 'h'].map(|kind| format!("{}:{kind}:", self.0))
     }
 
-    pub(super) fn about(&self, name: &[u8]) -> About {
-        let parse = || {
-            let name = std::str::from_utf8(name).ok()?;
-            let (kind, tag) = name.strip_prefix(&self.0)?.strip_prefix(':')?.split_once(':')?;
-            if kind == "h" {
-                return Some(About::Canary(name.to_owned()));
-            }
-            let mut bytes = [0; 32];
-            let tag = tag.strip_prefix('{')?.strip_suffix('}')?;
-            BASE64_URL_SAFE_NO_PAD.decode_slice(tag, &mut bytes).ok().filter(|length| *length == 32)?;
-            match kind {
-                "s" => Some(About::Session(SessionKey(bytes))),
-                "d" => Some(About::Tombstone(SessionKey(bytes))),
-                "m" => Some(About::Mark(RevocationKey(bytes))),
-                _ => None,
-            }
-        };
-        parse().unwrap_or(About::Nothing)
+    /// `None` for a key that is not ours, or whose changes are of no interest.
+    pub(super) fn parse(&self, name: &[u8]) -> Option<ChangedKey> {
+        let name = std::str::from_utf8(name).ok()?;
+        let (kind, tag) = name.strip_prefix(&self.0)?.strip_prefix(':')?.split_once(':')?;
+        if kind == "h" {
+            return Some(ChangedKey::Canary(name.to_owned()));
+        }
+        let mut bytes = [0; 32];
+        let tag = tag.strip_prefix('{')?.strip_suffix('}')?;
+        BASE64_URL_SAFE_NO_PAD.decode_slice(tag, &mut bytes).ok().filter(|length| *length == 32)?;
+        match kind {
+            "s" => Some(ChangedKey::Session(SessionKey(bytes))),
+            "d" => Some(ChangedKey::Tombstone(SessionKey(bytes))),
+            "m" => Some(ChangedKey::Token(RevocationKey(bytes))),
+            _ => None,
+        }
     }
-}
-
-/// The slot of a key in a cluster: CRC-16 (XMODEM) of what is in its brackets.
-pub(super) fn slot(name: &str) -> u16 {
-    let tag = name.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
-    let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(name);
-    let crc = hashed.bytes().fold(0u16, |crc, byte| {
-        (0..8).fold(
-            crc ^ (u16::from(byte) << 8),
-            |crc, _| {
-                if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
-            },
-        )
-    });
-    crc % 16_384
 }
 
 /// `VERSION ENDS SEEN WRITE ` for the scripts, then lengths and bytes. The id of the write holds no space.
@@ -147,6 +129,7 @@ pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<SealedSession> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::slot_map::slot;
     use super::*;
 
     #[test]
@@ -154,24 +137,16 @@ mod tests {
         let names = Names("a-b".into());
         let (key, mark) = (SessionKey([7; 32]), RevocationKey([9; 32]));
         let session = names.session(key);
-        assert_eq!(names.about(session.record.as_bytes()), About::Session(key));
-        assert_eq!(names.about(session.tombstone.as_bytes()), About::Tombstone(key));
-        assert_eq!(names.about(names.revocation(mark).as_bytes()), About::Mark(mark));
+        assert_eq!(names.parse(session.record.as_bytes()), Some(ChangedKey::Session(key)));
+        assert_eq!(names.parse(session.tombstone.as_bytes()), Some(ChangedKey::Tombstone(key)));
+        assert_eq!(names.parse(names.revocation(mark).as_bytes()), Some(ChangedKey::Token(mark)));
         let canary = names.canary("x-1");
-        assert_eq!(names.about(canary.as_bytes()), About::Canary(canary.clone()));
+        assert_eq!(names.parse(canary.as_bytes()), Some(ChangedKey::Canary(canary.clone())));
         let index = names.index(IndexKey([9; 32]));
         for other in [session.used.as_bytes(), index.as_bytes(), b"a-bc:s:{x}", b"a-b:s:{x}", b"a-b:s:", b"\xff"] {
-            assert_eq!(names.about(other), About::Nothing);
+            assert_eq!(names.parse(other), None);
         }
         assert!([&session.used, &session.lease, &session.tombstone].iter().all(|n| slot(n) == slot(&session.record)));
-    }
-
-    #[test]
-    fn slots_are_those_of_the_cluster_specification() {
-        assert_eq!(slot("123456789"), 0x31c3);
-        assert_eq!(slot("{user1000}.following"), slot("{user1000}.followers"));
-        assert_eq!(slot("foo{}{bar}"), slot("foo{}{bar}"));
-        assert_ne!(slot("foo{{bar}}zap"), slot("bar"), "the key is {{bar");
     }
 
     #[test]

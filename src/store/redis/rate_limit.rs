@@ -1,7 +1,7 @@
 //! Rate limits that all processes share, by the server's clock.
 
-use super::servers::Call;
-use super::{Redis, text};
+use super::Redis;
+use super::client::KeyedCommand;
 use crate::store::{Error, Permits, RateLimit};
 use redis::Script;
 use std::sync::LazyLock;
@@ -66,12 +66,12 @@ impl Redis {
         ahead: Duration,
     ) -> Result<Permits, Error> {
         let keys = [self.names.rate_limit(limit.name), self.names.last_answer(limit.name, &self.process)];
-        let request = text(self.calls.fetch_add(1, Ordering::Relaxed));
-        let times = [limit.interval(), limit.tolerance(), ahead].map(|time| text(time.as_micros()));
-        let (times, wanted) = (times.each_ref().map(Vec::as_slice), text(wanted));
-        let args = [&[request.as_slice()], times.as_slice(), &[wanted.as_slice()]].concat();
-        let call = Call::script(&ACQUIRE, &[&keys[0], &keys[1]], &args).again();
-        let (came, count, wait): (String, u32, i64) = self.servers.ask(&call, self.servers.deadline()).await?;
+        let mut acquire = KeyedCommand::script(&ACQUIRE, &[&keys[0], &keys[1]]);
+        acquire = acquire.arg(self.writes.fetch_add(1, Ordering::Relaxed));
+        for time in [limit.interval(), limit.tolerance(), ahead] {
+            acquire = acquire.arg(time.as_micros());
+        }
+        let (came, count, wait): (String, u32, i64) = self.client.run(&acquire.arg(wanted)).await?;
         let micros = Duration::from_micros(wait.unsigned_abs());
         Ok(match came.as_str() {
             "granted" if wait < 0 => limit.waits(count, micros, Duration::ZERO),
@@ -82,7 +82,7 @@ impl Redis {
     }
 
     pub(super) async fn rest(&self, limit: RateLimit, pause: Duration) -> Result<(), Error> {
-        let call = Call::script(&REST, &[&self.names.rate_limit(limit.name)], &[&text(pause.as_millis())]).again();
-        self.servers.ask::<i64>(&call, self.servers.deadline()).await.map(drop)
+        let name = self.names.rate_limit(limit.name);
+        self.client.run::<()>(&KeyedCommand::script(&REST, &[&name]).arg(pause.as_millis())).await
     }
 }

@@ -11,37 +11,28 @@ const SAFE: &str = "noeviction";
 
 impl Redis {
     /// Asks every server that takes writes.
-    pub(super) async fn warnings_of_all(&self) -> Result<Vec<Warning>, Error> {
-        let deadline = self.servers.deadline();
-        let map = self.servers.map_now().await?;
-        let primaries = match &map {
-            Some(map) => map.primaries(),
-            None => vec![],
-        };
-        let links = match primaries.as_slice() {
-            [] => vec![self.servers.the_link()?],
-            primaries => primaries.iter().map(|at| self.servers.link_to(at)).collect(),
-        };
-        let asked = try_join_all(links.iter().map(async |link| {
-            let late = |_| Error("Redis did not say in time what it does when its memory is full".into());
-            timeout_at(deadline, async {
-                let live = link.connection().await?;
+    pub(super) async fn eviction_warnings(&self) -> Result<Vec<Warning>, Error> {
+        let inquiry = async {
+            let primaries = self.client.topology.primaries().await?;
+            try_join_all(primaries.iter().map(async |node| {
+                let open = node.open().await?;
                 // CONFIG GET, which would say it too, is forbidden in most managed ones.
                 let info: Result<String, _> =
-                    redis::cmd("INFO").arg("memory").query_async(&mut live.connection.clone()).await;
-                let server = live.at.to_string();
+                    redis::cmd("INFO").arg("memory").query_async(&mut open.connection.clone()).await;
+                let server = open.at.to_string();
                 match info {
                     Ok(info) => Ok(judge(server, &info)),
                     Err(error) if error.is_io_error() || error.is_unrecoverable_error() => {
-                        Err(failed(&live.at, &error))
+                        Err(failed(&open.at, &error))
                     }
                     Err(error) => Ok(Some(Warning::EvictionUnknown { server, why: error.to_string() })),
                 }
-            })
+            }))
             .await
-            .map_err(late)?
-        }));
-        Ok(asked.await?.into_iter().flatten().collect())
+        };
+        let late = |_| Error("Redis did not say in time what it does when its memory is full".into());
+        let warnings = timeout_at(self.client.deadline(), inquiry).await.map_err(late)??;
+        Ok(warnings.into_iter().flatten().collect())
     }
 }
 

@@ -111,7 +111,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     async fn start() -> SocketAddr {
-        serve(Router::new().route("/", axum::routing::get(async || "here"))).await
+        serve(Router::new().fallback(async || "here")).await
     }
 
     async fn serve(router: Router) -> SocketAddr {
@@ -129,7 +129,7 @@ mod tests {
             count.fetch_add(1, Ordering::SeqCst);
             std::future::ready(body.clone())
         };
-        (serve(Router::new().route("/", axum::routing::get(answer))).await, asked)
+        (serve(Router::new().fallback(answer)).await, asked)
     }
 
     /// Asks twice over HTTP/2 (RFC 9113, RFC 7541) and takes so many bytes of each answer.

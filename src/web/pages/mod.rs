@@ -161,7 +161,12 @@ fn link<const N: usize>(parameters: [(&str, Option<&str>); N]) -> String {
     }
 }
 
-/// `GET /auth/assets/style.css`
+/// The style sheet of the pages
+#[utoipa::path(
+    get, path = "/auth/assets/style.css", operation_id = "stylesheet", tag = "browser", security(()),
+    responses((status = 200, description = "It may be cached.", body = String, content_type = "text/css",
+        headers(("Cache-Control" = String))))
+)]
 pub(super) async fn stylesheet() -> impl IntoResponse {
     let headers = [(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "public, max-age=3600")];
     (headers, include_str!("style.css"))
@@ -170,12 +175,22 @@ pub(super) async fn stylesheet() -> impl IntoResponse {
 /// A day: long enough to be asked for rarely, short enough for a new one to be seen.
 const KEPT: &str = "public, max-age=86400";
 
-/// `GET /auth/assets/icon.svg`
+/// The icon of the pages
+#[utoipa::path(
+    get, path = "/auth/assets/icon.svg", operation_id = "icon", tag = "browser", security(()),
+    responses((status = 200, description = "It may be cached.", body = String, content_type = "image/svg+xml",
+        headers(("Cache-Control" = String))))
+)]
 pub(super) async fn icon() -> impl IntoResponse {
     ([(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, KEPT)], include_str!("icon.svg"))
 }
 
-/// `GET /favicon.ico`, which browsers ask for where no page names another.
+/// The icon for browsers that look for it here
+#[utoipa::path(
+    get, path = "/favicon.ico", operation_id = "favicon", tag = "browser", security(()),
+    responses((status = 200, description = "It may be cached.", content(("image/x-icon")),
+        headers(("Cache-Control" = String))))
+)]
 pub(super) async fn favicon() -> impl IntoResponse {
     ([(CONTENT_TYPE, "image/x-icon"), (CACHE_CONTROL, KEPT)], include_bytes!("favicon.ico").as_slice())
 }

@@ -62,7 +62,7 @@ impl Deployment {
             ("PROVIDER__JWKS_URI", at(&keys)),
             ("PROVIDER__USER_POOLS_ENDPOINT", at("/")),
             ("AWS__ENDPOINT", at("/")),
-            ("PROFILE__WRITABLE", "name".to_owned()),
+            ("ACCOUNT__WRITABLE", "name".to_owned()),
         ];
         let env = env.map(|(key, value)| (format!("AUTH_API__{key}"), value));
         let service = spawn_with(folder.path(), port, ops, env).expect("the service starts");

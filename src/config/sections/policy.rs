@@ -1,0 +1,105 @@
+//! `[policy]`, and `[[policy.site]]`: rules for pages.
+
+use crate::config::diagnostic::{Mistake, shown};
+use crate::config::reader::{ConfigReader, Field};
+use crate::config::spec::{KeySpec, list, section};
+use crate::config::table::{TableReader, tables};
+use crate::config::values::{hosts, oauth};
+use crate::domain::page::PathInterpretations;
+use crate::domain::page_rules::{PageRule, PageRules, RuleAccess};
+use crate::domain::policy::Policy;
+use crate::domain::requirement::Requirement;
+
+section! {
+    policy: "Who may sign in at all. What is empty asks for nothing.\n\
+     What single pages ask for are blocks of their own, which hold where a trusted proxy says which page is asked for.\n\
+     The longest path decides; a site without a rule is for everybody who is signed in. Programs pass only a page whose\n\
+     rule names a scope or says so:\n\
+     \n\
+     [[policy.site]]\n\
+     host = \"wiki.example.com\"  # or \"*.example.com\": every host below\n\
+     path = \"/admin\"  # and all below; left out: the whole site\n\
+     groups = [\"admins\", \"editors\"]  # one of them is enough\n\
+     scopes = [\"wiki/write\"]  # all of them\n\
+     email_domains = [\"example.com\"]  # a verified address at one of them\n\
+     machines = false  # true: for programs too, whatever their scopes\n\
+     \n\
+     [[policy.site]]\n\
+     host = \"wiki.example.com\"\n\
+     path = \"/assets\"\n\
+     public = true  # for everybody, signed in or not";
+    PolicyConfig / RawPolicy
+
+    /// People need a verified e-mail address at one of these domains.
+    email_domains: Vec<String> = list(hosts::host_name).default("").reloads();
+
+    /// People need to be in one of these groups. Who leaves them is signed out when the tokens are next renewed.
+    groups: Vec<String> = list(oauth::group).default("").reloads();
+
+    /// Rules for pages.
+    site: Vec<PageRule> = sites().reloads();
+}
+
+impl PolicyConfig {
+    /// The rules themselves.
+    pub fn rules(&self) -> Policy {
+        Policy {
+            admission: Requirement::new(self.groups.clone(), vec![], self.email_domains.clone()),
+            sites: PageRules::new(self.site.clone()),
+        }
+    }
+}
+
+/// One rule for the same pages.
+fn sites<'a>() -> KeySpec<'a, Vec<PageRule>> {
+    let mut pages = Vec::new();
+    tables(move |table| {
+        let site = site(table)?;
+        // Small and capital letters are the same here, as they are to the rules.
+        let page = (site.host.clone(), PathInterpretations::of(&site.path).into_segments());
+        if pages.contains(&page) {
+            let what = format!("There are two rules for {site}, and only one of the two could count.");
+            return table.wrong(Mistake::new(what, "Make them one: the groups of a rule are any of which will do."));
+        }
+        pages.push(page);
+        Some(site)
+    })
+}
+
+fn site(table: &mut TableReader<'_>) -> Option<PageRule> {
+    table.called("host");
+    let host = table.text("host", |host| match host.strip_prefix("*.") {
+        Some(parent) => hosts::host_name(parent).map(|parent| format!("*.{parent}")),
+        None => hosts::host_name(host),
+    });
+    let path = table.text_or("path", "/".to_owned(), path);
+    let groups = table.optional_list("groups", |groups| each(groups, oauth::group));
+    let scopes = table.optional_list("scopes", |scopes| each(scopes, oauth::scope));
+    let domains = table.optional_list("email_domains", |domains| each(domains, hosts::host_name));
+    let (machines, public) = (table.flag("machines"), table.flag("public"));
+    let entry = match (Requirement::new(groups?, scopes?, domains?).for_machines(machines?), public?) {
+        (requirement, false) => Ok(RuleAccess::Members(requirement)),
+        (requirement, true) if requirement.is_empty() => Ok(RuleAccess::Public),
+        _ => Err(Mistake::new(
+            "A page cannot be open to everybody and ask for something.",
+            "Remove `public = true`, or what stands beside it.",
+        )),
+    };
+    let entry = table.judge("public", entry);
+    Some(PageRule { host: host?, path: path?, entry: entry? })
+}
+
+fn each(texts: Vec<String>, parse: impl Fn(&str) -> Result<String, Mistake>) -> Result<Vec<String>, Mistake> {
+    texts.iter().map(|text| parse(text)).collect()
+}
+
+fn path(text: &str) -> Result<String, Mistake> {
+    let graphic = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'*'));
+    if text.starts_with('/') && graphic && PathInterpretations::of(text).is_plain() {
+        return Ok(text.to_owned());
+    }
+    Err(Mistake::new(
+        format!("{} can be read in several ways, or is no path, so the rule would not hold.", shown(text)),
+        "Write how the paths begin, from the first slash, as a browser shows them: `/admin`. It means that and all below.",
+    ))
+}

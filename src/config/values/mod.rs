@@ -1,0 +1,9 @@
+//! Types of values, each parsed once from text.
+
+pub(super) mod hosts;
+pub(super) mod issuer;
+pub(super) mod oauth;
+pub(super) mod scalar;
+pub(super) mod store_url;
+pub(super) mod tokens;
+pub(super) mod urls;

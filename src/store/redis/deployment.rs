@@ -1,0 +1,66 @@
+//! Whose sessions are under the prefix: those of one deployment, sealed with its keys.
+
+use super::Redis;
+use super::client::KeyedCommand;
+use crate::domain::seal::Purpose;
+use crate::store::Error;
+use tokio::time::{Instant, timeout_at};
+
+const OWN: &str = "the session store of";
+const OWN_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: b"redis 2" };
+
+impl Redis {
+    /// Fails unless the server takes writes and what it has is ours.
+    pub(super) async fn check_deployment(&self) -> Result<(), Error> {
+        let deadline = self.client.deadline();
+        let get = KeyedCommand::new("GET", &self.names.own());
+        let (open, sealed) = self.client.answer(&get, deadline).await?;
+        let late = |_| Error(format!("Redis at {}: no answer in time", open.at));
+        timeout_at(deadline, open.require_master()).await.map_err(late)??;
+        let mut sealed: Option<Vec<u8>> =
+            redis::from_redis_value(sealed).map_err(|e| Error(format!("Redis at {}: {e}", open.at)))?;
+        // Each time, for it may be gone after somebody emptied the server.
+        if sealed.is_none() {
+            self.write_deployment("NX", deadline).await?;
+            sealed = self.client.run_until(&get, deadline).await?;
+        }
+        let sealed = sealed.unwrap_or_default();
+        self.compare_deployment(&sealed)?;
+        if !self.ring.unbound().is_current(&sealed) {
+            // So that it follows a rotation of the keys.
+            self.write_deployment("XX", deadline).await?;
+        }
+        Ok(())
+    }
+
+    fn deployment(&self) -> String {
+        format!("{OWN}: {}", self.ring.deployment())
+    }
+
+    async fn write_deployment(&self, condition: &str, deadline: Instant) -> Result<(), Error> {
+        let sealed = self.ring.unbound().seal(OWN_PURPOSE, self.deployment().as_bytes());
+        let set = KeyedCommand::new("SET", &self.names.own()).arg(sealed).arg(condition);
+        self.client.run_until(&set, deadline).await
+    }
+
+    fn compare_deployment(&self, sealed: &[u8]) -> Result<(), Error> {
+        let own = self.deployment();
+        let Ok(found) = self.ring.unbound().open(OWN_PURPOSE, sealed) else {
+            return Err(Error(format!(
+                "sessions under the prefix `{}` are sealed by other cookies.keys. Add the old key at the end of the \
+                 list, or write another ?prefix= in session.store to begin with an empty store (everybody signs in \
+                 again)",
+                self.names.0
+            )));
+        };
+        if *found != own.as_bytes() {
+            return Err(Error(format!(
+                "under the prefix `{}` is {}, and this is {own}. Give the old values back, or write another ?prefix= in \
+                 session.store to begin with an empty store (everybody signs in again)",
+                self.names.0,
+                String::from_utf8_lossy(&found)
+            )));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! The parameters and forms of requests, as shapes for the document. Handlers read them one by one, since each has a
+//! rule of its own for what is malformed, duplicate or too long.
+#![expect(dead_code, reason = "only their schemas are used")]
+
+use utoipa::{IntoParams, ToSchema};
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::web) struct ReturnToParameter {
+    /// Where the browser goes afterwards: an `https` URL on an allowed site, or a path of this service. Anything else
+    /// is replaced by the configured default.
+    return_to: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::web) struct SignInParameters {
+    /// The identity provider to use at once, such as `Google`, `Facebook` or `COGNITO`.
+    provider: Option<String>,
+    /// The user name to fill in.
+    #[param(max_length = 256)]
+    login_hint: Option<String>,
+    /// The language of the sign-in page.
+    #[param(max_length = 256)]
+    lang: Option<String>,
+    /// `login` to ask for the password again, `select_account` to choose another account, or whatever else the provider
+    /// knows. With Cognito, `select_account` first ends the hosted UI's own session.
+    #[param(max_length = 256)]
+    prompt: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::web) struct CallbackParameters {
+    /// The authorization code.
+    code: Option<String>,
+    /// The state of the sign-in.
+    state: Option<String>,
+    /// Why the provider did not sign the user in (RFC 6749 §4.1.2.1).
+    error: Option<String>,
+    /// The provider's own words.
+    error_description: Option<String>,
+    /// The issuer (RFC 9207).
+    iss: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(in crate::web) struct FetchMetadata {
+    /// Set by browsers.
+    #[param(rename = "Sec-Fetch-Site")]
+    site: Option<String>,
+    /// Set by browsers.
+    #[param(rename = "Sec-Fetch-Dest")]
+    dest: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(in crate::web) struct OriginHeader {
+    /// Set by browsers. One that is not allowed is refused.
+    #[param(rename = "Origin")]
+    origin: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query, style = Form)]
+pub(in crate::web) struct RequirementParameters {
+    /// The caller must be in one of these groups.
+    #[param(explode)]
+    group: Option<Vec<String>>,
+    /// The caller must have all of these scopes.
+    #[param(explode)]
+    scope: Option<Vec<String>>,
+    /// The caller must have a verified e-mail address at one of these domains.
+    #[param(explode)]
+    email_domain: Option<Vec<String>>,
+    /// Whether a program may pass a page that no rule opens to programs. Naming a scope says so, too.
+    #[param(default = false)]
+    machines: Option<bool>,
+}
+
+/// The page that a proxy asks for.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(in crate::web) struct ForwardedHeaders {
+    /// Of a trusted proxy: the scheme that the browser used.
+    #[param(rename = "X-Forwarded-Proto")]
+    proto: Option<String>,
+    /// The host and port that it asked.
+    #[param(rename = "X-Forwarded-Host")]
+    host: Option<String>,
+    /// Path and query, as it sent them.
+    #[param(rename = "X-Forwarded-Uri")]
+    uri: Option<String>,
+    /// The method.
+    #[param(rename = "X-Forwarded-Method")]
+    method: Option<String>,
+    /// Instead of these: the whole address.
+    #[param(rename = "X-Original-URL")]
+    url: Option<String>,
+    /// And the method.
+    #[param(rename = "X-Original-Method")]
+    original_method: Option<String>,
+}
+
+#[derive(ToSchema)]
+pub(in crate::web) struct SignOutForm {
+    return_to: Option<String>,
+    everywhere: Option<bool>,
+}
+
+#[derive(ToSchema)]
+pub(in crate::web) struct LogoutTokenForm {
+    /// Signed with RS256 by the provider's keys.
+    logout_token: String,
+}
+
+#[derive(ToSchema)]
+pub(in crate::web) struct TokenRequestForm {
+    /// `client_credentials`.
+    #[schema(pattern = "^client_credentials$")]
+    grant_type: String,
+    /// Separated by spaces. Left out: everything that a registered client may have.
+    scope: Option<String>,
+    /// What the token is for (RFC 8707). A registered client may name only what its registration lists.
+    #[schema(format = "uri")]
+    resource: Option<String>,
+    /// Without HTTP Basic: the client's id.
+    client_id: Option<String>,
+    /// Without HTTP Basic: its secret.
+    client_secret: Option<String>,
+}
+
+#[derive(ToSchema)]
+pub(in crate::web) struct TokenForm {
+    /// The token.
+    token: String,
+    /// Not needed.
+    token_type_hint: Option<String>,
+    /// Without HTTP Basic: the client's id.
+    client_id: Option<String>,
+    /// Without HTTP Basic: its secret.
+    client_secret: Option<String>,
+}
