@@ -11,21 +11,47 @@
 //!   └─ axum stops here    openidconnect, oauth2, reqwest stop at provider; redb and redis in store
 //! ```
 //!
-//! - [`domain`]: nouns without I/O: transaction, session, principal, user, return_to, page, site, requirement, policy, machine, seal
-//! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, renew_ahead, check_revoked, sign_out,
-//!   my_sessions, backchannel, account, aws_credentials; `machine` is the broker of tokens for programs
-//! - [`provider`]: speaks OpenID Connect, and Cognito's two APIs; every provider quirk is in its `profile`
-//! - [`store`]: keeps sealed sessions, in memory, in a redb file or in Redis, and remembers what it has seen
-//! - [`web`]: the routes, cookies and pages, and the one table from error to answer
-//! - [`config`]: text to one typed struct; [`telemetry`]: log and metrics
+//! - [`domain`]: nouns without I/O: transaction, session, principal, page rules, requirement, policy, seal
+//! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, sign_out; `machine` is the token broker
+//! - [`provider`]: speaks OpenID Connect and Cognito's two APIs; every provider quirk is in its `profile`
+//! - [`store`]: sealed sessions in memory, in a redb file or in Redis, and the cache in front of them
+//! - [`web`]: routes, cookies and pages, the OpenAPI document, and the one table from error to answer
+//! - [`config`]: text to one typed struct, a file for each section; [`telemetry`]: log and metrics
 //! - [`app`]: puts it together; [`cli`]: the command line
-//! - `triggers`: what Cognito asks in the middle of a sign-in, on AWS Lambda; `src/bin/cognito-triggers.rs` runs it
+//! - `triggers`: Cognito's Lambda triggers; `src/bin/cognito-triggers.rs` runs them
 //! - [`guide`]: how to use and run it, the pages of `src/guide`
-//! - `dev`: a dev user pool that speaks to us over HTTP only, and a demo CMS that knows only the contract
+//! - `dev`: a development user pool that the service knows only over HTTP, and a demo CMS
 //!
-//! To add a session store: one file in `store`, one line in `store::open`. A provider quirk:
-//! `provider/profile.rs`. A configuration key: one entry in its file of `config/sections`. A route: one handler in `web`, one line in its router. An error: a variant in
-//! `flow::Error` and a row in `web::error`; the compiler asks for both.
+//! # Where a change belongs
+//!
+//! A session store: one file in `store`, one line in `store::open`. A provider quirk: `provider/profile.rs`. A
+//! configuration key: one entry in its file of `config/sections`. A route: one handler in `web`, one line in its router.
+//! An error: a variant in `flow::Error` and a row in `web::error`; the compiler asks for both.
+//!
+//! # Glossary
+//!
+//! | word | meaning |
+//! |---|---|
+//! | sibling | a site under the same cookie domain, which asks `/validate` |
+//! | transaction | a sign-in under way: `state`, `nonce` and PKCE verifier, sealed into a cookie of its own |
+//! | principal | who a verified credential speaks for: a person or a machine |
+//! | bearer | an access token in `Authorization`, or our own ID token there |
+//! | requirement | what a caller of `/validate` or a page rule requires: groups, scopes, e-mail domains |
+//! | page rule | a `[[policy.site]]` block: who may see the pages below a path of a host |
+//! | sealed session | a session as the store has it: encrypted under a key derived from the server's key and the cookie |
+//! | opened session | the same in memory, decrypted |
+//! | session summary | what is known of a session without its id: enough to list it and to end it |
+//! | store key | a SHA-256 that names something in the store: [`SessionKey`](domain::store_key::SessionKey) and its like |
+//! | tombstone | the record that a session has ended or a token is revoked; it outlives both |
+//! | lease | the right of one process to renew a session or to fetch a token, for a limited time |
+//! | fencing token | the number of a lease; a write under an older one is refused |
+//! | invalidation | the store's message that a session changed at another process |
+//! | write journal | what this process wrote in the last seconds, to be written again if the store loses it |
+//! | recovery | writing tombstones and sessions back into a store that has lost data |
+//! | single flight | one piece of work at a time for a key; whoever comes meanwhile shares its result |
+//! | machine token | an access token of the client credentials grant (RFC 6749 §4.4), fetched and cached by the broker |
+//! | upstream | the provider's app client with which machine tokens are fetched |
+//! | problem type | the stable name of an error in RFC 9457 JSON |
 
 pub mod app;
 pub mod cli;

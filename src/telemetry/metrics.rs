@@ -64,7 +64,7 @@ impl ValidateResult {
         (Self::Bearer, "bearer"),
         (Self::Public, "public"),
         (Self::Anonymous, "anonymous"),
-        (Self::Invalid, "dead"),
+        (Self::Invalid, "invalid"),
         (Self::Ambiguous, "ambiguous"),
         (Self::Forbidden, "forbidden"),
         (Self::Malformed, "malformed"),

@@ -126,8 +126,10 @@ fn the_schema_accepts_the_reference_and_the_guides() {
     for text in [uncommented(|_| false), uncommented(|_| true)] {
         assert_eq!(breaks(&text), Vec::<String>::new());
     }
-    let readme = include_str!("../../README.md");
-    let snippets: Vec<_> = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let pages = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide")).unwrap();
+    let pages = pages.map(|page| page.unwrap().path()).filter(|page| page.extension().is_some_and(|e| e == "md"));
+    let text: String = pages.map(|page| std::fs::read_to_string(page).unwrap()).collect();
+    let snippets: Vec<_> = text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(snippets.len() > 3);
     for snippet in snippets {
         assert_eq!(breaks(snippet), Vec::<String>::new(), "{snippet}");

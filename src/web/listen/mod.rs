@@ -28,7 +28,7 @@ const HEAD: Duration = Duration::from_secs(15);
 const STALLED: Duration = Duration::from_secs(30);
 /// Bytes of an answer that are given out at once.
 const SLICE: usize = 16 << 10;
-/// Connections at once; further ones are closed. What each may cost of memory is below, and in the README.
+/// Connections at once; further ones are closed. What each may cost of memory is below, and in `guide/security.md`.
 const CONNECTIONS: usize = 4_096;
 /// Requests at once on a connection of HTTP/2.
 const STREAMS: u32 = 64;
