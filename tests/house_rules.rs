@@ -130,35 +130,11 @@ const NO_JOB: [&str; 10] =
     ["utils", "util", "helpers", "helper", "common", "manager", "managers", "service", "services", "misc"];
 
 /// Names that say nothing of what they name, of types, functions and fields.
-const NO_NAMES: [&str; 14] = [
-    "asked", "data", "helper", "info", "kept", "known", "manager", "misc", "said", "stuff", "thing", "told", "util",
-    "utils",
-];
+const NO_NAMES: [&str; 13] =
+    ["asked", "helper", "info", "kept", "known", "manager", "misc", "said", "stuff", "thing", "told", "util", "utils"];
 
-/// TEMPORARY, these three, to be emptied when the rooms that they name are rebuilt: where names are not judged yet,
-const NAMES_LEFT: [&str; 4] = ["dev", "config", "store/redis", "web"];
-/// types that still have a namesake,
-const NAMESAKES_LEFT: [&str; 17] = [
-    "Blocks",
-    "Clock",
-    "Draft",
-    "Endpoint",
-    "IdentityPool",
-    "Key",
-    "KeyRing",
-    "Provider",
-    "ReturnTo",
-    "Running",
-    "Session",
-    "SignIn",
-    "State",
-    "Triggers",
-    "User",
-    "Way",
-    "World",
-];
-/// and rooms that still have a circle of so many files.
-const CIRCLES_LEFT: [(&str, usize); 3] = [("config", 7), ("dev/pool", 15), ("web", 3)];
+/// TEMPORARY, to be emptied: rooms that still have a circle of so many files.
+const CIRCLES_LEFT: [(&str, usize); 1] = [("web", 3)];
 
 /// Everything there is to say about one file; `path` is relative to `src`.
 fn review(path: &str, source: &str) -> Vec<String> {
@@ -175,7 +151,7 @@ fn review(path: &str, source: &str) -> Vec<String> {
         );
     }
     let names = [&reading.types, &reading.functions, &reading.fields].into_iter().flatten();
-    for (line, name) in names.filter(|_| !NAMES_LEFT.iter().any(|room| is_in(path, room))) {
+    for (line, name) in names {
         if NO_NAMES.contains(&name.to_lowercase().as_str()) {
             say(
                 *line,
@@ -241,7 +217,7 @@ fn namesakes(files: &[(String, String)]) -> Vec<String> {
         }
     }
     // Always qualified by their module.
-    let exempt = |name: &str| ["Error", "Result"].contains(&name) || NAMESAKES_LEFT.contains(&name);
+    let exempt = |name: &str| ["Error", "Result"].contains(&name);
     places.retain(|name, places| places.len() > 1 && !exempt(name));
     let say = |(name, places): (&String, &Vec<String>)| {
         format!("{} each define a type `{name}`. A name means one thing: say what each is", places.join(" and "))
@@ -384,7 +360,7 @@ fn a_broken_rule_is_found_and_explained() {
         ("domain/seal.rs", "fn f() { println!(\"{}\", crate::flow::x()); }", "imports crate::flow::x"),
         ("flow/x.rs", "trait T { fn told(&self); }", "calls something `told`"),
         ("flow/x.rs", "enum E { A { info: u8 } }", "calls something `info`"),
-        ("flow/x.rs", "type Data = u8;", "calls something `Data`"),
+        ("flow/x.rs", "type Stuff = u8;", "calls something `Stuff`"),
     ];
     for (path, source, remark) in broken {
         let remarks = review(path, source);

@@ -27,11 +27,12 @@ pub fn from_stack(json: &str) -> Result<String, Vec<Diagnostic>> {
     let region = stack.needed("Region", word);
     let pool = stack.needed("UserPoolId", word);
     let domain = stack.needed("HostedDomain", hosts::host_name);
-    let cookies = stack.known("CookieDomain", hosts::cookie_domain);
-    let identities = stack.known("IdentityPoolId", identity_pool_id);
-    let machines = stack.known("MachineClientId", word);
-    let scopes = stack
-        .known("ResourceServerScopes", |text| text.split_whitespace().map(oauth::scope).collect::<Result<Vec<_>, _>>());
+    let cookies = stack.optional("CookieDomain", hosts::cookie_domain);
+    let identities = stack.optional("IdentityPoolId", identity_pool_id);
+    let machines = stack.optional("MachineClientId", word);
+    let scopes = stack.optional("ResourceServerScopes", |text| {
+        text.split_whitespace().map(oauth::scope).collect::<Result<Vec<_>, _>>()
+    });
     let (Some(public_url), Some(issuer), Some(client), Some(region), Some(pool), Some(domain), []) =
         (public_url, issuer, client, region, pool, domain, &stack.diagnostics[..])
     else {
@@ -113,11 +114,11 @@ impl Stack {
             let instead = "Create it from deploy/aws/pool.yaml, or give it the outputs that are there.";
             self.diagnostics.push(Mistake::new(what, instead).at(format!("Outputs.{name}")));
         }
-        self.known(name, judge)
+        self.optional(name, judge)
     }
 
     /// `None` too where it is wrong, which is a problem then.
-    fn known<T>(&mut self, name: &str, judge: impl Fn(&str) -> Result<T, Mistake>) -> Option<T> {
+    fn optional<T>(&mut self, name: &str, judge: impl Fn(&str) -> Result<T, Mistake>) -> Option<T> {
         match judge(self.outputs.get(name)?) {
             Ok(value) => Some(value),
             Err(mistake) => {

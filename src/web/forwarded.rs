@@ -23,7 +23,7 @@ pub(super) struct ForwardedRequest<'a> {
 /// # Errors
 /// [`Error::BadForwardedHeaders`] for what cannot be understood in one way only. [`Error::Untrusted`] if there are rules for
 /// pages: they cannot be judged then, and what cannot be judged is not allowed.
-pub(super) fn asked<'a>(web: &Web, request: &'a Parts) -> Result<Option<ForwardedRequest<'a>>, Error> {
+pub(super) fn forwarded_request<'a>(web: &Web, request: &'a Parts) -> Result<Option<ForwardedRequest<'a>>, Error> {
     let headers = &request.headers;
     let told = |name: &&str| headers.get_all(*name).iter().any(|line| !line.is_empty());
     if !["x-forwarded-uri", "x-original-url"].iter().any(told) {

@@ -140,7 +140,7 @@ async fn ask<'a>(
     asker: ValidateEndpoint,
 ) -> Result<Response, (Error, Option<ForwardedRequest<'a>>)> {
     let headers = &request.headers;
-    let asked = forwarded::asked(web, request).and_then(|asked| match asked {
+    let asked = forwarded::forwarded_request(web, request).and_then(|asked| match asked {
         None if asker != ValidateEndpoint::Server => Err(untold(web, request)),
         Some(asked) if asker == ValidateEndpoint::Envoy && !is_behind_the_route(request, &asked) => {
             Err(BadForwardedHeaders::NotBehind.into())
@@ -164,7 +164,7 @@ async fn ask<'a>(
                 Caller::Bearer(_) => ValidateResult::Bearer,
                 Caller::Nobody => ValidateResult::Public,
             });
-            Ok(known(web, &who))
+            Ok(identity_response(web, &who))
         }
         Some(Err(error)) => Err((count(web, error), asked)),
         None => Err((count(web, Error::Timeout), asked)),
@@ -258,7 +258,7 @@ fn preflight(web: &Web, sent: &HeaderMap) -> Response {
     response
 }
 
-fn known(web: &Web, who: &Caller) -> Response {
+fn identity_response(web: &Web, who: &Caller) -> Response {
     let mut response = identified(web, who, Body::from(who.identity().json.clone()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

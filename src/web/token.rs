@@ -208,7 +208,7 @@ pub(super) async fn post_only(
     let page = error::not_allowed_page(&web, &headers, &id).await;
     let mut response = page.unwrap_or_else(|| {
         let description = format!("this address takes POST, not {method}");
-        said(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", &description)
+        oauth_error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", &description)
     });
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
     id.tell(&mut response);
@@ -352,7 +352,7 @@ fn refuse(error: &MachineError) -> Response {
         }
         error => error.to_string(),
     };
-    let mut response = said(status, code, &description);
+    let mut response = oauth_error(status, code, &description);
     if let Some(seconds) = retry_after(error) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -363,7 +363,7 @@ fn refuse(error: &MachineError) -> Response {
     response
 }
 
-fn said(status: StatusCode, code: &str, description: &str) -> Response {
+fn oauth_error(status: StatusCode, code: &str, description: &str) -> Response {
     // Only characters that RFC 6749 §5.2 allows.
     let description: String =
         description.chars().map(|c| if matches!(c, ' '..='~') && c != '"' && c != '\\' { c } else { '?' }).collect();
