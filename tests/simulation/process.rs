@@ -3,7 +3,7 @@
 use super::World;
 use super::network::{Connection, MAX_STALE, STORE_TIMEOUT};
 use super::provider::{CLIENT, ISSUER, Line, TIMEOUT};
-use crate::app::{App, Background};
+use crate::app::{App, Supervisor};
 use crate::config::{self, Config, Sources};
 use crate::domain::clock::Clock;
 use crate::domain::store_key::{RevocationKey, SessionKey};
@@ -36,7 +36,7 @@ pub(super) struct Process {
     router: Router,
     gone: CancellationToken,
     began: Instant,
-    _background: Background,
+    _background: Supervisor,
 }
 
 impl std::fmt::Debug for Process {

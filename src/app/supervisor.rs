@@ -2,6 +2,7 @@
 //! started again after a pause.
 
 use crate::domain::backoff::ExponentialBackoff;
+use crate::flow::RelyingParty;
 use crate::telemetry::Metrics;
 use futures_util::FutureExt;
 use std::future::Future;
@@ -16,62 +17,67 @@ const RESTART: ExponentialBackoff = ExponentialBackoff { first: Duration::from_s
 /// A task that ran for so long had recovered.
 const RECOVERED: Duration = Duration::from_secs(120);
 
-/// The running tasks. They end when it is dropped.
+/// The running tasks, which all get a clone of `C`. They end when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Background {
+pub(crate) struct Supervisor<C = Arc<RelyingParty>> {
     tasks: JoinSet<()>,
+    context: C,
     metrics: Arc<Metrics>,
 }
 
-impl Background {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { tasks: JoinSet::new(), metrics }
+impl<C: Clone + Send + Sync + 'static> Supervisor<C> {
+    pub(super) fn new(context: C, metrics: Arc<Metrics>) -> Self {
+        Self { tasks: JoinSet::new(), context, metrics }
     }
 
     /// Does `job` again and again, each time after `period`.
-    pub(super) fn every<F>(&mut self, period: Duration, name: &'static str, job: impl Fn() -> F + Send + Sync + 'static)
-    where
+    pub(super) fn every<F>(
+        &mut self,
+        period: Duration,
+        name: &'static str,
+        job: impl Fn(C) -> F + Send + Sync + 'static,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let job = Arc::new(job);
-        self.always(name, move || {
+        self.always(name, move |context: C| {
             let job = job.clone();
             async move {
                 loop {
                     sleep(period).await;
-                    job().await;
+                    job(context.clone()).await;
                 }
             }
         });
     }
 
-    /// Does `job` at once and again and again, each time after the pause that it asks for.
-    pub(super) fn paced<F>(&mut self, name: &'static str, job: impl Fn() -> F + Send + Sync + 'static)
+    /// Does `job` at once and again and again, each time after the pause that it returns.
+    pub(super) fn paced<F>(&mut self, name: &'static str, job: impl Fn(C) -> F + Send + Sync + 'static)
     where
         F: Future<Output = Duration> + Send + 'static,
     {
         let job = Arc::new(job);
-        self.always(name, move || {
+        self.always(name, move |context: C| {
             let job = job.clone();
             async move {
                 loop {
-                    sleep(job().await).await;
+                    sleep(job(context.clone()).await).await;
                 }
             }
         });
     }
 
-    /// Runs `task`, which is not supposed to end.
-    pub(super) fn always<F>(&mut self, name: &'static str, task: impl Fn() -> F + Send + 'static)
+    /// Runs `task`, which is not supposed to end: one that does is started again.
+    pub(super) fn always<F>(&mut self, name: &'static str, task: impl Fn(C) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let metrics = self.metrics.clone();
+        let (metrics, context) = (self.metrics.clone(), self.context.clone());
         self.tasks.spawn(async move {
             let mut failures = 0;
             loop {
                 let began = Instant::now();
-                let panicked = AssertUnwindSafe(task()).catch_unwind().await.is_err();
+                let panicked = AssertUnwindSafe(task(context.clone())).catch_unwind().await.is_err();
                 metrics.background_task_ended(name);
                 if began.elapsed() > RECOVERED {
                     failures = 0;
@@ -104,16 +110,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_task_that_ends_is_counted_and_started_again_ever_more_slowly() {
         let metrics = Arc::<Metrics>::default();
-        let mut background = Background::new(metrics.clone());
+        let mut background = Supervisor::new((), metrics.clone());
         let (runs, began) = (Arc::new(AtomicUsize::new(0)), Instant::now());
         let counted = runs.clone();
-        background.always("returns", move || {
+        background.always("returns", move |()| {
             let counted = counted.clone();
             async move {
                 counted.fetch_add(1, Ordering::SeqCst);
             }
         });
-        background.every(Duration::from_secs(1), "panics", || async { panic!("on purpose") });
+        background.every(Duration::from_secs(1), "panics", |()| async { panic!("on purpose") });
         while runs.load(Ordering::SeqCst) < 10 {
             sleep(Duration::from_secs(1)).await;
         }
@@ -126,10 +132,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn work_goes_on_after_a_panic_and_keeps_its_pace() {
         let metrics = Arc::<Metrics>::default();
-        let mut background = Background::new(metrics.clone());
+        let mut background = Supervisor::new((), metrics.clone());
         let done = Arc::new(AtomicUsize::new(0));
         let count = done.clone();
-        background.paced("works", move || {
+        background.paced("works", move |()| {
             let nth = count.fetch_add(1, Ordering::SeqCst);
             async move {
                 assert_ne!(nth, 2, "the third time it fails");

@@ -1,0 +1,209 @@
+//! The composition root: a configuration becomes a running service.
+//!
+//! `tasks` is the table of what runs beside the requests, `supervisor` watches it, `commands` are the operator's.
+
+mod commands;
+mod supervisor;
+mod tasks;
+
+pub use self::commands::{end_sessions_of, probe, sessions_of};
+pub(crate) use self::supervisor::Supervisor;
+use crate::config::{self, Config};
+use crate::domain::clock::Clock;
+use crate::domain::deployment::Deployment;
+use crate::domain::seal::KeyRing;
+use crate::flow::{self, Broker, RelyingParty};
+use crate::provider::{self, HttpClient, Provider};
+use crate::store::{self, MachineTokenStore, SessionStore, Sessions};
+use crate::telemetry::Metrics;
+use crate::web::{self, Readiness, Web};
+use axum::Router;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use futures_util::future::OptionFuture;
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long requests in flight, and then renewals, may take after a shutdown began. Together less than the
+/// thirty seconds after which most supervisors kill.
+const DRAIN: Duration = Duration::from_secs(20);
+const FINISH: Duration = Duration::from_secs(5);
+
+/// Why the service cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The session store.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The HTTP client.
+    #[error(transparent)]
+    Provider(#[from] provider::Error),
+    /// The registered clients.
+    #[error("{}", .0.iter().map(|problem| format!("{problem} ")).collect::<String>())]
+    Clients(Vec<config::Diagnostic>),
+    /// A certificate or key.
+    #[error("server.tls_cert_file and server.tls_key_file cannot be used: {0}")]
+    Tls(std::io::Error),
+    /// A listener.
+    #[error("{0}")]
+    Listen(std::io::Error),
+    /// A port.
+    #[error(
+        "{what}: {addr} cannot be listened on ({why}). Is another program using the port, or another auth-api running?"
+    )]
+    Port {
+        /// Who wants it.
+        what: String,
+        /// The address.
+        addr: SocketAddr,
+        /// The system's word.
+        why: std::io::Error,
+    },
+    /// A command about sessions that only the service itself knows.
+    #[error("session.store is \"memory:\": only the running service has these sessions, and they end with it")]
+    OnlyInMemory,
+    /// A command about sessions in a file that is not there: most likely of another configuration.
+    #[error("{0} does not exist: is this the configuration that the service runs with?")]
+    NoStore(String),
+    /// A command about sessions while the service has its file.
+    #[error("{0}. Stop the service first; with a Redis store this works beside it")]
+    Busy(store::OpenError),
+    /// A command about sessions that failed half-way.
+    #[error(transparent)]
+    Flow(#[from] flow::Error),
+}
+
+/// Takes a port for `what`.
+///
+/// # Errors
+/// [`Error::Port`].
+pub fn bind(addr: SocketAddr, what: &str) -> Result<TcpListener, Error> {
+    TcpListener::bind(addr).map_err(|why| Error::Port { what: what.to_owned(), addr, why })
+}
+
+fn key_ring(config: &Config) -> KeyRing {
+    let (provider, origin) = (&config.provider, config.server.public_url.as_str());
+    let deployment = Deployment::new(&provider.issuer, &provider.client_id, origin);
+    KeyRing::new(config.cookies.keys.iter().map(|key| key.expose())).bound_to(deployment)
+}
+
+/// A service that is ready to listen.
+#[derive(Debug)]
+pub struct App {
+    /// The flows, for those who run the service in process.
+    pub rp: Arc<RelyingParty>,
+    public: Router,
+    ops: Router,
+    readiness: Readiness,
+    config: Arc<Config>,
+}
+
+impl App {
+    /// Puts the service together. Opens the store; the provider is asked later.
+    ///
+    /// # Errors
+    /// [`Error`], a sentence for the operator.
+    pub fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let store = store::open(&config.session, &Arc::new(key_ring(config)))?;
+        Self::over(store, config, clock)
+    }
+
+    /// Puts the service together over a store that is open already.
+    ///
+    /// # Errors
+    /// [`Error::Provider`] and [`Error::Clients`].
+    pub fn over(store: Arc<dyn SessionStore>, config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let metrics = Arc::new(Metrics::default());
+        let http = HttpClient::new(config.provider.timeout, metrics.clone())?;
+        Self::compose(store, http, config, clock, metrics)
+    }
+
+    /// Puts the service together over a store and a way to the provider.
+    ///
+    /// # Errors
+    /// [`Error::Clients`].
+    pub(crate) fn compose(
+        store: Arc<dyn SessionStore>,
+        http: HttpClient,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Error> {
+        let ring = Arc::new(key_ring(config));
+        let idle = config.session.idle.map(|idle| idle.as_secs());
+        let tokens = MachineTokenStore::new(store.clone(), ring.clone(), clock.clone());
+        let (max_stale, patience) = (config.session.max_stale, config.session.store_timeout);
+        let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, max_stale, patience);
+        let callback = config.server.public_url.join("/auth/signin/callback");
+        let provider = Provider::new(http, config, callback, clock.clone());
+        let config = Arc::new(config.clone());
+        let clients = config.machine.read_clients().map_err(Error::Clients)?;
+        let broker = Broker::new(clients, tokens, config.clone());
+        let rp = Arc::new(RelyingParty::new(provider, sessions, clock, metrics, broker, config.clone()));
+        let readiness = Readiness::default();
+        Ok(Self {
+            public: web::router(Web::new(rp.clone(), ring, &config)),
+            ops: web::ops_router(rp.clone(), readiness.clone()),
+            config,
+            rp,
+            readiness,
+        })
+    }
+
+    /// The public listener's routes, for those who call them in process.
+    pub fn router(&self) -> Router {
+        self.public.clone()
+    }
+
+    /// Starts the background tasks.
+    pub(crate) fn background(&self) -> Supervisor {
+        tasks::start(&self.rp, &self.config)
+    }
+
+    /// Serves until `shutdown`: then `/readyz` says no, requests in flight and renewals finish, and what
+    /// is only in memory is written down.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] and [`Error::Listen`].
+    pub async fn serve(
+        self,
+        public: TcpListener,
+        ops: Option<TcpListener>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
+        let tls = match self.config.server.tls() {
+            Some((cert, key)) => Some(RustlsConfig::from_pem_file(cert, key).await.map_err(Error::Tls)?),
+            None => None,
+        };
+        if self.config.server.trusted_proxies.is_empty() {
+            tracing::warn!("/validate/browser refuses every request: server.trusted_proxies is empty");
+        }
+        let background = self.background();
+        let (public_handle, ops_handle) = (Handle::new(), Handle::new());
+        let public = tokio::spawn(web::listen(public, self.public, tls, public_handle.clone()));
+        let ops = ops.map(|ops| tokio::spawn(web::listen(ops, self.ops, None, ops_handle.clone())));
+        let (mut public, mut ops) = (public, OptionFuture::from(ops));
+        let early = tokio::select! {
+            ended = &mut public => Some(ended),
+            Some(ended) = &mut ops => Some(ended),
+            () = shutdown => None,
+        };
+        self.readiness.drop_now();
+        public_handle.graceful_shutdown(Some(DRAIN));
+        let ended = match early {
+            Some(ended) => ended,
+            None => public.await,
+        };
+        background.shutdown().await;
+        if tokio::time::timeout(FINISH, self.rp.finish()).await.is_err() {
+            tracing::warn!("a renewal was still under way at the end");
+        }
+        if let Err(error) = self.rp.sessions.flush().await {
+            tracing::warn!(%error, "the last uses of sessions were not written down");
+        }
+        ops_handle.graceful_shutdown(Some(Duration::ZERO));
+        ended.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(Error::Listen)
+    }
+}

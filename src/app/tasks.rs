@@ -1,0 +1,135 @@
+//! The background tasks: a table of what runs beside the requests, and how often.
+
+use super::Supervisor;
+use crate::config::Config;
+use crate::domain::backoff::ExponentialBackoff;
+use crate::flow::{self, RelyingParty};
+use crate::{provider, store};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often discovery and keys are read again.
+const METADATA_AGE: Duration = Duration::from_secs(15 * 60);
+/// How soon again while they were never read.
+const METADATA_RETRY: ExponentialBackoff =
+    ExponentialBackoff { first: Duration::from_secs(2), most: Duration::from_secs(60) };
+/// How often uses are written down.
+const FLUSH: Duration = Duration::from_secs(10);
+/// How often ended sessions are removed.
+const SWEEP: Duration = Duration::from_secs(5 * 60);
+/// How often the clients' files are looked at.
+const CLIENTS: Duration = Duration::from_secs(3);
+/// How often the store's set-up is looked at, and soon again where it could not be.
+const INSPECTION: (Duration, Duration) = (Duration::from_secs(5 * 60), Duration::from_secs(5));
+/// How often those at work who may have been disabled are looked for.
+const CHECK_REVOKED: Duration = Duration::from_secs(5);
+/// Starts them all.
+pub(super) fn start(rp: &Arc<RelyingParty>, config: &Arc<Config>) -> Supervisor {
+    let mut tasks = Supervisor::new(rp.clone(), rp.metrics.clone());
+    let pause = Arc::<Mutex<Option<Duration>>>::default();
+    tasks.paced("provider metadata", move |rp| keep_metadata(rp, pause.clone()));
+    tasks.every(FLUSH, "session uses", flush);
+    tasks.paced("sweep", sweep);
+    tasks.always("store changes", follow);
+    tasks.always("issued tokens", keep_issued);
+    let known = Arc::<Mutex<Vec<store::Warning>>>::default();
+    tasks.paced("store set-up", move |rp| inspect_store(rp, known.clone()));
+    if config.machine.clients.is_some() {
+        let (config, problem) = (config.clone(), Arc::<Mutex<Option<String>>>::default());
+        tasks.paced("client files", move |rp| keep_clients(rp, config.clone(), problem.clone()));
+    }
+    tasks.always("renewals", renew_ahead);
+    if let Some(interval) = config.validate.check_revoked {
+        tasks.every(CHECK_REVOKED, "revocation checks", move |rp| check_revoked(rp, interval));
+    }
+    tasks
+}
+
+/// Reads discovery and keys; soon again if they were never had, ever later while they cannot be used: that is no
+/// outage, somebody has to mend it.
+async fn keep_metadata(rp: Arc<RelyingParty>, pause: Arc<Mutex<Option<Duration>>>) -> Duration {
+    let Err(error) = rp.provider.renew_metadata().await else { return METADATA_AGE };
+    tracing::warn!(%error, "provider metadata not read: what was read before stays");
+    let mut pause = pause.lock().unwrap_or_else(PoisonError::into_inner);
+    let previous = pause.filter(|_| matches!(error, provider::Error::Unusable(_)));
+    let next = METADATA_RETRY.following(previous);
+    *pause = Some(next);
+    if rp.provider.is_known() { METADATA_RETRY.most } else { next }
+}
+
+/// Writes down which sessions were used.
+async fn flush(rp: Arc<RelyingParty>) {
+    if let Err(error) = rp.sessions.flush().await {
+        tracing::warn!(%error, "session uses not written: they are tried again");
+    }
+}
+
+/// Hears what other processes change in the store.
+async fn follow(rp: Arc<RelyingParty>) {
+    rp.sessions.follow().await;
+}
+
+/// Writes down again the issued machine tokens that a store has lost.
+async fn keep_issued(rp: Arc<RelyingParty>) {
+    match rp.keep_issued().await {}
+}
+
+/// Says what is wrong with how the store is set up, whenever that changes.
+async fn inspect_store(rp: Arc<RelyingParty>, known: Arc<Mutex<Vec<store::Warning>>>) -> Duration {
+    // What hears of changes says that the store is away.
+    let Ok(warnings) = rp.sessions.warnings().await else { return INSPECTION.1 };
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    for warning in warnings.iter().filter(|warning| !known.contains(*warning)) {
+        tracing::warn!("{warning}");
+    }
+    *known = warnings;
+    INSPECTION.0
+}
+
+/// Reads the clients' files again when they change. What was read before stays while they have a mistake, which is
+/// told once.
+async fn keep_clients(rp: Arc<RelyingParty>, config: Arc<Config>, told: Arc<Mutex<Option<String>>>) -> Duration {
+    // Reading files blocks; thousands of clients take a while.
+    let read = tokio::task::spawn_blocking(move || config.machine.read_clients()).await;
+    let problem = match read {
+        Ok(Ok(registry)) => {
+            rp.broker.replace_clients(registry);
+            None
+        }
+        Ok(Err(problems)) => problems.first().map(ToString::to_string),
+        Err(error) => Some(error.to_string()),
+    };
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(problem) = problem.as_ref().filter(|_| *told != problem) {
+        tracing::error!(%problem, "the clients were not read again; those that were known stay");
+    }
+    *told = problem;
+    CLIENTS
+}
+
+/// Renews tokens before they run out.
+async fn renew_ahead(rp: Arc<RelyingParty>) {
+    // In step, however long each takes.
+    let mut searches = tokio::time::interval(flow::RENEWAL_SEARCH);
+    searches.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        searches.tick().await;
+        rp.renew_ahead().await;
+    }
+}
+
+/// Asks the provider about those at work.
+async fn check_revoked(rp: Arc<RelyingParty>, interval: Duration) {
+    rp.check_revoked(interval).await;
+}
+
+/// Removes sessions that are over.
+async fn sweep(rp: Arc<RelyingParty>) -> Duration {
+    rp.broker.sweep(rp.clock.now());
+    match rp.sessions.sweep().await {
+        Ok(0) => {}
+        Ok(swept) => tracing::info!(swept, "removed sessions that were over"),
+        Err(error) => tracing::warn!(%error, "sessions that are over were not removed; tried again later"),
+    }
+    SWEEP
+}
