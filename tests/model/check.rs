@@ -14,7 +14,7 @@ pub const QUIET: Scenario =
 pub const END: usize = 1_000;
 
 /// The depth of a search that [`large`] does not let go on.
-const BEGINNING: usize = 6;
+const BEGINNING: usize = 5;
 
 /// What a search met.
 struct Search<C> {
@@ -64,7 +64,7 @@ pub fn large(name: &str, protocol: Protocol, scenario: Scenario, limit: usize, a
     if std::env::var("MODEL_LARGE").is_ok_and(|large| large == "1") {
         holds(name, protocol, scenario, limit, at_least);
     } else {
-        holds(name, protocol, scenario, BEGINNING, 1_000);
+        holds(name, protocol, scenario, BEGINNING, 500);
     }
 }
 

@@ -62,7 +62,7 @@
 //! the service still lacks).
 //!
 //! The large model, with `.ci/run simulate` (`MODEL_LARGE=1 cargo test --profile simulate --test model -- --nocapture`), in
-//! 11 minutes on one busy core and 4 GB of memory. Without the variable its beginning is searched, within six steps. All
+//! 11 minutes on one busy core and 4 GB of memory. Without the variable its beginning is searched, within five steps. All
 //! states of `MENDED`, or all within a depth:
 //!
 //! | requests | faults | unique states | depth | seconds |
