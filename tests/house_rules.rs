@@ -133,9 +133,6 @@ const NO_JOB: [&str; 10] =
 const NO_NAMES: [&str; 13] =
     ["asked", "helper", "info", "kept", "known", "manager", "misc", "said", "stuff", "thing", "told", "util", "utils"];
 
-/// TEMPORARY, to be emptied: rooms that still have a circle of so many files.
-const CIRCLES_LEFT: [(&str, usize); 1] = [("web", 3)];
-
 /// Everything there is to say about one file; `path` is relative to `src`.
 fn review(path: &str, source: &str) -> Vec<String> {
     let reading = read(path, source);
@@ -227,10 +224,9 @@ fn namesakes(files: &[(String, String)]) -> Vec<String> {
 
 /// Circles of imports between more than two files of a room.
 fn large_circles(files: &[(String, String)]) -> Vec<String> {
-    let left = |path: &str, size: usize| CIRCLES_LEFT.iter().any(|(room, most)| is_in(path, room) && size <= *most);
     let room = |path: &str| ROOMS.iter().find(|room| is_in(path, room.path)).map(|room| room.path);
     let mut circles = circles(files, room);
-    circles.retain(|circle| circle.len() > 2 && !left(&circle[0], circle.len()));
+    circles.retain(|circle| circle.len() > 2);
     let say = |circle: Vec<String>| {
         format!(
             "src/{} import each other in a circle. Move what they share to a file of its own",

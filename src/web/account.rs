@@ -1,8 +1,8 @@
 //! What people do with their account: their attributes, and credentials for AWS.
 
 use super::api::{is_foreign, nobody, unknown};
-use super::layers::RequestId;
 use super::openapi::{AwsCredentialsProblems, ChangeProfileProblems, OriginHeader, ProfileProblems};
+use super::request_id::RequestId;
 use super::session_layer::BrowserSession;
 use super::{Web, error};
 use crate::domain::user::User;

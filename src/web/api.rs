@@ -1,8 +1,8 @@
 //! The routes that a page's script or a sibling's server calls.
 
 use super::browser::{forget, with};
-use super::layers::RequestId;
 use super::openapi::{EndSessionProblems, OriginHeader, RefreshProblems, SessionProblems};
+use super::request_id::RequestId;
 use super::session_layer::BrowserSession;
 use super::{Web, error, pages};
 use crate::domain::principal::ActiveIdentity;

@@ -3,9 +3,9 @@
 use super::cookies::SignOutTarget;
 use super::device::Peer;
 use super::error_body::ProblemDetails;
-use super::layers::RequestId;
 use super::openapi::*;
 use super::problem_page::{self, Attempted};
+use super::request_id::RequestId;
 use super::session_layer::BrowserSession;
 use super::{Web, error, pages, session_layer};
 use crate::domain::session::Device;
@@ -41,11 +41,16 @@ pub(super) async fn home(State(web): State<Arc<Web>>, visitor: BrowserSession, i
             let name = live.as_deref().map(pages::display_name);
             let onward = Some(web.rp.return_to.choose(None).as_str().to_owned());
             let onward = onward.filter(|onward| *onward != web.public_url.join("/"));
-            pages::render(&pages::FrontPage { name, sign_in: pages::sign_in_link(None, None), onward })
+            pages::render(&pages::FrontPage {
+                words: web.words,
+                name,
+                sign_in: pages::sign_in_link(None, None),
+                onward,
+            })
         }
         Err(Error::AmbiguousSession) => {
             let sign_in = pages::sign_in_link(None, Some("login"));
-            pages::render(&pages::FrontPage { name: None, sign_in, onward: None })
+            pages::render(&pages::FrontPage { words: web.words, name: None, sign_in, onward: None })
         }
         Err(error) => problem_page::page(&web, &error, &id, &Attempted::Visit),
     }
@@ -249,7 +254,12 @@ pub(super) async fn confirm_sign_out(
     if !web.public_url.is_https() {
         targets.push("http:".into());
     }
-    let page = pages::render(&pages::SignOutPage { name, return_to: return_to.unwrap_or_default(), everywhere });
+    let page = pages::render(&pages::SignOutPage {
+        words: web.words,
+        name,
+        return_to: return_to.unwrap_or_default(),
+        everywhere,
+    });
     pages::with_form_targets(page, &targets)
 }
 
@@ -344,9 +354,11 @@ pub(super) async fn signed_out(State(web): State<Arc<Web>>, visitor: BrowserSess
     let mut out = HeaderMap::new();
     let response = match web.jar.take_after_sign_out(&visitor.headers, &mut out) {
         SignOutTarget::To(target) => redirect(StatusCode::FOUND, target.as_str()),
-        SignOutTarget::Page { everywhere } => {
-            pages::render(&pages::SignedOutPage { sign_in: pages::sign_in_link(None, None), everywhere })
-        }
+        SignOutTarget::Page { everywhere } => pages::render(&pages::SignedOutPage {
+            words: web.words,
+            sign_in: pages::sign_in_link(None, None),
+            everywhere,
+        }),
         SignOutTarget::SignIn(intent) => match web.rp.begin_again(intent.clone()).await {
             Ok((transaction, location)) => {
                 web.jar.set_pending(&visitor.headers, &transaction, &mut out);

@@ -3,8 +3,9 @@
 use super::device::Peer;
 use super::fetch::{allow, allowed_origin, is_navigation, is_preflight};
 use super::forwarded::{self, ForwardedRequest};
-use super::layers::{RequestId, X_REQUEST_ID};
 use super::openapi::*;
+use super::request_id::{RequestId, X_REQUEST_ID};
+use super::security_headers::private;
 use super::{Web, browser, error, layers, pages, problem_page};
 use crate::config::HeaderStyle;
 use crate::domain::principal::{IDENTITY_HEADERS, IdentityResponse};
@@ -112,7 +113,7 @@ async fn for_a_browser(
             error::problem(&error, &id, Some(url))
         }
     });
-    layers::private(refusal(web, request, &id, response)).await
+    private(refusal(web, request, &id, response)).await
 }
 
 /// Where a page's script may send the browser. Of two live sessions one would answer there, so it has to be asked again.

@@ -18,9 +18,13 @@ mod metadata;
 mod openapi;
 mod ops;
 mod pages;
+mod problem;
 mod problem_page;
+mod request_id;
+mod security_headers;
 mod session_layer;
 mod token;
+mod words;
 
 use crate::config::{Config, Exposed, HeaderStyle, PublicUrl, Support};
 use crate::domain::seal::KeyRing;
@@ -34,6 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
+use words::{English, Words};
 
 pub use listen::listen;
 pub use ops::Readiness;
@@ -49,6 +54,7 @@ pub struct Web {
     style: HeaderStyle,
     aliases: gateway::HeaderAliases,
     trusted_proxies: Vec<IpNet>,
+    words: &'static dyn Words,
     /// Whom people can ask.
     support: Option<Support>,
     /// No request takes longer: a callback may have to ask the provider four things.
@@ -70,6 +76,7 @@ impl Web {
             style: config.gateway.header_style,
             aliases: gateway::aliases(config.gateway.header_style),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            words: &English,
             support: config.pages.support.clone(),
             request_limit: config.provider.timeout * 4 + Duration::from_secs(10),
             validate_limit: config.server.validate_timeout,
@@ -159,9 +166,9 @@ pub fn router(web: Arc<Web>) -> Router {
     let app = Router::from(browser.merge(script(refresh)).merge(others))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(axum::middleware::map_response(layers::private))
+        .layer(axum::middleware::map_response(security_headers::private))
         .merge(Router::from(metadata));
-    let app = layers::limited(app, web.request_limit).layer(axum::middleware::from_fn(layers::request_id));
+    let app = layers::limited(app, web.request_limit).layer(axum::middleware::from_fn(request_id::request_id));
     app.merge(Router::from(machines.merge(gateway))).merge(envoy()).with_state(web)
 }
 

@@ -3,14 +3,15 @@
 
 use super::Web;
 use super::error::{describe, finish, log};
-use super::layers::{self, RequestId};
 use super::pages::{self, Contact, PageLink, ProblemPage, Tone};
+use super::problem::{AccessProblem, Problem, ServiceProblem, SessionProblem, SignInProblem};
+use super::request_id::RequestId;
+use super::security_headers::{private, set_content_security_policy};
 use crate::config::Support;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::transaction::{AuthorizationError, CallbackError, SignInIntent};
 use crate::flow::Error;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use url::Url;
 
@@ -48,49 +49,32 @@ enum NextStep {
 }
 
 /// The button to press, if there is one that may help, and the others.
-fn ways(error: &Error) -> (Option<NextStep>, &'static [NextStep]) {
-    match error {
-        Error::Cancelled(_) => (Some(NextStep::Again), &[NextStep::AnotherProvider, NextStep::Back]),
-        Error::Callback(CallbackError::Provider(refusal)) => match refusal.code.as_str() {
-            "login_required" | "interaction_required" | "account_selection_required" | "consent_required" => {
-                (Some(NextStep::SignIn), &[NextStep::Back])
-            }
-            "server_error" | "temporarily_unavailable" => (Some(NextStep::Again), &[NextStep::Back]),
-            // The provider does not take what this service asks for: no person can mend that.
-            "invalid_scope" | "invalid_client" | "unauthorized_client" | "unsupported_response_type" => {
-                (None, &[NextStep::Again, NextStep::Back])
-            }
-            _ => (Some(NextStep::AnotherAccount), &[NextStep::Again]),
-        },
-        Error::Denied(_) | Error::NotAdmitted(_) => (Some(NextStep::AnotherAccount), &[NextStep::Again]),
-        Error::Callback(_)
-        | Error::UnknownSignIn
-        | Error::Provider(_)
-        | Error::NotRenewed(_)
-        | Error::Store(_)
-        | Error::Timeout => (Some(NextStep::Again), &[]),
-        Error::Anonymous | Error::InvalidCredentials(_) | Error::SessionEnded | Error::AmbiguousSession => {
-            (Some(NextStep::SignIn), &[])
+fn next_steps(problem: Problem) -> (Option<NextStep>, &'static [NextStep]) {
+    match problem {
+        Problem::SignIn(SignInProblem::Cancelled) => {
+            (Some(NextStep::Again), &[NextStep::AnotherProvider, NextStep::Back])
         }
-        Error::Origin => (Some(NextStep::SignOut), &[]),
-        Error::RedirectLoop(_) => (None, &[NextStep::Again]),
-        Error::BadForwardedHeaders(_)
-        | Error::Untrusted(_)
-        | Error::InvalidRequirement(_)
-        | Error::NoSuchSession
-        | Error::NotOffered(_)
-        | Error::NotWritable(_)
-        | Error::Body(_)
-        | Error::RejectedByProvider(_)
-        | Error::NoCredentials { .. }
-        | Error::LogoutToken(_) => (None, &[]),
+        Problem::SignIn(SignInProblem::InteractionRequired) => (Some(NextStep::SignIn), &[NextStep::Back]),
+        Problem::SignIn(SignInProblem::ProviderFault) => (Some(NextStep::Again), &[NextStep::Back]),
+        // The provider does not accept what this service asks for: no person can mend that.
+        Problem::SignIn(SignInProblem::ClientNotAccepted) => (None, &[NextStep::Again, NextStep::Back]),
+        Problem::SignIn(SignInProblem::Refused)
+        | Problem::Access(AccessProblem::Denied | AccessProblem::NotAdmitted) => {
+            (Some(NextStep::AnotherAccount), &[NextStep::Again])
+        }
+        Problem::SignIn(SignInProblem::RedirectLoop) => (None, &[NextStep::Again]),
+        Problem::Service(ServiceProblem::NoCredentials) => (None, &[]),
+        Problem::SignIn(_) | Problem::Service(_) => (Some(NextStep::Again), &[]),
+        Problem::Session(_) => (Some(NextStep::SignIn), &[]),
+        Problem::Access(AccessProblem::OriginNotAllowed) => (Some(NextStep::SignOut), &[]),
+        Problem::Access(_) | Problem::Request(_) => (None, &[]),
     }
 }
 
-fn tone(error: &Error) -> Tone {
-    match error {
-        Error::Cancelled(_) => Tone::Back,
-        Error::Callback(CallbackError::Expired) => Tone::Late,
+fn tone(problem: Problem) -> Tone {
+    match problem {
+        Problem::SignIn(SignInProblem::Cancelled) => Tone::Back,
+        Problem::SignIn(SignInProblem::Expired) => Tone::Late,
         _ => Tone::Bad,
     }
 }
@@ -104,38 +88,35 @@ pub(super) fn page(web: &Web, error: &Error, id: &RequestId, attempt: &Attempted
 pub(super) fn page_elsewhere(web: &Web, error: &Error, id: &RequestId, page: Option<ReturnTo>) -> Response {
     let us = web.public_url.as_str();
     let mut response = page_under(us, web, error, id, &Attempted::sign_in(web, page));
-    let csp = format!(
-        "default-src 'none'; style-src {us}; img-src {us}; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
-    );
-    if let Ok(csp) = HeaderValue::from_str(&csp) {
-        response.headers_mut().insert(CONTENT_SECURITY_POLICY, csp);
-    }
+    set_content_security_policy(&mut response, us, "'none'");
     response
 }
 
 fn page_under(origin: &str, web: &Web, error: &Error, id: &RequestId, attempt: &Attempted) -> Response {
-    let said = describe(error);
-    log(error, &said);
+    let view = describe(error);
+    log(error, &view);
     let foreign = match error {
         Error::Callback(CallbackError::Provider(refusal)) | Error::Cancelled(refusal) => foreign(refusal),
         _ => None,
     };
-    let (first, others) = ways(error);
-    let link = |way| link(way, web, error, attempt).map(|link| link.under(origin));
+    let (first, others) = next_steps(view.problem);
+    let (title, text) = web.words.problem(view.problem);
+    let link = |step| link(step, web, view.problem, attempt).map(|link| link.under(origin));
     let page = ProblemPage {
+        words: web.words,
         origin,
-        tone: tone(error),
-        title: said.title,
-        words: said.words,
+        tone: tone(view.problem),
+        title,
+        text,
         foreign,
         first: first.and_then(link),
         others: others.iter().copied().filter_map(link).collect(),
-        access: matches!(error, Error::Denied(_) | Error::NotAdmitted(_)),
+        access: matches!(view.problem, Problem::Access(AccessProblem::Denied | AccessProblem::NotAdmitted)),
         support: web.support.as_ref().map(|support| contact(support, id)),
         reference: id.as_str(),
     };
-    let mut response = (said.status, pages::render(&page)).into_response();
-    finish(&mut response, &said);
+    let mut response = (view.status, pages::render(&page)).into_response();
+    finish(&mut response, &view);
     response
 }
 
@@ -148,39 +129,42 @@ fn foreign(refusal: &AuthorizationError) -> Option<String> {
 }
 
 /// `None` where it leads nowhere from this attempt.
-fn link(way: NextStep, web: &Web, error: &Error, attempt: &Attempted) -> Option<PageLink> {
+fn link(step: NextStep, web: &Web, problem: Problem, attempt: &Attempted) -> Option<PageLink> {
     let known = match attempt {
         Attempted::SignIn(intent) => Some(intent),
         Attempted::SignOut | Attempted::Visit => None,
     };
     let intent = known.cloned().unwrap_or_else(|| SignInIntent::plain(web.rp.return_to.choose(None)));
-    let (words, href) = match way {
+    let words = web.words;
+    let (words, href) = match step {
         // There is a session; a sign-in would only lead here again.
-        NextStep::Again if matches!(error, Error::Denied(_)) => ("Try again", intent.return_to.as_str().to_owned()),
+        NextStep::Again if problem == Problem::Access(AccessProblem::Denied) => {
+            (words.try_again(), intent.return_to.as_str().to_owned())
+        }
         NextStep::Again => match attempt {
-            Attempted::SignIn(_) => ("Try again", pages::intent_link(&intent)),
-            Attempted::SignOut => ("Try again", "/auth/signout".to_owned()),
-            Attempted::Visit => ("Try again", "/".to_owned()),
+            Attempted::SignIn(_) => (words.try_again(), pages::intent_link(&intent)),
+            Attempted::SignOut => (words.try_again(), "/auth/signout".to_owned()),
+            Attempted::Visit => (words.try_again(), "/".to_owned()),
         },
         NextStep::SignIn => {
             // One of several sessions is alive and would lead here again.
-            let prompt = matches!(error, Error::AmbiguousSession).then(|| "login".to_owned());
-            ("Sign in", pages::intent_link(&SignInIntent { prompt, ..intent }))
+            let prompt = (problem == Problem::Session(SessionProblem::Ambiguous)).then(|| "login".to_owned());
+            (words.sign_in(), pages::intent_link(&SignInIntent { prompt, ..intent }))
         }
         NextStep::AnotherAccount => {
             let prompt = Some(web.rp.provider.account_choice().to_owned());
-            ("Use another account", pages::intent_link(&SignInIntent { prompt, provider: None, ..intent }))
+            (words.another_account(), pages::intent_link(&SignInIntent { prompt, provider: None, ..intent }))
         }
         NextStep::AnotherProvider => {
             intent.provider.as_ref()?;
-            ("Sign in another way", pages::intent_link(&SignInIntent { provider: None, ..intent }))
+            (words.another_provider(), pages::intent_link(&SignInIntent { provider: None, ..intent }))
         }
         NextStep::Back => {
             let target = known?.return_to.as_str();
             let host = Url::parse(target).ok()?.host_str()?.to_owned();
-            return Some(PageLink { words: format!("Back to {host}"), href: target.to_owned() });
+            return Some(PageLink { words: words.back_to(&host), href: target.to_owned() });
         }
-        NextStep::SignOut => ("Sign out", "/auth/signout".to_owned()),
+        NextStep::SignOut => (words.sign_out(), "/auth/signout".to_owned()),
     };
     Some(PageLink { words: words.to_owned(), href })
 }
@@ -198,20 +182,19 @@ fn contact(support: &Support, id: &RequestId) -> Contact {
 
 /// The same for an address where there is nothing (404), or nothing of that kind (405).
 pub(super) async fn nothing(web: &Web, status: StatusCode, id: &RequestId) -> Response {
+    let (title, text) = if status == StatusCode::NOT_FOUND { web.words.not_found() } else { web.words.no_page() };
     let page = ProblemPage {
+        words: web.words,
         origin: "",
         tone: Tone::Nothing,
-        title: if status == StatusCode::NOT_FOUND { "There is nothing here" } else { "This is no page" },
-        words: match status {
-            StatusCode::NOT_FOUND => "The address may be mistyped, or it was only good for a moment.",
-            _ => "This address is for programs, or for a form that was sent before. Nothing was changed.",
-        },
+        title,
+        text,
         foreign: None,
-        first: Some(PageLink { words: "Start page".to_owned(), href: "/".to_owned() }),
+        first: Some(PageLink { words: web.words.start_page().to_owned(), href: "/".to_owned() }),
         others: vec![],
         access: false,
         support: web.support.as_ref().map(|support| contact(support, id)),
         reference: id.as_str(),
     };
-    layers::private((status, pages::render(&page)).into_response()).await
+    private((status, pages::render(&page)).into_response()).await
 }

@@ -2,8 +2,9 @@
 
 use super::device::Peer;
 use super::error_body::OAuthErrorResponse;
-use super::layers::{self, BODY_MAX, RequestId};
+use super::layers::{self, BODY_MAX};
 use super::openapi::{AboutTokenErrors, TokenErrors, TokenForm, TokenRequestForm};
+use super::request_id::RequestId;
 use super::{Web, error};
 use crate::domain::machine::{Scopes, TokenResponse, is_resource};
 use crate::domain::principal::{Inactive, PrincipalKind, always_true};

@@ -2,12 +2,11 @@
 //! code and its headers cannot differ from the document's.
 
 use crate::domain::principal::{ActiveIdentity, IDENTITY_HEADERS, Inactive};
-use crate::domain::requirement::{InvalidRequirement, MissingRequirement};
-use crate::domain::transaction::{AuthorizationError, CallbackError};
-use crate::flow::{AccessDenied, BadForwardedHeaders, Error, MachineError};
-use crate::provider::{self, InvalidToken};
+use crate::flow::MachineError;
 use crate::store;
 use crate::web::error_body::{OAuthErrorResponse, ProblemDetails};
+use crate::web::problem::{AccessProblem, Problem, RequestProblem, ServiceProblem, SessionProblem, SignInProblem};
+use crate::web::words::{English, Words};
 use crate::web::{error, token};
 use axum::http::StatusCode;
 use std::collections::BTreeMap;
@@ -20,6 +19,8 @@ type Responses = BTreeMap<String, RefOr<Response>>;
 const PROBLEM: &str = "application/problem+json";
 const PAGE: &str = "text/html";
 const JSON: &str = "application/json";
+
+const ORIGIN: Problem = Problem::Access(AccessProblem::OriginNotAllowed);
 
 /// Gives a set of responses a name for the annotations.
 macro_rules! responses {
@@ -36,10 +37,10 @@ macro_rules! responses {
 
 responses! {
     HomePages = described(&[PAGE], [store()]);
-    SignInPages = described(&[PAGE], [vec![Error::RedirectLoop(0)], provider(), store()]);
+    SignInPages = described(&[PAGE], [vec![Problem::SignIn(SignInProblem::RedirectLoop)], provider(), store()]);
     CallbackPages = described(&[PAGE], [callback(), provider(), store()]);
     ConfirmSignOutPages = described(&[PAGE], [store()]);
-    SignOutPages = described(&[PAGE], [vec![Error::Origin], store()]);
+    SignOutPages = described(&[PAGE], [vec![ORIGIN], store()]);
     SignedOutRedirect = {
         let mut redirect = answer("Signed out here: to the provider's sign-out.", []);
         redirect.headers.insert("Set-Cookie".to_owned(), header("RemovedCookies"));
@@ -47,11 +48,11 @@ responses! {
     };
     SignOutCallbackPages = described(&[PAGE], [provider()]);
     SessionProblems = described(&[PROBLEM], [session()]);
-    EndSessionProblems = described(&[PROBLEM], [session(), vec![Error::Origin, Error::NoSuchSession]]);
+    EndSessionProblems = described(&[PROBLEM], [session(), vec![ORIGIN, Problem::Request(RequestProblem::NoSuchSession)]]);
     ProfileProblems = described(&[PROBLEM], [session(), account()]);
     ChangeProfileProblems = described(&[PROBLEM], [session(), account(), change()]);
     AwsCredentialsProblems = described(&[PROBLEM], [session(), account(), aws_credentials()]);
-    RefreshProblems = described(&[PROBLEM], [session(), renewal(), vec![Error::Origin]]);
+    RefreshProblems = described(&[PROBLEM], [session(), renewal(), vec![ORIGIN]]);
     ValidateProblems = described(&[PROBLEM], [validate()]);
     ValidateBrowserProblems = described(&[PROBLEM, PAGE], [validate()]);
     LogoutTokenErrors = logout_token();
@@ -68,80 +69,66 @@ responses! {
     IdentityAnswer = identity();
 }
 
-fn store() -> Vec<Error> {
-    vec![Error::Store(store::Error(String::new()))]
+fn store() -> Vec<Problem> {
+    vec![Problem::Service(ServiceProblem::StoreUnavailable)]
 }
 
-fn provider() -> Vec<Error> {
-    let errors = [provider::Error::Unusable(String::new()), provider::Error::unavailable(String::new())];
-    errors.map(Error::Provider).into()
+fn provider() -> Vec<Problem> {
+    [ServiceProblem::ProviderFailed, ServiceProblem::ProviderUnavailable].map(Problem::Service).into()
 }
 
-fn token_verification() -> Error {
-    Error::Provider(provider::Error::Token(InvalidToken::Algorithm))
-}
-
-fn denied() -> Box<AccessDenied> {
-    Box::new(AccessDenied { sub: String::new(), page: None, rule: None, missing: MissingRequirement::Person })
-}
-
-fn callback() -> Vec<Error> {
-    let refusal = |code: &str| AuthorizationError { code: code.to_owned(), description: None };
-    let invalid_grant = provider::Error::Refused { code: "invalid_grant".to_owned(), description: None };
-    vec![
-        Error::Callback(CallbackError::MissingCode),
-        Error::Callback(CallbackError::Expired),
-        Error::Callback(CallbackError::State),
-        Error::Callback(CallbackError::Provider(refusal("access_denied"))),
-        Error::Callback(CallbackError::Provider(refusal("server_error"))),
-        Error::Cancelled(refusal("access_denied")),
-        Error::Provider(invalid_grant),
-        token_verification(),
-        Error::NotAdmitted(denied()),
-    ]
+fn callback() -> Vec<Problem> {
+    let sign_in = [
+        SignInProblem::InvalidCallback,
+        SignInProblem::Expired,
+        SignInProblem::Unknown,
+        SignInProblem::Refused,
+        SignInProblem::ProviderFault,
+        SignInProblem::Cancelled,
+        SignInProblem::CodeNotAccepted,
+        SignInProblem::TokenNotAccepted,
+    ];
+    sign_in.map(Problem::SignIn).into_iter().chain([Problem::Access(AccessProblem::NotAdmitted)]).collect()
 }
 
 /// Of every route that needs a session; the requirements are refused by a layer.
-fn session() -> Vec<Error> {
-    let requirement = Error::InvalidRequirement(InvalidRequirement::NotRead("group"));
-    [vec![requirement, Error::Anonymous, Error::InvalidCredentials(String::new()), Error::AmbiguousSession], store()]
-        .concat()
+fn session() -> Vec<Problem> {
+    let own = [SessionProblem::Anonymous, SessionProblem::InvalidCredentials, SessionProblem::Ambiguous];
+    [vec![Problem::Request(RequestProblem::Requirement)], own.map(Problem::Session).into(), store()].concat()
 }
 
-fn renewal() -> Vec<Error> {
-    vec![Error::SessionEnded, Error::NotRenewed(provider::Error::unavailable(String::new()))]
+fn renewal() -> Vec<Problem> {
+    vec![Problem::Session(SessionProblem::Ended), Problem::Service(ServiceProblem::RenewalUnavailable)]
 }
 
-fn account() -> Vec<Error> {
-    let own = vec![Error::SessionEnded, Error::NotAdmitted(denied()), Error::NotOffered(""), token_verification()];
+fn account() -> Vec<Problem> {
+    let own = vec![
+        Problem::Session(SessionProblem::Ended),
+        Problem::Access(AccessProblem::NotAdmitted),
+        Problem::Request(RequestProblem::NotOffered),
+        Problem::SignIn(SignInProblem::TokenNotAccepted),
+    ];
     [own, provider()].concat()
 }
 
-fn change() -> Vec<Error> {
-    vec![Error::Body(""), Error::RejectedByProvider(String::new()), Error::NotWritable(String::new()), Error::Origin]
+fn change() -> Vec<Problem> {
+    let values = [RequestProblem::Body, RequestProblem::AttributeRejected].map(Problem::Request);
+    let access = [AccessProblem::AttributeNotWritable, AccessProblem::OriginNotAllowed].map(Problem::Access);
+    [values, access].concat()
 }
 
-fn aws_credentials() -> Vec<Error> {
-    vec![Error::NoCredentials { code: String::new(), description: String::new() }, Error::Origin]
+fn aws_credentials() -> Vec<Problem> {
+    vec![Problem::Service(ServiceProblem::NoCredentials), Problem::Access(AccessProblem::OriginNotAllowed)]
 }
 
-fn validate() -> Vec<Error> {
-    let own = vec![
-        Error::InvalidRequirement(InvalidRequirement::NotRead("group")),
-        Error::BadForwardedHeaders(BadForwardedHeaders::Missing),
-        Error::Anonymous,
-        Error::InvalidCredentials(String::new()),
-        Error::AmbiguousSession,
-        Error::Denied(denied()),
-        Error::NotAdmitted(denied()),
-        Error::Untrusted(""),
-        Error::Provider(provider::Error::unavailable(String::new())),
-        Error::Timeout,
-    ];
-    [own, store()].concat()
+fn validate() -> Vec<Problem> {
+    let request = [RequestProblem::Requirement, RequestProblem::ForwardedRequest].map(Problem::Request);
+    let session = [SessionProblem::Anonymous, SessionProblem::InvalidCredentials, SessionProblem::Ambiguous];
+    let access = [AccessProblem::Denied, AccessProblem::NotAdmitted, AccessProblem::ProxyNotTrusted];
+    let service = [ServiceProblem::ProviderUnavailable, ServiceProblem::Timeout].map(Problem::Service);
+    [request.as_slice(), &session.map(Problem::Session), &access.map(Problem::Access), &service, &store()].concat()
 }
 
-/// What the document says of one refusal.
 struct Refusal {
     status: StatusCode,
     code: &'static str,
@@ -152,18 +139,17 @@ struct Refusal {
 }
 
 /// Problems, or the pages that people get instead of them.
-fn described<const N: usize>(media: &[&str], errors: [Vec<Error>; N]) -> Responses {
-    let refusals = errors.into_iter().flatten().map(|error| {
-        let said = error::describe(&error);
-        let challenge = match said.status {
+fn described<const N: usize>(media: &[&str], problems: [Vec<Problem>; N]) -> Responses {
+    let refusals = problems.into_iter().flatten().map(|problem| {
+        let (status, code) = problem.status_and_name();
+        let challenge = match status {
             // A page challenges nobody.
             StatusCode::UNAUTHORIZED if media.contains(&PAGE) => "OptionalBearerChallenge",
             StatusCode::UNAUTHORIZED => "BearerChallenge",
             _ => "ScopeChallenge",
         };
-        let challenge = error::challenge(&error).filter(|_| media.contains(&PROBLEM)).map(|_| challenge);
-        let retry = said.retry_after.is_some();
-        Refusal { status: said.status, code: said.slug, meaning: said.title, retry, challenge }
+        let challenge = problem.challenge().filter(|_| media.contains(&PROBLEM)).map(|_| challenge);
+        Refusal { status, code, meaning: English.problem(problem).0, retry: error::has_retry_after(status), challenge }
     });
     responses(media, refusals)
 }
@@ -185,10 +171,10 @@ fn machine(own: &[(MachineError, &'static str)]) -> Responses {
 }
 
 fn logout_token() -> Responses {
-    let errors = [vec![Error::LogoutToken(String::new())], provider(), store()].concat();
-    let refusals = errors.iter().map(|error| {
-        let said = error::describe(error);
-        let (status, meaning, retry) = (said.status, said.title, said.retry_after.is_some());
+    let problems = [vec![Problem::Request(RequestProblem::LogoutToken)], provider(), store()].concat();
+    let refusals = problems.into_iter().map(|problem| {
+        let (status, _) = problem.status_and_name();
+        let (meaning, retry) = (English.problem(problem).0, error::has_retry_after(status));
         Refusal { status, code: error::oauth_code(status), meaning, retry, challenge: None }
     });
     let status = StatusCode::PAYLOAD_TOO_LARGE;

@@ -3,15 +3,18 @@
 use crate::domain::return_to::ReturnTo;
 use crate::domain::transaction::SignInIntent;
 use crate::store::OpenedSession;
+use crate::web::security_headers::set_content_security_policy;
+use crate::web::words::Words;
 use askama::Template;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse, Response};
 
 /// `GET /`
 #[derive(Template)]
 #[template(path = "home.html", config = "src/web/askama.toml")]
 pub(super) struct FrontPage {
+    pub(super) words: &'static dyn Words,
     pub(super) name: Option<String>,
     pub(super) sign_in: String,
     /// Where people go from here, if that is elsewhere.
@@ -22,11 +25,12 @@ pub(super) struct FrontPage {
 #[derive(Template)]
 #[template(path = "problem.html", config = "src/web/askama.toml")]
 pub(super) struct ProblemPage<'a> {
+    pub(super) words: &'static dyn Words,
     /// Ours, where the page is shown under another one.
     pub(super) origin: &'a str,
     pub(super) tone: Tone,
     pub(super) title: &'a str,
-    pub(super) words: &'a str,
+    pub(super) text: &'a str,
     /// The provider's own text.
     pub(super) foreign: Option<String>,
     /// The button to press.
@@ -95,6 +99,7 @@ pub(super) struct Contact {
 #[derive(Template)]
 #[template(path = "sign_out.html", config = "src/web/askama.toml")]
 pub(super) struct SignOutPage {
+    pub(super) words: &'static dyn Words,
     pub(super) name: Option<String>,
     pub(super) return_to: String,
     /// Whether the box for all devices is ticked.
@@ -105,6 +110,7 @@ pub(super) struct SignOutPage {
 #[derive(Template)]
 #[template(path = "signed_out.html", config = "src/web/askama.toml")]
 pub(super) struct SignedOutPage {
+    pub(super) words: &'static dyn Words,
     pub(super) sign_in: String,
     /// Whether all devices were signed out.
     pub(super) everywhere: bool,
@@ -118,15 +124,9 @@ pub(super) fn render(page: &impl Template) -> Response {
     }
 }
 
-/// Allows the page's form to be redirected to `targets` (CSP sources) beside ourselves.
+/// Lets the page's form be redirected to `targets` (CSP sources), too.
 pub(super) fn with_form_targets(mut response: Response, targets: &[String]) -> Response {
-    let csp = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' {}; base-uri 'none'; frame-ancestors 'none'",
-        targets.join(" ")
-    );
-    if let Ok(csp) = HeaderValue::from_str(&csp) {
-        response.headers_mut().insert(CONTENT_SECURITY_POLICY, csp);
-    }
+    set_content_security_policy(&mut response, "'self'", &format!("'self' {}", targets.join(" ")));
     response
 }
 

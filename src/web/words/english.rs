@@ -1,0 +1,244 @@
+//! English.
+
+use super::Words;
+use crate::web::problem::{AccessProblem, Problem, RequestProblem, ServiceProblem, SessionProblem, SignInProblem};
+
+/// English, which the titles of RFC 9457 problems are in, too.
+#[derive(Debug)]
+pub(in crate::web) struct English;
+
+impl Words for English {
+    fn language(&self) -> &'static str {
+        "en"
+    }
+
+    fn problem(&self, problem: Problem) -> (&'static str, &'static str) {
+        match problem {
+            Problem::SignIn(problem) => sign_in(problem),
+            Problem::Session(problem) => session(problem),
+            Problem::Access(problem) => access(problem),
+            Problem::Request(problem) => request(problem),
+            Problem::Service(problem) => service(problem),
+        }
+    }
+
+    fn not_found(&self) -> (&'static str, &'static str) {
+        ("There is nothing here", "The address may be mistyped, or it was only good for a moment.")
+    }
+
+    fn no_page(&self) -> (&'static str, &'static str) {
+        ("This is no page", "This address is for programs, or for a form that was sent before. Nothing was changed.")
+    }
+
+    fn provider_says(&self) -> &'static str {
+        "The sign-in service says:"
+    }
+
+    fn ask_for_access(&self) -> &'static str {
+        "To get access, ask"
+    }
+
+    fn ask_for_help(&self) -> &'static str {
+        "If you need help, ask"
+    }
+
+    fn operators(&self) -> &'static str {
+        "the people who run this site"
+    }
+
+    fn mention_reference(&self) -> &'static str {
+        "and mention this reference:"
+    }
+
+    fn try_again(&self) -> &'static str {
+        "Try again"
+    }
+
+    fn sign_in(&self) -> &'static str {
+        "Sign in"
+    }
+
+    fn sign_in_again(&self) -> &'static str {
+        "Sign in again"
+    }
+
+    fn another_account(&self) -> &'static str {
+        "Use another account"
+    }
+
+    fn another_provider(&self) -> &'static str {
+        "Sign in another way"
+    }
+
+    fn back_to(&self, host: &str) -> String {
+        format!("Back to {host}")
+    }
+
+    fn sign_out(&self) -> &'static str {
+        "Sign out"
+    }
+
+    fn start_page(&self) -> &'static str {
+        "Start page"
+    }
+
+    fn go_on(&self) -> &'static str {
+        "Go on"
+    }
+
+    fn signed_in(&self) -> &'static str {
+        "You are signed in"
+    }
+
+    fn welcome(&self) -> (&'static str, &'static str) {
+        ("Welcome, ", ". You can close this page or go on to any of our sites.")
+    }
+
+    fn not_signed_in(&self) -> &'static str {
+        "You are not signed in. One sign-in is good for all of our sites."
+    }
+
+    fn sign_out_question(&self) -> &'static str {
+        "Sign out?"
+    }
+
+    fn signed_in_as(&self) -> (&'static str, &'static str) {
+        ("You are signed in as ", ". ")
+    }
+
+    fn sign_out_effect(&self) -> &'static str {
+        "This signs you out of all of our sites in this browser."
+    }
+
+    fn on_other_devices(&self) -> &'static str {
+        "Also on all my other devices"
+    }
+
+    fn signed_out(&self) -> &'static str {
+        "You are signed out"
+    }
+
+    fn signed_out_here(&self) -> &'static str {
+        "You are signed out of all of our sites in this browser."
+    }
+
+    fn signed_out_everywhere(&self) -> &'static str {
+        "You are signed out of all of our sites on all of your devices."
+    }
+}
+
+fn sign_in(problem: SignInProblem) -> (&'static str, &'static str) {
+    const NOT_SIGNED_IN: &str = "You could not be signed in";
+    match problem {
+        SignInProblem::InvalidCallback => (
+            "This sign-in link is not valid",
+            "The answer that came back from the sign-in page is not one we can use. Please start again.",
+        ),
+        SignInProblem::Expired => (
+            "That took too long",
+            "The sign-in was open for too long and was closed. Try again: it leads to the page that you wanted.",
+        ),
+        SignInProblem::Unknown => (
+            "This sign-in was not started here",
+            "The sign-in was begun in another browser, was already used, or its cookie is gone. Please start again.",
+        ),
+        SignInProblem::Cancelled => ("Sign-in cancelled", "You are not signed in, and nothing has changed."),
+        SignInProblem::CodeNotAccepted => {
+            ("This sign-in can no longer be finished", "It was already used or has run out. Please start again.")
+        }
+        SignInProblem::TokenNotAccepted => (
+            "The sign-in could not be verified",
+            "The answer of the sign-in service did not pass our checks, so nobody was signed in. If this happens again, tell the people who run this site.",
+        ),
+        SignInProblem::RedirectLoop => (
+            "You are going round in circles",
+            "You were signed in several times within a minute, and the site sent you back here each time. It probably does not receive the session cookie: it may be on another domain than the cookie, or the browser blocks cookies.",
+        ),
+        SignInProblem::InteractionRequired => {
+            (NOT_SIGNED_IN, "You are not signed in at the sign-in service. Please sign in.")
+        }
+        SignInProblem::ProviderFault => {
+            (NOT_SIGNED_IN, "The sign-in service has a problem of its own right now. Please try again in a moment.")
+        }
+        SignInProblem::ClientNotAccepted => (
+            NOT_SIGNED_IN,
+            "The sign-in service does not know this site well enough. The people who run it have to mend that.",
+        ),
+        SignInProblem::Refused => (NOT_SIGNED_IN, "The sign-in service did not accept this account or this sign-in."),
+    }
+}
+
+fn session(problem: SessionProblem) -> (&'static str, &'static str) {
+    match problem {
+        SessionProblem::Anonymous => ("Not signed in", "Please sign in to go on."),
+        SessionProblem::InvalidCredentials => ("The credentials are not valid", "Please sign in again."),
+        SessionProblem::Ambiguous => (
+            "You are signed in as two people at once",
+            "This browser holds the sign-ins of two accounts, and we cannot know which is yours. Sign in again; if this page comes back, remove this site's cookies in the browser's settings.",
+        ),
+        SessionProblem::Ended => ("Your session is over", "Please sign in again."),
+    }
+}
+
+fn access(problem: AccessProblem) -> (&'static str, &'static str) {
+    match problem {
+        AccessProblem::Denied => (
+            "This account may not see that",
+            "You are signed in, but this page is not open to the account that you use.",
+        ),
+        AccessProblem::NotAdmitted => (
+            "This account may not sign in here",
+            "The sign-in worked, but our sites are not open to the account that you used.",
+        ),
+        AccessProblem::ProxyNotTrusted => (
+            "This site is not set up yet",
+            "The people who run it have not told us yet that we may answer for it. Tell them about this page.",
+        ),
+        AccessProblem::OriginNotAllowed => {
+            ("This came from another site", "For your safety, pages of other sites may not do this.")
+        }
+        AccessProblem::AttributeNotWritable => {
+            ("This may not be changed here", "Ask the people who run this site to change it.")
+        }
+    }
+}
+
+fn request(problem: RequestProblem) -> (&'static str, &'static str) {
+    const NOT_VALID: &str = "This request is not valid.";
+    match problem {
+        RequestProblem::ForwardedRequest => {
+            ("The page cannot be told", "The address of the page that you asked for is one that we do not pass on.")
+        }
+        RequestProblem::Requirement => ("The requirement cannot be understood", NOT_VALID),
+        RequestProblem::Body => ("The body cannot be read", NOT_VALID),
+        RequestProblem::AttributeRejected => {
+            ("The change was not accepted", "The account service did not accept a value. Nothing was changed.")
+        }
+        RequestProblem::LogoutToken => ("The logout token is not accepted", NOT_VALID),
+        RequestProblem::NoSuchSession => {
+            ("There is no such session", "It may have ended already. Nothing else was changed.")
+        }
+        RequestProblem::NotOffered => {
+            ("This is not offered here", "The people who run this site have not switched it on.")
+        }
+    }
+}
+
+fn service(problem: ServiceProblem) -> (&'static str, &'static str) {
+    const NOT_YOURS: &str = "Nothing is wrong with your account. Please try again in a moment.";
+    const OURS: &str = "This is our fault and should pass. Please try again in a moment.";
+    match problem {
+        ServiceProblem::ProviderUnavailable => ("The sign-in service cannot be reached", NOT_YOURS),
+        ServiceProblem::RenewalUnavailable => ("The session cannot be renewed now", NOT_YOURS),
+        ServiceProblem::StoreUnavailable | ServiceProblem::Timeout => {
+            ("We cannot look up your session right now", OURS)
+        }
+        ServiceProblem::ProviderFailed => (
+            "The sign-in service gave an unexpected answer",
+            "Nobody was signed in. If this happens again, tell the people who run this site.",
+        ),
+        ServiceProblem::NoCredentials => {
+            ("AWS gives no credentials", "This is our fault. Tell the people who run this site.")
+        }
+    }
+}
