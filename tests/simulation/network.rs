@@ -84,6 +84,7 @@ impl Connection {
     }
 
     /// As `src/store/redis/follow.rs` does it.
+    #[expect(clippy::too_many_lines, reason = "one loop over everything that the connection waits for")]
     async fn listen(&self, listener: &dyn InvalidationListener) -> Result<Infallible, Error> {
         let (tell, mut told) = mpsc::unbounded_channel();
         let broken = Arc::<Mutex<Option<Instant>>>::default();
