@@ -206,12 +206,12 @@ async fn limits_rates(store: &dyn SessionStore) {
     };
     let limit = RateLimit { name: name(), per_second: 1, burst: 5 };
     let granted = |permits| match permits {
-        Permits::MachineTokenResponse(waits) => waits,
+        Permits::Granted(waits) => waits,
         other => panic!("{other:?}"),
     };
     let asked = futures_util::future::join_all((0..20).map(|_| store.acquire(limit, 2, Duration::ZERO))).await;
     let at_once = asked.into_iter().map(Result::unwrap).filter_map(|permits| match permits {
-        Permits::MachineTokenResponse(waits) => Some(waits),
+        Permits::Granted(waits) => Some(waits),
         _ => None,
     });
     let at_once: Vec<_> = at_once.flatten().collect();

@@ -134,8 +134,9 @@ impl App {
         let ring = Arc::new(key_ring(config));
         let idle = config.session.idle.map(|idle| idle.as_secs());
         let tokens = MachineTokenStore::new(store.clone(), ring.clone(), clock.clone());
-        let (max_stale, patience) = (config.session.max_stale, config.session.store_timeout);
-        let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, max_stale, patience);
+        let (max_stale, store_timeout) = (config.session.max_stale, config.session.store_timeout);
+        let sessions =
+            Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, max_stale, store_timeout);
         let callback = config.server.public_url.join("/auth/signin/callback");
         let provider = Provider::new(http, config, callback, clock.clone());
         let config = Arc::new(config.clone());
@@ -198,10 +199,10 @@ impl App {
         };
         background.shutdown().await;
         if tokio::time::timeout(FINISH, self.rp.finish()).await.is_err() {
-            tracing::warn!("a renewal was still under way at the end");
+            tracing::warn!("shutdown incomplete: renewal still running");
         }
         if let Err(error) = self.rp.sessions.flush().await {
-            tracing::warn!(%error, "the last uses of sessions were not written down");
+            tracing::warn!(%error, "session use flush failed at shutdown");
         }
         ops_handle.graceful_shutdown(Some(Duration::ZERO));
         ended.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(Error::Listen)

@@ -83,7 +83,7 @@ impl<C: Clone + Send + Sync + 'static> Supervisor<C> {
                     failures = 0;
                 }
                 let pause = RESTART.after(failures);
-                tracing::error!(task = name, panicked, ?pause, "background task ended; it is started again");
+                tracing::error!(task = name, panicked, ?pause, "background task ended: restarting");
                 sleep(pause).await;
                 failures += 1;
             }

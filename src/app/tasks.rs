@@ -32,8 +32,8 @@ pub(super) fn start(rp: &Arc<RelyingParty>, config: &Arc<Config>) -> Supervisor 
     tasks.paced("sweep", sweep);
     tasks.always("store changes", follow);
     tasks.always("issued tokens", keep_issued);
-    let known = Arc::<Mutex<Vec<store::Warning>>>::default();
-    tasks.paced("store set-up", move |rp| inspect_store(rp, known.clone()));
+    let last_warnings = Arc::<Mutex<Vec<store::Warning>>>::default();
+    tasks.paced("store set-up", move |rp| inspect_store(rp, last_warnings.clone()));
     if config.machine.clients.is_some() {
         let (config, problem) = (config.clone(), Arc::<Mutex<Option<String>>>::default());
         tasks.paced("client files", move |rp| keep_clients(rp, config.clone(), problem.clone()));
@@ -54,7 +54,7 @@ async fn keep_metadata(rp: Arc<RelyingParty>, pause: Arc<Mutex<Option<Duration>>
     let previous = pause.filter(|_| matches!(error, provider::Error::Unusable(_)));
     let next = METADATA_RETRY.following(previous);
     *pause = Some(next);
-    if rp.provider.is_known() { METADATA_RETRY.most } else { next }
+    if rp.provider.has_metadata() { METADATA_RETRY.most } else { next }
 }
 
 /// Writes down which sessions were used.
@@ -75,20 +75,24 @@ async fn keep_issued(rp: Arc<RelyingParty>) {
 }
 
 /// Says what is wrong with how the store is set up, whenever that changes.
-async fn inspect_store(rp: Arc<RelyingParty>, known: Arc<Mutex<Vec<store::Warning>>>) -> Duration {
+async fn inspect_store(rp: Arc<RelyingParty>, last_warnings: Arc<Mutex<Vec<store::Warning>>>) -> Duration {
     // What hears of changes says that the store is away.
     let Ok(warnings) = rp.sessions.warnings().await else { return INSPECTION.1 };
-    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    for warning in warnings.iter().filter(|warning| !known.contains(*warning)) {
+    let mut last_warnings = last_warnings.lock().unwrap_or_else(PoisonError::into_inner);
+    for warning in warnings.iter().filter(|warning| !last_warnings.contains(*warning)) {
         tracing::warn!("{warning}");
     }
-    *known = warnings;
+    *last_warnings = warnings;
     INSPECTION.0
 }
 
 /// Reads the clients' files again when they change. What was read before stays while they have a mistake, which is
 /// told once.
-async fn keep_clients(rp: Arc<RelyingParty>, config: Arc<Config>, told: Arc<Mutex<Option<String>>>) -> Duration {
+async fn keep_clients(
+    rp: Arc<RelyingParty>,
+    config: Arc<Config>,
+    last_problem: Arc<Mutex<Option<String>>>,
+) -> Duration {
     // Reading files blocks; thousands of clients take a while.
     let read = tokio::task::spawn_blocking(move || config.machine.read_clients()).await;
     let problem = match read {
@@ -99,11 +103,11 @@ async fn keep_clients(rp: Arc<RelyingParty>, config: Arc<Config>, told: Arc<Mute
         Ok(Err(problems)) => problems.first().map(ToString::to_string),
         Err(error) => Some(error.to_string()),
     };
-    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(problem) = problem.as_ref().filter(|_| *told != problem) {
-        tracing::error!(%problem, "the clients were not read again; those that were known stay");
+    let mut last_problem = last_problem.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(problem) = problem.as_ref().filter(|_| *last_problem != problem) {
+        tracing::error!(%problem, "client reload failed: keeping the last known clients");
     }
-    *told = problem;
+    *last_problem = problem;
     CLIENTS
 }
 
@@ -128,8 +132,8 @@ async fn sweep(rp: Arc<RelyingParty>) -> Duration {
     rp.broker.sweep(rp.clock.now());
     match rp.sessions.sweep().await {
         Ok(0) => {}
-        Ok(swept) => tracing::info!(swept, "removed sessions that were over"),
-        Err(error) => tracing::warn!(%error, "sessions that are over were not removed; tried again later"),
+        Ok(swept) => tracing::info!(swept, "expired sessions removed"),
+        Err(error) => tracing::warn!(%error, "session sweep failed: retrying later"),
     }
     SWEEP
 }

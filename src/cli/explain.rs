@@ -40,12 +40,12 @@ struct ExplainedCaller {
 }
 
 /// Prints the decision. Exit code 1 if the visitor is denied.
-pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
-    let config = match read(asked.config.config.as_deref()) {
+pub(super) async fn explain(args: Explain) -> anyhow::Result<ExitCode> {
+    let config = match read(args.config.config.as_deref()) {
         Ok(config) => config,
         Err(problems) => return report(&problems),
     };
-    let visitor = match asked.who.sub {
+    let visitor = match args.who.sub {
         Some(sub) => {
             let Some(newest) = app::sessions_of(&config, &sub).await?.into_iter().next() else {
                 let whose = foreign(&sub);
@@ -55,12 +55,12 @@ pub(super) async fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
             Principal { sub, groups: newest.groups, scopes: newest.scopes, email: newest.email, ..nobody() }
         }
         None => {
-            let groups = asked.who.groups.into_iter().flatten().filter(|group| !group.is_empty()).collect();
-            let kind = if asked.machine { PrincipalKind::Machine } else { PrincipalKind::User };
-            Principal { kind, groups, scopes: asked.scopes, email: asked.email, ..nobody() }
+            let groups = args.who.groups.into_iter().flatten().filter(|group| !group.is_empty()).collect();
+            let kind = if args.machine { PrincipalKind::Machine } else { PrincipalKind::User };
+            Principal { kind, groups, scopes: args.scopes, email: args.email, ..nobody() }
         }
     };
-    let page = match config.return_to_policy().page_at(&asked.url) {
+    let page = match config.return_to_policy().page_at(&args.url) {
         Ok(page) => page,
         Err(refused) => {
             print(&format!("decision  refused: {refused}\n"))?;

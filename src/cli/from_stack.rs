@@ -13,8 +13,8 @@ pub(super) struct FromStack {
     file: PathBuf,
 }
 
-pub(super) fn from_stack(asked: &FromStack) -> anyhow::Result<ExitCode> {
-    let file = &asked.file;
+pub(super) fn from_stack(args: &FromStack) -> anyhow::Result<ExitCode> {
+    let file = &args.file;
     let json = if file == Path::new("-") {
         std::io::read_to_string(std::io::stdin()).context("standard input")
     } else {

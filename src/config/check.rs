@@ -19,13 +19,13 @@ pub(super) fn check(raw: &RawConfig, reader: &mut ConfigReader) {
     reader.report(&raw.provider.issuer.at, provider_issuer(raw));
     reader.report(&raw.cookies.domain.at, cookie_domain(raw));
     cognito(raw, reader);
-    return_hosts(raw, reader);
+    check_return_hosts(raw, reader);
     reader.report(&raw.return_to.default.at, return_default(raw));
     page_rules(raw, reader);
 }
 
 fn provider_issuer(raw: &RawConfig) -> Result<(), Mistake> {
-    let (Some(issuer), Some(public_url)) = (raw.provider.issuer.good(), raw.server.public_url.good()) else {
+    let (Some(issuer), Some(public_url)) = (raw.provider.issuer.valid(), raw.server.public_url.valid()) else {
         return Ok(());
     };
     Mistake::unless(
@@ -41,7 +41,7 @@ fn provider_issuer(raw: &RawConfig) -> Result<(), Mistake> {
 
 /// The cookie reaches our own host and no stranger's.
 fn cookie_domain(raw: &RawConfig) -> Result<(), Mistake> {
-    let (Some(Some(domain)), Some(public_url)) = (raw.cookies.domain.good(), raw.server.public_url.good()) else {
+    let (Some(Some(domain)), Some(public_url)) = (raw.cookies.domain.valid(), raw.server.public_url.valid()) else {
         return Ok(());
     };
     let host = public_url.host();
@@ -79,11 +79,11 @@ fn cookie_domain(raw: &RawConfig) -> Result<(), Mistake> {
 }
 
 /// Every host of `return_to.allow` is ours or marked.
-fn return_hosts(raw: &RawConfig, reader: &mut ConfigReader) {
-    let Some(Some(hosts)) = raw.return_to.allow.good() else {
+fn check_return_hosts(raw: &RawConfig, reader: &mut ConfigReader) {
+    let Some(Some(hosts)) = raw.return_to.allow.valid() else {
         return;
     };
-    let own = raw.server.public_url.good().map(PublicUrl::host);
+    let own = raw.server.public_url.valid().map(PublicUrl::host);
     for allowed in hosts {
         let host = allowed.host.as_str();
         let broken = if own != Some(host) && is_public_suffix(host) {
@@ -97,16 +97,16 @@ fn return_hosts(raw: &RawConfig, reader: &mut ConfigReader) {
         } else if allowed.external {
             Ok(())
         } else {
-            inside(raw, host)
+            check_in_cookie_domain(raw, host)
         };
         reader.report(&raw.return_to.allow.at, broken);
     }
 }
 
 /// Whether a host that is not marked receives the session cookie.
-fn inside(raw: &RawConfig, host: &str) -> Result<(), Mistake> {
+fn check_in_cookie_domain(raw: &RawConfig, host: &str) -> Result<(), Mistake> {
     let instead = format!("If people shall be sent there without being signed in there, write `external:{host}`.");
-    match (raw.cookies.domain.good(), raw.server.public_url.good()) {
+    match (raw.cookies.domain.valid(), raw.server.public_url.valid()) {
         (Some(Some(domain)), _) if !within(host, domain) => Err(Mistake::new(
             format!(
                 "{} is outside {} ({domain}), so it never receives the session cookie and would send people back \
@@ -130,7 +130,7 @@ fn inside(raw: &RawConfig, host: &str) -> Result<(), Mistake> {
 
 /// The default target is itself allowed.
 fn return_default(raw: &RawConfig) -> Result<(), Mistake> {
-    let (Some(Some(target)), Some(public_url)) = (raw.return_to.default.good(), raw.server.public_url.good()) else {
+    let (Some(Some(target)), Some(public_url)) = (raw.return_to.default.valid(), raw.server.public_url.valid()) else {
         return Ok(());
     };
     let host = target.host_str().unwrap_or_default();
@@ -153,7 +153,7 @@ fn return_default(raw: &RawConfig) -> Result<(), Mistake> {
 
 /// Whether `host` may be returned to; `None` if that is not known.
 fn returns_to(raw: &RawConfig, public_url: &PublicUrl, host: &str) -> Option<bool> {
-    Some(match (raw.return_to.allow.good()?, raw.cookies.domain.good()) {
+    Some(match (raw.return_to.allow.valid()?, raw.cookies.domain.valid()) {
         (Some(allow), _) => allow.iter().any(|allowed| allowed.covers(host)),
         (None, domain) => within(host, domain?.as_deref().unwrap_or(public_url.host())),
     })
@@ -161,20 +161,20 @@ fn returns_to(raw: &RawConfig, public_url: &PublicUrl, host: &str) -> Option<boo
 
 /// What needs Cognito, or its scope, or must not be with that scope.
 fn cognito(raw: &RawConfig, reader: &mut ConfigReader) {
-    let scopes = raw.provider.scopes.good();
+    let scopes = raw.provider.scopes.valid();
     let scope = scopes.map(|scopes| scopes.iter().any(|scope| scope == ACCOUNT_SCOPE));
-    let other = raw.provider.profile.good() == Some(&Profile::Oidc);
+    let other = raw.provider.profile.valid() == Some(&Profile::Oidc);
     let (check_revoked, writable) = (&raw.validate.check_revoked, &raw.account.writable);
     for (at, wanted) in [
-        (&check_revoked.at, check_revoked.good().is_some_and(Option::is_some)),
-        (&writable.at, writable.good().is_some_and(|names| !names.is_empty())),
+        (&check_revoked.at, check_revoked.valid().is_some_and(Option::is_some)),
+        (&writable.at, writable.valid().is_some_and(|names| !names.is_empty())),
     ] {
         if wanted {
             reader.report(at, user_pools_api(other, scope));
         }
     }
     for handed_on in [&raw.cookies.expose, &raw.gateway.forward_tokens] {
-        if handed_on.good().is_some_and(|tokens| tokens.access_token) {
+        if handed_on.valid().is_some_and(|tokens| tokens.access_token) {
             let harmless = Mistake::unless(
                 scope != Some(true),
                 format!(
@@ -188,7 +188,7 @@ fn cognito(raw: &RawConfig, reader: &mut ConfigReader) {
     }
     let pool = &raw.aws.identity_pool;
     let cognitos = Mistake::unless(
-        !other || !pool.good().is_some_and(Option::is_some),
+        !other || !pool.valid().is_some_and(Option::is_some),
         "Identity pools are Cognito's, and provider.profile is another one.",
         "Remove it, or write `cognito` in provider.profile.",
     );
@@ -211,15 +211,15 @@ fn user_pools_api(other: bool, scope: Option<bool>) -> Result<(), Mistake> {
 /// A rule for pages that could never count is a mistake.
 fn page_rules(raw: &RawConfig, reader: &mut ConfigReader) {
     let rules = &raw.policy.site;
-    let Some(sites) = rules.good().filter(|sites| !sites.is_empty()) else { return };
-    if raw.server.trusted_proxies.good().is_some_and(Vec::is_empty) {
+    let Some(sites) = rules.valid().filter(|sites| !sites.is_empty()) else { return };
+    if raw.server.trusted_proxies.valid().is_some_and(Vec::is_empty) {
         let mistake = Mistake::new(
             "There are rules for pages, but server.trusted_proxies names nobody whose word about a page is believed.",
             "Name the proxies that ask: `trusted_proxies = [\"10.0.0.7\"]`.",
         );
         reader.report(&rules.at, Err(mistake));
     }
-    let Some(public_url) = raw.server.public_url.good() else { return };
+    let Some(public_url) = raw.server.public_url.valid() else { return };
     for site in sites {
         let host = site.host.trim_start_matches("*.");
         if host == public_url.host() || returns_to(raw, public_url, host) != Some(false) {

@@ -25,7 +25,7 @@ pub(super) struct Field<T> {
 
 impl<T> Field<T> {
     /// The value, if it is right.
-    pub(super) fn good(&self) -> Option<&T> {
+    pub(super) fn valid(&self) -> Option<&T> {
         self.value.as_ref()
     }
 

@@ -84,13 +84,13 @@ pub(super) fn text<'a, T: 'a>(parse: impl Fn(&str) -> Result<T, Mistake> + 'a) -
 }
 
 /// The same with a path in it, which is relative to the folder that `parse` is given too.
-pub(super) fn located<'a, T: 'a>(parse: impl Fn(&str, &Path) -> Result<T, Mistake> + 'a) -> KeySpec<'a, T> {
+pub(super) fn text_with_base<'a, T: 'a>(parse: impl Fn(&str, &Path) -> Result<T, Mistake> + 'a) -> KeySpec<'a, T> {
     not_empty(KeyShape::String, parse)
 }
 
 /// A path.
 pub(super) fn path<'a>() -> KeySpec<'a, PathBuf> {
-    located(|text, base| Ok(base.join(text)))
+    text_with_base(|text, base| Ok(base.join(text)))
 }
 
 /// `90s`, `5m`, `12h`, `30d`.

@@ -19,7 +19,7 @@ pub async fn run(port: u16, shutdown: impl Future<Output = ()>) -> anyhow::Resul
     telemetry::start("info", false).map_err(|e| anyhow!(e))?;
     let environment =
         DevEnvironment::start(DevOptions { port, text: Some(configuration()), ..DevOptions::default() }).await?;
-    std::io::stdout().write_all(greeting(&environment).as_bytes())?;
+    std::io::stdout().write_all(startup_banner(&environment).as_bytes())?;
     shutdown.await;
     environment.stop().await
 }
@@ -54,7 +54,7 @@ upstream = "reports"
     )
 }
 
-fn greeting(environment: &DevEnvironment) -> String {
+fn startup_banner(environment: &DevEnvironment) -> String {
     format!(
         "
   Open the demo CMS and sign in:   {cms}

@@ -89,7 +89,7 @@ impl SecretHash {
     }
 
     /// Whether both are of the same secret, in constant time.
-    pub fn is(&self, other: &Self) -> bool {
+    pub fn matches(&self, other: &Self) -> bool {
         same(&self.0, &other.0)
     }
 }
@@ -169,8 +169,8 @@ impl MachineClient {
     }
 
     /// Whether `secret` is one of its own, in a time that does not depend on which.
-    pub fn knows(&self, secret: &SecretHash) -> bool {
-        self.secrets.iter().fold(false, |found, own| found | own.is(secret))
+    pub fn has_secret(&self, secret: &SecretHash) -> bool {
+        self.secrets.iter().fold(false, |found, own| found | own.matches(secret))
     }
 }
 

@@ -101,12 +101,12 @@ impl Requirement {
                 "scope" => (&mut requirement.scopes, "scope"),
                 "email_domain" => (&mut requirement.email_domains, "email_domain"),
                 "machines" => {
-                    let told = match &*value {
+                    let allowed = match &*value {
                         "true" => true,
                         "false" => false,
                         _ => return Err(InvalidRequirement::Machines),
                     };
-                    if machines.replace(told).is_some() {
+                    if machines.replace(allowed).is_some() {
                         return Err(InvalidRequirement::Machines);
                     }
                     continue;

@@ -72,7 +72,7 @@ pub struct ExpectedIssuer<'a> {
     /// The issuer.
     pub issuer: &'a str,
     /// Whether it says so in every callback, as its metadata tells (`authorization_response_iss_parameter_supported`).
-    pub always_named: bool,
+    pub iss_required: bool,
 }
 
 /// The provider's own word that it did not sign the user in (RFC 6749 §4.1.2.1).
@@ -113,7 +113,7 @@ pub struct VerifiedCallback {
     code: SecretString,
     transaction: Transaction,
     /// Until when a copy of this callback may be accepted, epoch seconds.
-    copies_until: u64,
+    outcome_expires_at: u64,
 }
 
 impl Transaction {
@@ -176,15 +176,15 @@ impl Transaction {
             return Err(CallbackError::State);
         }
         let named = params.issuer.as_deref();
-        if named.map_or(expected.always_named, |iss| iss != expected.issuer) {
+        if named.map_or(expected.iss_required, |iss| iss != expected.issuer) {
             return Err(CallbackError::Issuer);
         }
         if let Some(refusal) = params.error {
             return Err(CallbackError::Provider(refusal));
         }
         let code = params.code.ok_or(CallbackError::MissingCode)?;
-        let copies_until = self.started.saturating_add(timeout).saturating_add(60);
-        Ok(VerifiedCallback { code, transaction: self, copies_until })
+        let outcome_expires_at = self.started.saturating_add(timeout).saturating_add(60);
+        Ok(VerifiedCallback { code, transaction: self, outcome_expires_at })
     }
 }
 
@@ -192,7 +192,7 @@ impl VerifiedCallback {
     /// What its copies, at whatever process, find each other by.
     pub fn key(&self) -> CallbackKey {
         let transaction = &self.transaction;
-        CallbackKey::new(&transaction.state(), &transaction.verifier, self.copies_until)
+        CallbackKey::new(&transaction.state(), &transaction.verifier, self.outcome_expires_at)
     }
 
     /// The code and the sign-in it answers.
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn accept(tx: &Transaction, query: &str, now: u64) -> Result<VerifiedCallback, CallbackError> {
-        let expected = ExpectedIssuer { issuer: ISSUER, always_named: false };
+        let expected = ExpectedIssuer { issuer: ISSUER, iss_required: false };
         tx.clone().accept(CallbackParams::parse(query)?, expected, TIMEOUT, now)
     }
 
@@ -280,7 +280,7 @@ mod tests {
         let tx = begin();
         let state = tx.state();
         let mine = format!("iss={}", url::form_urlencoded::byte_serialize(ISSUER.as_bytes()).collect::<String>());
-        for (always_named, iss, fine) in [
+        for (iss_required, iss, fine) in [
             (false, "", true),
             (false, mine.as_str(), true),
             (false, "iss=", false),
@@ -292,8 +292,8 @@ mod tests {
             for answer in ["code=c", "error=access_denied"] {
                 let params = CallbackParams::parse(&format!("{answer}&state={state}&{iss}")).unwrap();
                 let refused =
-                    tx.clone().accept(params, ExpectedIssuer { issuer: ISSUER, always_named }, TIMEOUT, 1_001).err();
-                assert_eq!(refused == Some(CallbackError::Issuer), !fine, "{always_named} {answer} {iss}");
+                    tx.clone().accept(params, ExpectedIssuer { issuer: ISSUER, iss_required }, TIMEOUT, 1_001).err();
+                assert_eq!(refused == Some(CallbackError::Issuer), !fine, "{iss_required} {answer} {iss}");
             }
         }
     }

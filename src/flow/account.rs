@@ -12,12 +12,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A token with less life left is renewed before it is used, seconds.
-const LIFE: u64 = 60;
+const MIN_TOKEN_LIFE: u64 = 60;
 
 impl RelyingParty {
     /// The session, with tokens that live long enough for a question.
-    pub(super) async fn with_life(self: &Arc<Self>, live: &Arc<OpenedSession>) -> Result<Arc<OpenedSession>, Error> {
-        if live.session.tokens.remaining(self.clock.now()) >= LIFE {
+    pub(super) async fn with_fresh_tokens(
+        self: &Arc<Self>,
+        live: &Arc<OpenedSession>,
+    ) -> Result<Arc<OpenedSession>, Error> {
+        if live.session.tokens.remaining(self.clock.now()) >= MIN_TOKEN_LIFE {
             return Ok(live.clone());
         }
         match live.session.tokens.refresh {
@@ -47,7 +50,7 @@ impl RelyingParty {
         if !live.session.principal.scopes.iter().any(|scope| scope == USER_POOLS_SCOPE) {
             return Err(Error::NotOffered("the session's access token lacks the scope aws.cognito.signin.user.admin"));
         }
-        let live = self.with_life(live).await?;
+        let live = self.with_fresh_tokens(live).await?;
         self.admit(&live)?;
         let (user, live) = match self.ask_account(&live, change).await {
             Err(error) if error.is_not_authorized() => {
@@ -61,9 +64,9 @@ impl RelyingParty {
             other => other.into(),
         })?;
         if !change.is_empty() {
-            tracing::info!(sub = %live.session.principal.sub, attributes = ?change.keys(), "attributes changed");
+            tracing::info!(sub = %live.session.principal.sub, attributes = ?change.keys(), "user attributes changed");
             if let Err(error) = self.renewal(&live, Priority::Interactive).await {
-                tracing::warn!(%error, "the change is not in the tokens yet");
+                tracing::warn!(%error, "session renewal failed after attribute change");
             }
         }
         Ok(user)

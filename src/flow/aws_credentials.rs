@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Credentials with less life left are not handed out, seconds.
 const MARGIN: u64 = 300;
 /// Kept at hand.
-const KEPT: usize = 10_000;
+const MAX_ENTRIES: usize = 10_000;
 
 /// Who they are for; `None`: guests.
 type CredentialsHolder = Option<(SessionKey, u64)>;
@@ -31,7 +31,7 @@ pub(super) struct AwsCredentialsCache {
 
 impl Default for AwsCredentialsCache {
     fn default() -> Self {
-        Self { identities: Cache::new(KEPT), credentials: Cache::new(KEPT) }
+        Self { identities: Cache::new(MAX_ENTRIES), credentials: Cache::new(MAX_ENTRIES) }
     }
 }
 
@@ -49,7 +49,7 @@ impl RelyingParty {
             return Err(Error::NotOffered("aws.identity_pool is not configured"));
         }
         let live = match live {
-            Some(live) => Some(self.with_life(live).await?),
+            Some(live) => Some(self.with_fresh_tokens(live).await?),
             None if self.provider.takes_guests() => None,
             None => return Err(Error::Anonymous),
         };

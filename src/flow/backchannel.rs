@@ -25,7 +25,7 @@ impl RelyingParty {
         })?;
         let once = RevocationKey::logout_token(&notice.jti);
         let this = self.clone();
-        self.to_the_end(async move {
+        self.run_to_completion(async move {
             if this.sessions.is_used(once).await? {
                 return Err(Error::LogoutToken("it was used before".into()));
             }
@@ -45,14 +45,14 @@ impl RelyingParty {
         .await
     }
 
-    /// Ends the sessions listed under `mark`, of the user `sub` only if one is given.
-    async fn end_listed_under(self: &Arc<Self>, mark: IndexKey, sub: Option<&str>) -> Result<usize, Error> {
+    /// Ends the sessions listed under `index`, of the user `sub` only if one is given.
+    async fn end_listed_under(self: &Arc<Self>, index: IndexKey, sub: Option<&str>) -> Result<usize, Error> {
         let mut ended = 0;
-        for listed in self.sessions.list(mark).await? {
+        for listed in self.sessions.list(index).await? {
             if sub.is_some_and(|sub| listed.summary.sub != sub) {
                 continue;
             }
-            let summary = self.end_from_afar(&listed).await?;
+            let summary = self.end_listed_session(&listed).await?;
             ended += 1;
             self.revoke_later(summary.refresh);
         }

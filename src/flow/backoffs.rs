@@ -12,9 +12,9 @@ use std::time::Duration;
 /// The pauses of one session.
 const PAUSES: ExponentialBackoff = ExponentialBackoff { first: Duration::from_secs(2), most: Duration::from_secs(300) };
 /// How long after its pause a failure is remembered, seconds.
-const KEEP: u64 = 600;
+const FORGET_AFTER: u64 = 600;
 
-/// Who failed, and when to try again.
+/// The sessions whose renewal failed, and when to retry each.
 #[derive(Debug, Default)]
 pub(super) struct RenewalBackoffs(Mutex<BTreeMap<SessionKey, RenewalBackoff>>);
 
@@ -41,18 +41,18 @@ impl RenewalBackoffs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a failure at `now`; `told` is what the provider said about when to come again.
+    /// Records a failure at `now`; `retry_after` is the provider's `Retry-After`.
     pub(super) fn failed(
         &self,
         key: SessionKey,
-        told: Option<Duration>,
+        retry_after: Option<Duration>,
         in_doubt: Option<Arc<OpenedSession>>,
         now: u64,
     ) -> RenewalFailure {
         let mut all = self.all();
         let before = all.get(&key).map(|before| before.pause);
         let own = PAUSES.following(before);
-        let pause = jittered(own).max(told.unwrap_or_default()).min(PAUSES.most);
+        let pause = jittered(own).max(retry_after.unwrap_or_default()).min(PAUSES.most);
         let until = now.saturating_add(pause.as_secs() + 1);
         all.insert(key, RenewalBackoff { pause: own, until, in_doubt });
         RenewalFailure { pause, is_first: before.is_none() }
@@ -78,14 +78,14 @@ impl RenewalBackoffs {
     }
 
     /// Whether it is left alone at `now`.
-    pub(super) fn rests(&self, key: SessionKey, now: u64) -> bool {
+    pub(super) fn is_backing_off(&self, key: SessionKey, now: u64) -> bool {
         self.all().get(&key).is_some_and(|backoff| now < backoff.until)
     }
 
     /// Those in doubt whose pause is over. Failures of long ago are forgotten.
     pub(super) fn in_doubt(&self, now: u64) -> Vec<Arc<OpenedSession>> {
         let mut all = self.all();
-        all.retain(|_, backoff| now < backoff.until.saturating_add(KEEP));
+        all.retain(|_, backoff| now < backoff.until.saturating_add(FORGET_AFTER));
         all.values().filter(|backoff| now >= backoff.until).filter_map(|backoff| backoff.in_doubt.clone()).collect()
     }
 }
@@ -99,38 +99,38 @@ impl RelyingParty {
         error: Option<&provider::Error>,
         in_doubt: bool,
     ) -> Duration {
-        let told = match error {
+        let retry_after = match error {
             Some(provider::Error::Unavailable { retry_after: Some(seconds), .. }) => {
                 Some(Duration::from_secs(*seconds))
             }
             _ => None,
         };
         let (now, in_doubt) = (self.clock.now(), in_doubt.then(|| live.clone()));
-        let failed = self.backoffs.failed(live.id.key(), told, in_doubt, now);
+        let failed = self.backoffs.failed(live.id.key(), retry_after, in_doubt, now);
         // Foreign text in part.
         let reason = error.map_or_else(|| "the store failed".to_owned(), ToString::to_string);
         let reason: String = reason.chars().take(200).flat_map(char::escape_debug).collect();
         if failed.is_first {
             tracing::warn!(%reason, pause = failed.pause.as_secs(), "session renewal failed");
-            self.rhythm.failed(now);
+            self.schedule.failed(now);
         } else {
             tracing::debug!(%reason, pause = failed.pause.as_secs(), "session renewal failed again");
         }
         failed.pause
     }
 
-    /// What a renewal says about this session and about all.
+    /// Applies the outcome of a renewal to the back-off of the session and to the schedule of all.
     pub(super) fn note_outcome(&self, live: &Arc<OpenedSession>, result: &Result<Arc<OpenedSession>, Error>) {
         match result {
             Ok(_) | Err(Error::SessionEnded) => {
                 self.backoffs.forget(live.id.key());
-                self.rhythm.got_through();
+                self.schedule.note_success();
             }
             Err(Error::InvalidCredentials(_)) => self.backoffs.forget(live.id.key()),
             // Noted where it was known whose fault it was.
             Err(Error::NotRenewed(_)) => {}
             Err(error) => {
-                tracing::debug!(%error, "session renewal failed: store");
+                tracing::debug!(%error, "session renewal failed: store unavailable");
                 self.note_failure(live, None, true);
             }
         }
@@ -150,15 +150,15 @@ mod tests {
             assert_eq!(failed.is_first, nth == 0);
             let own = PAUSES.after(nth);
             assert!(failed.pause >= own && failed.pause <= (own * 5 / 4).min(PAUSES.most), "{nth}: {:?}", failed.pause);
-            assert!(failed.pause >= last && backoffs.rests(key, now));
+            assert!(failed.pause >= last && backoffs.is_backing_off(key, now));
             last = failed.pause;
             now += failed.pause.as_secs() + 1;
-            assert!(!backoffs.rests(key, now) && backoffs.has_failed(key));
+            assert!(!backoffs.is_backing_off(key, now) && backoffs.has_failed(key));
         }
         backoffs.forget(key);
         assert!(backoffs.failed(key, None, None, now).pause < Duration::from_secs(3));
-        let told = backoffs.failed(key, Some(Duration::from_secs(90)), None, now);
-        assert_eq!(told.pause, Duration::from_secs(90), "what the provider says is kept to");
+        let failure = backoffs.failed(key, Some(Duration::from_secs(90)), None, now);
+        assert_eq!(failure.pause, Duration::from_secs(90), "what the provider says is kept to");
         assert_eq!(backoffs.failed(key, Some(PAUSES.most * 9), None, now).pause, PAUSES.most, "but not for ever");
     }
 
@@ -166,7 +166,7 @@ mod tests {
     fn what_another_process_waits_for_is_waited_for_here_and_grows_on() {
         let (backoffs, key) = (RenewalBackoffs::default(), SessionKey([1; 32]));
         backoffs.failed_elsewhere(key, Duration::from_secs(60), 1_000);
-        assert!(backoffs.rests(key, 1_060) && !backoffs.rests(key, 1_061));
+        assert!(backoffs.is_backing_off(key, 1_060) && !backoffs.is_backing_off(key, 1_061));
         let failed = backoffs.failed(key, None, None, 1_061);
         assert!(!failed.is_first && failed.pause >= Duration::from_secs(120), "{:?}", failed.pause);
         backoffs.in_doubt(1_061 + 1_000);

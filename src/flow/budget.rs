@@ -64,21 +64,21 @@ impl RequestBudget {
     ///
     /// # Errors
     /// How long to stay away: the provider is left alone, or too many wait.
-    pub(super) async fn permit(&self, urgency: Priority, patience: Duration) -> Result<(), Duration> {
-        self.limiter.permit(urgency, patience).await
+    pub(super) async fn acquire(&self, priority: Priority, max_wait: Duration) -> Result<(), Duration> {
+        self.limiter.acquire(priority, max_wait).await
     }
 
     /// Whether the provider is left alone, as far as is known here.
     ///
     /// # Errors
     /// For how long.
-    pub(super) fn rests(&self) -> Result<(), Duration> {
-        self.limiter.rests()
+    pub(super) fn check_backoff(&self) -> Result<(), Duration> {
+        self.limiter.check_backoff()
     }
 
     /// Notes what came of a request: a 429 quietens every process.
     pub(super) async fn note(&self, error: Option<&provider::Error>) {
-        let Some(told) = error.and_then(provider::Error::throttled) else {
+        let Some(retry_after) = error.and_then(provider::Error::throttled) else {
             // Time-outs say nothing about it.
             if error.is_none() {
                 self.throttled.store(0, Ordering::Relaxed);
@@ -86,11 +86,8 @@ impl RequestBudget {
             return;
         };
         let earlier = self.throttled.fetch_add(1, Ordering::Relaxed);
-        let rest = told.unwrap_or_else(|| jittered(PAUSES.after(earlier))).clamp(REST.0, REST.1);
-        tracing::warn!(
-            seconds = rest.as_secs_f64(),
-            "the provider has too many requests: it is left alone for a while"
-        );
+        let rest = retry_after.unwrap_or_else(|| jittered(PAUSES.after(earlier))).clamp(REST.0, REST.1);
+        tracing::warn!(seconds = rest.as_secs_f64(), "provider throttled requests: backing off");
         self.limiter.back_off(rest).await;
     }
 }
@@ -102,7 +99,7 @@ impl RelyingParty {
         callback: VerifiedCallback,
     ) -> Result<(AuthenticatedUser, Transaction), provider::Error> {
         // With or without one it goes.
-        let _ = self.budget.tokens.permit(Priority::SignIn, SIGN_IN).await;
+        let _ = self.budget.tokens.acquire(Priority::SignIn, SIGN_IN).await;
         let exchanged = self.provider.exchange(callback).await;
         self.budget.tokens.note(exchanged.as_ref().err()).await;
         exchanged

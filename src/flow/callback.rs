@@ -28,7 +28,7 @@ use url::Url;
 /// Exchanges kept at hand, for callbacks that are sent twice.
 const EXCHANGES: usize = 1_000;
 /// How often a copy looks for what came of the exchange, from the first time to the last.
-const LOOKS: [Duration; 4] =
+const POLL_PAUSES: [Duration; 4] =
     [Duration::from_millis(20), Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(250)];
 
 /// The sessions that callbacks made lately, by the sign-in's tag. To ask for one takes the sealed cookie
@@ -98,7 +98,7 @@ impl RelyingParty {
         device: Device,
     ) -> Result<CallbackOutcome, FailedCallback> {
         let intent = transaction.as_ref().map(Transaction::intent);
-        let outcome = self.land(params, transaction, live, old, device).await.map_err(|error| match error {
+        let outcome = self.complete(params, transaction, live, old, device).await.map_err(|error| match error {
             Error::Callback(CallbackError::Provider(refusal)) if self.provider.is_cancellation(&refusal) => {
                 Error::Cancelled(refusal)
             }
@@ -119,7 +119,7 @@ impl RelyingParty {
         outcome.map_err(|error| FailedCallback { error, intent })
     }
 
-    async fn land(
+    async fn complete(
         self: &Arc<Self>,
         params: CallbackParams,
         transaction: Option<Transaction>,
@@ -128,12 +128,12 @@ impl RelyingParty {
         device: Device,
     ) -> Result<CallbackOutcome, Error> {
         let tag = params.state.as_deref().map(Transaction::tag).unwrap_or_default();
-        let arrived = live.map(|live| &live.session.sign_in).filter(|arrival| arrival.tag == tag);
+        let completed = live.map(|live| &live.session.sign_in).filter(|arrival| arrival.tag == tag);
         let Some(transaction) = transaction else {
             return match (live, params.error) {
                 // A reload of a callback that did its work.
                 (Some(_), None) => Ok(CallbackOutcome::Already(
-                    arrived.map_or_else(|| self.return_to.choose(None), |a| a.return_to.clone()),
+                    completed.map_or_else(|| self.return_to.choose(None), |a| a.return_to.clone()),
                 )),
                 // Cognito does not always return the state with an error. It decides nothing; it is shown, without
                 // a text that anybody could have put into the link.
@@ -155,14 +155,14 @@ impl RelyingParty {
                 }
                 accepted => accepted?,
             };
-        if arrived.is_some() {
+        if completed.is_some() {
             return Ok(CallbackOutcome::Already(return_to));
         }
         let this = self.clone();
-        let made = self.to_the_end(async move {
+        let made = self.run_to_completion(async move {
             let exchanged =
                 this.exchanges.0.get_or_insert_async(&tag, this.exchange_once(&tag, accepted, device)).await?;
-            this.retire(old, &exchanged).await;
+            this.end_replaced(old, &exchanged).await;
             this.end_oldest(&exchanged).await;
             // One that was remembered may have been ended since.
             this.sessions.load(exchanged.id).await?.ok_or(Error::UnknownSignIn)
@@ -184,15 +184,15 @@ impl RelyingParty {
         let made = self.make_session(tag, callback, device).await;
         let outcome = postcard::to_stdvec(&ExchangeOutcome::of(&made)).expect("an outcome is plain data");
         if let Err(error) = self.sessions.publish_exchange(&key, &outcome).await {
-            tracing::warn!(%error, "callback outcome not published: copies of the callback have to sign in again");
+            tracing::warn!(%error, "callback outcome publish failed: duplicate callbacks must sign in again");
         }
         made
     }
 
     /// Waits for the outcome of an exchange. A process that died in the middle of it leaves none.
     async fn exchanged_elsewhere(&self, key: &CallbackKey) -> Result<Arc<OpenedSession>, Error> {
-        let patience = Instant::now() + lease_time(&self.config);
-        let mut looks = LOOKS.iter().chain(std::iter::repeat(&LOOKS[LOOKS.len() - 1]));
+        let deadline = Instant::now() + lease_time(&self.config);
+        let mut looks = POLL_PAUSES.iter().chain(std::iter::repeat(&POLL_PAUSES[POLL_PAUSES.len() - 1]));
         loop {
             if let Some(outcome) = self.sessions.exchange_outcome(key).await? {
                 return match postcard::from_bytes(&outcome) {
@@ -203,7 +203,7 @@ impl RelyingParty {
                     Ok(ExchangeOutcome::Failed) | Err(_) => Err(Error::UnknownSignIn),
                 };
             }
-            if Instant::now() > patience {
+            if Instant::now() > deadline {
                 return Err(Error::UnknownSignIn);
             }
             tokio::time::sleep(looks.next().copied().unwrap_or_default()).await;
@@ -241,12 +241,12 @@ impl RelyingParty {
     }
 
     /// Ends the sessions that a new one replaces.
-    async fn retire(self: &Arc<Self>, old: Vec<SessionId>, new: &OpenedSession) {
+    async fn end_replaced(self: &Arc<Self>, old: Vec<SessionId>, new: &OpenedSession) {
         for id in old.into_iter().filter(|id| *id != new.id) {
             match self.sessions.end(id).await {
                 Ok(Some(old)) => self.revoke_later(old.tokens.refresh),
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "the browser's old session could not be ended"),
+                Err(error) => tracing::warn!(%error, "replaced session end failed"),
             }
         }
     }

@@ -15,13 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Sessions not used for this long are not at work, seconds.
-const LATELY: u64 = 10 * 60;
+const MAX_IDLE: u64 = 10 * 60;
 /// How long one question may wait for its turn.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After so many in a row without an answer the others wait, too.
-const IN_A_ROW: usize = 5;
+const MAX_UNANSWERED: usize = 5;
 /// When one without an answer is asked about again, seconds.
-const AGAIN: u64 = 60;
+const RETRY_AFTER: u64 = 60;
 
 /// When each session was last asked about, epoch seconds.
 #[derive(Debug, Default)]
@@ -31,51 +31,53 @@ impl RelyingParty {
     /// Asks about the sessions that are due.
     pub async fn check_revoked(self: &Arc<Self>, interval: Duration) {
         let mut unanswered = 0;
-        for live in self.due_for_a_check(interval) {
+        for live in self.due_for_revocation_check(interval) {
             let budget = &self.budget.users;
-            if budget.permit(Priority::Background, PATIENCE).await.is_err() || self.budget.tokens.rests().is_err() {
+            if budget.acquire(Priority::Background, PATIENCE).await.is_err()
+                || self.budget.tokens.check_backoff().is_err()
+            {
                 return;
             }
             let access = &live.session.tokens.access;
-            let asked = self.provider.get_user(access).await;
-            budget.note(asked.as_ref().err()).await;
+            let result = self.provider.get_user(access).await;
+            budget.note(result.as_ref().err()).await;
             let mut now = self.clock.now();
-            match asked {
+            match result {
                 Ok(_) => unanswered = 0,
                 Err(error) if error.is_not_authorized() => match self.renewal(&live, Priority::Background).await {
                     Err(Error::SessionEnded) => {
-                        tracing::info!(sub = %live.session.principal.sub, "signed out: disabled or signed out at the provider");
+                        tracing::info!(sub = %live.session.principal.sub, "session ended: user disabled or signed out at the provider");
                     }
                     // Ended meanwhile, or revoked alone while the user may still come in: nothing to do.
                     Ok(_) | Err(Error::InvalidCredentials(_)) => {}
-                    Err(error) => tracing::warn!(%error, "a session that the provider doubts could not be renewed"),
+                    Err(error) => tracing::warn!(%error, "session renewal failed after revocation check"),
                 },
                 Err(error @ provider::Error::Unavailable { .. }) => {
                     // Nothing is decided.
-                    tracing::warn!(%error, "the provider cannot be asked about a session");
+                    tracing::warn!(%error, "revocation check failed: provider unavailable");
                     unanswered += 1;
-                    now = now.saturating_sub(interval.as_secs().saturating_sub(AGAIN));
+                    now = now.saturating_sub(interval.as_secs().saturating_sub(RETRY_AFTER));
                 }
                 Err(error) => {
                     // It may be about this one alone.
-                    tracing::warn!(sub = %live.session.principal.sub, %error, "the provider says nothing about a session");
+                    tracing::warn!(sub = %live.session.principal.sub, %error, "revocation check failed");
                 }
             }
             self.revocation_checks.0.lock().unwrap_or_else(PoisonError::into_inner).insert(live.id.key(), now);
-            if unanswered >= IN_A_ROW {
+            if unanswered >= MAX_UNANSWERED {
                 return;
             }
         }
     }
 
-    fn due_for_a_check(&self, interval: Duration) -> Vec<Arc<OpenedSession>> {
+    fn due_for_revocation_check(&self, interval: Duration) -> Vec<Arc<OpenedSession>> {
         let now = self.clock.now();
-        let mut asked = self.revocation_checks.0.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.retain(|_, at| now.saturating_sub(*at) < interval.as_secs());
+        let mut last_checked = self.revocation_checks.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last_checked.retain(|_, at| now.saturating_sub(*at) < interval.as_secs());
         let due = self.sessions.cached().into_iter().filter(|live| {
             let session = &live.session;
-            now.saturating_sub(live.seen()) <= LATELY
-                && !asked.contains_key(&live.id.key())
+            now.saturating_sub(live.seen()) <= MAX_IDLE
+                && !last_checked.contains_key(&live.id.key())
                 // Just told by the provider itself.
                 && now.saturating_sub(session.renewed) >= interval.as_secs()
                 && session.tokens.remaining(now) > 0

@@ -54,7 +54,7 @@ pub enum Error {
     /// A proxy's word about the page that is asked for cannot be used.
     #[error("the page that is asked for cannot be told: {0}")]
     BadForwardedHeaders(#[from] BadForwardedHeaders),
-    /// A page is told by somebody whose word does not count.
+    /// Forwarded headers from an address that is not a trusted proxy.
     #[error("{0}")]
     Untrusted(&'static str),
     /// A requirement that cannot be understood.

@@ -1,4 +1,4 @@
-//! The verbs: one file for each thing that can be asked of us.
+//! The use cases: one file for each operation of the service.
 
 mod account;
 mod aws_credentials;
@@ -72,7 +72,7 @@ pub struct RelyingParty {
     refusals: refusals::RenewalRefusals,
     backoffs: backoffs::RenewalBackoffs,
     budget: budget::ProviderBudget,
-    rhythm: renew_ahead::RenewalSchedule,
+    schedule: renew_ahead::RenewalSchedule,
     tasks: TaskTracker,
 }
 
@@ -110,7 +110,7 @@ impl RelyingParty {
             refusals: refusals::RenewalRefusals::default(),
             backoffs: backoffs::RenewalBackoffs::default(),
             budget,
-            rhythm: renew_ahead::RenewalSchedule::default(),
+            schedule: renew_ahead::RenewalSchedule::default(),
             tasks: TaskTracker::new(),
         }
     }
@@ -152,7 +152,7 @@ impl RelyingParty {
 
     /// Starts `job` and sees it through even if the client hangs up, which makes axum drop the handler
     /// that waits.
-    fn to_the_end<T: Send + 'static>(
+    fn run_to_completion<T: Send + 'static>(
         &self,
         job: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {

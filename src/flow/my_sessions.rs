@@ -89,10 +89,10 @@ impl RelyingParty {
     pub async fn end_mine(self: &Arc<Self>, me: &OpenedSession, handle: &str) -> Result<EndedSession, Error> {
         let (sub, own) = (me.session.principal.sub.clone(), me.id.key().handle());
         let (this, handle) = (self.clone(), handle.to_owned());
-        self.to_the_end(async move {
+        self.run_to_completion(async move {
             let listed = this.sessions.list(IndexKey::user(&sub)).await?;
             let listed = listed.into_iter().find(|listed| listed.handle() == handle).ok_or(Error::NoSuchSession)?;
-            let ended = this.end_from_afar(&listed).await?;
+            let ended = this.end_listed_session(&listed).await?;
             this.revoke_later(ended.refresh);
             Ok(EndedSession { current: handle == own })
         })
@@ -116,7 +116,7 @@ impl RelyingParty {
         let (mut refresh, mut sessions, mut failed) = (Vec::new(), 0, None);
         let listed = self.sessions.list(IndexKey::user(sub)).await?;
         for listed in listed.iter().filter(|listed| handle.is_none_or(|handle| listed.handle() == handle)) {
-            match self.end_from_afar(listed).await {
+            match self.end_listed_session(listed).await {
                 Ok(summary) => {
                     sessions += 1;
                     refresh.extend(summary.refresh);

@@ -16,7 +16,7 @@ impl RelyingParty {
     /// Ends the oldest sessions of the user of `new` if there are too many.
     pub(super) async fn end_oldest(self: &Arc<Self>, new: &OpenedSession) {
         if let Err(error) = self.try_end_oldest(new).await {
-            tracing::warn!(%error, "whether a user has too many sessions could not be seen");
+            tracing::warn!(%error, "session limit check failed");
         }
     }
 
@@ -28,13 +28,13 @@ impl RelyingParty {
         let too_many = all.len().saturating_sub(most);
         let mut refresh = Vec::new();
         for listed in &all[..too_many] {
-            match self.end_from_afar(listed).await {
+            match self.end_listed_session(listed).await {
                 Ok(summary) => refresh.extend(summary.refresh),
-                Err(error) => tracing::warn!(%error, "a session too many could not be ended"),
+                Err(error) => tracing::warn!(%error, "excess session end failed"),
             }
         }
         if too_many > 0 {
-            tracing::info!(%sub, ended = too_many, most, "a user had more sessions than session.per_user allows");
+            tracing::info!(%sub, ended = too_many, most, "excess sessions ended: session.per_user reached");
         }
         self.revoke_later(refresh);
         Ok(())

@@ -1,4 +1,4 @@
-//! Renewal of a session's tokens (RFC 6749 §6): the part where others sign people out.
+//! Renewal of a session's tokens (RFC 6749 §6), without signing users out on transient failures.
 //!
 //! 1. Tokens with enough life left are good as they are, unless the caller insists; what was renewed a
 //!    moment ago is good for everybody, or callers who came together would each cost a renewal.
@@ -36,9 +36,9 @@ use tokio::time::Instant;
 /// Tokens renewed less than this ago are not renewed again, seconds.
 const JUST_RENEWED: u64 = 5;
 /// How often a process that waits for another's renewal looks, from the first time to the last.
-const LOOKS: [Duration; 4] =
+const POLL_PAUSES: [Duration; 4] =
     [Duration::from_millis(20), Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(250)];
-/// When to come again, where nobody said.
+/// `Retry-After` if the provider sent none.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long a renewal waits until all processes together have asked little enough.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -86,8 +86,8 @@ impl RelyingParty {
             (_, Some(_)) => {
                 // Who insists has time: there is life left.
                 let runs_out = session.tokens.remaining(now) < self.config.session.refresh_margin.as_secs();
-                let urgency = if runs_out { Priority::Interactive } else { Priority::Background };
-                self.renewal(&live, urgency).await
+                let priority = if runs_out { Priority::Interactive } else { Priority::Background };
+                self.renewal(&live, priority).await
             }
         }
     }
@@ -96,13 +96,13 @@ impl RelyingParty {
     pub(super) fn renewal(
         self: &Arc<Self>,
         live: &Arc<OpenedSession>,
-        urgency: Priority,
+        priority: Priority,
     ) -> Flight<Result<Arc<OpenedSession>, Error>> {
         let (renewal, hurry) = self.renewals.join(live.id.key(), &self.tasks, Err(panicked()), || {
             let (this, live, hurry) = (self.clone(), live.clone(), Arc::new(Notify::new()));
-            let hurried = hurry.clone();
+            let hurry_signal = hurry.clone();
             let work = async move {
-                let result = this.renew(&live, urgency, &hurried).await;
+                let result = this.renew(&live, priority, &hurry_signal).await;
                 this.note_outcome(&live, &result);
                 this.metrics.refresh(match &result {
                     Ok(_) => "renewed",
@@ -116,7 +116,7 @@ impl RelyingParty {
             (work, hurry)
         });
         // Joined or not: a permit is kept, so a renewal that has not begun to wait learns of it too.
-        if urgency != Priority::Background {
+        if priority != Priority::Background {
             hurry.notify_one();
         }
         renewal
@@ -125,37 +125,37 @@ impl RelyingParty {
     async fn renew(
         self: &Arc<Self>,
         live: &OpenedSession,
-        urgency: Priority,
+        priority: Priority,
         hurry: &Notify,
     ) -> Result<Arc<OpenedSession>, Error> {
-        self.budget.tokens.rests().map_err(|left| Error::NotRenewed(put_off(left)))?;
-        let turn = match self.wait_for_turn(live.id, live.session.version).await? {
-            Ok(turn) => turn,
+        self.budget.tokens.check_backoff().map_err(|left| Error::NotRenewed(cooling_down(left)))?;
+        let lease = match self.acquire_lease(live.id, live.session.version).await? {
+            Ok(lease) => lease,
             Err(renewed_by_another) => return Ok(renewed_by_another),
         };
-        if let Err(left) = self.wait_for_permit(&turn, urgency, hurry).await {
-            self.give_back(live.id, turn.fencing_token, untouched(turn.abandoned)).await;
-            return Err(Error::NotRenewed(put_off(left)));
+        if let Err(left) = self.wait_for_permit(&lease, priority, hurry).await {
+            self.release(live.id, lease.fencing_token, unused_release(lease.abandoned)).await;
+            return Err(Error::NotRenewed(cooling_down(left)));
         }
         let is_dead = |error: &provider::Error| {
-            error.is_invalid_grant() || self.refusals.are_steady(live.id.key(), error, self.clock.now())
+            error.is_invalid_grant() || self.refusals.record_failure(live.id.key(), error, self.clock.now())
         };
-        let asked = self.ask(&turn).await;
-        self.budget.tokens.note(asked.as_ref().err().map(|failed| &failed.error)).await;
-        match asked {
+        let result = self.request_renewal(&lease).await;
+        self.budget.tokens.note(result.as_ref().err().map(|failed| &failed.error)).await;
+        match result {
             Ok(renewed) => {
                 self.refusals.forget(live.id.key());
-                self.write_down(&turn, renewed).await
+                self.store_renewed(&lease, renewed).await
             }
-            Err(RefreshFailure { error, .. }) if is_dead(&error) => self.refused(&turn, &error).await,
+            Err(RefreshFailure { error, .. }) if is_dead(&error) => self.handle_invalid_grant(&lease, &error).await,
             Err(RefreshFailure { error, rotated, spent }) => {
                 let (kept, spent) = match rotated {
-                    Some(refresh) => (self.keep(&turn, refresh).await, true),
+                    Some(refresh) => (self.store_rotated_token(&lease, refresh).await, true),
                     None => (false, spent),
                 };
-                let pause = self.note_failure(&turn.live, Some(&error), spent && !kept);
+                let pause = self.note_failure(&lease.live, Some(&error), spent && !kept);
                 if !kept {
-                    self.put_off(&turn, pause, spent).await;
+                    self.release_with_cooldown(&lease, pause, spent).await;
                 }
                 Err(Error::NotRenewed(error))
             }
@@ -163,8 +163,8 @@ impl RelyingParty {
     }
 
     /// Waits until it is this process's turn, or another one has renewed the session since version `seen`.
-    async fn wait_for_turn(&self, id: SessionId, seen: u64) -> Result<Result<RenewalLease, Arc<OpenedSession>>, Error> {
-        let patience = Instant::now() + 2 * lease_time(&self.config);
+    async fn acquire_lease(&self, id: SessionId, seen: u64) -> Result<Result<RenewalLease, Arc<OpenedSession>>, Error> {
+        let deadline = Instant::now() + 2 * lease_time(&self.config);
         let mut looks = 0;
         loop {
             let leased = self.sessions.lease(id, lease_time(&self.config)).await?;
@@ -174,67 +174,67 @@ impl RelyingParty {
             let live = match (self.sessions.reload(id).await, leased) {
                 (Ok(live), _) => live.ok_or_else(ended)?,
                 (Err(error), LeaseOutcome::Taken { fencing_token, abandoned }) => {
-                    self.give_back(id, fencing_token, untouched(abandoned)).await;
+                    self.release(id, fencing_token, unused_release(abandoned)).await;
                     return Err(error.into());
                 }
                 (Err(error), _) => return Err(error.into()),
             };
             if live.session.version != seen {
                 if let LeaseOutcome::Taken { fencing_token, abandoned } = leased {
-                    self.give_back(id, fencing_token, untouched(abandoned)).await;
+                    self.release(id, fencing_token, unused_release(abandoned)).await;
                 }
                 return Ok(Err(live));
             }
             match leased {
                 // Another process may be about to put back a newer refresh token than this one.
                 LeaseOutcome::Taken { fencing_token, abandoned } if self.sessions.is_recovering() => {
-                    self.give_back(id, fencing_token, untouched(abandoned)).await;
+                    self.release(id, fencing_token, unused_release(abandoned)).await;
                 }
                 LeaseOutcome::Taken { fencing_token, abandoned } => {
                     return Ok(Ok(RenewalLease { live, fencing_token, abandoned }));
                 }
                 LeaseOutcome::Paused(left) => {
                     self.backoffs.failed_elsewhere(id.key(), left, self.clock.now());
-                    return Err(Error::NotRenewed(put_off(left)));
+                    return Err(Error::NotRenewed(cooling_down(left)));
                 }
                 LeaseOutcome::Held | LeaseOutcome::Gone => {}
             }
-            if Instant::now() > patience {
-                return Err(Error::NotRenewed(put_off(PAUSE)));
+            if Instant::now() > deadline {
+                return Err(Error::NotRenewed(cooling_down(PAUSE)));
             }
-            tokio::time::sleep(LOOKS[looks.min(LOOKS.len() - 1)]).await;
+            tokio::time::sleep(POLL_PAUSES[looks.min(POLL_PAUSES.len() - 1)]).await;
             looks += 1;
         }
     }
 
     /// Waits until the provider may be asked; whoever joins in a hurry makes it urgent.
-    async fn wait_for_permit(&self, turn: &RenewalLease, urgency: Priority, hurry: &Notify) -> Result<(), Duration> {
+    async fn wait_for_permit(&self, lease: &RenewalLease, priority: Priority, hurry: &Notify) -> Result<(), Duration> {
         let budget = &self.budget.tokens;
         let waiting = async {
             tokio::select! {
                 biased;
-                permit = budget.permit(urgency, PATIENCE) => permit,
-                () = hurry.notified(), if urgency == Priority::Background => {
-                    budget.permit(Priority::Interactive, PATIENCE).await
+                permit = budget.acquire(priority, PATIENCE) => permit,
+                () = hurry.notified(), if priority == Priority::Background => {
+                    budget.acquire(Priority::Interactive, PATIENCE).await
                 }
             }
         };
         let began = Instant::now();
-        self.keeping_lease(turn, waiting).await?;
+        self.while_extending_lease(lease, waiting).await?;
         if began.elapsed() < lease_time(&self.config) / 3 {
             return Ok(());
         }
         // Whoever took it meanwhile may have spent the refresh token.
-        let ours = self.sessions.extend(turn.live.id, turn.fencing_token, lease_time(&self.config)).await;
+        let ours = self.sessions.extend(lease.live.id, lease.fencing_token, lease_time(&self.config)).await;
         if ours.is_ok_and(|ours| ours) { Ok(()) } else { Err(PAUSE) }
     }
 
-    async fn ask(&self, turn: &RenewalLease) -> Result<AuthenticatedUser, RefreshFailure> {
-        self.keeping_lease(turn, self.provider.refresh(&turn.live.session)).await
+    async fn request_renewal(&self, lease: &RenewalLease) -> Result<AuthenticatedUser, RefreshFailure> {
+        self.while_extending_lease(lease, self.provider.refresh(&lease.live.session)).await
     }
 
     /// Keeps the lease while something takes its time.
-    async fn keeping_lease<T>(&self, turn: &RenewalLease, work: impl Future<Output = T>) -> T {
+    async fn while_extending_lease<T>(&self, lease: &RenewalLease, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         let mut keep =
             tokio::time::interval_at(Instant::now() + lease_time(&self.config) / 3, lease_time(&self.config) / 3);
@@ -244,8 +244,8 @@ impl RelyingParty {
                 done = &mut work => return done,
                 _ = keep.tick() => {
                     // Lost or not, the answer counts: compare-and-set decides whose is kept.
-                    if let Err(error) = self.sessions.extend(turn.live.id, turn.fencing_token, lease_time(&self.config)).await {
-                        tracing::warn!(%error, "the lease of a renewal could not be kept");
+                    if let Err(error) = self.sessions.extend(lease.live.id, lease.fencing_token, lease_time(&self.config)).await {
+                        tracing::warn!(%error, "renewal lease extension failed");
                     }
                 }
             }
@@ -253,16 +253,16 @@ impl RelyingParty {
     }
 
     /// Writes a renewed session.
-    async fn write_down(
+    async fn store_renewed(
         self: &Arc<Self>,
-        turn: &RenewalLease,
+        lease: &RenewalLease,
         renewed: AuthenticatedUser,
     ) -> Result<Arc<OpenedSession>, Error> {
-        let (old, id) = (&turn.live.session, turn.live.id);
+        let (old, id) = (&lease.live.session, lease.live.id);
         if let Err(missing) = self.policy.admit(&renewed.principal) {
             self.sessions.end(id).await?;
             self.revoke_later(renewed.tokens.refresh);
-            tracing::info!(sub = %old.principal.sub, %missing, "may not be signed in any more");
+            tracing::info!(sub = %old.principal.sub, %missing, "session ended: user no longer admitted by policy");
             return Err(Error::SessionEnded);
         }
         let session = Session {
@@ -272,7 +272,7 @@ impl RelyingParty {
             renewed: self.clock.now(),
             ..old.clone()
         };
-        match self.update(turn, &session).await? {
+        match self.update(lease, &session).await? {
             SessionUpdate::Done(live) => Ok(live),
             SessionUpdate::Stale => self.sessions.reload(id).await?.ok_or_else(ended),
             SessionUpdate::Gone => {
@@ -283,86 +283,90 @@ impl RelyingParty {
     }
 
     /// The provider says that the refresh token is dead.
-    async fn refused(&self, turn: &RenewalLease, error: &provider::Error) -> Result<Arc<OpenedSession>, Error> {
-        let (old, id) = (&turn.live.session, turn.live.id);
+    async fn handle_invalid_grant(
+        &self,
+        lease: &RenewalLease,
+        error: &provider::Error,
+    ) -> Result<Arc<OpenedSession>, Error> {
+        let (old, id) = (&lease.live.session, lease.live.id);
         let now = self.sessions.reload(id).await?.ok_or_else(ended)?;
         if now.session.version != old.version {
             return Ok(now);
         }
         let Ok(lost_writes) = self.sessions.has_lost_writes().await else {
-            let pause = self.note_failure(&turn.live, Some(error), false);
-            self.put_off(turn, pause, false).await;
-            return Err(Error::NotRenewed(put_off(PAUSE)));
+            let pause = self.note_failure(&lease.live, Some(error), false);
+            self.release_with_cooldown(lease, pause, false).await;
+            return Err(Error::NotRenewed(cooling_down(PAUSE)));
         };
-        if !turn.abandoned && !lost_writes {
+        if !lease.abandoned && !lost_writes {
             // A process that was suspended beyond its lease may be refused because the next holder has used the token.
-            if !self.sessions.end_unchanged(&turn.live, turn.fencing_token).await? {
+            if !self.sessions.end_unchanged(&lease.live, lease.fencing_token).await? {
                 let now = self.sessions.reload(id).await?.ok_or_else(ended)?;
                 let renewed = now.session.version != old.version;
-                return if renewed { Ok(now) } else { Err(Error::NotRenewed(put_off(PAUSE))) };
+                return if renewed { Ok(now) } else { Err(Error::NotRenewed(cooling_down(PAUSE))) };
             }
-            tracing::info!(sub = %old.principal.sub, %error, "the provider ended the session");
+            tracing::info!(sub = %old.principal.sub, %error, "session ended: refresh token rejected by the provider");
             return Err(Error::SessionEnded);
         }
         tracing::warn!(
             sub = %old.principal.sub,
-            "the refresh token was spent by a renewal that never ended; the session goes on without one for a day"
+            "refresh token lost: consumed by an interrupted renewal; session kept without one for a day"
         );
         let tokens = TokenSet { refresh: None, ..old.tokens.clone() };
         let ends = old.ends.min(self.clock.now().saturating_add(ORPHANED));
         let session = Session { tokens, ends, version: old.version + 1, ..old.clone() };
-        match self.update(turn, &session).await? {
+        match self.update(lease, &session).await? {
             SessionUpdate::Done(live) => Ok(live),
             SessionUpdate::Stale | SessionUpdate::Gone => self.sessions.reload(id).await?.ok_or_else(ended),
         }
     }
 
-    /// Keeps a refresh token that came with something we do not believe. `false` if it is lost.
-    async fn keep(self: &Arc<Self>, turn: &RenewalLease, refresh: SecretString) -> bool {
-        let old = &turn.live.session;
+    /// Stores a rotated refresh token whose token response failed verification. `false` if it is lost.
+    async fn store_rotated_token(self: &Arc<Self>, lease: &RenewalLease, refresh: SecretString) -> bool {
+        let old = &lease.live.session;
         let tokens = TokenSet { refresh: Some(refresh.clone()), ..old.tokens.clone() };
         let session = Session { tokens, version: old.version + 1, ..old.clone() };
-        match self.update(turn, &session).await {
+        match self.update(lease, &session).await {
             Ok(SessionUpdate::Gone) => self.revoke_later(Some(refresh)),
             Ok(_) => {}
             Err(error) => {
-                tracing::error!(%error, "a rotated refresh token was lost");
+                tracing::error!(%error, "refresh token lost: rotated token not stored");
                 return false;
             }
         }
         true
     }
 
-    /// Lets nobody ask again for a while, at any process.
-    async fn put_off(&self, turn: &RenewalLease, pause: Duration, spent: bool) {
+    /// Releases the lease with a cool-down, so that no process retries for a while.
+    async fn release_with_cooldown(&self, lease: &RenewalLease, pause: Duration, spent: bool) {
         let after =
-            if spent || turn.abandoned { LeaseRelease::OutcomeUnknown(pause) } else { LeaseRelease::CoolDown(pause) };
-        self.give_back(turn.live.id, turn.fencing_token, after).await;
+            if spent || lease.abandoned { LeaseRelease::OutcomeUnknown(pause) } else { LeaseRelease::CoolDown(pause) };
+        self.release(lease.live.id, lease.fencing_token, after).await;
     }
 
-    async fn give_back(&self, id: SessionId, fencing_token: FencingToken, after: LeaseRelease) {
+    async fn release(&self, id: SessionId, fencing_token: FencingToken, after: LeaseRelease) {
         if let Err(error) = self.sessions.release(id, fencing_token, after).await {
-            tracing::warn!(%error, "the lease of a renewal was not given back; it runs out by itself");
+            tracing::warn!(%error, "renewal lease release failed: it expires by itself");
         }
     }
 
     /// Writes a session, more than once if the store hiccups: a rotated token cannot be had again.
-    async fn update(&self, turn: &RenewalLease, session: &Session) -> Result<SessionUpdate, Error> {
-        let (id, expected) = (turn.live.id, turn.live.session.version);
+    async fn update(&self, lease: &RenewalLease, session: &Session) -> Result<SessionUpdate, Error> {
+        let (id, expected) = (lease.live.id, lease.live.session.version);
         for pause in STORE_RETRIES {
-            match self.sessions.update(id, expected, session, Some(turn.fencing_token)).await {
+            match self.sessions.update(id, expected, session, Some(lease.fencing_token)).await {
                 // Stale also if the write that seemed to fail was done: the caller reads what is there.
                 Ok(updated) => return Ok(updated),
-                Err(error) => tracing::warn!(%error, "a renewed session was not written; trying again"),
+                Err(error) => tracing::warn!(%error, "renewed session write failed: retrying"),
             }
             tokio::time::sleep(pause).await;
         }
-        Ok(self.sessions.update(id, expected, session, Some(turn.fencing_token)).await?)
+        Ok(self.sessions.update(id, expected, session, Some(lease.fencing_token)).await?)
     }
 }
 
-/// How a lease is given back with which nothing was done.
-fn untouched(abandoned: bool) -> LeaseRelease {
+/// How to release a lease under which no request was sent.
+fn unused_release(abandoned: bool) -> LeaseRelease {
     if abandoned { LeaseRelease::OutcomeUnknown(Duration::ZERO) } else { LeaseRelease::Free }
 }
 
@@ -370,7 +374,7 @@ fn ended() -> Error {
     Error::InvalidCredentials("the session was ended".into())
 }
 
-fn put_off(left: Duration) -> provider::Error {
+fn cooling_down(left: Duration) -> provider::Error {
     provider::Error::Unavailable {
         detail: "a renewal failed a moment ago".into(),
         retry_after: Some(left.as_secs() + 1),

@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 /// How long a provider has to keep refusing, seconds.
-const STEADY: u64 = 3_600;
+const MIN_DURATION: u64 = 3_600;
 /// And how often.
-const TIMES: u32 = 3;
-/// Nobody has asked for so long: forgotten, seconds.
-const FORGOTTEN: u64 = 86_400;
+const MIN_REFUSALS: u32 = 3;
+/// Seconds without a renewal after which a session's refusals are forgotten.
+const FORGET_AFTER: u64 = 86_400;
 
 #[derive(Debug)]
 struct RefusedRenewal {
@@ -26,19 +26,20 @@ struct RefusedRenewal {
 pub(super) struct RenewalRefusals(Mutex<HashMap<SessionKey, RefusedRenewal>>);
 
 impl RenewalRefusals {
-    /// Notes at `now` that the renewal of a session failed. Whether its refresh token is dead by all appearances.
-    pub(super) fn are_steady(&self, key: SessionKey, error: &provider::Error, now: u64) -> bool {
+    /// Records a failed renewal at `now`. Returns whether the refusals are persistent enough to treat the refresh token
+    /// as revoked.
+    pub(super) fn record_failure(&self, key: SessionKey, error: &provider::Error, now: u64) -> bool {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !error.may_be_invalid_grant() {
             // Whatever went wrong, it was something else: what came before does not count any more.
             refused.remove(&key);
             return false;
         }
-        refused.retain(|_, entry| now.saturating_sub(entry.last) < FORGOTTEN);
+        refused.retain(|_, entry| now.saturating_sub(entry.last) < FORGET_AFTER);
         let entry = refused.entry(key).or_insert(RefusedRenewal { first: now, last: now, times: 0 });
         entry.last = now;
         entry.times = entry.times.saturating_add(1);
-        entry.times >= TIMES && now.saturating_sub(entry.first) >= STEADY
+        entry.times >= MIN_REFUSALS && now.saturating_sub(entry.first) >= MIN_DURATION
     }
 
     /// The session was renewed.

@@ -38,15 +38,15 @@ const REST: ExponentialBackoff = ExponentialBackoff { first: Duration::from_secs
 #[derive(Debug)]
 pub(super) struct RenewalSchedule {
     salt: u8,
-    places: Arc<Semaphore>,
-    places_failed: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
+    retry_permits: Arc<Semaphore>,
     /// First failures since one got through.
-    in_a_row: AtomicU32,
-    gets_through: AtomicBool,
+    consecutive_failures: AtomicU32,
+    is_succeeding: AtomicBool,
     /// Epoch seconds.
     not_before: AtomicU64,
     /// Rests since one got through.
-    rests: AtomicU32,
+    pauses: AtomicU32,
 }
 
 impl Default for RenewalSchedule {
@@ -55,12 +55,12 @@ impl Default for RenewalSchedule {
         random(&mut salt);
         Self {
             salt: salt[0],
-            places: Arc::new(Semaphore::new(AT_ONCE.0 as usize)),
-            places_failed: Arc::new(Semaphore::new(AT_ONCE_FAILED)),
-            in_a_row: AtomicU32::new(0),
-            gets_through: AtomicBool::new(false),
+            permits: Arc::new(Semaphore::new(AT_ONCE.0 as usize)),
+            retry_permits: Arc::new(Semaphore::new(AT_ONCE_FAILED)),
+            consecutive_failures: AtomicU32::new(0),
+            is_succeeding: AtomicBool::new(false),
             not_before: AtomicU64::new(0),
-            rests: AtomicU32::new(0),
+            pauses: AtomicU32::new(0),
         }
     }
 }
@@ -74,36 +74,36 @@ impl RenewalSchedule {
         session.renewed + renewal_time(life, live.id.key().0[0] ^ self.salt)
     }
 
-    fn rests(&self, now: u64) -> bool {
+    fn is_paused(&self, now: u64) -> bool {
         now < self.not_before.load(Ordering::Relaxed)
     }
 
     /// How many of the places the next one takes.
     fn weight(&self) -> u32 {
-        match self.in_a_row.load(Ordering::Relaxed) {
+        match self.consecutive_failures.load(Ordering::Relaxed) {
             IN_A_ROW.. => AT_ONCE.0,
-            _ if self.gets_through.load(Ordering::Relaxed) => 1,
+            _ if self.is_succeeding.load(Ordering::Relaxed) => 1,
             _ => AT_ONCE.1,
         }
     }
 
     /// One got through, wherever it began.
-    pub(super) fn got_through(&self) {
-        self.in_a_row.store(0, Ordering::Relaxed);
-        self.gets_through.store(true, Ordering::Relaxed);
+    pub(super) fn note_success(&self) {
+        self.consecutive_failures.store(0, Ordering::Relaxed);
+        self.is_succeeding.store(true, Ordering::Relaxed);
         self.not_before.store(0, Ordering::Relaxed);
-        self.rests.store(0, Ordering::Relaxed);
+        self.pauses.store(0, Ordering::Relaxed);
     }
 
     /// One failed that had not failed before.
     pub(super) fn failed(&self, now: u64) {
-        self.gets_through.store(false, Ordering::Relaxed);
-        let in_a_row = self.in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        self.is_succeeding.store(false, Ordering::Relaxed);
+        let consecutive_failures = self.consecutive_failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         // What was under way together counts once.
-        if in_a_row >= IN_A_ROW && !self.rests(now) {
-            let rest = REST.after(self.rests.fetch_add(1, Ordering::Relaxed)).as_secs();
+        if consecutive_failures >= IN_A_ROW && !self.is_paused(now) {
+            let rest = REST.after(self.pauses.fetch_add(1, Ordering::Relaxed)).as_secs();
             self.not_before.store(now + rest, Ordering::Relaxed);
-            tracing::warn!(seconds = rest, "no session is renewed ahead of time: nothing gets through");
+            tracing::warn!(seconds = rest, "background renewal paused: consecutive failures");
         }
     }
 }
@@ -118,14 +118,14 @@ impl RelyingParty {
     /// Those that never failed first, and of them the ones that run out first.
     fn due_for_renewal(&self) -> Vec<(bool, Arc<OpenedSession>)> {
         let now = self.clock.now();
-        if self.rhythm.rests(now) || self.budget.tokens.rests().is_err() {
+        if self.schedule.is_paused(now) || self.budget.tokens.check_backoff().is_err() {
             return vec![];
         }
         let at_hand = self.sessions.cached().into_iter().filter(|live| {
             live.session.tokens.refresh.is_some()
-                && now >= self.rhythm.due(live)
+                && now >= self.schedule.due(live)
                 && now.saturating_sub(live.seen()) <= LATELY
-                && !self.backoffs.rests(live.id.key(), now)
+                && !self.backoffs.is_backing_off(live.id.key(), now)
         });
         let due = self.backoffs.in_doubt(now).into_iter().chain(at_hand);
         let due = due.filter(|live| !self.renewals.contains(live.id.key()));
@@ -136,24 +136,24 @@ impl RelyingParty {
     }
 
     async fn renew_all(self: &Arc<Self>, due: Vec<(bool, Arc<OpenedSession>)>) {
-        let mut begun = JoinSet::new();
+        let mut tasks = JoinSet::new();
         for (failed, live) in due {
-            let place = match failed {
-                false => self.rhythm.places.clone().acquire_many_owned(self.rhythm.weight()).await,
-                true => self.rhythm.places_failed.clone().acquire_owned().await,
+            let permit = match failed {
+                false => self.schedule.permits.clone().acquire_many_owned(self.schedule.weight()).await,
+                true => self.schedule.retry_permits.clone().acquire_owned().await,
             };
             // Never closed.
-            let Ok(place) = place else { return };
-            if self.rhythm.rests(self.clock.now()) || self.budget.tokens.rests().is_err() {
+            let Ok(permit) = permit else { return };
+            if self.schedule.is_paused(self.clock.now()) || self.budget.tokens.check_backoff().is_err() {
                 break;
             }
             let renewal = self.renewal(&live, Priority::Background);
-            begun.spawn(async move {
-                let _place = place;
+            tasks.spawn(async move {
+                let _place = permit;
                 drop(renewal.await);
             });
         }
-        while begun.join_next().await.is_some() {}
+        while tasks.join_next().await.is_some() {}
     }
 }
 
@@ -163,23 +163,26 @@ mod tests {
 
     #[test]
     fn the_search_rests_only_when_nothing_gets_through() {
-        let rhythm = RenewalSchedule::default();
+        let schedule = RenewalSchedule::default();
         for now in 0..100 {
-            rhythm.failed(now);
-            rhythm.failed(now);
-            assert!(!rhythm.rests(now), "two of many");
-            rhythm.got_through();
+            schedule.failed(now);
+            schedule.failed(now);
+            assert!(!schedule.is_paused(now), "two of many");
+            schedule.note_success();
         }
-        assert_eq!(rhythm.weight(), 1);
-        (0..IN_A_ROW + 7).for_each(|_| rhythm.failed(1_000));
-        assert!(rhythm.rests(1_000 + REST.first.as_secs() - 1) && !rhythm.rests(1_000 + REST.first.as_secs()));
-        assert_eq!(rhythm.weight(), AT_ONCE.0, "then one alone");
-        rhythm.failed(1_010);
+        assert_eq!(schedule.weight(), 1);
+        (0..IN_A_ROW + 7).for_each(|_| schedule.failed(1_000));
         assert!(
-            rhythm.rests(1_010 + 2 * REST.first.as_secs() - 1) && !rhythm.rests(1_010 + 2 * REST.first.as_secs()),
+            schedule.is_paused(1_000 + REST.first.as_secs() - 1) && !schedule.is_paused(1_000 + REST.first.as_secs())
+        );
+        assert_eq!(schedule.weight(), AT_ONCE.0, "then one alone");
+        schedule.failed(1_010);
+        assert!(
+            schedule.is_paused(1_010 + 2 * REST.first.as_secs() - 1)
+                && !schedule.is_paused(1_010 + 2 * REST.first.as_secs()),
             "longer each time"
         );
-        rhythm.got_through();
-        assert!(!rhythm.rests(1_010));
+        schedule.note_success();
+        assert!(!schedule.is_paused(1_010));
     }
 }

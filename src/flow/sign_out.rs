@@ -43,7 +43,7 @@ impl RelyingParty {
         after: String,
     ) -> Result<SignOutRedirect, Error> {
         let this = self.clone();
-        self.to_the_end(async move {
+        self.run_to_completion(async move {
             let mut refresh = Vec::new();
             let ended = this.end_with_others(&ids, everywhere, &mut refresh).await;
             if ended.is_err() {
@@ -75,7 +75,7 @@ impl RelyingParty {
             match self.sessions.end(*id).await {
                 Ok(Some(session)) => {
                     self.metrics.sign_out();
-                    tracing::info!(sub = %session.principal.sub, "signed out");
+                    tracing::info!(sub = %session.principal.sub, "session ended: signed out");
                     refresh.extend(session.tokens.refresh);
                     id_token.get_or_insert(session.tokens.id);
                 }
@@ -94,7 +94,7 @@ impl RelyingParty {
             let Some(live) = self.sessions.load(*id).await? else { continue };
             let listed = self.sessions.list(IndexKey::user(&live.session.principal.sub)).await?;
             for other in listed.iter().filter(|listed| !own.contains(&listed.handle())) {
-                match self.end_from_afar(other).await {
+                match self.end_listed_session(other).await {
                     Ok(summary) => refresh.extend(summary.refresh),
                     Err(error) => failed = Some(error),
                 }
@@ -104,10 +104,10 @@ impl RelyingParty {
     }
 
     /// Ends a session of a list. Its refresh token is left to be revoked.
-    pub(super) async fn end_from_afar(&self, listed: &ListedSession) -> Result<SessionSummary, Error> {
+    pub(super) async fn end_listed_session(&self, listed: &ListedSession) -> Result<SessionSummary, Error> {
         let summary = self.sessions.end_listed(listed).await?;
         self.metrics.sign_out();
-        tracing::info!(sub = %summary.sub, "signed out from elsewhere");
+        tracing::info!(sub = %summary.sub, "session ended: signed out from another session, by an operator or by the provider");
         Ok(summary)
     }
 
@@ -123,11 +123,11 @@ impl RelyingParty {
                 Ok(()) => {
                     revoked.fetch_add(1, Ordering::Relaxed);
                 }
-                Err(error) => tracing::warn!(%error, "a refresh token could not be revoked"),
+                Err(error) => tracing::warn!(%error, "refresh token revocation failed"),
             }
         });
         if timeout(self.revocation_time(), revoking).await.is_err() {
-            tracing::warn!("a refresh token could not be revoked in time");
+            tracing::warn!("refresh token revocation timed out");
         }
         all - revoked.into_inner()
     }

@@ -38,14 +38,14 @@ impl<K: Copy + Eq + Hash + Send + 'static, T: Clone + Send + Sync + 'static, S: 
         F: Future<Output = T> + Send + 'static,
     {
         let mut flights = lock(&self.0);
-        if let Some(under_way) = flights.get(&key) {
-            return under_way.clone();
+        if let Some(entry) = flights.get(&key) {
+            return entry.clone();
         }
         let (work, state) = start();
-        let landing = Landing(self.0.clone(), key);
+        let guard = FlightGuard(self.0.clone(), key);
         let task = tasks.spawn(
             async move {
-                let _landing = landing;
+                let _guard = guard;
                 work.await
             }
             .in_current_span(),
@@ -69,9 +69,9 @@ impl<K, T, S> std::fmt::Debug for SingleFlight<K, T, S> {
 }
 
 /// Removes a flight, however it ended.
-struct Landing<K: Eq + Hash, T, S>(Flights<K, T, S>, K);
+struct FlightGuard<K: Eq + Hash, T, S>(Flights<K, T, S>, K);
 
-impl<K: Eq + Hash, T, S> Drop for Landing<K, T, S> {
+impl<K: Eq + Hash, T, S> Drop for FlightGuard<K, T, S> {
     fn drop(&mut self) {
         lock(&self.0).remove(&self.1);
     }

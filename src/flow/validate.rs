@@ -1,4 +1,4 @@
-//! Who is this? Asked on every request of every sibling.
+//! Validates the credentials of a request; called for every request of every sibling site.
 //!
 //! 1. A bearer token is one that our broker fetched, known by its hash, or is verified locally; the result is kept
 //!    under the token's hash, and refused if it was revoked or its session was ended here. A session is read from
@@ -78,7 +78,7 @@ impl VerifiedBearer {
         &self.principal
     }
 
-    /// What it is refused by.
+    /// The revocation keys that invalidate it.
     pub(super) fn names(&self) -> &[RevocationKey] {
         &self.names
     }
@@ -100,8 +100,8 @@ impl BearerCache {
         self.0.get(hash)
     }
 
-    pub(super) fn insert(&self, hash: [u8; 32], known: Arc<VerifiedBearer>) {
-        self.0.insert(hash, known);
+    pub(super) fn insert(&self, hash: [u8; 32], bearer: Arc<VerifiedBearer>) {
+        self.0.insert(hash, bearer);
     }
 }
 
@@ -192,30 +192,30 @@ impl RelyingParty {
 
     pub(super) async fn bearer(&self, token: &str) -> Result<Arc<VerifiedBearer>, Error> {
         let hash = token_hash(token);
-        if let Some(known) = self.bearers.get(&hash) {
+        if let Some(bearer) = self.bearers.get(&hash) {
             // Keys may have been withdrawn since: then the token is judged anew.
-            if known.generation.is_none() || self.provider.keys_generation() == known.generation {
-                return match self.clock.now() < Provider::accepted_until(known.principal.expires_at) {
-                    true => self.unless_ended(known).await,
+            if bearer.generation.is_none() || self.provider.keys_generation() == bearer.generation {
+                return match self.clock.now() < Provider::accepted_until(bearer.principal.expires_at) {
+                    true => self.unless_ended(bearer).await,
                     false => Err(Error::InvalidCredentials("the token has expired".into())),
                 };
             }
         }
         // Boxed, so that the way that is nearly always taken carries nothing of it along.
-        let known = Box::pin(self.judge_bearer(token, &hash)).await?;
-        self.unless_ended(known).await
+        let bearer = Box::pin(self.judge_bearer(token, &hash)).await?;
+        self.unless_ended(bearer).await
     }
 
     /// A token that this process has not seen yet: our broker's, else one that stands up to verification.
     async fn judge_bearer(&self, token: &str, hash: &[u8; 32]) -> Result<Arc<VerifiedBearer>, Error> {
         let issued = self.issued_bearer(hash).await;
-        if let Ok(Some(known)) = issued {
-            return Ok(known);
+        if let Ok(Some(bearer)) = issued {
+            return Ok(bearer);
         }
         match (self.verify(token, None).await, issued) {
-            (Ok(known), _) => {
-                self.bearers.insert(*hash, known.clone());
-                Ok(known)
+            (Ok(bearer), _) => {
+                self.bearers.insert(*hash, bearer.clone());
+                Ok(bearer)
             }
             // While the store cannot say that it is not ours, nobody calls it dead.
             (Err(Error::InvalidCredentials(_)), Err(unknown)) => Err(unknown),
@@ -240,10 +240,10 @@ impl RelyingParty {
     }
 
     /// A token is good only while it is not revoked and the session that it came with is not ended.
-    async fn unless_ended(&self, known: Arc<VerifiedBearer>) -> Result<Arc<VerifiedBearer>, Error> {
-        match self.sessions.is_revoked(&known.names).await? {
+    async fn unless_ended(&self, bearer: Arc<VerifiedBearer>) -> Result<Arc<VerifiedBearer>, Error> {
+        match self.sessions.is_revoked(&bearer.names).await? {
             true => Err(Error::InvalidCredentials("the token was revoked, or its session was ended".into())),
-            false => Ok(known),
+            false => Ok(bearer),
         }
     }
 }

@@ -50,9 +50,9 @@ impl UnverifiedToken<'_> {
         use BearerKind::{AccessToken, IdToken};
         let typ = self.typ().unwrap_or("JWT").to_ascii_lowercase();
         let claims = self.claims();
-        let said = |name: &str| claims.other.contains_key(name);
+        let has_claim = |name: &str| claims.other.contains_key(name);
         match typ.strip_prefix("application/").unwrap_or(&typ) {
-            _ if said("events") => return Err(InvalidToken::TokenUse),
+            _ if has_claim("events") => return Err(InvalidToken::TokenUse),
             "at+jwt" if !by_token_use => return Ok(AccessToken),
             "jwt" => {}
             _ => return Err(InvalidToken::TokenUse),
@@ -68,9 +68,9 @@ impl UnverifiedToken<'_> {
         if let Some(typ) = claims.other.get("typ") {
             return by_name(typ.as_str(), "Bearer", "ID");
         }
-        let access = if said("at_hash") || said("c_hash") {
+        let access = if has_claim("at_hash") || has_claim("c_hash") {
             false
-        } else if claims.scope.is_some() || said("scp") {
+        } else if claims.scope.is_some() || has_claim("scp") {
             true
         } else {
             claims.nonce.is_none() && claims.client_id.is_some()
@@ -89,11 +89,11 @@ impl Provider {
         let raw = token;
         let token = UnverifiedToken::parse(raw)?;
         let kind = token.kind(self.profile.has_token_use())?;
-        let known = self.metadata.with_strangers_key(token.kid()).await?;
+        let snapshot = self.metadata.with_untrusted_key(token.kid()).await?;
         let (claims, principal) = match kind {
             BearerKind::AccessToken => {
                 let accepted = |client: &str| self.accepts(client) || own == Some(client);
-                let claims = token.access_token(&known.keys, self.expected(), accepted)?;
+                let claims = token.access_token(&snapshot.keys, self.expected(), accepted)?;
                 if own.is_none() || own != claims.client() {
                     self.judge_audience(&claims)?;
                 }
@@ -101,7 +101,7 @@ impl Provider {
                 (claims, principal)
             }
             BearerKind::IdToken => {
-                let claims = token.id_token(&known.keys, self.expected(), NonceRule::Any, None)?;
+                let claims = token.id_token(&snapshot.keys, self.expected(), NonceRule::Any, None)?;
                 let mut principal =
                     self.profile.user(&claims, AccessTokenClaims::default(), &self.rules, EmailTrust::Never);
                 if self.profile.is_machine(&claims) {
@@ -116,7 +116,7 @@ impl Provider {
         if principal.kind == PrincipalKind::User {
             names.extend(claims.sid().map(RevocationKey::provider_session));
         }
-        Ok(Bearer { principal, names, generation: known.keys.generation })
+        Ok(Bearer { principal, names, generation: snapshot.keys.generation })
     }
 
     /// The last second at which a token that runs out at `expires_at` is accepted.

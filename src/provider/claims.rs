@@ -69,29 +69,29 @@ impl Claims {
     }
 
     /// Takes over what userinfo knows beyond these claims. It must be about the same subject (OIDC Core §5.3.2).
-    pub(super) fn add(&mut self, told: Map<String, Value>) -> Result<(), InvalidToken> {
-        self.merge(told, false)
+    pub(super) fn add(&mut self, userinfo: Map<String, Value>) -> Result<(), InvalidToken> {
+        self.merge(userinfo, false)
     }
 
     /// Takes over what userinfo says now, in place of these claims, which are older.
-    pub(super) fn renew(&mut self, told: Map<String, Value>) -> Result<(), InvalidToken> {
-        self.merge(told, true)
+    pub(super) fn renew(&mut self, userinfo: Map<String, Value>) -> Result<(), InvalidToken> {
+        self.merge(userinfo, true)
     }
 
-    fn merge(&mut self, mut told: Map<String, Value>, newer: bool) -> Result<(), InvalidToken> {
-        if told.remove("sub").as_ref().and_then(Value::as_str) != Some(&self.sub) {
+    fn merge(&mut self, mut userinfo: Map<String, Value>, newer: bool) -> Result<(), InvalidToken> {
+        if userinfo.remove("sub").as_ref().and_then(Value::as_str) != Some(&self.sub) {
             return Err(InvalidToken::Subject);
         }
         let text = |value: Value| value.as_str().map(str::to_owned);
-        let verified = told.remove("email_verified");
-        if let Some(email) = told.remove("email").and_then(text).filter(|_| newer || self.email.is_none()) {
+        let verified = userinfo.remove("email_verified");
+        if let Some(email) = userinfo.remove("email").and_then(text).filter(|_| newer || self.email.is_none()) {
             self.email = Some(email);
             self.email_verified = verified;
         }
-        if let Some(name) = told.remove("name").and_then(text).filter(|_| newer || self.name.is_none()) {
+        if let Some(name) = userinfo.remove("name").and_then(text).filter(|_| newer || self.name.is_none()) {
             self.name = Some(name);
         }
-        for (name, value) in told {
+        for (name, value) in userinfo {
             if newer {
                 self.other.insert(name, value);
             } else {
@@ -107,8 +107,7 @@ impl Claims {
         descend(path, &|name| self.other.get(name))
     }
 
-    /// What a token of a session is refused by when that has ended: the sign-in that it goes back to, else its own
-    /// id, else its hash.
+    /// The revocation key that a token shares with its session: `origin_jti`, else `jti`, else the hash of the token.
     pub(super) fn own_name(&self, raw: &str) -> RevocationKey {
         let id = self.other_text("origin_jti").or(self.other_text("jti"));
         id.map_or_else(|| RevocationKey::whole_token(raw), RevocationKey::token)

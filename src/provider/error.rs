@@ -18,7 +18,7 @@ pub enum Error {
         /// It has too many requests, of whomever: 429, or what Cognito's API says instead.
         throttled: bool,
     },
-    /// The provider said no, in the words of RFC 6749 §5.2.
+    /// An error response of the token endpoint (RFC 6749 §5.2).
     #[error(
         "the provider refused: {}{}",
         UntrustedText::new(.code), .description.as_ref().map(|d| format!(" ({})", UntrustedText::new(d))).unwrap_or_default()

@@ -132,7 +132,7 @@ impl HttpClient {
     }
 
     /// This client as the oauth2 crate wants it, its calls counted under `endpoint`.
-    pub fn at(&self, endpoint: &'static str) -> Endpoint<'_> {
+    pub fn for_endpoint(&self, endpoint: &'static str) -> Endpoint<'_> {
         Endpoint { http: self, endpoint }
     }
 }
@@ -149,7 +149,7 @@ impl<'c> AsyncHttpClient<'c> for Endpoint<'_> {
     type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Error>> + Send + 'c>>;
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(async move { judge(self.http.call(self.endpoint, request).await?) })
+        Box::pin(async move { check_token_response(self.http.call(self.endpoint, request).await?) })
     }
 }
 
@@ -166,18 +166,18 @@ fn check_status(host: &str, status: http::StatusCode, headers: &http::HeaderMap)
 /// Seconds until the provider wants to be asked again (RFC 9110 §10.2.3). A date counts from the provider's own.
 fn retry_after(headers: &http::HeaderMap) -> Option<u64> {
     let text = |name| headers.get(name)?.to_str().ok();
-    let told: &str = text(http::header::RETRY_AFTER)?;
-    if let Ok(seconds) = told.trim().parse() {
+    let value: &str = text(http::header::RETRY_AFTER)?;
+    if let Ok(seconds) = value.trim().parse() {
         return Some(seconds);
     }
     let date = |text| chrono::DateTime::parse_from_rfc2822(text).ok();
-    let left = date(told)?.signed_duration_since(date(text(http::header::DATE)?)?);
+    let left = date(value)?.signed_duration_since(date(text(http::header::DATE)?)?);
     Some(u64::try_from(left.num_seconds()).unwrap_or(0))
 }
 
 /// A token endpoint's answer is one JSON document or none: the oauth2 crate reads the first and ignores what comes
 /// after it.
-fn judge(response: HttpResponse) -> Result<HttpResponse, Error> {
+fn check_token_response(response: HttpResponse) -> Result<HttpResponse, Error> {
     #[derive(serde::Deserialize)]
     struct ErrorResponse {
         #[serde(rename = "error")]

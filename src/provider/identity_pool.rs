@@ -48,10 +48,10 @@ impl Provider {
             }
         }
         let answer = self.identity("get_credentials", "GetCredentialsForIdentity", &body).await?;
-        let told = answer.get("Credentials").unwrap_or(&Value::Null);
-        let text = |name: &str| told.get(name).and_then(Value::as_str).map(str::to_owned);
+        let fields = answer.get("Credentials").unwrap_or(&Value::Null);
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
         // Seconds with a fraction.
-        let expires_at = told.get("Expiration").and_then(Value::as_f64).filter(|at| (0.0..1e12).contains(at));
+        let expires_at = fields.get("Expiration").and_then(Value::as_f64).filter(|at| (0.0..1e12).contains(at));
         let credentials = (|| {
             Some(AwsCredentials {
                 identity_id: answer.get("IdentityId").and_then(Value::as_str).unwrap_or(identity).to_owned(),

@@ -133,7 +133,7 @@ impl VerificationKeys {
     }
 
     /// Whether a token with this `kid` could be verified. Without a `kid` the only key is meant.
-    pub fn knows(&self, kid: Option<&str>) -> bool {
+    pub fn contains(&self, kid: Option<&str>) -> bool {
         match kid {
             Some(kid) => self.by_kid.contains_key(kid),
             None => self.rsa.len() == 1,

@@ -96,7 +96,7 @@ impl Provider {
     /// [`Error::Token`] for a bad token; others while the provider was never read.
     pub async fn verify_logout(&self, token: &str) -> Result<LogoutNotice, Error> {
         let token = UnverifiedToken::<LogoutClaims>::read(token)?;
-        let known = self.metadata.with_strangers_key(token.kid()).await?;
-        Ok(token.logout_token(&known.keys, self.expected())?)
+        let snapshot = self.metadata.with_untrusted_key(token.kid()).await?;
+        Ok(token.logout_token(&snapshot.keys, self.expected())?)
     }
 }

@@ -22,17 +22,17 @@ impl Provider {
         scopes: &Scopes,
         resource: Option<&str>,
     ) -> Result<MachineToken, Error> {
-        let known = self.metadata.snapshot().await?;
+        let snapshot = self.metadata.snapshot().await?;
         let client = BasicClient::new(ClientId::new(upstream.client_id.clone()))
             .set_client_secret(ClientSecret::new(upstream.secret.expose_secret().to_owned()))
-            .set_token_uri(TokenUrl::from_url(known.endpoints.token.clone()))
-            .set_auth_type(self.profile.auth_type(&known.endpoints.auth_methods)?);
+            .set_token_uri(TokenUrl::from_url(snapshot.endpoints.token.clone()))
+            .set_auth_type(self.profile.auth_type(&snapshot.endpoints.auth_methods)?);
         let mut request = client.exchange_client_credentials();
         request = request.add_scopes(scopes.iter().map(|scope| Scope::new(scope.to_owned())));
         if let Some(resource) = resource {
             request = request.add_extra_param("resource", resource.to_owned());
         }
-        let answer = request.request_async(&self.http.at("token_machine")).await.map_err(token_error)?;
+        let answer = request.request_async(&self.http.for_endpoint("token_machine")).await.map_err(token_error)?;
         // RFC 6749 §7.1: a client must not use a token whose type it does not understand, nor call it another.
         if *answer.token_type() != BasicTokenType::Bearer {
             return Err(Error::TokenType(answer.token_type().as_ref().chars().take(100).collect()));
@@ -41,13 +41,14 @@ impl Provider {
         let now = self.clock.now();
         let access = answer.access_token().secret();
         let expires_at = now.saturating_add(token::lifetime(answer.expires_in()));
-        let told = answer.scopes().map(|told| Scopes::new(told.iter().map(|scope| scope.as_str())));
+        let response_scopes =
+            answer.scopes().map(|response_scopes| Scopes::new(response_scopes.iter().map(|scope| scope.as_str())));
         let (principal, token_ids) = match self.profile.has_jwt_access_tokens() {
             true => {
                 let unverified = UnverifiedToken::parse(access)?;
-                let known = self.metadata.with_key(unverified.kid()).await?;
+                let snapshot = self.metadata.with_key(unverified.kid()).await?;
                 let claims =
-                    unverified.access_token(&known.keys, self.expected(), |client| client == upstream.client_id)?;
+                    unverified.access_token(&snapshot.keys, self.expected(), |client| client == upstream.client_id)?;
                 // The token itself says what it is good for.
                 let mut principal = self.profile.bearer(&claims, &self.rules);
                 principal.kind = PrincipalKind::Machine;
@@ -55,7 +56,7 @@ impl Provider {
                 (principal, claims.all_names())
             }
             false => {
-                let granted = told.unwrap_or_else(|| scopes.clone());
+                let granted = response_scopes.unwrap_or_else(|| scopes.clone());
                 (machine(&upstream.client_id, &granted, now, expires_at), vec![])
             }
         };

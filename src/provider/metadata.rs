@@ -119,8 +119,8 @@ pub struct Metadata {
     // Held across a read, so that there is never more than one.
     failed: Mutex<Option<FailedRead>>,
     // Apart, so that strangers' tokens cannot keep those of a sign-in from the provider's new keys.
-    own_keys: LastRead,
-    strangers_keys: LastRead,
+    trusted_reads: LastRead,
+    untrusted_reads: LastRead,
     /// Counts the readings of the keys.
     generation: AtomicU64,
 }
@@ -133,8 +133,8 @@ impl Metadata {
             clock,
             snapshot: ArcSwapOption::empty(),
             failed: Mutex::default(),
-            own_keys: Mutex::default(),
-            strangers_keys: Mutex::default(),
+            trusted_reads: Mutex::default(),
+            untrusted_reads: Mutex::default(),
             generation: AtomicU64::new(0),
         }
     }
@@ -146,7 +146,7 @@ impl Metadata {
 
     /// Which reading of the keys is current.
     pub fn generation(&self) -> Option<u64> {
-        self.snapshot.load().as_ref().map(|known| known.keys.generation)
+        self.snapshot.load().as_ref().map(|snapshot| snapshot.keys.generation)
     }
 
     /// What is known, read now if it never was.
@@ -154,12 +154,12 @@ impl Metadata {
     /// # Errors
     /// Why the provider's documents cannot be had.
     pub async fn snapshot(&self) -> Result<Arc<ProviderSnapshot>, Error> {
-        if let Some(known) = self.current() {
-            return Ok(known);
+        if let Some(snapshot) = self.current() {
+            return Ok(snapshot);
         }
         let mut failed = self.failed.lock().await;
-        if let Some(known) = self.current() {
-            return Ok(known);
+        if let Some(snapshot) = self.current() {
+            return Ok(snapshot);
         }
         if let Some(failed) = &*failed
             && self.clock.now().abs_diff(failed.at) < failed.pause
@@ -183,7 +183,7 @@ impl Metadata {
     /// # Errors
     /// As [`Metadata::snapshot`]. That the key is still unknown is no error here.
     pub async fn with_key(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<ProviderSnapshot>, Error> {
-        self.looked_for(kid, |metadata| (&metadata.own_keys, OWN_PAUSE)).await
+        self.find_key(kid, |metadata| (&metadata.trusted_reads, OWN_PAUSE)).await
     }
 
     /// The same for a token that anybody may have made up: they cause at most one read in ten seconds, however many
@@ -191,50 +191,50 @@ impl Metadata {
     ///
     /// # Errors
     /// As [`Metadata::with_key`].
-    pub async fn with_strangers_key(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<ProviderSnapshot>, Error> {
-        self.looked_for(kid, |metadata| (&metadata.strangers_keys, STRANGERS_PAUSE)).await
+    pub async fn with_untrusted_key(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<ProviderSnapshot>, Error> {
+        self.find_key(kid, |metadata| (&metadata.untrusted_reads, STRANGERS_PAUSE)).await
     }
 
-    async fn looked_for(
+    async fn find_key(
         self: &Arc<Self>,
         kid: Option<&str>,
         budget: fn(&Self) -> (&LastRead, u64),
     ) -> Result<Arc<ProviderSnapshot>, Error> {
-        let known = self.snapshot().await?;
-        if known.keys.knows(kid) {
-            return Ok(known);
+        let snapshot = self.snapshot().await?;
+        if snapshot.keys.contains(kid) {
+            return Ok(snapshot);
         }
         // A task of its own: a caller who hangs up must not cut off the one read that all wait for.
-        let (this, kid, fallback) = (self.clone(), kid.map(str::to_owned), known.clone());
-        let read = tokio::spawn(async move { this.look_for(kid.as_deref(), known, budget).await });
+        let (this, kid, fallback) = (self.clone(), kid.map(str::to_owned), snapshot.clone());
+        let read = tokio::spawn(async move { this.read_jwks_for(kid.as_deref(), snapshot, budget).await });
         Ok(read.await.unwrap_or(fallback))
     }
 
-    async fn look_for(
+    async fn read_jwks_for(
         &self,
         kid: Option<&str>,
-        known: Arc<ProviderSnapshot>,
+        snapshot: Arc<ProviderSnapshot>,
         budget: fn(&Self) -> (&LastRead, u64),
     ) -> Arc<ProviderSnapshot> {
         let (last_read, pause) = budget(self);
         let mut last_read = last_read.lock().await;
-        let known = self.current().unwrap_or(known);
+        let snapshot = self.current().unwrap_or(snapshot);
         let lately = last_read.is_some_and(|at| self.clock.now().abs_diff(at) < pause);
-        if known.keys.knows(kid) || lately {
-            return known;
+        if snapshot.keys.contains(kid) || lately {
+            return snapshot;
         }
-        let read = self.read_keys(&known.endpoints.jwks, Some(&known.keys)).await;
+        let read = self.read_keys(&snapshot.endpoints.jwks, Some(&snapshot.keys)).await;
         // Afterwards: who has waited for a slow answer must not begin another one.
         *last_read = Some(self.clock.now());
         match read {
             Ok(keys) => {
-                let known = Arc::new(ProviderSnapshot { endpoints: known.endpoints.clone(), keys });
-                self.snapshot.store(Some(known.clone()));
-                known
+                let snapshot = Arc::new(ProviderSnapshot { endpoints: snapshot.endpoints.clone(), keys });
+                self.snapshot.store(Some(snapshot.clone()));
+                snapshot
             }
             Err(error) => {
-                tracing::warn!(%error, "the JWKS cannot be read again; the known keys stay");
-                known
+                tracing::warn!(%error, "JWKS refresh failed: keeping the last known keys");
+                snapshot
             }
         }
     }
@@ -243,14 +243,14 @@ impl Metadata {
         let result = async {
             let endpoints = self.read_endpoints().await?;
             let current = self.current();
-            let keys = self.read_keys(&endpoints.jwks, current.as_deref().map(|known| &known.keys)).await?;
+            let keys = self.read_keys(&endpoints.jwks, current.as_deref().map(|snapshot| &snapshot.keys)).await?;
             Ok(Arc::new(ProviderSnapshot { endpoints: Arc::new(endpoints), keys }))
         }
         .await;
         match &result {
-            Ok(known) => {
+            Ok(snapshot) => {
                 *failed = None;
-                self.snapshot.store(Some(known.clone()));
+                self.snapshot.store(Some(snapshot.clone()));
             }
             Err(error) => *failed = Some(FailedRead::after(failed.as_ref(), Error::clone(error), self.clock.now())),
         }

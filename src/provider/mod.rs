@@ -89,7 +89,7 @@ pub struct Provider {
     http: HttpClient,
     metadata: Arc<Metadata>,
     clock: Arc<dyn Clock>,
-    /// Whether it was said that there are no refresh tokens.
+    /// Whether the missing refresh token was logged already.
     said_unrefreshable: AtomicBool,
 }
 
@@ -142,12 +142,12 @@ impl Provider {
     /// # Errors
     /// As [`Provider::authorize_url`]: whether the provider says its name is not known then.
     pub async fn expected_issuer(&self) -> Result<ExpectedIssuer<'_>, Error> {
-        let known = self.metadata.snapshot().await?;
-        Ok(ExpectedIssuer { issuer: &self.issuer, always_named: known.endpoints.names_issuer })
+        let snapshot = self.metadata.snapshot().await?;
+        Ok(ExpectedIssuer { issuer: &self.issuer, iss_required: snapshot.endpoints.names_issuer })
     }
 
     /// Whether discovery and keys were read at least once.
-    pub fn is_known(&self) -> bool {
+    pub fn has_metadata(&self) -> bool {
         self.metadata.current().is_some()
     }
 
@@ -161,8 +161,8 @@ impl Provider {
 
     /// Where the provider's logout page is: pages that post towards it must allow it.
     pub fn logout_origin(&self) -> Option<String> {
-        let known = self.metadata.current()?;
-        known.endpoints.end_session.as_ref().map(|url| url.origin().ascii_serialization())
+        let snapshot = self.metadata.current()?;
+        snapshot.endpoints.end_session.as_ref().map(|url| url.origin().ascii_serialization())
     }
 
     /// The address that begins a sign-in at the provider: code flow with PKCE S256, state and nonce
@@ -171,8 +171,8 @@ impl Provider {
     /// # Errors
     /// [`Error::Unavailable`] while the provider was never read.
     pub async fn authorize_url(&self, transaction: &Transaction, hints: &AuthorizationHints) -> Result<Url, Error> {
-        let known = self.metadata.snapshot().await?;
-        let client = self.client(&known.endpoints)?;
+        let snapshot = self.metadata.snapshot().await?;
+        let client = self.client(&snapshot.endpoints)?;
         let verifier = PkceCodeVerifier::new(transaction.verifier().expose_secret().to_owned());
         let state = transaction.state();
         let mut request = client
@@ -213,8 +213,8 @@ impl Provider {
 
     /// The address that ends the provider's own browser session and returns to `after`, if there is one.
     pub async fn logout_url(&self, id_token: Option<&SecretString>, after: &str) -> Option<Url> {
-        let known = self.metadata.snapshot().await.ok()?;
-        let end_session = known.endpoints.end_session.as_ref()?;
+        let snapshot = self.metadata.snapshot().await.ok()?;
+        let end_session = snapshot.endpoints.end_session.as_ref()?;
         let id_token = id_token.map(ExposeSecret::expose_secret);
         Some(self.profile.logout_url(end_session, &self.client_id, after, id_token))
     }

@@ -26,7 +26,7 @@ impl Profile {
     }
 
     /// Whether the userinfo endpoint knows more than the ID token. Cognito's ID token has it all.
-    pub(super) fn asks_userinfo(self) -> bool {
+    pub(super) fn uses_userinfo(self) -> bool {
         self == Self::Oidc
     }
 
@@ -227,8 +227,8 @@ impl Profile {
 
     /// Groups without the one that Cognito makes for every federated provider, `<pool>_<Provider>`.
     fn groups(self, claims: &Claims, rules: &MappingRules) -> Vec<String> {
-        let told = claims.at(self.groups_claim(rules));
-        let all: Vec<&str> = match told {
+        let claim = claims.at(self.groups_claim(rules));
+        let all: Vec<&str> = match claim {
             Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect(),
             Some(Value::String(one)) => vec![one],
             // Zitadel's roles: each with the organizations that granted it.

@@ -82,12 +82,12 @@ impl Provider {
     /// Any [`Error`]; the code is then burned and the sign-in must begin anew.
     pub async fn exchange(&self, callback: VerifiedCallback) -> Result<(AuthenticatedUser, Transaction), Error> {
         let (code, transaction) = callback.into_parts();
-        let known = self.metadata.snapshot().await?;
+        let snapshot = self.metadata.snapshot().await?;
         let answer = self
-            .client(&known.endpoints)?
+            .client(&snapshot.endpoints)?
             .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(transaction.verifier().expose_secret().to_owned()))
-            .request_async(&self.http.at("token"))
+            .request_async(&self.http.for_endpoint("token"))
             .await
             .map_err(token_error)?;
         let id = answer.extra_fields().id_token.as_deref();
@@ -95,7 +95,7 @@ impl Provider {
         let verified = self.judge(&answer, id, NonceRule::Exactly(&transaction.nonce()), EmailTrust::Now).await?;
         if verified.tokens.refresh.is_none() && !self.said_unrefreshable.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "the provider gave no refresh token, so groups and claims of sessions stay as they were at the sign-in \
+                "refresh token missing: the provider issued no refresh token, so sessions keep the claims of their sign-in \
                  until they end: add `offline_access` to provider.scopes, or what the provider asks for to \
                  provider.authorize_parameters (Google: `access_type=offline`)"
             );
@@ -144,10 +144,10 @@ impl Provider {
             code: "invalid_grant".into(),
             description: Some("this session has no refresh token".into()),
         })?;
-        let known = self.metadata.snapshot().await?;
-        self.client(&known.endpoints)?
+        let snapshot = self.metadata.snapshot().await?;
+        self.client(&snapshot.endpoints)?
             .exchange_refresh_token(&RefreshToken::new(refresh.expose_secret().to_owned()))
-            .request_async(&self.http.at("token"))
+            .request_async(&self.http.for_endpoint("token"))
             .await
             .map_err(token_error)
             .map_err(|error| RefreshFailure { rotated: None, spent: error.may_have_been_done(), error })
@@ -186,13 +186,13 @@ impl Provider {
         let mut principal = session.principal.clone();
         if let Some(access) = self.judge_access(&mut tokens, &principal.sub).await? {
             principal.scopes = profile::scopes(access.scope.as_deref());
-        } else if let Some(scopes) = granted(answer) {
+        } else if let Some(scopes) = granted_scopes(answer) {
             principal.scopes = scopes;
         }
         principal.expires_at = tokens.expires_at;
-        let known = self.metadata.snapshot().await?;
+        let snapshot = self.metadata.snapshot().await?;
         let claims = UnverifiedToken::parse(session.tokens.id.expose_secret())?.into_claims();
-        if let Some(claims) = self.renewed_claims(claims, &known, answer.access_token().secret()).await? {
+        if let Some(claims) = self.renewed_claims(claims, &snapshot, answer.access_token().secret()).await? {
             let access = AccessTokenClaims { scopes: principal.scopes, expires_at: Some(principal.expires_at) };
             principal = self.profile.user(&claims, access, &self.rules, vouched);
         }
@@ -204,9 +204,9 @@ impl Provider {
     /// # Errors
     /// Any [`Error`]; the caller's sign-out goes on.
     pub async fn revoke(&self, refresh: &SecretString) -> Result<(), Error> {
-        let known = self.metadata.snapshot().await?;
-        let Some(url) = &known.endpoints.revocation else { return Ok(()) };
-        let request = self.revocation(url, &known.endpoints, refresh.expose_secret());
+        let snapshot = self.metadata.snapshot().await?;
+        let Some(url) = &snapshot.endpoints.revocation else { return Ok(()) };
+        let request = self.revocation(url, &snapshot.endpoints, refresh.expose_secret());
         let response = self.http.call("revocation", request?).await?;
         // RFC 7009 §2.2: the body of a 200 means nothing. Cognito's is empty.
         match response.status().as_u16() {
@@ -246,15 +246,15 @@ impl Provider {
         let mut tokens = self.tokens(answer, id)?;
         let raw_access = answer.access_token().secret();
         let token = UnverifiedToken::parse(id)?;
-        let known = self.metadata.with_key(token.kid()).await?;
-        let claims = token.id_token(&known.keys, self.expected(), nonce, Some(raw_access))?;
+        let snapshot = self.metadata.with_key(token.kid()).await?;
+        let claims = token.id_token(&snapshot.keys, self.expected(), nonce, Some(raw_access))?;
         tokens.ids.add(claims.own_name(id), claims.exp);
         tokens.provider_session = claims.sid().map(IndexKey::provider_session);
         let scopes = match self.judge_access(&mut tokens, &claims.sub).await? {
             Some(access) => profile::scopes(access.scope.as_deref()),
-            None => granted(answer).unwrap_or_else(|| self.scopes.clone()),
+            None => granted_scopes(answer).unwrap_or_else(|| self.scopes.clone()),
         };
-        let claims = self.with_userinfo(claims, &known, raw_access).await?;
+        let claims = self.with_userinfo(claims, &snapshot, raw_access).await?;
         let access = AccessTokenClaims { scopes, expires_at: Some(tokens.expires_at) };
         Ok(AuthenticatedUser { principal: self.profile.user(&claims, access, &self.rules, vouched), tokens })
     }
@@ -272,8 +272,8 @@ impl Provider {
             return Ok(None);
         }
         let access = UnverifiedToken::parse(raw)?;
-        let known = self.metadata.with_key(access.kid()).await?;
-        let access = access.access_token(&known.keys, self.expected(), |client| client == self.client_id)?;
+        let snapshot = self.metadata.with_key(access.kid()).await?;
+        let access = access.access_token(&snapshot.keys, self.expected(), |client| client == self.client_id)?;
         if access.sub != sub {
             return Err(Error::Token(InvalidToken::Subject));
         }
@@ -330,14 +330,14 @@ fn refresh_token(answer: &TokenEndpointAnswer) -> Option<SecretString> {
     refresh.filter(|refresh| !refresh.is_empty()).map(SecretString::from)
 }
 
-fn granted(answer: &TokenEndpointAnswer) -> Option<Vec<String>> {
+fn granted_scopes(answer: &TokenEndpointAnswer) -> Option<Vec<String>> {
     let scopes = answer.scopes()?.iter().map(|scope| scope.to_string());
     Some(scopes.filter(|scope| !scope.is_empty()).collect())
 }
 
 /// RFC 6749 §5.1 only recommends `expires_in`; an hour is Cognito's default. Seconds.
-pub(super) fn lifetime(told: Option<std::time::Duration>) -> u64 {
-    told.map_or(3_600, |told| told.as_secs())
+pub(super) fn lifetime(expires_in: Option<std::time::Duration>) -> u64 {
+    expires_in.map_or(3_600, |expires_in| expires_in.as_secs())
 }
 
 pub(super) fn token_error(error: RequestTokenError<Error, BasicErrorResponse>) -> Error {

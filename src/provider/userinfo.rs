@@ -16,10 +16,10 @@ impl Provider {
     pub(super) async fn with_userinfo(
         &self,
         mut claims: Claims,
-        known: &ProviderSnapshot,
+        snapshot: &ProviderSnapshot,
         access: &str,
     ) -> Result<Claims, Error> {
-        if let Some(url) = self.userinfo_endpoint(known).filter(|_| self.needs_userinfo(&claims)) {
+        if let Some(url) = self.userinfo_endpoint(snapshot).filter(|_| self.needs_userinfo(&claims)) {
             claims.add(self.userinfo(url, access).await?)?;
         }
         Ok(claims)
@@ -30,12 +30,12 @@ impl Provider {
     pub(super) async fn renewed_claims(
         &self,
         mut claims: Claims,
-        known: &ProviderSnapshot,
+        snapshot: &ProviderSnapshot,
         access: &str,
     ) -> Result<Option<Claims>, Error> {
-        let Some(url) = self.userinfo_endpoint(known) else { return Ok(None) };
+        let Some(url) = self.userinfo_endpoint(snapshot) else { return Ok(None) };
         match self.userinfo(url, access).await {
-            Ok(told) => claims.renew(told)?,
+            Ok(userinfo) => claims.renew(userinfo)?,
             // It may never have worked, and nobody noticed since it was never needed.
             Err(Error::Unusable(_)) if !self.needs_userinfo(&claims) => return Ok(None),
             Err(error) => return Err(error),
@@ -43,8 +43,8 @@ impl Provider {
         Ok(Some(claims))
     }
 
-    fn userinfo_endpoint<'a>(&self, known: &'a ProviderSnapshot) -> Option<&'a Url> {
-        known.endpoints.userinfo.as_ref().filter(|_| self.profile.asks_userinfo())
+    fn userinfo_endpoint<'a>(&self, snapshot: &'a ProviderSnapshot) -> Option<&'a Url> {
+        snapshot.endpoints.userinfo.as_ref().filter(|_| self.profile.uses_userinfo())
     }
 
     fn needs_userinfo(&self, claims: &Claims) -> bool {
@@ -77,16 +77,16 @@ impl Provider {
             // An encrypted one has five parts.
             Error::Unusable(format!("the userinfo endpoint's token: {rejected}; it has to be signed with RS256"))
         })?;
-        let known = self.metadata.with_key(token.kid()).await?;
-        let told = token.signed(&known.keys)?;
+        let snapshot = self.metadata.with_key(token.kid()).await?;
+        let userinfo = token.signed(&snapshot.keys)?;
         // OIDC Core §5.3.2: both should be there.
-        if told.iss.is_some_and(|iss| iss != self.issuer) {
+        if userinfo.iss.is_some_and(|iss| iss != self.issuer) {
             return Err(InvalidToken::Issuer.into());
         }
-        if told.aud.is_some_and(|aud| !aud.as_slice().contains(&self.client_id)) {
+        if userinfo.aud.is_some_and(|aud| !aud.as_slice().contains(&self.client_id)) {
             return Err(InvalidToken::Audience.into());
         }
-        Ok(told.claims)
+        Ok(userinfo.claims)
     }
 }
 

@@ -189,7 +189,7 @@ impl<'a> UnverifiedToken<'a> {
         nonce: NonceRule<'_>,
         access: Option<&str>,
     ) -> Result<Claims, InvalidToken> {
-        if !keys.knows(self.kid()) {
+        if !keys.contains(self.kid()) {
             return Err(InvalidToken::UnknownKey);
         }
         type Token =

@@ -1,5 +1,5 @@
-//! A callback counts once in the fleet: who claims its code exchanges it, and every copy of the callback learns
-//! what came of it.
+//! Each authorization code is exchanged once in the fleet, by the process that claims it; duplicates of the callback
+//! read the outcome.
 
 use super::session_cache::recovering;
 use super::{Error, SealedSession, Sessions};
@@ -17,19 +17,19 @@ impl Sessions {
         if self.is_recovering() {
             return Err(recovering());
         }
-        let asked = Instant::now();
+        let started = Instant::now();
         let claimed = self.mark_used(key.claim(), key.until()).await?;
         // A store that had just lost an earlier claim would have granted this one.
-        if claimed && !self.cache.synced_since(asked).await {
+        if claimed && !self.cache.synced_since(started).await {
             return Err(recovering());
         }
         Ok(claimed)
     }
 
-    /// Tells the copies of a callback at other processes, if there can be any, what came of it.
+    /// Publishes the outcome of an exchange to duplicate callbacks at other processes, if there can be any.
     ///
     /// # Errors
-    /// [`Error`]: they are told nothing.
+    /// [`Error`]: the outcome was not published.
     pub async fn publish_exchange(&self, key: &CallbackKey, outcome: &[u8]) -> Result<(), Error> {
         if self.cache.is_exclusive() {
             return Ok(());

@@ -1,5 +1,5 @@
-//! The records that this process wrote lately: a fail-over forgets the last moments, somebody empties the store.
-//! What was written is kept until it is safe, to be restored.
+//! The records that this process wrote recently, kept until they are replicated, so that they can be restored after
+//! a fail-over or after the store was emptied.
 
 use super::SealedSession;
 use crate::domain::store_key::SessionKey;

@@ -30,9 +30,9 @@ pub enum FetchOutcome {
     /// Another process has fetched one.
     Fetched(Box<MachineToken>),
     /// Ours.
-    Ours(FetchLease),
+    Leased(FetchLease),
     /// Another process is at it.
-    Theirs,
+    Held,
     /// It failed a moment ago: wait for this long.
     Paused(Duration),
 }
@@ -52,14 +52,20 @@ impl MachineTokenStore {
     }
 
     /// Whose turn it is to fetch the token of `name`, a text that holds everything that shapes it, secrets
-    /// too. Only a token fetched after `than`, epoch seconds, with more than `margin` seconds left will do.
+    /// too. Only a token fetched after `issued_after`, epoch seconds, with more than `margin` seconds left will do.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn turn(&self, name: &[u8], than: u64, margin: u64, ttl: Duration) -> Result<FetchOutcome, Error> {
+    pub async fn lease_fetch(
+        &self,
+        name: &[u8],
+        issued_after: u64,
+        margin: u64,
+        ttl: Duration,
+    ) -> Result<FetchOutcome, Error> {
         let key = SessionKey(self.ring.tag(LAYOUT, name));
         let now = self.clock.now();
-        let will_do = |token: &MachineToken| token.issued_at > than && token.remaining(now) > margin;
+        let will_do = |token: &MachineToken| token.issued_at > issued_after && token.remaining(now) > margin;
         match self.store.load(key).await? {
             Some(record) => {
                 if let Some(token) = self.open(key, &record).filter(will_do) {
@@ -73,18 +79,18 @@ impl MachineTokenStore {
         }
         let fencing_token = match self.store.lease(key, ttl).await? {
             LeaseOutcome::Taken { fencing_token, .. } => fencing_token,
-            LeaseOutcome::Held | LeaseOutcome::Gone => return Ok(FetchOutcome::Theirs),
+            LeaseOutcome::Held | LeaseOutcome::Gone => return Ok(FetchOutcome::Held),
             LeaseOutcome::Paused(left) => return Ok(FetchOutcome::Paused(left)),
         };
         // Whoever had the lease before may have put one there since.
-        let Some(record) = self.store.load(key).await? else { return Ok(FetchOutcome::Theirs) };
-        let place = FetchLease { key, version: record.version, fencing_token };
+        let Some(record) = self.store.load(key).await? else { return Ok(FetchOutcome::Held) };
+        let fetch_lease = FetchLease { key, version: record.version, fencing_token };
         Ok(match self.open(key, &record).filter(will_do) {
             Some(token) => {
-                self.leave(place, None).await?;
+                self.leave(fetch_lease, None).await?;
                 FetchOutcome::Fetched(Box::new(token))
             }
-            None => FetchOutcome::Ours(place),
+            None => FetchOutcome::Leased(fetch_lease),
         })
     }
 
@@ -92,22 +98,27 @@ impl MachineTokenStore {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn put(&self, place: FetchLease, token: &MachineToken) -> Result<bool, Error> {
+    pub async fn put(&self, fetch_lease: FetchLease, token: &MachineToken) -> Result<bool, Error> {
         let plain = zeroize::Zeroizing::new(postcard::to_stdvec(token).expect("a token is plain data"));
-        let version = place.version + 1;
-        let sealed = self.ring.seal(purpose(&place.key, &version.to_le_bytes()), &plain);
+        let version = fetch_lease.version + 1;
+        let sealed = self.ring.seal(purpose(&fetch_lease.key, &version.to_le_bytes()), &plain);
         let (ends, seen) = (token.expires_at, self.clock.now());
         let record = SealedSession { version, ends, seen, sealed, ..SealedSession::default() };
-        Ok(self.store.update(place.key, place.version, record, Some(place.fencing_token)).await? == UpdateOutcome::Done)
+        Ok(self.store.update(fetch_lease.key, fetch_lease.version, record, Some(fetch_lease.fencing_token)).await?
+            == UpdateOutcome::Done)
     }
 
     /// Gives a place back without a token.
     ///
     /// # Errors
     /// [`Error`]; the place is free after a while.
-    pub async fn leave(&self, place: FetchLease, pause: Option<Duration>) -> Result<(), Error> {
+    pub async fn leave(&self, fetch_lease: FetchLease, pause: Option<Duration>) -> Result<(), Error> {
         self.store
-            .release(place.key, place.fencing_token, pause.map_or(LeaseRelease::Free, LeaseRelease::CoolDown))
+            .release(
+                fetch_lease.key,
+                fetch_lease.fencing_token,
+                pause.map_or(LeaseRelease::Free, LeaseRelease::CoolDown),
+            )
             .await
     }
 

@@ -107,7 +107,7 @@ pub enum RestoreOutcome {
     Ended,
 }
 
-/// Tells the holder of a lease from all earlier ones: each is greater than the last.
+/// Fencing token of a lease: strictly greater than that of every earlier holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FencingToken(pub u64);
 
@@ -118,7 +118,7 @@ pub enum LeaseOutcome {
     Taken {
         /// What shows that it is ours.
         fencing_token: FencingToken,
-        /// The last holder did not say how its work ended: it died, or left in doubt.
+        /// The last holder did not report an outcome: it crashed, or released with the outcome unknown.
         abandoned: bool,
     },
     /// Another has it.
@@ -136,12 +136,11 @@ pub enum LeaseRelease {
     Free,
     /// Nobody gets it for this long.
     CoolDown(Duration),
-    /// As [`LeaseRelease::CoolDown`], and whether the work was done is not known: the next holder is told that this one
-    /// abandoned it.
+    /// As [`LeaseRelease::CoolDown`], with an unknown outcome: the next holder sees the lease as abandoned.
     OutcomeUnknown(Duration),
 }
 
-/// The store cannot be asked. Nothing is known about the session then.
+/// The store is unavailable; the state of the session is unknown.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the session store failed: {0}")]
 pub struct Error(pub String);
@@ -285,22 +284,22 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error>;
     /// Whether the store answers and is ours.
     async fn ping(&self) -> Result<(), Error>;
-    /// What may cost sessions some day, though the store answers now.
+    /// Settings of the store that can lose sessions later, although it answers now.
     async fn warnings(&self) -> Result<Vec<Warning>, Error> {
         Ok(vec![])
     }
     /// Takes up to `wanted` permits that come free within `ahead`, at most a second. All processes share them.
     async fn acquire(&self, limit: RateLimit, wanted: u32, ahead: Duration) -> Result<Permits, Error>;
-    /// Gives nobody a permit of this limit for `pause`, at most an hour; longer if somebody said so before.
+    /// Grants no permit of this limit for `pause`, at most an hour. A longer pause already in force stays.
     async fn back_off(&self, limit: RateLimit, pause: Duration) -> Result<(), Error>;
-    /// Tells `listener` of the changes that other processes make; returns when it no longer can.
+    /// Reports changes by other processes to `listener`; returns when the connection is lost.
     async fn follow(&self, listener: &dyn InvalidationListener) -> Error;
 }
 
 /// Hears what changes in a store.
 pub trait InvalidationListener: Send + Sync {
-    /// From now on every change is told. What was read before may be old. `lost`: the store lacks writes that it
-    /// had acknowledged, or that cannot be ruled out.
+    /// From now on every change is reported; values read earlier may be stale. `lost`: the store has, or may have,
+    /// lost acknowledged writes.
     fn started(&self, lost: bool);
     /// A record was written or removed.
     fn session_changed(&self, key: SessionKey);
@@ -310,21 +309,21 @@ pub trait InvalidationListener: Send + Sync {
     fn token_revoked(&self, mark: RevocationKey);
     /// Everything was removed at once.
     fn store_emptied(&self);
-    /// Every change made before `at` was told.
+    /// Every change made before `at` has been reported.
     fn synced(&self, at: Instant);
     /// No other process makes changes.
     fn exclusive(&self);
-    /// How long it took until a change was told.
+    /// The time from a change to its report.
     fn invalidation_lag(&self, took: Duration);
 }
 
-/// How often the use of a session is written down at most, seconds, if it ends after `idle` seconds without.
+/// The minimum interval between two writes of a session's last use, in seconds, for an idle timeout of `idle` seconds.
 fn touch_step(idle: Option<u64>) -> u64 {
     const MOST: u64 = 60;
     idle.map_or(MOST, |idle| (idle / 10).clamp(1, MOST))
 }
 
-/// [`SessionStore::follow`] for a store that no other process writes to: what is known stays true.
+/// [`SessionStore::follow`] for a store with a single writing process: cached values never become stale.
 async fn exclusive(listener: &dyn InvalidationListener) -> Error {
     listener.started(false);
     listener.exclusive();

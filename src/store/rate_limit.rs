@@ -23,7 +23,7 @@ pub struct RateLimit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Permits {
     /// At least one; for each, how long to wait before it is used.
-    MachineTokenResponse(Vec<Duration>),
+    Granted(Vec<Duration>),
     /// None comes free soon enough. Asking is worth it after this long.
     Exhausted(Duration),
     /// Everybody has to rest for this long.
@@ -44,7 +44,7 @@ impl RateLimit {
     /// The waits of `count` permits, of which the first was due `late` ago or is in `wait`.
     pub(super) fn waits(&self, count: u32, late: Duration, wait: Duration) -> Permits {
         let each = |nth| (wait + self.interval() * nth).saturating_sub(late);
-        Permits::MachineTokenResponse((0..count).map(each).collect())
+        Permits::Granted((0..count).map(each).collect())
     }
 }
 
@@ -101,9 +101,7 @@ mod tests {
         let mut used = Vec::new();
         while began.elapsed() < Duration::from_secs(10) {
             match limiters.acquire(TEN, 7, Duration::from_millis(250)) {
-                Permits::MachineTokenResponse(waits) => {
-                    used.extend(waits.into_iter().map(|wait| began.elapsed() + wait))
-                }
+                Permits::Granted(waits) => used.extend(waits.into_iter().map(|wait| began.elapsed() + wait)),
                 Permits::Exhausted(wait) => tokio::time::sleep(wait).await,
                 Permits::BackOff(_) => panic!("nobody asked for it"),
             }
@@ -121,18 +119,14 @@ mod tests {
         let limiters = RateLimiters::default();
         tokio::time::sleep(Duration::from_secs(5)).await;
         let none = Duration::ZERO;
-        let Permits::MachineTokenResponse(first) = limiters.acquire(TEN, 100, none) else { panic!("it is free") };
+        let Permits::Granted(first) = limiters.acquire(TEN, 100, none) else { panic!("it is free") };
         assert_eq!(first, [none]);
         assert_eq!(limiters.acquire(TEN, 1, none), Permits::Exhausted(INTERVAL));
         let soon = limiters.acquire(TEN, 100, INTERVAL * 2);
-        assert_eq!(soon, Permits::MachineTokenResponse(vec![INTERVAL, INTERVAL * 2]));
+        assert_eq!(soon, Permits::Granted(vec![INTERVAL, INTERVAL * 2]));
         assert_eq!(limiters.acquire(TEN, 1, none), Permits::Exhausted(INTERVAL * 3), "those who wait go first");
         tokio::time::sleep(Duration::from_secs(5)).await;
-        assert_eq!(
-            limiters.acquire(TEN, 100, none),
-            Permits::MachineTokenResponse(vec![none; 3]),
-            "a burst after a rest"
-        );
+        assert_eq!(limiters.acquire(TEN, 100, none), Permits::Granted(vec![none; 3]), "a burst after a rest");
     }
 
     #[tokio::test(start_paused = true)]
@@ -142,8 +136,8 @@ mod tests {
         limiters.back_off(TEN, second);
         assert_eq!(limiters.acquire(TEN, 1, 60 * second), Permits::BackOff(30 * second));
         let other = RateLimit { name: "other", ..TEN };
-        assert!(matches!(limiters.acquire(other, 1, second), Permits::MachineTokenResponse(_)));
+        assert!(matches!(limiters.acquire(other, 1, second), Permits::Granted(_)));
         tokio::time::sleep(30 * second).await;
-        assert!(matches!(limiters.acquire(TEN, 1, second), Permits::MachineTokenResponse(_)));
+        assert!(matches!(limiters.acquire(TEN, 1, second), Permits::Granted(_)));
     }
 }

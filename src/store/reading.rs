@@ -1,4 +1,4 @@
-//! What a store says of a session, judged: a store may have lost what it had, and may have what was ended.
+//! Reading a session from a store that may have lost records, or that may hold records of ended sessions.
 
 use super::session_cache::recovering;
 use super::tombstones::TombstoneKey;
@@ -9,15 +9,17 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 impl Sessions {
-    /// What the store has, past anything remembered but endings.
+    /// Reads the session from the store, bypassing the cache but not the tombstones.
     pub(super) async fn read(&self, id: SessionId, key: SessionKey) -> Result<Option<Arc<OpenedSession>>, Error> {
-        let asked = Instant::now();
+        let started = Instant::now();
         if self.cache.tombstones.contains(TombstoneKey::Session(key)) {
             return Ok(None);
         }
         match self.count_errors(self.store.lookup(key).await)? {
             // A fail-over may have lost the version that was read before.
-            Lookup::Found(record) if self.has_newer(&key, record.version) => self.read_back(id, key, asked).await,
+            Lookup::Found(record) if self.has_newer(&key, record.version) => {
+                self.restore_from_cache(id, key, started).await
+            }
             Lookup::Found(record) => {
                 self.cache.drop_superseded(&key);
                 let opened = (!record.is_over(self.clock.now(), self.idle)).then(|| self.sealer.session(&id, &record));
@@ -27,25 +29,25 @@ impl Sessions {
                 self.record_tombstone(TombstoneKey::Session(key), until);
                 Ok(None)
             }
-            Lookup::Absent => self.read_back(id, key, asked).await,
+            Lookup::Absent => self.restore_from_cache(id, key, started).await,
         }
     }
 
-    /// A session without a record and without a tombstone was not ended: the store has lost it. Who still has it
-    /// writes it back.
-    async fn read_back(
+    /// A session with neither a record nor a tombstone was not ended: the store has lost it. A process that still
+    /// caches it writes it back.
+    async fn restore_from_cache(
         &self,
         id: SessionId,
         key: SessionKey,
-        asked: Instant,
+        started: Instant,
     ) -> Result<Option<Arc<OpenedSession>>, Error> {
-        // Emptied a moment ago, it may be about to say so. And it may have lost a tombstone, too: those who know of it
-        // write that back first.
-        let heard = !self.cache.may_lack_sessions() && self.cache.synced_since(asked).await;
+        // The store may have just been emptied without having reported it yet. It may have lost a tombstone as well,
+        // which other processes write back first.
+        let is_synced = !self.cache.may_lack_sessions() && self.cache.synced_since(started).await;
         if self.cache.tombstones.contains(TombstoneKey::Session(key)) {
             return Ok(None);
         }
-        if !heard || self.cache.may_lack_sessions() {
+        if !is_synced || self.cache.may_lack_sessions() {
             return Err(recovering());
         }
         let Some(live) = self.cached_or_superseded(&key).filter(|live| !self.is_over(live)) else { return Ok(None) };
@@ -53,7 +55,7 @@ impl Sessions {
         match self.restore(key, &record).await? {
             RestoreOutcome::Done => {
                 self.cache.drop_superseded(&key);
-                tracing::warn!("session store lost a session; it was written back");
+                tracing::warn!("session restored: missing from the store");
                 Ok(Some(live))
             }
             RestoreOutcome::Ended => Ok(None),
@@ -75,8 +77,8 @@ impl Sessions {
         self.cached_or_superseded(key).is_some_and(|live| live.session.version > version && !self.is_over(&live))
     }
 
-    /// A write that found an older version, or nothing and no tombstone, found a store that has lost the version it
-    /// builds on: it is what there is to restore.
+    /// An update that finds an older version, or neither a record nor a tombstone, shows that the store has lost the
+    /// expected version; the update is then restored as a whole.
     pub(super) async fn update_after_loss(
         &self,
         key: SessionKey,

@@ -1,11 +1,11 @@
-//! Hearing what other processes change, and writing back what the store has lost.
+//! Following changes by other processes, and writing back what the store has lost.
 //!
 //! 1. A loss is recorded as a mark, so that processes that start later know of it.
-//! 2. Endings come first: every process that made or heard of one writes its tombstone or mark again.
+//! 2. Tombstones come first: every process that wrote or received one writes it again.
 //! 3. After a moment in which all others do the same, sessions follow: what this process wrote lately and,
 //!    where more than the last moments was lost, all that it has at hand. The newest version of a session
 //!    wins, and none is written over a tombstone.
-//! 4. Until shortly after, "there is no such session" is no answer.
+//! 4. Until shortly afterwards, the absence of a session is not conclusive.
 
 use super::journal::LATELY;
 use super::session_cache::{LostWrites, recovering};
@@ -21,15 +21,15 @@ use tokio::time::Instant;
 const RECONNECT: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1)];
 /// Between attempts to write something back.
-const AGAIN: Duration = Duration::from_millis(500);
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How long sessions are kept for that; endings as long as it takes.
-const TRIES_FOR: Duration = Duration::from_secs(600);
+const MAX_RESTORE_TIME: Duration = Duration::from_secs(600);
 /// How long sessions wait for the endings of other processes.
 const GRACE: Duration = Duration::from_millis(250);
 /// For how long after a loss a refused refresh token may be an already spent one that the loss brought back, seconds.
 const REFUSALS_DOUBTED_FOR: u64 = 600;
 /// Calls under way at once.
-const AT_ONCE: usize = 64;
+const MAX_CONCURRENT: usize = 64;
 
 /// Keeps the items whose result is an error, and returns the last of these.
 fn keep_failed<T, R>(items: &mut Vec<T>, results: Vec<Result<R, Error>>) -> Result<(), Error> {
@@ -45,7 +45,7 @@ fn keep_failed<T, R>(items: &mut Vec<T>, results: Vec<Result<R, Error>>) -> Resu
 }
 
 impl Sessions {
-    /// Hears what other processes change, for as long as it is polled, and writes back what the store loses.
+    /// Follows changes by other processes while it is polled, and writes back what the store loses.
     pub async fn follow(&self) {
         tokio::join!(self.listen(), self.reconcile_tombstones(), self.recover());
     }
@@ -66,17 +66,17 @@ impl Sessions {
             self.cache.disconnected();
             failures = if began.elapsed() > RECONNECT[RECONNECT.len() - 1] { 1 } else { failures + 1 };
             if failures == 1 {
-                tracing::warn!(%error, "invalidation stream lost; asking the session store for every request");
+                tracing::warn!(%error, "invalidation stream lost: reading the store for every request");
             }
             tokio::time::sleep(RECONNECT[failures.min(RECONNECT.len() - 1)]).await;
         }
     }
 
-    /// Reads how long the endings last that were heard of, and writes back those that the store evicted.
+    /// Reads the expiry of reported tombstones, and writes back those that the store evicted.
     async fn reconcile_tombstones(&self) {
         loop {
             self.cache.tombstones.unread_added.notified().await;
-            for some in self.cache.tombstones.take_unread().chunks(AT_ONCE) {
+            for some in self.cache.tombstones.take_unread().chunks(MAX_CONCURRENT) {
                 join_all(some.iter().map(|ended| self.reconcile_tombstone(*ended))).await;
             }
         }
@@ -90,12 +90,12 @@ impl Sessions {
             }),
             TombstoneKey::Token(mark) => self.store.revoked_until(mark).await,
         };
-        // A store that cannot be asked now is asked to take it back when it can.
+        // An unavailable store gets it back during the recovery.
         let Ok(found) = found else { return };
         if let Reconciliation::Lost(until) = self.cache.tombstones.reconcile(ended, found, self.clock.now()) {
-            tracing::warn!("session store lost an ending; writing it back");
+            tracing::warn!("tombstone missing from the store: writing it back");
             if let Err(error) = self.write_back(ended, until).await {
-                tracing::warn!(%error, "ending not written back");
+                tracing::warn!(%error, "tombstone write failed");
             }
         }
     }
@@ -112,7 +112,11 @@ impl Sessions {
                 if lost == LostWrites::Everything {
                     let at_hand = self.cache.take_candidates();
                     let (sealed, ended) = (at_hand.len(), tombstones.len());
-                    tracing::warn!(sessions = sealed, tombstones = ended, "session store lost its data; writing back");
+                    tracing::warn!(
+                        sessions = sealed,
+                        tombstones = ended,
+                        "store data lost: writing sessions and tombstones back"
+                    );
                     let seal =
                         |live: &Arc<OpenedSession>| (live.id.key(), self.sealer.seal(&live.id, &live.session, now));
                     sessions.extend(at_hand.iter().map(seal));
@@ -124,18 +128,18 @@ impl Sessions {
                 {
                     self.try_again(since, &error).await;
                 }
-                for some in tombstones.chunks(AT_ONCE) {
+                for some in tombstones.chunks(MAX_CONCURRENT) {
                     let mut left = some.to_vec();
                     while let Err(error) = self.write_back_all(&mut left).await {
                         self.try_again(since, &error).await;
                     }
                 }
                 tokio::time::sleep(GRACE).await;
-                for some in sessions.chunks(AT_ONCE) {
+                for some in sessions.chunks(MAX_CONCURRENT) {
                     let mut left = some.to_vec();
                     while let Err(error) = self.restore_all(&mut left).await {
                         self.try_again(since, &error).await;
-                        if since.elapsed() > TRIES_FOR {
+                        if since.elapsed() > MAX_RESTORE_TIME {
                             break;
                         }
                     }
@@ -166,11 +170,11 @@ impl Sessions {
     }
 
     async fn try_again(&self, since: Instant, error: &Error) {
-        if since.elapsed() < AGAIN {
-            tracing::warn!(%error, "session store recovery delayed");
+        if since.elapsed() < RETRY_PAUSE {
+            tracing::warn!(%error, "store recovery delayed");
         }
         self.cache.extend_recovery();
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 
     /// Writes back all of them; those that fail are left.
@@ -203,7 +207,7 @@ impl Sessions {
             RestoreOutcome::Newer => {}
             RestoreOutcome::Ended => {
                 self.cache.invalidate(key);
-                // It may have been ended by one who knew its tokens of an earlier version.
+                // The process that ended it may have known only the tokens of an earlier version.
                 if let Some(summary) = self.sealer.summary(key, record) {
                     self.revoke(&summary.token_ids).await?;
                 }

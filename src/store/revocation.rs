@@ -9,17 +9,17 @@ use futures_util::future::try_join_all;
 
 impl Sessions {
     /// [`Sessions::is_revoked`], if that can be said without asking the store.
-    pub fn cached_revocation(&self, names: &[RevocationKey]) -> Option<bool> {
-        names.iter().try_fold(false, |ended, name| Some(ended | self.cache.get_revocation(name)?))
+    pub fn cached_revocation(&self, keys: &[RevocationKey]) -> Option<bool> {
+        keys.iter().try_fold(false, |ended, name| Some(ended | self.cache.get_revocation(name)?))
     }
 
     /// Whether a token with one of these names belongs to a session that was ended.
     ///
     /// # Errors
     /// [`Error`]: that is not known.
-    pub async fn is_revoked(&self, names: &[RevocationKey]) -> Result<bool, Error> {
+    pub async fn is_revoked(&self, keys: &[RevocationKey]) -> Result<bool, Error> {
         let mut unknown = Vec::new();
-        for name in names {
+        for name in keys {
             match self.cache.get_revocation(name) {
                 _ if self.cache.tombstones.contains(TombstoneKey::Token(*name)) => return Ok(true),
                 Some(true) => return Ok(true),
@@ -34,7 +34,7 @@ impl Sessions {
             let read = async move { self.count_errors(self.store.is_revoked(name).await) };
             self.cache.get_revocation_or_read(name, read)
         });
-        let ended = Box::pin(self.in_time(try_join_all(read))).await?;
+        let ended = Box::pin(self.with_read_timeout(try_join_all(read))).await?;
         Ok(ended.contains(&true))
     }
 
@@ -42,8 +42,8 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`]: it may still be accepted.
-    pub async fn revoke_token(&self, names: &[RevocationKey], until: u64) -> Result<(), Error> {
-        self.revoke(&TokenIds::new(names.iter().copied(), until)).await
+    pub async fn revoke_token(&self, keys: &[RevocationKey], until: u64) -> Result<(), Error> {
+        self.revoke(&TokenIds::new(keys.iter().copied(), until)).await
     }
 
     /// Remembers, until then, that something was used up. `false` if it was already.
@@ -72,13 +72,13 @@ impl Sessions {
     }
 
     /// Refuses tokens, those that are refused already for longer.
-    pub(super) async fn revoke(&self, names: &TokenIds) -> Result<(), Error> {
-        let refused = names.iter().copied().map(|name| async move {
-            self.write_revocation(name.mark, name.refused_until()).await?;
-            self.cache.invalidate_revocation(name.mark);
+    pub(super) async fn revoke(&self, token_ids: &TokenIds) -> Result<(), Error> {
+        let revocations = token_ids.iter().copied().map(|id| async move {
+            self.write_revocation(id.mark, id.refused_until()).await?;
+            self.cache.invalidate_revocation(id.mark);
             Ok::<_, Error>(())
         });
-        try_join_all(refused).await.map(drop)
+        try_join_all(revocations).await.map(drop)
     }
 
     async fn write_revocation(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {

@@ -58,9 +58,7 @@ fn decode<T: DeserializeOwned>(plain: &[u8]) -> Option<T> {
 
 fn logged<T>(opened: Option<T>) -> Option<T> {
     if opened.is_none() {
-        tracing::error!(
-            "a stored session cannot be opened: damaged, or sealed by a key that is no longer in cookies.keys"
-        );
+        tracing::error!("session record unreadable: damaged, or sealed by a key that is no longer in cookies.keys");
     }
     opened
 }

@@ -1,11 +1,11 @@
-//! What this process remembers of the store, and for how long that may be believed.
+//! The process-local session cache and its freshness bound.
 //!
-//! A store that several processes write to tells each of every change. What is remembered is believed
-//! only up to `max_stale` after the last moment at which all changes were known to have been told; then
-//! the store is asked each time. Entries are filled through the cache's own placeholder, which a change
-//! told meanwhile voids: so nothing that was read before a change is remembered after it.
+//! A shared store pushes every change to each process. Entries are served only up to `max_stale` after
+//! the last moment at which all changes are known to have been received; after that every request reads
+//! the store. Entries are inserted through the cache's own placeholder, which an invalidation during the
+//! read voids, so a value read before a change is never cached after it.
 //!
-//! What is over is remembered apart ([`Tombstones`]), whatever the store says later.
+//! Ended sessions and revoked tokens are kept separately ([`Tombstones`]) and override the store.
 
 use super::OpenedSession;
 use super::tombstones::{TombstoneKey, Tombstones};
@@ -54,8 +54,8 @@ pub(super) enum CachedSession {
 struct ByteWeighter;
 
 impl Weighter<SessionKey, CachedSession> for ByteWeighter {
-    fn weight(&self, _: &SessionKey, known: &CachedSession) -> u64 {
-        match known {
+    fn weight(&self, _: &SessionKey, entry: &CachedSession) -> u64 {
+        match entry {
             CachedSession::Present(live) => live.bytes,
             CachedSession::Absent(_) => 128,
         }
@@ -71,7 +71,7 @@ pub(super) enum LostWrites {
     Everything,
 }
 
-/// Up to when every change was heard.
+/// The moment up to which all changes have been received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Freshness {
     /// The store never told of changes.
@@ -98,7 +98,7 @@ pub(super) struct SessionCache {
     /// Milliseconds since the start until which memory is believed; `u64::MAX` if nobody else writes.
     fresh_until: AtomicU64,
     freshness: watch::Sender<Freshness>,
-    /// Milliseconds since the start until which what is not in the store is in doubt.
+    /// Milliseconds since the start until which an absent record may have been lost by the store.
     recovering_until: AtomicU64,
     /// The same for sessions alone, which another process may be about to put back: one that was slow to reach the
     /// store, or that found a loss before this one was started.
@@ -156,11 +156,11 @@ impl SessionCache {
             _ => {}
         }
         let read = async {
-            let known = match read.await? {
+            let entry = match read.await? {
                 Some(live) => CachedSession::Present(live),
                 None => CachedSession::Absent(Instant::now()),
             };
-            Ok::<_, Error>(known)
+            Ok::<_, Error>(entry)
         };
         Ok(match self.sessions.get_or_insert_async(&key, read).await? {
             CachedSession::Present(live) => Some(live),
@@ -225,7 +225,7 @@ impl SessionCache {
 
     /// Every session that is remembered, in the order of their keys.
     pub(super) fn all(&self) -> Vec<Arc<OpenedSession>> {
-        let live = self.sessions.iter().filter_map(|(key, known)| match known {
+        let live = self.sessions.iter().filter_map(|(key, entry)| match entry {
             CachedSession::Present(live) => Some((key, live)),
             CachedSession::Absent(_) => None,
         });
@@ -252,7 +252,7 @@ impl SessionCache {
 
     /// The store no longer tells what changes. What is remembered is believed as long as it was going to be.
     pub(super) fn disconnected(&self) {
-        // Only once for each time that it did: a store that never tells is asked every time and has the last word.
+        // Once per lost stream: without a stream every request reads the store, which is authoritative.
         if let Freshness::At(_) = *self.freshness.borrow() {
             self.recover_for(AWAY_FOR);
         }
@@ -261,7 +261,7 @@ impl SessionCache {
         });
     }
 
-    /// The store does not answer, or was not asked yet: nobody knows what it has when it does.
+    /// The store does not answer, or was not contacted yet: its contents are unknown.
     pub(super) fn store_unavailable(&self) {
         if !self.is_exclusive() {
             self.distrust_absence(AWAY_FOR);

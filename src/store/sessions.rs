@@ -22,8 +22,8 @@ use tokio::time::Instant;
 
 /// How long the tombstone of a session is kept whose end is not known, seconds: as long as browsers keep cookies.
 const UNKNOWN_END: u64 = 400 * 86_400;
-/// A store keeps to its time itself; so much later nobody waits any longer, for it or behind others who do.
-const LATE: Duration = Duration::from_millis(50);
+/// The store enforces its own timeout; a caller gives up this much later, including time spent queueing.
+const TIMEOUT_SLACK: Duration = Duration::from_millis(50);
 
 /// How an update of a session ended.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct Sessions {
     pub(super) cache: SessionCache,
     pub(super) journal: WriteJournal,
     touched: Mutex<BTreeMap<SessionKey, u64>>,
-    /// The leases that this process holds: a store that lost them is told again.
+    /// The leases that this process holds, to be extended after the store has lost data.
     held_leases: Mutex<BTreeMap<SessionKey, (FencingToken, Duration)>>,
 }
 
@@ -66,7 +66,8 @@ impl Sessions {
         read_timeout: Duration,
     ) -> Self {
         let cache = SessionCache::new(metrics.clone(), max_stale);
-        let (sealer, journal, read_timeout) = (SessionSealer(ring), WriteJournal::default(), read_timeout + LATE);
+        let (sealer, journal, read_timeout) =
+            (SessionSealer(ring), WriteJournal::default(), read_timeout + TIMEOUT_SLACK);
         let (touched, held_leases) = (Mutex::default(), Mutex::default());
         Self { store, sealer, clock, metrics, read_timeout, idle, cache, journal, touched, held_leases }
     }
@@ -95,7 +96,7 @@ impl Sessions {
     pub async fn load(&self, id: SessionId) -> Result<Option<Arc<OpenedSession>>, Error> {
         let key = id.key();
         let remembered = self.cache.get(&key).filter(|live| {
-            // Uses at other processes are not told.
+            // Use by other processes is not reported, so an idle session may still be alive in the store.
             let idles = self.is_over(live);
             if idles {
                 self.cache.invalidate(key);
@@ -104,8 +105,8 @@ impl Sessions {
         });
         let live = match remembered {
             Some(live) => live,
-            // Boxed, so that the way that is nearly always taken carries nothing of it along.
-            None => match Box::pin(self.in_time(self.cache.get_or_read(key, self.read(id, key)))).await? {
+            // Boxed to keep the future of the cache hit small.
+            None => match Box::pin(self.with_read_timeout(self.cache.get_or_read(key, self.read(id, key)))).await? {
                 Some(live) => live,
                 None => return Ok(None),
             },
@@ -198,9 +199,9 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: it may still be alive.
     pub async fn end(&self, id: SessionId) -> Result<Option<Session>, Error> {
-        let (key, asked) = (id.key(), Instant::now());
+        let (key, started) = (id.key(), Instant::now());
         // Looked up first, so that strangers' ids cause no write.
-        let known = match self.count_errors(self.store.lookup(key).await)? {
+        let session = match self.count_errors(self.store.lookup(key).await)? {
             Lookup::Found(record) => self.sealer.session(&id, &record),
             Lookup::Ended(until) => {
                 self.record_tombstone(TombstoneKey::Session(key), until);
@@ -209,20 +210,20 @@ impl Sessions {
             // The store may have lost it a moment ago, and somebody may write it back.
             Lookup::Absent => match self.cached_or_superseded(&key) {
                 Some(live) => Some(live.session.clone()),
-                None if !self.cache.synced_since(asked).await || self.cache.may_lack_sessions() => None,
+                None if !self.cache.synced_since(started).await || self.cache.may_lack_sessions() => None,
                 None => return Ok(None),
             },
         };
-        let names = known.as_ref().map(|known| &known.tokens.ids);
-        let ends = known.as_ref().map_or_else(|| self.clock.now() + UNKNOWN_END, |known| known.ends);
-        let record = self.remove(key, ends, names).await?;
+        let token_ids = session.as_ref().map(|session| &session.tokens.ids);
+        let ends = session.as_ref().map_or_else(|| self.clock.now() + UNKNOWN_END, |session| session.ends);
+        let record = self.remove(key, ends, token_ids).await?;
         let ended = record.and_then(|record| self.sealer.session(&id, &record));
         // A renewal may have come between.
-        if let Some(newer) = ended.as_ref().map(|ended| &ended.tokens.ids).filter(|newer| Some(*newer) != names) {
+        if let Some(newer) = ended.as_ref().map(|ended| &ended.tokens.ids).filter(|newer| Some(*newer) != token_ids) {
             self.revoke(newer).await?;
         }
         // A delete that had to be sent twice finds nothing the second time.
-        Ok(ended.or(known))
+        Ok(ended.or(session))
     }
 
     /// Ends a session that is still as in `live`, if no later holder has its lease. `false` if it is not.
@@ -236,25 +237,25 @@ impl Sessions {
         if let SessionUpdate::Stale = self.update(live.id, expected, &over, Some(fencing_token)).await? {
             return Ok(false);
         }
-        let (key, names) = (live.id.key(), &session.tokens.ids);
+        let (key, token_ids) = (live.id.key(), &session.tokens.ids);
         self.record_tombstone(TombstoneKey::Session(key), session.ends);
-        names.iter().for_each(|name| self.record_tombstone(TombstoneKey::Token(name.mark), name.refused_until()));
-        let removed = self.remove(key, session.ends, Some(names)).await;
+        token_ids.iter().for_each(|name| self.record_tombstone(TombstoneKey::Token(name.mark), name.refused_until()));
+        let removed = self.remove(key, session.ends, Some(token_ids)).await;
         if removed.is_err() {
             // Half ended: the rest is written as if the store had lost it.
             self.cache.tombstones.record_unread(TombstoneKey::Session(key));
-            names.iter().for_each(|name| self.cache.tombstones.record_unread(TombstoneKey::Token(name.mark)));
+            token_ids.iter().for_each(|name| self.cache.tombstones.record_unread(TombstoneKey::Token(name.mark)));
         }
         removed.map(|_| true)
     }
 
-    /// The live sessions listed under `mark`, the newest first.
+    /// The live sessions listed under `index`, the newest first.
     ///
     /// # Errors
     /// [`Error`]: there may be others.
-    pub async fn list(&self, mark: IndexKey) -> Result<Vec<ListedSession>, Error> {
+    pub async fn list(&self, index: IndexKey) -> Result<Vec<ListedSession>, Error> {
         let now = self.clock.now();
-        let records = self.count_errors(self.store.list(mark).await)?;
+        let records = self.count_errors(self.store.list(index).await)?;
         if self.cache.is_recovering() {
             return Err(recovering());
         }
@@ -272,7 +273,7 @@ impl Sessions {
         Ok(listed)
     }
 
-    /// Ends a session of a list and returns its last card.
+    /// Ends a listed session and returns its latest summary.
     ///
     /// # Errors
     /// [`Error`]: it may still be alive.
@@ -286,7 +287,7 @@ impl Sessions {
         Ok(summary.unwrap_or_else(|| listed.summary.clone()))
     }
 
-    /// The sessions that this process has at hand.
+    /// The sessions in this process's cache.
     pub fn cached(&self) -> Vec<Arc<OpenedSession>> {
         self.cache.all()
     }
@@ -345,10 +346,10 @@ impl Sessions {
         &self,
         key: SessionKey,
         ends: u64,
-        names: Option<&TokenIds>,
+        token_ids: Option<&TokenIds>,
     ) -> Result<Option<super::SealedSession>, Error> {
-        if let Some(names) = names {
-            self.revoke(names).await?;
+        if let Some(token_ids) = token_ids {
+            self.revoke(token_ids).await?;
         }
         let removed = self.count_errors(self.store.delete(key, ends).await);
         self.cache.invalidate(key);
@@ -371,7 +372,7 @@ impl Sessions {
         now >= live.session.ends || self.idle.is_some_and(|idle| now >= live.seen().saturating_add(idle))
     }
 
-    pub(super) async fn in_time<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    pub(super) async fn with_read_timeout<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let late = |_| Err(Error(format!("no answer in {:?}", self.read_timeout)));
         tokio::time::timeout(self.read_timeout, read).await.unwrap_or_else(late)
     }
@@ -387,7 +388,7 @@ impl Sessions {
         }
     }
 
-    /// Keeps an ending that a shared store may lose.
+    /// Records a tombstone that a shared store may lose.
     pub(super) fn record_tombstone(&self, ended: TombstoneKey, until: u64) {
         if !self.cache.is_exclusive() {
             self.cache.tombstones.record(ended, until);

@@ -1,7 +1,7 @@
-//! What this process knows to be over: ended sessions, revoked tokens, codes and logout tokens that were used.
+//! Tombstones: ended sessions, revoked tokens, and codes and logout tokens that were used.
 //!
-//! An ending outlives the store's data. Whoever made it or heard of it refuses locally from then on, and writes
-//! its tombstone or mark back where the store has lost it.
+//! A tombstone outlives the store's data. Every process that wrote or received one rejects the session or token
+//! locally from then on, and writes it back if the store has lost it.
 
 use crate::domain::store_key::{RevocationKey, SessionKey};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,13 +11,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Endings kept of each kind: about 100 MB of both in the worst case.
-const MOST: usize = 500_000;
-/// How much longer than its time an ending is kept, seconds: the store announces that a key expired, and that must
-/// not look like a new ending.
+const MAX_TOMBSTONES: usize = 500_000;
+/// How long a tombstone is kept past its expiry, seconds: the store also reports the expiry of a key, which must not
+/// look like a new tombstone.
 const EXPIRY_LAG: u64 = 900;
-/// How long an ending is kept that was heard of but could not be read any more, seconds.
+/// How long a reported tombstone is kept whose expiry could not be read, seconds.
 const UNREADABLE_FOR: u64 = 86_400;
-/// The same, where it is written back before it could be read: as long as a session may last.
+/// The same, if it is written back before it could be read: the maximum lifetime of a session.
 const UNREAD_FOR: u64 = 400 * 86_400;
 
 /// One thing that is over.
@@ -31,16 +31,16 @@ pub(super) enum TombstoneKey {
 
 #[derive(Debug, Clone, Copy)]
 struct Tombstone {
-    /// Epoch seconds; `None` while it was heard of and not read.
+    /// Epoch seconds; `None` until it has been read from the store.
     until: Option<u64>,
     recorded_at: Instant,
 }
 
-/// The endings that this process made or heard of.
+/// The tombstones that this process wrote or received.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
     table: Mutex<TombstoneTable>,
-    /// Rung when something was heard of that should be read.
+    /// Notified when a tombstone was reported whose expiry is still to be read.
     pub(super) unread_added: Notify,
 }
 
@@ -73,7 +73,7 @@ impl Tombstones {
         table.insert(ended, Some(until.max(before.unwrap_or(0))));
     }
 
-    /// Notes what the store announced: its key was written, or has expired, or was evicted. It was true in each case.
+    /// Records a tombstone whose key the store reported as written, expired or evicted; it was valid in each case.
     pub(super) fn record_unread(&self, ended: TombstoneKey) {
         let mut table = self.table();
         if !table.tombstones.contains_key(&ended) {
@@ -89,12 +89,12 @@ impl Tombstones {
         self.table().tombstones.contains_key(&ended)
     }
 
-    /// What was heard of and not read, once.
+    /// Takes the tombstones that were reported and not read yet.
     pub(super) fn take_unread(&self) -> Vec<TombstoneKey> {
         std::mem::take(&mut self.table().unread).into_iter().collect()
     }
 
-    /// Takes in what the store says about an ending: how long it lasts, or that it has none.
+    /// Merges the expiry read from the store, or its absence.
     pub(super) fn reconcile(&self, ended: TombstoneKey, found: Option<u64>, now: u64) -> Reconciliation {
         let mut table = self.table();
         let Some(ending) = table.tombstones.get_mut(&ended) else { return Reconciliation::Settled };
@@ -132,9 +132,12 @@ impl Tombstones {
 
 impl TombstoneTable {
     fn insert(&mut self, ended: TombstoneKey, until: Option<u64>) {
-        if self.tombstones.len() >= MOST && !self.tombstones.contains_key(&ended) {
+        if self.tombstones.len() >= MAX_TOMBSTONES && !self.tombstones.contains_key(&ended) {
             if !std::mem::replace(&mut self.full, true) {
-                tracing::error!(most = MOST, "endings forgotten: too many; the store alone remembers further ones");
+                tracing::error!(
+                    most = MAX_TOMBSTONES,
+                    "tombstone table full: further tombstones are kept in the store only"
+                );
             }
             return;
         }

@@ -16,7 +16,7 @@ impl Sessions {
     }
 
     /// Whether this process knows a mark.
-    pub(crate) fn remembers_mark(&self, mark: RevocationKey) -> bool {
+    pub(crate) fn remembers_revocation(&self, mark: RevocationKey) -> bool {
         self.cache.tombstones.contains(TombstoneKey::Token(mark))
     }
 }

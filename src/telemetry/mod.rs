@@ -61,10 +61,10 @@ where
 
 /// The usual words about a panic go to standard error, which may stand still.
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let said = panic.payload().downcast_ref::<&str>().copied();
-    let said = said.or(panic.payload().downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
+    let payload = panic.payload().downcast_ref::<&str>().copied();
+    let payload = payload.or(panic.payload().downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
     // It may quote what a stranger sent.
-    let message: String = said.chars().take(100).flat_map(char::escape_debug).collect();
+    let message: String = payload.chars().take(100).flat_map(char::escape_debug).collect();
     let at = panic.location().map(ToString::to_string).unwrap_or_default();
-    tracing::error!(at, reason = message, "panicked");
+    tracing::error!(at, reason = message, "thread panicked");
 }

@@ -57,12 +57,12 @@ impl LegacyDirectory {
         let outage = |why: String| TriggerFailure::Unavailable(format!("the legacy system: {why}"));
         let request = request.body(question.to_string().into_bytes()).map_err(|e| outage(e.to_string()))?;
         let (status, body) = self.http.send(request).await.map_err(outage)?;
-        judge(status, &body).map_err(outage)
+        parse_response(status, &body).map_err(outage)
     }
 }
 
 /// What an answer means; an error says what is odd about it.
-fn judge(status: u16, body: &[u8]) -> Result<Option<Map<String, Value>>, String> {
+fn parse_response(status: u16, body: &[u8]) -> Result<Option<Map<String, Value>>, String> {
     match status {
         200 => serde_json::from_slice(body).map(Some).map_err(|_| "an answer that is no JSON object".to_owned()),
         401 | 403 | 404 => Ok(None),
@@ -76,13 +76,13 @@ mod tests {
 
     #[test]
     fn only_a_clear_no_is_a_no() {
-        assert_eq!(judge(200, br#"{"id":1}"#).unwrap().unwrap()["id"], 1);
+        assert_eq!(parse_response(200, br#"{"id":1}"#).unwrap().unwrap()["id"], 1);
         for no in [401, 403, 404] {
-            assert_eq!(judge(no, b"<html>").unwrap(), None);
+            assert_eq!(parse_response(no, b"<html>").unwrap(), None);
         }
         for (status, body) in [(200, "<html>"), (200, "[]"), (200, ""), (204, ""), (302, ""), (400, "{}"), (500, "{}")]
         {
-            assert!(judge(status, body.as_bytes()).is_err(), "{status} {body}");
+            assert!(parse_response(status, body.as_bytes()).is_err(), "{status} {body}");
         }
     }
 }

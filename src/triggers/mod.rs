@@ -94,7 +94,7 @@ impl Triggers {
         let (username, password) = migrate::credentials(event)?;
         let found = self.legacy.log_in(username, password).await?.ok_or(TriggerFailure::WrongPassword)?;
         let answer = migrate::accept(event, migrate::attributes(&found, &self.settings)?)?;
-        tracing::info!(username = UntrustedText::new(username).as_str(), "migrated");
+        tracing::info!(username = UntrustedText::new(username).as_str(), "user migrated");
         Ok(answer)
     }
 
@@ -104,7 +104,7 @@ impl Triggers {
         let attributes = migrate::attributes(&found, &self.settings)?;
         migrate::can_be_reached(&attributes)?;
         let answer = migrate::accept(event, attributes)?;
-        tracing::info!(username = UntrustedText::new(username).as_str(), "migrated, to choose a new password");
+        tracing::info!(username = UntrustedText::new(username).as_str(), "user migrated: password reset required");
         Ok(answer)
     }
 
@@ -112,21 +112,24 @@ impl Triggers {
         let wanted = match link::wanted(event, &self.settings) {
             Ok(wanted) => wanted,
             Err(why) => {
-                tracing::info!(why, "not linked");
+                tracing::info!(why, "identity not linked");
                 return Ok(());
             }
         };
         let pool = pool_id(event)?;
         let users = self.pools.users_with_email(pool, &wanted.email).await?;
         let Some(native) = link::native(&users, &wanted.email) else {
-            tracing::info!(why = "not exactly one confirmed native user has this verified address", "not linked");
+            tracing::info!(
+                why = "not exactly one confirmed native user has this verified address",
+                "identity not linked"
+            );
             return Ok(());
         };
         let linked = self.pools.call("AdminLinkProviderForUser", &link::request(pool, native, &wanted)).await;
         match linked {
-            Ok(_) => tracing::info!(sub = native.sub, provider = wanted.provider, "linked"),
+            Ok(_) => tracing::info!(sub = native.sub, provider = wanted.provider, "identity linked"),
             Err(failure) if link::is_repeat(&failure) => {
-                tracing::info!(sub = native.sub, provider = wanted.provider, "was linked before");
+                tracing::info!(sub = native.sub, provider = wanted.provider, "identity already linked");
             }
             Err(failure) => return Err(failure.into()),
         }
@@ -142,7 +145,7 @@ impl Triggers {
             let Some(found) = self.legacy.look_up(email).await? else { return Ok(()) };
             let Some(id) = enrol::legacy_id(&found, email, &self.settings) else { return Ok(()) };
             self.pools.call("AdminUpdateUserAttributes", &enrol::with_id(pool, &user, &id)).await?;
-            tracing::info!(sub = user.sub, id = UntrustedText::new(id).as_str(), "knows the legacy id");
+            tracing::info!(sub = user.sub, id = UntrustedText::new(id).as_str(), "legacy id set");
             Ok::<_, TriggerFailure>(())
         };
         let groups = async {
@@ -168,10 +171,10 @@ fn pool_id(event: &Value) -> Result<&str, TriggerFailure> {
 fn log(refusal: &TriggerFailure) {
     match refusal {
         TriggerFailure::Unavailable(why) => {
-            tracing::error!(why = UntrustedText::up_to(300, why).as_str(), "a trigger could not do its work")
+            tracing::error!(why = UntrustedText::up_to(300, why).as_str(), "trigger failed")
         }
         TriggerFailure::NotConfigured(_) | TriggerFailure::Event(_) => tracing::error!("{refusal}"),
-        other => tracing::info!(kind = other.kind(), "refused: {other}"),
+        other => tracing::info!(kind = other.kind(), "trigger refused: {other}"),
     }
 }
 

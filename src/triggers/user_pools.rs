@@ -65,19 +65,19 @@ impl UserPools {
         for byte in digest(&SHA256, &body).as_ref() {
             let _ = write!(hash, "{byte:02x}");
         }
-        let odd = |what: String| UserPoolError::Unavailable(format!("{operation}: {what}"));
+        let unavailable = |what: String| UserPoolError::Unavailable(format!("{operation}: {what}"));
         let request = http::Request::post(&self.endpoint)
             .header(http::header::CONTENT_TYPE, "application/x-amz-json-1.1")
             .header("x-amz-target", format!("AWSCognitoIdentityProviderService.{operation}"))
             // The signer takes the body's hash from here.
             .header("x-amz-content-sha256", hash)
             .body(body)
-            .map_err(|e| odd(e.to_string()))?;
+            .map_err(|e| unavailable(e.to_string()))?;
         let (mut head, body) = request.into_parts();
         let signed = self.signer.sign_request(&Context::new(), &mut head, Some(&self.credential), None).await;
-        signed.map_err(|e| odd(format!("cannot be signed: {e}")))?;
-        let (status, body) = self.http.send(http::Request::from_parts(head, body)).await.map_err(odd)?;
-        judge(status, &body).unwrap_or_else(|| Err(odd(format!("status {status}, no JSON object"))))
+        signed.map_err(|e| unavailable(format!("cannot be signed: {e}")))?;
+        let (status, body) = self.http.send(http::Request::from_parts(head, body)).await.map_err(unavailable)?;
+        parse_response(status, &body).unwrap_or_else(|| Err(unavailable(format!("status {status}, no JSON object"))))
     }
 
     /// All users with an e-mail address, in any status, as it is told and in small letters.
@@ -117,7 +117,7 @@ impl UserPools {
 }
 
 /// What an answer means; `None` if it cannot be read. A success may have an empty body.
-fn judge(status: u16, body: &[u8]) -> Option<Result<Value, UserPoolError>> {
+fn parse_response(status: u16, body: &[u8]) -> Option<Result<Value, UserPoolError>> {
     if status == 200 && body.is_empty() {
         return Some(Ok(json!({})));
     }

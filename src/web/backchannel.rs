@@ -30,13 +30,13 @@ pub(super) async fn logout(
         Ok(body) => body,
         Err(rejection) => return error::oauth_refusal(rejection.status(), "the form is too large, or incomplete"),
     };
-    let told = match token(&headers, &body) {
+    let result = match token(&headers, &body) {
         Ok(token) => web.rp.backchannel_logout(&token).await,
         Err(wrong) => Err(Error::LogoutToken(wrong.into())),
     };
-    match told {
+    match result {
         Ok(sessions) => {
-            tracing::info!(sessions, "signed out at the provider");
+            tracing::info!(sessions, "sessions ended: signed out at the provider");
             StatusCode::OK.into_response()
         }
         Err(error) => error::oauth(&error),

@@ -162,7 +162,7 @@ pub(super) async fn callback(
     let response = match land(&web, visitor, &session, &query, transaction, device).await {
         Ok(CallbackOutcome::SignedIn(live)) => {
             let p = &live.session.principal;
-            tracing::info!(sub = %p.sub, provider = p.provider.as_deref(), "signed in");
+            tracing::info!(sub = %p.sub, provider = p.provider.as_deref(), "user signed in");
             let (now, target) = (web.rp.clock.now(), &live.session.sign_in.return_to);
             web.jar.note_sign_in(&headers, target, now, &mut out);
             web.jar.set_exposed(&headers, Some((&live.session, now)), &mut out);
@@ -334,7 +334,7 @@ async fn end(
 /// Removes the cookies of a session that was ended.
 pub(super) async fn forget(web: &Web, session: &Session, headers: &HeaderMap, out: &mut HeaderMap) {
     if let Err(error) = session_layer::clear(session).await {
-        tracing::warn!(%error, "the ended session's cookie could not be looked up");
+        tracing::warn!(%error, "session layer clear failed: removing the cookie anyway");
     }
     out.append(SET_COOKIE, web.jar.remove_session());
     web.jar.set_exposed(headers, None, out);

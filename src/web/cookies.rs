@@ -215,7 +215,7 @@ impl CookieJar {
                 let age = seconds(session.tokens.remaining(now));
                 let pieces: Vec<&str> = split(token, PIECE);
                 if pieces.len() > PIECES_MAX {
-                    tracing::warn!(bytes = token.len(), "{kind} is too long to be exposed as cookies");
+                    tracing::warn!(bytes = token.len(), "token cookie not set: {kind} too long");
                     continue;
                 }
                 for (i, piece) in pieces.iter().enumerate() {

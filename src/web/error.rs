@@ -98,29 +98,43 @@ pub(super) fn log(error: &Error, view: &ErrorView) {
     let (status, problem) = (view.status.as_u16(), view.name);
     match error {
         Error::Anonymous | Error::InvalidCredentials(_) | Error::AmbiguousSession | Error::InvalidRequirement(_) => {
-            tracing::debug!(status, problem, reason = reason().as_str(), "refused");
+            tracing::debug!(status, problem, reason = reason().as_str(), "request refused");
         }
         Error::Denied(denied) | Error::NotAdmitted(denied) => {
             let (page, rule) = (denied.page.as_ref().map(|page| UntrustedText::up_to(SENTENCE, page)), &denied.rule);
             let (page, sub) = (page.as_ref().map(UntrustedText::as_str), UntrustedText::new(&denied.sub));
             let rule = rule.as_deref();
-            tracing::info!(status, problem, reason = reason().as_str(), sub = sub.as_str(), page, rule, "denied");
+            tracing::info!(
+                status,
+                problem,
+                reason = reason().as_str(),
+                sub = sub.as_str(),
+                page,
+                rule,
+                "request denied"
+            );
         }
         Error::Cancelled(refusal) => {
             tracing::info!(status, problem, code = UntrustedText::new(&refusal.code).as_str(), "sign-in cancelled");
         }
         Error::Callback(CallbackError::Expired) => {
-            tracing::info!(status, problem, reason = reason().as_str(), "refused");
+            tracing::info!(status, problem, reason = reason().as_str(), "request refused");
         }
         Error::Callback(CallbackError::Provider(refusal)) => {
             let code = UntrustedText::new(&refusal.code);
             let description = UntrustedText::new(refusal.description.as_deref().unwrap_or_default());
-            tracing::warn!(status, problem, code = code.as_str(), description = description.as_str(), "refused");
+            tracing::warn!(
+                status,
+                problem,
+                code = code.as_str(),
+                description = description.as_str(),
+                "request refused"
+            );
         }
         _ if view.status.is_server_error() => {
-            tracing::error!(status, problem, reason = reason().as_str(), "failed");
+            tracing::error!(status, problem, reason = reason().as_str(), "request failed");
         }
-        _ => tracing::warn!(status, problem, reason = reason().as_str(), "refused"),
+        _ => tracing::warn!(status, problem, reason = reason().as_str(), "request refused"),
     }
 }
 
@@ -237,6 +251,6 @@ pub(super) fn unreadable_body(status: StatusCode, id: &RequestId) -> Response {
 
 /// What a caller hears when we panic: nothing. The log has the rest under the request's id.
 pub(super) fn panicked() -> Response {
-    tracing::error!("a handler panicked");
+    tracing::error!("handler panicked");
     body(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", "see the log", "", None)
 }

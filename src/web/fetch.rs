@@ -13,12 +13,19 @@ use axum::http::{HeaderMap, Method};
 /// A browser asks whether a page's script may ask (Fetch standard, CORS): without credentials, by design. Not every
 /// site keeps its pages from `OPTIONS`, so what a proxy asks about is one only where our answer is `handed_on` to the
 /// browser, as a proxy shows by asking in the browser's own method, or if preflights may pass.
-pub(super) fn is_preflight(web: &Web, request: &Parts, asked: Option<&ForwardedRequest<'_>>, handed_on: bool) -> bool {
+pub(super) fn is_preflight(
+    web: &Web,
+    request: &Parts,
+    forwarded: Option<&ForwardedRequest<'_>>,
+    handed_on: bool,
+) -> bool {
     let own = request.method == Method::OPTIONS;
-    let is = match asked {
+    let is = match forwarded {
         None => own,
         Some(ForwardedRequest { method: None, .. }) => own && (handed_on || web.preflights),
-        Some(ForwardedRequest { method: Some(told), .. }) => *told == "OPTIONS" && (own && handed_on || web.preflights),
+        Some(ForwardedRequest { method: Some(method), .. }) => {
+            *method == "OPTIONS" && (own && handed_on || web.preflights)
+        }
     };
     is && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) && allowed_origin(web, &request.headers).is_some()
 }

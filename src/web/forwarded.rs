@@ -25,8 +25,8 @@ pub(super) struct ForwardedRequest<'a> {
 /// pages: they cannot be judged then, and what cannot be judged is not allowed.
 pub(super) fn forwarded_request<'a>(web: &Web, request: &'a Parts) -> Result<Option<ForwardedRequest<'a>>, Error> {
     let headers = &request.headers;
-    let told = |name: &&str| headers.get_all(*name).iter().any(|line| !line.is_empty());
-    if !["x-forwarded-uri", "x-original-url"].iter().any(told) {
+    let is_present = |name: &&str| headers.get_all(*name).iter().any(|line| !line.is_empty());
+    if !["x-forwarded-uri", "x-original-url"].iter().any(is_present) {
         // Who says so much means a page, and its rules must not be passed over for a name that we do not know.
         let hints = ["x-original-uri", "x-original-method", "x-forwarded-method"];
         return match !web.rp.policy.sites.is_empty() && hints.iter().any(|name| headers.contains_key(*name)) {

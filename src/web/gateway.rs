@@ -49,8 +49,9 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
     let request = request.into_parts().0;
     match ask(&web, &request, request.uri.query(), ValidateEndpoint::Server).await {
         Ok(answer) => answer,
-        Err((error, asked)) => {
-            let (id, back) = (RequestId::new(), asked.map(|asked| web.rp.return_to.back_to(&asked.page)));
+        Err((error, page_request)) => {
+            let (id, back) =
+                (RequestId::new(), page_request.map(|page_request| web.rp.return_to.back_to(&page_request.page)));
             let url = signin_url(&web, &error, back.as_ref());
             let response = id.span().in_scope(|| error::problem(&error, &id, Some(url)));
             refusal(&web, &request, &id, response)
@@ -78,28 +79,28 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
 )]
 pub(super) async fn validate_browser(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
-    let asked = ask(&web, &request, request.uri.query(), ValidateEndpoint::Browser).await;
-    for_a_browser(&web, &request, asked).await
+    let outcome = ask(&web, &request, request.uri.query(), ValidateEndpoint::Browser).await;
+    for_a_browser(&web, &request, outcome).await
 }
 
 /// Any method of `/validate/envoy/…`: as `/validate/browser`, where Envoy has put the page's path and query behind the
 /// route. It has to be the page's own, or a requirement would be dropped.
 pub(super) async fn validate_envoy(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
-    let asked = ask(&web, &request, None, ValidateEndpoint::Envoy).await;
-    for_a_browser(&web, &request, asked).await
+    let outcome = ask(&web, &request, None, ValidateEndpoint::Envoy).await;
+    for_a_browser(&web, &request, outcome).await
 }
 
 async fn for_a_browser(
     web: &Web,
     request: &Parts,
-    asked: Result<Response, (Error, Option<ForwardedRequest<'_>>)>,
+    outcome: Result<Response, (Error, Option<ForwardedRequest<'_>>)>,
 ) -> Response {
-    let (error, asked) = match asked {
+    let (error, page_request) = match outcome {
         Ok(answer) => return answer,
         Err(refused) => refused,
     };
-    let (id, back) = (RequestId::new(), asked.map(|asked| web.rp.return_to.back_to(&asked.page)));
+    let (id, back) = (RequestId::new(), page_request.map(|page_request| web.rp.return_to.back_to(&page_request.page)));
     let response = id.span().in_scope(|| match is_navigation(&request.headers) {
         true => match (&error, &back) {
             (Error::Anonymous | Error::InvalidCredentials(_), Some(back)) => {
@@ -138,27 +139,27 @@ async fn ask<'a>(
     web: &Web,
     request: &'a Parts,
     requirements: Option<&str>,
-    asker: ValidateEndpoint,
+    endpoint: ValidateEndpoint,
 ) -> Result<Response, (Error, Option<ForwardedRequest<'a>>)> {
     let headers = &request.headers;
-    let asked = forwarded::forwarded_request(web, request).and_then(|asked| match asked {
-        None if asker != ValidateEndpoint::Server => Err(untold(web, request)),
-        Some(asked) if asker == ValidateEndpoint::Envoy && !is_behind_the_route(request, &asked) => {
+    let page_request = forwarded::forwarded_request(web, request).and_then(|page_request| match page_request {
+        None if endpoint != ValidateEndpoint::Server => Err(untold(web, request)),
+        Some(page_request) if endpoint == ValidateEndpoint::Envoy && !is_behind_the_route(request, &page_request) => {
             Err(BadForwardedHeaders::NotBehind.into())
         }
-        asked => Ok(asked),
+        page_request => Ok(page_request),
     });
-    let asked = asked.map_err(|error| (count(web, error), None))?;
-    let handed_on = match asker {
+    let page_request = page_request.map_err(|error| (count(web, error), None))?;
+    let handed_on = match endpoint {
         ValidateEndpoint::Server => false,
         // nginx says the whole address. Traefik, which says it in parts, lets pass what gets 204.
-        ValidateEndpoint::Browser => asked.as_ref().is_some_and(|asked| asked.in_one),
+        ValidateEndpoint::Browser => page_request.as_ref().is_some_and(|page_request| page_request.in_one),
         ValidateEndpoint::Envoy => true,
     };
-    if is_preflight(web, request, asked.as_ref(), handed_on) {
+    if is_preflight(web, request, page_request.as_ref(), handed_on) {
         return Ok(preflight(web, headers));
     }
-    match layers::in_time(identify(web, headers, requirements, asked.as_ref()), web.validate_limit).await {
+    match layers::with_timeout(identify(web, headers, requirements, page_request.as_ref()), web.validate_limit).await {
         Some(Ok(who)) => {
             web.rp.metrics.validate(match who {
                 Caller::Session(_) => ValidateResult::Session,
@@ -167,22 +168,22 @@ async fn ask<'a>(
             });
             Ok(identity_response(web, &who))
         }
-        Some(Err(error)) => Err((count(web, error), asked)),
-        None => Err((count(web, Error::Timeout), asked)),
+        Some(Err(error)) => Err((count(web, error), page_request)),
+        None => Err((count(web, Error::Timeout), page_request)),
     }
 }
 
 /// Whether path and query behind the route are the page's, as Envoy appends them.
-fn is_behind_the_route(request: &Parts, asked: &ForwardedRequest<'_>) -> bool {
+fn is_behind_the_route(request: &Parts, page_request: &ForwardedRequest<'_>) -> bool {
     let target = request.uri.path_and_query().map(PathAndQuery::as_str).unwrap_or_default();
-    target.strip_prefix(ENVOY) == Some(asked.page.target())
+    target.strip_prefix(ENVOY) == Some(page_request.page.target())
 }
 
 async fn identify(
     web: &Web,
     headers: &HeaderMap,
     requirements: Option<&str>,
-    asked: Option<&ForwardedRequest<'_>>,
+    page_request: Option<&ForwardedRequest<'_>>,
 ) -> Result<Caller, Error> {
     let sent = web.jar.session_ids(headers);
     let exposed;
@@ -200,7 +201,7 @@ async fn identify(
             None => CallerCredentials::None,
         },
     };
-    web.rp.validate(credentials, requirements, asked.map(|asked| &asked.page)).await
+    web.rp.validate(credentials, requirements, page_request.map(|page_request| &page_request.page)).await
 }
 
 fn count(web: &Web, error: Error) -> Error {
@@ -248,12 +249,12 @@ fn preflight(web: &Web, sent: &HeaderMap) -> Response {
     if let Some(origin) = allowed_origin(web, sent) {
         allow(headers, origin);
     }
-    for (asked, answer) in [
+    for (request_header, answer) in [
         (ACCESS_CONTROL_REQUEST_METHOD, ACCESS_CONTROL_ALLOW_METHODS),
         (ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_ALLOW_HEADERS),
     ] {
-        if let Some(asked) = sent.get(asked) {
-            headers.insert(answer, asked.clone());
+        if let Some(request_header) = sent.get(request_header) {
+            headers.insert(answer, request_header.clone());
         }
     }
     response
@@ -273,11 +274,11 @@ fn identified(web: &Web, who: &Caller, body: Body) -> Response {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Identity encodes what no header can hold.
     let value = |value: &Bytes| HeaderValue::from_maybe_shared(value.clone()).unwrap_or(HeaderValue::from_static(""));
-    for (name, said) in NAMES.iter().zip(&identity.headers) {
-        headers.insert(name.clone(), value(said));
+    for (name, bytes) in NAMES.iter().zip(&identity.headers) {
+        headers.insert(name.clone(), value(bytes));
     }
-    for (name, said) in &web.aliases {
-        headers.insert(name.clone(), value(said(identity)));
+    for (name, header) in &web.aliases {
+        headers.insert(name.clone(), value(header(identity)));
     }
     let tokens = match who {
         Caller::Session(live) => Some(&live.session.tokens),
@@ -324,7 +325,7 @@ pub(super) fn aliases(style: HeaderStyle) -> HeaderAliases {
             ("remote-name", |identity| &identity.name),
         ],
     };
-    names.iter().map(|(name, said)| (HeaderName::from_static(name), *said)).collect()
+    names.iter().map(|(name, header)| (HeaderName::from_static(name), *header)).collect()
 }
 
 enum Authorization<'a> {

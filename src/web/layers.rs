@@ -40,12 +40,12 @@ pub(super) fn cors(web: &Arc<Web>) -> CorsLayer {
 /// A bound on time, and no panic beyond this point: the same without layers, for the hot path. What is done
 /// at once needs no timer. `None` if the time was not enough.
 pub(super) async fn bounded(work: impl Future<Output = Response>, time: Duration) -> Option<Response> {
-    let done = in_time(AssertUnwindSafe(work).catch_unwind(), time).await?;
+    let done = with_timeout(AssertUnwindSafe(work).catch_unwind(), time).await?;
     Some(done.unwrap_or_else(|_| error::panicked()))
 }
 
 /// A bound on time for the hot path. What is done at once needs no timer. `None` if the time was not enough.
-pub(super) async fn in_time<T>(work: impl Future<Output = T>, time: Duration) -> Option<T> {
+pub(super) async fn with_timeout<T>(work: impl Future<Output = T>, time: Duration) -> Option<T> {
     let mut work = pin!(work);
     match std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
         Poll::Ready(done) => Some(done),

@@ -36,7 +36,7 @@ async fn ready(State((rp, readiness)): State<(Arc<RelyingParty>, Readiness)>) ->
     if readiness.0.load(Ordering::Acquire) {
         reasons.push("shutting down".to_owned());
     }
-    if !rp.provider.is_known() {
+    if !rp.provider.has_metadata() {
         reasons.push("the provider's discovery document and keys were never read".to_owned());
     }
     if let Err(error) = rp.sessions.ping().await {

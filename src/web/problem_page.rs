@@ -142,22 +142,22 @@ fn link(step: NextStep, web: &Web, problem: Problem, attempt: &Attempted) -> Opt
             (words.try_again(), intent.return_to.as_str().to_owned())
         }
         NextStep::Again => match attempt {
-            Attempted::SignIn(_) => (words.try_again(), pages::intent_link(&intent)),
+            Attempted::SignIn(_) => (words.try_again(), pages::sign_in_url_of(&intent)),
             Attempted::SignOut => (words.try_again(), "/auth/signout".to_owned()),
             Attempted::Visit => (words.try_again(), "/".to_owned()),
         },
         NextStep::SignIn => {
             // One of several sessions is alive and would lead here again.
             let prompt = (problem == Problem::Session(SessionProblem::Ambiguous)).then(|| "login".to_owned());
-            (words.sign_in(), pages::intent_link(&SignInIntent { prompt, ..intent }))
+            (words.sign_in(), pages::sign_in_url_of(&SignInIntent { prompt, ..intent }))
         }
         NextStep::AnotherAccount => {
             let prompt = Some(web.rp.provider.account_choice().to_owned());
-            (words.another_account(), pages::intent_link(&SignInIntent { prompt, provider: None, ..intent }))
+            (words.another_account(), pages::sign_in_url_of(&SignInIntent { prompt, provider: None, ..intent }))
         }
         NextStep::AnotherProvider => {
             intent.provider.as_ref()?;
-            (words.another_provider(), pages::intent_link(&SignInIntent { provider: None, ..intent }))
+            (words.another_provider(), pages::sign_in_url_of(&SignInIntent { provider: None, ..intent }))
         }
         NextStep::Back => {
             let target = known?.return_to.as_str();

@@ -88,14 +88,14 @@ where
     )
 )]
 pub(super) async fn token(State(web): State<Arc<Web>>, request: Request) -> Response {
-    let granted = async |asked: TokenEndpointRequest| {
-        let mut form = read(&asked)?;
+    let granted = async |endpoint_request: TokenEndpointRequest| {
+        let mut form = read(&endpoint_request)?;
         match form.take("grant_type").as_deref() {
             Some("client_credentials") => {}
             Some(_) => return Err(MachineError::UnsupportedGrantType),
             None => return Err(MachineError::InvalidRequest("grant_type is missing")),
         }
-        let shown = credentials(&asked, &mut form)?;
+        let shown = credentials(&endpoint_request, &mut form)?;
         let scopes: Result<Scopes, _> = form.take("scope").as_deref().unwrap_or_default().parse();
         let scopes = scopes.map_err(|e| MachineError::InvalidScope(e.to_string()))?;
         let resource = form.take("resource").map(Cow::into_owned);
@@ -154,8 +154,8 @@ struct ActiveToken<'a> {
     responses((status = 200, description = "What is known of it.", body = IntrospectionResponse), AboutTokenErrors)
 )]
 pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) -> Response {
-    let known = async |asked: TokenEndpointRequest| {
-        let (shown, token) = about_token(&asked)?;
+    let known = async |endpoint_request: TokenEndpointRequest| {
+        let (shown, token) = about_token(&endpoint_request)?;
         let principal = match web.rp.introspect(shown, &token).await? {
             Introspection::Inactive => {
                 let inactive = IntrospectionResponse::Inactive(Inactive { active: false });
@@ -191,8 +191,8 @@ pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) ->
     responses((status = 200, description = "It is not good any more, or never was."), AboutTokenErrors)
 )]
 pub(super) async fn revoke(State(web): State<Arc<Web>>, request: Request) -> Response {
-    let revoked = async |asked: TokenEndpointRequest| {
-        let (shown, token) = about_token(&asked)?;
+    let revoked = async |endpoint_request: TokenEndpointRequest| {
+        let (shown, token) = about_token(&endpoint_request)?;
         web.rp.revoke_machine_token(shown, &token).await?;
         Ok((StatusCode::OK, no_store()).into_response())
     };
@@ -217,14 +217,15 @@ pub(super) async fn post_only(
 }
 
 /// A form in which nothing is there twice (RFC 6749 §3.2); what is empty counts as left out.
-fn read(asked: &TokenEndpointRequest) -> Result<FormParameters<'_>, MachineError> {
+fn read(endpoint_request: &TokenEndpointRequest) -> Result<FormParameters<'_>, MachineError> {
     const TYPE: &str = "application/x-www-form-urlencoded";
-    let essence = asked.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence =
+        endpoint_request.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !essence.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(TYPE) {
         return Err(MachineError::InvalidRequest("the content type must be application/x-www-form-urlencoded"));
     }
     let mut form = Vec::with_capacity(4);
-    for (name, value) in url::form_urlencoded::parse(&asked.body) {
+    for (name, value) in url::form_urlencoded::parse(&endpoint_request.body) {
         if form.len() == PARAMETERS_MAX {
             return Err(MachineError::InvalidRequest("there are more parameters than any request has"));
         }
@@ -238,16 +239,19 @@ fn read(asked: &TokenEndpointRequest) -> Result<FormParameters<'_>, MachineError
 }
 
 /// Who asks, and about which token (RFC 7662 §2.1, RFC 7009 §2.1).
-fn about_token(asked: &TokenEndpointRequest) -> Result<(ClientCredentials, Cow<'_, str>), MachineError> {
-    let mut form = read(asked)?;
-    let shown = credentials(asked, &mut form)?;
+fn about_token(endpoint_request: &TokenEndpointRequest) -> Result<(ClientCredentials, Cow<'_, str>), MachineError> {
+    let mut form = read(endpoint_request)?;
+    let shown = credentials(endpoint_request, &mut form)?;
     let token = form.take("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
     Ok((shown, token))
 }
 
 /// HTTP Basic or the body, never both (RFC 6749 §2.3). In Basic, both parts are form-encoded first (§2.3.1).
-fn credentials(asked: &TokenEndpointRequest, form: &mut FormParameters<'_>) -> Result<ClientCredentials, MachineError> {
-    let mut lines = asked.head.headers.get_all(AUTHORIZATION).iter();
+fn credentials(
+    endpoint_request: &TokenEndpointRequest,
+    form: &mut FormParameters<'_>,
+) -> Result<ClientCredentials, MachineError> {
+    let mut lines = endpoint_request.head.headers.get_all(AUTHORIZATION).iter();
     let (id, secret) = match (lines.next(), lines.next()) {
         (None, _) => {
             let mut owned = |name| form.take(name).map(Cow::into_owned);
@@ -267,7 +271,7 @@ fn credentials(asked: &TokenEndpointRequest, form: &mut FormParameters<'_>) -> R
     };
     match (id, secret) {
         (Some(id), Some(secret)) => {
-            Ok(ClientCredentials { id, secret: SecretString::from(secret), address: asked.address })
+            Ok(ClientCredentials { id, secret: SecretString::from(secret), address: endpoint_request.address })
         }
         _ => Err(MachineError::InvalidClient),
     }
@@ -344,11 +348,11 @@ fn refuse(error: &MachineError) -> Response {
     let (status, code) = status_and_code(error);
     let description = match error {
         MachineError::Store(error) => {
-            tracing::error!(%error, "no answer to a machine");
+            tracing::error!(%error, "machine request failed");
             "the session store cannot be reached; try again later".to_owned()
         }
         MachineError::Provider(error) => {
-            tracing::error!(reason = UntrustedText::up_to(400, error).as_str(), "no answer to a machine");
+            tracing::error!(reason = UntrustedText::up_to(400, error).as_str(), "machine request failed");
             "the provider cannot be reached; try again later".to_owned()
         }
         error => error.to_string(),

@@ -67,8 +67,8 @@ fn good_blocks_are_read() {
     let (nightly, weekly) = (&clients["nightly"], &clients["weekly"]);
     assert_eq!((nightly.owner.as_str(), nightly.scopes.to_string().as_str()), ("data team", "cms/read"));
     assert_eq!(nightly.upstream.secret.expose_secret(), "hunter2");
-    assert!(nightly.knows(&SecretHash::of("a secret")) && !nightly.disabled && weekly.disabled);
-    assert!(weekly.knows(&SecretHash::of("new")) && weekly.knows(&SecretHash::of("old")));
+    assert!(nightly.has_secret(&SecretHash::of("a secret")) && !nightly.disabled && weekly.disabled);
+    assert!(weekly.has_secret(&SecretHash::of("new")) && weekly.has_secret(&SecretHash::of("old")));
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 

@@ -16,7 +16,7 @@ async fn strangers_keys_do_not_keep_a_sign_in_from_the_providers_new_ones() {
         token
     };
     let bearer = async || Browser::new().send(Method::GET, &site.auth("/validate"), |r| r.bearer_auth(&unknown)).await;
-    until("all was read once", async || site.rp.provider.is_known()).await;
+    until("all was read once", async || site.rp.provider.has_metadata()).await;
     let before = site.pool.count(PoolEndpoint::Jwks);
     for _ in 0..3 {
         assert_eq!(bearer().await.status, 401);
@@ -31,7 +31,7 @@ async fn who_waits_for_the_keys_does_not_read_them_again() {
     let site = Site::with(&[("PROVIDER__TIMEOUT", "1s")]).await;
     site.pool.tamper_access_token(|d| drop(d.header.insert("kid".into(), json!("of-nobody"))));
     let token = site.pool.mint_access_token("dev-web-client", "jane", &[]);
-    until("all was read once", async || site.rp.provider.is_known()).await;
+    until("all was read once", async || site.rp.provider.has_metadata()).await;
     let before = site.pool.count(PoolEndpoint::Jwks);
     site.pool.fault(PoolEndpoint::Jwks, Fault::Stall);
     let strangers: Vec<_> = (0..5).map(|_| Browser::new()).collect();

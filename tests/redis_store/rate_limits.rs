@@ -16,9 +16,7 @@ async fn three_processes_have_one_rate() {
         let mut taken = Vec::new();
         while began.elapsed() < Duration::from_secs(2) {
             match store.acquire(limit, 30, Duration::from_millis(100)).await.unwrap() {
-                Permits::MachineTokenResponse(waits) => {
-                    taken.extend(waits.into_iter().map(|wait| began.elapsed() + wait))
-                }
+                Permits::Granted(waits) => taken.extend(waits.into_iter().map(|wait| began.elapsed() + wait)),
                 Permits::Exhausted(wait) => tokio::time::sleep(wait).await,
                 Permits::BackOff(_) => panic!("nobody asked for it"),
             }
@@ -38,7 +36,7 @@ async fn a_rest_is_for_every_process_and_leaves_nothing_behind() {
     let redis = Redis::start().await;
     let limit = RateLimit { name: "rested", per_second: 50, burst: 5 };
     let (here, there) = (redis.store(), redis.store());
-    assert!(matches!(there.acquire(limit, 1, Duration::ZERO).await.unwrap(), Permits::MachineTokenResponse(_)));
+    assert!(matches!(there.acquire(limit, 1, Duration::ZERO).await.unwrap(), Permits::Granted(_)));
     here.back_off(limit, Duration::from_secs(60)).await.unwrap();
     assert!(matches!(there.acquire(limit, 1, Duration::ZERO).await.unwrap(), Permits::BackOff(_)));
     let names: Vec<String> = redis.ask("KEYS test:*").await;
@@ -56,5 +54,5 @@ async fn a_limit_of_a_server_whose_clock_was_wrong_holds_up_nobody() {
     let limit = RateLimit { name: "clock", per_second: 50, burst: 5 };
     let store = redis.store();
     redis.ask::<u64>("HSET test:r:{clock} arrival 9000000000000000 rests 9000000000000000").await;
-    assert!(matches!(store.acquire(limit, 1, Duration::ZERO).await.unwrap(), Permits::MachineTokenResponse(_)));
+    assert!(matches!(store.acquire(limit, 1, Duration::ZERO).await.unwrap(), Permits::Granted(_)));
 }

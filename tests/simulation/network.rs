@@ -216,7 +216,7 @@ impl SessionStore for Connection {
     }
 
     async fn acquire(&self, _: RateLimit, wanted: u32, _: Duration) -> Result<Permits, Error> {
-        self.call(move |_| Permits::MachineTokenResponse(vec![Duration::ZERO; wanted as usize])).await
+        self.call(move |_| Permits::Granted(vec![Duration::ZERO; wanted as usize])).await
     }
 
     async fn back_off(&self, _: RateLimit, _: Duration) -> Result<(), Error> {

@@ -92,7 +92,7 @@ impl Oracle {
                 State::Ended(_) => {
                     let mark = RevocationKey::token(&known.sign_in);
                     (server.has_tombstone(key) || alive().any(|process| process.remembers_end(key)))
-                        && (server.revoked_until(mark).is_some() || alive().any(|p| p.remembers_mark(mark)))
+                        && (server.revoked_until(mark).is_some() || alive().any(|p| p.remembers_revocation(mark)))
                 }
                 State::Unknown => true,
             };

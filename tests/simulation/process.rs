@@ -82,8 +82,8 @@ impl Process {
     }
 
     /// Whether it knows that tokens with this mark are refused.
-    pub(super) fn remembers_mark(&self, mark: RevocationKey) -> bool {
-        self.rp.sessions.remembers_mark(mark)
+    pub(super) fn remembers_revocation(&self, mark: RevocationKey) -> bool {
+        self.rp.sessions.remembers_revocation(mark)
     }
 }
 

@@ -89,7 +89,7 @@ fn role_arn(text: &str) -> Result<String, Mistake> {
 
 fn needs_pool(wanted: bool, pool: &Field<Option<String>>) -> Result<(), Mistake> {
     Mistake::unless(
-        !wanted || !matches!(pool.good(), Some(None)),
+        !wanted || !matches!(pool.valid(), Some(None)),
         "There is no aws.identity_pool, so this would have no effect.",
         "Write aws.identity_pool too, or remove this.",
     )

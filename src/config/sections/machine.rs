@@ -203,5 +203,5 @@ fn upstream(table: &mut TableReader<'_>) -> Option<(String, Upstream)> {
 
 fn registered<'a>(upstreams: &'a Field<Upstreams>) -> KeySpec<'a, Vec<MachineClient>> {
     const NONE: &Upstreams = &Upstreams::new();
-    tables(|table| client(table, upstreams.good().unwrap_or(NONE)))
+    tables(|table| client(table, upstreams.valid().unwrap_or(NONE)))
 }

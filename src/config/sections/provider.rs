@@ -30,7 +30,7 @@ section! {
     /// For Cognito it is made of region and user pool id, and is not the domain of the hosted UI.
     issuer: String = text(issuer::issuer)
         .required("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI")
-        .rule(|issuer| profile.good().map_or(Ok(()), |profile| issuer::check(issuer, *profile)));
+        .rule(|issuer| profile.valid().map_or(Ok(()), |profile| issuer::check(issuer, *profile)));
 
     /// Id of this service's app client.
     client_id: String = text(oauth::client_id).required("6o7hexampleclientid");

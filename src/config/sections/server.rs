@@ -70,9 +70,9 @@ impl RawServer {
     /// TLS takes both files, and an https origin.
     pub(in crate::config) fn check(&self, reader: &mut ConfigReader) {
         let (cert, key) = (&self.tls_cert_file, &self.tls_key_file);
-        let (Some(cert_path), Some(key_path)) = (cert.good(), key.good()) else { return };
+        let (Some(cert_path), Some(key_path)) = (cert.valid(), key.valid()) else { return };
         for (given, missing) in [(cert, "tls_key_file"), (key, "tls_cert_file")] {
-            if given.good().is_some_and(Option::is_some) && cert_path.is_some() != key_path.is_some() {
+            if given.valid().is_some_and(Option::is_some) && cert_path.is_some() != key_path.is_some() {
                 let what = format!("This is given without server.{missing}, and TLS takes both, so it would stay off.");
                 reader.report(
                     &given.at,
@@ -80,7 +80,7 @@ impl RawServer {
                 );
             }
         }
-        if let (Some(_), Some(public_url)) = (cert_path.as_ref().or(key_path.as_ref()), self.public_url.good())
+        if let (Some(_), Some(public_url)) = (cert_path.as_ref().or(key_path.as_ref()), self.public_url.valid())
             && !public_url.is_https()
         {
             let at = if cert_path.is_some() { &cert.at } else { &key.at };
@@ -93,7 +93,7 @@ impl RawServer {
 }
 
 fn listeners(public: &Field<SocketAddr>, ops: &Option<SocketAddr>) -> Result<(), Mistake> {
-    let (Some(address), Some(ops)) = (public.good(), ops) else {
+    let (Some(address), Some(ops)) = (public.valid(), ops) else {
         return Ok(());
     };
     Mistake::unless(

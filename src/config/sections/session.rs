@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::diagnostic::Mistake;
 use crate::config::key::KeyShape;
 use crate::config::reader::{ConfigReader, Field};
-use crate::config::spec::{KeySpec, duration, fine_duration, limit, located, section, text};
+use crate::config::spec::{KeySpec, duration, fine_duration, limit, section, text, text_with_base};
 use crate::config::values::scalar;
 use crate::config::values::store_url::{self, StoreUrl};
 
@@ -20,7 +20,7 @@ section! {
     /// "redis://:PASSWORD@HOST:6379/0", "rediss://…" with TLS, "redis+sentinel://HOST:26379,HOST:26379/MASTER",
     /// "redis+cluster://HOST:6379,HOST:6379". Deployments that share one server differ in "?prefix=NAME".
     /// Relative paths start at this file's folder.
-    store: StoreUrl = located(store_url::store_url)
+    store: StoreUrl = text_with_base(store_url::store_url)
         .default("redb:auth-api.redb")
         .or_file("/run/secrets/session-store", "A file that holds the address of the store, instead of store: it can hold a password.");
 
@@ -46,7 +46,7 @@ section! {
 
     /// How long a session lasts at most. The provider's refresh token should live as long, or the session ends
     /// when that does. Browsers keep cookies for 400d at most.
-    max_age: Duration = duration().default("30d").rule(lasts);
+    max_age: Duration = duration().default("30d").rule(check_max_age);
 
     /// Ends sessions not used for this long; 0s for no such limit. Shorter than max_age.
     idle: Option<Duration> = idle_time()
@@ -72,7 +72,7 @@ section! {
     per_user: Option<usize> = limit().default("100");
 }
 
-fn lasts(age: &Duration) -> Result<(), Mistake> {
+fn check_max_age(age: &Duration) -> Result<(), Mistake> {
     Mistake::unless(
         !age.is_zero(),
         "Every session would end the moment it starts.",
@@ -98,7 +98,7 @@ fn shorter_than_session(idle: Duration, max_age: &Field<Duration>) -> Result<(),
         "Write `1m` or more, or `0s` for no idle limit.",
     )?;
     Mistake::unless(
-        max_age.good().is_none_or(|age| idle < *age),
+        max_age.valid().is_none_or(|age| idle < *age),
         format!("It is not shorter than {}, so it would never end a session.", max_age.at),
         "Write a shorter time, or `0s` for no idle limit.",
     )
@@ -112,7 +112,7 @@ fn refresh_margin(margin: Duration, max_age: &Field<Duration>) -> Result<(), Mis
         "Write less than `1h`; `5m` suits tokens that live an hour.",
     )?;
     Mistake::unless(
-        max_age.good().is_none_or(|age| margin < *age),
+        max_age.valid().is_none_or(|age| margin < *age),
         format!("It is not shorter than {}, so every /refresh would be a call to the provider.", max_age.at),
         "Write a time much shorter than the session.",
     )

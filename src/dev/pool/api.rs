@@ -89,7 +89,7 @@ fn global_sign_out(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
 
 /// The user of an access token with the scope of these operations.
 fn authorized_user(pool: &PoolState, input: &Value) -> Result<String, ApiError> {
-    let claims = TokenClaims::of_access_token(pool, required(input, "AccessToken")?);
+    let claims = TokenClaims::from_access_token(pool, required(input, "AccessToken")?);
     let claims = claims.ok_or_else(|| ApiError::not_authorized("Invalid Access Token"))?;
     if !claims.scopes().iter().any(|scope| scope == "aws.cognito.signin.user.admin") {
         return Err(ApiError::not_authorized("Access Token does not have required scopes"));

@@ -55,7 +55,7 @@ impl IntoResponse for AuthorizeError {
             Self::Redirect { redirect_uri, state, error, description } => {
                 let optional = [("error_description", description.as_deref()), ("state", state.as_deref())];
                 let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
-                messages::redirect_with(&redirect_uri, &optional.chain([("error", error)]).collect::<Vec<_>>())
+                messages::redirect_with_query(&redirect_uri, &optional.chain([("error", error)]).collect::<Vec<_>>())
             }
         }
     }
@@ -221,5 +221,5 @@ fn redirect_with_code(pool: &PoolState, request: &AuthorizationRequest, username
     let code = data.issue_code(code, now);
     let state = request.params.get("state").map(|state| ("state", state));
     let pairs: Vec<_> = [("code", code.as_str())].into_iter().chain(state).collect();
-    messages::redirect_with(&request.redirect_uri, &pairs)
+    messages::redirect_with_query(&request.redirect_uri, &pairs)
 }

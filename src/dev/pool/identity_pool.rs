@@ -53,7 +53,7 @@ fn subject(pool: &PoolState, input: &Value) -> Result<String, ApiError> {
     let token = logins[provider]
         .as_str()
         .ok_or_else(|| ApiError::not_authorized("Token is not from a supported provider of this identity pool."))?;
-    let claims = TokenClaims::of_id_token(pool, token)
+    let claims = TokenClaims::from_id_token(pool, token)
         .ok_or_else(|| ApiError::not_authorized("Invalid login token. Not a valid OpenId Connect identity token."))?;
     // `ServerSideTokenCheck` is on.
     if pool.data().is_revoked_origin(&claims.origin_jti) {

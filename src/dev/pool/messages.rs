@@ -46,10 +46,10 @@ impl Params {
 }
 
 /// A 302 to `url` with more query parameters. Custom schemes are callback URLs too, so this works on text.
-pub(super) fn redirect_with(url: &str, pairs: &[(&str, &str)]) -> Response {
+pub(super) fn redirect_with_query(url: &str, pairs: &[(&str, &str)]) -> Response {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-    let joint = if url.contains('?') { '&' } else { '?' };
-    redirect(&format!("{url}{joint}{query}"))
+    let separator = if url.contains('?') { '&' } else { '?' };
+    redirect(&format!("{url}{separator}{query}"))
 }
 
 pub(super) fn redirect(location: &str) -> Response {

@@ -65,7 +65,7 @@ pub(super) async fn user_info(State(pool): State<Arc<PoolState>>, headers: Heade
 /// Every value is a string, `"true"` and `"false"` among them, and the name is `username`, not `cognito:username`.
 fn attributes(pool: &PoolState, token: &str) -> Result<Map<String, Value>, &'static str> {
     const DEAD: &str = "Access token is expired, disabled, or deleted, or the user has globally signed out.";
-    let claims = TokenClaims::of_access_token(pool, token).ok_or(DEAD)?;
+    let claims = TokenClaims::from_access_token(pool, token).ok_or(DEAD)?;
     let data = pool.data();
     if data.is_revoked_origin(&claims.origin_jti) {
         return Err(DEAD);

@@ -162,13 +162,13 @@ pub(super) struct TokenClaims {
 
 impl TokenClaims {
     /// Those of an access token that the pool signed with its present key and that has not expired.
-    pub(super) fn of_access_token(pool: &PoolState, token: &str) -> Option<Self> {
+    pub(super) fn from_access_token(pool: &PoolState, token: &str) -> Option<Self> {
         let key = pool.keys().access.clone();
         Self::read(pool, &key, token, "access")
     }
 
     /// The same of an ID token.
-    pub(super) fn of_id_token(pool: &PoolState, token: &str) -> Option<Self> {
+    pub(super) fn from_id_token(pool: &PoolState, token: &str) -> Option<Self> {
         let key = pool.keys().id.clone();
         Self::read(pool, &key, token, "id")
     }

@@ -48,8 +48,8 @@ pub enum AuthenticatedClient {
         credentials: TokenKey,
         /// Whether the provider has accepted it lately.
         secret_confirmed: bool,
-        /// The id is a registered client's, and the secret is not: whatever the provider says, the answer is no.
-        decoy: bool,
+        /// The id is a registered client's and the secret is wrong: rejected, whatever the provider answers.
+        is_registered_id: bool,
     },
 }
 
@@ -71,7 +71,7 @@ impl AuthenticatedClient {
     }
 
     /// For whom a token is fetched.
-    pub(super) fn payer(&self) -> BudgetKey {
+    pub(super) fn budget_key(&self) -> BudgetKey {
         let credentials = match self {
             Self::Registered(_) => None,
             Self::PassThrough { credentials, .. } => Some(*credentials),
@@ -111,38 +111,46 @@ impl RateLimits {
 }
 
 impl Broker {
-    /// Looks at who a machine says it is at `now`.
+    /// Authenticates a client at `now`, in epoch seconds.
     ///
     /// # Errors
     /// [`MachineError::InvalidClient`], [`MachineError::TooMany`].
-    pub(super) fn authenticate(&self, shown: ClientCredentials, now: u64) -> Result<AuthenticatedClient, MachineError> {
-        let hash = SecretHash::of(shown.secret.expose_secret());
-        match self.registry.load().get(&shown.id) {
-            Some(client) if client.knows(&hash) && !client.disabled => {
+    pub(super) fn authenticate(
+        &self,
+        client_credentials: ClientCredentials,
+        now: u64,
+    ) -> Result<AuthenticatedClient, MachineError> {
+        let hash = SecretHash::of(client_credentials.secret.expose_secret());
+        match self.registry.load().get(&client_credentials.id) {
+            Some(client) if client.has_secret(&hash) && !client.disabled => {
                 self.count(&client.id)?;
                 Ok(AuthenticatedClient::Registered(client.clone()))
             }
             registered
                 if self.config.machine.pass_through
-                    && is_credential(&shown.id)
-                    && is_credential(shown.secret.expose_secret()) =>
+                    && is_credential(&client_credentials.id)
+                    && is_credential(client_credentials.secret.expose_secret()) =>
             {
-                let decoy = registered.is_some();
+                let is_registered_id = registered.is_some();
                 let unrequested = UnrequestedScopes::Any;
-                let mut upstream = Arc::new(Upstream { client_id: shown.id, secret: shown.secret, unrequested });
+                let mut upstream = Arc::new(Upstream {
+                    client_id: client_credentials.id,
+                    secret: client_credentials.secret,
+                    unrequested,
+                });
                 let credentials = TokenRequestKey::credentials(&upstream);
-                let secret_confirmed = !decoy && self.cache.is_good(credentials, now);
+                let secret_confirmed = !is_registered_id && self.cache.is_valid(credentials, now);
                 if secret_confirmed {
                     self.count(&upstream.client_id)?;
                 }
-                if decoy {
+                if is_registered_id {
                     // A secret of ours, mistyped or out of use, is nothing for the provider.
                     Arc::make_mut(&mut upstream).secret = new_secret();
                 }
-                Ok(AuthenticatedClient::PassThrough { upstream, credentials, secret_confirmed, decoy })
+                Ok(AuthenticatedClient::PassThrough { upstream, credentials, secret_confirmed, is_registered_id })
             }
             _ => {
-                self.charge(shown.address)?;
+                self.charge(client_credentials.address)?;
                 Err(MachineError::InvalidClient)
             }
         }

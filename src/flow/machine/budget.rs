@@ -59,7 +59,7 @@ impl FetchBudget {
                         client,
                         tokens = spent.count,
                         until = spent.since + HOUR,
-                        "client over machine.fetches_per_hour: it gets only what is at hand"
+                        "client budget exhausted: machine.fetches_per_hour reached, serving cached tokens only"
                     );
                 }
             }

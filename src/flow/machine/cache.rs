@@ -124,18 +124,18 @@ impl CachedToken {
 pub(super) struct MachineTokenCache {
     pub(super) tokens: Map<TokenKey, Arc<CachedToken>>,
     /// Credentials that the provider has accepted, and until when that counts.
-    good: Map<TokenKey, u64>,
+    valid: Map<TokenKey, u64>,
     /// Credentials that it has refused, and until when that is remembered.
-    wrong: Map<TokenKey, u64>,
+    invalid: Map<TokenKey, u64>,
     /// Hashes of bearers that are not the broker's, and until when that is remembered.
     unknown: Map<[u8; 32], u64>,
     pub(super) flights: SingleFlight<TokenKey, Result<Arc<CachedToken>, MachineError>>,
     /// Those that the provider fails, each by itself.
-    away: Map<TokenKey, Arc<ProviderBackoff>>,
+    upstream_backoffs: Map<TokenKey, Arc<ProviderBackoff>>,
     /// When it fails all of them.
-    all_away: ProviderBackoff,
+    backoff: ProviderBackoff,
     /// First failures since an answer.
-    in_a_row: AtomicU64,
+    consecutive_failures: AtomicU64,
     /// Requests at the provider.
     pub(super) at_once: Semaphore,
 }
@@ -144,13 +144,13 @@ impl Default for MachineTokenCache {
     fn default() -> Self {
         Self {
             tokens: Map::new(TOKENS),
-            good: Map::new(TOKENS),
-            wrong: Map::new(WRONG),
+            valid: Map::new(TOKENS),
+            invalid: Map::new(WRONG),
             unknown: Map::new(UNKNOWN),
             flights: SingleFlight::default(),
-            away: Map::new(TOKENS),
-            all_away: ProviderBackoff::default(),
-            in_a_row: AtomicU64::new(0),
+            upstream_backoffs: Map::new(TOKENS),
+            backoff: ProviderBackoff::default(),
+            consecutive_failures: AtomicU64::new(0),
             at_once: Semaphore::new(AT_ONCE),
         }
     }
@@ -163,17 +163,17 @@ impl std::fmt::Debug for MachineTokenCache {
 }
 
 impl MachineTokenCache {
-    pub(super) fn note_good(&self, credentials: TokenKey, until: u64) {
-        self.good.insert(credentials, until);
+    pub(super) fn note_valid(&self, credentials: TokenKey, until: u64) {
+        self.valid.insert(credentials, until);
     }
 
-    pub(super) fn is_good(&self, credentials: TokenKey, now: u64) -> bool {
-        self.good.get(&credentials).is_some_and(|until| now < until)
+    pub(super) fn is_valid(&self, credentials: TokenKey, now: u64) -> bool {
+        self.valid.get(&credentials).is_some_and(|until| now < until)
     }
 
-    pub(super) fn note_wrong(&self, credentials: TokenKey, now: u64) {
-        self.good.remove(&credentials);
-        self.wrong.insert(credentials, now + WRONG_FOR);
+    pub(super) fn note_invalid(&self, credentials: TokenKey, now: u64) {
+        self.valid.remove(&credentials);
+        self.invalid.insert(credentials, now + WRONG_FOR);
     }
 
     pub(super) fn note_unknown(&self, bearer: [u8; 32], now: u64) {
@@ -186,33 +186,34 @@ impl MachineTokenCache {
 
     /// Seconds that the provider has to be left alone about the tokens of an upstream.
     pub(super) fn left(&self, upstream: &Arc<Upstream>, now: u64) -> Option<u64> {
-        let own = self.away.get(&TokenRequestKey::credentials(upstream)).and_then(|away| away.left(now));
-        self.all_away.left(now).max(own)
+        let own =
+            self.upstream_backoffs.get(&TokenRequestKey::credentials(upstream)).and_then(|backoff| backoff.left(now));
+        self.backoff.left(now).max(own)
     }
 
     /// Notes that the provider failed an upstream and returns for how long to leave it alone, seconds. One delays no
     /// other, unless nothing gets through.
-    pub(super) fn failed(&self, upstream: &Arc<Upstream>, now: u64, told: Option<u64>) -> u64 {
+    pub(super) fn failed(&self, upstream: &Arc<Upstream>, now: u64, retry_after: Option<u64>) -> u64 {
         let credentials = TokenRequestKey::credentials(upstream);
-        let away = self.away.get(&credentials).unwrap_or_default();
-        let is_first = away.failures.load(Ordering::Relaxed) == 0;
-        let pause = away.failed(now, told);
-        self.away.insert(credentials, away);
-        if is_first && self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= IN_A_ROW {
-            return self.all_away.failed(now, None).max(pause);
+        let backoff = self.upstream_backoffs.get(&credentials).unwrap_or_default();
+        let is_first = backoff.failures.load(Ordering::Relaxed) == 0;
+        let pause = backoff.failed(now, retry_after);
+        self.upstream_backoffs.insert(credentials, backoff);
+        if is_first && self.consecutive_failures.fetch_add(1, Ordering::Relaxed) + 1 >= IN_A_ROW {
+            return self.backoff.failed(now, None).max(pause);
         }
         pause
     }
 
     /// Notes that the provider answered.
     pub(super) fn answered(&self, upstream: &Arc<Upstream>) {
-        self.in_a_row.store(0, Ordering::Relaxed);
-        self.all_away.answered();
-        self.away.remove(&TokenRequestKey::credentials(upstream));
+        self.consecutive_failures.store(0, Ordering::Relaxed);
+        self.backoff.answered();
+        self.upstream_backoffs.remove(&TokenRequestKey::credentials(upstream));
     }
 
-    pub(super) fn is_wrong(&self, credentials: TokenKey, now: u64) -> bool {
-        self.wrong.get(&credentials).is_some_and(|until| now < until)
+    pub(super) fn is_invalid(&self, credentials: TokenKey, now: u64) -> bool {
+        self.invalid.get(&credentials).is_some_and(|until| now < until)
     }
 }
 

@@ -24,10 +24,14 @@ impl RelyingParty {
     ///
     /// # Errors
     /// [`MachineError`].
-    pub async fn introspect(&self, shown: ClientCredentials, token: &str) -> Result<Introspection, MachineError> {
-        self.authenticated(shown)?;
+    pub async fn introspect(
+        &self,
+        client_credentials: ClientCredentials,
+        token: &str,
+    ) -> Result<Introspection, MachineError> {
+        self.authenticated(client_credentials)?;
         match self.bearer(token).await {
-            Ok(known) => Ok(Introspection::Active(Box::new(known.principal().clone()))),
+            Ok(bearer) => Ok(Introspection::Active(Box::new(bearer.principal().clone()))),
             Err(Error::Store(error)) => Err(error.into()),
             Err(Error::Provider(error)) => Err(error.into()),
             Err(_) => Ok(Introspection::Inactive),
@@ -39,13 +43,17 @@ impl RelyingParty {
     ///
     /// # Errors
     /// [`MachineError`]; an unknown or dead token is none (RFC 7009 §2.2).
-    pub async fn revoke_machine_token(&self, shown: ClientCredentials, token: &str) -> Result<(), MachineError> {
-        let machine = self.authenticated(shown)?;
+    pub async fn revoke_machine_token(
+        &self,
+        client_credentials: ClientCredentials,
+        token: &str,
+    ) -> Result<(), MachineError> {
+        let machine = self.authenticated(client_credentials)?;
         let own = &machine.upstream().client_id;
         let hash = token_hash(token);
         // As far as this process knows it: else the store does, where it is found though its client is not accepted.
-        let issued = match self.bearers.get(&hash).filter(|known| known.requested().is_some()) {
-            Some(known) => Some(known),
+        let issued = match self.bearers.get(&hash).filter(|bearer| bearer.requested().is_some()) {
+            Some(bearer) => Some(bearer),
             None => self.broker.tokens.issued(&hash).await?.map(|issued| Arc::new(VerifiedBearer::issued(issued))),
         };
         // Its own token, whether or not our validate accepts those of its app client.
@@ -54,26 +62,26 @@ impl RelyingParty {
             Err(Error::Provider(error)) if issued.is_none() => return Err(error.into()),
             Err(_) => None,
         };
-        let Some(known) = issued.as_ref().or(verified.as_ref()) else { return Ok(()) };
-        let principal = known.principal();
-        if principal.kind != PrincipalKind::Machine || principal.client_id != *own || !may_have(&machine, known) {
+        let Some(bearer) = issued.as_ref().or(verified.as_ref()) else { return Ok(()) };
+        let principal = bearer.principal();
+        if principal.kind != PrincipalKind::Machine || principal.client_id != *own || !may_have(&machine, bearer) {
             return Err(MachineError::UnauthorizedClient("the token was not issued to this client"));
         }
         // By everything that anybody may know it by.
-        let names: Vec<_> = issued.iter().chain(&verified).flat_map(|known| known.names().iter().copied()).collect();
-        let until = verified.iter().map(|known| known.principal().expires_at).chain([principal.expires_at]).max();
+        let names: Vec<_> = issued.iter().chain(&verified).flat_map(|bearer| bearer.names().iter().copied()).collect();
+        let until = verified.iter().map(|bearer| bearer.principal().expires_at).chain([principal.expires_at]).max();
         self.sessions.revoke_token(&names, until.unwrap_or_default()).await?;
         tracing::info!(
             target: "auth_api::audit", client = UntrustedText::new(machine.id()).as_str(), owner = machine.owner(),
-            scopes = UntrustedText::up_to(400, principal.scopes.join(" ")).as_str(), "revoked a machine token"
+            scopes = UntrustedText::up_to(400, principal.scopes.join(" ")).as_str(), "machine token revoked"
         );
         Ok(())
     }
 
     /// A client whose secret is known to be right without asking the provider.
-    fn authenticated(&self, shown: ClientCredentials) -> Result<AuthenticatedClient, MachineError> {
-        let address = shown.address;
-        match self.broker.authenticate(shown, self.clock.now())? {
+    fn authenticated(&self, client_credentials: ClientCredentials) -> Result<AuthenticatedClient, MachineError> {
+        let address = client_credentials.address;
+        match self.broker.authenticate(client_credentials, self.clock.now())? {
             AuthenticatedClient::PassThrough { secret_confirmed: false, .. } => {
                 self.broker.charge(address)?;
                 Err(MachineError::InvalidClient)

@@ -25,7 +25,7 @@ impl RelyingParty {
         let hash = token.hash();
         let until = Provider::accepted_until(token.expires_at);
         if let Err(error) = self.broker.tokens.note_issued(&hash, &token.issued, until).await {
-            tracing::warn!(%error, "an issued token is known to this process alone");
+            tracing::warn!(%error, "issued token write failed: known to this process only");
         }
         self.remember_issued(hash, token.issued.clone());
     }
@@ -73,9 +73,9 @@ impl RelyingParty {
         let alive = issued.filter(|issued| now < Provider::accepted_until(issued.principal.expires_at));
         match alive.filter(|issued| self.provider.accepts(&issued.principal.client_id)) {
             Some(issued) => {
-                let known = Arc::new(VerifiedBearer::issued(issued));
-                self.bearers.insert(*hash, known.clone());
-                Ok(Some(known))
+                let bearer = Arc::new(VerifiedBearer::issued(issued));
+                self.bearers.insert(*hash, bearer.clone());
+                Ok(Some(bearer))
             }
             None => {
                 self.broker.cache.note_unknown(*hash, now);

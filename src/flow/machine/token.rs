@@ -58,16 +58,18 @@ impl RelyingParty {
     /// [`MachineError`].
     pub async fn machine_token(
         self: &Arc<Self>,
-        shown: ClientCredentials,
+        client_credentials: ClientCredentials,
         request: TokenRequest,
     ) -> Result<MachineTokenResponse, MachineError> {
-        let address = shown.address;
-        let outcome = match self.broker.authenticate(shown, self.clock.now()) {
-            Ok(machine) => match shape(&machine, request) {
-                Ok(shape) => match self.at_hand(&machine, &shape) {
+        let address = client_credentials.address;
+        let outcome = match self.broker.authenticate(client_credentials, self.clock.now()) {
+            Ok(machine) => match request_key(&machine, request) {
+                Ok(request_key) => match self.at_hand(&machine, &request_key) {
                     Some(granted) => Ok((granted, machine)),
                     // Boxed, so that the way that is nearly always taken carries nothing of it along.
-                    None => Box::pin(self.token_for(&machine, shape, address)).await.map(|granted| (granted, machine)),
+                    None => {
+                        Box::pin(self.token_for(&machine, request_key, address)).await.map(|granted| (granted, machine))
+                    }
                 },
                 Err(error) => Err(error),
             },
@@ -85,13 +87,13 @@ impl RelyingParty {
                     target: "auth_api::audit", client = UntrustedText::new(machine.id()).as_str(), owner = machine.owner(),
                     scopes = UntrustedText::up_to(400, granted.scopes()).as_str(),
                     resource = granted.resource().map(UntrustedText::new).as_ref().map(UntrustedText::as_str), cache,
-                    "issued a machine token"
+                    "machine token issued"
                 );
                 Ok(granted)
             }
             Err(error) => {
                 self.metrics.machine_token(error.outcome());
-                tracing::debug!(%error, "refused a machine token");
+                tracing::debug!(%error, "machine token refused");
                 Err(error)
             }
         }
@@ -101,27 +103,27 @@ impl RelyingParty {
     fn at_hand(
         self: &Arc<Self>,
         machine: &AuthenticatedClient,
-        shape: &TokenRequestKey,
+        request_key: &TokenRequestKey,
     ) -> Option<MachineTokenResponse> {
-        let (key, now) = (shape.key(), self.clock.now());
+        let (key, now) = (request_key.key(), self.clock.now());
         let entry = self.broker.cache.tokens.get(&key)?;
         let revocation_keys = &entry.token.issued.revocation_keys;
         if !self.has_time(&entry, machine, now) || self.sessions.cached_revocation(revocation_keys) != Some(false) {
             return None;
         }
-        self.hand_out(entry, machine, shape, now).ok()
+        self.hand_out(entry, machine, request_key, now).ok()
     }
 
     fn hand_out(
         self: &Arc<Self>,
         entry: Arc<CachedToken>,
         machine: &AuthenticatedClient,
-        shape: &TokenRequestKey,
+        request_key: &TokenRequestKey,
         now: u64,
     ) -> Result<MachineTokenResponse, MachineError> {
         is_allowed(machine, &entry)?;
         if entry.is_due(now) {
-            self.renew_machine_token(entry.clone(), machine, shape.clone());
+            self.renew_machine_token(entry.clone(), machine, request_key.clone());
         }
         let expires_in = entry.token.remaining(now);
         Ok(MachineTokenResponse { entry, expires_in, from_cache: true })
@@ -130,12 +132,12 @@ impl RelyingParty {
     async fn token_for(
         self: &Arc<Self>,
         machine: &AuthenticatedClient,
-        shape: TokenRequestKey,
+        request_key: TokenRequestKey,
         address: Option<IpAddr>,
     ) -> Result<MachineTokenResponse, MachineError> {
-        let (key, now) = (shape.key(), self.clock.now());
+        let (key, now) = (request_key.key(), self.clock.now());
         // The secret of a caller's own app client may have been changed at the provider.
-        let mut than = match machine {
+        let mut issued_after = match machine {
             AuthenticatedClient::Registered(_) => 0,
             AuthenticatedClient::PassThrough { .. } => now.saturating_sub(self.broker.config.machine.recheck.as_secs()),
         };
@@ -144,25 +146,28 @@ impl RelyingParty {
             // If the store cannot say whether it was revoked, whoever is shown the token will ask again.
             if self.has_time(&entry, machine, now) && !self.sessions.is_revoked(revocation_keys).await.unwrap_or(false)
             {
-                return self.hand_out(entry, machine, &shape, now);
+                return self.hand_out(entry, machine, &request_key, now);
             }
-            than = than.max(entry.token.issued_at);
+            issued_after = issued_after.max(entry.token.issued_at);
         }
         if let AuthenticatedClient::PassThrough { credentials, secret_confirmed, .. } = machine {
-            if self.broker.cache.is_wrong(*credentials, now) {
+            if self.broker.cache.is_invalid(*credentials, now) {
                 return Err(MachineError::InvalidClient);
             }
             if !secret_confirmed {
                 self.broker.charge(address)?;
             }
         }
-        let fetched = self.fetch_for(machine, key, shape, than).await;
+        let fetched = self.fetch_for(machine, key, request_key, issued_after).await;
         match (fetched, machine) {
-            (Ok(entry), AuthenticatedClient::Registered(_) | AuthenticatedClient::PassThrough { decoy: false, .. }) => {
+            (
+                Ok(entry),
+                AuthenticatedClient::Registered(_) | AuthenticatedClient::PassThrough { is_registered_id: false, .. },
+            ) => {
                 if let AuthenticatedClient::PassThrough { credentials, .. } = machine {
                     self.broker
                         .cache
-                        .note_good(*credentials, entry.token.issued_at + self.broker.config.machine.recheck.as_secs());
+                        .note_valid(*credentials, entry.token.issued_at + self.broker.config.machine.recheck.as_secs());
                 }
                 is_allowed(machine, &entry)?;
                 let expires_in = entry.token.remaining(self.clock.now());
@@ -171,7 +176,7 @@ impl RelyingParty {
             // Nobody has the secret that the provider was shown.
             (Ok(_), AuthenticatedClient::PassThrough { .. }) => Err(MachineError::InvalidClient),
             (Err(MachineError::InvalidClient), AuthenticatedClient::PassThrough { credentials, .. }) => {
-                self.broker.cache.note_wrong(*credentials, now);
+                self.broker.cache.note_invalid(*credentials, now);
                 Err(MachineError::InvalidClient)
             }
             (
@@ -187,18 +192,20 @@ impl RelyingParty {
         self: &Arc<Self>,
         machine: &AuthenticatedClient,
         key: TokenKey,
-        shape: TokenRequestKey,
-        than: u64,
+        request_key: TokenRequestKey,
+        issued_after: u64,
     ) -> Result<Arc<CachedToken>, MachineError> {
-        let payer = machine.payer();
+        let budget_key = machine.budget_key();
         let has_budget = || match machine {
             AuthenticatedClient::PassThrough { secret_confirmed: false, .. } => Ok(()),
-            _ => self.broker.budget.check(&payer.client, self.clock.now()),
+            _ => self.broker.budget.check(&budget_key.client, self.clock.now()),
         };
         has_budget()?;
-        match self.fetch(key, shape.clone(), than, payer.clone()).await {
+        match self.fetch(key, request_key.clone(), issued_after, budget_key.clone()).await {
             // It may have been another client's fetch, and that one's budget.
-            Err(MachineError::OverBudget(_)) if has_budget().is_ok() => self.fetch(key, shape, than, payer).await,
+            Err(MachineError::OverBudget(_)) if has_budget().is_ok() => {
+                self.fetch(key, request_key, issued_after, budget_key).await
+            }
             fetched => fetched,
         }
     }
@@ -219,23 +226,25 @@ impl RelyingParty {
         self: &Arc<Self>,
         entry: Arc<CachedToken>,
         machine: &AuthenticatedClient,
-        shape: TokenRequestKey,
+        request_key: TokenRequestKey,
     ) {
-        let payer = machine.payer();
-        if self.broker.budget.check(&payer.client, self.clock.now()).is_err() {
+        let budget_key = machine.budget_key();
+        if self.broker.budget.check(&budget_key.client, self.clock.now()).is_err() {
             // It is handed out as long as it lasts; another client may have it renewed.
             entry.renewal_failed();
             return;
         }
-        let flight = self.fetch(shape.key(), shape.clone(), entry.token.issued_at, payer);
+        let flight = self.fetch(request_key.key(), request_key.clone(), entry.token.issued_at, budget_key);
         let this = self.clone();
         self.tasks.spawn(async move {
             match flight.await {
                 Ok(_) => {}
                 // Its secret is dead: so is what was fetched with it.
                 Err(MachineError::InvalidClient) => {
-                    this.broker.cache.tokens.remove(&shape.key());
-                    this.broker.cache.note_wrong(TokenRequestKey::credentials(&shape.upstream), this.clock.now());
+                    this.broker.cache.tokens.remove(&request_key.key());
+                    this.broker
+                        .cache
+                        .note_invalid(TokenRequestKey::credentials(&request_key.upstream), this.clock.now());
                 }
                 Err(_) => entry.renewal_failed(),
             }
@@ -252,7 +261,7 @@ fn is_allowed(machine: &AuthenticatedClient, entry: &CachedToken) -> Result<(), 
 }
 
 /// What a machine gets if nothing stands against it: the scopes that it asks for, or all that it may have.
-fn shape(machine: &AuthenticatedClient, request: TokenRequest) -> Result<TokenRequestKey, MachineError> {
+fn request_key(machine: &AuthenticatedClient, request: TokenRequest) -> Result<TokenRequestKey, MachineError> {
     let scopes = match machine {
         AuthenticatedClient::Registered(client) if request.scopes.is_empty() => client.scopes.clone(),
         AuthenticatedClient::Registered(client) if !client.scopes.cover(&request.scopes) => {

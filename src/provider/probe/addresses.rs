@@ -108,8 +108,8 @@ impl Provider {
         };
         let made_up = with(&ours, "post_logout_redirect_uri", &format!("{signed_out}/{MADE_UP}"));
         let none = without(&ours, "post_logout_redirect_uri");
-        let asked = (self.react(&ours).await, self.react(&made_up).await, self.react(&none).await);
-        let (Ok(ours), Ok(made_up), Ok(none)) = asked else {
+        let answers = (self.react(&ours).await, self.react(&made_up).await, self.react(&none).await);
+        let (Ok(ours), Ok(made_up), Ok(none)) = answers else {
             return Finding::NotKnown(
                 "whether a sign-out comes back: the provider's sign-out page cannot be asked".into(),
             );

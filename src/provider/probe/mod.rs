@@ -44,11 +44,11 @@ impl Provider {
     }
 
     async fn probe_clock(&self, url: &Url) -> Finding {
-        let asked = match http::Request::get(url.as_str()).body(Vec::new()) {
+        let result = match http::Request::get(url.as_str()).body(Vec::new()) {
             Ok(request) => self.http.call("probe", request).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        let response = match asked {
+        let response = match result {
             Ok(response) => response,
             Err(why) => return Finding::NotKnown(format!("whether the clocks agree: {why}")),
         };

@@ -32,14 +32,14 @@ const LISTS: MultimapTableDefinition<'_, &[u8; 32], &[u8; 32]> = MultimapTableDe
 /// Marks and when they are forgotten.
 const MARKS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("marks");
 /// Sessions that are being renewed: one that is here at start was left in the middle of it.
-const AT_WORK: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("at_work");
+const RENEWING: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("at_work");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const FORMAT: &[u8] = b"3";
 const MARK: &str = "the session store of";
 const MARK_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: FORMAT };
 
 /// How long a request may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Redb {
     file: Arc<DatabaseFile>,
@@ -52,7 +52,7 @@ pub(super) struct Redb {
 #[derive(Debug)]
 struct DatabaseFile {
     path: PathBuf,
-    local: InProcessLeases,
+    leases: InProcessLeases,
     db: RwLock<Option<Arc<Database>>>,
 }
 
@@ -70,7 +70,7 @@ impl DatabaseFile {
             return Ok(db);
         }
         let db = Arc::new(Database::open(&self.path)?);
-        tracing::info!("the session file is open again");
+        tracing::info!("session file reopened");
         self.set(Some(db.clone()));
         Ok(db)
     }
@@ -104,7 +104,7 @@ impl Redb {
         }
         let file = Arc::new(DatabaseFile {
             path: path.to_owned(),
-            local: InProcessLeases::default(),
+            leases: InProcessLeases::default(),
             db: RwLock::new(Some(Arc::new(db))),
         });
         let (writer, requests) = mpsc::channel();
@@ -119,7 +119,7 @@ impl Redb {
     async fn write<T>(&self, request: impl FnOnce(Reply<T>) -> Write) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         self.writer.send(request(reply)).map_err(|_| Error("its writer has stopped".into()))?;
-        in_time(answer).await?.unwrap_or_else(|_| Err(Error("the write was not done".into())))
+        with_timeout(answer).await?.unwrap_or_else(|_| Err(Error("the write was not done".into())))
     }
 
     /// Reads in a thread where blocking is no harm.
@@ -128,14 +128,14 @@ impl Redb {
         read: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, Error> {
         let db = self.file.current().ok_or_else(|| Error("the file waits to be opened again".into()))?;
-        let done = in_time(tokio::task::spawn_blocking(move || read(&db))).await?;
+        let done = with_timeout(tokio::task::spawn_blocking(move || read(&db))).await?;
         done.map_err(|e| Error(e.to_string()))?.map_err(|e| Error(e.to_string()))
     }
 }
 
-/// A disk that stalls is as good as none.
-async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
-    tokio::time::timeout(PATIENCE, answer).await.map_err(|_| Error(format!("no answer in {PATIENCE:?}")))
+/// Applies the request timeout: a stalled disk counts as an outage.
+async fn with_timeout<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
+    tokio::time::timeout(REQUEST_TIMEOUT, answer).await.map_err(|_| Error(format!("no answer in {REQUEST_TIMEOUT:?}")))
 }
 
 /// Makes a whole new file beside `path` and moves it there, so that a crash leaves no half of one.
@@ -167,7 +167,7 @@ fn open_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(SESSIONS)?;
     transaction.open_multimap_table(LISTS)?;
     transaction.open_table(MARKS)?;
-    transaction.open_table(AT_WORK)?;
+    transaction.open_table(RENEWING)?;
     Ok(())
 }
 
@@ -232,7 +232,7 @@ impl SessionStore for Redb {
                 Ok(sessions.get(&key.0)?.and_then(|value| decode(value.value())))
             })
             .await?;
-        let ended = || self.file.local.tombstone(key).map(Lookup::Ended);
+        let ended = || self.file.leases.tombstone(key).map(Lookup::Ended);
         Ok(found.map(Lookup::Found).or_else(ended).unwrap_or(Lookup::Absent))
     }
 
@@ -277,7 +277,7 @@ impl SessionStore for Redb {
     }
 
     async fn extend(&self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> Result<bool, Error> {
-        Ok(self.file.local.extend(key, fencing_token, ttl))
+        Ok(self.file.leases.extend(key, fencing_token, ttl))
     }
 
     async fn release(&self, key: SessionKey, fencing_token: FencingToken, after: LeaseRelease) -> Result<(), Error> {
@@ -311,7 +311,7 @@ impl SessionStore for Redb {
             swept += self.write(|reply| Write::Sweep(some.to_vec(), now, idle, reply)).await?;
         }
         self.write(|reply| Write::Forget(now, reply)).await?;
-        self.file.local.sweep();
+        self.file.leases.sweep();
         Ok(swept)
     }
 
@@ -345,7 +345,7 @@ mod tests {
         let path = folder.path().join("s.redb");
         create(&path, &KeyRing::new([b"a key of this test, 32 bytes long".as_slice()])).unwrap();
         let db = Some(Arc::new(Database::open(&path).unwrap()));
-        let file = DatabaseFile { path, local: InProcessLeases::default(), db: RwLock::new(db) };
+        let file = DatabaseFile { path, leases: InProcessLeases::default(), db: RwLock::new(db) };
         let (writer, requests) = mpsc::channel();
         let mut answers = Vec::new();
         for _ in 0..300 {

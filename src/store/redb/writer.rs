@@ -1,6 +1,6 @@
 //! The one thread that writes.
 
-use super::{AT_WORK, DatabaseFile, LISTS, MARKS, SESSIONS};
+use super::{DatabaseFile, LISTS, MARKS, RENEWING, SESSIONS};
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use crate::store::in_process_leases::InProcessLeases;
 use crate::store::{Error, FencingToken, LeaseOutcome, LeaseRelease, RestoreOutcome, SealedSession, UpdateOutcome};
@@ -40,7 +40,7 @@ pub(super) fn write_all(file: &DatabaseFile, requests: &mpsc::Receiver<Write>) -
     transactions
 }
 
-/// What to tell the asker once the commit is done, or has failed.
+/// Sends the reply once the commit has succeeded or failed.
 type CommitReply = Box<dyn FnOnce(Result<(), Error>)>;
 
 /// Answers only what was committed.
@@ -51,13 +51,13 @@ fn write_batch(file: &DatabaseFile, batch: Vec<Write>) {
         {
             let mut tables = Tables::open(&transaction)?;
             for write in batch {
-                answers.push(apply(&mut tables, &file.local, write)?);
+                answers.push(apply(&mut tables, &file.leases, write)?);
             }
         }
         Ok(transaction.commit()?)
     })();
     if let Err(error) = &result {
-        tracing::error!(%error, "the session file failed; it is opened again at the next write");
+        tracing::error!(%error, "session file write failed: reopening at the next write");
         file.set(None);
     }
     let result = result.map_err(|e| Error(e.to_string()));
@@ -66,17 +66,17 @@ fn write_batch(file: &DatabaseFile, batch: Vec<Write>) {
     }
 }
 
-fn apply(tables: &mut Tables<'_>, local: &InProcessLeases, write: Write) -> Result<CommitReply, redb::Error> {
+fn apply(tables: &mut Tables<'_>, leases: &InProcessLeases, write: Write) -> Result<CommitReply, redb::Error> {
     Ok(match write {
         Write::Create(key, record, reply) => {
-            let free = tables.get(key)?.is_none() && local.tombstone(key).is_none();
+            let free = tables.get(key)?.is_none() && leases.tombstone(key).is_none();
             if free {
                 tables.put(key, &record)?;
             }
             answer(reply, free)
         }
         Write::UpdateOutcome(key, expected, record, fencing_token, reply) => {
-            answer(reply, tables.update(local, key, expected, record, fencing_token)?)
+            answer(reply, tables.update(leases, key, expected, record, fencing_token)?)
         }
         Write::Touch(seen, reply) => {
             for (key, seen) in seen {
@@ -86,17 +86,17 @@ fn apply(tables: &mut Tables<'_>, local: &InProcessLeases, write: Write) -> Resu
             }
             answer(reply, ())
         }
-        Write::Restore(key, record, reply) => answer(reply, tables.restore(local, key, &record)?),
+        Write::Restore(key, record, reply) => answer(reply, tables.restore(leases, key, &record)?),
         Write::Delete(key, until, reply) => {
-            local.note_deleted(key, until);
+            leases.note_deleted(key, until);
             answer(reply, tables.remove(key)?)
         }
-        Write::Lease(key, ttl, reply) => answer(reply, tables.lease(local, key, ttl)?),
+        Write::Lease(key, ttl, reply) => answer(reply, tables.lease(leases, key, ttl)?),
         Write::Release(key, fencing_token, after, reply) => {
-            if local.admits(key, Some(fencing_token)) && !matches!(after, LeaseRelease::OutcomeUnknown(_)) {
+            if leases.admits(key, Some(fencing_token)) && !matches!(after, LeaseRelease::OutcomeUnknown(_)) {
                 tables.at_work.remove(&key.0)?;
             }
-            local.release(key, fencing_token, after);
+            leases.release(key, fencing_token, after);
             answer(reply, ())
         }
         Write::Mark(mark, until, reply) => {
@@ -138,7 +138,7 @@ impl<'t> Tables<'t> {
             sessions: transaction.open_table(SESSIONS)?,
             lists: transaction.open_multimap_table(LISTS)?,
             marks: transaction.open_table(MARKS)?,
-            at_work: transaction.open_table(AT_WORK)?,
+            at_work: transaction.open_table(RENEWING)?,
         })
     }
 
@@ -156,32 +156,32 @@ impl<'t> Tables<'t> {
 
     fn update(
         &mut self,
-        local: &InProcessLeases,
+        leases: &InProcessLeases,
         key: SessionKey,
         expected: u64,
         record: SealedSession,
         fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, redb::Error> {
         let Some(old) = self.get(key)? else { return Ok(UpdateOutcome::Gone) };
-        if old.version != expected || !local.admits(key, fencing_token) {
+        if old.version != expected || !leases.admits(key, fencing_token) {
             return Ok(UpdateOutcome::Stale);
         }
         self.put(key, &SealedSession { seen: old.seen.max(record.seen), ..record })?;
         if let Some(fencing_token) = fencing_token {
             self.at_work.remove(&key.0)?;
-            local.release(key, fencing_token, LeaseRelease::Free);
+            leases.release(key, fencing_token, LeaseRelease::Free);
         }
         Ok(UpdateOutcome::Done)
     }
 
     fn restore(
         &mut self,
-        local: &InProcessLeases,
+        leases: &InProcessLeases,
         key: SessionKey,
         record: &SealedSession,
     ) -> Result<RestoreOutcome, redb::Error> {
         Ok(match self.get(key)? {
-            _ if local.tombstone(key).is_some() => RestoreOutcome::Ended,
+            _ if leases.tombstone(key).is_some() => RestoreOutcome::Ended,
             Some(there) if there.version >= record.version => RestoreOutcome::Newer,
             _ => {
                 self.put(key, record)?;
@@ -190,11 +190,11 @@ impl<'t> Tables<'t> {
         })
     }
 
-    fn lease(&mut self, local: &InProcessLeases, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, redb::Error> {
+    fn lease(&mut self, leases: &InProcessLeases, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, redb::Error> {
         if self.get(key)?.is_none() {
             return Ok(LeaseOutcome::Gone);
         }
-        Ok(match local.lease(key, ttl) {
+        Ok(match leases.lease(key, ttl) {
             LeaseOutcome::Taken { fencing_token, abandoned } => {
                 let left = self.at_work.insert(&key.0, ())?.is_some();
                 LeaseOutcome::Taken { fencing_token, abandoned: abandoned || left }

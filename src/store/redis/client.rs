@@ -77,7 +77,7 @@ impl RedisClient {
 
     /// By when a call that begins now has to be answered.
     pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.connector.patience
+        Instant::now() + self.connector.call_timeout
     }
 
     /// [`Self::run_until`] with all the time a call has.
@@ -101,7 +101,7 @@ impl RedisClient {
         command: &KeyedCommand,
         deadline: Instant,
     ) -> Result<(Arc<OpenConnection>, Value), Error> {
-        let patience = self.connector.patience;
+        let call_timeout = self.connector.call_timeout;
         let refresh = async |pause| timeout_at(deadline, self.topology.refresh(pause)).await.unwrap_or(false);
         let (mut attempt, mut redirect) = (0, None);
         loop {
@@ -112,14 +112,14 @@ impl RedisClient {
                 // A primary that is gone has a successor.
                 Ok(Err(_)) if attempt == 1 && refresh(READ_PAUSE).await => continue,
                 Ok(Err(why)) => return Err(why),
-                Err(_) => return Err(Error(format!("Redis gave no connection in {patience:?}"))),
+                Err(_) => return Err(Error(format!("Redis gave no connection in {call_timeout:?}"))),
             };
             let error = match command.send(&open, asking == Some(true), deadline).await {
                 Some(Ok(value)) => return Ok((open, value)),
                 Some(Err(error)) => error,
                 None => {
                     open.abandon();
-                    return Err(Error(format!("Redis at {}: no answer in {patience:?}", open.at)));
+                    return Err(Error(format!("Redis at {}: no answer in {call_timeout:?}", open.at)));
                 }
             };
             let retry = match RetryClass::of(&error, &open.at) {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 /// Commands that wait for their turn to be sent.
 const QUEUE: usize = 1_024;
 /// A server that refuses work on a connection younger than this will refuse it on the next one too.
-const FRESH: Duration = Duration::from_millis(500);
+const MIN_CONNECTION_AGE: Duration = Duration::from_millis(500);
 
 /// What went wrong where. The crate's texts hold neither credentials nor keys.
 pub(super) fn failed(at: &HostPort, error: &RedisError) -> Error {
@@ -64,7 +64,7 @@ impl OpenConnection {
 
     /// As [`Self::abandon`], for a server that refuses work; `false` if that was tried a moment ago.
     pub(super) fn abandon_unless_fresh(&self) -> bool {
-        let worth = self.since.elapsed() > FRESH;
+        let worth = self.since.elapsed() > MIN_CONNECTION_AGE;
         if worth {
             self.abandon();
         }
@@ -77,7 +77,7 @@ impl OpenConnection {
 pub(super) struct Connector {
     pub(super) url: RedisUrl,
     /// How long a call may take, and so how long connecting may.
-    pub(super) patience: Duration,
+    pub(super) call_timeout: Duration,
 }
 
 impl Connector {
@@ -133,7 +133,7 @@ impl Connector {
             .set_redis_settings(settings);
         // Calls have deadlines of their own.
         let config = config
-            .set_connection_timeout(Some(self.patience))
+            .set_connection_timeout(Some(self.call_timeout))
             .set_response_timeout(None)
             .set_pipeline_buffer_size(QUEUE);
         redis::Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
@@ -147,7 +147,7 @@ impl Connector {
             RedisServers::Cluster(_) => return Err(Error("a cluster has no one master".into())),
         };
         // One that hangs must not use up the time of the whole call.
-        let each = self.patience / 4;
+        let each = self.call_timeout / 4;
         let mut answers: FuturesUnordered<_> = sentinels
             .iter()
             .map(|at| async move {

@@ -1,4 +1,4 @@
-//! Hearing of every change, and knowing up to when every one was heard.
+//! Client-side tracking: receives every change, and knows up to when all were received.
 //!
 //! 1. One connection to each server that takes writes, with `CLIENT TRACKING … BCAST`: the server pushes the
 //!    names of keys that change. After a reconnect tracking would be off without a word, so there is none.
@@ -41,11 +41,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Redis {
-    pub(super) async fn follow_until(&self, listener: &dyn InvalidationListener) -> Result<Infallible, Error> {
-        let patience = self.client.connector.patience;
+    pub(super) async fn stream_invalidations(&self, listener: &dyn InvalidationListener) -> Result<Infallible, Error> {
+        let call_timeout = self.client.connector.call_timeout;
         let (sender, mut pushes) = mpsc::unbounded_channel();
-        let late = |_| Error(format!("Redis did not begin to tell of changes in {patience:?}"));
-        let tracking = timeout(patience, self.track(sender)).await.map_err(late)??;
+        let late = |_| Error(format!("Redis did not begin to tell of changes in {call_timeout:?}"));
+        let tracking = timeout(call_timeout, self.track(sender)).await.map_err(late)??;
         listener.started(self.has_lost_writes().await?);
         let pending = PendingCanaries::default();
         let mut probes = std::pin::pin!(self.probes(&tracking));
@@ -54,11 +54,11 @@ impl Redis {
         let over = || Error("Redis no longer tells of changes".into());
         loop {
             tokio::select! {
-                push = pushes.recv() => self.pass_on(push.ok_or_else(over)?, listener, &pending)?,
+                push = pushes.recv() => self.dispatch(push.ok_or_else(over)?, listener, &pending)?,
                 probe = probes.next() => {
                     let sent = probe.ok_or_else(over)??;
                     while let Ok(push) = pushes.try_recv() {
-                        self.pass_on(push, listener, &pending)?;
+                        self.dispatch(push, listener, &pending)?;
                     }
                     listener.synced(sent);
                 }
@@ -80,7 +80,7 @@ impl Redis {
         Ok(lost.await?.contains(&true))
     }
 
-    fn pass_on(
+    fn dispatch(
         &self,
         push: PushInfo,
         listener: &dyn InvalidationListener,
@@ -115,12 +115,12 @@ impl Redis {
 
     /// Times before which everything was put into the queue.
     fn probes<'a>(&self, tracking: &'a Tracking) -> impl Stream<Item = Result<Instant, Error>> + use<'a> {
-        let patience = self.client.connector.patience;
+        let call_timeout = self.client.connector.call_timeout;
         every((self.max_stale / 4).clamp(PROBE_PERIOD_MIN, CHECK_PERIOD), move || async move {
             let sent = Instant::now();
-            match timeout(patience, tracking.probe()).await {
+            match timeout(call_timeout, tracking.probe()).await {
                 Ok(answered) => answered.map(|()| sent),
-                Err(_) => Err(Error(format!("Redis did not answer in {patience:?}"))),
+                Err(_) => Err(Error(format!("Redis did not answer in {call_timeout:?}"))),
             }
         })
     }
@@ -140,7 +140,7 @@ impl Redis {
                 }
                 Ok(())
             };
-            let checked = timeout(self.client.connector.patience, check).await.unwrap_or(Ok(()));
+            let checked = timeout(self.client.connector.call_timeout, check).await.unwrap_or(Ok(()));
             checked.inspect_err(|_| self.client.topology.forget())
         })
     }
@@ -176,21 +176,21 @@ impl Redis {
         tracked: &TrackingConnection,
         pending: &PendingCanaries,
     ) -> Result<Option<Duration>, Error> {
-        let patience = self.client.connector.patience;
+        let call_timeout = self.client.connector.call_timeout;
         let (sender, pushed) = oneshot::channel();
         lock(pending).insert(name.clone(), sender);
         let value = self.writes.fetch_add(1, Ordering::Relaxed);
         let mut set = redis::cmd("SET");
         set.arg(&name).arg(value).arg("EX").arg(KEEP_CANARY.as_secs());
         let written = Instant::now();
-        if !matches!(timeout(patience, tracked.open.query::<()>(&set)).await, Ok(Ok(()))) {
+        if !matches!(timeout(call_timeout, tracked.open.query::<()>(&set)).await, Ok(Ok(()))) {
             lock(pending).remove(&name);
             return Ok(None);
         }
         lock(&self.canaries).insert(name, value);
-        match timeout(patience, pushed).await {
+        match timeout(call_timeout, pushed).await {
             Ok(Ok(pushed)) => Ok(Some(pushed.saturating_duration_since(written))),
-            _ => Err(Error(format!("a change was not told in {patience:?}"))),
+            _ => Err(Error(format!("a change was not told in {call_timeout:?}"))),
         }
     }
 }

@@ -39,13 +39,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long what is over stays, in seconds: clocks differ.
-const KEEP: u64 = 120;
+const EXPIRY_SLACK: u64 = 120;
 /// The end of the year 9999. Times beyond it would not survive being multiplied.
-const LAST: u64 = 253_402_300_799;
+const MAX_EPOCH_SECONDS: u64 = 253_402_300_799;
 /// How long a lease that was given back is remembered, and one that was not at least.
 const REMEMBER_LEASE: Duration = Duration::from_secs(600);
 /// A member of an index younger than this may belong to a record that is just being written.
-const YOUNG: u64 = 60;
+const MIN_PRUNE_AGE: u64 = 60;
 /// Calls under way at once for one list.
 const AT_ONCE: usize = 256;
 
@@ -70,7 +70,7 @@ impl Redis {
         let mut process = [0; 12];
         random(&mut process);
         Self {
-            client: RedisClient::new(Connector { url: url.clone(), patience: config.store_timeout }),
+            client: RedisClient::new(Connector { url: url.clone(), call_timeout: config.store_timeout }),
             names: Names(url.prefix.clone()),
             ring: ring.clone(),
             idle: config.idle,
@@ -81,7 +81,7 @@ impl Redis {
         }
     }
 
-    /// The id of a write: a server that has seen it did what was asked.
+    /// The idempotency id of a write: a server that finds it again has already applied the write.
     fn write_id(&self) -> String {
         format!("{}.{}", self.process, self.writes.fetch_add(1, Ordering::Relaxed))
     }
@@ -115,7 +115,7 @@ impl Redis {
         // By itself: in a slot that moves, a server refuses several keys of which one is missing.
         let get = KeyedCommand::new("GET", &names.tombstone);
         let tombstone: Option<Vec<u8>> = self.client.run_until(&get, deadline).await?;
-        Ok(tombstone.map_or(Lookup::Absent, |until| Lookup::Ended(number(&until).unwrap_or(LAST))))
+        Ok(tombstone.map_or(Lookup::Absent, |until| Lookup::Ended(number(&until).unwrap_or(MAX_EPOCH_SECONDS))))
     }
 
     async fn touch_one(&self, key: SessionKey, seen: u64, deadline: Instant) -> Result<(), Error> {
@@ -123,13 +123,13 @@ impl Redis {
         // However many processes saw a use, it is written once.
         let step = super::touch_step(self.idle.map(|idle| idle.as_secs()));
         let touch = KeyedCommand::script(&scripts::TOUCH, &[&names.record, &names.used]);
-        self.client.run_until(&touch.arg(seen).arg(self.idle_ms()).arg(KEEP).arg(step), deadline).await
+        self.client.run_until(&touch.arg(seen).arg(self.idle_ms()).arg(EXPIRY_SLACK).arg(step), deadline).await
     }
 }
 
 /// When Redis may forget what is over at `end`, in ms since 1970.
 fn expiry(end: u64) -> u64 {
-    (end.min(LAST) + KEEP) * 1_000
+    (end.min(MAX_EPOCH_SECONDS) + EXPIRY_SLACK) * 1_000
 }
 
 /// The number that `text` begins with.
@@ -182,10 +182,11 @@ impl SessionStore for Redis {
         self.list(key, &record, deadline).await?;
         let (names, write) = (self.names.session(key), self.write_id());
         let update = KeyedCommand::script(&scripts::UPDATE, &[&names.record, &names.used, &names.lease]);
-        let update = update.arg(expected).arg(encode(&record, &write)).arg(record.seen).arg(record.ends.min(LAST));
+        let update =
+            update.arg(expected).arg(encode(&record, &write)).arg(record.seen).arg(record.ends.min(MAX_EPOCH_SECONDS));
         let update = update
             .arg(self.idle_ms())
-            .arg(KEEP)
+            .arg(EXPIRY_SLACK)
             .arg(fencing_token.map(|fencing_token| fencing_token.0.to_string()).unwrap_or_default());
         let update = update.arg(REMEMBER_LEASE.as_millis()).arg(write);
         Ok(match self.client.run_until(&update, deadline).await? {
@@ -203,7 +204,7 @@ impl SessionStore for Redis {
 
     async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error> {
         let deadline = self.client.deadline();
-        let (names, until) = (self.names.session(key), until.min(LAST));
+        let (names, until) = (self.names.session(key), until.min(MAX_EPOCH_SECONDS));
         let keys = [&*names.record, &names.used, &names.lease, &names.tombstone];
         let delete = KeyedCommand::script(&scripts::DELETE, &keys).arg(until).arg(expiry(until));
         let old = record(self.client.run_until(&delete.arg(DELETED_FOR.as_millis()), deadline).await?);
@@ -229,7 +230,7 @@ impl SessionStore for Redis {
             .await?;
         let without: Vec<_> = loaded.iter().filter(|(_, record)| record.is_none()).map(|(key, _)| &key.0).collect();
         if !without.is_empty() {
-            let prune = KeyedCommand::script(&scripts::PRUNE, &[&index]).arg(YOUNG).arg(without);
+            let prune = KeyedCommand::script(&scripts::PRUNE, &[&index]).arg(MIN_PRUNE_AGE).arg(without);
             drop(self.client.run_until::<()>(&prune, deadline).await);
         }
         Ok(loaded.into_iter().filter_map(|(key, record)| Some((key, record?))).collect())
@@ -265,7 +266,7 @@ impl SessionStore for Redis {
     }
 
     async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
-        let until = until.min(LAST);
+        let until = until.min(MAX_EPOCH_SECONDS);
         let mark = KeyedCommand::script(&scripts::MARK, &[&self.names.revocation(mark)]);
         self.client.run(&mark.arg(until).arg(expiry(until)).arg(self.write_id())).await
     }
@@ -273,7 +274,7 @@ impl SessionStore for Redis {
     async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error> {
         let found: Option<Vec<u8>> = self.client.run(&KeyedCommand::new("GET", &self.names.revocation(mark))).await?;
         // Whatever else stands there, it is marked.
-        Ok(found.map(|found| number(&found).unwrap_or(LAST)))
+        Ok(found.map(|found| number(&found).unwrap_or(MAX_EPOCH_SECONDS)))
     }
 
     async fn sweep(&self, _now: u64, _idle: Option<u64>) -> Result<u64, Error> {
@@ -298,7 +299,7 @@ impl SessionStore for Redis {
     }
 
     async fn follow(&self, listener: &dyn InvalidationListener) -> Error {
-        match self.follow_until(listener).await {
+        match self.stream_invalidations(listener).await {
             Err(why) => why,
             Ok(never) => match never {},
         }

@@ -8,8 +8,8 @@
 //! PREFIX:r:{LIMIT}    a rate limit      PREFIX:q:{LIMIT}:PROCESS  its last answer to a process
 //! ```
 //!
-//! The last use has a key of its own so that writing it tells nobody. What is in brackets decides the slot
-//! in a cluster, so that all of one session is on one server.
+//! The last use has a key of its own so that writing it triggers no invalidation. The hash tag in braces decides
+//! the slot in a cluster, so that all keys of one session are on one server.
 
 use crate::domain::store_key::IndexKey;
 use crate::domain::store_key::{RevocationKey, SessionKey};

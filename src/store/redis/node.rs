@@ -51,10 +51,10 @@ impl NodeConnection {
             return Err(backoff.why.clone());
         }
         // Less than the caller has, so that those behind learn what came of it.
-        let limit = self.connector.patience.mul_f32(0.8);
+        let limit = self.connector.call_timeout.mul_f32(0.8);
         match timeout(limit, self.connect()).await.unwrap_or_else(|_| Err(self.late(limit))) {
             Ok(open) => {
-                tracing::info!(server = %open.at, "connected to Redis");
+                tracing::info!(server = %open.at, "Redis connection opened");
                 *backoff = None;
                 self.current.store(Some(open.clone()));
                 Ok(open)
@@ -62,7 +62,7 @@ impl NodeConnection {
             Err(why) => {
                 let length = backoff.as_ref().map_or(BACKOFF.0, |last| last.next);
                 if backoff.is_none() {
-                    tracing::warn!(error = %why, "cannot connect to Redis");
+                    tracing::warn!(error = %why, "Redis connection failed");
                 }
                 let until = Instant::now() + length;
                 *backoff = Some(ConnectBackoff { until, next: (length * 2).min(BACKOFF.1), why: why.clone() });

@@ -150,7 +150,7 @@ impl Cluster {
         nodes.sort();
         nodes.dedup();
         // One that hangs must not use up the time of the whole call.
-        let each = self.connector.patience.mul_f32(0.4);
+        let each = self.connector.call_timeout.mul_f32(0.4);
         let mut answers: FuturesUnordered<_> = nodes
             .into_iter()
             .map(|at| async move {

@@ -40,7 +40,7 @@ impl Redis {
             Some(first) => empty_primaries(&first.open, self.client.connector.url.tls).await?,
             None => vec![],
         };
-        let empty = empty.into_iter().map(|at| timeout(self.client.connector.patience / 4, track(at)));
+        let empty = empty.into_iter().map(|at| timeout(self.client.connector.call_timeout / 4, track(at)));
         connections.extend(join_all(empty).await.into_iter().flatten().flatten());
         let tracking = Tracking { connections, slots: Some(slots) };
         tracking.check_slots().await?;

@@ -21,7 +21,7 @@ impl Redis {
                     redis::cmd("INFO").arg("memory").query_async(&mut open.connection.clone()).await;
                 let server = open.at.to_string();
                 match info {
-                    Ok(info) => Ok(judge(server, &info)),
+                    Ok(info) => Ok(eviction_warning(server, &info)),
                     Err(error) if error.is_io_error() || error.is_unrecoverable_error() => {
                         Err(failed(&open.at, &error))
                     }
@@ -36,7 +36,7 @@ impl Redis {
     }
 }
 
-fn judge(server: String, info: &str) -> Option<Warning> {
+fn eviction_warning(server: String, info: &str) -> Option<Warning> {
     let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).map(str::trim);
     match policy {
         Some(SAFE) => None,
@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn only_noeviction_keeps_what_it_was_given() {
-        let said = |line: &str| judge("r:6379".into(), &format!("# Memory\r\nmaxmemory:0\r\n{line}\r\nx:1\r\n"));
+        let said =
+            |line: &str| eviction_warning("r:6379".into(), &format!("# Memory\r\nmaxmemory:0\r\n{line}\r\nx:1\r\n"));
         assert_eq!(said("maxmemory_policy:noeviction"), None);
         for policy in ["volatile-lru", "allkeys-lfu", "", "noeviction2"] {
             let Some(Warning::Eviction { policy: shown, .. }) = said(&format!("maxmemory_policy:{policy}")) else {

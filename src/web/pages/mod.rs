@@ -142,7 +142,7 @@ pub(super) fn sign_in_link(return_to: Option<&ReturnTo>, prompt: Option<&str>) -
 }
 
 /// Our own sign-in address, asking for the same once more.
-pub(super) fn intent_link(intent: &SignInIntent) -> String {
+pub(super) fn sign_in_url_of(intent: &SignInIntent) -> String {
     // To be shown no page at all is not what somebody wants who looks at one.
     let prompt = intent.prompt.as_deref().filter(|prompt| *prompt != "none");
     link([
