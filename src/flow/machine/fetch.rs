@@ -138,6 +138,17 @@ impl RelyingParty {
             (false, true) => budget.spend(&budget_key.client, now),
             _ => {}
         }
+        self.judge_fetch(request_key, result, now)
+    }
+
+    /// The token, or what its absence means to the caller and to the provider's back-off.
+    fn judge_fetch(
+        &self,
+        request_key: &TokenRequestKey,
+        result: Result<MachineToken, provider::Error>,
+        now: u64,
+    ) -> Result<MachineToken, MachineError> {
+        let cache = &self.broker.cache;
         match result {
             Ok(token) => {
                 cache.answered(&request_key.upstream);
