@@ -2,6 +2,7 @@
 
 use crate::real::component;
 use crate::support::process::command;
+use auth_api::domain::principal::IDENTITY_HEADERS;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -110,4 +111,21 @@ fn systemd_understands_the_unit_and_finds_it_closed() {
     let closed = ["security", "--offline=true", "--threshold=20", "--no-pager"];
     let output = Command::new(&analyze).args(closed).arg(&path).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// The proxies that copy headers one by one; Envoy and Traefik take all that begin with `x-auth-`.
+#[test]
+fn every_identity_header_is_copied_by_every_proxy() {
+    for file in [
+        "nginx/snippets/auth-api-protect.conf",
+        "nginx/snippets/auth-api-identity.conf",
+        "apache/auth-api.lua",
+        "caddy/auth-api.caddy",
+        "haproxy/auth-api.lua",
+    ] {
+        let text = std::fs::read_to_string(deploy(file)).unwrap().to_lowercase().replace('_', "-");
+        for header in IDENTITY_HEADERS {
+            assert!(text.contains(header), "deploy/{file} forgets {header}");
+        }
+    }
 }
