@@ -52,7 +52,7 @@ pub enum Error {
     #[error("this account may not sign in here: {}", .0.missing)]
     NotAdmitted(Box<AccessDenied>),
     /// A proxy's word about the page that is asked for cannot be used.
-    #[error("the page that is asked for cannot be told: {0}")]
+    #[error("the forwarded page address cannot be used: {0}")]
     BadForwardedHeaders(#[from] BadForwardedHeaders),
     /// Forwarded headers from an address that is not a trusted proxy.
     #[error("{0}")]

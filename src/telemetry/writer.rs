@@ -47,8 +47,8 @@ pub(super) fn start() -> io::Result<()> {
 pub fn flush() {
     let Some(queue) = QUEUE.get() else { return };
     let deadline = Instant::now() + LAST_WORDS;
-    let (tell, told) = sync_channel(1);
-    let mut message = Message::Flush(tell);
+    let (done, receiver) = sync_channel(1);
+    let mut message = Message::Flush(done);
     while let Err(TrySendError::Full(again)) = queue.try_send(message) {
         if Instant::now() > deadline {
             return;
@@ -56,7 +56,7 @@ pub fn flush() {
         message = again;
         thread::sleep(AGAIN);
     }
-    let _ = told.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    let _ = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
 }
 
 /// Takes one line for each `write`, as tracing gives them. Never fails and never waits.
@@ -103,8 +103,8 @@ fn write_all(messages: &Receiver<Message>, out: &mut impl Write) {
                     DROPPED.inc();
                 }
             }
-            Message::Flush(tell) => {
-                let _ = tell.send(());
+            Message::Flush(done) => {
+                let _ = done.send(());
             }
         }
     }

@@ -206,9 +206,10 @@ fn access(problem: AccessProblem) -> (&'static str, &'static str) {
 fn request(problem: RequestProblem) -> (&'static str, &'static str) {
     const NOT_VALID: &str = "This request is not valid.";
     match problem {
-        RequestProblem::ForwardedRequest => {
-            ("The page cannot be told", "The address of the page that you asked for is one that we do not pass on.")
-        }
+        RequestProblem::ForwardedRequest => (
+            "The page address cannot be used",
+            "The address of the page that you asked for is one that we do not pass on.",
+        ),
         RequestProblem::Requirement => ("The requirement cannot be understood", NOT_VALID),
         RequestProblem::Body => ("The body cannot be read", NOT_VALID),
         RequestProblem::AttributeRejected => {
