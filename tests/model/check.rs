@@ -58,14 +58,35 @@ pub fn holds(name: &str, protocol: Protocol, scenario: Scenario, limit: usize, a
     println!("model: {name}: {summary}, {all}: no violation");
 }
 
-/// [`holds`] for a space too large for every `cargo test`, which looks at its beginning only. `MODEL_LARGE=1` asks for all.
+/// Whether the searches that take long are asked for.
 #[expect(clippy::disallowed_methods, reason = "the rule is for the service")]
+pub fn is_large() -> bool {
+    std::env::var("MODEL_LARGE").is_ok_and(|large| large == "1")
+}
+
+/// [`holds`] for a space too large for every `cargo test`, which looks at its beginning only. `MODEL_LARGE=1` asks for all.
 pub fn large(name: &str, protocol: Protocol, scenario: Scenario, limit: usize, at_least: usize) {
-    if std::env::var("MODEL_LARGE").is_ok_and(|large| large == "1") {
+    if is_large() {
         holds(name, protocol, scenario, limit, at_least);
     } else {
         holds(name, protocol, scenario, BEGINNING, 500);
     }
+}
+
+/// The invariants of `properties` that a way of at most `limit` steps breaks. One search; prints one line.
+#[expect(clippy::print_stdout, reason = "the summary of a check")]
+pub fn broken(
+    protocol: Protocol,
+    scenario: Scenario,
+    properties: &[&'static str],
+    limit: usize,
+) -> BTreeSet<&'static str> {
+    let model = Sessions { protocol, scenario, reduction: Reduction::Full };
+    let wanted: BTreeSet<_> = properties.iter().copied().collect();
+    let Search { checker, summary, .. } = search(model, limit, HasDiscoveries::AllOf(wanted.clone()));
+    let found = checker.discoveries().into_keys().filter(|name| wanted.contains(name)).collect();
+    println!("model: not so: {found:?}; {summary}");
+    found
 }
 
 /// A way of at most `limit` steps to break an invariant, if there is one. Prints one line.

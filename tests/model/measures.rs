@@ -19,8 +19,8 @@ pub(super) fn needed(without: Protocol, scenario: Scenario, breaks: &'static str
     assert!(still.is_none(), "not enough for: {breaks}{}", written(&still.unwrap_or_default()));
 }
 
-/// The same with a way that takes the checker too long to find.
-fn needed_on(without: Protocol, scenario: Scenario, breaks: &'static str, path: &[Action]) {
+/// The same with a way that takes the checker long to find.
+pub(super) fn needed_on(without: Protocol, scenario: Scenario, breaks: &'static str, path: &[Action]) {
     let broken = walk(without, scenario, path);
     assert!(broken.contains(&breaks), "does not break {breaks}, but {broken:?}:{}", written(path));
 }

@@ -152,7 +152,7 @@ fn no_seed_breaks_the_session_protocol() {
 
 #[test]
 fn a_seed_repeats_its_run_to_the_last_step() {
-    for seed in 0..8 {
+    for seed in 0..3 {
         let (first, second) = (run(seed, None, true), run(seed, None, true));
         if first.hash != second.hash {
             let differs = first.text.lines().zip(second.text.lines()).find(|(one, other)| one != other);
