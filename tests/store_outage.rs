@@ -48,7 +48,7 @@ impl Shaky {
             return Ok(());
         }
         match self.failures.fetch_sub(1, Ordering::SeqCst) > 0 {
-            true => Err(Error("it is away".into())),
+            true => Err(Error::Unavailable("it is away".into())),
             false => Ok(()),
         }
     }

@@ -34,7 +34,7 @@ use crate::domain::policy::Policy;
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::session::SessionId;
 use crate::provider::Provider;
-use crate::store::{OpenedSession, Sessions};
+use crate::store::{self, OpenedSession, Sessions};
 use crate::telemetry::Metrics;
 use futures_util::future::join_all;
 use std::future::Future;
@@ -157,7 +157,7 @@ impl RelyingParty {
         job: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
         let task = self.tasks.spawn(job.in_current_span());
-        async move { task.await.unwrap_or_else(|_| Err(panicked())) }
+        async move { task.await.unwrap_or_else(|_| Err(PANICKED)) }
     }
 
     /// Waits until nothing is under way that must not be lost: a rotated refresh token has to reach the store.
@@ -168,6 +168,4 @@ impl RelyingParty {
 }
 
 /// What a caller learns whose work panicked.
-fn panicked() -> Error {
-    Error::Store(crate::store::Error("the work was cut off".into()))
-}
+const PANICKED: Error = Error::Store(store::Error::Interrupted);

@@ -20,7 +20,7 @@
 //! session goes on without a refresh token, for [`ORPHANED`] at most.
 
 use super::single_flight::{Flight, SingleFlight};
-use super::{Error, RelyingParty, lease_time, panicked};
+use super::{Error, PANICKED, RelyingParty, lease_time};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::store_key::SessionKey;
 use crate::domain::token::TokenSet;
@@ -98,7 +98,7 @@ impl RelyingParty {
         live: &Arc<OpenedSession>,
         priority: Priority,
     ) -> Flight<Result<Arc<OpenedSession>, Error>> {
-        let (renewal, hurry) = self.renewals.join(live.id.key(), &self.tasks, Err(panicked()), || {
+        let (renewal, hurry) = self.renewals.join(live.id.key(), &self.tasks, Err(PANICKED), || {
             let (this, live, hurry) = (self.clone(), live.clone(), Arc::new(Notify::new()));
             let hurry_signal = hurry.clone();
             let work = async move {

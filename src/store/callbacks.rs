@@ -1,7 +1,6 @@
 //! Each authorization code is exchanged once in the fleet, by the process that claims it; duplicates of the callback
 //! read the outcome.
 
-use super::session_cache::recovering;
 use super::{Error, SealedSession, Sessions};
 use crate::domain::callback_key::CallbackKey;
 use tokio::time::Instant;
@@ -15,13 +14,13 @@ impl Sessions {
     pub async fn claim_code(&self, key: &CallbackKey) -> Result<bool, Error> {
         // Who claimed it may be about to write that back.
         if self.is_recovering() {
-            return Err(recovering());
+            return Err(Error::Recovering);
         }
         let started = Instant::now();
         let claimed = self.mark_used(key.claim(), key.until()).await?;
         // A store that had just lost an earlier claim would have granted this one.
         if claimed && !self.cache.synced_since(started).await {
-            return Err(recovering());
+            return Err(Error::Recovering);
         }
         Ok(claimed)
     }

@@ -140,10 +140,25 @@ pub enum LeaseRelease {
     OutcomeUnknown(Duration),
 }
 
-/// The store is unavailable; the state of the session is unknown.
+/// The store failed; the state of the session is unknown.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the session store failed: {0}")]
-pub struct Error(pub String);
+pub enum Error {
+    /// It does not answer, or not usably: a later call may succeed.
+    #[error("the session store failed: {0}")]
+    Unavailable(String),
+    /// It answers again and may lack sessions and tombstones: a later call succeeds once they are written back.
+    #[error("the session store failed: it is just back, and what it has lost is not known yet")]
+    Recovering,
+    /// Its records belong to another deployment or were sealed with other keys: an operator has to choose.
+    #[error("the session store failed: {0}")]
+    OtherDeployment(String),
+    /// The work panicked before it was done.
+    #[error("the session store failed: the work was cut off")]
+    Interrupted,
+    /// A new session id exists already, which chance does not explain.
+    #[error("the session store failed: a new session id is taken; is the random generator broken?")]
+    IdTaken,
+}
 
 /// What is wrong with a store that answers, a sentence with what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

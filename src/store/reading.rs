@@ -1,6 +1,5 @@
 //! Reading a session from a store that may have lost records, or that may hold records of ended sessions.
 
-use super::session_cache::recovering;
 use super::tombstones::TombstoneKey;
 use super::{Error, Lookup, OpenedSession, RestoreOutcome, SealedSession, Sessions, UpdateOutcome};
 use crate::domain::session::SessionId;
@@ -48,7 +47,7 @@ impl Sessions {
             return Ok(None);
         }
         if !is_synced || self.cache.may_lack_sessions() {
-            return Err(recovering());
+            return Err(Error::Recovering);
         }
         let Some(live) = self.cached_or_superseded(&key).filter(|live| !self.is_over(live)) else { return Ok(None) };
         let record = self.sealer.seal(&id, &live.session, live.seen());
@@ -93,7 +92,7 @@ impl Sessions {
             Lookup::Found(there) if there.version < expected => true,
             // It was missing a moment ago: somebody has put it back.
             Lookup::Found(there) if outcome == UpdateOutcome::Gone => match there.version == expected {
-                true => return Err(recovering()),
+                true => return Err(Error::Recovering),
                 false => return Ok(UpdateOutcome::Stale),
             },
             Lookup::Found(_) => false,

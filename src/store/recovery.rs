@@ -8,7 +8,7 @@
 //! 4. Until shortly afterwards, the absence of a session is not conclusive.
 
 use super::journal::LATELY;
-use super::session_cache::{LostWrites, recovering};
+use super::session_cache::LostWrites;
 use super::tombstones::{Reconciliation, TombstoneKey};
 use super::{Error, Lookup, OpenedSession, RestoreOutcome, SealedSession, Sessions};
 use crate::domain::store_key::{RevocationKey, SessionKey};
@@ -155,7 +155,7 @@ impl Sessions {
     /// [`Error`]: that is not known.
     pub async fn has_lost_writes(&self) -> Result<bool, Error> {
         if self.cache.may_lack_sessions() {
-            return Err(recovering());
+            return Err(Error::Recovering);
         }
         let until = self.count_errors(self.store.revoked_until(RevocationKey::lost_writes()).await)?;
         Ok(until.is_some_and(|until| self.clock.now() < until))

@@ -1,6 +1,5 @@
 //! Tokens that are refused, and what counts once: marks that every process knows.
 
-use super::session_cache::recovering;
 use super::tombstones::TombstoneKey;
 use super::{Error, Sessions};
 use crate::domain::store_key::RevocationKey;
@@ -66,7 +65,7 @@ impl Sessions {
             return Ok(true);
         }
         match self.count_errors(self.store.is_revoked(mark).await)? {
-            false if self.cache.is_recovering() => Err(recovering()),
+            false if self.cache.is_recovering() => Err(Error::Recovering),
             used => Ok(used),
         }
     }

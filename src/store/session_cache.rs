@@ -181,7 +181,7 @@ impl SessionCache {
     ) -> Result<bool, Error> {
         let read = async {
             match read.await? {
-                false if self.is_recovering() => Err(recovering()),
+                false if self.is_recovering() => Err(Error::Recovering),
                 there => Ok(there),
             }
         };
@@ -331,10 +331,6 @@ impl SessionCache {
     fn now(&self) -> u64 {
         millis(self.started.elapsed())
     }
-}
-
-pub(super) fn recovering() -> Error {
-    Error("it is just back, and what it has lost is not known yet".into())
 }
 
 fn millis(duration: Duration) -> u64 {

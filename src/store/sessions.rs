@@ -4,7 +4,7 @@
 use super::journal::WriteJournal;
 use super::opened_session::{ListedSession, OpenedSession};
 use super::sealing::SessionSealer;
-use super::session_cache::{SessionCache, recovering};
+use super::session_cache::SessionCache;
 use super::tombstones::TombstoneKey;
 use super::{Error, FencingToken, LeaseOutcome, LeaseRelease, Lookup, SessionStore, UpdateOutcome, touch_step};
 use crate::domain::clock::Clock;
@@ -85,7 +85,7 @@ impl Sessions {
                 Ok(OpenedSession::new(id, session, now))
             }
             // 128 random bits do not repeat.
-            false => Err(Error("a new session id is taken; is the random generator broken?".into())),
+            false => Err(Error::IdTaken),
         }
     }
 
@@ -141,7 +141,7 @@ impl Sessions {
                 self.held_leases().insert(id.key(), (fencing_token, ttl));
                 Ok(LeaseOutcome::Taken { fencing_token, abandoned })
             }
-            LeaseOutcome::Gone if self.may_have_lost(id.key()) => Err(recovering()),
+            LeaseOutcome::Gone if self.may_have_lost(id.key()) => Err(Error::Recovering),
             leased => Ok(leased),
         }
     }
@@ -257,7 +257,7 @@ impl Sessions {
         let now = self.clock.now();
         let records = self.count_errors(self.store.list(index).await)?;
         if self.cache.is_recovering() {
-            return Err(recovering());
+            return Err(Error::Recovering);
         }
         let alive = records.into_iter().filter(|(_, record)| !record.is_over(now, self.idle));
         let listed = alive.filter_map(|(key, record)| {
@@ -373,7 +373,7 @@ impl Sessions {
     }
 
     pub(super) async fn with_read_timeout<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let late = |_| Err(Error(format!("no answer in {:?}", self.read_timeout)));
+        let late = |_| Err(Error::Unavailable(format!("no answer in {:?}", self.read_timeout)));
         tokio::time::timeout(self.read_timeout, read).await.unwrap_or_else(late)
     }
 

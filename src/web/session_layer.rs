@@ -84,7 +84,7 @@ pub(super) async fn issue(session: &Session, live: &OpenedSession) -> Result<(),
         session.set_expiry(Some(Expiry::AtDateTime(at(live.session.ends))));
         session.save().await
     };
-    issue.await.map_err(|e| Error::Store(store::Error(e.to_string())))
+    issue.await.map_err(|e| Error::Store(store::Error::Unavailable(e.to_string())))
 }
 
 /// Makes the response clear the session cookie.

@@ -60,7 +60,7 @@ impl Watched {
     }
 
     fn judge(&self) -> Result<(), Error> {
-        if self.away.load(Ordering::SeqCst) { Err(Error("it is away".into())) } else { Ok(()) }
+        if self.away.load(Ordering::SeqCst) { Err(Error::Unavailable("it is away".into())) } else { Ok(()) }
     }
 
     fn write(&self, record: Option<&SealedSession>) -> Result<(), Error> {

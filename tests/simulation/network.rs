@@ -78,8 +78,8 @@ impl Connection {
         self.world.only_alive(self.process, self.start).await;
         match answered {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(Error("connection reset".into())),
-            Err(_) => Err(Error("no answer in time".into())),
+            Ok(Err(_)) => Err(Error::Unavailable("connection reset".into())),
+            Err(_) => Err(Error::Unavailable("no answer in time".into())),
         }
     }
 
@@ -106,7 +106,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 event = told.recv() => {
-                    let Some((at, event)) = event else { return Err(Error("connection reset".into())) };
+                    let Some((at, event)) = event else { return Err(Error::Unavailable("connection reset".into())) };
                     sleep_until(at).await;
                     self.world.only_alive(self.process, self.start).await;
                     if broken.lock().unwrap().is_some_and(|broken| broken < at) {
@@ -124,7 +124,7 @@ impl Connection {
                     }
                 }
                 () = sleep_until(silence.unwrap_or_else(Instant::now)), if silence.is_some() => {
-                    return Err(Error("no answer in time".into()));
+                    return Err(Error::Unavailable("no answer in time".into()));
                 }
                 _ = beats.tick(), if asked.is_none() => {
                     asked = Some(Instant::now());

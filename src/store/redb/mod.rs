@@ -118,8 +118,8 @@ impl Redb {
 
     async fn write<T>(&self, request: impl FnOnce(Reply<T>) -> Write) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        self.writer.send(request(reply)).map_err(|_| Error("its writer has stopped".into()))?;
-        with_timeout(answer).await?.unwrap_or_else(|_| Err(Error("the write was not done".into())))
+        self.writer.send(request(reply)).map_err(|_| Error::Unavailable("its writer has stopped".into()))?;
+        with_timeout(answer).await?.unwrap_or_else(|_| Err(Error::Unavailable("the write was not done".into())))
     }
 
     /// Reads in a thread where blocking is no harm.
@@ -127,15 +127,17 @@ impl Redb {
         &self,
         read: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let db = self.file.current().ok_or_else(|| Error("the file waits to be opened again".into()))?;
+        let db = self.file.current().ok_or_else(|| Error::Unavailable("the file waits to be opened again".into()))?;
         let done = with_timeout(tokio::task::spawn_blocking(move || read(&db))).await?;
-        done.map_err(|e| Error(e.to_string()))?.map_err(|e| Error(e.to_string()))
+        done.map_err(|e| Error::Unavailable(e.to_string()))?.map_err(|e| Error::Unavailable(e.to_string()))
     }
 }
 
 /// Applies the request timeout: a stalled disk counts as an outage.
 async fn with_timeout<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
-    tokio::time::timeout(REQUEST_TIMEOUT, answer).await.map_err(|_| Error(format!("no answer in {REQUEST_TIMEOUT:?}")))
+    tokio::time::timeout(REQUEST_TIMEOUT, answer)
+        .await
+        .map_err(|_| Error::Unavailable(format!("no answer in {REQUEST_TIMEOUT:?}")))
 }
 
 /// Makes a whole new file beside `path` and moves it there, so that a crash leaves no half of one.

@@ -60,7 +60,7 @@ fn write_batch(file: &DatabaseFile, batch: Vec<Write>) {
         tracing::error!(%error, "session file write failed: reopening at the next write");
         file.set(None);
     }
-    let result = result.map_err(|e| Error(e.to_string()));
+    let result = result.map_err(|e| Error::Unavailable(e.to_string()));
     for answer in answers {
         answer(result.clone());
     }

@@ -92,7 +92,7 @@ impl RedisClient {
         deadline: Instant,
     ) -> Result<T, Error> {
         let (open, value) = self.answer(command, deadline).await?;
-        redis::from_redis_value(value).map_err(|e| Error(format!("Redis at {}: {e}", open.at)))
+        redis::from_redis_value(value).map_err(|e| Error::Unavailable(format!("Redis at {}: {e}", open.at)))
     }
 
     /// An answer, and the connection on which it came.
@@ -112,14 +112,14 @@ impl RedisClient {
                 // A primary that is gone has a successor.
                 Ok(Err(_)) if attempt == 1 && refresh(READ_PAUSE).await => continue,
                 Ok(Err(why)) => return Err(why),
-                Err(_) => return Err(Error(format!("Redis gave no connection in {call_timeout:?}"))),
+                Err(_) => return Err(Error::Unavailable(format!("Redis gave no connection in {call_timeout:?}"))),
             };
             let error = match command.send(&open, asking == Some(true), deadline).await {
                 Some(Ok(value)) => return Ok((open, value)),
                 Some(Err(error)) => error,
                 None => {
                     open.abandon();
-                    return Err(Error(format!("Redis at {}: no answer in {call_timeout:?}", open.at)));
+                    return Err(Error::Unavailable(format!("Redis at {}: no answer in {call_timeout:?}", open.at)));
                 }
             };
             let retry = match RetryClass::of(&error, &open.at) {

@@ -26,7 +26,7 @@ const MIN_CONNECTION_AGE: Duration = Duration::from_millis(500);
 
 /// What went wrong where. The crate's texts hold neither credentials nor keys.
 pub(super) fn failed(at: &HostPort, error: &RedisError) -> Error {
-    Error(format!("Redis at {at}: {error}"))
+    Error::Unavailable(format!("Redis at {at}: {error}"))
 }
 
 /// A connection as long as it lasts.
@@ -49,7 +49,10 @@ impl OpenConnection {
         let role: Vec<Value> = self.query(&redis::cmd("ROLE")).await?;
         match role.first() {
             Some(Value::BulkString(role)) if role == b"master" => Ok(()),
-            _ => Err(Error(format!("Redis at {} is a read-only replica, so no session could be written", self.at))),
+            _ => Err(Error::Unavailable(format!(
+                "Redis at {} is a read-only replica, so no session could be written",
+                self.at
+            ))),
         }
     }
 
@@ -144,19 +147,19 @@ impl Connector {
         let (sentinels, name) = match &self.url.servers {
             RedisServers::One(at) => return Ok(at.clone()),
             RedisServers::Sentinel { sentinels, master } => (sentinels, master),
-            RedisServers::Cluster(_) => return Err(Error("a cluster has no one master".into())),
+            RedisServers::Cluster(_) => return Err(Error::Unavailable("a cluster has no one master".into())),
         };
         // One that hangs must not use up the time of the whole call.
         let each = self.call_timeout / 4;
         let mut answers: FuturesUnordered<_> = sentinels
             .iter()
             .map(|at| async move {
-                let late = |_| Error(format!("the sentinel at {at} does not answer"));
+                let late = |_| Error::Unavailable(format!("the sentinel at {at} does not answer"));
                 timeout(each, self.query_sentinel(at, name)).await.map_err(late).flatten()
             })
             .collect();
         let mut votes: Vec<(HostPort, usize)> = Vec::new();
-        let mut error = Error("no sentinel was asked".into());
+        let mut error = Error::Unavailable("no sentinel was asked".into());
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(at) => match votes.iter_mut().find(|(other, _)| *other == at) {
@@ -187,7 +190,9 @@ impl Connector {
         }
         match answer.map_err(|e| failed(at, &e))? {
             Some((host, port)) => Ok(HostPort { host, port }),
-            None => Err(Error(format!("the sentinel at {at} knows no master of the name in session.store"))),
+            None => {
+                Err(Error::Unavailable(format!("the sentinel at {at} knows no master of the name in session.store")))
+            }
         }
     }
 }

@@ -15,10 +15,10 @@ impl Redis {
         let deadline = self.client.deadline();
         let get = KeyedCommand::new("GET", &self.names.own());
         let (open, sealed) = self.client.answer(&get, deadline).await?;
-        let late = |_| Error(format!("Redis at {}: no answer in time", open.at));
+        let late = |_| Error::Unavailable(format!("Redis at {}: no answer in time", open.at));
         timeout_at(deadline, open.require_master()).await.map_err(late)??;
         let mut sealed: Option<Vec<u8>> =
-            redis::from_redis_value(sealed).map_err(|e| Error(format!("Redis at {}: {e}", open.at)))?;
+            redis::from_redis_value(sealed).map_err(|e| Error::Unavailable(format!("Redis at {}: {e}", open.at)))?;
         // Each time, for it may be gone after somebody emptied the server.
         if sealed.is_none() {
             self.write_deployment("NX", deadline).await?;
@@ -46,7 +46,7 @@ impl Redis {
     fn compare_deployment(&self, sealed: &[u8]) -> Result<(), Error> {
         let own = self.deployment();
         let Ok(found) = self.ring.unbound().open(OWN_PURPOSE, sealed) else {
-            return Err(Error(format!(
+            return Err(Error::OtherDeployment(format!(
                 "sessions under the prefix `{}` are sealed by other cookies.keys. Add the old key at the end of the \
                  list, or write another ?prefix= in session.store to begin with an empty store (everybody signs in \
                  again)",
@@ -54,7 +54,7 @@ impl Redis {
             )));
         };
         if *found != own.as_bytes() {
-            return Err(Error(format!(
+            return Err(Error::OtherDeployment(format!(
                 "under the prefix `{}` is {}, and this is {own}. Give the old values back, or write another ?prefix= in \
                  session.store to begin with an empty store (everybody signs in again)",
                 self.names.0,

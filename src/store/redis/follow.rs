@@ -44,14 +44,14 @@ impl Redis {
     pub(super) async fn stream_invalidations(&self, listener: &dyn InvalidationListener) -> Result<Infallible, Error> {
         let call_timeout = self.client.connector.call_timeout;
         let (sender, mut pushes) = mpsc::unbounded_channel();
-        let late = |_| Error(format!("Redis did not begin to tell of changes in {call_timeout:?}"));
+        let late = |_| Error::Unavailable(format!("Redis did not begin to tell of changes in {call_timeout:?}"));
         let tracking = timeout(call_timeout, self.track(sender)).await.map_err(late)??;
         listener.started(self.has_lost_writes().await?);
         let pending = PendingCanaries::default();
         let mut probes = std::pin::pin!(self.probes(&tracking));
         let mut checks = std::pin::pin!(self.checks(&tracking));
         let mut canaries = std::pin::pin!(self.canaries(&tracking, &pending));
-        let over = || Error("Redis no longer tells of changes".into());
+        let over = || Error::Unavailable("Redis no longer tells of changes".into());
         loop {
             tokio::select! {
                 push = pushes.recv() => self.dispatch(push.ok_or_else(over)?, listener, &pending)?,
@@ -87,7 +87,9 @@ impl Redis {
         pending: &PendingCanaries,
     ) -> Result<(), Error> {
         match push.kind {
-            PushKind::Disconnection => return Err(Error("the connection that tells of changes was lost".into())),
+            PushKind::Disconnection => {
+                return Err(Error::Unavailable("the connection that tells of changes was lost".into()));
+            }
             PushKind::Invalidate => {}
             _ => return Ok(()),
         }
@@ -120,7 +122,7 @@ impl Redis {
             let sent = Instant::now();
             match timeout(call_timeout, tracking.probe()).await {
                 Ok(answered) => answered.map(|()| sent),
-                Err(_) => Err(Error(format!("Redis did not answer in {call_timeout:?}"))),
+                Err(_) => Err(Error::Unavailable(format!("Redis did not answer in {call_timeout:?}"))),
             }
         })
     }
@@ -135,7 +137,7 @@ impl Redis {
                     let master = self.client.connector.master().await.ok();
                     let elsewhere = |master: &_| tracking.connections.iter().all(|tracked| tracked.open.at != *master);
                     if let Some(master) = master.filter(elsewhere) {
-                        return Err(Error(format!("the master is at {master} now")));
+                        return Err(Error::Unavailable(format!("the master is at {master} now")));
                     }
                 }
                 Ok(())
@@ -190,7 +192,7 @@ impl Redis {
         lock(&self.canaries).insert(name, value);
         match timeout(call_timeout, pushed).await {
             Ok(Ok(pushed)) => Ok(Some(pushed.saturating_duration_since(written))),
-            _ => Err(Error(format!("a change was not told in {call_timeout:?}"))),
+            _ => Err(Error::Unavailable(format!("a change was not told in {call_timeout:?}"))),
         }
     }
 }

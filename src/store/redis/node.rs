@@ -73,7 +73,7 @@ impl NodeConnection {
 
     fn late(&self, limit: Duration) -> Error {
         let at = self.at.as_ref().map_or_else(|| self.connector.url.to_string(), HostPort::to_string);
-        Error(format!("Redis at {at}: no connection in {limit:?}"))
+        Error::Unavailable(format!("Redis at {at}: no connection in {limit:?}"))
     }
 
     async fn connect(&self) -> Result<Arc<OpenConnection>, Error> {

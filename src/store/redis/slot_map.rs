@@ -42,7 +42,7 @@ impl SlotMap {
     /// The map as one node has it.
     pub(super) async fn read(node: &OpenConnection) -> Result<Self, Error> {
         let ranges: Vec<Vec<Value>> = node.query(redis::cmd("CLUSTER").arg("SLOTS")).await?;
-        let unknown = || Error(format!("Redis at {}: unknown form of CLUSTER SLOTS", node.at));
+        let unknown = || Error::Unavailable(format!("Redis at {}: unknown form of CLUSTER SLOTS", node.at));
         let ranges = ranges.iter().map(|range| read_range(range, node).ok_or_else(unknown));
         let mut ranges = ranges.collect::<Result<Vec<_>, _>>()?;
         ranges.sort();

@@ -65,7 +65,7 @@ impl Topology {
             (Self::Cluster(cluster), Some(at)) => cluster.node(at),
             (Self::Cluster(cluster), None) => match cluster.slots().await?.primary(slot) {
                 Some(at) => cluster.node(at),
-                None => return Err(Error("no node of the Redis cluster serves the slot".into())),
+                None => return Err(Error::Unavailable("no node of the Redis cluster serves the slot".into())),
             },
         };
         node.open().await
@@ -156,15 +156,15 @@ impl Cluster {
             .map(|at| async move {
                 let node = self.node(&at);
                 let read = async { SlotMap::read(node.open().await?.as_ref()).await };
-                let late = |_| Error(format!("Redis at {at}: no answer in {each:?}"));
+                let late = |_| Error::Unavailable(format!("Redis at {at}: no answer in {each:?}"));
                 timeout(each, read).await.map_err(late).flatten()
             })
             .collect();
-        let mut error = Error("the Redis cluster has no nodes".into());
+        let mut error = Error::Unavailable("the Redis cluster has no nodes".into());
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(slots) if !slots.primaries().is_empty() => return Ok(slots),
-                Ok(_) => error = Error("the nodes of the Redis cluster serve no slots yet".into()),
+                Ok(_) => error = Error::Unavailable("the nodes of the Redis cluster serve no slots yet".into()),
                 Err(e) => error = e,
             }
         }

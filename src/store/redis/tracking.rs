@@ -73,7 +73,7 @@ impl TrackingConnection {
     pub(super) async fn probe(&self) -> Result<(), Error> {
         match self.epoch {
             Some(began) if epoch(&self.open).await? != began => {
-                return Err(Error("the Redis cluster is changing".into()));
+                return Err(Error::Unavailable("the Redis cluster is changing".into()));
             }
             Some(_) => {}
             None => self.open.require_master().await?,
@@ -94,7 +94,7 @@ impl Tracking {
         if read.iter().all(|other| *other == **slots) {
             return Ok(());
         }
-        Err(Error("the nodes of the Redis cluster do not agree on who has what".into()))
+        Err(Error::Unavailable("the nodes of the Redis cluster do not agree on who has what".into()))
     }
 }
 
@@ -105,6 +105,6 @@ async fn epoch(open: &OpenConnection) -> Result<u64, Error> {
     let epoch = value("cluster_current_epoch").and_then(|epoch| epoch.parse().ok());
     match (value("cluster_state"), epoch) {
         (Some("ok"), Some(epoch)) => Ok(epoch),
-        _ => Err(Error(format!("Redis at {}: the cluster is not in order", open.at))),
+        _ => Err(Error::Unavailable(format!("Redis at {}: the cluster is not in order", open.at))),
     }
 }

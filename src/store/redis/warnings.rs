@@ -30,7 +30,7 @@ impl Redis {
             }))
             .await
         };
-        let late = |_| Error("Redis did not say in time what it does when its memory is full".into());
+        let late = |_| Error::Unavailable("Redis did not say in time what it does when its memory is full".into());
         let warnings = timeout_at(self.client.deadline(), inquiry).await.map_err(late)??;
         Ok(warnings.into_iter().flatten().collect())
     }

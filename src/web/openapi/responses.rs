@@ -129,7 +129,7 @@ fn validate() -> Vec<Problem> {
     [request.as_slice(), &session.map(Problem::Session), &access.map(Problem::Access), &service, &store()].concat()
 }
 
-struct Refusal {
+struct RefusalResponse {
     status: StatusCode,
     code: &'static str,
     meaning: &'static str,
@@ -149,7 +149,13 @@ fn described<const N: usize>(media: &[&str], problems: [Vec<Problem>; N]) -> Res
             _ => "ScopeChallenge",
         };
         let challenge = problem.challenge().filter(|_| media.contains(&PROBLEM)).map(|_| challenge);
-        Refusal { status, code, meaning: English.problem(problem).0, retry: error::has_retry_after(status), challenge }
+        RefusalResponse {
+            status,
+            code,
+            meaning: English.problem(problem).0,
+            retry: error::has_retry_after(status),
+            challenge,
+        }
     });
     responses(media, refusals)
 }
@@ -160,12 +166,12 @@ fn machine(own: &[(MachineError, &'static str)]) -> Responses {
         (MachineError::InvalidRequest(""), "the form is malformed, or a parameter is missing or duplicate"),
         (MachineError::InvalidClient, "the client is unknown or disabled, or its secret is wrong"),
         (MachineError::TooMany(0), "too many requests of the client, or too many wrong secrets from the address"),
-        (MachineError::Store(store::Error(String::new())), "the store or the provider cannot be reached"),
+        (MachineError::Store(store::Error::Recovering), "the store or the provider cannot be reached"),
     ];
     let refusals = own.iter().chain(&common).map(|(error, meaning)| {
         let (status, code) = token::status_and_code(error);
         let challenge = (status == StatusCode::UNAUTHORIZED).then_some("BasicChallenge");
-        Refusal { status, code, meaning, retry: token::retry_after(error).is_some(), challenge }
+        RefusalResponse { status, code, meaning, retry: token::retry_after(error).is_some(), challenge }
     });
     responses(&[JSON], refusals)
 }
@@ -175,16 +181,16 @@ fn logout_token() -> Responses {
     let refusals = problems.into_iter().map(|problem| {
         let (status, _) = problem.status_and_name();
         let (meaning, retry) = (English.problem(problem).0, error::has_retry_after(status));
-        Refusal { status, code: error::oauth_code(status), meaning, retry, challenge: None }
+        RefusalResponse { status, code: error::oauth_code(status), meaning, retry, challenge: None }
     });
     let status = StatusCode::PAYLOAD_TOO_LARGE;
     let meaning = "the form is larger than 16 KiB";
-    let too_large = Refusal { status, code: error::oauth_code(status), meaning, retry: false, challenge: None };
+    let too_large = RefusalResponse { status, code: error::oauth_code(status), meaning, retry: false, challenge: None };
     responses(&[JSON], refusals.chain([too_large]))
 }
 
 /// One response for each status, which names the codes of all its refusals.
-fn responses(media: &[&str], refusals: impl Iterator<Item = Refusal>) -> Responses {
+fn responses(media: &[&str], refusals: impl Iterator<Item = RefusalResponse>) -> Responses {
     let mut statuses = BTreeMap::<StatusCode, Response>::new();
     for refusal in refusals {
         let response =
