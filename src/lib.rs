@@ -26,7 +26,8 @@
 //!
 //! A session store: one file in `store`, one line in `store::open`. A provider quirk: `provider/profile.rs`. A
 //! configuration key: one entry in its file of `config/sections`. A route: one handler in `web`, one line in its router.
-//! An error: a variant in `flow::Error` and a row in `web::error`; the compiler asks for both.
+//! An error: a variant in `flow::Error`, or in `web::Refusal` if only `web` can see it, and a row in
+//! `web/problem.rs`; the compiler asks for both.
 //!
 //! # Glossary
 //!

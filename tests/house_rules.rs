@@ -122,6 +122,9 @@ const DOORS: [(&[&str], &[&str], &str); 14] = [
     (&["utoipa"], &["web", "domain"], "the document is web's; a noun that is serialised may have a schema"),
 ];
 
+/// Rooms that may name the exceptions of AWS's APIs.
+const AWS_ROOMS: [&str; 3] = ["provider", "triggers", "dev"];
+
 /// What does I/O, and so is nothing for a noun.
 const NO_NOUNS: [&str; 6] = ["tokio", "std::fs", "std::net::TcpStream", "std::process", "std::env", "std::thread"];
 
@@ -146,6 +149,11 @@ fn review(path: &str, source: &str) -> Vec<String> {
                 "silences a lint with a bare `{word}`. Write #[expect(lint, reason = \"…\")], or mend what it says"
             ),
         );
+    }
+    if !AWS_ROOMS.iter().any(|room| is_in(path, room)) {
+        for (at, _) in source.lines().enumerate().filter(|(_, line)| line.contains("Exception")) {
+            say(at + 1, "names an exception of AWS. Give provider::Error a method that says what it means".to_owned());
+        }
     }
     let names = [&reading.types, &reading.functions, &reading.fields].into_iter().flatten();
     for (line, name) in names {
@@ -354,6 +362,7 @@ fn a_broken_rule_is_found_and_explained() {
         ("flow/x.rs", "#![expect(unused,\n clippy::panic)]", "a bare `expect`"),
         ("flow/x.rs", "#[cfg_attr(test, allow(unused))] fn f() {}", "a bare `allow`"),
         ("domain/seal.rs", "fn f() { println!(\"{}\", crate::flow::x()); }", "imports crate::flow::x"),
+        ("flow/x.rs", "const C: &str = \"NotAuthorizedException\";", "names an exception of AWS"),
         ("flow/x.rs", "trait T { fn told(&self); }", "calls something `told`"),
         ("flow/x.rs", "enum E { A { info: u8 } }", "calls something `info`"),
         ("flow/x.rs", "type Stuff = u8;", "calls something `Stuff`"),

@@ -68,17 +68,14 @@ impl RelyingParty {
         let token = live.map(|live| &live.session.tokens.id);
         let user = live.map(|live| live.session.principal.sub.clone());
         let credentials = match self.credentials_of(&user, token).await {
-            // The identity was deleted, or merged with another one.
-            Err(error) if is_another_identity(&error) => {
+            Err(error) if error.may_be_another_identity() => {
                 self.aws.identities.remove(&user);
                 self.credentials_of(&user, token).await
             }
             answer => answer,
         };
         credentials.map(Arc::new).map_err(|error| match error {
-            provider::Error::Refused { code, description } => {
-                Error::NoCredentials { code, description: description.unwrap_or_default() }
-            }
+            provider::Error::Refused { .. } => Error::NoCredentials(error),
             other => other.into(),
         })
     }
@@ -91,9 +88,4 @@ impl RelyingParty {
         let identity = self.aws.identities.get_or_insert_async(user, self.provider.identity_id(token)).await?;
         self.provider.credentials(&identity, token).await
     }
-}
-
-fn is_another_identity(error: &provider::Error) -> bool {
-    matches!(error, provider::Error::Refused { code, .. }
-        if matches!(code.as_str(), "ResourceNotFoundException" | "NotAuthorizedException" | "ResourceConflictException"))
 }

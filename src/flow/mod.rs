@@ -20,7 +20,7 @@ mod single_flight;
 mod validate;
 
 pub use callback::{CallbackOutcome, FailedCallback};
-pub use error::{AccessDenied, BadForwardedHeaders, Error};
+pub use error::{AccessDenied, Error};
 pub use machine::{Broker, ClientCredentials, Introspection, MachineError, MachineTokenResponse, TokenRequest};
 pub use my_sessions::{EndedSession, EndedSessions, OwnSession};
 pub use renew_ahead::SEARCH as RENEWAL_SEARCH;

@@ -73,6 +73,31 @@ impl Error {
         matches!(self, Self::Refused { code, .. } if CODES.contains(&code.as_str()))
     }
 
+    /// Whether AWS's refusal may mean that the user's identity is another one by now: deleted, or merged.
+    pub fn may_be_another_identity(&self) -> bool {
+        const CODES: [&str; 3] = ["ResourceNotFoundException", "NotAuthorizedException", "ResourceConflictException"];
+        matches!(self, Self::Refused { code, .. } if CODES.contains(&code.as_str()))
+    }
+
+    /// What to look at when an identity pool gives no credentials; AWS's own text stays in the log.
+    pub fn credentials_hint(&self) -> &'static str {
+        const OTHER: &str = "AWS refuses; its word is in the log under this id";
+        let Self::Refused { code, .. } = self else { return OTHER };
+        match code.as_str() {
+            "NotAuthorizedException" => {
+                "AWS does not take the session's ID token: is this user pool and its app client a provider of the identity pool?"
+            }
+            "ResourceNotFoundException" => "AWS does not know the identity pool: is aws.identity_pool right?",
+            "InvalidIdentityPoolConfigurationException" => {
+                "the identity pool has no role for this user, or the role's trust policy does not name the pool"
+            }
+            "InvalidParameterException" => {
+                "AWS does not take the request: is aws.role_arn a role that the pool may give?"
+            }
+            _ => OTHER,
+        }
+    }
+
     /// Whether this may be how a provider says that a grant is dead, if it keeps saying so: glewlwyd with an empty
     /// body, LemonLDAP::NG with `invalid_request`. Passing faults look like this, too.
     pub fn may_be_invalid_grant(&self) -> bool {

@@ -2,11 +2,11 @@
 
 use super::api::{is_foreign, nobody, unknown};
 use super::openapi::{AwsCredentialsProblems, ChangeProfileProblems, OriginHeader, ProfileProblems};
+use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::session_layer::BrowserSession;
 use super::{Web, error};
 use crate::domain::user::User;
-use crate::flow::Error;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -54,11 +54,11 @@ pub(super) async fn change_profile(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     if is_foreign(&web, &visitor.headers) {
-        return error::problem(&Error::Origin, &id, None);
+        return error::problem(Refusal::Origin, &id, None);
     }
     match read(&visitor.headers, body) {
         Ok(change) => answer(&web, visitor, &id, change).await,
-        Err(error) => error::problem(&error, &id, None),
+        Err(error) => error::problem(error, &id, None),
     }
 }
 
@@ -66,11 +66,11 @@ async fn answer(web: &Web, visitor: BrowserSession, id: &RequestId, change: BTre
     let live = match visitor.session {
         Ok(Some(live)) => live,
         Ok(None) => return nobody(web, &visitor.ids, id),
-        Err(error) => return unknown(web, &error, id),
+        Err(error) => return unknown(web, error, id),
     };
     match web.rp.account(&live, &change).await {
         Ok(user) => Json(shown(&user, web.rp.writable())).into_response(),
-        Err(error) => error::problem(&error, id, Some(web.public_url.join("/auth/signin"))),
+        Err(error) => error::problem(error, id, Some(web.public_url.join("/auth/signin"))),
     }
 }
 
@@ -100,20 +100,20 @@ fn shown<'a>(user: &'a User, writable: &'a [String]) -> UserProfile<'a> {
     }
 }
 
-fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<BTreeMap<String, String>, Error> {
+fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<BTreeMap<String, String>, Refusal> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        return Err(Error::Body("the content type must be application/json"));
+        return Err(Refusal::Body("the content type must be application/json"));
     }
-    let body = body.map_err(|_| Error::Body("the body is too large, or incomplete"))?;
+    let body = body.map_err(|_| Refusal::Body("the body is too large, or incomplete"))?;
     let object: Map<String, Value> =
-        serde_json::from_slice(&body).map_err(|_| Error::Body("the body must be a JSON object of attributes"))?;
+        serde_json::from_slice(&body).map_err(|_| Refusal::Body("the body must be a JSON object of attributes"))?;
     if object.is_empty() {
-        return Err(Error::Body("the object names no attribute"));
+        return Err(Refusal::Body("the object names no attribute"));
     }
     let text = |(name, value): (String, Value)| match value {
         Value::String(value) if value.chars().count() <= VALUE_MAX => Ok((name, value)),
-        _ => Err(Error::Body("each value must be a text of at most 2,048 characters")),
+        _ => Err(Refusal::Body("each value must be a text of at most 2,048 characters")),
     };
     object.into_iter().map(text).collect()
 }
@@ -140,11 +140,11 @@ struct AwsCredentialsResponse<'a> {
 )]
 pub(super) async fn aws_credentials(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     if is_foreign(&web, &visitor.headers) {
-        return error::problem(&Error::Origin, &id, None);
+        return error::problem(Refusal::Origin, &id, None);
     }
     let live = match visitor.session {
         Ok(live) => live,
-        Err(error) => return unknown(&web, &error, &id),
+        Err(error) => return unknown(&web, error, &id),
     };
     if live.is_none() && !visitor.ids.is_empty() {
         // A session that is over is no guest's.
@@ -159,6 +159,6 @@ pub(super) async fn aws_credentials(State(web): State<Arc<Web>>, visitor: Browse
             expires_at: credentials.expires_at,
         })
         .into_response(),
-        Err(error) => error::problem(&error, &id, Some(web.public_url.join("/auth/signin"))),
+        Err(error) => error::problem(error, &id, Some(web.public_url.join("/auth/signin"))),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::browser::{forget, with};
 use super::openapi::{EndSessionProblems, OriginHeader, RefreshProblems, SessionProblems};
+use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::session_layer::BrowserSession;
 use super::{Web, error, pages};
@@ -30,20 +31,21 @@ pub(super) async fn session(State(web): State<Arc<Web>>, visitor: BrowserSession
     match visitor.session {
         Ok(Some(live)) if web.rp.admit(&live).is_ok() => json(&live.identity.json),
         Ok(_) => nobody(&web, &visitor.ids, &id),
-        Err(error) => unknown(&web, &error, &id),
+        Err(error) => unknown(&web, error, &id),
     }
 }
 
 /// The refusal where the visitor's session cannot be told: of two live ones, a sign-in helps that asks again.
-pub(super) fn unknown(web: &Web, error: &Error, id: &RequestId) -> Response {
+pub(super) fn unknown(web: &Web, error: Error, id: &RequestId) -> Response {
     let again = || web.public_url.join(&pages::sign_in_link(None, Some("login")));
-    error::problem(error, id, matches!(error, Error::AmbiguousSession).then(again))
+    let signin_url = matches!(error, Error::AmbiguousSession).then(again);
+    error::problem(error, id, signin_url)
 }
 
 /// The 401 for a visitor who sent these ids.
 pub(super) fn nobody(web: &Web, ids: &[SessionId], id: &RequestId) -> Response {
     let error = if ids.is_empty() { Error::Anonymous } else { Error::InvalidCredentials("the session is over".into()) };
-    error::problem(&error, id, Some(web.public_url.join("/auth/signin")))
+    error::problem(error, id, Some(web.public_url.join("/auth/signin")))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -85,7 +87,7 @@ pub(super) async fn sessions(State(web): State<Arc<Web>>, visitor: BrowserSessio
     let me = match visitor.session {
         Ok(Some(me)) => me,
         Ok(None) => return nobody(&web, &visitor.ids, &id),
-        Err(error) => return unknown(&web, &error, &id),
+        Err(error) => return unknown(&web, error, &id),
     };
     let item = |s: OwnSession| SessionItem {
         handle: s.handle,
@@ -102,7 +104,7 @@ pub(super) async fn sessions(State(web): State<Arc<Web>>, visitor: BrowserSessio
             let sessions = mine.into_iter().map(item).collect();
             Json(SessionList { sessions }).into_response()
         }
-        Err(error) => error::problem(&error, &id, None),
+        Err(error) => error::problem(error, &id, None),
     }
 }
 
@@ -127,12 +129,12 @@ pub(super) async fn end_session(
     id: RequestId,
 ) -> Response {
     if is_foreign(&web, &visitor.headers) {
-        return error::problem(&Error::Origin, &id, None);
+        return error::problem(Refusal::Origin, &id, None);
     }
     let me = match visitor.session {
         Ok(Some(me)) => me,
         Ok(None) => return nobody(&web, &visitor.ids, &id),
-        Err(error) => return unknown(&web, &error, &id),
+        Err(error) => return unknown(&web, error, &id),
     };
     let mut out = HeaderMap::new();
     // What does not decode is no handle.
@@ -144,7 +146,7 @@ pub(super) async fn end_session(
             }
             with(StatusCode::NO_CONTENT.into_response(), out)
         }
-        Err(error) => error::problem(&error, &id, None),
+        Err(error) => error::problem(error, &id, None),
     }
 }
 
@@ -180,13 +182,13 @@ pub(super) async fn refresh(
     id: RequestId,
 ) -> Response {
     if is_foreign(&web, &headers) {
-        return error::problem(&Error::Origin, &id, None);
+        return error::problem(Refusal::Origin, &id, None);
     }
     let force =
         url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(|(n, v)| n == "force" && v == "true");
     let sent = web.jar.session_ids(&headers);
     if sent.any && sent.ids().is_empty() {
-        return error::problem(&Error::InvalidCredentials("the session cookie cannot be read".into()), &id, None);
+        return error::problem(Error::InvalidCredentials("the session cookie cannot be read".into()), &id, None);
     }
     match web.rp.refresh(sent.ids(), force).await {
         Ok(live) => {
@@ -195,11 +197,12 @@ pub(super) async fn refresh(
             response
         }
         Err(error) => {
+            let is_ended = matches!(error, Error::SessionEnded);
             let mut response = match error {
-                Error::AmbiguousSession => unknown(&web, &error, &id),
-                _ => error::problem(&error, &id, Some(web.public_url.join("/auth/signin"))),
+                Error::AmbiguousSession => unknown(&web, error, &id),
+                _ => error::problem(error, &id, Some(web.public_url.join("/auth/signin"))),
             };
-            if matches!(error, Error::SessionEnded) {
+            if is_ended {
                 web.jar.set_exposed(&headers, None, response.headers_mut());
             }
             response

@@ -39,7 +39,7 @@ pub(super) async fn logout(
             tracing::info!(sessions, "sessions ended: signed out at the provider");
             StatusCode::OK.into_response()
         }
-        Err(error) => error::oauth(&error),
+        Err(error) => error::oauth(&error.into()),
     }
 }
 

@@ -5,6 +5,7 @@ use super::device::Peer;
 use super::error_body::ProblemDetails;
 use super::openapi::*;
 use super::problem_page::{self, Attempted};
+use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::session_layer::BrowserSession;
 use super::{Web, error, pages, session_layer};
@@ -52,7 +53,7 @@ pub(super) async fn home(State(web): State<Arc<Web>>, visitor: BrowserSession, i
             let sign_in = pages::sign_in_link(None, Some("login"));
             pages::render(&pages::FrontPage { words: web.words, name: None, sign_in, onward: None })
         }
-        Err(error) => problem_page::page(&web, &error, &id, &Attempted::Visit),
+        Err(error) => problem_page::page(&web, error, &id, &Attempted::Visit),
     }
 }
 
@@ -95,13 +96,13 @@ pub(super) async fn sign_in(
     });
     let now = web.rp.clock.now();
     if let Some(times) = web.jar.is_looping(&visitor.headers, &wanted, now, &mut out) {
-        return with(problem_page::page(&web, &Error::RedirectLoop(times), &id, &attempt), out);
+        return with(problem_page::page(&web, Refusal::RedirectLoop(times), &id, &attempt), out);
     }
     let live = match visitor.session {
         Ok(live) => live,
         // The sign-in ends them all.
         Err(Error::AmbiguousSession) => None,
-        Err(error) => return problem_page::page(&web, &error, &id, &attempt),
+        Err(error) => return problem_page::page(&web, error, &id, &attempt),
     };
     let signed_in = live.as_deref().is_some_and(|live| web.rp.admit(live).is_ok());
     match web.rp.sign_in(request, signed_in, &after_logout(&web)).await {
@@ -122,7 +123,7 @@ pub(super) async fn sign_in(
             web.jar.set_after_sign_out(&SignOutTarget::SignIn(intent), &mut out);
             with(redirect(StatusCode::FOUND, location.as_str()), out)
         }
-        Err(error) => problem_page::page(&web, &error, &id, &attempt),
+        Err(error) => problem_page::page(&web, error, &id, &attempt),
     }
 }
 
@@ -182,7 +183,7 @@ pub(super) async fn callback(
             let latest = || web.jar.latest_pending(&headers).filter(|_| state.is_empty());
             let attempt =
                 failed.intent.or_else(latest).map_or_else(|| Attempted::sign_in(&web, None), Attempted::SignIn);
-            problem_page::page(&web, &failed.error, &id, &attempt)
+            problem_page::page(&web, failed.error, &id, &attempt)
         }
     };
     with(response, out)
@@ -246,7 +247,7 @@ pub(super) async fn confirm_sign_out(
     let name = match visitor.session {
         Ok(live) => live.as_deref().map(pages::display_name),
         Err(Error::AmbiguousSession) => None,
-        Err(error) => return problem_page::page(&web, &error, &id, &Attempted::SignOut),
+        Err(error) => return problem_page::page(&web, error, &id, &Attempted::SignOut),
     };
     // Chromium holds the whole chain of redirects after a form to form-action.
     let allowed = web.rp.return_to.hosts().iter().map(|a| format!("https://{0}:* https://*.{0}:*", a.host));
@@ -293,7 +294,7 @@ pub(super) async fn sign_out(
 ) -> Response {
     let sender = FormOrigin::of(&web, &visitor.headers);
     if sender == FormOrigin::Stranger {
-        return problem_page::page(&web, &Error::Origin, &id, &Attempted::SignOut);
+        return problem_page::page(&web, Refusal::Origin, &id, &Attempted::SignOut);
     }
     let body = match body {
         Ok(body) => body,
@@ -304,7 +305,7 @@ pub(super) async fn sign_out(
     let return_to = first(&form, "return_to").or_else(|| first(&query, "return_to"));
     let everywhere = is_everywhere(&form) || is_everywhere(&query);
     if everywhere && sender != FormOrigin::OwnPage {
-        return problem_page::page(&web, &Error::Origin, &id, &Attempted::SignOut);
+        return problem_page::page(&web, Refusal::Origin, &id, &Attempted::SignOut);
     }
     end(&web, visitor, &session, return_to.as_deref(), everywhere, &id).await
 }
@@ -321,7 +322,7 @@ async fn end(
     let back = after_logout(web);
     let ended = match web.rp.sign_out(visitor.ids, everywhere, back.clone()).await {
         Ok(ended) => ended,
-        Err(error) => return problem_page::page(web, &error, id, &Attempted::SignOut),
+        Err(error) => return problem_page::page(web, error, id, &Attempted::SignOut),
     };
     // Also for a browser whose session was over already.
     forget(web, session, &visitor.headers, &mut out).await;
@@ -364,7 +365,7 @@ pub(super) async fn signed_out(State(web): State<Arc<Web>>, visitor: BrowserSess
                 web.jar.set_pending(&visitor.headers, &transaction, &mut out);
                 redirect(StatusCode::FOUND, location.as_str())
             }
-            Err(error) => problem_page::page(&web, &error, &id, &Attempted::SignIn(intent)),
+            Err(error) => problem_page::page(&web, error, &id, &Attempted::SignIn(intent)),
         },
     };
     with(response, out)

@@ -4,6 +4,7 @@
 use super::error_body::{OAuthErrorResponse, ProblemDetails};
 use super::fetch::is_navigation;
 use super::problem::{Problem, ServiceProblem, SignInProblem};
+use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::words::{English, Words};
 use super::{Web, problem_page};
@@ -33,16 +34,18 @@ pub(super) struct ErrorView {
     pub(super) retry_after: Option<u64>,
 }
 
-pub(super) fn describe(error: &Error) -> ErrorView {
-    let problem = Problem::of(error);
+pub(super) fn describe(refusal: &Refusal) -> ErrorView {
+    let problem = Problem::of(refusal);
     let (status, name) = problem.status_and_name();
-    let retry_after = match error {
-        Error::Provider(provider::Error::Unavailable { retry_after, .. })
-        | Error::NotRenewed(provider::Error::Unavailable { retry_after, .. }) => *retry_after,
+    let retry_after = match refusal {
+        Refusal::Flow(
+            Error::Provider(provider::Error::Unavailable { retry_after, .. })
+            | Error::NotRenewed(provider::Error::Unavailable { retry_after, .. }),
+        ) => *retry_after,
         _ => None,
     };
     let retry_after = has_retry_after(status).then(|| retry_after.unwrap_or(RETRY));
-    ErrorView { problem, status, name, detail: detail(error), retry_after }
+    ErrorView { problem, status, name, detail: detail(problem, refusal), retry_after }
 }
 
 /// Whether an answer says when to try again.
@@ -51,8 +54,8 @@ pub(super) fn has_retry_after(status: StatusCode) -> bool {
 }
 
 /// An error's own text, unless it tells what stays inside.
-fn detail(error: &Error) -> Cow<'static, str> {
-    match (Problem::of(error), error) {
+fn detail(problem: Problem, refusal: &Refusal) -> Cow<'static, str> {
+    match (problem, refusal) {
         (Problem::Service(ServiceProblem::ProviderUnavailable), _) => {
             "the sign-in provider cannot be reached; try again later".into()
         }
@@ -69,38 +72,25 @@ fn detail(error: &Error) -> Cow<'static, str> {
         (Problem::SignIn(SignInProblem::TokenNotAccepted), _) => {
             "the provider's token did not pass verification".into()
         }
-        (_, Error::NoCredentials { code, .. }) => credentials_hint(code).into(),
-        _ => error.to_string().into(),
-    }
-}
-
-/// What to look at, by AWS's name for it; its own text stays in the log.
-fn credentials_hint(code: &str) -> &'static str {
-    match code {
-        "NotAuthorizedException" => {
-            "AWS does not take the session's ID token: is this user pool and its app client a provider of the identity pool?"
-        }
-        "ResourceNotFoundException" => "AWS does not know the identity pool: is aws.identity_pool right?",
-        "InvalidIdentityPoolConfigurationException" => {
-            "the identity pool has no role for this user, or the role's trust policy does not name the pool"
-        }
-        "InvalidParameterException" => "AWS does not take the request: is aws.role_arn a role that the pool may give?",
-        _ => "AWS refuses; its word is in the log under this id",
+        (_, Refusal::Flow(Error::NoCredentials(error))) => error.credentials_hint().into(),
+        _ => refusal.to_string().into(),
     }
 }
 
 /// Logged once, with what stays inside. The request's id is in the span. Cut and escaped, since a part may be a
 /// stranger's.
-pub(super) fn log(error: &Error, view: &ErrorView) {
+pub(super) fn log(refusal: &Refusal, view: &ErrorView) {
     /// Characters of a sentence of ours with foreign words in it.
     const SENTENCE: usize = 400;
-    let reason = || UntrustedText::up_to(SENTENCE, error);
+    let reason = || UntrustedText::up_to(SENTENCE, refusal);
     let (status, problem) = (view.status.as_u16(), view.name);
-    match error {
-        Error::Anonymous | Error::InvalidCredentials(_) | Error::AmbiguousSession | Error::InvalidRequirement(_) => {
+    match refusal {
+        Refusal::Flow(
+            Error::Anonymous | Error::InvalidCredentials(_) | Error::AmbiguousSession | Error::InvalidRequirement(_),
+        ) => {
             tracing::debug!(status, problem, reason = reason().as_str(), "request refused");
         }
-        Error::Denied(denied) | Error::NotAdmitted(denied) => {
+        Refusal::Flow(Error::Denied(denied) | Error::NotAdmitted(denied)) => {
             let (page, rule) = (denied.page.as_ref().map(|page| UntrustedText::up_to(SENTENCE, page)), &denied.rule);
             let (page, sub) = (page.as_ref().map(UntrustedText::as_str), UntrustedText::new(&denied.sub));
             let rule = rule.as_deref();
@@ -114,15 +104,15 @@ pub(super) fn log(error: &Error, view: &ErrorView) {
                 "request denied"
             );
         }
-        Error::Cancelled(refusal) => {
-            tracing::info!(status, problem, code = UntrustedText::new(&refusal.code).as_str(), "sign-in cancelled");
+        Refusal::Flow(Error::Cancelled(answer)) => {
+            tracing::info!(status, problem, code = UntrustedText::new(&answer.code).as_str(), "sign-in cancelled");
         }
-        Error::Callback(CallbackError::Expired) => {
+        Refusal::Flow(Error::Callback(CallbackError::Expired)) => {
             tracing::info!(status, problem, reason = reason().as_str(), "request refused");
         }
-        Error::Callback(CallbackError::Provider(refusal)) => {
-            let code = UntrustedText::new(&refusal.code);
-            let description = UntrustedText::new(refusal.description.as_deref().unwrap_or_default());
+        Refusal::Flow(Error::Callback(CallbackError::Provider(answer))) => {
+            let code = UntrustedText::new(&answer.code);
+            let description = UntrustedText::new(answer.description.as_deref().unwrap_or_default());
             tracing::warn!(
                 status,
                 problem,
@@ -139,9 +129,10 @@ pub(super) fn log(error: &Error, view: &ErrorView) {
 }
 
 /// An RFC 9457 problem for a program.
-pub(super) fn problem(error: &Error, id: &RequestId, signin_url: Option<String>) -> Response {
-    let view = describe(error);
-    log(error, &view);
+pub(super) fn problem(refusal: impl Into<Refusal>, id: &RequestId, signin_url: Option<String>) -> Response {
+    let refusal = refusal.into();
+    let view = describe(&refusal);
+    log(&refusal, &view);
     let mut response =
         body(view.status, view.name, English.problem(view.problem).0, &view.detail, id.as_str(), signin_url);
     finish(&mut response, &view);
@@ -152,9 +143,9 @@ pub(super) fn problem(error: &Error, id: &RequestId, signin_url: Option<String>)
 }
 
 /// For a provider that calls us (OIDC Back-Channel Logout §2.8): the words of RFC 6749 §5.2.
-pub(super) fn oauth(error: &Error) -> Response {
-    let view = describe(error);
-    log(error, &view);
+pub(super) fn oauth(refusal: &Refusal) -> Response {
+    let view = describe(refusal);
+    log(refusal, &view);
     let mut response = oauth_refusal(view.status, &view.detail);
     finish(&mut response, &view);
     response

@@ -3,9 +3,9 @@
 
 use super::Web;
 use super::device::Peer;
+use super::refusal::{BadForwardedHeaders, Refusal};
 use crate::domain::page::Page;
 use crate::domain::return_to::InvalidReturnTo;
-use crate::flow::{BadForwardedHeaders, Error};
 use axum::http::header::HeaderMap;
 use axum::http::request::Parts;
 
@@ -21,9 +21,9 @@ pub(super) struct ForwardedRequest<'a> {
 /// What a trusted proxy tells; `None` if nobody tells a page, or somebody whose word does not count.
 ///
 /// # Errors
-/// [`Error::BadForwardedHeaders`] for what cannot be understood in one way only. [`Error::Untrusted`] if there are rules for
+/// [`Refusal::BadForwardedHeaders`] for what cannot be understood in one way only. [`Refusal::UntrustedProxy`] if there are rules for
 /// pages: they cannot be judged then, and what cannot be judged is not allowed.
-pub(super) fn forwarded_request<'a>(web: &Web, request: &'a Parts) -> Result<Option<ForwardedRequest<'a>>, Error> {
+pub(super) fn forwarded_request<'a>(web: &Web, request: &'a Parts) -> Result<Option<ForwardedRequest<'a>>, Refusal> {
     let headers = &request.headers;
     let is_present = |name: &&str| headers.get_all(*name).iter().any(|line| !line.is_empty());
     if !["x-forwarded-uri", "x-original-url"].iter().any(is_present) {
@@ -37,7 +37,7 @@ pub(super) fn forwarded_request<'a>(web: &Web, request: &'a Parts) -> Result<Opt
     if !Peer::of(&request.extensions).is_among(&web.trusted_proxies) {
         return match web.rp.policy.sites.is_empty() {
             true => Ok(None),
-            false => Err(Error::Untrusted(
+            false => Err(Refusal::UntrustedProxy(
                 "there are rules for pages, and the page was told by an address that is not in server.trusted_proxies",
             )),
         };
@@ -67,7 +67,7 @@ pub(super) fn forwarded_request<'a>(web: &Web, request: &'a Parts) -> Result<Opt
 }
 
 /// The value of a header that may be there once. An empty one is not there.
-fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Error> {
+fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Refusal> {
     let mut lines = headers.get_all(name).iter();
     let (Some(line), more) = (lines.next(), lines.next()) else { return Ok(None) };
     if more.is_some() {

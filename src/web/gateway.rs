@@ -4,13 +4,14 @@ use super::device::Peer;
 use super::fetch::{allow, allowed_origin, is_navigation, is_preflight};
 use super::forwarded::{self, ForwardedRequest};
 use super::openapi::*;
+use super::refusal::{BadForwardedHeaders, Refusal};
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::security_headers::private;
 use super::{Web, browser, error, layers, pages, problem_page};
 use crate::config::HeaderStyle;
 use crate::domain::principal::{IDENTITY_HEADERS, IdentityResponse};
 use crate::domain::return_to::ReturnTo;
-use crate::flow::{BadForwardedHeaders, Caller, CallerCredentials, Error};
+use crate::flow::{Caller, CallerCredentials, Error};
 use crate::telemetry::metrics::ValidateResult;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -53,7 +54,7 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
             let (id, back) =
                 (RequestId::new(), page_request.map(|page_request| web.rp.return_to.back_to(&page_request.page)));
             let url = signin_url(&web, &error, back.as_ref());
-            let response = id.span().in_scope(|| error::problem(&error, &id, Some(url)));
+            let response = id.span().in_scope(|| error::problem(error, &id, Some(url)));
             refusal(&web, &request, &id, response)
         }
     }
@@ -94,7 +95,7 @@ pub(super) async fn validate_envoy(State(web): State<Arc<Web>>, request: Request
 async fn for_a_browser(
     web: &Web,
     request: &Parts,
-    outcome: Result<Response, (Error, Option<ForwardedRequest<'_>>)>,
+    outcome: Result<Response, (Refusal, Option<ForwardedRequest<'_>>)>,
 ) -> Response {
     let (error, page_request) = match outcome {
         Ok(answer) => return answer,
@@ -103,7 +104,7 @@ async fn for_a_browser(
     let (id, back) = (RequestId::new(), page_request.map(|page_request| web.rp.return_to.back_to(&page_request.page)));
     let response = id.span().in_scope(|| match is_navigation(&request.headers) {
         true => match (&error, &back) {
-            (Error::Anonymous | Error::InvalidCredentials(_), Some(back)) => {
+            (Refusal::Flow(Error::Anonymous | Error::InvalidCredentials(_)), Some(back)) => {
                 let url = web.public_url.join(&pages::sign_in_link(Some(back), None));
                 browser::redirect(StatusCode::FOUND, &url)
             }
@@ -111,15 +112,15 @@ async fn for_a_browser(
         },
         false => {
             let url = signin_url(web, &error, back.as_ref());
-            error::problem(&error, &id, Some(url))
+            error::problem(error, &id, Some(url))
         }
     });
     private(refusal(web, request, &id, response)).await
 }
 
 /// Where a page's script may send the browser. Of two live sessions one would answer there, so it has to be asked again.
-fn signin_url(web: &Web, error: &Error, back: Option<&ReturnTo>) -> String {
-    let prompt = matches!(error, Error::AmbiguousSession).then_some("login");
+fn signin_url(web: &Web, refusal: &Refusal, back: Option<&ReturnTo>) -> String {
+    let prompt = matches!(refusal, Refusal::Flow(Error::AmbiguousSession)).then_some("login");
     web.public_url.join(&pages::sign_in_link(back, prompt))
 }
 
@@ -140,7 +141,7 @@ async fn ask<'a>(
     request: &'a Parts,
     requirements: Option<&str>,
     endpoint: ValidateEndpoint,
-) -> Result<Response, (Error, Option<ForwardedRequest<'a>>)> {
+) -> Result<Response, (Refusal, Option<ForwardedRequest<'a>>)> {
     let headers = &request.headers;
     let page_request = forwarded::forwarded_request(web, request).and_then(|page_request| match page_request {
         None if endpoint != ValidateEndpoint::Server => Err(untold(web, request)),
@@ -168,8 +169,8 @@ async fn ask<'a>(
             });
             Ok(identity_response(web, &who))
         }
-        Some(Err(error)) => Err((count(web, error), page_request)),
-        None => Err((count(web, Error::Timeout), page_request)),
+        Some(Err(error)) => Err((count(web, error.into()), page_request)),
+        None => Err((count(web, Refusal::Timeout), page_request)),
     }
 }
 
@@ -204,26 +205,28 @@ async fn identify(
     web.rp.validate(credentials, requirements, page_request.map(|page_request| &page_request.page)).await
 }
 
-fn count(web: &Web, error: Error) -> Error {
-    web.rp.metrics.validate(match error {
-        Error::Anonymous => ValidateResult::Anonymous,
-        Error::InvalidCredentials(_) => ValidateResult::Invalid,
-        Error::AmbiguousSession => ValidateResult::Ambiguous,
-        Error::Denied(_) | Error::NotAdmitted(_) | Error::Untrusted(_) => ValidateResult::Forbidden,
-        Error::InvalidRequirement(_) | Error::BadForwardedHeaders(_) => ValidateResult::Malformed,
+fn count(web: &Web, refusal: Refusal) -> Refusal {
+    web.rp.metrics.validate(match &refusal {
+        Refusal::Flow(Error::Anonymous) => ValidateResult::Anonymous,
+        Refusal::Flow(Error::InvalidCredentials(_)) => ValidateResult::Invalid,
+        Refusal::Flow(Error::AmbiguousSession) => ValidateResult::Ambiguous,
+        Refusal::Flow(Error::Denied(_) | Error::NotAdmitted(_)) | Refusal::UntrustedProxy(_) => {
+            ValidateResult::Forbidden
+        }
+        Refusal::Flow(Error::InvalidRequirement(_)) | Refusal::BadForwardedHeaders(_) => ValidateResult::Malformed,
         _ => ValidateResult::Unavailable,
     });
-    error
+    refusal
 }
 
 /// Why no page is known.
-fn untold(web: &Web, request: &Parts) -> Error {
+fn untold(web: &Web, request: &Parts) -> Refusal {
     match Peer::of(&request.extensions).is_among(&web.trusted_proxies) {
         true => BadForwardedHeaders::Missing.into(),
-        false if web.trusted_proxies.is_empty() => {
-            Error::Untrusted("server.trusted_proxies is empty: name the proxies whose word about the page counts")
-        }
-        false => Error::Untrusted("the request comes from an address that is not in server.trusted_proxies"),
+        false if web.trusted_proxies.is_empty() => Refusal::UntrustedProxy(
+            "server.trusted_proxies is empty: name the proxies whose word about the page counts",
+        ),
+        false => Refusal::UntrustedProxy("the request comes from an address that is not in server.trusted_proxies"),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::request_id::RequestId;
 use super::{Web, error};
 use crate::domain::requirement::Requirement;
+use crate::flow;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
@@ -57,7 +58,7 @@ pub(super) async fn with_timeout<T>(work: impl Future<Output = T>, time: Duratio
 pub(super) async fn no_requirements(id: RequestId, request: Request, next: Next) -> Response {
     match Requirement::none_in(request.uri().query().unwrap_or_default()) {
         Ok(()) => next.run(request).await,
-        Err(malformed) => error::problem(&malformed.into(), &id, None),
+        Err(malformed) => error::problem(flow::Error::from(malformed), &id, None),
     }
 }
 

@@ -20,6 +20,7 @@ mod ops;
 mod pages;
 mod problem;
 mod problem_page;
+mod refusal;
 mod request_id;
 mod security_headers;
 mod session_layer;

@@ -1,6 +1,7 @@
 //! What can go wrong, in groups: the problem types of RFC 9457 §3.1.1, each with its status and its stable name.
 //! What people read about them is in `words`.
 
+use super::refusal::Refusal;
 use crate::domain::transaction::{AuthorizationError, CallbackError};
 use crate::flow::Error;
 use crate::provider;
@@ -79,8 +80,20 @@ pub(super) enum ServiceProblem {
 }
 
 impl Problem {
-    /// The problem that an error is to callers and people.
-    pub(super) fn of(error: &Error) -> Self {
+    /// The problem that a refusal is to callers and people.
+    pub(super) fn of(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Flow(error) => Self::of_flow(error),
+            Refusal::RedirectLoop(_) => Self::SignIn(SignInProblem::RedirectLoop),
+            Refusal::Timeout => Self::Service(ServiceProblem::Timeout),
+            Refusal::UntrustedProxy(_) => Self::Access(AccessProblem::ProxyNotTrusted),
+            Refusal::Origin => Self::Access(AccessProblem::OriginNotAllowed),
+            Refusal::BadForwardedHeaders(_) => Self::Request(RequestProblem::ForwardedRequest),
+            Refusal::Body(_) => Self::Request(RequestProblem::Body),
+        }
+    }
+
+    fn of_flow(error: &Error) -> Self {
         match error {
             Error::Callback(CallbackError::Duplicate(_) | CallbackError::MissingCode | CallbackError::Issuer) => {
                 Self::SignIn(SignInProblem::InvalidCallback)
@@ -89,27 +102,21 @@ impl Problem {
             Error::Callback(CallbackError::State) | Error::UnknownSignIn => Self::SignIn(SignInProblem::Unknown),
             Error::Callback(CallbackError::Provider(refusal)) => Self::SignIn(SignInProblem::refused(refusal)),
             Error::Cancelled(_) => Self::SignIn(SignInProblem::Cancelled),
-            Error::RedirectLoop(_) => Self::SignIn(SignInProblem::RedirectLoop),
             Error::Provider(provider::Error::Unavailable { .. }) => Self::Service(ServiceProblem::ProviderUnavailable),
             Error::Provider(provider::Error::Token(_)) => Self::SignIn(SignInProblem::TokenNotAccepted),
             Error::Provider(error) if error.is_invalid_grant() => Self::SignIn(SignInProblem::CodeNotAccepted),
             Error::Provider(_) => Self::Service(ServiceProblem::ProviderFailed),
             Error::NotRenewed(_) => Self::Service(ServiceProblem::RenewalUnavailable),
             Error::Store(_) => Self::Service(ServiceProblem::StoreUnavailable),
-            Error::Timeout => Self::Service(ServiceProblem::Timeout),
-            Error::NoCredentials { .. } => Self::Service(ServiceProblem::NoCredentials),
+            Error::NoCredentials(_) => Self::Service(ServiceProblem::NoCredentials),
             Error::Anonymous => Self::Session(SessionProblem::Anonymous),
             Error::InvalidCredentials(_) => Self::Session(SessionProblem::InvalidCredentials),
             Error::AmbiguousSession => Self::Session(SessionProblem::Ambiguous),
             Error::SessionEnded => Self::Session(SessionProblem::Ended),
             Error::Denied(_) => Self::Access(AccessProblem::Denied),
             Error::NotAdmitted(_) => Self::Access(AccessProblem::NotAdmitted),
-            Error::Untrusted(_) => Self::Access(AccessProblem::ProxyNotTrusted),
-            Error::Origin => Self::Access(AccessProblem::OriginNotAllowed),
             Error::NotWritable(_) => Self::Access(AccessProblem::AttributeNotWritable),
-            Error::BadForwardedHeaders(_) => Self::Request(RequestProblem::ForwardedRequest),
             Error::InvalidRequirement(_) => Self::Request(RequestProblem::Requirement),
-            Error::Body(_) => Self::Request(RequestProblem::Body),
             Error::RejectedByProvider(_) => Self::Request(RequestProblem::AttributeRejected),
             Error::LogoutToken(_) => Self::Request(RequestProblem::LogoutToken),
             Error::NoSuchSession => Self::Request(RequestProblem::NoSuchSession),

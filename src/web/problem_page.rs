@@ -5,6 +5,7 @@ use super::Web;
 use super::error::{describe, finish, log};
 use super::pages::{self, Contact, PageLink, ProblemPage, Tone};
 use super::problem::{AccessProblem, Problem, ServiceProblem, SessionProblem, SignInProblem};
+use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::security_headers::{private, set_content_security_policy};
 use crate::config::Support;
@@ -80,23 +81,23 @@ fn tone(problem: Problem) -> Tone {
 }
 
 /// A page for a person.
-pub(super) fn page(web: &Web, error: &Error, id: &RequestId, attempt: &Attempted) -> Response {
-    page_under("", web, error, id, attempt)
+pub(super) fn page(web: &Web, refusal: impl Into<Refusal>, id: &RequestId, attempt: &Attempted) -> Response {
+    page_under("", web, &refusal.into(), id, attempt)
 }
 
 /// The same where a proxy shows it under the address of its site: everything in it leads to us.
-pub(super) fn page_elsewhere(web: &Web, error: &Error, id: &RequestId, page: Option<ReturnTo>) -> Response {
+pub(super) fn page_elsewhere(web: &Web, refusal: &Refusal, id: &RequestId, page: Option<ReturnTo>) -> Response {
     let us = web.public_url.as_str();
-    let mut response = page_under(us, web, error, id, &Attempted::sign_in(web, page));
+    let mut response = page_under(us, web, refusal, id, &Attempted::sign_in(web, page));
     set_content_security_policy(&mut response, us, "'none'");
     response
 }
 
-fn page_under(origin: &str, web: &Web, error: &Error, id: &RequestId, attempt: &Attempted) -> Response {
-    let view = describe(error);
-    log(error, &view);
-    let foreign = match error {
-        Error::Callback(CallbackError::Provider(refusal)) | Error::Cancelled(refusal) => foreign(refusal),
+fn page_under(origin: &str, web: &Web, refusal: &Refusal, id: &RequestId, attempt: &Attempted) -> Response {
+    let view = describe(refusal);
+    log(refusal, &view);
+    let foreign = match refusal {
+        Refusal::Flow(Error::Callback(CallbackError::Provider(answer)) | Error::Cancelled(answer)) => foreign(answer),
         _ => None,
     };
     let (first, others) = next_steps(view.problem);
@@ -121,11 +122,11 @@ fn page_under(origin: &str, web: &Web, error: &Error, id: &RequestId, attempt: &
 }
 
 /// The provider's own text, unless it only repeats its code.
-fn foreign(refusal: &AuthorizationError) -> Option<String> {
+fn foreign(answer: &AuthorizationError) -> Option<String> {
     let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
-    let text = refusal.description.as_deref()?;
+    let text = answer.description.as_deref()?;
     let shown = text.chars().filter(|c| !c.is_control()).take(FOREIGN_MAX).collect();
-    (letters(text) != letters(&refusal.code)).then_some(shown)
+    (letters(text) != letters(&answer.code)).then_some(shown)
 }
 
 /// `None` where it leads nowhere from this attempt.
