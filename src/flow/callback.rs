@@ -162,7 +162,7 @@ impl RelyingParty {
         let made = self.run_to_completion(async move {
             let exchanged =
                 this.exchanges.0.get_or_insert_async(&tag, this.exchange_once(&tag, accepted, device)).await?;
-            this.end_replaced(old, &exchanged).await;
+            this.end_replaced(old.into_iter().filter(|id| *id != exchanged.id)).await;
             this.end_oldest(&exchanged).await;
             // One that was remembered may have been ended since.
             this.sessions.load(exchanged.id).await?.ok_or(Error::UnknownSignIn)
@@ -240,9 +240,9 @@ impl RelyingParty {
         Ok(created?)
     }
 
-    /// Ends the sessions that a new one replaces.
-    async fn end_replaced(self: &Arc<Self>, old: Vec<SessionId>, new: &OpenedSession) {
-        for id in old.into_iter().filter(|id| *id != new.id) {
+    /// Ends the sessions of a browser that has another one now, or none.
+    pub async fn end_replaced(self: &Arc<Self>, old: impl IntoIterator<Item = SessionId>) {
+        for id in old {
             match self.sessions.end(id).await {
                 Ok(Some(old)) => self.revoke_later(old.tokens.refresh),
                 Ok(None) => {}

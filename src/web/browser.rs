@@ -16,7 +16,7 @@ use crate::provider::AuthorizationHints;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
-use axum::http::header::{HeaderMap, HeaderValue, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::header::{HeaderMap, HeaderValue, LOCATION, ORIGIN};
 use axum::http::{HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
@@ -334,10 +334,9 @@ async fn end(
 
 /// Removes the cookies of a session that was ended.
 pub(super) async fn forget(web: &Web, session: &Session, headers: &HeaderMap, out: &mut HeaderMap) {
-    if let Err(error) = session_layer::clear(session).await {
-        tracing::warn!(%error, "session layer clear failed: removing the cookie anyway");
+    if let Err(error) = session.flush().await {
+        tracing::warn!(%error, "session flush failed: removing the cookie anyway");
     }
-    out.append(SET_COOKIE, web.jar.remove_session());
     web.jar.set_exposed(headers, None, out);
 }
 

@@ -72,21 +72,6 @@ impl CookieJar {
         }
     }
 
-    /// The session cookie's name.
-    pub fn session_name(&self) -> &str {
-        &self.session
-    }
-
-    /// The domain that shares the session, if it is not our host alone.
-    pub fn domain(&self) -> Option<&str> {
-        self.domain.as_deref()
-    }
-
-    /// Whether cookies are for https only.
-    pub fn is_secure(&self) -> bool {
-        self.secure
-    }
-
     /// Whether tokens are set as cookies beside the session.
     pub fn exposes(&self) -> bool {
         self.expose.id_token || self.expose.access_token
@@ -107,6 +92,11 @@ impl CookieJar {
             }
         }
         sent
+    }
+
+    /// A `Set-Cookie` with the session cookie.
+    pub fn set_session(&self, id: String, age: Duration) -> HeaderValue {
+        value(self.shared(self.session.clone(), id, age))
     }
 
     /// A `Set-Cookie` that removes the session cookie with the attributes it was set with.

@@ -162,8 +162,7 @@ pub fn router(web: Arc<Web>) -> Router {
         |routes: Group| routes.layer(axum::middleware::from_fn(layers::no_requirements)).layer(layers::cors(&web));
     let browser = pages
         .merge(script(scripts))
-        .layer(session_layer::tower_sessions(&web))
-        .layer(axum::middleware::from_fn_with_state(web.clone(), session_layer::one_session_cookie));
+        .layer(axum::middleware::from_fn_with_state(web.clone(), session_layer::browser_session));
     let app = Router::from(browser.merge(script(refresh)).merge(others))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)

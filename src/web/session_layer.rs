@@ -1,9 +1,9 @@
-//! tower-sessions over our store: it issues and clears the session cookie on the browser's routes.
+//! tower-sessions over our sessions. A handler extracts the crate's [`Session`] and flushes it, or saves one that a
+//! sign-in made; the crate calls the [`SessionStore`] below for that and remembers what became of the session, and
+//! [`browser_session`] turns it into the one `Set-Cookie` of the answer, whose attributes only `cookies` knows.
 //!
-//! The record it sees holds only the id. Flows create and end sessions, since they know the order: its
-//! own `save` is an upsert, with which a request in flight could revive an ended session, so here it
-//! writes nothing. And of the request's cookies it is shown only that of the one live session, because it
-//! looks at one, decodes names that browsers do not, and reads no line that is not UTF-8.
+//! The crate's own layer is left out: it looks at one cookie of the name and removes it where it is no id, and a sibling
+//! can plant several.
 
 use super::Web;
 use crate::domain::session::SessionId;
@@ -11,44 +11,38 @@ use crate::flow::{Error, RelyingParty};
 use crate::store::{self, OpenedSession};
 use async_trait::async_trait;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+use axum::http::header::{HeaderMap, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use std::sync::Arc;
 use time::OffsetDateTime;
-use tower_sessions::cookie::SameSite;
 use tower_sessions::session::{Id, Record};
-use tower_sessions::{Expiry, Session, SessionManagerLayer, SessionStore, session_store};
+use tower_sessions::{Expiry, Session, SessionStore, session_store};
 
-/// The record's one entry: the id of the session that a flow made.
+/// A record's one entry: the id of the session that a flow made.
 const ID: &str = "id";
 
-#[derive(Debug, Clone)]
-pub(super) struct SessionLayerStore(Arc<RelyingParty>);
-
-fn ours(id: &Id) -> SessionId {
-    SessionId::from_bytes(id.0.to_le_bytes())
-}
+#[derive(Debug)]
+struct BrowserSessionStore(Arc<RelyingParty>);
 
 #[async_trait]
-impl SessionStore for SessionLayerStore {
-    /// Issues the cookie for a session that a flow has created.
+impl SessionStore for BrowserSessionStore {
+    /// Takes over a session that a flow has created.
     async fn create(&self, record: &mut Record) -> session_store::Result<()> {
         let id = record.data.get(ID).and_then(|id| id.as_str()?.parse().ok());
         record.id = id.ok_or_else(|| session_store::Error::Backend("only a flow creates sessions".into()))?;
         Ok(())
     }
 
-    /// Renewals go through `Sessions::update`; nothing else changes a session.
+    /// An upsert, with which a request in flight could revive an ended session.
     async fn save(&self, _: &Record) -> session_store::Result<()> {
-        Ok(())
+        Err(session_store::Error::Backend("only a flow changes sessions".into()))
     }
 
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
-        let live = self.0.sessions.load(ours(id)).await.map_err(|e| session_store::Error::Backend(e.to_string()))?;
+        let live = self.0.session(&[session_id(*id)]).await;
+        let live = live.map_err(|e| session_store::Error::Backend(e.to_string()))?;
         Ok(live.map(|live| Record {
             id: *id,
             data: [(ID.to_owned(), id.to_string().into())].into(),
@@ -56,46 +50,29 @@ impl SessionStore for SessionLayerStore {
         }))
     }
 
-    /// Flows end sessions.
-    async fn delete(&self, _: &Id) -> session_store::Result<()> {
+    /// Ends the session if the flow that was asked to could not.
+    async fn delete(&self, id: &Id) -> session_store::Result<()> {
+        self.0.end_replaced([session_id(*id)]).await;
         Ok(())
     }
 }
 
-/// The layer, with the session cookie's name and attributes.
-pub(super) fn tower_sessions(web: &Arc<Web>) -> SessionManagerLayer<SessionLayerStore> {
-    let layer = SessionManagerLayer::new(SessionLayerStore(web.rp.clone()))
-        .with_name(web.jar.session_name().to_owned())
-        .with_path("/")
-        .with_http_only(true)
-        .with_secure(web.jar.is_secure())
-        .with_same_site(SameSite::Lax);
-    match web.jar.domain() {
-        Some(domain) => layer.with_domain(domain.to_owned()),
-        None => layer,
-    }
-}
-
-/// Makes the response issue the cookie of a new session; the old one's id is dropped.
+/// Makes the response issue the cookie of a new session.
 pub(super) async fn issue(session: &Session, live: &OpenedSession) -> Result<(), Error> {
+    let id = cookie_id(live);
+    session.set_expiry(Some(Expiry::AtDateTime(at(live.session.ends))));
+    if session.id() == Some(id) {
+        return Ok(());
+    }
     let issue = async {
-        clear(session).await?;
-        session.insert(ID, BASE64_URL_SAFE_NO_PAD.encode(live.id.as_bytes())).await?;
-        session.set_expiry(Some(Expiry::AtDateTime(at(live.session.ends))));
+        session.flush().await?;
+        session.insert(ID, id.to_string()).await?;
         session.save().await
     };
-    issue.await.map_err(|e| Error::Store(store::Error::Unavailable(e.to_string())))
+    issue.await.map_err(|e| store::Error::Unavailable(e.to_string()).into())
 }
 
-/// Makes the response clear the session cookie.
-pub(super) async fn clear(session: &Session) -> Result<(), tower_sessions::session::Error> {
-    match session.id() {
-        Some(_) => session.flush().await,
-        None => Ok(()),
-    }
-}
-
-/// What the browser sent, before tower-sessions was shown its part.
+/// What the browser sent.
 #[derive(Debug, Clone)]
 pub(super) struct BrowserSession {
     /// The request's headers.
@@ -115,36 +92,37 @@ impl<S: Send + Sync> FromRequestParts<S> for BrowserSession {
     }
 }
 
-/// Finds the live session among the cookies, shows tower-sessions that one alone, and puts its removal
-/// of the cookie right: it lacks the attributes that the cookie was set with, so browsers would ignore it.
+/// Finds the live session among the cookies, and sets or removes the cookie if the handler has issued or flushed it.
 ///
 /// The cookie of a session that is over is left alone: the answer to a late request with it would
 /// remove the cookie that a sign-in in another tab has just set.
-pub(super) async fn one_session_cookie(State(web): State<Arc<Web>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn browser_session(State(web): State<Arc<Web>>, mut request: Request, next: Next) -> Response {
     let headers = request.headers().clone();
     let ids = web.jar.session_ids(&headers).ids().to_vec();
-    let session = web.rp.session(&ids).await;
-    let name = web.jar.session_name();
-    request.headers_mut().remove(COOKIE);
-    if let Ok(Some(live)) = &session {
-        let shown = format!("{name}={}", BASE64_URL_SAFE_NO_PAD.encode(live.id.as_bytes()));
-        // base64url is always a header value.
-        request.headers_mut().extend(HeaderValue::from_str(&shown).ok().map(|shown| (COOKIE, shown)));
-    }
-    request.extensions_mut().insert(BrowserSession { headers, ids, session });
+    let found = web.rp.session(&ids).await;
+    let id = found.as_ref().ok().and_then(|live| live.as_deref()).map(cookie_id);
+    let session = Session::new(id, Arc::new(BrowserSessionStore(web.rp.clone())), None);
+    request.extensions_mut().insert(session.clone());
+    request.extensions_mut().insert(BrowserSession { headers, ids, session: found });
     let mut response = next.run(request).await;
-
-    let removal = format!("{name}=;");
-    let set = response.headers().get_all(SET_COOKIE);
-    let (removals, others): (Vec<_>, Vec<_>) =
-        set.iter().cloned().partition(|value| value.as_bytes().starts_with(removal.as_bytes()));
-    if !removals.is_empty() {
-        response.headers_mut().remove(SET_COOKIE);
-        for value in others.into_iter().chain([web.jar.remove_session()]) {
-            response.headers_mut().append(SET_COOKIE, value);
-        }
+    if session.is_modified() {
+        // Only a session that was issued here has an end.
+        let cookie = match session.id().filter(|_| session.expiry().is_some()) {
+            Some(id) => web.jar.set_session(id.to_string(), session.expiry_age()),
+            None => web.jar.remove_session(),
+        };
+        response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
+}
+
+/// An id as the cookie's value has it.
+fn cookie_id(live: &OpenedSession) -> Id {
+    Id(i128::from_le_bytes(*live.id.as_bytes()))
+}
+
+fn session_id(id: Id) -> SessionId {
+    SessionId::from_bytes(id.0.to_le_bytes())
 }
 
 fn at(seconds: u64) -> OffsetDateTime {
