@@ -1,17 +1,16 @@
-//! The one HTTP client: no redirects, no proxies, no decompression, bounded time and bounded memory.
+//! Requests to the provider: counted, and sorted by what a failure means.
 
 use super::error::Error;
+use crate::outbound::{OutboundClient, OutboundError};
 use crate::telemetry::Metrics;
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// No answer of a provider is near this size; a larger one is cut off unread.
-const MAX_BODY: usize = 1 << 20;
+/// How long connections are kept that nobody uses.
+const IDLE: Duration = Duration::from_secs(90);
 
 /// Sends requests to the provider.
 #[derive(Debug, Clone)]
@@ -22,7 +21,7 @@ pub struct HttpClient {
 
 #[derive(Debug, Clone)]
 enum Transport {
-    Network(reqwest::Client),
+    Network(OutboundClient),
     /// A provider in the same process, without sockets.
     #[cfg(test)]
     InProcess(Arc<dyn InProcess>),
@@ -41,18 +40,8 @@ impl HttpClient {
     ///
     /// # Errors
     /// If the TLS set-up of this machine cannot be loaded.
-    #[expect(clippy::disallowed_methods, reason = "the one client that the rule points to")]
     pub fn new(timeout: Duration, metrics: Arc<Metrics>) -> Result<Self, Error> {
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .timeout(timeout)
-            .connect_timeout(timeout.min(Duration::from_secs(5)))
-            .dns_resolver(LoopbackNames)
-            .user_agent(concat!("auth-api/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|e| Error::unavailable(format!("the HTTP client cannot be set up: {e}")))?;
+        let client = OutboundClient::new("auth-api", timeout, IDLE).map_err(Error::unavailable)?;
         Ok(Self { transport: Transport::Network(client), metrics })
     }
 
@@ -91,44 +80,30 @@ impl HttpClient {
     }
 
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
-        #[cfg_attr(
-            not(test),
-            expect(clippy::infallible_destructuring_match, reason = "the simulation has another way")
-        )]
-        let client = match &self.transport {
-            Transport::Network(client) => client,
+        // The address may carry parameters; the host says enough.
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let failed = |error| match error {
+            OutboundError::Network { reason, untouched } => Error::Unavailable {
+                detail: format!("{host}: {reason}"),
+                retry_after: None,
+                untouched,
+                throttled: false,
+            },
+            OutboundError::TooLarge => Error::Unusable(format!("{host}: {error}")),
+        };
+        match &self.transport {
+            Transport::Network(client) => {
+                let response = client.send(request).await.map_err(failed)?;
+                check_status(&host, response.status(), response.headers())?;
+                response.read().await.map_err(failed)
+            }
             #[cfg(test)]
             Transport::InProcess(provider) => {
-                let host = request.uri().host().unwrap_or_default().to_owned();
                 let response = provider.answer(request).await?;
                 check_status(&host, response.status(), response.headers())?;
-                return Ok(response);
+                Ok(response)
             }
-        };
-        let request = reqwest::Request::try_from(request).map_err(|e| Error::unavailable(e.to_string()))?;
-        // The address may carry parameters; the host says enough.
-        let host = request.url().host_str().unwrap_or_default().to_owned();
-        let failed = |e: reqwest::Error| Error::Unavailable {
-            detail: format!("{host}: {}", reason(&e)),
-            retry_after: None,
-            untouched: e.is_connect(),
-            throttled: false,
-        };
-        let mut response = client.execute(request).await.map_err(failed)?;
-        let status = response.status();
-        check_status(&host, status, response.headers())?;
-        let mut answer = http::Response::builder().status(status);
-        if let Some(headers) = answer.headers_mut() {
-            headers.extend(response.headers_mut().drain());
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > MAX_BODY {
-                return Err(Error::Unusable(format!("{host} answered with more than {MAX_BODY} bytes")));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        answer.body(body).map_err(|e| Error::unavailable(e.to_string()))
     }
 
     /// This client as the oauth2 crate wants it, its calls counted under `endpoint`.
@@ -191,36 +166,6 @@ fn check_token_response(response: HttpResponse) -> Result<HttpResponse, Error> {
         return Err(Error::RefusedWithoutReason { status: status.as_u16() });
     }
     Ok(response)
-}
-
-/// What went wrong, without the address.
-fn reason(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".into();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-/// Answers names under `localhost` with loopback, as RFC 6761 §6.3 asks of resolvers (many do not),
-/// and leaves the others to the system.
-#[derive(Debug)]
-struct LoopbackNames;
-
-impl Resolve for LoopbackNames {
-    fn resolve(&self, name: Name) -> Resolving {
-        let name = name.as_str().to_owned();
-        Box::pin(async move {
-            if crate::domain::host::is_loopback(&name) {
-                return Ok(Box::new(std::iter::once(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))) as Addrs);
-            }
-            let found: Vec<_> = tokio::net::lookup_host((name, 0)).await?.collect();
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
 }
 
 #[cfg(test)]

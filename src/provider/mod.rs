@@ -1,4 +1,4 @@
-//! Speaks OpenID Connect with the provider. openidconnect, oauth2 and reqwest stop at this door.
+//! Speaks OpenID Connect with the provider. openidconnect and oauth2 stop at this door.
 //!
 //! Each step is a pair: a request that is made and an answer that is judged. An exchange takes only a
 //! [`VerifiedCallback`](crate::domain::transaction::VerifiedCallback), and no token leaves here unverified.

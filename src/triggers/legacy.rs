@@ -7,9 +7,9 @@
 //!
 //! Everything else is an outage: another status, a redirect, what is no JSON object, silence.
 
-use super::http::HttpSender;
 use super::refusal::TriggerFailure;
 use super::settings::TriggerSettings;
+use crate::outbound::{OutboundClient, OutboundError};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -17,14 +17,14 @@ use url::Url;
 /// Asks the legacy system.
 #[derive(Debug)]
 pub struct LegacyDirectory {
-    http: HttpSender,
+    http: OutboundClient,
     login: Option<Url>,
     lookup: Option<Url>,
     key: Option<(String, SecretString)>,
 }
 
 impl LegacyDirectory {
-    pub(super) fn new(http: HttpSender, settings: &TriggerSettings) -> Self {
+    pub(super) fn new(http: OutboundClient, settings: &TriggerSettings) -> Self {
         let key = settings.legacy_key.clone().map(|key| (settings.legacy_key_header.clone(), key));
         Self { http, login: settings.login_url.clone(), lookup: settings.lookup_url.clone(), key }
     }
@@ -56,8 +56,9 @@ impl LegacyDirectory {
         }
         let outage = |why: String| TriggerFailure::Unavailable(format!("the legacy system: {why}"));
         let request = request.body(question.to_string().into_bytes()).map_err(|e| outage(e.to_string()))?;
-        let (status, body) = self.http.send(request).await.map_err(outage)?;
-        parse_response(status, &body).map_err(outage)
+        let failed = |e: OutboundError| outage(e.to_string());
+        let response = self.http.send(request).await.map_err(failed)?.read().await.map_err(failed)?;
+        parse_response(response.status().as_u16(), response.body()).map_err(outage)
     }
 }
 

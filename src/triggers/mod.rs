@@ -13,12 +13,11 @@
 //!
 //! - [`TriggerSettings`]: what is read from the function's environment, once
 //! - [`migrate`], [`link`], [`enrol`]: what is decided, as functions without I/O
-//! - `legacy`, `user_pools`, `http`: the edges
+//! - `legacy`, `user_pools`: the edges
 //!
 //! The Lambda runtime is in `src/bin/cognito-triggers.rs`; the dev user pool is given the same [`Triggers::answer`].
 
 pub mod enrol;
-mod http;
 mod legacy;
 pub mod link;
 pub mod migrate;
@@ -33,7 +32,12 @@ pub use user_pools::{UserPoolError, UserPools};
 
 use crate::domain::untrusted::UntrustedText;
 use crate::domain::user::User;
+use crate::outbound::OutboundClient;
 use serde_json::Value;
+use std::time::Duration;
+
+/// A function sleeps between events, and what is between it and others forgets connections meanwhile.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// All triggers of a user pool.
 #[derive(Debug)]
@@ -49,7 +53,7 @@ impl Triggers {
     /// # Errors
     /// A sentence if the TLS set-up of this machine cannot be loaded.
     pub fn new(settings: TriggerSettings) -> Result<Self, String> {
-        let http = http::HttpSender::new(settings.timeout)?;
+        let http = OutboundClient::new("auth-api-triggers", settings.timeout, IDLE)?;
         let legacy = LegacyDirectory::new(http.clone(), &settings);
         let pools = UserPools::new(http, &settings);
         Ok(Self { settings, legacy, pools })

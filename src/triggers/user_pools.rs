@@ -1,9 +1,9 @@
 //! The user pools API, signed with the function's own credentials (Signature Version 4).
 
-use super::http::HttpSender;
 use super::link;
 use super::settings::TriggerSettings;
 use crate::domain::user::User;
+use crate::outbound::{OutboundClient, OutboundError};
 use aws_lc_rs::digest::{SHA256, digest};
 use reqsign_aws_v4::{Credential, RequestSigner};
 use reqsign_core::{Context, SignRequest};
@@ -17,7 +17,7 @@ const MAX_PAGES: usize = 5;
 /// Calls operations of the user pools API.
 #[derive(Debug)]
 pub struct UserPools {
-    http: HttpSender,
+    http: OutboundClient,
     endpoint: String,
     signer: RequestSigner,
     credential: Credential,
@@ -40,7 +40,7 @@ pub enum UserPoolError {
 }
 
 impl UserPools {
-    pub(super) fn new(http: HttpSender, settings: &TriggerSettings) -> Self {
+    pub(super) fn new(http: OutboundClient, settings: &TriggerSettings) -> Self {
         let credentials = &settings.credentials;
         Self {
             http,
@@ -76,8 +76,12 @@ impl UserPools {
         let (mut head, body) = request.into_parts();
         let signed = self.signer.sign_request(&Context::new(), &mut head, Some(&self.credential), None).await;
         signed.map_err(|e| unavailable(format!("cannot be signed: {e}")))?;
-        let (status, body) = self.http.send(http::Request::from_parts(head, body)).await.map_err(unavailable)?;
-        parse_response(status, &body).unwrap_or_else(|| Err(unavailable(format!("status {status}, no JSON object"))))
+        let failed = |e: OutboundError| unavailable(e.to_string());
+        let request = http::Request::from_parts(head, body);
+        let response = self.http.send(request).await.map_err(failed)?.read().await.map_err(failed)?;
+        let status = response.status().as_u16();
+        parse_response(status, response.body())
+            .unwrap_or_else(|| Err(unavailable(format!("status {status}, no JSON object"))))
     }
 
     /// All users with an e-mail address, in any status, as it is told and in small letters.
