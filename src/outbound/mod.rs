@@ -1,5 +1,7 @@
 //! The one HTTP client: no redirects, no proxies, no decompression, bounded time and bounded memory.
 
+pub mod aws_json;
+
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -69,6 +71,14 @@ impl OutboundClient {
     /// [`OutboundError::Network`].
     pub async fn send(&self, request: Request) -> Result<UnreadResponse, OutboundError> {
         Ok(UnreadResponse(self.0.execute(request.try_into()?).await?))
+    }
+
+    /// Sends a request and reads the response.
+    ///
+    /// # Errors
+    /// [`OutboundError`].
+    pub async fn call(&self, request: Request) -> Result<Response, OutboundError> {
+        self.send(request).await?.read().await
     }
 }
 

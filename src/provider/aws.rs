@@ -1,7 +1,8 @@
-//! AWS's JSON protocol, as far as the unsigned operations of Cognito need it.
+//! Cognito's unsigned operations.
 
 use super::error::Error;
 use super::http::HttpClient;
+use crate::outbound::aws_json::{self, AwsError};
 use serde_json::Value;
 use url::Url;
 
@@ -13,25 +14,14 @@ pub(super) async fn call(
     target: &str,
     body: &Value,
 ) -> Result<Value, Error> {
-    let request = http::Request::post(url.as_str())
-        .header(http::header::CONTENT_TYPE, "application/x-amz-json-1.1")
-        .header("x-amz-target", target)
-        .body(body.to_string().into_bytes())
-        .map_err(|e| Error::Unusable(format!("{url} is no address: {e}")))?;
+    let request = aws_json::request(url.as_str(), target, body).map_err(|e| Error::Unusable(e.to_string()))?;
     let response = http.call(endpoint, request).await?;
-    let answer: Option<Value> = serde_json::from_slice(response.body()).ok();
-    match (response.status().as_u16(), answer) {
-        (200, Some(answer)) => Ok(answer),
-        (status, Some(answer)) if answer.get("__type").is_some() => {
-            let text = |name: &str| answer.get(name).and_then(Value::as_str).map(str::to_owned);
-            // Some services put a namespace before the name.
-            let code = text("__type").and_then(|code| code.rsplit('#').next().map(str::to_owned)).unwrap_or_default();
-            if code == "TooManyRequestsException" {
-                let detail = format!("{target} is throttled ({status})");
-                return Err(Error::Unavailable { detail, retry_after: None, untouched: true, throttled: true });
-            }
-            Err(Error::Refused { code, description: text("message").or_else(|| text("Message")) })
+    aws_json::read(target, &response).map_err(|error| match error {
+        AwsError::Refused { code, .. } if code == "TooManyRequestsException" => {
+            let detail = format!("{target} is throttled ({})", response.status());
+            Error::Unavailable { detail, retry_after: None, untouched: true, throttled: true }
         }
-        (status, _) => Err(Error::Unusable(format!("{target} answered {status} without what is expected"))),
-    }
+        AwsError::Refused { code, message } => Error::Refused { code, description: message },
+        AwsError::Unavailable(detail) => Error::Unusable(detail),
+    })
 }

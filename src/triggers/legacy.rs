@@ -9,7 +9,7 @@
 
 use super::refusal::TriggerFailure;
 use super::settings::TriggerSettings;
-use crate::outbound::{OutboundClient, OutboundError};
+use crate::outbound::OutboundClient;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -56,8 +56,7 @@ impl LegacyDirectory {
         }
         let outage = |why: String| TriggerFailure::Unavailable(format!("the legacy system: {why}"));
         let request = request.body(question.to_string().into_bytes()).map_err(|e| outage(e.to_string()))?;
-        let failed = |e: OutboundError| outage(e.to_string());
-        let response = self.http.send(request).await.map_err(failed)?.read().await.map_err(failed)?;
+        let response = self.http.call(request).await.map_err(|e| outage(e.to_string()))?;
         parse_response(response.status().as_u16(), response.body()).map_err(outage)
     }
 }

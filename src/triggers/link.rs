@@ -4,9 +4,9 @@
 //! user has it, who is confirmed and whose address is verified, and there is no doubt about whose identity it is.
 
 use super::settings::TriggerSettings;
-use super::user_pools::UserPoolError;
 use super::vouched_email;
 use crate::domain::user::{LinkedIdentity, NATIVE, User};
+use crate::outbound::aws_json::AwsError;
 use serde_json::{Value, json};
 
 /// Cognito's own names of the providers that everybody may have.
@@ -81,11 +81,6 @@ pub fn native<'a>(users: &'a [User], email: &str) -> Option<&'a User> {
     fitting.next().filter(|_| fitting.next().is_none())
 }
 
-/// ListUsers' filter for an e-mail address.
-pub fn filter(email: &str) -> String {
-    format!("email = \"{}\"", email.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
 /// AdminLinkProviderForUser.
 pub fn request(pool: &str, native: &User, wanted: &LinkRequest) -> Value {
     json!({
@@ -100,12 +95,8 @@ pub fn request(pool: &str, native: &User, wanted: &LinkRequest) -> Value {
 }
 
 /// Whether a failure says that it was done before: Cognito asks again when it thinks that we were late.
-pub fn is_repeat(failure: &UserPoolError) -> bool {
-    match failure {
-        UserPoolError::Refused { kind, .. } if kind == "AliasExistsException" => true,
-        UserPoolError::Refused { kind, message } => {
-            kind == "InvalidParameterException" && message.contains("already linked")
-        }
-        UserPoolError::Unavailable(_) => false,
-    }
+pub fn is_repeat(failure: &AwsError) -> bool {
+    let AwsError::Refused { code, message } = failure else { return false };
+    code == "AliasExistsException"
+        || code == "InvalidParameterException" && message.as_deref().is_some_and(|text| text.contains("already linked"))
 }

@@ -28,7 +28,7 @@ mod user_pools;
 pub use legacy::LegacyDirectory;
 pub use refusal::TriggerFailure;
 pub use settings::{FunctionCredentials, TriggerSettings};
-pub use user_pools::{UserPoolError, UserPools};
+pub use user_pools::UserPools;
 
 use crate::domain::untrusted::UntrustedText;
 use crate::domain::user::User;

@@ -1,6 +1,6 @@
 //! Why a trigger fails.
 
-use super::user_pools::UserPoolError;
+use crate::outbound::aws_json::AwsError;
 
 /// Why a trigger fails. Cognito shows the text as `<Trigger> failed with error <text>.`, so it says nothing that a
 /// stranger may not know, and has no full stop.
@@ -45,8 +45,8 @@ impl TriggerFailure {
     }
 }
 
-impl From<UserPoolError> for TriggerFailure {
-    fn from(failure: UserPoolError) -> Self {
+impl From<AwsError> for TriggerFailure {
+    fn from(failure: AwsError) -> Self {
         Self::Unavailable(format!("the user pools API: {failure}"))
     }
 }

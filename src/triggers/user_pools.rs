@@ -1,15 +1,15 @@
 //! The user pools API, signed with the function's own credentials (Signature Version 4).
 
-use super::link;
 use super::settings::TriggerSettings;
 use crate::domain::user::User;
-use crate::outbound::{OutboundClient, OutboundError};
+use crate::outbound::OutboundClient;
+use crate::outbound::aws_json::{self, AwsError};
 use aws_lc_rs::digest::{SHA256, digest};
 use reqsign_aws_v4::{Credential, RequestSigner};
 use reqsign_core::{Context, SignRequest};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// An address that more users have than fit here is nobody's.
 const MAX_PAGES: usize = 5;
@@ -21,22 +21,6 @@ pub struct UserPools {
     endpoint: String,
     signer: RequestSigner,
     credential: Credential,
-}
-
-/// An operation that did not succeed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UserPoolError {
-    /// The API's own word.
-    #[error("{kind}: {message}")]
-    Refused {
-        /// The exception, `UserNotFoundException`.
-        kind: String,
-        /// Its text.
-        message: String,
-    },
-    /// No answer, or none that can be read.
-    #[error("{0}")]
-    Unavailable(String),
 }
 
 impl UserPools {
@@ -58,50 +42,40 @@ impl UserPools {
     /// Calls one operation.
     ///
     /// # Errors
-    /// [`UserPoolError`].
-    pub async fn call(&self, operation: &str, input: &Value) -> Result<Value, UserPoolError> {
-        let body = input.to_string().into_bytes();
+    /// [`AwsError`].
+    pub async fn call(&self, operation: &str, input: &Value) -> Result<Value, AwsError> {
+        let target = format!("AWSCognitoIdentityProviderService.{operation}");
+        let (mut head, body) = aws_json::request(&self.endpoint, &target, input)?.into_parts();
         let mut hash = String::new();
         for byte in digest(&SHA256, &body).as_ref() {
             let _ = write!(hash, "{byte:02x}");
         }
-        let unavailable = |what: String| UserPoolError::Unavailable(format!("{operation}: {what}"));
-        let request = http::Request::post(&self.endpoint)
-            .header(http::header::CONTENT_TYPE, "application/x-amz-json-1.1")
-            .header("x-amz-target", format!("AWSCognitoIdentityProviderService.{operation}"))
-            // The signer takes the body's hash from here.
-            .header("x-amz-content-sha256", hash)
-            .body(body)
-            .map_err(|e| unavailable(e.to_string()))?;
-        let (mut head, body) = request.into_parts();
+        let failed = |what: &dyn Display| AwsError::Unavailable(format!("{operation}: {what}"));
+        // The signer takes the body's hash from here.
+        head.headers.insert("x-amz-content-sha256", hash.parse().map_err(|e| failed(&e))?);
         let signed = self.signer.sign_request(&Context::new(), &mut head, Some(&self.credential), None).await;
-        signed.map_err(|e| unavailable(format!("cannot be signed: {e}")))?;
-        let failed = |e: OutboundError| unavailable(e.to_string());
-        let request = http::Request::from_parts(head, body);
-        let response = self.http.send(request).await.map_err(failed)?.read().await.map_err(failed)?;
-        let status = response.status().as_u16();
-        parse_response(status, response.body())
-            .unwrap_or_else(|| Err(unavailable(format!("status {status}, no JSON object"))))
+        signed.map_err(|e| failed(&format_args!("cannot be signed: {e}")))?;
+        let response = self.http.call(http::Request::from_parts(head, body)).await.map_err(|e| failed(&e))?;
+        aws_json::read(&target, &response)
     }
 
     /// All users with an e-mail address, in any status, as it is told and in small letters.
     ///
     /// # Errors
-    /// [`UserPoolError`], also if there are too many.
-    pub async fn users_with_email(&self, pool: &str, email: &str) -> Result<Vec<User>, UserPoolError> {
+    /// [`AwsError`], also if there are too many.
+    pub async fn users_with_email(&self, pool: &str, email: &str) -> Result<Vec<User>, AwsError> {
         let mut spellings = vec![email.to_owned(), email.to_ascii_lowercase()];
         spellings.dedup();
         let mut users: Vec<User> = Vec::new();
         for spelling in spellings {
-            let mut input = json!({ "UserPoolId": pool, "Filter": link::filter(&spelling), "Limit": 60 });
+            let mut input = json!({ "UserPoolId": pool, "Filter": filter(&spelling), "Limit": 60 });
             let mut pages = 0;
             loop {
                 let answer = self.call("ListUsers", &input).await?;
                 let page = answer.get("Users").and_then(Value::as_array);
-                let page = page.ok_or_else(|| UserPoolError::Unavailable("ListUsers: no list".into()))?;
+                let page = page.ok_or_else(|| AwsError::Unavailable("ListUsers: no list".into()))?;
                 for user in page {
-                    let user =
-                        User::from_api(user).map_err(|e| UserPoolError::Unavailable(format!("ListUsers: {e}")))?;
+                    let user = User::from_api(user).map_err(|e| AwsError::Unavailable(format!("ListUsers: {e}")))?;
                     if users.iter().all(|known| known.username != user.username) {
                         users.push(user);
                     }
@@ -112,7 +86,7 @@ impl UserPools {
                 }
                 pages += 1;
                 if pages == MAX_PAGES {
-                    return Err(UserPoolError::Unavailable("ListUsers: too many users have this address".into()));
+                    return Err(AwsError::Unavailable("ListUsers: too many users have this address".into()));
                 }
             }
         }
@@ -120,18 +94,7 @@ impl UserPools {
     }
 }
 
-/// What an answer means; `None` if it cannot be read. A success may have an empty body.
-fn parse_response(status: u16, body: &[u8]) -> Option<Result<Value, UserPoolError>> {
-    if status == 200 && body.is_empty() {
-        return Some(Ok(json!({})));
-    }
-    let body: Value = serde_json::from_slice(body).ok().filter(Value::is_object)?;
-    if status == 200 {
-        return Some(Ok(body));
-    }
-    let text = |name: &str| body.get(name).and_then(Value::as_str);
-    let kind = text("__type")?;
-    let kind = kind.rsplit_once('#').map_or(kind, |(_, kind)| kind).to_owned();
-    let message = text("message").or_else(|| text("Message")).unwrap_or_default().to_owned();
-    Some(Err(UserPoolError::Refused { kind, message }))
+/// ListUsers' filter for an e-mail address.
+fn filter(email: &str) -> String {
+    format!("email = \"{}\"", email.replace('\\', "\\\\").replace('"', "\\\""))
 }
