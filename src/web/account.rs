@@ -1,8 +1,9 @@
 //! What people do with their account: their attributes, and credentials for AWS.
 
-use super::api::{is_foreign, nobody, unknown};
+use super::api::{nobody, unknown};
 use super::openapi::{AwsCredentialsProblems, ChangeProfileProblems, OriginHeader, ProfileProblems};
 use super::refusal::Refusal;
+use super::origin::RequestOrigin;
 use super::request_id::RequestId;
 use super::session_layer::BrowserSession;
 use super::{Web, error};
@@ -53,7 +54,7 @@ pub(super) async fn change_profile(
     id: RequestId,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    if is_foreign(&web, &visitor.headers) {
+    if RequestOrigin::of(&web, &visitor.headers).is_foreign() {
         return error::problem(Refusal::Origin, &id, None);
     }
     match read(&visitor.headers, body) {
@@ -139,7 +140,7 @@ struct AwsCredentialsResponse<'a> {
     responses((status = 200, description = "The credentials.", body = AwsCredentialsResponse), AwsCredentialsProblems)
 )]
 pub(super) async fn aws_credentials(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
-    if is_foreign(&web, &visitor.headers) {
+    if RequestOrigin::of(&web, &visitor.headers).is_foreign() {
         return error::problem(Refusal::Origin, &id, None);
     }
     let live = match visitor.session {

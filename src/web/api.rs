@@ -3,6 +3,7 @@
 use super::browser::{forget, with};
 use super::openapi::{EndSessionProblems, OriginHeader, RefreshProblems, SessionProblems};
 use super::refusal::Refusal;
+use super::origin::RequestOrigin;
 use super::request_id::RequestId;
 use super::session_layer::BrowserSession;
 use super::{Web, error, pages};
@@ -13,7 +14,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderMap, ORIGIN};
+use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::sync::Arc;
@@ -128,7 +129,7 @@ pub(super) async fn end_session(
     session: Session,
     id: RequestId,
 ) -> Response {
-    if is_foreign(&web, &visitor.headers) {
+    if RequestOrigin::of(&web, &visitor.headers).is_foreign() {
         return error::problem(Refusal::Origin, &id, None);
     }
     let me = match visitor.session {
@@ -148,12 +149,6 @@ pub(super) async fn end_session(
         }
         Err(error) => error::problem(error, &id, None),
     }
-}
-
-/// Whether a page of a site that is not allowed asks: a browser names the page's origin in every request that
-/// changes something, a sibling's server names none.
-pub(super) fn is_foreign(web: &Web, headers: &HeaderMap) -> bool {
-    headers.get_all(ORIGIN).iter().any(|o| !o.to_str().is_ok_and(|o| web.rp.return_to.allows_origin(o)))
 }
 
 /// `OPTIONS`: CORS answers preflights before they get here.
@@ -181,7 +176,7 @@ pub(super) async fn refresh(
     RawQuery(query): RawQuery,
     id: RequestId,
 ) -> Response {
-    if is_foreign(&web, &headers) {
+    if RequestOrigin::of(&web, &headers).is_foreign() {
         return error::problem(Refusal::Origin, &id, None);
     }
     let force =

@@ -4,6 +4,7 @@ use super::cookies::SignOutTarget;
 use super::device::Peer;
 use super::error_body::ProblemDetails;
 use super::openapi::*;
+use super::origin::{FormOrigin, RequestOrigin};
 use super::problem_page::{self, Attempted};
 use super::refusal::Refusal;
 use super::request_id::RequestId;
@@ -16,16 +17,14 @@ use crate::provider::AuthorizationHints;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
-use axum::http::header::{HeaderMap, HeaderValue, LOCATION, ORIGIN};
-use axum::http::{HeaderName, Method, StatusCode};
+use axum::http::header::{HeaderMap, HeaderValue, LOCATION};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use tower_sessions::Session;
 
 /// Longer hints for the provider's page are dropped.
 const HINT_MAX: usize = 256;
-
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Who is signed in here
 #[utoipa::path(
@@ -241,7 +240,7 @@ pub(super) async fn confirm_sign_out(
     let return_to = first(&query, "return_to");
     let everywhere = is_everywhere(&query);
     // What reaches beyond this browser is asked for in any case.
-    if method == Method::GET && is_own_navigation(&visitor.headers) && !everywhere {
+    if method == Method::GET && RequestOrigin::of(&web, &visitor.headers).is_own_navigation() && !everywhere {
         return end(&web, visitor, &session, return_to.as_deref(), false, &id).await;
     }
     let name = match visitor.session {
@@ -292,7 +291,7 @@ pub(super) async fn sign_out(
     id: RequestId,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let sender = FormOrigin::of(&web, &visitor.headers);
+    let sender = RequestOrigin::of(&web, &visitor.headers).of_form();
     if sender == FormOrigin::Stranger {
         return problem_page::page(&web, Refusal::Origin, &id, &Attempted::SignOut);
     }
@@ -368,52 +367,6 @@ pub(super) async fn signed_out(State(web): State<Arc<Web>>, visitor: BrowserSess
         },
     };
     with(response, out)
-}
-
-/// Whether a person followed a link on one of our sites (Fetch Metadata): not an image in a comment there,
-/// not a browser that looks ahead.
-fn is_own_navigation(headers: &HeaderMap) -> bool {
-    let of_ours = site(headers).is_some_and(|site| site == "same-origin" || site == "same-site");
-    of_ours
-        && headers.get("sec-fetch-dest").is_none_or(|dest| dest == "document")
-        && !headers.contains_key("sec-purpose")
-}
-
-/// Whose page sent a form, by Fetch Metadata and `Origin`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FormOrigin {
-    /// One of ours.
-    OwnPage,
-    /// One of a site in `return_to.allow`, or nobody says: SameSite=Lax keeps the cookie from strangers' pages.
-    Sibling,
-    /// One of another site.
-    Stranger,
-}
-
-impl FormOrigin {
-    fn of(web: &Web, headers: &HeaderMap) -> Self {
-        let mut origins = headers.get_all(ORIGIN).iter().map(|origin| origin.to_str().unwrap_or_default());
-        let (origin, more) = (origins.next(), origins.next());
-        if more.is_some() {
-            return Self::Stranger;
-        }
-        let own = |origin: &str| url::Url::parse(origin).is_ok_and(|url| url.origin() == web.public_url.url().origin());
-        // Our own pages send no referrer, and so `null`; as others may.
-        match (origin.filter(|origin| *origin != "null"), site(headers)) {
-            (_, Some("cross-site")) => Self::Stranger,
-            (Some(origin), _) if own(origin) => Self::OwnPage,
-            (Some(_), Some("same-origin")) => Self::Stranger,
-            (Some(origin), _) if web.rp.return_to.allows_origin(origin) => Self::Sibling,
-            (Some(_), _) => Self::Stranger,
-            (None, Some("same-origin")) => Self::OwnPage,
-            (None, Some("same-site")) if origin.is_some() => Self::Stranger,
-            (None, _) => Self::Sibling,
-        }
-    }
-}
-
-fn site(headers: &HeaderMap) -> Option<&str> {
-    headers.get(SEC_FETCH_SITE).and_then(|site| site.to_str().ok())
 }
 
 fn first(query: &str, name: &str) -> Option<String> {

@@ -3,9 +3,10 @@
 
 use super::Web;
 use super::forwarded::ForwardedRequest;
+use super::origin::RequestOrigin;
 use axum::http::header::{
     ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, HeaderValue,
-    ORIGIN, VARY,
+    VARY,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
@@ -27,13 +28,8 @@ pub(super) fn is_preflight(
             *method == "OPTIONS" && (own && handed_on || web.preflights)
         }
     };
-    is && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) && allowed_origin(web, &request.headers).is_some()
-}
-
-/// The page's origin, if its scripts may read what we say.
-pub(super) fn allowed_origin<'a>(web: &Web, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
-    let origin = headers.get(ORIGIN)?;
-    origin.to_str().is_ok_and(|text| web.rp.return_to.allows_origin(text)).then_some(origin)
+    is && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && RequestOrigin::of(web, &request.headers).allowed().is_some()
 }
 
 /// Lets `origin` read the answer.

@@ -1,10 +1,11 @@
 //! `/validate`: the hot path. No layer is around it, and a good answer is made of shared bytes.
 
 use super::device::Peer;
-use super::fetch::{allow, allowed_origin, is_navigation, is_preflight};
+use super::fetch::{allow, is_navigation, is_preflight};
 use super::forwarded::{self, ForwardedRequest};
 use super::openapi::*;
 use super::refusal::{BadForwardedHeaders, Refusal};
+use super::origin::RequestOrigin;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::security_headers::private;
 use super::{Web, browser, error, layers, pages, problem_page};
@@ -233,7 +234,7 @@ fn untold(web: &Web, request: &Parts) -> Refusal {
 /// Says who may read the refusal, and under which name the log has it.
 fn refusal(web: &Web, request: &Parts, id: &RequestId, mut response: Response) -> Response {
     let headers = response.headers_mut();
-    if let Some(origin) = allowed_origin(web, &request.headers) {
+    if let Some(origin) = RequestOrigin::of(web, &request.headers).allowed() {
         allow(headers, origin);
         let readable = HeaderValue::from_static("www-authenticate, retry-after, x-request-id");
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, readable);
@@ -249,7 +250,7 @@ fn preflight(web: &Web, sent: &HeaderMap) -> Response {
     let mut response = identified(web, &Caller::Nobody, Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    if let Some(origin) = allowed_origin(web, sent) {
+    if let Some(origin) = RequestOrigin::of(web, sent).allowed() {
         allow(headers, origin);
     }
     for (request_header, answer) in [

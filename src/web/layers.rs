@@ -1,5 +1,6 @@
 //! What holds for many routes: CORS, limits, requirements that are not read.
 
+use super::origin::RequestOrigin;
 use super::request_id::RequestId;
 use super::{Web, error};
 use crate::domain::requirement::Requirement;
@@ -27,9 +28,7 @@ pub(super) const BODY_MAX: usize = 16 << 10;
 /// Scripts of siblings may read the answer, with the browser's credentials (Fetch standard, CORS).
 pub(super) fn cors(web: &Arc<Web>) -> CorsLayer {
     let web = web.clone();
-    let allowed = move |origin: &HeaderValue, _: &Parts| {
-        origin.to_str().is_ok_and(|origin| web.rp.return_to.allows_origin(origin))
-    };
+    let allowed = move |origin: &HeaderValue, _: &Parts| RequestOrigin::allows(&web, origin);
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
         .allow_credentials(true)

@@ -17,6 +17,7 @@ mod listen;
 mod metadata;
 mod openapi;
 mod ops;
+mod origin;
 mod pages;
 mod problem;
 mod problem_page;
