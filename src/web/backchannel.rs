@@ -1,6 +1,7 @@
 //! Where the provider tells us of sign-outs (OIDC Back-Channel Logout 1.0 §§2.5 and 2.8). No browser comes here:
 //! no cookie is read, and no origin is allowed.
 
+use super::form::Form;
 use super::openapi::{LogoutTokenErrors, LogoutTokenForm};
 use super::{Web, error};
 use crate::flow::Error;
@@ -8,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::http::header::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
@@ -30,7 +31,10 @@ pub(super) async fn logout(
         Ok(body) => body,
         Err(rejection) => return error::oauth_refusal(rejection.status(), "the form is too large, or incomplete"),
     };
-    let result = match token(&headers, &body) {
+    // The one parameter that counts.
+    let token =
+        Form::read(&headers, &body).and_then(|mut form| form.take("logout_token").ok_or("there is no logout_token"));
+    let result = match token {
         Ok(token) => web.rp.backchannel_logout(&token).await,
         Err(wrong) => Err(Error::LogoutToken(wrong.into())),
     };
@@ -41,28 +45,4 @@ pub(super) async fn logout(
         }
         Err(error) => error::oauth(&error.into()),
     }
-}
-
-/// The one parameter that counts. Others are ignored, but none may come twice (RFC 6749 §3.2).
-fn token(headers: &HeaderMap, body: &[u8]) -> Result<String, &'static str> {
-    let mut types = headers.get_all(CONTENT_TYPE).iter().map(|value| value.as_bytes());
-    let (Some(media), None) = (types.next(), types.next()) else {
-        return Err("the body is not said to be a form");
-    };
-    let media = media.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-    if !media.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
-        return Err("the body is not said to be a form");
-    }
-    let mut seen = Vec::new();
-    let mut token = None;
-    for (name, value) in url::form_urlencoded::parse(body) {
-        if seen.contains(&name) {
-            return Err("a parameter comes twice");
-        }
-        if name == "logout_token" {
-            token = Some(value.into_owned());
-        }
-        seen.push(name);
-    }
-    token.ok_or("there is no logout_token")
 }

@@ -10,6 +10,7 @@ mod device;
 mod error;
 mod error_body;
 mod fetch;
+mod form;
 mod forwarded;
 mod gateway;
 mod layers;

@@ -2,6 +2,7 @@
 
 use super::device::Peer;
 use super::error_body::OAuthErrorResponse;
+use super::form::Form;
 use super::layers::{self, BODY_MAX};
 use super::openapi::{AboutTokenErrors, TokenErrors, TokenForm, TokenRequestForm};
 use super::request_id::RequestId;
@@ -29,20 +30,8 @@ use std::sync::Arc;
 use tracing::Instrument;
 use utoipa::ToSchema;
 
-/// More parameters than any request of ours has.
-const PARAMETERS_MAX: usize = 32;
 /// Seconds after which a caller may try again when nobody said otherwise.
 const RETRY: u64 = 5;
-
-/// A form's parameters, each once.
-struct FormParameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
-
-impl<'a> FormParameters<'a> {
-    fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
-        let at = self.0.iter().position(|(known, _)| known == name)?;
-        Some(self.0.swap_remove(at).1)
-    }
-}
 
 /// What was sent, all of it read.
 struct TokenEndpointRequest {
@@ -216,26 +205,8 @@ pub(super) async fn post_only(
     response
 }
 
-/// A form in which nothing is there twice (RFC 6749 §3.2); what is empty counts as left out.
-fn read(endpoint_request: &TokenEndpointRequest) -> Result<FormParameters<'_>, MachineError> {
-    const TYPE: &str = "application/x-www-form-urlencoded";
-    let essence =
-        endpoint_request.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !essence.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(TYPE) {
-        return Err(MachineError::InvalidRequest("the content type must be application/x-www-form-urlencoded"));
-    }
-    let mut form = Vec::with_capacity(4);
-    for (name, value) in url::form_urlencoded::parse(&endpoint_request.body) {
-        if form.len() == PARAMETERS_MAX {
-            return Err(MachineError::InvalidRequest("there are more parameters than any request has"));
-        }
-        if form.iter().any(|(known, _)| *known == name) {
-            return Err(MachineError::InvalidRequest("a parameter is there twice"));
-        }
-        form.push((name, value));
-    }
-    form.retain(|(_, value)| !value.is_empty());
-    Ok(FormParameters(form))
+fn read(endpoint_request: &TokenEndpointRequest) -> Result<Form<'_>, MachineError> {
+    Form::read(&endpoint_request.head.headers, &endpoint_request.body).map_err(MachineError::InvalidRequest)
 }
 
 /// Who asks, and about which token (RFC 7662 §2.1, RFC 7009 §2.1).
@@ -249,7 +220,7 @@ fn about_token(endpoint_request: &TokenEndpointRequest) -> Result<(ClientCredent
 /// HTTP Basic or the body, never both (RFC 6749 §2.3). In Basic, both parts are form-encoded first (§2.3.1).
 fn credentials(
     endpoint_request: &TokenEndpointRequest,
-    form: &mut FormParameters<'_>,
+    form: &mut Form<'_>,
 ) -> Result<ClientCredentials, MachineError> {
     let mut lines = endpoint_request.head.headers.get_all(AUTHORIZATION).iter();
     let (id, secret) = match (lines.next(), lines.next()) {
