@@ -6,7 +6,7 @@ use super::fetch::is_navigation;
 use super::problem::{Problem, ServiceProblem, SignInProblem};
 use super::refusal::Refusal;
 use super::request_id::RequestId;
-use super::words::{English, Words};
+use super::words::ENGLISH;
 use super::{Web, problem_page};
 use crate::domain::transaction::CallbackError;
 use crate::domain::untrusted::UntrustedText;
@@ -134,7 +134,7 @@ pub(super) fn problem(refusal: impl Into<Refusal>, id: &RequestId, signin_url: O
     let view = describe(&refusal);
     log(&refusal, &view);
     let mut response =
-        body(view.status, view.name, English.problem(view.problem).0, &view.detail, id.as_str(), signin_url);
+        body(view.status, view.name, (ENGLISH.problem)(view.problem).0, &view.detail, id.as_str(), signin_url);
     finish(&mut response, &view);
     if let Some(challenge) = view.problem.challenge() {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -41,7 +41,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
-use words::{English, Words};
+use words::{ENGLISH, Words};
 
 pub use listen::listen;
 pub use ops::Readiness;
@@ -57,7 +57,7 @@ pub struct Web {
     style: HeaderStyle,
     aliases: gateway::HeaderAliases,
     trusted_proxies: Vec<IpNet>,
-    words: &'static dyn Words,
+    words: &'static Words,
     /// Whom people can ask.
     support: Option<Support>,
     /// No request takes longer: a callback may have to ask the provider four things.
@@ -79,7 +79,7 @@ impl Web {
             style: config.gateway.header_style,
             aliases: gateway::aliases(config.gateway.header_style),
             trusted_proxies: config.server.trusted_proxies.clone(),
-            words: &English,
+            words: &ENGLISH,
             support: config.pages.support.clone(),
             request_limit: config.provider.timeout * 4 + Duration::from_secs(10),
             validate_limit: config.server.validate_timeout,

@@ -101,7 +101,7 @@ fn page_under(origin: &str, web: &Web, refusal: &Refusal, id: &RequestId, attemp
         _ => None,
     };
     let (first, others) = next_steps(view.problem);
-    let (title, text) = web.words.problem(view.problem);
+    let (title, text) = (web.words.problem)(view.problem);
     let link = |step| link(step, web, view.problem, attempt).map(|link| link.under(origin));
     let page = ProblemPage {
         words: web.words,
@@ -140,32 +140,32 @@ fn link(step: NextStep, web: &Web, problem: Problem, attempt: &Attempted) -> Opt
     let (words, href) = match step {
         // There is a session; a sign-in would only lead here again.
         NextStep::Again if problem == Problem::Access(AccessProblem::Denied) => {
-            (words.try_again(), intent.return_to.as_str().to_owned())
+            (words.try_again, intent.return_to.as_str().to_owned())
         }
         NextStep::Again => match attempt {
-            Attempted::SignIn(_) => (words.try_again(), pages::sign_in_url_of(&intent)),
-            Attempted::SignOut => (words.try_again(), "/auth/signout".to_owned()),
-            Attempted::Visit => (words.try_again(), "/".to_owned()),
+            Attempted::SignIn(_) => (words.try_again, pages::sign_in_url_of(&intent)),
+            Attempted::SignOut => (words.try_again, "/auth/signout".to_owned()),
+            Attempted::Visit => (words.try_again, "/".to_owned()),
         },
         NextStep::SignIn => {
             // One of several sessions is alive and would lead here again.
             let prompt = (problem == Problem::Session(SessionProblem::Ambiguous)).then(|| "login".to_owned());
-            (words.sign_in(), pages::sign_in_url_of(&SignInIntent { prompt, ..intent }))
+            (words.sign_in, pages::sign_in_url_of(&SignInIntent { prompt, ..intent }))
         }
         NextStep::AnotherAccount => {
             let prompt = Some(web.rp.provider.account_choice().to_owned());
-            (words.another_account(), pages::sign_in_url_of(&SignInIntent { prompt, provider: None, ..intent }))
+            (words.another_account, pages::sign_in_url_of(&SignInIntent { prompt, provider: None, ..intent }))
         }
         NextStep::AnotherProvider => {
             intent.provider.as_ref()?;
-            (words.another_provider(), pages::sign_in_url_of(&SignInIntent { provider: None, ..intent }))
+            (words.another_provider, pages::sign_in_url_of(&SignInIntent { provider: None, ..intent }))
         }
         NextStep::Back => {
             let target = known?.return_to.as_str();
             let host = Url::parse(target).ok()?.host_str()?.to_owned();
-            return Some(PageLink { words: words.back_to(&host), href: target.to_owned() });
+            return Some(PageLink { words: (words.back_to)(&host), href: target.to_owned() });
         }
-        NextStep::SignOut => (words.sign_out(), "/auth/signout".to_owned()),
+        NextStep::SignOut => (words.sign_out, "/auth/signout".to_owned()),
     };
     Some(PageLink { words: words.to_owned(), href })
 }
@@ -183,7 +183,7 @@ fn contact(support: &Support, id: &RequestId) -> Contact {
 
 /// The same for an address where there is nothing (404), or nothing of that kind (405).
 pub(super) async fn nothing(web: &Web, status: StatusCode, id: &RequestId) -> Response {
-    let (title, text) = if status == StatusCode::NOT_FOUND { web.words.not_found() } else { web.words.no_page() };
+    let (title, text) = if status == StatusCode::NOT_FOUND { web.words.not_found } else { web.words.no_page };
     let page = ProblemPage {
         words: web.words,
         origin: "",
@@ -191,7 +191,7 @@ pub(super) async fn nothing(web: &Web, status: StatusCode, id: &RequestId) -> Re
         title,
         text,
         foreign: None,
-        first: Some(PageLink { words: web.words.start_page().to_owned(), href: "/".to_owned() }),
+        first: Some(PageLink { words: web.words.start_page.to_owned(), href: "/".to_owned() }),
         others: vec![],
         access: false,
         support: web.support.as_ref().map(|support| contact(support, id)),

@@ -6,7 +6,7 @@ use crate::flow::MachineError;
 use crate::store;
 use crate::web::error_body::{OAuthErrorResponse, ProblemDetails};
 use crate::web::problem::{AccessProblem, Problem, RequestProblem, ServiceProblem, SessionProblem, SignInProblem};
-use crate::web::words::{English, Words};
+use crate::web::words::ENGLISH;
 use crate::web::{error, token};
 use axum::http::StatusCode;
 use std::collections::BTreeMap;
@@ -152,7 +152,7 @@ fn described<const N: usize>(media: &[&str], problems: [Vec<Problem>; N]) -> Res
         RefusalResponse {
             status,
             code,
-            meaning: English.problem(problem).0,
+            meaning: (ENGLISH.problem)(problem).0,
             retry: error::has_retry_after(status),
             challenge,
         }
@@ -180,7 +180,7 @@ fn logout_token() -> Responses {
     let problems = [vec![Problem::Request(RequestProblem::LogoutToken)], provider(), store()].concat();
     let refusals = problems.into_iter().map(|problem| {
         let (status, _) = problem.status_and_name();
-        let (meaning, retry) = (English.problem(problem).0, error::has_retry_after(status));
+        let (meaning, retry) = ((ENGLISH.problem)(problem).0, error::has_retry_after(status));
         RefusalResponse { status, code: error::oauth_code(status), meaning, retry, challenge: None }
     });
     let status = StatusCode::PAYLOAD_TOO_LARGE;

@@ -14,7 +14,7 @@ use axum::response::{Html, IntoResponse, Response};
 #[derive(Template)]
 #[template(path = "home.html", config = "src/web/askama.toml")]
 pub(super) struct FrontPage {
-    pub(super) words: &'static dyn Words,
+    pub(super) words: &'static Words,
     pub(super) name: Option<String>,
     pub(super) sign_in: String,
     /// Where people go from here, if that is elsewhere.
@@ -25,7 +25,7 @@ pub(super) struct FrontPage {
 #[derive(Template)]
 #[template(path = "problem.html", config = "src/web/askama.toml")]
 pub(super) struct ProblemPage<'a> {
-    pub(super) words: &'static dyn Words,
+    pub(super) words: &'static Words,
     /// Ours, where the page is shown under another one.
     pub(super) origin: &'a str,
     pub(super) tone: Tone,
@@ -99,7 +99,7 @@ pub(super) struct Contact {
 #[derive(Template)]
 #[template(path = "sign_out.html", config = "src/web/askama.toml")]
 pub(super) struct SignOutPage {
-    pub(super) words: &'static dyn Words,
+    pub(super) words: &'static Words,
     pub(super) name: Option<String>,
     pub(super) return_to: String,
     /// Whether the box for all devices is ticked.
@@ -110,7 +110,7 @@ pub(super) struct SignOutPage {
 #[derive(Template)]
 #[template(path = "signed_out.html", config = "src/web/askama.toml")]
 pub(super) struct SignedOutPage {
-    pub(super) words: &'static dyn Words,
+    pub(super) words: &'static Words,
     pub(super) sign_in: String,
     /// Whether all devices were signed out.
     pub(super) everywhere: bool,

@@ -4,126 +4,47 @@ use super::Words;
 use crate::web::problem::{AccessProblem, Problem, RequestProblem, ServiceProblem, SessionProblem, SignInProblem};
 
 /// English, which the titles of RFC 9457 problems are in, too.
-#[derive(Debug)]
-pub(in crate::web) struct English;
+pub(in crate::web) static ENGLISH: Words = Words {
+    language: "en",
+    problem,
+    not_found: ("There is nothing here", "The address may be mistyped, or it was only good for a moment."),
+    no_page: (
+        "This is no page",
+        "This address is for programs, or for a form that was sent before. Nothing was changed.",
+    ),
+    provider_says: "The sign-in service says:",
+    ask_for_access: "To get access, ask",
+    ask_for_help: "If you need help, ask",
+    operators: "the people who run this site",
+    mention_reference: "and mention this reference:",
+    try_again: "Try again",
+    sign_in: "Sign in",
+    sign_in_again: "Sign in again",
+    another_account: "Use another account",
+    another_provider: "Sign in another way",
+    back_to: |host| format!("Back to {host}"),
+    sign_out: "Sign out",
+    start_page: "Start page",
+    go_on: "Go on",
+    signed_in: "You are signed in",
+    welcome: ("Welcome, ", ". You can close this page or go on to any of our sites."),
+    not_signed_in: "You are not signed in. One sign-in is good for all of our sites.",
+    sign_out_question: "Sign out?",
+    signed_in_as: ("You are signed in as ", ". "),
+    sign_out_effect: "This signs you out of all of our sites in this browser.",
+    on_other_devices: "Also on all my other devices",
+    signed_out: "You are signed out",
+    signed_out_here: "You are signed out of all of our sites in this browser.",
+    signed_out_everywhere: "You are signed out of all of our sites on all of your devices.",
+};
 
-impl Words for English {
-    fn language(&self) -> &'static str {
-        "en"
-    }
-
-    fn problem(&self, problem: Problem) -> (&'static str, &'static str) {
-        match problem {
-            Problem::SignIn(problem) => sign_in(problem),
-            Problem::Session(problem) => session(problem),
-            Problem::Access(problem) => access(problem),
-            Problem::Request(problem) => request(problem),
-            Problem::Service(problem) => service(problem),
-        }
-    }
-
-    fn not_found(&self) -> (&'static str, &'static str) {
-        ("There is nothing here", "The address may be mistyped, or it was only good for a moment.")
-    }
-
-    fn no_page(&self) -> (&'static str, &'static str) {
-        ("This is no page", "This address is for programs, or for a form that was sent before. Nothing was changed.")
-    }
-
-    fn provider_says(&self) -> &'static str {
-        "The sign-in service says:"
-    }
-
-    fn ask_for_access(&self) -> &'static str {
-        "To get access, ask"
-    }
-
-    fn ask_for_help(&self) -> &'static str {
-        "If you need help, ask"
-    }
-
-    fn operators(&self) -> &'static str {
-        "the people who run this site"
-    }
-
-    fn mention_reference(&self) -> &'static str {
-        "and mention this reference:"
-    }
-
-    fn try_again(&self) -> &'static str {
-        "Try again"
-    }
-
-    fn sign_in(&self) -> &'static str {
-        "Sign in"
-    }
-
-    fn sign_in_again(&self) -> &'static str {
-        "Sign in again"
-    }
-
-    fn another_account(&self) -> &'static str {
-        "Use another account"
-    }
-
-    fn another_provider(&self) -> &'static str {
-        "Sign in another way"
-    }
-
-    fn back_to(&self, host: &str) -> String {
-        format!("Back to {host}")
-    }
-
-    fn sign_out(&self) -> &'static str {
-        "Sign out"
-    }
-
-    fn start_page(&self) -> &'static str {
-        "Start page"
-    }
-
-    fn go_on(&self) -> &'static str {
-        "Go on"
-    }
-
-    fn signed_in(&self) -> &'static str {
-        "You are signed in"
-    }
-
-    fn welcome(&self) -> (&'static str, &'static str) {
-        ("Welcome, ", ". You can close this page or go on to any of our sites.")
-    }
-
-    fn not_signed_in(&self) -> &'static str {
-        "You are not signed in. One sign-in is good for all of our sites."
-    }
-
-    fn sign_out_question(&self) -> &'static str {
-        "Sign out?"
-    }
-
-    fn signed_in_as(&self) -> (&'static str, &'static str) {
-        ("You are signed in as ", ". ")
-    }
-
-    fn sign_out_effect(&self) -> &'static str {
-        "This signs you out of all of our sites in this browser."
-    }
-
-    fn on_other_devices(&self) -> &'static str {
-        "Also on all my other devices"
-    }
-
-    fn signed_out(&self) -> &'static str {
-        "You are signed out"
-    }
-
-    fn signed_out_here(&self) -> &'static str {
-        "You are signed out of all of our sites in this browser."
-    }
-
-    fn signed_out_everywhere(&self) -> &'static str {
-        "You are signed out of all of our sites on all of your devices."
+fn problem(problem: Problem) -> (&'static str, &'static str) {
+    match problem {
+        Problem::SignIn(problem) => sign_in(problem),
+        Problem::Session(problem) => session(problem),
+        Problem::Access(problem) => access(problem),
+        Problem::Request(problem) => request(problem),
+        Problem::Service(problem) => service(problem),
     }
 }
 
