@@ -1,6 +1,5 @@
 //! Counters and histograms, in Prometheus' text format under `auth_api_*`.
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -9,31 +8,8 @@ use prometheus_client::registry::{Metric, Registry};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabel {
-    kind: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ProviderCallLabels {
-    endpoint: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TaskLabel {
-    task: &'static str,
-}
+/// The labels of a metric: names and values.
+type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// How a validate ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,35 +55,35 @@ const STORE_WARNINGS: [&str; 2] = ["eviction", "eviction_unknown"];
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    sign_ins: Family<OutcomeLabel, Counter>,
-    refreshes: Family<OutcomeLabel, Counter>,
+    sign_ins: Family<Labels<1>, Counter>,
+    refreshes: Family<Labels<1>, Counter>,
     sign_outs: Counter,
     // Handles are kept, since a validate must not look one up.
     validates: [Counter; 9],
-    provider: Family<ProviderCallLabels, Histogram>,
+    provider: Family<Labels<2>, Histogram>,
     store_errors: Counter,
-    store_warnings: Family<KindLabel, Gauge>,
+    store_warnings: Family<Labels<1>, Gauge>,
     revocation_lag: Histogram,
-    machine_tokens: Family<ResultLabel, Counter>,
+    machine_tokens: Family<Labels<1>, Counter>,
     machine_hits: Counter,
-    machine_calls: Family<ResultLabel, Counter>,
+    machine_calls: Family<Labels<1>, Counter>,
     machine_saved: Counter<f64, AtomicU64>,
-    background_ends: Family<TaskLabel, Counter>,
+    background_ends: Family<Labels<1>, Counter>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("auth_api");
         let all = &mut registry;
-        let validates: Family<_, Counter> = add(all, "validates", "Answers of /validate, by result");
-        let machine_tokens: Family<_, Counter> = add(all, "machine_tokens", "Answers of /token, by result");
-        let machine_hits = machine_tokens.get_or_create(&ResultLabel { result: "hit" }).clone();
+        let validates: Family<Labels<1>, Counter> = add(all, "validates", "Answers of /validate, by result");
+        let machine_tokens: Family<Labels<1>, Counter> = add(all, "machine_tokens", "Answers of /token, by result");
+        let machine_hits = machine_tokens.get_or_create(&[("result", "hit")]).clone();
         let provider_seconds = || Histogram::new(exponential_buckets(0.005, 2.0, 12));
         let metrics = Self {
             sign_ins: add(all, "sign_ins", "Sign-ins that came back to the callback, by outcome"),
             refreshes: add(all, "refreshes", "Token renewals at the provider, by outcome"),
             sign_outs: add(all, "sign_outs", "Sessions ended by their user"),
-            validates: ValidateResult::ALL.map(|(_, result)| validates.get_or_create(&ResultLabel { result }).clone()),
+            validates: ValidateResult::ALL.map(|(_, result)| validates.get_or_create(&[("result", result)]).clone()),
             provider: add_made(
                 all,
                 "provider_request_seconds",
@@ -163,12 +139,12 @@ fn add_made<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, 
 impl Metrics {
     /// Counts a sign-in that came back.
     pub fn sign_in(&self, outcome: &'static str) {
-        self.sign_ins.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.sign_ins.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     /// Counts a renewal.
     pub fn refresh(&self, outcome: &'static str) {
-        self.refreshes.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.refreshes.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     /// Counts a sign-out.
@@ -183,7 +159,7 @@ impl Metrics {
 
     /// Records a request to the provider.
     pub fn provider(&self, endpoint: &'static str, outcome: &'static str, took: Duration) {
-        self.provider.get_or_create(&ProviderCallLabels { endpoint, outcome }).observe(took.as_secs_f64());
+        self.provider.get_or_create(&[("endpoint", endpoint), ("outcome", outcome)]).observe(took.as_secs_f64());
     }
 
     /// Counts a failed store call.
@@ -196,7 +172,7 @@ impl Metrics {
         let kinds: Vec<_> = kinds.collect();
         for kind in STORE_WARNINGS {
             let count = kinds.iter().filter(|each| **each == kind).count();
-            self.store_warnings.get_or_create(&KindLabel { kind }).set(i64::try_from(count).unwrap_or(i64::MAX));
+            self.store_warnings.get_or_create(&[("kind", kind)]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 
@@ -207,7 +183,7 @@ impl Metrics {
 
     /// Counts an answer to a machine.
     pub fn machine_token(&self, result: &'static str) {
-        self.machine_tokens.get_or_create(&ResultLabel { result }).inc();
+        self.machine_tokens.get_or_create(&[("result", result)]).inc();
     }
 
     /// Counts a token that was not fetched, at the price of one, US dollars.
@@ -218,12 +194,12 @@ impl Metrics {
 
     /// Counts a request for a machine token at the provider.
     pub fn machine_call(&self, issued: bool) {
-        self.machine_calls.get_or_create(&ResultLabel { result: if issued { "issued" } else { "failed" } }).inc();
+        self.machine_calls.get_or_create(&[("result", if issued { "issued" } else { "failed" })]).inc();
     }
 
     /// Counts a background task that ended and is started again.
     pub fn background_task_ended(&self, task: &'static str) {
-        self.background_ends.get_or_create(&TaskLabel { task }).inc();
+        self.background_ends.get_or_create(&[("task", task)]).inc();
     }
 
     /// The text for `/metrics`.
