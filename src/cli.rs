@@ -15,7 +15,7 @@ use chrono::{DateTime, SecondsFormat};
 use clap::{Parser, Subcommand};
 use secrecy::ExposeSecret;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -163,27 +163,15 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         #[cfg(feature = "dev")]
         Command::Dev { port } => crate::dev::run(port, shutdown()).await.map(|()| ExitCode::SUCCESS),
-        Command::Serve(flag) => match read(flag.config.as_deref()) {
-            Ok(config) => serve(&config).await.map(|()| ExitCode::SUCCESS),
-            Err(problems) => report(&problems),
-        },
-        Command::Check { config, online } => match read(config.config.as_deref()) {
-            Ok(config) => check(&config, online).await,
-            Err(problems) => report(&problems),
-        },
-        Command::Sessions(SessionsCommand::List { sub, config }) => match read(config.config.as_deref()) {
-            Ok(config) => list_sessions(&config, &sub).await,
-            Err(problems) => report(&problems),
-        },
-        Command::Sessions(SessionsCommand::End { sub, handle, config }) => match read(config.config.as_deref()) {
-            Ok(config) => end_sessions(&config, &sub, handle.as_deref()).await,
-            Err(problems) => report(&problems),
-        },
+        Command::Serve(flag) => serve(&flag.read()?).await.map(|()| ExitCode::SUCCESS),
+        Command::Check { config, online } => check(&config.read()?, online).await,
+        Command::Sessions(SessionsCommand::List { sub, config }) => list_sessions(&config.read()?, &sub).await,
+        Command::Sessions(SessionsCommand::End { sub, handle, config }) => {
+            end_sessions(&config.read()?, &sub, handle.as_deref()).await
+        }
         Command::Client(ClientCommand::New { id, owner, scope, resource, upstream }) => {
-            match config::new_client(&id, &owner, scope, resource, &upstream) {
-                Ok(made) => print_client(&id, &made),
-                Err(problems) => report_in("what was asked for", &problems),
-            }
+            let made = config::new_client(&id, &owner, scope, resource, &upstream);
+            print_client(&id, &made.map_err(|found| Problems { within: "what was asked for", found })?)
         }
         Command::Policy(PolicyCommand::Explain(asked)) => explain::explain(asked).await,
         Command::Config(ConfigCommand::FromStack(asked)) => from_stack::from_stack(&asked),
@@ -191,26 +179,44 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::ConfigReference => print(&config::reference()),
         Command::Openapi(flag) => {
             // The document differs only in our address; without a configuration it is the reference's.
-            let url = match read(flag.config.as_deref()) {
+            let url = match flag.read() {
                 Ok(config) => config.server.public_url.as_str().to_owned(),
                 Err(_) => "https://auth-api.example.com".to_owned(),
             };
             print(&format!("{:#}\n", crate::web::openapi(&url)))
         }
-        Command::Healthcheck(flag) => match read(flag.config.as_deref()) {
-            Ok(config) => healthcheck(&config).await,
-            Err(problems) => report(&problems),
-        },
+        Command::Healthcheck(flag) => healthcheck(&flag.read()?).await,
     }
 }
 
-fn read(file: Option<&Path>) -> Result<Config, Vec<Diagnostic>> {
-    let sources = Sources::from_process(file)?;
-    if sources.file.is_none() {
-        // Most likely the wrong folder; said before the list of what is missing.
-        let _ = writeln!(std::io::stderr(), "no ./auth-api.toml here: only the environment is read");
+impl ConfigFlag {
+    fn read(&self) -> Result<Config, Problems> {
+        let loaded = Sources::from_process(self.config.as_deref()).and_then(|sources| {
+            if sources.file.is_none() {
+                // Most likely the wrong folder; said before the list of what is missing.
+                let _ = writeln!(std::io::stderr(), "no ./auth-api.toml here: only the environment is read");
+            }
+            config::load(sources)
+        });
+        loaded.map_err(|found| Problems { within: "the configuration", found })
     }
-    config::load(sources)
+}
+
+/// What stops a command before it begins.
+#[derive(Debug)]
+struct Problems {
+    within: &'static str,
+    found: Vec<Diagnostic>,
+}
+
+impl std::error::Error for Problems {}
+
+impl std::fmt::Display for Problems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = self.found.len();
+        writeln!(f, "{count} problem{} in {}:", if count == 1 { "" } else { "s" }, self.within)?;
+        self.found.iter().try_for_each(|problem| writeln!(f, "\n{problem:#}"))
+    }
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
@@ -351,20 +357,6 @@ fn print_client(id: &str, made: &config::NewClient) -> anyhow::Result<ExitCode> 
     ))
 }
 
-fn report(problems: &[Diagnostic]) -> anyhow::Result<ExitCode> {
-    report_in("the configuration", problems)
-}
-
-fn report_in(what: &str, problems: &[Diagnostic]) -> anyhow::Result<ExitCode> {
-    let count = problems.len();
-    let mut text = format!("{count} problem{} in {what}:\n", if count == 1 { "" } else { "s" });
-    for problem in problems {
-        text += &format!("\n{problem:#}\n");
-    }
-    std::io::stderr().write_all(text.as_bytes())?;
-    Ok(ExitCode::from(PROBLEMS))
-}
-
 fn print(text: &str) -> anyhow::Result<ExitCode> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // `auth-api config-reference | head` is no failure.
@@ -374,6 +366,10 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 }
 
 fn cannot_run(error: &anyhow::Error) -> ExitCode {
+    if let Some(problems) = error.downcast_ref::<Problems>() {
+        let _ = write!(std::io::stderr(), "{problems}");
+        return ExitCode::from(PROBLEMS);
+    }
     let _ = writeln!(std::io::stderr(), "auth-api cannot run: {error:#}");
     ExitCode::from(CANNOT_RUN)
 }

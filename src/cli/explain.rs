@@ -1,11 +1,10 @@
 //! `auth-api policy explain`: which rule decides about a page, and why.
 
-use super::{ConfigFlag, PROBLEMS, foreign, print, read, report};
+use super::{ConfigFlag, PROBLEMS, foreign, print};
 use crate::app;
 use crate::domain::page::PathInterpretations;
 use crate::domain::page_rules::Decision;
 use crate::domain::principal::{Principal, PrincipalKind};
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -41,10 +40,9 @@ struct ExplainedCaller {
 
 /// Prints the decision. Exit code 1 if the visitor is denied.
 pub(super) async fn explain(args: Explain) -> anyhow::Result<ExitCode> {
-    let config = match read(args.config.config.as_deref()) {
-        Ok(config) => config,
-        Err(problems) => return report(&problems),
-    };
+    let config = args.config.read()?;
+    // Any address is a verified one.
+    let nobody = Principal { email_verified: true, ..Principal::default() };
     let visitor = match args.who.sub {
         Some(sub) => {
             let Some(newest) = app::sessions_of(&config, &sub).await?.into_iter().next() else {
@@ -52,12 +50,12 @@ pub(super) async fn explain(args: Explain) -> anyhow::Result<ExitCode> {
                 print(&format!("{whose} has no session, and so no groups that are known here; use --groups\n"))?;
                 return Ok(ExitCode::from(PROBLEMS));
             };
-            Principal { sub, groups: newest.groups, scopes: newest.scopes, email: newest.email, ..nobody() }
+            Principal { sub, groups: newest.groups, scopes: newest.scopes, email: newest.email, ..nobody }
         }
         None => {
             let groups = args.who.groups.into_iter().flatten().filter(|group| !group.is_empty()).collect();
             let kind = if args.machine { PrincipalKind::Machine } else { PrincipalKind::User };
-            Principal { kind, groups, scopes: args.scopes, email: args.email, ..nobody() }
+            Principal { kind, groups, scopes: args.scopes, email: args.email, ..nobody }
         }
     };
     let page = match config.return_to_policy().page_at(&args.url) {
@@ -102,24 +100,5 @@ fn rules(decision: &Decision) -> String {
         Decision::Members(rules) => {
             rules.iter().map(|(site, requirement)| format!("rule      {site}: {requirement}\n")).collect()
         }
-    }
-}
-
-/// Somebody of whom nothing is known; any address is a verified one.
-fn nobody() -> Principal {
-    Principal {
-        kind: PrincipalKind::User,
-        sub: String::new(),
-        username: String::new(),
-        email: None,
-        email_verified: true,
-        name: None,
-        groups: vec![],
-        scopes: vec![],
-        client_id: String::new(),
-        provider: None,
-        attributes: BTreeMap::new(),
-        issued_at: 0,
-        expires_at: 0,
     }
 }

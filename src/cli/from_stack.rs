@@ -1,6 +1,6 @@
 //! `auth-api config from-stack`: the configuration for a user pool that CloudFormation has made.
 
-use super::{print, report_in};
+use super::{Problems, print};
 use crate::config;
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,5 @@ pub(super) fn from_stack(args: &FromStack) -> anyhow::Result<ExitCode> {
     } else {
         std::fs::read_to_string(file).with_context(|| file.display().to_string())
     };
-    match config::from_stack(&json?) {
-        Ok(text) => print(&text),
-        Err(problems) => report_in("the stack", &problems),
-    }
+    print(&config::from_stack(&json?).map_err(|found| Problems { within: "the stack", found })?)
 }

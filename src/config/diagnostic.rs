@@ -43,6 +43,16 @@ impl Mistake {
     pub(super) fn unless(fine: bool, what: impl Into<String>, instead: impl Into<String>) -> Result<(), Self> {
         if fine { Ok(()) } else { Err(Self::new(what, instead)) }
     }
+
+    /// `text` as it is, if it is `fine`.
+    pub(super) fn text_if(
+        text: &str,
+        fine: bool,
+        what: impl Into<String>,
+        instead: impl Into<String>,
+    ) -> Result<String, Self> {
+        Self::unless(fine, what, instead).map(|()| text.to_owned())
+    }
 }
 
 /// A value as a message may show it: short, on one line, without control characters, and without anything before

@@ -242,7 +242,7 @@ impl MachineToken {
         token_ids: Vec<RevocationKey>,
     ) -> Self {
         let hash = token_hash(access.expose_secret());
-        let revocation_keys = std::iter::once(revocation_key(&hash)).chain(token_ids).collect();
+        let revocation_keys = std::iter::once(RevocationKey::machine_token(&hash)).chain(token_ids).collect();
         let scopes = Scopes::new(principal.scopes.iter().cloned());
         let expires_at = principal.expires_at;
         let issued = IssuedToken { principal, requested, revocation_keys };
@@ -274,11 +274,6 @@ impl MachineToken {
 /// What a fetched token is known by.
 pub fn token_hash(token: &str) -> [u8; 32] {
     sha256(token.as_bytes())
-}
-
-/// What the token with this hash is refused by.
-fn revocation_key(hash: &[u8; 32]) -> RevocationKey {
-    RevocationKey::machine_token(hash)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! 5. The policy says who may sign in at all.
 //! 6. A new session under a new id; the browser's old ones end.
 
-use super::{AccessDenied, Error, RelyingParty, lease_time};
+use super::{AccessDenied, Error, RelyingParty, lease_time, poll_pause};
 use crate::domain::callback_key::CallbackKey;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::{Device, Session, SessionId, SignInContext};
@@ -21,15 +21,11 @@ use crate::store::OpenedSession;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
 
 /// Exchanges kept at hand, for callbacks that are sent twice.
 const EXCHANGES: usize = 1_000;
-/// How often a copy looks for what came of the exchange, from the first time to the last.
-const POLL_PAUSES: [Duration; 4] =
-    [Duration::from_millis(20), Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(250)];
 
 /// The sessions that callbacks made lately, by the sign-in's tag. To ask for one takes the sealed cookie
 /// of that sign-in and its state.
@@ -192,8 +188,7 @@ impl RelyingParty {
     /// Waits for the outcome of an exchange. A process that died in the middle of it leaves none.
     async fn exchanged_elsewhere(&self, key: &CallbackKey) -> Result<Arc<OpenedSession>, Error> {
         let deadline = Instant::now() + lease_time(&self.config);
-        let mut looks = POLL_PAUSES.iter().chain(std::iter::repeat(&POLL_PAUSES[POLL_PAUSES.len() - 1]));
-        loop {
+        for looks in 0.. {
             if let Some(outcome) = self.sessions.exchange_outcome(key).await? {
                 return match postcard::from_bytes(&outcome) {
                     Ok(ExchangeOutcome::SignedIn(id)) => {
@@ -204,10 +199,11 @@ impl RelyingParty {
                 };
             }
             if Instant::now() > deadline {
-                return Err(Error::UnknownSignIn);
+                break;
             }
-            tokio::time::sleep(looks.next().copied().unwrap_or_default()).await;
+            tokio::time::sleep(poll_pause(looks)).await;
         }
+        Err(Error::UnknownSignIn)
     }
 
     async fn make_session(

@@ -82,6 +82,11 @@ fn lease_time(config: &Config) -> Duration {
     config.provider.timeout + 2 * config.session.store_timeout + Duration::from_secs(1)
 }
 
+/// How long a process that waits for what another one does rests after so many looks at the store.
+fn poll_pause(looks: usize) -> Duration {
+    Duration::from_millis([20, 50, 100].get(looks).copied().unwrap_or(250))
+}
+
 impl RelyingParty {
     /// Puts the parts together.
     pub fn new(

@@ -20,7 +20,7 @@
 //! session goes on without a refresh token, for [`ORPHANED`] at most.
 
 use super::single_flight::{Flight, SingleFlight};
-use super::{Error, PANICKED, RelyingParty, lease_time};
+use super::{Error, PANICKED, RelyingParty, lease_time, poll_pause};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::store_key::SessionKey;
 use crate::domain::token::TokenSet;
@@ -35,9 +35,6 @@ use tokio::time::Instant;
 
 /// Tokens renewed less than this ago are not renewed again, seconds.
 const JUST_RENEWED: u64 = 5;
-/// How often a process that waits for another's renewal looks, from the first time to the last.
-const POLL_PAUSES: [Duration; 4] =
-    [Duration::from_millis(20), Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(250)];
 /// `Retry-After` if the provider sent none.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long a renewal waits until all processes together have asked little enough.
@@ -202,7 +199,7 @@ impl RelyingParty {
             if Instant::now() > deadline {
                 return Err(Error::NotRenewed(cooling_down(PAUSE)));
             }
-            tokio::time::sleep(POLL_PAUSES[looks.min(POLL_PAUSES.len() - 1)]).await;
+            tokio::time::sleep(poll_pause(looks)).await;
             looks += 1;
         }
     }

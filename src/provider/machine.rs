@@ -9,7 +9,6 @@ use crate::domain::principal::{Principal, PrincipalKind};
 use oauth2::basic::{BasicClient, BasicTokenType};
 use oauth2::{ClientId, ClientSecret, Scope, TokenResponse, TokenUrl};
 use secrecy::ExposeSecret;
-use std::collections::BTreeMap;
 
 impl Provider {
     /// Fetches a token for `upstream`. What was granted is for the caller to compare with what it asked for.
@@ -71,15 +70,10 @@ fn machine(client_id: &str, granted: &Scopes, issued_at: u64, expires_at: u64) -
         kind: PrincipalKind::Machine,
         sub: client_id.to_owned(),
         username: client_id.to_owned(),
-        email: None,
-        email_verified: false,
-        name: None,
-        groups: vec![],
         scopes: granted.iter().map(str::to_owned).collect(),
         client_id: client_id.to_owned(),
-        provider: None,
-        attributes: BTreeMap::new(),
         issued_at,
         expires_at,
+        ..Principal::default()
     }
 }

@@ -185,16 +185,13 @@ impl Profile {
             kind: if self.is_machine(access) { PrincipalKind::Machine } else { PrincipalKind::User },
             sub: access.sub.clone(),
             username: username.unwrap_or(&access.sub).to_owned(),
-            email: None,
-            email_verified: false,
-            name: None,
             groups: self.groups(access, rules),
             scopes: scopes(access.scope.as_deref()),
             client_id: access.client().unwrap_or_default().to_owned(),
-            provider: None,
             attributes: attributes(access),
             issued_at: access.iat,
             expires_at: access.exp,
+            ..Principal::default()
         }
     }
 

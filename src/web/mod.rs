@@ -44,7 +44,8 @@ use utoipa_axum::routes;
 use words::{ENGLISH, Words};
 
 pub use listen::listen;
-pub use ops::Readiness;
+pub use openapi::document as openapi;
+pub use ops::{Readiness, router as ops_router};
 
 /// What every handler may use.
 #[derive(Debug)]
@@ -172,14 +173,4 @@ pub fn router(web: Arc<Web>) -> Router {
         .merge(Router::from(metadata));
     let app = layers::limited(app, web.request_limit).layer(axum::middleware::from_fn(request_id::request_id));
     app.merge(Router::from(machines.merge(gateway))).merge(envoy()).with_state(web)
-}
-
-/// The ops listener's routes.
-pub fn ops_router(rp: Arc<RelyingParty>, readiness: Readiness) -> Router {
-    ops::router(rp, readiness)
-}
-
-/// The OpenAPI 3.1 document, for `server_url`.
-pub fn openapi(server_url: &str) -> serde_json::Value {
-    openapi::document(server_url)
 }

@@ -22,8 +22,9 @@ impl Readiness {
     }
 }
 
+/// The ops listener's routes.
 #[expect(clippy::disallowed_methods, reason = "probes and Prometheus read no OpenAPI document")]
-pub(super) fn router(rp: Arc<RelyingParty>, readiness: Readiness) -> Router {
+pub fn router(rp: Arc<RelyingParty>, readiness: Readiness) -> Router {
     Router::new()
         .route("/livez", get(async || "live\n"))
         .route("/readyz", get(ready))

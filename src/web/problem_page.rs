@@ -3,7 +3,7 @@
 
 use super::Web;
 use super::error::{describe, finish, log};
-use super::pages::{self, Contact, PageLink, ProblemPage, Tone};
+use super::pages::{self, PageLink, ProblemPage, Tone};
 use super::problem::{AccessProblem, Problem, ServiceProblem, SessionProblem, SignInProblem};
 use super::refusal::Refusal;
 use super::request_id::RequestId;
@@ -170,13 +170,13 @@ fn link(step: NextStep, web: &Web, problem: Problem, attempt: &Attempted) -> Opt
     Some(PageLink { words: words.to_owned(), href })
 }
 
-fn contact(support: &Support, id: &RequestId) -> Contact {
+fn contact(support: &Support, id: &RequestId) -> PageLink {
     match support {
         Support::Mail(address) => {
-            Contact { words: address.clone(), href: format!("mailto:{address}?subject=Reference%20{}", id.as_str()) }
+            PageLink { words: address.clone(), href: format!("mailto:{address}?subject=Reference%20{}", id.as_str()) }
         }
         Support::Page(url) => {
-            Contact { words: url.host_str().unwrap_or_default().to_owned(), href: url.as_str().to_owned() }
+            PageLink { words: url.host_str().unwrap_or_default().to_owned(), href: url.as_str().to_owned() }
         }
     }
 }

@@ -33,11 +33,10 @@ fn attribute(text: &str) -> Result<String, Mistake> {
         ));
     }
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'_' | b'-');
-    if text.len() <= 32 && text.bytes().all(plain) {
-        return Ok(text.to_owned());
-    }
-    Err(Mistake::new(
+    Mistake::text_if(
+        text,
+        text.len() <= 32 && text.bytes().all(plain),
         format!("{} cannot be the name of an attribute.", shown(text)),
         "Write it as the user pool has it: `name`, `given_name`, `custom:theme`.",
-    ))
+    )
 }

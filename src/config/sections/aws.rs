@@ -78,13 +78,12 @@ pub(in crate::config) fn identity_pool_id(text: &str) -> Result<String, Mistake>
 
 fn role_arn(text: &str) -> Result<String, Mistake> {
     let graphic = text.len() <= 2048 && text.bytes().all(|b| b.is_ascii_graphic());
-    if graphic && text.starts_with("arn:") && text.contains(":role/") {
-        return Ok(text.to_owned());
-    }
-    Err(Mistake::new(
+    Mistake::text_if(
+        text,
+        graphic && text.starts_with("arn:") && text.contains(":role/"),
         format!("{} is not the ARN of a role.", shown(text)),
         "Write it as IAM shows it: `arn:aws:iam::111122223333:role/app`.",
-    ))
+    )
 }
 
 fn needs_pool(wanted: bool, pool: &Field<Option<String>>) -> Result<(), Mistake> {

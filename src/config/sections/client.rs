@@ -63,13 +63,12 @@ fn resources(texts: Vec<String>) -> Result<Vec<String>, Mistake> {
 /// Ours are plain, so that they are the same in every encoding.
 fn client_name(text: &str) -> Result<String, Mistake> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    if text.len() <= 64 && text.bytes().all(plain) {
-        return Ok(text.to_owned());
-    }
-    Err(Mistake::new(
+    Mistake::text_if(
+        text,
+        text.len() <= 64 && text.bytes().all(plain),
         format!("{} cannot be the id of a client.", shown(text)),
         "Write letters, digits, `-`, `_` and `.`, at most 64.",
-    ))
+    )
 }
 
 fn secret_hashes(texts: Vec<String>) -> Result<Vec<SecretHash>, Mistake> {

@@ -95,11 +95,10 @@ fn each(texts: Vec<String>, parse: impl Fn(&str) -> Result<String, Mistake>) -> 
 
 fn path(text: &str) -> Result<String, Mistake> {
     let graphic = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'*'));
-    if text.starts_with('/') && graphic && PathInterpretations::of(text).is_plain() {
-        return Ok(text.to_owned());
-    }
-    Err(Mistake::new(
+    Mistake::text_if(
+        text,
+        text.starts_with('/') && graphic && PathInterpretations::of(text).is_plain(),
         format!("{} can be read in several ways, or is no path, so the rule would not hold.", shown(text)),
         "Write how the paths begin, from the first slash, as a browser shows them: `/admin`. It means that and all below.",
-    ))
+    )
 }

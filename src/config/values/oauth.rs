@@ -6,13 +6,12 @@ use crate::config::diagnostic::{Mistake, shown};
 
 /// An OAuth client id: printable ASCII without spaces.
 pub(in crate::config) fn client_id(text: &str) -> Result<String, Mistake> {
-    if text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Ok(text.to_owned());
-    }
-    Err(Mistake::new(
+    Mistake::text_if(
+        text,
+        text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic()),
         format!("{} cannot be a client id, so the provider would refuse every sign-in.", shown(text)),
         "Copy the app client's id from the provider: printable ASCII without spaces, at most 255 characters.",
-    ))
+    )
 }
 
 /// One scope: the characters of RFC 6749 §3.3.
@@ -23,13 +22,12 @@ pub(in crate::config) fn scope(text: &str) -> Result<String, Mistake> {
             "Write each scope as an item of its own: `[\"openid\", \"email\"]`, in the environment `openid,email`.",
         ));
     }
-    if text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
-        return Ok(text.to_owned());
-    }
-    Err(Mistake::new(
+    Mistake::text_if(
+        text,
+        text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)),
         format!("The scope {} has a character that scopes cannot have.", shown(text)),
         "Write scopes as the provider lists them: ASCII without quotes, backslashes and spaces.",
-    ))
+    )
 }
 
 /// An audience of access tokens: a client's id, an address.
@@ -40,24 +38,22 @@ pub(in crate::config) fn audience(text: &str) -> Result<String, Mistake> {
             "Name each audience, as tokens have it in `aud`.",
         ));
     }
-    if text.len() <= 512 && text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Ok(text.to_owned());
-    }
-    Err(Mistake::new(
+    Mistake::text_if(
+        text,
+        text.len() <= 512 && text.bytes().all(|b| b.is_ascii_graphic()),
         format!("{} cannot be an audience, so it would never match.", shown(text)),
         "Write it as tokens have it in `aud`: printable ASCII without spaces, at most 512 characters.",
-    ))
+    )
 }
 
 /// The name of a claim, or a path to it.
 pub(in crate::config) fn claim(text: &str) -> Result<String, Mistake> {
-    if text.len() <= 256 && !text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Ok(text.to_owned());
-    }
-    Err(Mistake::new(
+    Mistake::text_if(
+        text,
+        text.len() <= 256 && !text.chars().any(|c| c.is_control() || c.is_whitespace()),
         format!("{} cannot be the name of a claim, so nobody would be in a group.", shown(text)),
         "Write it as tokens have it: `groups`, `realm_access.roles`, `https://example.com/groups`.",
-    ))
+    )
 }
 
 /// The name of a federated identity provider, as the provider spells it.
@@ -90,13 +86,12 @@ pub(in crate::config) fn client_secret(text: &str) -> Result<SecretString, Mista
 
 /// The name of a group, as the provider spells it.
 pub(in crate::config) fn group(text: &str) -> Result<String, Mistake> {
-    if text.chars().count() <= 128 && !text.contains(char::is_whitespace) && !text.contains(char::is_control) {
-        return Ok(text.to_owned());
-    }
-    Err(Mistake::new(
+    Mistake::text_if(
+        text,
+        text.chars().count() <= 128 && !text.contains(char::is_whitespace) && !text.contains(char::is_control),
         format!("{} cannot be the name of a group, so nobody would be in it.", shown(text)),
         "Write the name as the provider has it: at most 128 characters, none of them a space.",
-    ))
+    )
 }
 
 /// What this service sends itself, and what would put other requests in its place (RFC 9101, RFC 9126).

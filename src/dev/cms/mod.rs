@@ -14,9 +14,9 @@ mod pages;
 mod site;
 mod visitor;
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::{fmt, io};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -52,11 +52,12 @@ impl Default for CmsSettings {
 }
 
 /// A running site. Clones are handles of the same one; it stops with the last of them.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Cms {
     running: Arc<RunningCms>,
 }
 
+#[derive(Debug)]
 struct RunningCms {
     addr: SocketAddr,
     public_url: String,
@@ -101,11 +102,5 @@ impl Cms {
     /// Its address for browsers.
     pub fn public_url(&self) -> &str {
         &self.running.public_url
-    }
-}
-
-impl fmt::Debug for Cms {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Cms").field("public_url", &self.running.public_url).finish_non_exhaustive()
     }
 }

@@ -13,7 +13,7 @@ use super::CmsSettings;
 use super::articles::{self, ARTICLES};
 use super::frame::{Addresses, Frame};
 use super::pages::{self, ArticlePage, CmsLink, EditorsPage, HomePage, MessagePage};
-use super::visitor::{CmsVisitor, Person, ValidateClient};
+use super::visitor::{CmsVisitor, ValidateClient};
 
 struct CmsSite {
     validate_client: ValidateClient,
@@ -36,21 +36,27 @@ pub(super) fn router(settings: &CmsSettings) -> io::Result<Router> {
 }
 
 impl CmsSite {
-    fn frame(&self, headers: &HeaderMap, uri: &Uri, person: Option<Person>) -> Frame {
-        self.addresses.frame(headers, uri, person)
-    }
-
     /// The frame with the visitor in it, or with nobody. `None` if the service could not tell.
     async fn receive(&self, headers: &HeaderMap, uri: &Uri) -> Option<Frame> {
         match self.validate_client.validate(headers, None).await {
-            CmsVisitor::SignedIn(person) => Some(self.frame(headers, uri, Some(*person))),
-            CmsVisitor::Anonymous | CmsVisitor::Forbidden => Some(self.frame(headers, uri, None)),
+            CmsVisitor::SignedIn(person) => Some(self.addresses.frame(headers, uri, Some(*person))),
+            CmsVisitor::Anonymous | CmsVisitor::Forbidden => Some(self.addresses.frame(headers, uri, None)),
             CmsVisitor::Unknown => None,
         }
     }
 
     fn unavailable(&self, headers: &HeaderMap, uri: &Uri) -> Response {
-        unavailable(self.frame(headers, uri, None))
+        let frame = self.addresses.frame(headers, uri, None);
+        let page = MessagePage {
+            title: "We cannot check who you are right now",
+            text: "The sign-in service did not answer, so this page stays closed for the moment. If you were signed in, \
+                   you still are. Please try again shortly.",
+            links: vec![CmsLink { label: "Try again", href: frame.here().to_owned() }],
+            frame,
+        };
+        let mut answer = pages::render(StatusCode::SERVICE_UNAVAILABLE, &page);
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        answer
     }
 }
 
@@ -77,10 +83,10 @@ async fn article(State(site): State<Arc<CmsSite>>, Path(slug): Path<String>, hea
 async fn editors(State(site): State<Arc<CmsSite>>, headers: HeaderMap, uri: Uri) -> Response {
     match site.validate_client.validate(&headers, Some(("group", "editors"))).await {
         CmsVisitor::SignedIn(person) => {
-            let frame = site.frame(&headers, &uri, Some(*person));
+            let frame = site.addresses.frame(&headers, &uri, Some(*person));
             pages::render(StatusCode::OK, &EditorsPage { frame })
         }
-        CmsVisitor::Anonymous => redirect(&site.frame(&headers, &uri, None).sign_in()),
+        CmsVisitor::Anonymous => redirect(&site.addresses.frame(&headers, &uri, None).sign_in()),
         // A refusal does not say who was refused; ask again without the demand, to show whose account this is.
         CmsVisitor::Forbidden => match site.receive(&headers, &uri).await {
             Some(frame) => forbidden(frame),
@@ -117,19 +123,6 @@ fn not_found(frame: Frame) -> Response {
         frame,
     };
     pages::render(StatusCode::NOT_FOUND, &page)
-}
-
-fn unavailable(frame: Frame) -> Response {
-    let page = MessagePage {
-        title: "We cannot check who you are right now",
-        text: "The sign-in service did not answer, so this page stays closed for the moment. If you were signed in, \
-               you still are. Please try again shortly.",
-        links: vec![CmsLink { label: "Try again", href: frame.here().to_owned() }],
-        frame,
-    };
-    let mut answer = pages::render(StatusCode::SERVICE_UNAVAILABLE, &page);
-    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-    answer
 }
 
 fn home_link(frame: &Frame) -> CmsLink {

@@ -130,10 +130,11 @@ pub(super) type JwtEdit = Arc<dyn Fn(&mut UnsignedJwt) + Send + Sync>;
 /// Everything that a test can make go wrong.
 #[derive(Default)]
 pub(super) struct Faults {
-    requests: HashMap<PoolEndpoint, u64>,
-    standing: HashMap<PoolEndpoint, Fault>,
-    once: HashMap<PoolEndpoint, VecDeque<Fault>>,
-    refreshes: HashMap<String, Fault>,
+    pub(super) requests: HashMap<PoolEndpoint, u64>,
+    pub(super) standing: HashMap<PoolEndpoint, Fault>,
+    pub(super) once: HashMap<PoolEndpoint, VecDeque<Fault>>,
+    /// By the user whose tokens are refreshed.
+    pub(super) refreshes: HashMap<String, Fault>,
     pub(super) federation: Option<FederationFault>,
     pub(super) id_token: Option<JwtEdit>,
     pub(super) access_token: Option<JwtEdit>,
@@ -146,22 +147,6 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    pub(super) fn requests(&self, endpoint: PoolEndpoint) -> u64 {
-        self.requests.get(&endpoint).copied().unwrap_or(0)
-    }
-
-    pub(super) fn set(&mut self, endpoint: PoolEndpoint, fault: Fault) {
-        self.standing.insert(endpoint, fault);
-    }
-
-    pub(super) fn set_once(&mut self, endpoint: PoolEndpoint, fault: Fault) {
-        self.once.entry(endpoint).or_default().push_back(fault);
-    }
-
-    pub(super) fn set_refreshes_of(&mut self, username: &str, fault: Fault) {
-        self.refreshes.insert(username.to_owned(), fault);
-    }
-
     /// Ends the faults of the endpoints and of federated sign-ins.
     pub(super) fn clear(&mut self) {
         self.standing.clear();

@@ -90,7 +90,7 @@ impl UserPool {
 
     /// Requests seen so far, faulty ones included.
     pub fn count(&self, endpoint: PoolEndpoint) -> u64 {
-        self.faults().requests(endpoint)
+        self.faults().requests.get(&endpoint).copied().unwrap_or(0)
     }
 
     /// New keys for ID and access tokens; the old ones leave the key set.
@@ -106,17 +106,17 @@ impl UserPool {
 
     /// Breaks an endpoint until the faults are cleared or it is given another one.
     pub fn fault(&self, endpoint: PoolEndpoint, fault: Fault) {
-        self.faults().set(endpoint, fault);
+        self.faults().standing.insert(endpoint, fault);
     }
 
     /// Breaks an endpoint for one request; several of them queue up.
     pub fn fault_once(&self, endpoint: PoolEndpoint, fault: Fault) {
-        self.faults().set_once(endpoint, fault);
+        self.faults().once.entry(endpoint).or_default().push_back(fault);
     }
 
     /// Breaks the refresh of one user's tokens until the faults are cleared.
     pub fn fault_refreshes_of(&self, username: &str, fault: Fault) {
-        self.faults().set_refreshes_of(username, fault);
+        self.faults().refreshes.insert(username.to_owned(), fault);
     }
 
     /// Ends all faults, the federation's too.

@@ -121,6 +121,7 @@ impl CachedToken {
     }
 }
 
+#[derive(Debug)]
 pub(super) struct MachineTokenCache {
     pub(super) tokens: Map<TokenKey, Arc<CachedToken>>,
     /// Credentials that the provider has accepted, and until when that counts.
@@ -153,12 +154,6 @@ impl Default for MachineTokenCache {
             consecutive_failures: AtomicU64::new(0),
             at_once: Semaphore::new(AT_ONCE),
         }
-    }
-}
-
-impl std::fmt::Debug for MachineTokenCache {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "MachineTokenCache(…)")
     }
 }
 

@@ -66,8 +66,8 @@ const OPTIONAL_IDENTITY_HEADERS: [(&str, &str); 4] = [
     ),
 ];
 
-/// The document for a service at `server_url`.
-pub(super) fn document(server_url: &str) -> Value {
+/// The OpenAPI 3.1 document, for a service at `server_url`.
+pub fn document(server_url: &str) -> Value {
     // What a layer or a helper adds to every answer of a group.
     const HEADERS: &[(&str, &str)] =
         &[("Pragma", "NoCache"), ("Cache-Control", "NoStore"), ("X-Request-Id", "RequestId")];

@@ -39,7 +39,7 @@ pub(super) struct ProblemPage<'a> {
     /// Whether it is about what an account may do.
     pub(super) access: bool,
     /// Whom to ask.
-    pub(super) support: Option<Contact>,
+    pub(super) support: Option<PageLink>,
     pub(super) reference: &'a str,
 }
 
@@ -71,7 +71,7 @@ impl Tone {
     }
 }
 
-/// A button.
+/// A button, or whom people can ask.
 #[derive(Debug)]
 pub(super) struct PageLink {
     pub(super) words: String,
@@ -86,13 +86,6 @@ impl PageLink {
             false => self,
         }
     }
-}
-
-/// Whom people can ask.
-#[derive(Debug)]
-pub(super) struct Contact {
-    pub(super) words: String,
-    pub(super) href: String,
 }
 
 /// `GET /auth/signout`
