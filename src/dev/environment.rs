@@ -194,8 +194,6 @@ fn variables(
     [auth_url, cms_url]: [&str; 2],
     pool: &UserPool,
 ) -> Vec<(String, String)> {
-    let mut secret = [0; 32];
-    random(&mut secret);
     let mut env: Vec<(String, String)> = [
         ("SERVER__PUBLIC_URL", auth_url.to_owned()),
         ("SERVER__LISTEN", format!("127.0.0.1:{auth_port}")),
@@ -206,7 +204,7 @@ fn variables(
         ("PROVIDER__CLIENT_SECRET", "dev-web-secret".into()),
         ("PROVIDER__ACCEPTED_CLIENTS", "dev-machine-client".into()),
         ("COOKIES__DOMAIN", PARENT.into()),
-        ("COOKIES__KEYS", BASE64_URL_SAFE_NO_PAD.encode(secret)),
+        ("COOKIES__KEYS", BASE64_URL_SAFE_NO_PAD.encode(random::<32>())),
         ("SESSION__STORE", "memory:".into()),
         ("RETURN_TO__DEFAULT", format!("{cms_url}/")),
     ]

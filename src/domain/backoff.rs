@@ -26,9 +26,8 @@ impl ExponentialBackoff {
 
 /// Up to a quarter more, so that those who were put off together do not come back together.
 pub fn jittered(pause: Duration) -> Duration {
-    let mut jitter = [0];
-    random(&mut jitter);
-    pause + pause * u32::from(jitter[0]) / 1_024
+    let [jitter] = random();
+    pause + pause * u32::from(jitter) / 1_024
 }
 
 #[cfg(test)]

@@ -108,9 +108,7 @@ impl fmt::Debug for SecretHash {
 
 /// A new secret: 256 random bits in base64url.
 pub fn new_secret() -> SecretString {
-    let mut secret = [0; 32];
-    random(&mut secret);
-    BASE64_URL_SAFE_NO_PAD.encode(secret).into()
+    BASE64_URL_SAFE_NO_PAD.encode(random::<32>()).into()
 }
 
 /// A machine app client at the provider. Its secret never leaves us.

@@ -95,8 +95,7 @@ impl KeyRing {
     /// If the ring is empty or the operating system gives no randomness.
     pub fn seal(&self, purpose: Purpose<'_>, plain: &[u8]) -> Vec<u8> {
         let key = self.keys.first().expect("configuration demands a key");
-        let mut nonce = [0; NONCE_LEN];
-        random(&mut nonce);
+        let nonce = random::<NONCE_LEN>();
         let mut sealed = Vec::with_capacity(HEADER_LEN + plain.len() + AES_256_GCM.tag_len());
         sealed.push(VERSION);
         sealed.extend_from_slice(&key.id);
@@ -168,16 +167,18 @@ fn expand(prk: &Prk, info: &[&[u8]], out: &mut [u8]) {
         .expect("the lengths asked for are far below HKDF's limit");
 }
 
-/// Fills `out` from the operating system's random generator.
+/// Bytes from the operating system's random generator.
 ///
 /// # Panics
 /// If there is none: without randomness nothing here is safe.
-pub fn random(out: &mut [u8]) {
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
     #[cfg(test)]
-    if seeded::fill(out) {
-        return;
+    if seeded::fill(&mut bytes) {
+        return bytes;
     }
-    aws_lc_rs::rand::fill(out).expect("the operating system gives randomness");
+    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives randomness");
+    bytes
 }
 
 /// Randomness reproducible from a seed, for the single-threaded simulation.

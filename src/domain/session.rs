@@ -17,9 +17,7 @@ pub struct SessionId([u8; 16]);
 impl SessionId {
     /// A new id.
     pub fn random() -> Self {
-        let mut id = [0; 16];
-        random(&mut id);
-        Self(id)
+        Self(random())
     }
 
     /// Reads a cookie value: 22 characters of unpadded base64url. `None` for anything else.

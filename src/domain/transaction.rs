@@ -120,10 +120,7 @@ impl Transaction {
     /// Begins a sign-in with fresh secrets.
     pub fn begin(intent: SignInIntent, retried: bool, now: u64) -> Self {
         let SignInIntent { return_to, provider, prompt, lang } = intent;
-        let (mut state, mut nonce, mut verifier) = ([0; 16], [0; 16], [0; 32]);
-        random(&mut state);
-        random(&mut nonce);
-        random(&mut verifier);
+        let (state, nonce, verifier) = (random(), random(), random());
         Self { state, nonce, verifier, return_to, started: now, provider, prompt, lang, retried }
     }
 

@@ -51,10 +51,9 @@ pub(super) struct RenewalSchedule {
 
 impl Default for RenewalSchedule {
     fn default() -> Self {
-        let mut salt = [0];
-        random(&mut salt);
+        let [salt] = random();
         Self {
-            salt: salt[0],
+            salt,
             permits: Arc::new(Semaphore::new(AT_ONCE.0 as usize)),
             retry_permits: Arc::new(Semaphore::new(AT_ONCE_FAILED)),
             consecutive_failures: AtomicU32::new(0),

@@ -229,10 +229,7 @@ impl RelyingParty {
             provider::Error::Token(rejected) => Error::InvalidCredentials(rejected.to_string()),
             unavailable @ provider::Error::Unavailable { .. } => unavailable.into(),
             // Without keys there is no safe answer, whatever keeps us from them.
-            other => {
-                let detail = other.to_string();
-                provider::Error::Unavailable { detail, retry_after: None, untouched: false, throttled: false }.into()
-            }
+            other => provider::Error::unavailable(other.to_string()).into(),
         })?;
         let identity = IdentityResponse::new(&verified.principal, None);
         let (principal, names, generation) = (verified.principal, verified.names, Some(verified.generation));

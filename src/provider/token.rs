@@ -218,21 +218,8 @@ impl Provider {
     /// A revocation request (RFC 7009 §2.1). The oauth2 crate has one too, which refuses plain http even
     /// on loopback.
     fn revocation(&self, url: &Url, endpoints: &Endpoints, token: &str) -> Result<oauth2::HttpRequest, Error> {
-        let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let mut form = format!("token={}", encode(token));
-        let mut request = http::Request::post(url.as_str()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let secret = self.client_secret.as_ref().map(|secret| encode(secret.expose_secret()));
-        match (self.auth_type(endpoints)?, secret) {
-            (AuthType::BasicAuth, Some(secret)) => {
-                let pair = BASE64_STANDARD.encode(format!("{}:{secret}", encode(&self.client_id)));
-                request = request.header(AUTHORIZATION, format!("Basic {pair}"));
-            }
-            (_, secret) => {
-                form += &format!("&client_id={}", encode(&self.client_id));
-                form.extend(secret.map(|secret| format!("&client_secret={secret}")));
-            }
-        }
-        request.body(form.into_bytes()).map_err(|e| Error::Unusable(e.to_string()))
+        let auth_type = self.auth_type(endpoints)?;
+        client_form(url, auth_type, &self.client_id, self.client_secret.as_ref(), &[("token", token)])
     }
 
     /// Judges a token endpoint's answer as a whole: no part of it counts unless every part is good.
@@ -318,6 +305,31 @@ impl Provider {
             None => client,
         })
     }
+}
+
+/// A form of a client that shows its secret, if it has one (RFC 6749 §2.3.1).
+pub(super) fn client_form(
+    url: &Url,
+    auth_type: AuthType,
+    id: &str,
+    secret: Option<&SecretString>,
+    form: &[(&str, &str)],
+) -> Result<oauth2::HttpRequest, Error> {
+    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let mut body = url::form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(form);
+    let mut request = http::Request::post(url.as_str()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    match (auth_type, secret.map(ExposeSecret::expose_secret)) {
+        (AuthType::BasicAuth, Some(secret)) => {
+            let pair = BASE64_STANDARD.encode(format!("{}:{}", encode(id), encode(secret)));
+            request = request.header(AUTHORIZATION, format!("Basic {pair}"));
+        }
+        (_, secret) => {
+            body.append_pair("client_id", id);
+            body.extend_pairs(secret.map(|secret| ("client_secret", secret)));
+        }
+    }
+    request.body(body.finish().into_bytes()).map_err(|e| Error::Unusable(e.to_string()))
 }
 
 /// What an answer holds; empty is absent.

@@ -64,9 +64,7 @@ fn place(path: &Path) -> Option<Finding> {
 
 /// Makes a file and removes it: only that shows what mounts, quotas and access lists allow.
 fn can_make(folder: &Path) -> Result<(), Error> {
-    let mut name = [0; 8];
-    random(&mut name);
-    let file = folder.join(format!(".auth-api-check-{:016x}", u64::from_le_bytes(name)));
+    let file = folder.join(format!(".auth-api-check-{:016x}", u64::from_le_bytes(random())));
     OpenOptions::new().write(true).create_new(true).open(&file)?;
     std::fs::remove_file(&file)
 }

@@ -69,28 +69,25 @@ impl Triggers {
         }
         let source = event.get("triggerSource").and_then(Value::as_str).unwrap_or_default();
         let timeout = self.settings.timeout;
-        let late = |what: &str| TriggerFailure::Unavailable(format!("{what}: not done within {timeout:?}"));
+        let late = |_| TriggerFailure::Unavailable(format!("{source}: not done within {timeout:?}"));
+        let answered = tokio::time::timeout(timeout, self.answer_to(source, &event)).await;
+        match answered.map_err(late).flatten().inspect_err(log) {
+            // Whatever it was: an error here fails the login.
+            Err(_) if source.starts_with("Post") => Ok(event),
+            answered => Ok(answered?.unwrap_or(event)),
+        }
+    }
+
+    /// The event with its `response`; `None` if it goes back as it came.
+    async fn answer_to(&self, source: &str, event: &Value) -> Result<Option<Value>, TriggerFailure> {
         match source {
-            "UserMigration_Authentication" => {
-                let migrated = tokio::time::timeout(timeout, self.migrate_at_sign_in(&event)).await;
-                migrated.map_err(|_| late("migration")).flatten().inspect_err(log)
-            }
-            "UserMigration_ForgotPassword" => {
-                let migrated = tokio::time::timeout(timeout, self.migrate_who_forgot(&event)).await;
-                migrated.map_err(|_| late("migration")).flatten().inspect_err(log)
-            }
-            "PreSignUp_ExternalProvider" => {
-                let linked = tokio::time::timeout(timeout, self.link(&event)).await;
-                linked.map_err(|_| late("linking")).flatten().inspect_err(log)?;
-                Ok(event)
-            }
+            "UserMigration_Authentication" => self.migrate_at_sign_in(event).await.map(Some),
+            "UserMigration_ForgotPassword" => self.migrate_who_forgot(event).await.map(Some),
+            "PreSignUp_ExternalProvider" => self.link(event).await.map(|()| None),
             "PostAuthentication_Authentication" | "PostConfirmation_ConfirmSignUp" => {
-                let enrolled = tokio::time::timeout(timeout, self.enrol(&event)).await;
-                // Whatever it was: an error here fails the login.
-                let _ = enrolled.map_err(|_| late("enrolment")).flatten().inspect_err(log);
-                Ok(event)
+                self.enrol(event).await.map(|()| None)
             }
-            _ => Ok(event),
+            _ => Ok(None),
         }
     }
 

@@ -20,11 +20,8 @@ impl RequestId {
     pub(super) fn new() -> Self {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         // A name, not a secret: no two are the same, of one process or of several.
-        static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
-            let mut random = [0; 8];
-            crate::domain::seal::random(&mut random);
-            AtomicU64::new(u64::from_le_bytes(random))
-        });
+        static NEXT: LazyLock<AtomicU64> =
+            LazyLock::new(|| AtomicU64::new(u64::from_le_bytes(crate::domain::seal::random())));
         let next = NEXT.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         Self(std::array::from_fn(|i| HEX[(next >> (60 - 4 * i) & 15) as usize]))
     }

@@ -98,10 +98,9 @@ impl std::fmt::Debug for CachedToken {
 
 impl CachedToken {
     pub(super) fn new(token: MachineToken) -> Arc<Self> {
-        let mut jitter = [0];
-        random(&mut jitter);
+        let [jitter] = random();
         let life = token.expires_at.saturating_sub(token.issued_at);
-        let renew_at = token.issued_at + renewal_time(life, jitter[0]);
+        let renew_at = token.issued_at + renewal_time(life, jitter);
         let (access_token, scope) = (token.expose(), &token.scopes.to_string());
         let response = TokenResponse { access_token, token_type: "Bearer", scope, expires_in: 0 };
         let mut json_head = serde_json::to_string(&response).expect("a token response is plain data");

@@ -6,12 +6,11 @@ use crate::config::Profile;
 use crate::domain::finding::Finding;
 use crate::domain::machine::{Upstream, new_secret};
 use crate::provider::metadata::Endpoints;
+use crate::provider::token::client_form;
 use crate::provider::{Error, Provider};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, HeaderValue};
 use oauth2::AuthType;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
@@ -176,28 +175,12 @@ impl Provider {
         client: ProbedClient<'_>,
         form: &[(&str, &str)],
     ) -> Result<ProbeAnswer, Error> {
-        let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(form);
-        let mut request = http::Request::post(url.as_str())
-            .header(ACCEPT, "application/json")
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let secret = client.secret.map(|secret| secret.expose_secret());
-        let auth_type = match secret {
+        let auth_type = match client.secret {
             Some(_) => self.profile.auth_type(&endpoints.auth_methods)?,
             None => AuthType::RequestBody,
         };
-        match (auth_type, secret) {
-            (AuthType::BasicAuth, Some(secret)) => {
-                let pair = BASE64_STANDARD.encode(format!("{}:{}", encode(client.id), encode(secret)));
-                request = request.header(AUTHORIZATION, format!("Basic {pair}"));
-            }
-            (_, secret) => {
-                body.append_pair("client_id", client.id);
-                body.extend_pairs(secret.map(|secret| ("client_secret", secret)));
-            }
-        }
-        let request = request.body(body.finish().into_bytes()).map_err(|error| Error::Unusable(error.to_string()))?;
+        let mut request = client_form(url, auth_type, client.id, client.secret, form)?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         let response = self.http.call("probe", request).await?;
         let error =
             serde_json::from_slice(response.body()).map_or_else(|_| String::new(), |body: ErrorBody| body.error);

@@ -67,15 +67,13 @@ pub(super) struct Redis {
 impl Redis {
     /// Connects when it is first asked.
     pub(super) fn open(url: &RedisUrl, config: &config::SessionConfig, ring: &Arc<KeyRing>) -> Self {
-        let mut process = [0; 12];
-        random(&mut process);
         Self {
             client: RedisClient::new(Connector { url: url.clone(), call_timeout: config.store_timeout }),
             names: Names(url.prefix.clone()),
             ring: ring.clone(),
             idle: config.idle,
             max_stale: config.max_stale,
-            process: BASE64_URL_SAFE_NO_PAD.encode(process),
+            process: BASE64_URL_SAFE_NO_PAD.encode(random::<12>()),
             writes: AtomicU64::default(),
             canaries: Mutex::default(),
         }
