@@ -140,7 +140,11 @@ impl KeyRing {
     pub fn tag(&self, label: &'static str, data: &[u8]) -> [u8; 32] {
         let key = self.keys.first().expect("configuration demands a key");
         let mut tag = [0; 32];
-        expand(&key.prk, &[b"tag\0", &self.deployment.digest(), label.as_bytes(), b"\0", data], &mut tag);
+        expand(
+            &key.prk,
+            &[b"tag\0", &sha256(self.deployment.key().as_bytes()), label.as_bytes(), b"\0", data],
+            &mut tag,
+        );
         tag
     }
 
@@ -155,7 +159,7 @@ impl RingKey {
     fn derive(&self, purpose: Purpose<'_>, deployment: &Deployment) -> LessSafeKey {
         let mut key = Zeroizing::new([0; 32]);
         // The label is fixed text without NUL, so label and context cannot run into each other.
-        let info = [purpose.label.as_bytes(), b"\0", &deployment.digest(), purpose.context];
+        let info = [purpose.label.as_bytes(), b"\0", &sha256(deployment.key().as_bytes()), purpose.context];
         expand(&self.prk, &info, key.as_mut());
         LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_ref()).expect("32 bytes are an AES-256 key"))
     }

@@ -20,9 +20,10 @@
 
 use super::claims::Claims;
 use super::error::Error;
+use super::invalid_token::InvalidToken;
 use super::profile::{AccessTokenClaims, EmailTrust};
-use super::verify::{InvalidToken, NonceRule, UnverifiedToken};
-use super::{Provider, verify};
+use super::verify::{NonceRule, UnverifiedToken};
+use super::{Provider, claims};
 use crate::domain::principal::{Principal, PrincipalKind};
 use crate::domain::store_key::RevocationKey;
 
@@ -121,7 +122,7 @@ impl Provider {
 
     /// The last second at which a token that runs out at `expires_at` is accepted.
     pub fn accepted_until(expires_at: u64) -> u64 {
-        expires_at.saturating_add(verify::LEEWAY)
+        expires_at.saturating_add(claims::LEEWAY)
     }
 
     /// Whether tokens of this client are accepted: ours, those of `provider.accepted_clients` and of the upstreams.

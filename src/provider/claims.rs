@@ -1,11 +1,13 @@
 //! The claims of tokens (RFC 7519 §4.1, OIDC Core §§2 and 5.1).
 
-use super::verify::{InvalidToken, LEEWAY};
+use super::invalid_token::InvalidToken;
 use crate::domain::store_key::RevocationKey;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
 
+/// How long a token is accepted after its end, seconds.
+pub const LEEWAY: u64 = 30;
 /// How far our clock may be behind the provider's, seconds: only then is a token from the future.
 const BEHIND: u64 = 90;
 

@@ -1,6 +1,6 @@
 //! What can go wrong between us and the provider, sorted by what a caller may do about it.
 
-use super::verify::InvalidToken;
+use super::invalid_token::InvalidToken;
 use crate::domain::untrusted::UntrustedText;
 
 /// A failed request to the provider.

@@ -1,9 +1,11 @@
 //! Logout tokens (OIDC Back-Channel Logout 1.0 §§2.4 and 2.6): signed by the same keys as ID tokens, and told
 //! apart from them by what they must and must not hold.
 
+use super::claims::LEEWAY;
 use super::claims::{Audience, numeric_date, optional_numeric_date};
+use super::invalid_token::InvalidToken;
 use super::keys::VerificationKeys;
-use super::verify::{ExpectedClaims, InvalidToken, LEEWAY, UnverifiedToken};
+use super::verify::{ExpectedClaims, UnverifiedToken};
 use super::{Error, Provider};
 use serde::Deserialize;
 use serde_json::Value;

@@ -9,6 +9,7 @@ mod claims;
 mod error;
 mod http;
 mod identity_pool;
+mod invalid_token;
 mod keys;
 mod logout;
 mod machine;
@@ -25,10 +26,10 @@ pub use error::Error;
 pub use http::HttpClient;
 #[cfg(test)]
 pub(crate) use http::InProcess;
+pub use invalid_token::InvalidToken;
 pub use logout::LogoutNotice;
 pub use token::RefreshFailure;
 pub use user_pool::SCOPE as USER_POOLS_SCOPE;
-pub use verify::InvalidToken;
 
 use crate::config::{self, Config, IdentityPoolConfig};
 use crate::domain::clock::Clock;

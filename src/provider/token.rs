@@ -3,9 +3,10 @@
 
 use super::claims::Claims;
 use super::error::Error;
+use super::invalid_token::InvalidToken;
 use super::metadata::Endpoints;
 use super::profile::{self, AccessTokenClaims, EmailTrust};
-use super::verify::{InvalidToken, NonceRule, UnverifiedToken};
+use super::verify::{NonceRule, UnverifiedToken};
 use super::{AuthenticatedUser, Provider};
 use crate::domain::session::Session;
 use crate::domain::store_key::{IndexKey, RevocationKey};

@@ -3,8 +3,9 @@
 use super::Provider;
 use super::claims::{Audience, Claims};
 use super::error::Error;
+use super::invalid_token::InvalidToken;
 use super::metadata::ProviderSnapshot;
-use super::verify::{InvalidToken, UnverifiedToken};
+use super::verify::UnverifiedToken;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::{Map, Value};

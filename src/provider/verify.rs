@@ -4,9 +4,9 @@
 //! future `iat`, `at_hash`, `token_use`) is judged here. Access tokens (RFC 9068 in spirit; Cognito's
 //! have no `aud`) are verified with jsonwebtoken and the same claim rules.
 
-use super::claims::Claims;
+use super::claims::{Claims, LEEWAY};
+use super::invalid_token::InvalidToken;
 use super::keys::VerificationKeys;
-use crate::domain::untrusted::UntrustedText;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use openidconnect::core::{CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm};
@@ -19,57 +19,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::str::FromStr;
 
-/// How long a token is accepted after its end, seconds.
-pub const LEEWAY: u64 = 30;
 /// No token of a provider is longer; a longer one is not looked at.
 const MAX_TOKEN: usize = 32 << 10;
-
-/// Why a token is not accepted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidToken {
-    /// Not a signed JWT in compact form, or claims of the wrong type.
-    #[error("it is not a signed JWT with the claims of one: {}", UntrustedText::new(.0))]
-    Malformed(String),
-    /// Anything but RS256.
-    #[error("it is not signed with RS256")]
-    Algorithm,
-    /// Signed by a key that the provider does not publish.
-    #[error("the provider publishes no such key")]
-    UnknownKey,
-    /// The signature does not verify.
-    #[error("the signature is wrong")]
-    Signature,
-    /// From another issuer.
-    #[error("it is from another issuer")]
-    Issuer,
-    /// For another client.
-    #[error("it is meant for another client")]
-    Audience,
-    /// Out of its time.
-    #[error("it has expired")]
-    Expired,
-    /// `nbf` or `iat` lie in the future.
-    #[error("it is not valid yet")]
-    NotYetValid,
-    /// The nonce is not this sign-in's.
-    #[error("the nonce is wrong")]
-    Nonce,
-    /// `at_hash` does not fit the access token.
-    #[error("at_hash does not fit the access token")]
-    AccessTokenHash,
-    /// An access token where an ID token is due, or the reverse.
-    #[error("it is a token for another use")]
-    TokenUse,
-    /// Made for an API that is not ours.
-    #[error("it is meant for an audience that is not in provider.accepted_audiences")]
-    ForeignAudience,
-    /// Issued to a client that is not accepted.
-    #[error("it was issued to a client that is not in provider.accepted_clients")]
-    Client,
-    /// The subject changed.
-    #[error("it speaks for another user")]
-    Subject,
-}
 
 /// What a token must fit.
 #[derive(Debug, Clone, Copy)]
