@@ -69,8 +69,8 @@ impl OutboundClient {
     ///
     /// # Errors
     /// [`OutboundError::Network`].
-    pub async fn send(&self, request: Request) -> Result<UnreadResponse, OutboundError> {
-        Ok(UnreadResponse(self.0.execute(request.try_into()?).await?))
+    pub async fn send(&self, request: Request) -> Result<ResponseHead, OutboundError> {
+        Ok(ResponseHead(self.0.execute(request.try_into()?).await?))
     }
 
     /// Sends a request and reads the response.
@@ -82,11 +82,11 @@ impl OutboundClient {
     }
 }
 
-/// A response whose body is not read yet.
+/// A response of which only the head was read.
 #[derive(Debug)]
-pub struct UnreadResponse(reqwest::Response);
+pub struct ResponseHead(reqwest::Response);
 
-impl UnreadResponse {
+impl ResponseHead {
     /// Its status.
     pub fn status(&self) -> http::StatusCode {
         self.0.status()

@@ -18,12 +18,12 @@
 //! `provider.accepted_audiences`. Cognito's have no `aud` unless an API was asked for, and Keycloak's none but
 //! `account`. An ID token counts if it is for our client.
 
-use super::claims::Claims;
+use super::Provider;
+use super::claims::{Claims, LEEWAY};
 use super::error::Error;
 use super::invalid_token::InvalidToken;
 use super::profile::{AccessTokenClaims, EmailTrust};
 use super::verify::{NonceRule, UnverifiedToken};
-use super::{Provider, claims};
 use crate::domain::principal::{Principal, PrincipalKind};
 use crate::domain::store_key::RevocationKey;
 
@@ -122,7 +122,7 @@ impl Provider {
 
     /// The last second at which a token that runs out at `expires_at` is accepted.
     pub fn accepted_until(expires_at: u64) -> u64 {
-        expires_at.saturating_add(claims::LEEWAY)
+        expires_at.saturating_add(LEEWAY)
     }
 
     /// Whether tokens of this client are accepted: ours, those of `provider.accepted_clients` and of the upstreams.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// More parameters than any request of ours has.
 const PARAMETERS_MAX: usize = 32;
 
-/// A form's parameters, each once (RFC 6749 §3.2); what is empty counts as left out.
+/// A form's parameters, each once (RFC 6749 §3.2).
 pub(super) struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Form<'a> {
@@ -28,8 +28,13 @@ impl<'a> Form<'a> {
             }
             parameters.push((name, value));
         }
-        parameters.retain(|(_, value)| !value.is_empty());
         Ok(Self(parameters))
+    }
+
+    /// The same where what is empty counts as left out.
+    pub(super) fn without_empty(mut self) -> Self {
+        self.0.retain(|(_, value)| !value.is_empty());
+        self
     }
 
     /// The value of a parameter, which is then taken out.

@@ -206,7 +206,8 @@ pub(super) async fn post_only(
 }
 
 fn read(endpoint_request: &TokenEndpointRequest) -> Result<Form<'_>, MachineError> {
-    Form::read(&endpoint_request.head.headers, &endpoint_request.body).map_err(MachineError::InvalidRequest)
+    let form = Form::read(&endpoint_request.head.headers, &endpoint_request.body);
+    form.map(Form::without_empty).map_err(MachineError::InvalidRequest)
 }
 
 /// Who asks, and about which token (RFC 7662 §2.1, RFC 7009 §2.1).
