@@ -50,7 +50,7 @@ section! {
         .default("1h")
         .rule(|time| {
             Mistake::unless(
-                time.as_secs() >= 60,
+                *time >= Duration::from_secs(60),
                 "Each check is a token that the provider bills, so this would undo what the cache saves.",
                 "Write a time of `1m` or more; `1h` suits most.",
             )

@@ -22,7 +22,7 @@ fn check_revoked(text: &str) -> Result<Option<Duration>, Mistake> {
         "never" => Ok(None),
         "interval" => Ok(Some(Duration::from_secs(15 * 60))),
         text => match scalar::duration(text) {
-            Ok(time) if (60..=86_400).contains(&time.as_secs()) => Ok(Some(time)),
+            Ok(time) if (Duration::from_secs(60)..=Duration::from_secs(86_400)).contains(&time) => Ok(Some(time)),
             _ => Err(Mistake::new(
                 format!("{} is not how often to ask: under a minute it would use up Cognito's quota.", shown(text)),
                 "Write `never`, `interval` for every 15 minutes, or a time from `1m` to `24h`.",
