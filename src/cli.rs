@@ -5,7 +5,7 @@ mod from_stack;
 
 use crate::app::{self, App};
 use crate::config::{self, Config, Diagnostic, LogFormat, Sources};
-use crate::domain::clock::SystemClock;
+use crate::domain::clock::{SystemClock, Timestamp};
 use crate::domain::finding::Finding;
 use crate::domain::untrusted::UntrustedText;
 use crate::provider::{self, HttpClient};
@@ -321,9 +321,9 @@ fn foreign(text: &str) -> String {
     UntrustedText::up_to(256, text).to_string()
 }
 
-fn time(seconds: u64) -> String {
-    let time = i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-    time.map_or_else(|| seconds.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
+fn time(at: Timestamp) -> String {
+    let time = i64::try_from(at.as_secs()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    time.map_or_else(|| at.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 /// Resolves at SIGTERM or Ctrl-C; both are caught from this call on, not only once it is awaited.

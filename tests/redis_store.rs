@@ -12,8 +12,9 @@ pub(crate) use sentinel::sentinels;
 
 use crate::sessions::keeps_the_contract;
 use crate::support::redis::{KEY, Redis, eventually, store_at, store_with, url};
-use crate::support::{stored_in, until};
+use crate::support::{at, stored_in, until};
 use auth_api::config::{HostPort, RedisServers, RedisUrl, StoreUrl};
+use auth_api::domain::clock::{Clock, SystemClock, Timestamp};
 use auth_api::domain::session::SessionId;
 use auth_api::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use auth_api::store::{LeaseOutcome, LeaseRelease, RateLimit, SealedSession, SessionStore, UpdateOutcome};
@@ -21,7 +22,7 @@ use futures_util::future::join_all;
 use std::time::{Duration, Instant};
 
 /// Far in the future.
-const ENDS: u64 = 4_000_000_000;
+const ENDS: Timestamp = at(4_000_000_000);
 const LIMIT: RateLimit = RateLimit { name: "test", per_second: 1_000, burst: 10 };
 /// The stores' time and some more for a busy machine.
 const IN_TIME: Duration = Duration::from_millis(1_500);
@@ -30,7 +31,7 @@ fn record(version: u64) -> SealedSession {
     SealedSession {
         version,
         ends: ENDS,
-        seen: ENDS - 1_000,
+        seen: ENDS - Duration::from_secs(1_000),
         sealed: b"sealed".to_vec(),
         summary: b"card".to_vec(),
         listed: vec![],
@@ -131,10 +132,10 @@ async fn a_list_forgets_what_has_no_record_and_regains_what_it_lost() {
 #[ignore = "needs redis-server"]
 async fn everything_expires_by_itself_and_in_use_it_does_not() {
     let redis = Redis::start().await;
-    let now = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    // That many seconds from now.
+    let later = |seconds| SystemClock.now() + Duration::from_secs(seconds);
     let mut config = stored_in(StoreUrl::Redis(url(RedisServers::One(redis.at()))));
-    let session =
-        |seen| SealedSession { seen, ends: now() + 10_000, listed: vec![IndexKey::user("jane")], ..record(1) };
+    let session = |seen| SealedSession { seen, ends: later(10_000), listed: vec![IndexKey::user("jane")], ..record(1) };
     let ttl = async |name: &str| -> i64 {
         let names: Vec<String> = redis.ask(&format!("KEYS {name}")).await;
         assert_eq!(names.len(), 1, "{names:?}");
@@ -143,40 +144,42 @@ async fn everything_expires_by_itself_and_in_use_it_does_not() {
     let (a, b) = (key(), key());
     let near = |ttl: i64, expected: i64| (expected - 5..=expected).contains(&ttl);
     let store = store_with(config.clone(), &[KEY]);
-    assert!(store.create(a, session(now())).await.unwrap());
-    store.touch(vec![(a, now() + 3_000)]).await.unwrap();
+    assert!(store.create(a, session(later(0))).await.unwrap());
+    store.touch(vec![(a, later(3_000))]).await.unwrap();
     assert!(near(ttl("test:s:*").await, 10_120) && near(ttl("test:u:*").await, 10_120));
     assert!(near(ttl("test:i:*").await, 10_120));
     assert!(matches!(store.lease(a, Duration::from_secs(9)).await.unwrap(), LeaseOutcome::Taken { .. }));
     assert!(near(ttl("test:l:*").await, 10_120), "one that is abandoned is told as long as the session lasts");
-    store.delete(a, now() + 50).await.unwrap();
+    store.delete(a, later(50)).await.unwrap();
     assert!(near(ttl("test:d:*").await, 3_600), "for a while at least");
-    store.delete(a, now() + 10_000).await.unwrap();
-    store.delete(a, now() + 50).await.unwrap();
+    store.delete(a, later(10_000)).await.unwrap();
+    store.delete(a, later(50)).await.unwrap();
     assert!(near(ttl("test:d:*").await, 10_120), "as long as the session would have lasted");
-    assert!(store.revoke(RevocationKey::token("t"), now() + 50).await.unwrap());
-    assert!(!store.revoke(RevocationKey::token("t"), now() + 90).await.unwrap());
+    assert!(store.revoke(RevocationKey::token("t"), later(50)).await.unwrap());
+    assert!(!store.revoke(RevocationKey::token("t"), later(90)).await.unwrap());
     assert!(near(ttl("test:m:*").await, 210));
 
     config.idle = Some(Duration::from_secs(1_000));
     let store = store_with(config, &[KEY]);
-    assert!(store.create(b, session(now())).await.unwrap());
+    assert!(store.create(b, session(later(0))).await.unwrap());
     assert!(near(ttl("test:s:*").await, 2_120), "twice the idle time");
-    store.touch(vec![(b, now() + 500)]).await.unwrap();
+    store.touch(vec![(b, later(500))]).await.unwrap();
     assert!(near(ttl("test:s:*").await, 2_120) && near(ttl("test:u:*").await, 2_620));
-    store.touch(vec![(b, now() + 7_000)]).await.unwrap();
+    store.touch(vec![(b, later(7_000))]).await.unwrap();
     let name: Vec<String> = redis.ask("KEYS test:s:*").await;
     redis.ask::<u64>(&format!("EXPIRE {} 900", name[0])).await;
-    store.touch(vec![(b, now() + 7_500)]).await.unwrap();
+    store.touch(vec![(b, later(7_500))]).await.unwrap();
     assert!(near(ttl("test:s:*").await, 9_620));
-    store.touch(vec![(b, now() + 9_500)]).await.unwrap();
+    store.touch(vec![(b, later(9_500))]).await.unwrap();
     assert_eq!(
-        store.update(b, 1, SealedSession { version: 2, ..session(now()) }, None).await.unwrap(),
+        store.update(b, 1, SealedSession { version: 2, ..session(later(0)) }, None).await.unwrap(),
         UpdateOutcome::Done
     );
     assert!(near(ttl("test:s:*").await, 10_120), "not beyond its end, and by its last use");
     // The clock of the server is not the judge.
-    assert!(store.create(a, SealedSession { ends: now() - 60, ..session(0) }).await.is_ok());
+    assert!(
+        store.create(a, SealedSession { ends: later(0) - Duration::from_secs(60), ..session(at(0)) }).await.is_ok()
+    );
 }
 
 #[tokio::test]
@@ -233,7 +236,7 @@ async fn all_in_time(store: &dyn SessionStore) -> Vec<bool> {
         ),
         timed("load", Box::pin(async { store.load(key).await.is_ok() })),
         timed("update", Box::pin(async { store.update(key, 1, record(2), None).await.is_ok() })),
-        timed("touch", Box::pin(async { store.touch(vec![(key, 1); 300]).await.is_ok() })),
+        timed("touch", Box::pin(async { store.touch(vec![(key, at(1)); 300]).await.is_ok() })),
         timed("delete", Box::pin(async { store.delete(key, ENDS).await.is_ok() })),
         timed("listed", Box::pin(async { store.list(mark).await.is_ok() })),
         timed("lease", Box::pin(async { store.lease(key, IN_TIME).await.is_ok() })),

@@ -3,7 +3,7 @@
 mod budget;
 mod per_user;
 
-use crate::support::{Browser, Site, until};
+use crate::support::{Browser, Site, at, until};
 use auth_api::dev::pool::{Fault, PoolEndpoint};
 use auth_api::domain::clock::Clock;
 use std::time::Duration;
@@ -25,7 +25,7 @@ async fn signed_in(site: &Site, user: &str, times: usize) -> Vec<Browser> {
 async fn left(site: &Site, browser: &Browser) -> u64 {
     let answer = browser.validate(site).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    answer.json()["expires_at"].as_u64().unwrap().saturating_sub(site.clock.now())
+    answer.json()["expires_at"].as_u64().unwrap().saturating_sub(site.clock.now().as_secs())
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn one_whose_renewal_gets_no_answer_delays_nobody() {
         assert_eq!(browser.validate(&site).await.status, 200);
     }
     let renewing = async {
-        while site.clock.now() > 0 {
+        while site.clock.now() > at(0) {
             site.rp.renew_ahead().await;
         }
     };

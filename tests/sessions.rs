@@ -1,6 +1,6 @@
 //! Sessions: kept safely, ended on time.
 
-use crate::support::{Browser, Site, stored_in};
+use crate::support::{Browser, Site, at, stored_in};
 use auth_api::config::StoreUrl;
 use auth_api::domain::clock::Clock;
 use auth_api::domain::deployment::Deployment;
@@ -24,7 +24,7 @@ fn open(path: &Path, keys: &[&'static [u8]]) -> Result<Arc<dyn SessionStore>, Op
 }
 
 fn record(version: u64, sealed: &[u8]) -> SealedSession {
-    SealedSession { version, ends: 1_000, seen: 100, sealed: sealed.to_vec(), ..SealedSession::default() }
+    SealedSession { version, ends: at(1_000), seen: at(100), sealed: sealed.to_vec(), ..SealedSession::default() }
 }
 
 const A_WHILE: Duration = Duration::from_secs(30);
@@ -45,7 +45,7 @@ async fn keeps_records(store: &dyn SessionStore) {
     assert_eq!(store.load(a).await.unwrap(), None);
     assert_eq!(store.update(a, 1, live(2, b"x"), None).await.unwrap(), UpdateOutcome::Gone, "an update never creates");
     assert_eq!(store.load(a).await.unwrap(), None);
-    store.touch(vec![(a, 200)]).await.unwrap();
+    store.touch(vec![(a, at(200))]).await.unwrap();
     assert_eq!(store.load(a).await.unwrap(), None, "nor does a touch");
 
     assert!(store.create(a, live(1, b"one")).await.unwrap());
@@ -57,15 +57,15 @@ async fn keeps_records(store: &dyn SessionStore) {
     assert_eq!(store.update(a, 1, live(2, b"lost"), None).await.unwrap(), UpdateOutcome::Stale, "one writer wins");
     assert_eq!(store.load(a).await.unwrap(), Some(live(2, b"two")));
 
-    store.touch(vec![(a, SEEN + 300), (b, SEEN + 300)]).await.unwrap();
-    store.touch(vec![(a, SEEN + 200)]).await.unwrap();
-    assert_eq!(store.load(a).await.unwrap().unwrap().seen, SEEN + 300, "forwards only");
+    store.touch(vec![(a, at(SEEN + 300)), (b, at(SEEN + 300))]).await.unwrap();
+    store.touch(vec![(a, at(SEEN + 200))]).await.unwrap();
+    assert_eq!(store.load(a).await.unwrap().unwrap().seen, at(SEEN + 300), "forwards only");
     assert_eq!(store.update(a, 2, live(3, b"three"), None).await.unwrap(), UpdateOutcome::Done);
-    assert_eq!(store.load(a).await.unwrap().unwrap().seen, SEEN + 300, "an update keeps a later use");
+    assert_eq!(store.load(a).await.unwrap().unwrap().seen, at(SEEN + 300), "an update keeps a later use");
 
-    assert_eq!(store.delete(b, SEEN + 1_000).await.unwrap(), None);
+    assert_eq!(store.delete(b, at(SEEN + 1_000)).await.unwrap(), None);
     assert!(!store.create(b, live(1, b"b")).await.unwrap(), "what was ended before it arrived does not arrive");
-    let taken = store.delete(a, SEEN + 1_000).await.unwrap();
+    let taken = store.delete(a, at(SEEN + 1_000)).await.unwrap();
     assert_eq!(
         taken.map(|record| record.sealed).as_deref(),
         Some(b"three".as_slice()),
@@ -82,7 +82,14 @@ const SEEN: u64 = 4_000_000_000;
 
 fn live(version: u64, sealed: &[u8]) -> SealedSession {
     let card = [b"card of ", sealed].concat();
-    SealedSession { version, ends: SEEN + 1_000, seen: SEEN, sealed: sealed.to_vec(), summary: card, listed: vec![] }
+    SealedSession {
+        version,
+        ends: at(SEEN + 1_000),
+        seen: at(SEEN),
+        sealed: sealed.to_vec(),
+        summary: card,
+        listed: vec![],
+    }
 }
 
 async fn lists_sessions(store: &dyn SessionStore) {
@@ -102,7 +109,7 @@ async fn lists_sessions(store: &dyn SessionStore) {
     assert_eq!(found.iter().map(|(key, _)| *key).collect::<Vec<_>>(), sorted, "all of hers and nobody else's");
     assert!(found.iter().all(|(_, record)| *record == listed(1)));
     assert_eq!(store.update(keys[0], 1, listed(2), None).await.unwrap(), UpdateOutcome::Done);
-    store.delete(keys[1], SEEN + 1_000).await.unwrap();
+    store.delete(keys[1], at(SEEN + 1_000)).await.unwrap();
     let found = store.list(jane).await.unwrap();
     assert_eq!(found.len(), 39);
     assert!(found.contains(&(keys[0], listed(2))), "as it is now");
@@ -145,7 +152,7 @@ async fn grants_leases(store: &dyn SessionStore) {
     store.release(key, fourth, LeaseRelease::CoolDown(A_WHILE)).await.unwrap();
     let LeaseOutcome::Paused(left) = store.lease(key, A_WHILE).await.unwrap() else { panic!("nobody gets it") };
     assert!(left <= A_WHILE && left > A_WHILE / 2, "{left:?}");
-    store.delete(key, SEEN + 1_000).await.unwrap();
+    store.delete(key, at(SEEN + 1_000)).await.unwrap();
     assert_eq!(store.lease(key, A_WHILE).await.unwrap(), LeaseOutcome::Gone);
     assert_eq!(store.update(key, 2, live(3, b"x"), Some(fourth)).await.unwrap(), UpdateOutcome::Gone);
 
@@ -168,13 +175,13 @@ async fn grants_leases(store: &dyn SessionStore) {
 async fn remembers_marks(store: &dyn SessionStore) {
     let (a, b) = (RevocationKey::token(&unique()), RevocationKey::token(&unique()));
     assert!(!store.is_revoked(a).await.unwrap());
-    assert!(store.revoke(a, SEEN).await.unwrap());
-    assert!(!store.revoke(a, SEEN).await.unwrap(), "once");
+    assert!(store.revoke(a, at(SEEN)).await.unwrap());
+    assert!(!store.revoke(a, at(SEEN)).await.unwrap(), "once");
     assert!(store.is_revoked(a).await.unwrap() && !store.is_revoked(b).await.unwrap());
-    assert_eq!(store.revoked_until(a).await.unwrap(), Some(SEEN));
-    store.revoke(a, SEEN + 5).await.unwrap();
-    store.revoke(a, SEEN + 2).await.unwrap();
-    assert_eq!(store.revoked_until(a).await.unwrap(), Some(SEEN + 5), "the later end counts");
+    assert_eq!(store.revoked_until(a).await.unwrap(), Some(at(SEEN)));
+    store.revoke(a, at(SEEN + 5)).await.unwrap();
+    store.revoke(a, at(SEEN + 2)).await.unwrap();
+    assert_eq!(store.revoked_until(a).await.unwrap(), Some(at(SEEN + 5)), "the later end counts");
 }
 
 /// What a process writes back after a loss: never over a tombstone, never over a newer version.
@@ -192,8 +199,8 @@ async fn restores(store: &dyn SessionStore) {
         UpdateOutcome::Done,
         "it goes on from there"
     );
-    assert_eq!(store.delete(ended, SEEN + 7).await.unwrap(), None);
-    assert_eq!(store.lookup(ended).await.unwrap(), Lookup::Ended(SEEN + 7));
+    assert_eq!(store.delete(ended, at(SEEN + 7)).await.unwrap(), None);
+    assert_eq!(store.lookup(ended).await.unwrap(), Lookup::Ended(at(SEEN + 7)));
     assert_eq!(store.restore(ended, live(9, b"nine")).await.unwrap(), RestoreOutcome::Ended);
     assert_eq!(store.load(ended).await.unwrap(), None);
 }
@@ -254,17 +261,17 @@ fn unique() -> String {
 async fn sweeps(store: &dyn SessionStore) {
     let (a, b) = (SessionId::random().key(), SessionId::random().key());
     assert!(store.create(a, record(1, b"a")).await.unwrap() && store.create(b, record(1, b"b")).await.unwrap());
-    store.touch(vec![(a, 300)]).await.unwrap();
-    assert_eq!(store.sweep(350, Some(100)).await.unwrap(), 1, "b idled, a did not");
+    store.touch(vec![(a, at(300))]).await.unwrap();
+    assert_eq!(store.sweep(at(350), Some(Duration::from_secs(100))).await.unwrap(), 1, "b idled, a did not");
     assert_eq!(store.load(b).await.unwrap(), None);
-    assert_eq!(store.sweep(999, None).await.unwrap(), 0);
-    assert_eq!(store.sweep(1_000, None).await.unwrap(), 1);
+    assert_eq!(store.sweep(at(999), None).await.unwrap(), 0);
+    assert_eq!(store.sweep(at(1_000), None).await.unwrap(), 1);
     assert_eq!(store.load(a).await.unwrap(), None);
     let mark = RevocationKey::token(&unique());
-    store.revoke(mark, 500).await.unwrap();
-    store.sweep(500, None).await.unwrap();
+    store.revoke(mark, at(500)).await.unwrap();
+    store.sweep(at(500), None).await.unwrap();
     assert!(store.is_revoked(mark).await.unwrap());
-    store.sweep(501, None).await.unwrap();
+    store.sweep(at(501), None).await.unwrap();
     assert!(!store.is_revoked(mark).await.unwrap());
 }
 
@@ -469,7 +476,7 @@ async fn a_sweep_removes_what_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("s.redb"), &[KEY]).unwrap();
     for i in 0..1_500u64 {
-        let record = SealedSession { version: 1, ends: i, ..SealedSession::default() };
+        let record = SealedSession { version: 1, ends: at(i), ..SealedSession::default() };
         let mut id = [0; 16];
         id[..8].copy_from_slice(&i.to_le_bytes());
         let store = store.clone();
@@ -480,7 +487,7 @@ async fn a_sweep_removes_what_is_over() {
         }
     }
     store.ping().await.unwrap();
-    assert_eq!(store.sweep(1_000, None).await.unwrap(), 1_001);
-    assert_eq!(store.sweep(1_000, None).await.unwrap(), 0);
-    assert_eq!(store.sweep(u64::MAX, None).await.unwrap(), 499);
+    assert_eq!(store.sweep(at(1_000), None).await.unwrap(), 1_001);
+    assert_eq!(store.sweep(at(1_000), None).await.unwrap(), 0);
+    assert_eq!(store.sweep(at(u64::MAX), None).await.unwrap(), 499);
 }

@@ -132,9 +132,9 @@ impl App {
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
         let ring = Arc::new(key_ring(config));
-        let idle = config.session.idle.map(|idle| idle.as_secs());
         let tokens = MachineTokenStore::new(store.clone(), ring.clone(), clock.clone());
-        let (max_stale, store_timeout) = (config.session.max_stale, config.session.store_timeout);
+        let (idle, max_stale, store_timeout) =
+            (config.session.idle, config.session.max_stale, config.session.store_timeout);
         let sessions =
             Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, max_stale, store_timeout);
         let callback = config.server.public_url.join("/auth/signin/callback");

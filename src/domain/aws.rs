@@ -1,5 +1,6 @@
 //! AWS credentials of a signed-in user.
 
+use super::clock::Timestamp;
 use secrecy::SecretString;
 
 /// Temporary credentials of an identity pool's role. `Debug` shows no secret.
@@ -13,6 +14,6 @@ pub struct AwsCredentials {
     pub secret_access_key: SecretString,
     /// See there.
     pub session_token: SecretString,
-    /// When they run out, epoch seconds.
-    pub expires_at: u64,
+    /// When they run out.
+    pub expires_at: Timestamp,
 }

@@ -24,6 +24,11 @@ impl ExponentialBackoff {
     }
 }
 
+/// A pause in whole seconds that is longer than `pause`: whoever waits for it does not come too early.
+pub fn next_second(pause: Duration) -> Duration {
+    Duration::from_secs(pause.as_secs() + 1)
+}
+
 /// Up to a quarter more, so that those who were put off together do not come back together.
 pub fn jittered(pause: Duration) -> Duration {
     let [jitter] = random();

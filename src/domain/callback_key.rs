@@ -1,5 +1,6 @@
 //! What the copies of one callback have in common, and nobody else.
 
+use super::clock::Timestamp;
 use super::seal::{KeyRing, Purpose, sha256};
 use super::store_key::{RevocationKey, SessionKey};
 use zeroize::Zeroizing;
@@ -10,13 +11,13 @@ use zeroize::Zeroizing;
 pub struct CallbackKey {
     claim: RevocationKey,
     outcome: SessionKey,
-    until: u64,
+    until: Timestamp,
     ring: KeyRing,
 }
 
 impl CallbackKey {
-    /// The key of the sign-in with this `state` and code `verifier`, needed until `until`, epoch seconds.
-    pub(super) fn new(state: &str, verifier: &[u8; 32], until: u64) -> Self {
+    /// The key of the sign-in with this `state` and code `verifier`, needed until `until`.
+    pub(super) fn new(state: &str, verifier: &[u8; 32], until: Timestamp) -> Self {
         let outcome = SessionKey(sha256(format!("callback outcome\0{state}").as_bytes()));
         Self {
             claim: RevocationKey::authorization_code(state),
@@ -36,8 +37,8 @@ impl CallbackKey {
         self.outcome
     }
 
-    /// Until when copies may come, epoch seconds.
-    pub fn until(&self) -> u64 {
+    /// Until when copies may come.
+    pub fn until(&self) -> Timestamp {
         self.until
     }
 

@@ -1,6 +1,7 @@
 //! Programs that fetch tokens for themselves (RFC 6749 §4.4): who they are, what they may ask for, what
 //! they get.
 
+use super::clock::Timestamp;
 use super::principal::Principal;
 use super::seal::{random, same, sha256};
 use super::store_key::RevocationKey;
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// Scopes (RFC 6749 §3.3), sorted and each once: two that mean the same are equal.
@@ -188,10 +190,10 @@ pub struct MachineToken {
     access: SecretString,
     /// What was granted.
     pub scopes: Scopes,
-    /// When it was fetched, epoch seconds.
-    pub issued_at: u64,
-    /// When it runs out, epoch seconds.
-    pub expires_at: u64,
+    /// When it was fetched.
+    pub issued_at: Timestamp,
+    /// When it runs out.
+    pub expires_at: Timestamp,
     /// What it is good for when somebody shows it.
     pub issued: IssuedToken,
 }
@@ -234,7 +236,7 @@ impl MachineToken {
     /// The token `access`, fetched at `issued_at`, which a verifier may know by `token_ids` too.
     pub fn new(
         access: SecretString,
-        issued_at: u64,
+        issued_at: Timestamp,
         principal: Principal,
         requested: UpstreamRequest,
         token_ids: Vec<RevocationKey>,
@@ -263,9 +265,9 @@ impl MachineToken {
         if requested.is_empty() { Scopes::default() } else { self.scopes.without(requested) }
     }
 
-    /// Seconds of life left at `now`.
-    pub fn remaining(&self, now: u64) -> u64 {
-        self.expires_at.saturating_sub(now)
+    /// The life left at `now`.
+    pub fn remaining(&self, now: Timestamp) -> Duration {
+        self.expires_at.since(now)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who a credential speaks for, and how we say it: one JSON object and nine header values.
 
+use super::clock::Timestamp;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -49,9 +50,11 @@ pub struct Principal {
     /// The pool's custom attributes, as `custom:name`.
     pub attributes: BTreeMap<String, String>,
     /// When the token was issued, epoch seconds.
-    pub issued_at: u64,
+    #[schema(value_type = u64)]
+    pub issued_at: Timestamp,
     /// When the token runs out, epoch seconds.
-    pub expires_at: u64,
+    #[schema(value_type = u64)]
+    pub expires_at: Timestamp,
 }
 
 impl Principal {
@@ -112,8 +115,8 @@ pub(crate) struct ActiveIdentity<'a> {
     #[serde(flatten)]
     principal: &'a Principal,
     /// When the session ends, epoch seconds; null for a bearer token.
-    #[schema(required)]
-    session_expires_at: Option<u64>,
+    #[schema(required, value_type = Option<u64>)]
+    session_expires_at: Option<Timestamp>,
 }
 
 /// A stranger on a public page, or a token that is not good.
@@ -134,7 +137,7 @@ fn always_false() -> Object {
 
 impl IdentityResponse {
     /// The answer for `principal`, whose session (if it is one) ends at `session_ends`.
-    pub fn new(principal: &Principal, session_ends: Option<u64>) -> Self {
+    pub fn new(principal: &Principal, session_ends: Option<Timestamp>) -> Self {
         let answer = ActiveIdentity { active: true, principal, session_expires_at: session_ends };
         let json = serde_json::to_vec(&answer).expect("a principal is plain data");
         let list = |items: &[String], set, separator: &str| {
@@ -180,6 +183,7 @@ fn encode(text: &str, set: &'static AsciiSet) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::domain::clock::at;
 
     pub(crate) fn jane() -> Principal {
         Principal {
@@ -194,8 +198,8 @@ pub(crate) mod tests {
             client_id: "6o7h".into(),
             provider: Some("COGNITO".into()),
             attributes: BTreeMap::from([("custom:legacy_id".into(), "42".into())]),
-            issued_at: 1,
-            expires_at: 2,
+            issued_at: at(1),
+            expires_at: at(2),
         }
     }
 
@@ -206,7 +210,8 @@ pub(crate) mod tests {
 
     #[test]
     fn the_json_is_the_contracts() {
-        let json: serde_json::Value = serde_json::from_slice(&IdentityResponse::new(&jane(), Some(3)).json).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_slice(&IdentityResponse::new(&jane(), Some(at(3))).json).unwrap();
         assert_eq!(
             json,
             serde_json::json!({

@@ -1,5 +1,6 @@
 //! A signed-in browser: an opaque id outside, a sealed record inside.
 
+use super::clock::Timestamp;
 use super::principal::Principal;
 use super::return_to::ReturnTo;
 use super::seal::{random, sha256};
@@ -60,12 +61,12 @@ pub struct Session {
     pub tokens: TokenSet,
     /// The sign-in that made it.
     pub sign_in: SignInContext,
-    /// When the browser signed in, epoch seconds.
-    pub started: u64,
-    /// When the tokens were issued or last renewed, epoch seconds.
-    pub renewed: u64,
-    /// The absolute end, epoch seconds. No refresh moves it.
-    pub ends: u64,
+    /// When the browser signed in.
+    pub started: Timestamp,
+    /// When the tokens were issued or last renewed.
+    pub renewed: Timestamp,
+    /// The absolute end. No refresh moves it.
+    pub ends: Timestamp,
     /// Counts the writes of this record, for compare-and-set.
     pub version: u64,
 }
@@ -105,8 +106,8 @@ pub struct SessionSummary {
     pub email: Option<String>,
     /// Where it was started.
     pub device: Device,
-    /// When it was started, epoch seconds.
-    pub started: u64,
+    /// When it was started.
+    pub started: Timestamp,
     /// What has to be revoked when it ends.
     #[serde(with = "super::token::exposed_option")]
     pub refresh: Option<SecretString>,

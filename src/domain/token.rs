@@ -1,8 +1,10 @@
 //! The tokens that the provider issued for a session.
 
+use super::clock::Timestamp;
 use super::store_key::{IndexKey, RevocationKey};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::time::Duration;
 
 /// What the token endpoint answered (RFC 6749 §5.1, OIDC Core §3.1.3.3), already verified.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -16,8 +18,8 @@ pub struct TokenSet {
     /// The refresh token, where the provider gave one. It never leaves the service.
     #[serde(with = "exposed_option")]
     pub refresh: Option<SecretString>,
-    /// When the access token runs out, epoch seconds.
-    pub expires_at: u64,
+    /// When the access token runs out.
+    pub expires_at: Timestamp,
     /// What the tokens are called.
     pub ids: TokenIds,
     /// The provider's own session (`sid`), where it says.
@@ -34,17 +36,17 @@ pub struct TokenIds(Vec<TokenId>);
 pub struct TokenId {
     /// The name.
     pub mark: RevocationKey,
-    /// When the last token of this name runs out, epoch seconds.
-    expires_at: u64,
+    /// When the last token of this name runs out.
+    expires_at: Timestamp,
 }
 
 impl TokenId {
-    /// A verifier's clock may be behind by this much, seconds.
-    const LEEWAY: u64 = 120;
+    /// A verifier's clock may be behind by this much.
+    const LEEWAY: Duration = Duration::from_secs(120);
 
-    /// Until when it has to be refused, epoch seconds: no verifier accepts it any longer.
-    pub fn refused_until(&self) -> u64 {
-        self.expires_at.saturating_add(Self::LEEWAY)
+    /// Until when it has to be refused: no verifier accepts it any longer.
+    pub fn refused_until(&self) -> Timestamp {
+        self.expires_at + Self::LEEWAY
     }
 }
 
@@ -53,15 +55,15 @@ impl TokenIds {
     /// run out first go.
     const MOST: usize = 1_000;
 
-    /// Names that are to be refused together, of a token that runs out at `expires_at`, epoch seconds.
-    pub fn new(marks: impl IntoIterator<Item = RevocationKey>, expires_at: u64) -> Self {
+    /// Names that are to be refused together, of a token that runs out at `expires_at`.
+    pub fn new(marks: impl IntoIterator<Item = RevocationKey>, expires_at: Timestamp) -> Self {
         let mut names = Self::default();
         marks.into_iter().for_each(|mark| names.add(mark, expires_at));
         names
     }
 
-    /// Adds the name of a token that runs out at `expires_at`, epoch seconds.
-    pub fn add(&mut self, mark: RevocationKey, expires_at: u64) {
+    /// Adds the name of a token that runs out at `expires_at`.
+    pub fn add(&mut self, mark: RevocationKey, expires_at: Timestamp) {
         match self.0.iter_mut().find(|name| name.mark == mark) {
             Some(name) => name.expires_at = name.expires_at.max(expires_at),
             None => self.0.push(TokenId { mark, expires_at }),
@@ -69,7 +71,7 @@ impl TokenIds {
     }
 
     /// Adds those of `older` whose tokens may still be accepted at `now`.
-    pub fn add_alive(&mut self, older: &Self, now: u64) {
+    pub fn add_alive(&mut self, older: &Self, now: Timestamp) {
         for name in older.iter().filter(|name| now <= name.refused_until()) {
             self.add(name.mark, name.expires_at);
         }
@@ -86,9 +88,9 @@ impl TokenIds {
 }
 
 impl TokenSet {
-    /// Seconds of life left in the access token at `now`.
-    pub fn remaining(&self, now: u64) -> u64 {
-        self.expires_at.saturating_sub(now)
+    /// The life left in the access token at `now`.
+    pub fn remaining(&self, now: Timestamp) -> Duration {
+        self.expires_at.since(now)
     }
 }
 
@@ -117,21 +119,23 @@ pub(super) mod exposed_option {
     }
 }
 
-/// What is left of a token's life, at least, when it is due: whoever renews may be late, and slow. Seconds.
-const RENEWAL_SLACK: u64 = 15;
+/// What is left of a token's life, at least, when it is due: whoever renews may be late, and slow.
+const RENEWAL_SLACK: Duration = Duration::from_secs(15);
 
-/// When tokens that live for `life` seconds are renewed: after 75 to 90 % of it, spread by `jitter`, and
-/// some seconds before the end. Seconds.
-pub fn renewal_time(life: u64, jitter: u8) -> u64 {
+/// When tokens that live for `life` are renewed: after 75 to 90 % of it, spread by `jitter`, and some seconds before
+/// the end.
+pub fn renewal_time(life: Duration, jitter: u8) -> Duration {
+    let (slack, life) = (life.saturating_sub(RENEWAL_SLACK).as_secs(), life.as_secs());
     // Not again and again, however short it is.
-    let last = (life / 10 * 9 + life % 10 * 9 / 10).min(life.saturating_sub(RENEWAL_SLACK)).max(life / 2);
+    let last = (life / 10 * 9 + life % 10 * 9 / 10).min(slack).max(life / 2);
     let first = last / 6 * 5;
     let spread = u128::from(last - first) * u128::from(jitter) / 255;
-    first + u64::try_from(spread).unwrap_or(0)
+    Duration::from_secs(first + u64::try_from(spread).unwrap_or(0))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::clock::at;
     use super::*;
 
     fn marks(names: &TokenIds) -> Vec<RevocationKey> {
@@ -141,41 +145,42 @@ mod tests {
     #[test]
     fn names_are_kept_while_their_tokens_may_be_accepted_and_no_longer() {
         let [first, second, third] = ["1", "2", "3"].map(RevocationKey::token);
-        let mut names = TokenIds::new([second], 2_000);
-        names.add_alive(&TokenIds::new([first], 1_000), 1_120);
+        let mut names = TokenIds::new([second], at(2_000));
+        names.add_alive(&TokenIds::new([first], at(1_000)), at(1_120));
         assert_eq!(marks(&names), [second, first]);
-        let mut newer = TokenIds::new([third], 3_000);
-        newer.add_alive(&names, 1_121);
+        let mut newer = TokenIds::new([third], at(3_000));
+        newer.add_alive(&names, at(1_121));
         assert_eq!(marks(&newer), [third, second], "the first one ran out");
     }
 
     #[test]
     fn a_name_of_many_tokens_lasts_as_long_as_the_last_of_them() {
         let mark = RevocationKey::token("sign-in");
-        let mut names = TokenIds::new([mark, mark], 5_000);
-        names.add_alive(&TokenIds::new([mark], 9_000), 0);
+        let mut names = TokenIds::new([mark, mark], at(5_000));
+        names.add_alive(&TokenIds::new([mark], at(9_000)), at(0));
         let until: Vec<_> = names.iter().map(TokenId::refused_until).collect();
-        assert_eq!(until, [9_120]);
+        assert_eq!(until, [at(9_120)]);
     }
 
     #[test]
     fn nothing_grows_for_ever() {
-        let mut names = TokenIds::new((0..1_000).map(|at| RevocationKey::token(&at.to_string())), 1_000_000);
-        for at in 1_000..1_030 {
-            let mut newer = TokenIds::new([RevocationKey::token(&at.to_string())], 1_000_000 + at);
-            newer.add_alive(&names, 0);
+        let mut names = TokenIds::new((0..1_000).map(|nth| RevocationKey::token(&nth.to_string())), at(1_000_000));
+        for nth in 1_000..1_030 {
+            let mut newer = TokenIds::new([RevocationKey::token(&nth.to_string())], at(1_000_000 + nth));
+            newer.add_alive(&names, at(0));
             names = newer;
         }
         assert_eq!(names.iter().count(), TokenIds::MOST);
-        assert_eq!(names.iter().filter(|name| name.expires_at > 1_000_000).count(), 30, "the newest stay");
+        assert_eq!(names.iter().filter(|name| name.expires_at > at(1_000_000)).count(), 30, "the newest stay");
     }
 
     #[test]
     fn tokens_are_renewed_late_in_their_life_and_never_at_the_last_renewal_time() {
         for (life, first, last) in [(3_600, 2_700, 3_240), (60, 35, 45), (300, 225, 270), (20, 5, 10), (0, 0, 0)] {
-            assert_eq!((renewal_time(life, 0), renewal_time(life, 255)), (first, last), "{life}");
-            assert!((0..=255).all(|jitter| (first..=last).contains(&renewal_time(life, jitter))), "{life}");
+            let [life, first, last] = [life, first, last].map(Duration::from_secs);
+            assert_eq!((renewal_time(life, 0), renewal_time(life, 255)), (first, last), "{life:?}");
+            assert!((0..=255).all(|jitter| (first..=last).contains(&renewal_time(life, jitter))), "{life:?}");
         }
-        assert!(renewal_time(u64::MAX, 255) < u64::MAX);
+        assert!(renewal_time(Duration::from_secs(u64::MAX), 255) < Duration::from_secs(u64::MAX));
     }
 }

@@ -1,6 +1,7 @@
 //! One pending sign-in: what we remember between the redirect to the provider and its return.
 
 use super::callback_key::CallbackKey;
+use super::clock::Timestamp;
 use super::return_to::ReturnTo;
 use super::seal::{random, same, sha256};
 use super::untrusted::UntrustedText;
@@ -8,6 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What a sign-in was asked for: enough to begin it once more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +39,8 @@ pub struct Transaction {
     verifier: [u8; 32],
     /// Where the browser goes afterwards.
     pub return_to: ReturnTo,
-    /// When it began, epoch seconds.
-    pub started: u64,
+    /// When it began.
+    pub started: Timestamp,
     /// The identity provider that was asked for.
     pub provider: Option<String>,
     prompt: Option<String>,
@@ -112,13 +114,13 @@ pub enum CallbackError {
 pub struct VerifiedCallback {
     code: SecretString,
     transaction: Transaction,
-    /// Until when a copy of this callback may be accepted, epoch seconds.
-    outcome_expires_at: u64,
+    /// Until when a copy of this callback may be accepted.
+    outcome_expires_at: Timestamp,
 }
 
 impl Transaction {
     /// Begins a sign-in with fresh secrets.
-    pub fn begin(intent: SignInIntent, retried: bool, now: u64) -> Self {
+    pub fn begin(intent: SignInIntent, retried: bool, now: Timestamp) -> Self {
         let SignInIntent { return_to, provider, prompt, lang } = intent;
         let (state, nonce, verifier) = (random(), random(), random());
         Self { state, nonce, verifier, return_to, started: now, provider, prompt, lang, retried }
@@ -154,7 +156,7 @@ impl Transaction {
         BASE64_URL_SAFE_NO_PAD.encode(&sha256(state.as_bytes())[..9])
     }
 
-    /// Judges a callback in this order: age (at most `timeout` seconds), state, issuer, the provider's refusal, code.
+    /// Judges a callback in this order: age (at most `timeout`), state, issuer, the provider's refusal, code.
     ///
     /// # Errors
     /// [`CallbackError`]; the code was not spent.
@@ -162,10 +164,10 @@ impl Transaction {
         self,
         params: CallbackParams,
         expected: ExpectedIssuer<'_>,
-        timeout: u64,
-        now: u64,
+        timeout: Duration,
+        now: Timestamp,
     ) -> Result<VerifiedCallback, CallbackError> {
-        if now > self.started.saturating_add(timeout) || now.saturating_add(timeout) < self.started {
+        if now > self.started + timeout || now + timeout < self.started {
             return Err(CallbackError::Expired);
         }
         let state = params.state.unwrap_or_default();
@@ -180,7 +182,7 @@ impl Transaction {
             return Err(CallbackError::Provider(refusal));
         }
         let code = params.code.ok_or(CallbackError::MissingCode)?;
-        let outcome_expires_at = self.started.saturating_add(timeout).saturating_add(60);
+        let outcome_expires_at = self.started + timeout + Duration::from_secs(60);
         Ok(VerifiedCallback { code, transaction: self, outcome_expires_at })
     }
 }
@@ -226,12 +228,13 @@ impl CallbackParams {
 
 #[cfg(test)]
 mod tests {
+    use super::super::clock::at;
     use super::super::return_to::ReturnToPolicy;
     use super::*;
     use url::Url;
 
     const ISSUER: &str = "https://issuer.test";
-    const TIMEOUT: u64 = 600;
+    const TIMEOUT: Duration = Duration::from_secs(600);
 
     fn begin() -> Transaction {
         let policy = ReturnToPolicy::new(Url::parse("https://auth.example.com").unwrap(), vec![], None);
@@ -241,12 +244,12 @@ mod tests {
             prompt: Some("login".into()),
             lang: Some("de".into()),
         };
-        Transaction::begin(intent, false, 1_000)
+        Transaction::begin(intent, false, at(1_000))
     }
 
     fn accept(tx: &Transaction, query: &str, now: u64) -> Result<VerifiedCallback, CallbackError> {
         let expected = ExpectedIssuer { issuer: ISSUER, iss_required: false };
-        tx.clone().accept(CallbackParams::parse(query)?, expected, TIMEOUT, now)
+        tx.clone().accept(CallbackParams::parse(query)?, expected, TIMEOUT, at(now))
     }
 
     #[test]
@@ -265,7 +268,7 @@ mod tests {
         let tx = begin();
         let state = tx.state();
         let all = format!("error=access_denied&iss=other&state={state}");
-        assert_eq!(accept(&tx, "state=x", 1_000 + TIMEOUT + 1).unwrap_err(), CallbackError::Expired);
+        assert_eq!(accept(&tx, "state=x", 1_000 + TIMEOUT.as_secs() + 1).unwrap_err(), CallbackError::Expired);
         assert_eq!(accept(&tx, &all.replace(&state, "x"), 1_001).unwrap_err(), CallbackError::State);
         assert_eq!(accept(&tx, &all, 1_001).unwrap_err(), CallbackError::Issuer);
         assert!(matches!(accept(&tx, &all.replace("iss=other&", ""), 1_001).unwrap_err(), CallbackError::Provider(_)));
@@ -288,8 +291,8 @@ mod tests {
         ] {
             for answer in ["code=c", "error=access_denied"] {
                 let params = CallbackParams::parse(&format!("{answer}&state={state}&{iss}")).unwrap();
-                let refused =
-                    tx.clone().accept(params, ExpectedIssuer { issuer: ISSUER, iss_required }, TIMEOUT, 1_001).err();
+                let expected = ExpectedIssuer { issuer: ISSUER, iss_required };
+                let refused = tx.clone().accept(params, expected, TIMEOUT, at(1_001)).err();
                 assert_eq!(refused == Some(CallbackError::Issuer), !fine, "{iss_required} {answer} {iss}");
             }
         }
@@ -309,7 +312,7 @@ mod tests {
             (intent.provider.as_deref(), intent.prompt.as_deref(), intent.lang.as_deref()),
             (Some("Google"), Some("login"), Some("de"))
         );
-        assert_eq!(Transaction::begin(intent.clone(), true, 2_000).intent(), intent);
+        assert_eq!(Transaction::begin(intent.clone(), true, at(2_000)).intent(), intent);
     }
 
     #[test]

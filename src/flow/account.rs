@@ -10,9 +10,10 @@ use crate::provider::{self, USER_POOLS_SCOPE};
 use crate::store::{OpenedSession, Priority};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// A token with less life left is renewed before it is used, seconds.
-const MIN_TOKEN_LIFE: u64 = 60;
+/// A token with less life left is renewed before it is used.
+const MIN_TOKEN_LIFE: Duration = Duration::from_secs(60);
 
 impl RelyingParty {
     /// The session, with tokens that live long enough for a question.

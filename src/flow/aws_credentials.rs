@@ -13,9 +13,10 @@ use crate::store::OpenedSession;
 use quick_cache::sync::Cache;
 use secrecy::SecretString;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Credentials with less life left are not handed out, seconds.
-const MARGIN: u64 = 300;
+/// Credentials with less life left are not handed out.
+const MARGIN: Duration = Duration::from_secs(300);
 /// Kept at hand.
 const MAX_ENTRIES: usize = 10_000;
 
@@ -57,7 +58,7 @@ impl RelyingParty {
             self.admit(live)?;
         }
         let holder = live.as_ref().map(|live| (live.id.key(), live.session.version));
-        let fresh = |found: &AwsCredentials| found.expires_at.saturating_sub(self.clock.now()) >= MARGIN;
+        let fresh = |found: &AwsCredentials| found.expires_at.since(self.clock.now()) >= MARGIN;
         if let Some(stale) = self.aws.credentials.get(&holder).filter(|found| !fresh(found)) {
             self.aws.credentials.remove_if(&holder, |found| Arc::ptr_eq(found, &stale));
         }

@@ -9,9 +9,10 @@ use super::{Error, RelyingParty};
 use crate::domain::store_key::{IndexKey, RevocationKey};
 use crate::provider;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// How long bearer tokens of a session that the provider ended are refused, seconds: tokens live no longer.
-const SID_REFUSED: u64 = 86_400;
+/// How long bearer tokens of a session that the provider ended are refused: tokens live no longer.
+const SID_REFUSED: Duration = Duration::from_secs(86_400);
 
 impl RelyingParty {
     /// Ends the sessions that a logout token names and counts them.
@@ -36,7 +37,7 @@ impl RelyingParty {
             };
             if let Some(sid) = &notice.sid {
                 // That session is over for good, and so are tokens of it that were never ours.
-                let until = this.clock.now().saturating_add(SID_REFUSED);
+                let until = this.clock.now() + SID_REFUSED;
                 this.sessions.revoke_token(&[RevocationKey::provider_session(sid)], until).await?;
             }
             this.sessions.mark_used(once, notice.until).await?;

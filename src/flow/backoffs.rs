@@ -1,7 +1,8 @@
 //! The sessions whose renewal failed last: each is left alone by itself, longer each time, and delays nobody else.
 
 use super::{Error, RelyingParty};
-use crate::domain::backoff::{ExponentialBackoff, jittered};
+use crate::domain::backoff::{ExponentialBackoff, jittered, next_second};
+use crate::domain::clock::Timestamp;
 use crate::domain::store_key::SessionKey;
 use crate::provider;
 use crate::store::OpenedSession;
@@ -11,8 +12,8 @@ use std::time::Duration;
 
 /// The pauses of one session.
 const PAUSES: ExponentialBackoff = ExponentialBackoff { first: Duration::from_secs(2), most: Duration::from_secs(300) };
-/// How long after its pause a failure is remembered, seconds.
-const FORGET_AFTER: u64 = 600;
+/// How long after its pause a failure is remembered.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
 
 /// The sessions whose renewal failed, and when to retry each.
 #[derive(Debug, Default)]
@@ -22,8 +23,7 @@ pub(super) struct RenewalBackoffs(Mutex<BTreeMap<SessionKey, RenewalBackoff>>);
 struct RenewalBackoff {
     /// The last pause, without what was added by chance.
     pause: Duration,
-    /// Epoch seconds.
-    until: u64,
+    until: Timestamp,
     /// Whether its renewal is in doubt: then it is tried again, due or not.
     in_doubt: Option<Arc<OpenedSession>>,
 }
@@ -47,24 +47,24 @@ impl RenewalBackoffs {
         key: SessionKey,
         retry_after: Option<Duration>,
         in_doubt: Option<Arc<OpenedSession>>,
-        now: u64,
+        now: Timestamp,
     ) -> RenewalFailure {
         let mut all = self.all();
         let before = all.get(&key).map(|before| before.pause);
         let own = PAUSES.following(before);
         let pause = jittered(own).max(retry_after.unwrap_or_default()).min(PAUSES.most);
-        let until = now.saturating_add(pause.as_secs() + 1);
+        let until = now + next_second(pause);
         all.insert(key, RenewalBackoff { pause: own, until, in_doubt });
         RenewalFailure { pause, is_first: before.is_none() }
     }
 
     /// Notes that another process failed and wants `left` more.
-    pub(super) fn failed_elsewhere(&self, key: SessionKey, left: Duration, now: u64) {
+    pub(super) fn failed_elsewhere(&self, key: SessionKey, left: Duration, now: Timestamp) {
         let mut all = self.all();
-        let backoff = all.entry(key).or_insert(RenewalBackoff { pause: PAUSES.first, until: 0, in_doubt: None });
+        let backoff = all.entry(key).or_insert(RenewalBackoff { pause: PAUSES.first, until: now, in_doubt: None });
         // Where it grew, it goes on from here.
         backoff.pause = backoff.pause.max(left).min(PAUSES.most);
-        backoff.until = now.saturating_add(left.as_secs() + 1);
+        backoff.until = now + next_second(left);
     }
 
     /// It was renewed, or is over.
@@ -78,14 +78,14 @@ impl RenewalBackoffs {
     }
 
     /// Whether it is left alone at `now`.
-    pub(super) fn is_backing_off(&self, key: SessionKey, now: u64) -> bool {
+    pub(super) fn is_backing_off(&self, key: SessionKey, now: Timestamp) -> bool {
         self.all().get(&key).is_some_and(|backoff| now < backoff.until)
     }
 
     /// Those in doubt whose pause is over. Failures of long ago are forgotten.
-    pub(super) fn in_doubt(&self, now: u64) -> Vec<Arc<OpenedSession>> {
+    pub(super) fn in_doubt(&self, now: Timestamp) -> Vec<Arc<OpenedSession>> {
         let mut all = self.all();
-        all.retain(|_, backoff| now < backoff.until.saturating_add(FORGET_AFTER));
+        all.retain(|_, backoff| now < backoff.until + FORGET_AFTER);
         all.values().filter(|backoff| now >= backoff.until).filter_map(|backoff| backoff.in_doubt.clone()).collect()
     }
 }
@@ -100,9 +100,7 @@ impl RelyingParty {
         in_doubt: bool,
     ) -> Duration {
         let retry_after = match error {
-            Some(provider::Error::Unavailable { retry_after: Some(seconds), .. }) => {
-                Some(Duration::from_secs(*seconds))
-            }
+            Some(provider::Error::Unavailable { retry_after, .. }) => *retry_after,
             _ => None,
         };
         let (now, in_doubt) = (self.clock.now(), in_doubt.then(|| live.clone()));
@@ -140,10 +138,11 @@ impl RelyingParty {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::clock::at;
 
     #[test]
     fn a_pause_doubles_until_it_works_again() {
-        let (backoffs, key, mut now) = (RenewalBackoffs::default(), SessionKey([1; 32]), 1_000);
+        let (backoffs, key, mut now) = (RenewalBackoffs::default(), SessionKey([1; 32]), at(1_000));
         let mut last = Duration::ZERO;
         for nth in 0..12 {
             let failed = backoffs.failed(key, None, None, now);
@@ -152,7 +151,7 @@ mod tests {
             assert!(failed.pause >= own && failed.pause <= (own * 5 / 4).min(PAUSES.most), "{nth}: {:?}", failed.pause);
             assert!(failed.pause >= last && backoffs.is_backing_off(key, now));
             last = failed.pause;
-            now += failed.pause.as_secs() + 1;
+            now = now + next_second(failed.pause);
             assert!(!backoffs.is_backing_off(key, now) && backoffs.has_failed(key));
         }
         backoffs.forget(key);
@@ -165,11 +164,11 @@ mod tests {
     #[test]
     fn what_another_process_waits_for_is_waited_for_here_and_grows_on() {
         let (backoffs, key) = (RenewalBackoffs::default(), SessionKey([1; 32]));
-        backoffs.failed_elsewhere(key, Duration::from_secs(60), 1_000);
-        assert!(backoffs.is_backing_off(key, 1_060) && !backoffs.is_backing_off(key, 1_061));
-        let failed = backoffs.failed(key, None, None, 1_061);
+        backoffs.failed_elsewhere(key, Duration::from_secs(60), at(1_000));
+        assert!(backoffs.is_backing_off(key, at(1_060)) && !backoffs.is_backing_off(key, at(1_061)));
+        let failed = backoffs.failed(key, None, None, at(1_061));
         assert!(!failed.is_first && failed.pause >= Duration::from_secs(120), "{:?}", failed.pause);
-        backoffs.in_doubt(1_061 + 1_000);
+        backoffs.in_doubt(at(1_061 + 1_000));
         assert!(!backoffs.has_failed(key), "not remembered for ever");
     }
 }

@@ -142,15 +142,14 @@ impl RelyingParty {
         let (return_to, provider, retried) =
             (transaction.return_to.clone(), transaction.provider.clone(), transaction.retried);
         let issuer = self.provider.expected_issuer().await?;
-        let accepted =
-            match transaction.accept(params, issuer, self.config.session.sign_in_timeout.as_secs(), self.clock.now()) {
-                Err(CallbackError::Provider(refusal)) if !retried && self.provider.is_linking_quirk(&refusal) => {
-                    let (transaction, location) =
-                        self.begin(return_to, provider, AuthorizationHints::default(), true).await?;
-                    return Ok(CallbackOutcome::Retry(Box::new(transaction), location));
-                }
-                accepted => accepted?,
-            };
+        let accepted = match transaction.accept(params, issuer, self.config.session.sign_in_timeout, self.clock.now()) {
+            Err(CallbackError::Provider(refusal)) if !retried && self.provider.is_linking_quirk(&refusal) => {
+                let (transaction, location) =
+                    self.begin(return_to, provider, AuthorizationHints::default(), true).await?;
+                return Ok(CallbackOutcome::Retry(Box::new(transaction), location));
+            }
+            accepted => accepted?,
+        };
         if completed.is_some() {
             return Ok(CallbackOutcome::Already(return_to));
         }
@@ -225,7 +224,7 @@ impl RelyingParty {
             sign_in: SignInContext { tag: tag.to_owned(), return_to: transaction.return_to, device },
             started: now,
             renewed: now,
-            ends: now.saturating_add(self.config.session.max_age.as_secs()),
+            ends: now + self.config.session.max_age,
             version: 1,
         };
         let refresh = session.tokens.refresh.clone();

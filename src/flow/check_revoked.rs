@@ -7,6 +7,7 @@
 //! none of the others.
 
 use super::{Error, RelyingParty};
+use crate::domain::clock::Timestamp;
 use crate::domain::store_key::SessionKey;
 use crate::provider::{self, USER_POOLS_SCOPE};
 use crate::store::{OpenedSession, Priority};
@@ -14,18 +15,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Sessions not used for this long are not at work, seconds.
-const MAX_IDLE: u64 = 10 * 60;
+/// Sessions not used for this long are not at work.
+const MAX_IDLE: Duration = Duration::from_secs(10 * 60);
 /// How long one question may wait for its turn.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After so many in a row without an answer the others wait, too.
 const MAX_UNANSWERED: usize = 5;
-/// When one without an answer is asked about again, seconds.
-const RETRY_AFTER: u64 = 60;
+/// When one without an answer is asked about again.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// When each session was last asked about, epoch seconds.
+/// When each session was last asked about.
 #[derive(Debug, Default)]
-pub(super) struct RevocationChecks(Mutex<HashMap<SessionKey, u64>>);
+pub(super) struct RevocationChecks(Mutex<HashMap<SessionKey, Timestamp>>);
 
 impl RelyingParty {
     /// Asks about the sessions that are due.
@@ -56,7 +57,7 @@ impl RelyingParty {
                     // Nothing is decided.
                     tracing::warn!(%error, "revocation check failed: provider unavailable");
                     unanswered += 1;
-                    now = now.saturating_sub(interval.as_secs().saturating_sub(RETRY_AFTER));
+                    now = now - interval.saturating_sub(RETRY_AFTER);
                 }
                 Err(error) => {
                     // It may be about this one alone.
@@ -73,14 +74,14 @@ impl RelyingParty {
     fn due_for_revocation_check(&self, interval: Duration) -> Vec<Arc<OpenedSession>> {
         let now = self.clock.now();
         let mut last_checked = self.revocation_checks.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last_checked.retain(|_, at| now.saturating_sub(*at) < interval.as_secs());
+        last_checked.retain(|_, at| now.since(*at) < interval);
         let due = self.sessions.cached().into_iter().filter(|live| {
             let session = &live.session;
-            now.saturating_sub(live.seen()) <= MAX_IDLE
+            now.since(live.seen()) <= MAX_IDLE
                 && !last_checked.contains_key(&live.id.key())
                 // Just told by the provider itself.
-                && now.saturating_sub(session.renewed) >= interval.as_secs()
-                && session.tokens.remaining(now) > 0
+                && now.since(session.renewed) >= interval
+                && now < session.tokens.expires_at
                 && session.principal.scopes.iter().any(|scope| scope == USER_POOLS_SCOPE)
         });
         due.collect()

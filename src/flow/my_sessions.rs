@@ -6,12 +6,13 @@
 //! 3. What was ended is revoked at the provider, too.
 
 use super::{Error, RelyingParty};
+use crate::domain::clock::Timestamp;
 use crate::domain::session::Device;
 use crate::domain::store_key::IndexKey;
 use crate::store::{ListedSession, OpenedSession};
 use std::sync::Arc;
 
-/// A session as its user sees it. Times are epoch seconds.
+/// A session as its user sees it.
 #[derive(Debug)]
 pub struct OwnSession {
     /// Its name in the list.
@@ -29,11 +30,11 @@ pub struct OwnSession {
     /// The verified e-mail address.
     pub email: Option<String>,
     /// When it signed in.
-    pub started: u64,
+    pub started: Timestamp,
     /// When it was last used, to a minute or so.
-    pub last_seen: u64,
+    pub last_seen: Timestamp,
     /// The absolute end.
-    pub ends: u64,
+    pub ends: Timestamp,
 }
 
 /// What ending a session did.
@@ -60,7 +61,7 @@ impl OwnSession {
             handle,
             current: me.is_some(),
             // Uses are written down a little later.
-            last_seen: me.map_or(0, OpenedSession::seen).max(listed.seen),
+            last_seen: me.map_or(listed.seen, |me| me.seen().max(listed.seen)),
             device: listed.summary.device,
             provider: listed.summary.provider,
             groups: listed.summary.groups,

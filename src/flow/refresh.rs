@@ -21,6 +21,7 @@
 
 use super::single_flight::{Flight, SingleFlight};
 use super::{Error, PANICKED, RelyingParty, lease_time, poll_pause};
+use crate::domain::backoff::next_second;
 use crate::domain::session::{Session, SessionId};
 use crate::domain::store_key::SessionKey;
 use crate::domain::token::TokenSet;
@@ -33,16 +34,16 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Tokens renewed less than this ago are not renewed again, seconds.
-const JUST_RENEWED: u64 = 5;
+/// Tokens renewed less than this ago are not renewed again.
+const JUST_RENEWED: Duration = Duration::from_secs(5);
 /// `Retry-After` if the provider sent none.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long a renewal waits until all processes together have asked little enough.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Pauses before a renewed session is written again.
 const STORE_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
-/// How long a session lasts whose refresh token was lost by a fault, seconds.
-const ORPHANED: u64 = 86_400;
+/// How long a session lasts whose refresh token was lost by a fault.
+const ORPHANED: Duration = Duration::from_secs(86_400);
 
 /// The renewals under way in this process, and what makes each urgent.
 pub(super) type Renewals = SingleFlight<SessionKey, Result<Arc<OpenedSession>, Error>, Arc<Notify>>;
@@ -68,8 +69,8 @@ impl RelyingParty {
         let live = self.session(ids).await?.ok_or_else(|| Error::InvalidCredentials("the session is over".into()))?;
         let (now, session) = (self.clock.now(), &live.session);
         let fresh = match force {
-            true => now.saturating_sub(session.renewed) < JUST_RENEWED && session.version > 1,
-            false => session.tokens.remaining(now) >= self.config.session.refresh_margin.as_secs(),
+            true => now.since(session.renewed) < JUST_RENEWED && session.version > 1,
+            false => session.tokens.remaining(now) >= self.config.session.refresh_margin,
         };
         // Who may not be signed in any more, as far as we know, may be so by now at the provider.
         match (self.admit(&live), &session.tokens.refresh) {
@@ -82,7 +83,7 @@ impl RelyingParty {
             }
             (_, Some(_)) => {
                 // Who insists has time: there is life left.
-                let runs_out = session.tokens.remaining(now) < self.config.session.refresh_margin.as_secs();
+                let runs_out = session.tokens.remaining(now) < self.config.session.refresh_margin;
                 let priority = if runs_out { Priority::Interactive } else { Priority::Background };
                 self.renewal(&live, priority).await
             }
@@ -310,7 +311,7 @@ impl RelyingParty {
             "refresh token lost: consumed by an interrupted renewal; session kept without one for a day"
         );
         let tokens = TokenSet { refresh: None, ..old.tokens.clone() };
-        let ends = old.ends.min(self.clock.now().saturating_add(ORPHANED));
+        let ends = old.ends.min(self.clock.now() + ORPHANED);
         let session = Session { tokens, ends, version: old.version + 1, ..old.clone() };
         match self.update(lease, &session).await? {
             SessionUpdate::Done(live) => Ok(live),
@@ -374,7 +375,7 @@ fn ended() -> Error {
 fn cooling_down(left: Duration) -> provider::Error {
     provider::Error::Unavailable {
         detail: "a renewal failed a moment ago".into(),
-        retry_after: Some(left.as_secs() + 1),
+        retry_after: Some(next_second(left)),
         untouched: true,
         throttled: false,
     }

@@ -9,6 +9,7 @@
 
 use super::RelyingParty;
 use crate::domain::backoff::ExponentialBackoff;
+use crate::domain::clock::Timestamp;
 use crate::domain::seal::random;
 use crate::domain::token::renewal_time;
 use crate::store::{OpenedSession, Priority};
@@ -23,8 +24,8 @@ use tokio::time::timeout;
 pub const SEARCH: Duration = Duration::from_secs(5);
 /// How long a search waits for what it began, so that the next one is in time. Renewals go on by themselves.
 const ROUND: Duration = Duration::from_secs(4);
-/// Sessions not used for this long renew when they are asked to, seconds.
-const LATELY: u64 = 10 * 60;
+/// Sessions not used for this long renew when they are asked to.
+const LATELY: Duration = Duration::from_secs(10 * 60);
 /// Renewals at once; and while it is not known whether any gets through, what each counts for.
 const AT_ONCE: (u32, u32) = (32, 4);
 /// Of sessions that have failed before.
@@ -43,7 +44,7 @@ pub(super) struct RenewalSchedule {
     /// First failures since one got through.
     consecutive_failures: AtomicU32,
     is_succeeding: AtomicBool,
-    /// Epoch seconds.
+    /// A [`Timestamp`].
     not_before: AtomicU64,
     /// Rests since one got through.
     pauses: AtomicU32,
@@ -65,16 +66,15 @@ impl Default for RenewalSchedule {
 }
 
 impl RenewalSchedule {
-    /// Epoch seconds.
-    fn due(&self, live: &OpenedSession) -> u64 {
+    fn due(&self, live: &OpenedSession) -> Timestamp {
         let session = &live.session;
         // A provider may say that they never run out.
-        let life = session.tokens.expires_at.min(session.ends).saturating_sub(session.renewed);
+        let life = session.tokens.expires_at.min(session.ends).since(session.renewed);
         session.renewed + renewal_time(life, live.id.key().0[0] ^ self.salt)
     }
 
-    fn is_paused(&self, now: u64) -> bool {
-        now < self.not_before.load(Ordering::Relaxed)
+    fn is_paused(&self, now: Timestamp) -> bool {
+        now < Timestamp::from_secs(self.not_before.load(Ordering::Relaxed))
     }
 
     /// How many of the places the next one takes.
@@ -95,14 +95,14 @@ impl RenewalSchedule {
     }
 
     /// One failed that had not failed before.
-    pub(super) fn failed(&self, now: u64) {
+    pub(super) fn failed(&self, now: Timestamp) {
         self.is_succeeding.store(false, Ordering::Relaxed);
         let consecutive_failures = self.consecutive_failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         // What was under way together counts once.
         if consecutive_failures >= IN_A_ROW && !self.is_paused(now) {
-            let rest = REST.after(self.pauses.fetch_add(1, Ordering::Relaxed)).as_secs();
-            self.not_before.store(now + rest, Ordering::Relaxed);
-            tracing::warn!(seconds = rest, "background renewal paused: consecutive failures");
+            let rest = REST.after(self.pauses.fetch_add(1, Ordering::Relaxed));
+            self.not_before.store((now + rest).as_secs(), Ordering::Relaxed);
+            tracing::warn!(seconds = rest.as_secs(), "background renewal paused: consecutive failures");
         }
     }
 }
@@ -123,7 +123,7 @@ impl RelyingParty {
         let at_hand = self.sessions.cached().into_iter().filter(|live| {
             live.session.tokens.refresh.is_some()
                 && now >= self.schedule.due(live)
-                && now.saturating_sub(live.seen()) <= LATELY
+                && now.since(live.seen()) <= LATELY
                 && !self.backoffs.is_backing_off(live.id.key(), now)
         });
         let due = self.backoffs.in_doubt(now).into_iter().chain(at_hand);
@@ -159,29 +159,31 @@ impl RelyingParty {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::clock::at;
 
     #[test]
     fn the_search_rests_only_when_nothing_gets_through() {
         let schedule = RenewalSchedule::default();
-        for now in 0..100 {
+        for now in (0..100).map(at) {
             schedule.failed(now);
             schedule.failed(now);
             assert!(!schedule.is_paused(now), "two of many");
             schedule.note_success();
         }
         assert_eq!(schedule.weight(), 1);
-        (0..IN_A_ROW + 7).for_each(|_| schedule.failed(1_000));
+        (0..IN_A_ROW + 7).for_each(|_| schedule.failed(at(1_000)));
         assert!(
-            schedule.is_paused(1_000 + REST.first.as_secs() - 1) && !schedule.is_paused(1_000 + REST.first.as_secs())
+            schedule.is_paused(at(1_000) + REST.first - Duration::from_secs(1))
+                && !schedule.is_paused(at(1_000) + REST.first)
         );
         assert_eq!(schedule.weight(), AT_ONCE.0, "then one alone");
-        schedule.failed(1_010);
+        schedule.failed(at(1_010));
         assert!(
-            schedule.is_paused(1_010 + 2 * REST.first.as_secs() - 1)
-                && !schedule.is_paused(1_010 + 2 * REST.first.as_secs()),
+            schedule.is_paused(at(1_010) + 2 * REST.first - Duration::from_secs(1))
+                && !schedule.is_paused(at(1_010) + 2 * REST.first),
             "longer each time"
         );
         schedule.note_success();
-        assert!(!schedule.is_paused(1_010));
+        assert!(!schedule.is_paused(at(1_010)));
     }
 }

@@ -24,6 +24,7 @@ use super::error::Error;
 use super::invalid_token::InvalidToken;
 use super::profile::{AccessTokenClaims, EmailTrust};
 use super::verify::{NonceRule, UnverifiedToken};
+use crate::domain::clock::Timestamp;
 use crate::domain::principal::{Principal, PrincipalKind};
 use crate::domain::store_key::RevocationKey;
 
@@ -121,8 +122,8 @@ impl Provider {
     }
 
     /// The last second at which a token that runs out at `expires_at` is accepted.
-    pub fn accepted_until(expires_at: u64) -> u64 {
-        expires_at.saturating_add(LEEWAY)
+    pub fn accepted_until(expires_at: Timestamp) -> Timestamp {
+        expires_at + LEEWAY
     }
 
     /// Whether tokens of this client are accepted: ours, those of `provider.accepted_clients` and of the upstreams.

@@ -1,15 +1,17 @@
 //! The claims of tokens (RFC 7519 §4.1, OIDC Core §§2 and 5.1).
 
 use super::invalid_token::InvalidToken;
+use crate::domain::clock::Timestamp;
 use crate::domain::store_key::RevocationKey;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// How long a token is accepted after its end, seconds.
-pub const LEEWAY: u64 = 30;
-/// How far our clock may be behind the provider's, seconds: only then is a token from the future.
-const BEHIND: u64 = 90;
+/// How long a token is accepted after its end.
+pub const LEEWAY: Duration = Duration::from_secs(30);
+/// How far our clock may be behind the provider's: only then is a token from the future.
+const BEHIND: Duration = Duration::from_secs(90);
 
 /// The claims that we read, of ID tokens and access tokens alike. Unknown ones are kept, never refused.
 #[derive(Debug, Clone, Deserialize)]
@@ -18,11 +20,11 @@ pub struct Claims {
     pub(super) iss: String,
     pub(super) sub: String,
     #[serde(deserialize_with = "numeric_date")]
-    pub(super) exp: u64,
+    pub(super) exp: Timestamp,
     #[serde(deserialize_with = "numeric_date")]
-    pub(super) iat: u64,
+    pub(super) iat: Timestamp,
     #[serde(default, deserialize_with = "optional_numeric_date")]
-    pub(super) nbf: Option<u64>,
+    pub(super) nbf: Option<Timestamp>,
     pub(super) aud: Option<Audience>,
     pub(super) azp: Option<String>,
     pub(super) nonce: Option<String>,
@@ -130,14 +132,14 @@ impl Claims {
     }
 
     /// The rules for times and subjects that hold for every token.
-    pub(super) fn sane(&self, now: u64) -> Result<(), InvalidToken> {
+    pub(super) fn sane(&self, now: Timestamp) -> Result<(), InvalidToken> {
         if self.sub.is_empty() {
             return Err(InvalidToken::Malformed("the subject is empty".into()));
         }
-        if self.exp.saturating_add(LEEWAY) <= now {
+        if self.exp + LEEWAY <= now {
             return Err(InvalidToken::Expired);
         }
-        let soonest = now.saturating_add(BEHIND);
+        let soonest = now + BEHIND;
         if self.iat > soonest || self.nbf.is_some_and(|nbf| nbf > soonest) {
             return Err(InvalidToken::NotYetValid);
         }
@@ -158,21 +160,21 @@ fn descend<'a>(path: &str, get: &dyn Fn(&str) -> Option<&'a Value>) -> Option<&'
 }
 
 /// A NumericDate (RFC 7519 §2): seconds since the epoch, maybe with a fraction, which is cut off.
-pub(super) fn numeric_date<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    whole(&Number::deserialize(from)?)
+pub(super) fn numeric_date<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+    timestamp(&Number::deserialize(from)?)
 }
 
 /// The same of a claim that may be missing.
-pub(super) fn optional_numeric_date<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    Option::<Number>::deserialize(from)?.as_ref().map(whole).transpose()
+pub(super) fn optional_numeric_date<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    Option::<Number>::deserialize(from)?.as_ref().map(timestamp).transpose()
 }
 
-fn whole<E: serde::de::Error>(number: &Number) -> Result<u64, E> {
+fn timestamp<E: serde::de::Error>(number: &Number) -> Result<Timestamp, E> {
     // Up to 2^53 a float tells seconds apart.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match (number.as_u64(), number.as_f64()) {
-        (Some(seconds), _) => Ok(seconds),
-        (None, Some(seconds)) if (0.0..EXACT).contains(&seconds) => Ok(seconds as u64),
+        (Some(seconds), _) => Ok(Timestamp::from_secs(seconds)),
+        (None, Some(seconds)) if (0.0..EXACT).contains(&seconds) => Ok(Timestamp::from_secs(seconds as u64)),
         _ => Err(E::custom("not a NumericDate")),
     }
 }
@@ -180,6 +182,7 @@ fn whole<E: serde::de::Error>(number: &Number) -> Result<u64, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::clock::at;
     use serde_json::json;
 
     fn claims(more: Value) -> Result<Claims, serde_json::Error> {
@@ -194,7 +197,7 @@ mod tests {
             [(json!(7), 7), (json!(7.0), 7), (json!(7.999), 7), (json!(0), 0), (json!(1e9), 1_000_000_000)]
         {
             let read = claims(json!({ "exp": time, "nbf": time })).unwrap();
-            assert_eq!((read.exp, read.nbf), (expected, Some(expected)), "{time}");
+            assert_eq!((read.exp, read.nbf), (at(expected), Some(at(expected))), "{time}");
         }
         for bad in [json!("7"), json!(-1), json!(-0.5), json!(1e300), json!([7]), json!({}), json!(true)] {
             for name in ["exp", "iat", "nbf"] {

@@ -2,6 +2,7 @@
 
 use super::invalid_token::InvalidToken;
 use crate::domain::untrusted::UntrustedText;
+use std::time::Duration;
 
 /// A failed request to the provider.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -11,8 +12,8 @@ pub enum Error {
     Unavailable {
         /// For the log.
         detail: String,
-        /// Seconds, if the provider said.
-        retry_after: Option<u64>,
+        /// How long to wait, if the provider said.
+        retry_after: Option<Duration>,
         /// The request was certainly not acted upon: it did not arrive, or was turned away.
         untouched: bool,
         /// It has too many requests, of whomever: 429, or what Cognito's API says instead.
@@ -52,11 +53,9 @@ impl Error {
     }
 
     /// Whether the provider has too many requests, and for how long it wants none, if it said.
-    pub fn throttled(&self) -> Option<Option<std::time::Duration>> {
+    pub fn throttled(&self) -> Option<Option<Duration>> {
         match self {
-            Self::Unavailable { throttled: true, retry_after, .. } => {
-                Some(retry_after.map(std::time::Duration::from_secs))
-            }
+            Self::Unavailable { throttled: true, retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }

@@ -138,16 +138,16 @@ fn check_status(host: &str, status: http::StatusCode, headers: &http::HeaderMap)
     Err(Error::Unavailable { detail, retry_after, untouched: throttled, throttled })
 }
 
-/// Seconds until the provider wants to be asked again (RFC 9110 §10.2.3). A date counts from the provider's own.
-fn retry_after(headers: &http::HeaderMap) -> Option<u64> {
+/// The time until the provider wants to be asked again (RFC 9110 §10.2.3). A date counts from the provider's own.
+fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok();
     let value: &str = text(http::header::RETRY_AFTER)?;
     if let Ok(seconds) = value.trim().parse() {
-        return Some(seconds);
+        return Some(Duration::from_secs(seconds));
     }
     let date = |text| chrono::DateTime::parse_from_rfc2822(text).ok();
     let left = date(value)?.signed_duration_since(date(text(http::header::DATE)?)?);
-    Some(u64::try_from(left.num_seconds()).unwrap_or(0))
+    Some(Duration::from_secs(u64::try_from(left.num_seconds()).unwrap_or(0)))
 }
 
 /// A token endpoint's answer is one JSON document or none: the oauth2 crate reads the first and ignores what comes
@@ -180,7 +180,7 @@ mod tests {
             if let Some(date) = date {
                 headers.insert(http::header::DATE, date.parse().unwrap());
             }
-            retry_after(&headers)
+            retry_after(&headers).map(|time| time.as_secs())
         };
         let now = Some("Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(told("30", now), Some(30));

@@ -5,6 +5,7 @@ use super::aws;
 use super::error::Error;
 use crate::config::IdentityPoolConfig;
 use crate::domain::aws::AwsCredentials;
+use crate::domain::clock::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
@@ -63,7 +64,7 @@ impl Provider {
                     clippy::cast_sign_loss,
                     reason = "within bounds, see above"
                 )]
-                expires_at: expires_at? as u64,
+                expires_at: Timestamp::from_secs(expires_at? as u64),
             })
         })();
         credentials.ok_or_else(|| Error::Unusable("GetCredentialsForIdentity tells no credentials".into()))

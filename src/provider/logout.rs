@@ -7,15 +7,17 @@ use super::invalid_token::InvalidToken;
 use super::keys::VerificationKeys;
 use super::verify::{ExpectedClaims, UnverifiedToken};
 use super::{Error, Provider};
+use crate::domain::clock::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The member of `events` that makes a token a logout token.
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// A notice older than this is refused, seconds: a provider that repeats itself signs a new one.
-const AGE_MAX: u64 = 10 * 60;
+/// A notice older than this is refused: a provider that repeats itself signs a new one.
+const AGE_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// A sign-out at the provider, verified. `sid`, `sub` or both say whose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +28,8 @@ pub struct LogoutNotice {
     pub sub: Option<String>,
     /// The notice's own name.
     pub jti: String,
-    /// From then on it would be refused for its age, epoch seconds.
-    pub until: u64,
+    /// From then on it would be refused for its age.
+    pub until: Timestamp,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -35,11 +37,11 @@ struct LogoutClaims {
     iss: String,
     aud: Audience,
     #[serde(deserialize_with = "numeric_date")]
-    exp: u64,
+    exp: Timestamp,
     #[serde(deserialize_with = "numeric_date")]
-    iat: u64,
+    iat: Timestamp,
     #[serde(default, deserialize_with = "optional_numeric_date")]
-    nbf: Option<u64>,
+    nbf: Option<Timestamp>,
     jti: String,
     sub: Option<String>,
     sid: Option<String>,
@@ -75,10 +77,10 @@ impl LogoutClaims {
         {
             return Err(InvalidToken::TokenUse);
         }
-        if self.exp.saturating_add(LEEWAY) <= now || self.iat.saturating_add(AGE_MAX + LEEWAY) <= now {
+        if self.exp + LEEWAY <= now || self.iat + AGE_MAX + LEEWAY <= now {
             return Err(InvalidToken::Expired);
         }
-        if self.iat.max(self.nbf.unwrap_or_default()) > now.saturating_add(LEEWAY) {
+        if self.iat.max(self.nbf.unwrap_or_default()) > now + LEEWAY {
             return Err(InvalidToken::NotYetValid);
         }
         let empty = |text: &Option<String>| text.as_deref() == Some("");
@@ -86,7 +88,7 @@ impl LogoutClaims {
             return Err(InvalidToken::Malformed("it does not say who signed out, or has no name".into()));
         }
         // Another process's clock may be behind.
-        let until = self.exp.min(self.iat.saturating_add(AGE_MAX)).saturating_add(2 * LEEWAY);
+        let until = self.exp.min(self.iat + AGE_MAX) + 2 * LEEWAY;
         Ok(LogoutNotice { sid: self.sid, sub: self.sub, jti: self.jti, until })
     }
 }

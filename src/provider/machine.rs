@@ -4,6 +4,7 @@ use super::Provider;
 use super::error::Error;
 use super::token::{self, token_error};
 use super::verify::UnverifiedToken;
+use crate::domain::clock::Timestamp;
 use crate::domain::machine::{MachineToken, Scopes, Upstream, UpstreamRequest};
 use crate::domain::principal::{Principal, PrincipalKind};
 use oauth2::basic::{BasicClient, BasicTokenType};
@@ -39,7 +40,7 @@ impl Provider {
 
         let now = self.clock.now();
         let access = answer.access_token().secret();
-        let expires_at = now.saturating_add(token::lifetime(answer.expires_in()));
+        let expires_at = now + token::lifetime(answer.expires_in());
         let response_scopes =
             answer.scopes().map(|response_scopes| Scopes::new(response_scopes.iter().map(|scope| scope.as_str())));
         let (principal, token_ids) = match self.profile.has_jwt_access_tokens() {
@@ -65,7 +66,7 @@ impl Provider {
 }
 
 /// The app client itself: there is nobody else in a client-credentials token (RFC 6749 §4.4).
-fn machine(client_id: &str, granted: &Scopes, issued_at: u64, expires_at: u64) -> Principal {
+fn machine(client_id: &str, granted: &Scopes, issued_at: Timestamp, expires_at: Timestamp) -> Principal {
     Principal {
         kind: PrincipalKind::Machine,
         sub: client_id.to_owned(),

@@ -5,7 +5,7 @@ use super::error::Error;
 use super::http::HttpClient;
 use super::keys::{RsaKey, VerificationKeys};
 use crate::config::ProviderConfig;
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::host::is_loopback;
 use crate::domain::seal::sha256;
 use arc_swap::ArcSwapOption;
@@ -18,17 +18,18 @@ use openidconnect::{AdditionalProviderMetadata, ProviderMetadata};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::Mutex;
 use url::Url;
 
-/// Seconds between two reads of the JWKS that unknown keys of strangers' tokens may cause.
-const STRANGERS_PAUSE: u64 = 10;
+/// The time between two reads of the JWKS that unknown keys of strangers' tokens may cause.
+const STRANGERS_PAUSE: Duration = Duration::from_secs(10);
 /// The same of tokens that the provider itself has just given us: people wait for them, and codes are spent.
-const OWN_PAUSE: u64 = 1;
-/// Seconds between two attempts at a provider that does not answer.
-const FAILURE_PAUSE: u64 = 1;
+const OWN_PAUSE: Duration = Duration::from_secs(1);
+/// The time between two attempts at a provider that does not answer.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after a document that cannot be used: that is no outage, and somebody has to mend it.
-const MISTAKE_PAUSE_MAX: u64 = 60;
+const MISTAKE_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct AdditionalMetadata {
@@ -86,16 +87,14 @@ pub struct ProviderSnapshot {
 
 #[derive(Debug)]
 struct FailedRead {
-    /// Epoch seconds.
-    at: u64,
+    at: Timestamp,
     error: Error,
-    /// Seconds.
-    pause: u64,
+    pause: Duration,
 }
 
 impl FailedRead {
     /// The failure of an attempt after `before`.
-    fn after(before: Option<&Self>, error: Error, at: u64) -> Self {
+    fn after(before: Option<&Self>, error: Error, at: Timestamp) -> Self {
         let pause = match (&error, before) {
             (Error::Unusable(_), Some(before)) => (2 * before.pause).min(MISTAKE_PAUSE_MAX),
             _ => FAILURE_PAUSE,
@@ -104,9 +103,9 @@ impl FailedRead {
     }
 }
 
-/// When the JWKS was last read for a key that was not known, epoch seconds. Held across a read, so that there is
+/// When the JWKS was last read for a key that was not known. Held across a read, so that there is
 /// never more than one.
-type LastRead = Mutex<Option<u64>>;
+type LastRead = Mutex<Option<Timestamp>>;
 
 /// The cached metadata of one provider.
 #[derive(Debug)]
@@ -198,7 +197,7 @@ impl Metadata {
     async fn find_key(
         self: &Arc<Self>,
         kid: Option<&str>,
-        budget: fn(&Self) -> (&LastRead, u64),
+        budget: fn(&Self) -> (&LastRead, Duration),
     ) -> Result<Arc<ProviderSnapshot>, Error> {
         let snapshot = self.snapshot().await?;
         if snapshot.keys.contains(kid) {
@@ -214,7 +213,7 @@ impl Metadata {
         &self,
         kid: Option<&str>,
         snapshot: Arc<ProviderSnapshot>,
-        budget: fn(&Self) -> (&LastRead, u64),
+        budget: fn(&Self) -> (&LastRead, Duration),
     ) -> Arc<ProviderSnapshot> {
         let (last_read, pause) = budget(self);
         let mut last_read = last_read.lock().await;
@@ -348,18 +347,19 @@ impl Metadata {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::clock::at;
 
     #[test]
     fn a_mistake_is_asked_about_less_and_less_and_an_outage_soon() {
         let mistake = || Error::Unusable("another issuer".into());
         let outage = || Error::unavailable("no answer".into());
-        let mut failed = FailedRead::after(None, mistake(), 0);
-        let mut pauses = vec![failed.pause];
+        let mut failed = FailedRead::after(None, mistake(), at(0));
+        let mut pauses = vec![failed.pause.as_secs()];
         for _ in 0..8 {
-            failed = FailedRead::after(Some(&failed), mistake(), 0);
-            pauses.push(failed.pause);
+            failed = FailedRead::after(Some(&failed), mistake(), at(0));
+            pauses.push(failed.pause.as_secs());
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        assert_eq!(FailedRead::after(Some(&failed), outage(), 0).pause, 1);
+        assert_eq!(FailedRead::after(Some(&failed), outage(), at(0)).pause.as_secs(), 1);
     }
 }

@@ -3,6 +3,7 @@
 use super::claims::Claims;
 use super::error::Error;
 use crate::config::Profile;
+use crate::domain::clock::Timestamp;
 use crate::domain::principal::{Principal, PrincipalKind};
 use crate::domain::transaction::AuthorizationError;
 use crate::domain::user::{LinkedIdentity, is_true, provider};
@@ -281,7 +282,7 @@ impl EmailTrust<'_> {
 #[derive(Debug, Default)]
 pub(super) struct AccessTokenClaims {
     pub(super) scopes: Vec<String>,
-    pub(super) expires_at: Option<u64>,
+    pub(super) expires_at: Option<Timestamp>,
 }
 
 /// What the mapping needs of the configuration.

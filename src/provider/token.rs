@@ -24,6 +24,7 @@ use oauth2::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use url::Url;
 
 /// The token endpoint's answer with the ID token as it came (OIDC Core §3.1.3.3).
@@ -280,7 +281,7 @@ impl Provider {
             access: access.clone().into(),
             id: id.to_owned().into(),
             refresh: refresh_token(answer),
-            expires_at: self.clock.now().saturating_add(lifetime),
+            expires_at: self.clock.now() + lifetime,
             ids: TokenIds::default(),
             provider_session: None,
         })
@@ -348,9 +349,9 @@ fn granted_scopes(answer: &TokenEndpointAnswer) -> Option<Vec<String>> {
     Some(scopes.filter(|scope| !scope.is_empty()).collect())
 }
 
-/// RFC 6749 §5.1 only recommends `expires_in`; an hour is Cognito's default. Seconds.
-pub(super) fn lifetime(expires_in: Option<std::time::Duration>) -> u64 {
-    expires_in.map_or(3_600, |expires_in| expires_in.as_secs())
+/// RFC 6749 §5.1 only recommends `expires_in`; an hour is Cognito's default.
+pub(super) fn lifetime(expires_in: Option<Duration>) -> Duration {
+    expires_in.unwrap_or(Duration::from_secs(3_600))
 }
 
 pub(super) fn token_error(error: RequestTokenError<Error, BasicErrorResponse>) -> Error {

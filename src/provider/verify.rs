@@ -7,6 +7,7 @@
 use super::claims::{Claims, LEEWAY};
 use super::invalid_token::InvalidToken;
 use super::keys::VerificationKeys;
+use crate::domain::clock::Timestamp;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use openidconnect::core::{CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm};
@@ -29,8 +30,8 @@ pub struct ExpectedClaims<'a> {
     pub issuer: &'a str,
     /// Our client.
     pub client_id: &'a str,
-    /// Now, epoch seconds.
-    pub now: u64,
+    /// Now.
+    pub now: Timestamp,
     /// Whether `token_use` must be present (Cognito) or is unknown to the provider.
     pub token_use: bool,
 }
@@ -147,7 +148,7 @@ impl<'a> UnverifiedToken<'a> {
             IdToken<EmptyAdditionalClaims, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
         let token = Token::from_str(self.raw).map_err(|_| InvalidToken::Malformed("OIDC Core §2".into()))?;
         let issuer = IssuerUrl::new(expected.issuer.to_owned()).map_err(|_| InvalidToken::Issuer)?;
-        let earliest = i64::try_from(expected.now.saturating_sub(LEEWAY)).unwrap_or(i64::MAX);
+        let earliest = i64::try_from((expected.now - LEEWAY).as_secs()).unwrap_or(i64::MAX);
         // The public-client verifier knows no symmetric algorithm, so a public key is never an HMAC secret.
         let verifier =
             IdTokenVerifier::new_public_client(ClientId::new(expected.client_id.to_owned()), issuer, keys.set())

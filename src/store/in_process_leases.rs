@@ -2,6 +2,7 @@
 //! was deleted lately.
 
 use super::{DELETED_FOR, FencingToken, LeaseOutcome, LeaseRelease};
+use crate::domain::clock::Timestamp;
 use crate::domain::store_key::SessionKey;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,8 +16,8 @@ pub(super) struct InProcessLeases(Mutex<LeaseTable>);
 struct LeaseTable {
     last: u64,
     leases: HashMap<SessionKey, Lease>,
-    /// Until when each is kept, by the machine's time and in epoch seconds.
-    tombstones: HashMap<SessionKey, (Instant, u64)>,
+    /// Until when each is kept, by the machine's time and by the service's clock.
+    tombstones: HashMap<SessionKey, (Instant, Timestamp)>,
 }
 
 #[derive(Debug)]
@@ -76,14 +77,14 @@ impl InProcessLeases {
         fencing_token.is_none_or(|fencing_token| holder.is_none_or(|holder| holder == fencing_token))
     }
 
-    pub(super) fn note_deleted(&self, key: SessionKey, until: u64) {
+    pub(super) fn note_deleted(&self, key: SessionKey, until: Timestamp) {
         let mut inner = self.inner();
         inner.leases.remove(&key);
         inner.tombstones.insert(key, (Instant::now() + DELETED_FOR, until));
     }
 
-    /// Until when the session's tombstone is kept, epoch seconds.
-    pub(super) fn tombstone(&self, key: SessionKey) -> Option<u64> {
+    /// Until when the session's tombstone is kept.
+    pub(super) fn tombstone(&self, key: SessionKey) -> Option<Timestamp> {
         let inner = self.inner();
         inner.tombstones.get(&key).filter(|(kept, _)| Instant::now() < *kept).map(|(_, until)| *until)
     }

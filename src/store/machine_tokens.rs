@@ -2,15 +2,15 @@
 //! hash of each token, what it is good for when somebody shows it.
 
 use super::{Error, FencingToken, LeaseOutcome, LeaseRelease, SealedSession, SessionStore, UpdateOutcome};
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::machine::{IssuedToken, MachineToken};
 use crate::domain::seal::{KeyRing, Purpose, sha256_of};
 use crate::domain::store_key::SessionKey;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a place waits for its first token, seconds.
-const EMPTY_FOR: u64 = 600;
+/// How long a place waits for its first token.
+const EMPTY_FOR: Duration = Duration::from_secs(600);
 /// The layout of what is sealed here: what another build has written is not found.
 const LAYOUT: &str = "machine token 2";
 /// The same of what a token is good for.
@@ -52,15 +52,15 @@ impl MachineTokenStore {
     }
 
     /// Whose turn it is to fetch the token of `name`, a text that holds everything that shapes it, secrets
-    /// too. Only a token fetched after `issued_after`, epoch seconds, with more than `margin` seconds left will do.
+    /// too. Only a token fetched after `issued_after`, with more than `margin` left will do.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn lease_fetch(
         &self,
         name: &[u8],
-        issued_after: u64,
-        margin: u64,
+        issued_after: Timestamp,
+        margin: Duration,
         ttl: Duration,
     ) -> Result<FetchOutcome, Error> {
         let key = SessionKey(self.ring.tag(LAYOUT, name));
@@ -122,14 +122,14 @@ impl MachineTokenStore {
             .await
     }
 
-    /// Keeps what the token with this hash is good for until `until`, epoch seconds.
+    /// Keeps what the token with this hash is good for until `until`.
     ///
     /// # Errors
     /// [`Error`]: other processes do not know it.
-    pub async fn note_issued(&self, hash: &[u8; 32], issued: &IssuedToken, until: u64) -> Result<(), Error> {
+    pub async fn note_issued(&self, hash: &[u8; 32], issued: &IssuedToken, until: Timestamp) -> Result<(), Error> {
         let key = issued_key(hash);
         let plain = postcard::to_stdvec(issued).expect("it is plain data");
-        let sealed = self.ring.seal(issued_purpose(&key, &until.to_le_bytes()), &plain);
+        let sealed = self.ring.seal(issued_purpose(&key, &until.as_secs().to_le_bytes()), &plain);
         // It does not idle: it is used where nobody notes that.
         let record = SealedSession { version: 1, ends: until, seen: until, sealed, ..SealedSession::default() };
         self.store.create(key, record).await.map(|_| ())
@@ -142,7 +142,7 @@ impl MachineTokenStore {
     pub async fn issued(&self, hash: &[u8; 32]) -> Result<Option<IssuedToken>, Error> {
         let key = issued_key(hash);
         let Some(record) = self.store.load(key).await? else { return Ok(None) };
-        let plain = self.ring.open(issued_purpose(&key, &record.ends.to_le_bytes()), &record.sealed).ok();
+        let plain = self.ring.open(issued_purpose(&key, &record.ends.as_secs().to_le_bytes()), &record.sealed).ok();
         Ok(plain.and_then(|plain| postcard::from_bytes(&plain).ok()))
     }
 

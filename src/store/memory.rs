@@ -6,6 +6,7 @@ use super::{
     Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, RestoreOutcome, SealedSession,
     SessionStore, UpdateOutcome, exclusive,
 };
+use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use async_trait::async_trait;
 use std::collections::hash_map::Entry;
@@ -24,7 +25,7 @@ pub(super) struct MemoryStore {
 struct MemoryTable {
     records: HashMap<SessionKey, SealedSession>,
     lists: BTreeSet<(IndexKey, SessionKey)>,
-    marks: HashMap<RevocationKey, u64>,
+    marks: HashMap<RevocationKey, Timestamp>,
 }
 
 impl MemoryTable {
@@ -88,7 +89,7 @@ impl SessionStore for MemoryStore {
         Ok(UpdateOutcome::Done)
     }
 
-    async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
+    async fn touch(&self, seen: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
         let mut table = self.table();
         for (key, seen) in seen {
             if let Some(record) = table.records.get_mut(&key) {
@@ -110,7 +111,7 @@ impl SessionStore for MemoryStore {
         Ok(RestoreOutcome::Done)
     }
 
-    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error> {
+    async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error> {
         let mut table = self.table();
         self.local.note_deleted(key, until);
         Ok(table.remove(key))
@@ -136,7 +137,7 @@ impl SessionStore for MemoryStore {
         Ok(())
     }
 
-    async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
+    async fn revoke(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error> {
         match self.table().marks.entry(mark) {
             Entry::Occupied(mut there) => {
                 there.insert(until.max(*there.get()));
@@ -149,11 +150,11 @@ impl SessionStore for MemoryStore {
         }
     }
 
-    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error> {
+    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<Timestamp>, Error> {
         Ok(self.table().marks.get(&mark).copied())
     }
 
-    async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {
+    async fn sweep(&self, now: Timestamp, idle: Option<Duration>) -> Result<u64, Error> {
         let mut table = self.table();
         let over: Vec<_> =
             table.records.iter().filter(|(_, record)| record.is_over(now, idle)).map(|(key, _)| *key).collect();

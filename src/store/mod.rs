@@ -33,6 +33,7 @@ pub use rate_limit::{Permits, RateLimit};
 pub use sessions::{SessionUpdate, Sessions};
 
 use crate::config::{SessionConfig, StoreUrl};
+use crate::domain::clock::Timestamp;
 use crate::domain::seal::KeyRing;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use async_trait::async_trait;
@@ -40,15 +41,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A stored session. Times are epoch seconds.
+/// A stored session.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct SealedSession {
     /// Counts the writes of the sealed part.
     pub version: u64,
     /// The absolute end.
-    pub ends: u64,
+    pub ends: Timestamp,
     /// When the session was last used, as far as was written.
-    pub seen: u64,
+    pub seen: Timestamp,
     /// The session, sealed under its id. `version` and `ends` are bound into the seal.
     pub sealed: Vec<u8>,
     /// What can be known of the session without its id, sealed under its key.
@@ -58,9 +59,9 @@ pub struct SealedSession {
 }
 
 impl SealedSession {
-    /// Whether the session is over at `now`, by its end or by idling for `idle` seconds.
-    pub fn is_over(&self, now: u64, idle: Option<u64>) -> bool {
-        now >= self.ends || idle.is_some_and(|idle| now >= self.seen.saturating_add(idle))
+    /// Whether the session is over at `now`, by its end or by idling for `idle`.
+    pub fn is_over(&self, now: Timestamp, idle: Option<Duration>) -> bool {
+        now >= self.ends || idle.is_some_and(|idle| now >= self.seen + idle)
     }
 }
 
@@ -80,8 +81,8 @@ pub enum UpdateOutcome {
 pub enum Lookup {
     /// Its record, over or not.
     Found(SealedSession),
-    /// Its tombstone: it was ended. Kept until then, epoch seconds.
-    Ended(u64),
+    /// Its tombstone: it was ended. Kept until then.
+    Ended(Timestamp),
     /// Neither: there never was one, or the store has lost it.
     Absent,
 }
@@ -273,12 +274,12 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
         fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, Error>;
     /// Moves `seen` of the records that exist, forwards only.
-    async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error>;
+    async fn touch(&self, seen: Vec<(SessionKey, Timestamp)>) -> Result<(), Error>;
     /// Writes a record that the store has lost, unless the same or a newer version or a tombstone is there.
     async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error>;
-    /// Removes a record and returns it. Leaves a tombstone, there or not, until `until`, epoch seconds, and for
+    /// Removes a record and returns it. Leaves a tombstone, there or not, until `until`, and for
     /// [`DELETED_FOR`] at least. A store of one process, which nobody can write back to, may keep it for that long only.
-    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error>;
+    async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error>;
     /// The records listed under `mark`, over or not.
     async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error>;
     /// Takes the lease of a session for `ttl`, if nobody has it.
@@ -287,16 +288,16 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     async fn extend(&self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> Result<bool, Error>;
     /// Gives a lease back. Nothing happens if it is another's.
     async fn release(&self, key: SessionKey, fencing_token: FencingToken, after: LeaseRelease) -> Result<(), Error>;
-    /// Remembers a mark until `until`, epoch seconds, or somewhat longer. `false` if it was there.
-    async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error>;
-    /// Until when a mark is remembered, epoch seconds; `None` if it is not there.
-    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error>;
+    /// Remembers a mark until `until`, or somewhat longer. `false` if it was there.
+    async fn revoke(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error>;
+    /// Until when a mark is remembered; `None` if it is not there.
+    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<Timestamp>, Error>;
     /// Whether a mark is remembered.
     async fn is_revoked(&self, mark: RevocationKey) -> Result<bool, Error> {
         Ok(self.revoked_until(mark).await?.is_some())
     }
     /// Removes the records that are over and counts them; forgets marks that are.
-    async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error>;
+    async fn sweep(&self, now: Timestamp, idle: Option<Duration>) -> Result<u64, Error>;
     /// Whether the store answers and is ours.
     async fn ping(&self) -> Result<(), Error>;
     /// Settings of the store that can lose sessions later, although it answers now.
@@ -332,10 +333,10 @@ pub trait InvalidationListener: Send + Sync {
     fn invalidation_lag(&self, took: Duration);
 }
 
-/// The minimum interval between two writes of a session's last use, in seconds, for an idle timeout of `idle` seconds.
-fn touch_step(idle: Option<u64>) -> u64 {
-    const MOST: u64 = 60;
-    idle.map_or(MOST, |idle| (idle / 10).clamp(1, MOST))
+/// The minimum interval between two writes of a session's last use, for an idle timeout of `idle`.
+fn touch_step(idle: Option<Duration>) -> Duration {
+    const MOST: Duration = Duration::from_secs(60);
+    idle.map_or(MOST, |idle| (idle / 10).clamp(Duration::from_secs(1), MOST))
 }
 
 /// [`SessionStore::follow`] for a store with a single writing process: cached values never become stale.

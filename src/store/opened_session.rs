@@ -1,5 +1,6 @@
 //! Sessions that are open: one that was asked for, and one as its user's list shows it.
 
+use crate::domain::clock::Timestamp;
 use crate::domain::principal::IdentityResponse;
 use crate::domain::session::{Session, SessionId, SessionSummary};
 use crate::domain::store_key::SessionKey;
@@ -22,19 +23,19 @@ pub struct OpenedSession {
 }
 
 impl OpenedSession {
-    pub(super) fn new(id: SessionId, session: Session, seen: u64) -> Arc<Self> {
+    pub(super) fn new(id: SessionId, session: Session, seen: Timestamp) -> Arc<Self> {
         let identity = IdentityResponse::new(&session.principal, Some(session.ends));
         let tokens = &session.tokens;
         let texts = [&tokens.id, &tokens.access].map(|token| token.expose_secret().len()).iter().sum::<usize>()
             + tokens.refresh.as_ref().map_or(0, |token| token.expose_secret().len());
         // The principal holds once more what its JSON says, in pieces.
         let bytes = 1_500 + texts + 3 * identity.json.len();
-        Arc::new(Self { id, session, identity, bytes: bytes as u64, seen: AtomicU64::new(seen) })
+        Arc::new(Self { id, session, identity, bytes: bytes as u64, seen: AtomicU64::new(seen.as_secs()) })
     }
 
-    /// When it was last used, epoch seconds, to a minute.
-    pub fn seen(&self) -> u64 {
-        self.seen.load(Ordering::Relaxed)
+    /// When it was last used, to a minute.
+    pub fn seen(&self) -> Timestamp {
+        Timestamp::from_secs(self.seen.load(Ordering::Relaxed))
     }
 }
 
@@ -44,10 +45,10 @@ pub struct ListedSession {
     pub(super) key: SessionKey,
     /// What is known of it.
     pub summary: SessionSummary,
-    /// When it was last used, epoch seconds.
-    pub seen: u64,
-    /// The absolute end, epoch seconds.
-    pub ends: u64,
+    /// When it was last used.
+    pub seen: Timestamp,
+    /// The absolute end.
+    pub ends: Timestamp,
 }
 
 impl ListedSession {

@@ -11,6 +11,7 @@ use super::journal::LATELY;
 use super::session_cache::LostWrites;
 use super::tombstones::{Reconciliation, TombstoneKey};
 use super::{Error, Lookup, OpenedSession, RestoreOutcome, SealedSession, Sessions};
+use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{RevocationKey, SessionKey};
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -26,8 +27,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 const MAX_RESTORE_TIME: Duration = Duration::from_secs(600);
 /// How long sessions wait for the endings of other processes.
 const GRACE: Duration = Duration::from_millis(250);
-/// For how long after a loss a refused refresh token may be an already spent one that the loss brought back, seconds.
-const REFUSALS_DOUBTED_FOR: u64 = 600;
+/// For how long after a loss a refused refresh token may be an already spent one that the loss brought back.
+const REFUSALS_DOUBTED_FOR: Duration = Duration::from_secs(600);
 /// Calls under way at once.
 const MAX_CONCURRENT: usize = 64;
 
@@ -178,7 +179,7 @@ impl Sessions {
     }
 
     /// Writes back all of them; those that fail are left.
-    async fn write_back_all(&self, tombstones: &mut Vec<(TombstoneKey, u64)>) -> Result<(), Error> {
+    async fn write_back_all(&self, tombstones: &mut Vec<(TombstoneKey, Timestamp)>) -> Result<(), Error> {
         let written = join_all(tombstones.iter().map(|(ended, until)| self.write_back(*ended, *until))).await;
         keep_failed(tombstones, written)
     }
@@ -188,7 +189,7 @@ impl Sessions {
         keep_failed(sessions, restored)
     }
 
-    async fn write_back(&self, ended: TombstoneKey, until: u64) -> Result<(), Error> {
+    async fn write_back(&self, ended: TombstoneKey, until: Timestamp) -> Result<(), Error> {
         match ended {
             TombstoneKey::Session(key) => self.count_errors(self.store.delete(key, until).await).map(drop),
             TombstoneKey::Token(mark) => self.count_errors(self.store.revoke(mark, until).await).map(drop),

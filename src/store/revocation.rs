@@ -2,6 +2,7 @@
 
 use super::tombstones::TombstoneKey;
 use super::{Error, Sessions};
+use crate::domain::clock::Timestamp;
 use crate::domain::store_key::RevocationKey;
 use crate::domain::token::TokenIds;
 use futures_util::future::try_join_all;
@@ -37,11 +38,11 @@ impl Sessions {
         Ok(ended.contains(&true))
     }
 
-    /// Refuses a token that runs out at `until`, epoch seconds.
+    /// Refuses a token that runs out at `until`.
     ///
     /// # Errors
     /// [`Error`]: it may still be accepted.
-    pub async fn revoke_token(&self, keys: &[RevocationKey], until: u64) -> Result<(), Error> {
+    pub async fn revoke_token(&self, keys: &[RevocationKey], until: Timestamp) -> Result<(), Error> {
         self.revoke(&TokenIds::new(keys.iter().copied(), until)).await
     }
 
@@ -49,7 +50,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn mark_used(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
+    pub async fn mark_used(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error> {
         match self.cache.tombstones.contains(TombstoneKey::Token(mark)) {
             true => Ok(false),
             false => self.write_revocation(mark, until).await,
@@ -80,7 +81,7 @@ impl Sessions {
         try_join_all(revocations).await.map(drop)
     }
 
-    async fn write_revocation(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
+    async fn write_revocation(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error> {
         let new = self.count_errors(self.store.revoke(mark, until).await)?;
         self.record_tombstone(TombstoneKey::Token(mark), until);
         Ok(new)

@@ -1,6 +1,7 @@
 //! Sessions into records and back.
 
 use super::SealedSession;
+use crate::domain::clock::Timestamp;
 use crate::domain::seal::{KeyRing, Purpose};
 use crate::domain::session::{Session, SessionId, SessionSummary};
 use crate::domain::store_key::SessionKey;
@@ -17,7 +18,7 @@ pub(super) struct SessionSealer(pub(super) Arc<KeyRing>);
 
 impl SessionSealer {
     /// The record of a session that was used at `now`.
-    pub(super) fn seal(&self, id: &SessionId, session: &Session, now: u64) -> SealedSession {
+    pub(super) fn seal(&self, id: &SessionId, session: &Session, now: Timestamp) -> SealedSession {
         let bound = bound(session.version, session.ends);
         SealedSession {
             version: session.version,
@@ -63,10 +64,10 @@ fn logged<T>(opened: Option<T>) -> Option<T> {
     opened
 }
 
-fn bound(version: u64, ends: u64) -> [u8; 16] {
+fn bound(version: u64, ends: Timestamp) -> [u8; 16] {
     let mut bound = [0; 16];
     bound[..8].copy_from_slice(&version.to_le_bytes());
-    bound[8..].copy_from_slice(&ends.to_le_bytes());
+    bound[8..].copy_from_slice(&ends.as_secs().to_le_bytes());
     bound
 }
 

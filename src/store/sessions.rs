@@ -7,7 +7,7 @@ use super::sealing::SessionSealer;
 use super::session_cache::SessionCache;
 use super::tombstones::TombstoneKey;
 use super::{Error, FencingToken, LeaseOutcome, LeaseRelease, Lookup, SessionStore, UpdateOutcome, touch_step};
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::seal::KeyRing;
 use crate::domain::session::{Session, SessionId, SessionSummary};
 use crate::domain::store_key::{IndexKey, SessionKey};
@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long the tombstone of a session is kept whose end is not known, seconds: as long as browsers keep cookies.
-const UNKNOWN_END: u64 = 400 * 86_400;
+/// How long the tombstone of a session is kept whose end is not known: as long as browsers keep cookies.
+const UNKNOWN_END: Duration = Duration::from_secs(400 * 86_400);
 /// The store enforces its own timeout; a caller gives up this much later, including time spent queueing.
 const TIMEOUT_SLACK: Duration = Duration::from_millis(50);
 
@@ -44,24 +44,24 @@ pub struct Sessions {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     read_timeout: Duration,
-    /// Seconds without use after which a session ends.
-    pub(super) idle: Option<u64>,
+    /// The time without use after which a session ends.
+    pub(super) idle: Option<Duration>,
     pub(super) cache: SessionCache,
     pub(super) journal: WriteJournal,
-    touched: Mutex<BTreeMap<SessionKey, u64>>,
+    touched: Mutex<BTreeMap<SessionKey, Timestamp>>,
     /// The leases that this process holds, to be extended after the store has lost data.
     held_leases: Mutex<BTreeMap<SessionKey, (FencingToken, Duration)>>,
 }
 
 impl Sessions {
-    /// Sessions in `store`, ending after `idle` seconds without use if given; memory is believed for
+    /// Sessions in `store`, ending after `idle` without use if given; memory is believed for
     /// `max_stale` after the store was last heard; reading takes `read_timeout` at most.
     pub fn new(
         store: Arc<dyn SessionStore>,
         ring: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
-        idle: Option<u64>,
+        idle: Option<Duration>,
         max_stale: Duration,
         read_timeout: Duration,
     ) -> Self {
@@ -116,7 +116,7 @@ impl Sessions {
             return Ok(None);
         }
         let (now, seen) = (self.clock.now(), live.seen());
-        if now >= seen.saturating_add(touch_step(self.idle)) {
+        if now >= seen + touch_step(self.idle) {
             self.touch(&live, key, seen, now);
         }
         Ok(Some(live))
@@ -345,7 +345,7 @@ impl Sessions {
     async fn remove(
         &self,
         key: SessionKey,
-        ends: u64,
+        ends: Timestamp,
         token_ids: Option<&TokenIds>,
     ) -> Result<Option<super::SealedSession>, Error> {
         if let Some(token_ids) = token_ids {
@@ -360,8 +360,8 @@ impl Sessions {
     }
 
     /// Notes a use.
-    fn touch(&self, live: &OpenedSession, key: SessionKey, seen: u64, now: u64) {
-        if live.seen.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+    fn touch(&self, live: &OpenedSession, key: SessionKey, seen: Timestamp, now: Timestamp) {
+        if live.seen.compare_exchange(seen.as_secs(), now.as_secs(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(key, now);
         }
     }
@@ -369,7 +369,7 @@ impl Sessions {
     /// Whether a session is over, as far as is known here.
     pub(super) fn is_over(&self, live: &OpenedSession) -> bool {
         let now = self.clock.now();
-        now >= live.session.ends || self.idle.is_some_and(|idle| now >= live.seen().saturating_add(idle))
+        now >= live.session.ends || self.idle.is_some_and(|idle| now >= live.seen() + idle)
     }
 
     pub(super) async fn with_read_timeout<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -389,7 +389,7 @@ impl Sessions {
     }
 
     /// Records a tombstone that a shared store may lose.
-    pub(super) fn record_tombstone(&self, ended: TombstoneKey, until: u64) {
+    pub(super) fn record_tombstone(&self, ended: TombstoneKey, until: Timestamp) {
         if !self.cache.is_exclusive() {
             self.cache.tombstones.record(ended, until);
         }

@@ -3,6 +3,7 @@
 //! A tombstone outlives the store's data. Every process that wrote or received one rejects the session or token
 //! locally from then on, and writes it back if the store has lost it.
 
+use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{RevocationKey, SessionKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,13 +13,13 @@ use tokio::time::Instant;
 
 /// Endings kept of each kind: about 100 MB of both in the worst case.
 const MAX_TOMBSTONES: usize = 500_000;
-/// How long a tombstone is kept past its expiry, seconds: the store also reports the expiry of a key, which must not
+/// How long a tombstone is kept past its expiry: the store also reports the expiry of a key, which must not
 /// look like a new tombstone.
-const EXPIRY_LAG: u64 = 900;
-/// How long a reported tombstone is kept whose expiry could not be read, seconds.
-const UNREADABLE_FOR: u64 = 86_400;
+const EXPIRY_LAG: Duration = Duration::from_secs(900);
+/// How long a reported tombstone is kept whose expiry could not be read.
+const UNREADABLE_FOR: Duration = Duration::from_secs(86_400);
 /// The same, if it is written back before it could be read: the maximum lifetime of a session.
-const UNREAD_FOR: u64 = 400 * 86_400;
+const UNREAD_FOR: Duration = Duration::from_secs(400 * 86_400);
 
 /// One thing that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,8 +32,8 @@ pub(super) enum TombstoneKey {
 
 #[derive(Debug, Clone, Copy)]
 struct Tombstone {
-    /// Epoch seconds; `None` until it has been read from the store.
-    until: Option<u64>,
+    /// `None` until it has been read from the store.
+    until: Option<Timestamp>,
     recorded_at: Instant,
 }
 
@@ -56,8 +57,8 @@ struct TombstoneTable {
 pub(super) enum Reconciliation {
     /// The store has it, or it is past.
     Settled,
-    /// The store has lost it: to be written again until then, epoch seconds.
-    Lost(u64),
+    /// The store has lost it: to be written again until then.
+    Lost(Timestamp),
 }
 
 impl Tombstones {
@@ -65,12 +66,12 @@ impl Tombstones {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes an ending that lasts until `until`, epoch seconds.
-    pub(super) fn record(&self, ended: TombstoneKey, until: u64) {
+    /// Notes an ending that lasts until `until`.
+    pub(super) fn record(&self, ended: TombstoneKey, until: Timestamp) {
         let mut table = self.table();
         table.unread.remove(&ended);
         let before = table.tombstones.get(&ended).and_then(|ending| ending.until);
-        table.insert(ended, Some(until.max(before.unwrap_or(0))));
+        table.insert(ended, Some(until.max(before.unwrap_or_default())));
     }
 
     /// Records a tombstone whose key the store reported as written, expired or evicted; it was valid in each case.
@@ -95,12 +96,12 @@ impl Tombstones {
     }
 
     /// Merges the expiry read from the store, or its absence.
-    pub(super) fn reconcile(&self, ended: TombstoneKey, found: Option<u64>, now: u64) -> Reconciliation {
+    pub(super) fn reconcile(&self, ended: TombstoneKey, found: Option<Timestamp>, now: Timestamp) -> Reconciliation {
         let mut table = self.table();
         let Some(ending) = table.tombstones.get_mut(&ended) else { return Reconciliation::Settled };
         match (found, ending.until) {
             (Some(until), table) => {
-                ending.until = Some(until.max(table.unwrap_or(0)));
+                ending.until = Some(until.max(table.unwrap_or_default()));
                 Reconciliation::Settled
             }
             (None, Some(until)) if now < until => Reconciliation::Lost(until),
@@ -114,7 +115,7 @@ impl Tombstones {
 
     /// What may have to be written back at `now`: all that is not past, or only what was noted within `lately`.
     /// Marks come after sessions.
-    pub(super) fn to_write_back(&self, lately: Option<Duration>, now: u64) -> Vec<(TombstoneKey, u64)> {
+    pub(super) fn to_write_back(&self, lately: Option<Duration>, now: Timestamp) -> Vec<(TombstoneKey, Timestamp)> {
         let table = self.table();
         let wanted =
             table.tombstones.iter().filter(|(_, ending)| lately.is_none_or(|age| ending.recorded_at.elapsed() <= age));
@@ -123,15 +124,15 @@ impl Tombstones {
     }
 
     /// Forgets what is long past.
-    pub(super) fn sweep(&self, now: u64) {
+    pub(super) fn sweep(&self, now: Timestamp) {
         let mut table = self.table();
-        table.tombstones.retain(|_, ending| ending.until.is_none_or(|until| now <= until.saturating_add(EXPIRY_LAG)));
+        table.tombstones.retain(|_, ending| ending.until.is_none_or(|until| now <= until + EXPIRY_LAG));
         table.full = false;
     }
 }
 
 impl TombstoneTable {
-    fn insert(&mut self, ended: TombstoneKey, until: Option<u64>) {
+    fn insert(&mut self, ended: TombstoneKey, until: Option<Timestamp>) {
         if self.tombstones.len() >= MAX_TOMBSTONES && !self.tombstones.contains_key(&ended) {
             if !std::mem::replace(&mut self.full, true) {
                 tracing::error!(
@@ -148,8 +149,13 @@ impl TombstoneTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::clock::at;
 
-    const NOW: u64 = 1_000_000;
+    const NOW: Timestamp = at(1_000_000);
+
+    fn later(seconds: u64) -> Timestamp {
+        NOW + Duration::from_secs(seconds)
+    }
 
     fn ended(byte: u8) -> TombstoneKey {
         TombstoneKey::Session(SessionKey([byte; 32]))
@@ -162,29 +168,29 @@ mod tests {
         assert!(tombstones.contains(ended(1)) && !tombstones.contains(ended(2)));
         assert_eq!(tombstones.take_unread(), [ended(1)]);
         assert_eq!(tombstones.to_write_back(None, NOW), [(ended(1), NOW + UNREAD_FOR)], "lost before it could be read");
-        assert_eq!(tombstones.reconcile(ended(1), Some(NOW + 50), NOW), Reconciliation::Settled);
-        assert_eq!(tombstones.to_write_back(None, NOW), [(ended(1), NOW + 50)]);
+        assert_eq!(tombstones.reconcile(ended(1), Some(later(50)), NOW), Reconciliation::Settled);
+        assert_eq!(tombstones.to_write_back(None, NOW), [(ended(1), later(50))]);
         assert!(tombstones.take_unread().is_empty());
     }
 
     #[test]
     fn what_the_store_has_lost_is_written_back_and_what_expired_is_not() {
         let tombstones = Tombstones::default();
-        tombstones.record(ended(1), NOW + 50);
+        tombstones.record(ended(1), later(50));
         tombstones.record_unread(ended(1));
-        assert_eq!(tombstones.reconcile(ended(1), None, NOW), Reconciliation::Lost(NOW + 50));
-        assert_eq!(tombstones.reconcile(ended(1), None, NOW + 50), Reconciliation::Settled);
-        tombstones.sweep(NOW + 51);
+        assert_eq!(tombstones.reconcile(ended(1), None, NOW), Reconciliation::Lost(later(50)));
+        assert_eq!(tombstones.reconcile(ended(1), None, later(50)), Reconciliation::Settled);
+        tombstones.sweep(later(51));
         assert!(tombstones.contains(ended(1)), "the store may still announce that it expired");
-        tombstones.sweep(NOW + 51 + EXPIRY_LAG);
+        tombstones.sweep(later(51) + EXPIRY_LAG);
         assert!(!tombstones.contains(ended(1)));
     }
 
     #[test]
     fn the_later_end_counts() {
         let tombstones = Tombstones::default();
-        tombstones.record(ended(1), NOW + 50);
-        tombstones.record(ended(1), NOW + 20);
-        assert_eq!(tombstones.to_write_back(Some(Duration::from_secs(60)), NOW), [(ended(1), NOW + 50)]);
+        tombstones.record(ended(1), later(50));
+        tombstones.record(ended(1), later(20));
+        assert_eq!(tombstones.to_write_back(Some(Duration::from_secs(60)), NOW), [(ended(1), later(50))]);
     }
 }

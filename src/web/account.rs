@@ -2,11 +2,12 @@
 
 use super::api::{nobody, unknown};
 use super::openapi::{AwsCredentialsProblems, ChangeProfileProblems, OriginHeader, ProfileProblems};
-use super::refusal::Refusal;
 use super::origin::RequestOrigin;
+use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::session_layer::BrowserSession;
 use super::{Web, error};
+use crate::domain::clock::Timestamp;
 use crate::domain::user::User;
 use axum::Json;
 use axum::body::Bytes;
@@ -127,7 +128,8 @@ struct AwsCredentialsResponse<'a> {
     secret_access_key: &'a str,
     session_token: &'a str,
     /// Epoch seconds.
-    expires_at: u64,
+    #[schema(value_type = u64)]
+    expires_at: Timestamp,
 }
 
 /// AWS credentials

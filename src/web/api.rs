@@ -2,11 +2,12 @@
 
 use super::browser::{forget, with};
 use super::openapi::{EndSessionProblems, OriginHeader, RefreshProblems, SessionProblems};
-use super::refusal::Refusal;
 use super::origin::RequestOrigin;
+use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::session_layer::BrowserSession;
 use super::{Web, error, pages};
+use crate::domain::clock::Timestamp;
 use crate::domain::principal::ActiveIdentity;
 use crate::domain::session::SessionId;
 use crate::flow::{Error, OwnSession};
@@ -69,11 +70,14 @@ struct SessionItem {
     #[schema(required)]
     provider: Option<String>,
     /// Epoch seconds.
-    started: u64,
+    #[schema(value_type = u64)]
+    started: Timestamp,
     /// When it was last used, epoch seconds, to a minute or so.
-    last_seen: u64,
+    #[schema(value_type = u64)]
+    last_seen: Timestamp,
     /// Its end, epoch seconds.
-    ends: u64,
+    #[schema(value_type = u64)]
+    ends: Timestamp,
 }
 
 /// My sessions on all devices

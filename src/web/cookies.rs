@@ -1,6 +1,7 @@
 //! Every cookie we read or set: names, attributes, values.
 
 use crate::config::{Config, Exposed};
+use crate::domain::clock::Timestamp;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::seal::{KeyRing, Purpose, sha256};
 use crate::domain::session::{Session, SessionId};
@@ -9,20 +10,20 @@ use crate::flow::SESSIONS_MAX;
 use axum::http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Sign-ins that one browser may have under way.
 const PENDING_MAX: usize = 5;
-/// How long a sign-in that took too long is remembered, seconds: who comes back to the tab after a week-end is told
+/// How long a sign-in that took too long is remembered: who comes back to the tab after a week-end is told
 /// so, and led to the page.
-const PENDING_KEPT: u64 = 7 * 86_400;
-/// How long a sign-out may take at the provider's pages, seconds.
-const AFTER_SIGN_OUT: u64 = 3_600;
+const PENDING_KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// How long a sign-out may take at the provider's pages.
+const AFTER_SIGN_OUT: Duration = Duration::from_secs(3_600);
 /// Bytes that their cookies may take together, so that requests stay far below 8 KB of headers.
 const PENDING_BYTES: usize = 5_500;
 /// Cookies of other sign-ins looked at: more are not ours, and each may cost a line to remove.
@@ -31,11 +32,11 @@ const PENDING_SEEN: usize = 20;
 const PIECE: usize = 3_800;
 /// Pieces of a token that are put together at most.
 const PIECES_MAX: usize = 5;
-/// Sign-ins completed for one page within [`RECENT_WINDOW`] seconds that look like a loop.
+/// Sign-ins completed for one page within [`RECENT_WINDOW`] that look like a loop.
 const RECENT_MAX: usize = 6;
 /// Sign-ins remembered.
 const RECENT_KEPT: usize = 20;
-const RECENT_WINDOW: u64 = 60;
+const RECENT_WINDOW: Duration = Duration::from_secs(60);
 
 /// Our cookies' names, attributes and seals.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ pub struct CookieJar {
     secure: bool,
     session: String,
     pending: String,
-    pending_age: u64,
+    pending_age: Duration,
     recent: String,
     after: String,
     expose: Exposed,
@@ -65,7 +66,7 @@ impl CookieJar {
             secure,
             session: if secure { "__Secure-auth" } else { "auth" }.to_owned(),
             pending: format!("{host}auth-signin-"),
-            pending_age: config.session.sign_in_timeout.as_secs() + PENDING_KEPT,
+            pending_age: config.session.sign_in_timeout + PENDING_KEPT,
             recent: format!("{host}auth-recent"),
             after: format!("{host}auth-signout"),
             expose: config.cookies.expose,
@@ -109,24 +110,24 @@ impl CookieJar {
         let name = format!("{}{}", self.pending, Transaction::tag(&transaction.state()));
         let sealed = self.seal(&name, "sign-in", transaction);
         let mut kept = name.len() + sealed.len();
-        let mut others: Vec<(String, usize, u64)> = pairs(headers)
+        let mut others: Vec<(String, usize, Option<Timestamp>)> = pairs(headers)
             .filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)))
             .filter(|(name, _)| name.starts_with(&self.pending))
             .take(PENDING_SEEN)
             .map(|(name, value)| {
                 // One that does not open is of no use to anybody: it counts as the oldest.
-                let started = self.open::<Transaction>(name, "sign-in", value).map_or(0, |t| t.started);
+                let started = self.open::<Transaction>(name, "sign-in", value).map(|t| t.started);
                 (name.to_owned(), name.len() + value.len(), started)
             })
             .collect();
         others.sort_by_key(|(_, _, started)| std::cmp::Reverse(*started));
         for (i, (other, size, started)) in others.into_iter().enumerate() {
             kept += size;
-            if i + 2 > PENDING_MAX || kept > PENDING_BYTES || started == 0 {
+            if i + 2 > PENDING_MAX || kept > PENDING_BYTES || started.is_none() {
                 out.append(SET_COOKIE, value(self.own(other, String::new(), Duration::ZERO)));
             }
         }
-        out.append(SET_COOKIE, value(self.own(name, sealed, seconds(self.pending_age))));
+        out.append(SET_COOKIE, value(self.own(name, sealed, self.pending_age)));
     }
 
     /// The pending sign-in that `state` belongs to, and the removal of its cookie.
@@ -139,17 +140,23 @@ impl CookieJar {
     }
 
     /// Notes a completed sign-in for `target` at `now`.
-    pub fn note_sign_in(&self, headers: &HeaderMap, target: &ReturnTo, now: u64, out: &mut HeaderMap) {
+    pub fn note_sign_in(&self, headers: &HeaderMap, target: &ReturnTo, now: Timestamp, out: &mut HeaderMap) {
         let mut recent = self.recent(headers, now);
         recent.push((now, mark(target)));
         let from = recent.len().saturating_sub(RECENT_KEPT);
         let sealed = self.seal(&self.recent, "recent", &recent[from..]);
-        out.append(SET_COOKIE, value(self.own(self.recent.clone(), sealed, seconds(RECENT_WINDOW))));
+        out.append(SET_COOKIE, value(self.own(self.recent.clone(), sealed, RECENT_WINDOW)));
     }
 
     /// How many sign-ins of the last minute for the same `target` make a loop, if they do. Told once: the
     /// note is removed, so that the visitor can try again.
-    pub fn is_looping(&self, headers: &HeaderMap, target: &ReturnTo, now: u64, out: &mut HeaderMap) -> Option<usize> {
+    pub fn is_looping(
+        &self,
+        headers: &HeaderMap,
+        target: &ReturnTo,
+        now: Timestamp,
+        out: &mut HeaderMap,
+    ) -> Option<usize> {
         let target = mark(target);
         let recent = self.recent(headers, now).into_iter().filter(|(_, mark)| *mark == target).count();
         (recent >= RECENT_MAX).then(|| {
@@ -158,10 +165,11 @@ impl CookieJar {
         })
     }
 
-    fn recent(&self, headers: &HeaderMap, now: u64) -> Vec<(u64, u32)> {
+    fn recent(&self, headers: &HeaderMap, now: Timestamp) -> Vec<(Timestamp, u32)> {
         let sealed = pairs(headers).find(|(name, _)| *name == self.recent.as_bytes());
-        let recent: Option<Vec<(u64, u32)>> = sealed.and_then(|(_, value)| self.open(&self.recent, "recent", value));
-        recent.into_iter().flatten().filter(|(at, _)| at.saturating_add(RECENT_WINDOW) > now).collect()
+        let recent: Option<Vec<(Timestamp, u32)>> =
+            sealed.and_then(|(_, value)| self.open(&self.recent, "recent", value));
+        recent.into_iter().flatten().filter(|(at, _)| *at + RECENT_WINDOW > now).collect()
     }
 
     /// What the sign-in that began last in this browser was asked for. Decides nothing: only where links lead.
@@ -175,7 +183,7 @@ impl CookieJar {
     /// Keeps what comes after the provider's logout while the browser is there.
     pub fn set_after_sign_out(&self, after: &SignOutTarget, out: &mut HeaderMap) {
         let sealed = self.seal(&self.after, "sign-out", after);
-        out.append(SET_COOKIE, value(self.own(self.after.clone(), sealed, seconds(AFTER_SIGN_OUT))));
+        out.append(SET_COOKIE, value(self.own(self.after.clone(), sealed, AFTER_SIGN_OUT)));
     }
 
     /// What comes after the provider's logout. A place to go to is told once; the page may be reloaded.
@@ -189,7 +197,7 @@ impl CookieJar {
     }
 
     /// Sets the exposed tokens of `session` (none: removes them), in pieces where they are long.
-    pub fn set_exposed(&self, headers: &HeaderMap, session: Option<(&Session, u64)>, out: &mut HeaderMap) {
+    pub fn set_exposed(&self, headers: &HeaderMap, session: Option<(&Session, Timestamp)>, out: &mut HeaderMap) {
         for (wanted, kind) in [(self.expose.id_token, "id_token"), (self.expose.access_token, "access_token")] {
             if !wanted {
                 continue;
@@ -202,7 +210,7 @@ impl CookieJar {
                 if !token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b)) {
                     continue; // no b64token (RFC 6750 §2.1): it would not survive a cookie
                 }
-                let age = seconds(session.tokens.remaining(now));
+                let age = session.tokens.remaining(now);
                 let pieces: Vec<&str> = split(token, PIECE);
                 if pieces.len() > PIECES_MAX {
                     tracing::warn!(bytes = token.len(), "token cookie not set: {kind} too long");
@@ -266,7 +274,7 @@ impl CookieJar {
             .secure(self.secure)
             .http_only(true)
             .same_site(SameSite::Lax)
-            .max_age(age)
+            .max_age(cookie::time::Duration::try_from(age).unwrap_or(cookie::time::Duration::MAX))
             .build()
     }
 
@@ -352,10 +360,6 @@ fn piece_number(rest: &str) -> Option<usize> {
 fn mark(target: &ReturnTo) -> u32 {
     let [a, b, c, d, ..] = sha256(target.as_str().as_bytes());
     u32::from_le_bytes([a, b, c, d])
-}
-
-fn seconds(seconds: u64) -> Duration {
-    Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
 fn value(cookie: Cookie<'static>) -> HeaderValue {

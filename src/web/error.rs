@@ -19,9 +19,10 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Seconds after which a caller may try again when the provider names no time.
-const RETRY: u64 = 5;
+/// The time after which a caller may try again when the provider names no time.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// What callers learn of an error; it holds no secret.
 pub(super) struct ErrorView {
@@ -31,7 +32,7 @@ pub(super) struct ErrorView {
     name: &'static str,
     /// For programs.
     detail: Cow<'static, str>,
-    pub(super) retry_after: Option<u64>,
+    pub(super) retry_after: Option<Duration>,
 }
 
 pub(super) fn describe(refusal: &Refusal) -> ErrorView {
@@ -165,8 +166,8 @@ pub(super) fn oauth_code(status: StatusCode) -> &'static str {
 }
 
 pub(super) fn finish(response: &mut Response, view: &ErrorView) {
-    if let Some(seconds) = view.retry_after {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    if let Some(time) = view.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(time.as_secs()));
     }
 }
 

@@ -6,6 +6,7 @@
 //! can plant several.
 
 use super::Web;
+use crate::domain::clock::Timestamp;
 use crate::domain::session::SessionId;
 use crate::flow::{Error, RelyingParty};
 use crate::store::{self, OpenedSession};
@@ -108,7 +109,7 @@ pub(super) async fn browser_session(State(web): State<Arc<Web>>, mut request: Re
     if session.is_modified() {
         // Only a session that was issued here has an end.
         let cookie = match session.id().filter(|_| session.expiry().is_some()) {
-            Some(id) => web.jar.set_session(id.to_string(), session.expiry_age()),
+            Some(id) => web.jar.set_session(id.to_string(), session.expiry_age().unsigned_abs()),
             None => web.jar.remove_session(),
         };
         response.headers_mut().append(SET_COOKIE, cookie);
@@ -125,7 +126,7 @@ fn session_id(id: Id) -> SessionId {
     SessionId::from_bytes(id.0.to_le_bytes())
 }
 
-fn at(seconds: u64) -> OffsetDateTime {
-    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+fn at(time: Timestamp) -> OffsetDateTime {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

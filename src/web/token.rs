@@ -7,6 +7,7 @@ use super::layers::{self, BODY_MAX};
 use super::openapi::{AboutTokenErrors, TokenErrors, TokenForm, TokenRequestForm};
 use super::request_id::RequestId;
 use super::{Web, error};
+use crate::domain::clock::Timestamp;
 use crate::domain::machine::{Scopes, TokenResponse, is_resource};
 use crate::domain::principal::{Inactive, PrincipalKind, always_true};
 use crate::domain::untrusted::UntrustedText;
@@ -27,11 +28,12 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::Instrument;
 use utoipa::ToSchema;
 
-/// Seconds after which a caller may try again when nobody said otherwise.
-const RETRY: u64 = 5;
+/// The time after which a caller may try again when nobody said otherwise.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// What was sent, all of it read.
 struct TokenEndpointRequest {
@@ -92,7 +94,7 @@ pub(super) async fn token(State(web): State<Arc<Web>>, request: Request) -> Resp
             return Err(MachineError::InvalidTarget("resource must be an absolute URI without a fragment"));
         }
         let granted = web.rp.machine_token(shown, TokenRequest { scopes, resource }).await?;
-        Ok(said_json(StatusCode::OK, format!("{}{}}}", granted.json_head(), granted.expires_in)))
+        Ok(said_json(StatusCode::OK, format!("{}{}}}", granted.json_head(), granted.expires_in.as_secs())))
     };
     answer(&web, request, granted).await
 }
@@ -121,9 +123,11 @@ struct ActiveToken<'a> {
     /// `Bearer`.
     token_type: &'static str,
     /// When it runs out, epoch seconds.
-    exp: u64,
+    #[schema(value_type = u64)]
+    exp: Timestamp,
     /// When it was issued, epoch seconds.
-    iat: u64,
+    #[schema(value_type = u64)]
+    iat: Timestamp,
     /// Whom it speaks for.
     sub: &'a str,
     /// The provider.
@@ -305,12 +309,10 @@ pub(super) fn status_and_code(error: &MachineError) -> (StatusCode, &'static str
     }
 }
 
-/// Seconds after which the same may work.
-pub(super) fn retry_after(error: &MachineError) -> Option<u64> {
+/// The time after which the same may work.
+pub(super) fn retry_after(error: &MachineError) -> Option<Duration> {
     match error {
-        MachineError::TooMany(seconds) | MachineError::OverBudget(seconds) | MachineError::Unavailable(seconds) => {
-            Some(*seconds)
-        }
+        MachineError::TooMany(time) | MachineError::OverBudget(time) | MachineError::Unavailable(time) => Some(*time),
         MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => Some(RETRY),
         _ => None,
     }
@@ -330,8 +332,8 @@ fn refuse(error: &MachineError) -> Response {
         error => error.to_string(),
     };
     let mut response = oauth_error(status, code, &description);
-    if let Some(seconds) = retry_after(error) {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    if let Some(time) = retry_after(error) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(time.as_secs()));
     }
     if status == StatusCode::UNAUTHORIZED {
         // RFC 9110 §15.5.2 demands a challenge with every 401.

@@ -8,6 +8,7 @@ use auth_api::domain::token::{TokenIds, TokenSet};
 use auth_api::store::OpenedSession;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use std::time::Duration;
 
 /// The app client that the service is for.
 pub const CLIENT: &str = "dev-web-client";
@@ -34,7 +35,15 @@ pub async fn session(world: &DevEnvironment, username: &str) -> anyhow::Result<S
     };
     let sign_in =
         SignInContext { tag: String::new(), return_to: world.rp.return_to.choose(None), device: Device::default() };
-    Ok(Session { tokens, principal, sign_in, started: now, renewed: now, ends: now + 86_400, version: 1 })
+    Ok(Session {
+        tokens,
+        principal,
+        sign_in,
+        started: now,
+        renewed: now,
+        ends: now + Duration::from_secs(86_400),
+        version: 1,
+    })
 }
 
 /// The `Cookie` line of a session that is stored.

@@ -3,6 +3,7 @@
 use crate::support::stored_in;
 use async_trait::async_trait;
 use auth_api::config::StoreUrl;
+use auth_api::domain::clock::Timestamp;
 use auth_api::domain::seal::KeyRing;
 use auth_api::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use auth_api::store::{
@@ -97,7 +98,7 @@ impl SessionStore for Watched {
         self.store.update(key, expected, record, fencing_token).await
     }
 
-    async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
+    async fn touch(&self, seen: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
         self.write(None)?;
         self.store.touch(seen).await
     }
@@ -107,7 +108,7 @@ impl SessionStore for Watched {
         self.store.restore(key, record).await
     }
 
-    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error> {
+    async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error> {
         self.write(None)?;
         self.store.delete(key, until).await
     }
@@ -132,17 +133,17 @@ impl SessionStore for Watched {
         self.store.release(key, fencing_token, after).await
     }
 
-    async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
+    async fn revoke(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error> {
         self.write(None)?;
         self.store.revoke(mark, until).await
     }
 
-    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error> {
+    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<Timestamp>, Error> {
         self.judge()?;
         self.store.revoked_until(mark).await
     }
 
-    async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {
+    async fn sweep(&self, now: Timestamp, idle: Option<Duration>) -> Result<u64, Error> {
         self.store.sweep(now, idle).await
     }
 

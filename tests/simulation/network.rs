@@ -3,6 +3,7 @@
 use super::World;
 use super::draw;
 use super::server::{Event, Listener, Server};
+use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use crate::store::{
     Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit, RestoreOutcome,
@@ -169,7 +170,7 @@ impl SessionStore for Connection {
         self.call(move |server| server.update(key, expected, record, fencing_token)).await
     }
 
-    async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
+    async fn touch(&self, seen: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
         self.call(move |server| server.touch(&seen)).await
     }
 
@@ -177,7 +178,7 @@ impl SessionStore for Connection {
         self.call(move |server| server.restore(key, record)).await
     }
 
-    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error> {
+    async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error> {
         self.call(move |server| server.delete(key, until)).await
     }
 
@@ -198,15 +199,15 @@ impl SessionStore for Connection {
         self.call(move |server| server.release(key, fencing_token, after)).await
     }
 
-    async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
+    async fn revoke(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error> {
         self.call(move |server| server.revoke(mark, until)).await
     }
 
-    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error> {
+    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<Timestamp>, Error> {
         self.call(move |server| server.revoked_until(mark)).await
     }
 
-    async fn sweep(&self, _: u64, _: Option<u64>) -> Result<u64, Error> {
+    async fn sweep(&self, _: Timestamp, _: Option<Duration>) -> Result<u64, Error> {
         // Redis lets them expire.
         Ok(0)
     }

@@ -5,7 +5,7 @@ use super::network::{Connection, MAX_STALE, STORE_TIMEOUT};
 use super::provider::{CLIENT, ISSUER, Line, TIMEOUT};
 use crate::app::{App, Supervisor};
 use crate::config::{self, Config, Sources};
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::store_key::{RevocationKey, SessionKey};
 use crate::flow::RelyingParty;
 use crate::provider::HttpClient;
@@ -24,8 +24,8 @@ use tower::ServiceExt;
 struct SimulatedClock(Arc<World>);
 
 impl Clock for SimulatedClock {
-    fn now(&self) -> u64 {
-        self.0.epoch_seconds()
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(self.0.epoch_seconds())
     }
 }
 

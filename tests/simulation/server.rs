@@ -3,6 +3,7 @@
 //! Each method does what the script of the same name does (`src/store/redis/scripts.rs`). Nothing expires: a
 //! simulated run is shorter than the shortest life of a key.
 
+use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use crate::store::{FencingToken, LeaseOutcome, LeaseRelease, Lookup, RestoreOutcome, SealedSession, UpdateOutcome};
 use std::collections::{BTreeMap, VecDeque};
@@ -56,8 +57,8 @@ struct Lease {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Data {
     records: BTreeMap<SessionKey, Arc<SealedSession>>,
-    tombstones: BTreeMap<SessionKey, u64>,
-    marks: BTreeMap<RevocationKey, u64>,
+    tombstones: BTreeMap<SessionKey, Timestamp>,
+    marks: BTreeMap<RevocationKey, Timestamp>,
     leases: BTreeMap<SessionKey, Lease>,
     canaries: BTreeMap<usize, u64>,
 }
@@ -142,7 +143,7 @@ impl Server {
         UpdateOutcome::Done
     }
 
-    pub(super) fn touch(&mut self, seen: &[(SessionKey, u64)]) {
+    pub(super) fn touch(&mut self, seen: &[(SessionKey, Timestamp)]) {
         for (key, seen) in seen {
             if let Some(record) = self.data.records.get_mut(key) {
                 let record = Arc::make_mut(record);
@@ -163,7 +164,7 @@ impl Server {
         RestoreOutcome::Done
     }
 
-    pub(super) fn delete(&mut self, key: SessionKey, until: u64) -> Option<SealedSession> {
+    pub(super) fn delete(&mut self, key: SessionKey, until: Timestamp) -> Option<SealedSession> {
         let old = self.data.records.remove(&key);
         self.data.leases.remove(&key);
         if self.sabotage != Some(Sabotage::NoTombstones) {
@@ -233,7 +234,7 @@ impl Server {
         self.remember();
     }
 
-    pub(super) fn revoke(&mut self, mark: RevocationKey, until: u64) -> bool {
+    pub(super) fn revoke(&mut self, mark: RevocationKey, until: Timestamp) -> bool {
         let before = self.data.marks.get(&mark).copied();
         self.data.marks.insert(mark, until.max(before.unwrap_or_default()));
         self.remember();
@@ -241,7 +242,7 @@ impl Server {
         before.is_none() || self.sabotage == Some(Sabotage::EveryMarkIsNew)
     }
 
-    pub(super) fn revoked_until(&self, mark: RevocationKey) -> Option<u64> {
+    pub(super) fn revoked_until(&self, mark: RevocationKey) -> Option<Timestamp> {
         self.data.marks.get(&mark).copied()
     }
 

@@ -12,7 +12,7 @@ pub(crate) use ports::free_port;
 
 use auth_api::config::{self, StoreUrl};
 use auth_api::dev::environment::{DevEnvironment, DevOptions};
-use auth_api::domain::clock::ShiftedClock;
+use auth_api::domain::clock::{ShiftedClock, Timestamp};
 use auth_api::store::SessionStore;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -141,4 +141,9 @@ pub(crate) async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("never happened: {what}"));
+}
+
+/// The point `seconds` after the Unix epoch.
+pub(crate) const fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_secs(seconds)
 }

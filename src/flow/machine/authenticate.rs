@@ -11,6 +11,8 @@ use super::budget::BudgetKey;
 use super::cache::{TokenKey, TokenRequestKey};
 use super::{Broker, MachineError};
 use crate::config::MachineConfig;
+use crate::domain::backoff::next_second;
+use crate::domain::clock::Timestamp;
 use crate::domain::machine::{MachineClient, SecretHash, UnrequestedScopes, Upstream, new_secret};
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -111,14 +113,14 @@ impl RateLimits {
 }
 
 impl Broker {
-    /// Authenticates a client at `now`, in epoch seconds.
+    /// Authenticates a client at `now`.
     ///
     /// # Errors
     /// [`MachineError::InvalidClient`], [`MachineError::TooMany`].
     pub(super) fn authenticate(
         &self,
         client_credentials: ClientCredentials,
-        now: u64,
+        now: Timestamp,
     ) -> Result<AuthenticatedClient, MachineError> {
         let hash = SecretHash::of(client_credentials.secret.expose_secret());
         match self.registry.load().get(&client_credentials.id) {
@@ -181,5 +183,5 @@ fn site(address: IpAddr) -> IpAddr {
 
 fn too_many(early: &governor::NotUntil<governor::clock::QuantaInstant>) -> MachineError {
     let wait: Duration = early.wait_time_from(governor::clock::QuantaClock::default().now());
-    MachineError::TooMany(wait.as_secs() + 1)
+    MachineError::TooMany(next_second(wait))
 }

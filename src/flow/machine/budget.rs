@@ -4,11 +4,12 @@
 
 use super::MachineError;
 use super::cache::TokenKey;
+use crate::domain::clock::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// Seconds.
-const HOUR: u64 = 3_600;
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// For whom a token is fetched.
 #[derive(Debug, Clone)]
@@ -28,8 +29,7 @@ pub(super) struct FetchBudget {
 
 #[derive(Debug)]
 struct HourlyUsage {
-    /// Epoch seconds.
-    since: u64,
+    since: Timestamp,
     count: u32,
 }
 
@@ -39,17 +39,17 @@ impl FetchBudget {
     }
 
     /// Whether something is left.
-    pub(super) fn check(&self, client: &str, now: u64) -> Result<(), MachineError> {
+    pub(super) fn check(&self, client: &str, now: Timestamp) -> Result<(), MachineError> {
         match self.spent().get(client) {
             Some(spent) if spent.is_of(now) && spent.count >= self.per_hour => {
-                Err(MachineError::OverBudget((spent.since + HOUR).saturating_sub(now).max(1)))
+                Err(MachineError::OverBudget((spent.since + HOUR).since(now).max(Duration::from_secs(1))))
             }
             _ => Ok(()),
         }
     }
 
     /// Takes one fetch out of the budget, whether or not it is left.
-    pub(super) fn spend(&self, client: &str, now: u64) {
+    pub(super) fn spend(&self, client: &str, now: Timestamp) {
         let mut all = self.spent();
         match all.get_mut(client).filter(|spent| spent.is_of(now)) {
             Some(spent) => {
@@ -58,7 +58,7 @@ impl FetchBudget {
                     tracing::warn!(
                         client,
                         tokens = spent.count,
-                        until = spent.since + HOUR,
+                        until = (spent.since + HOUR).as_secs(),
                         "client budget exhausted: machine.fetches_per_hour reached, serving cached tokens only"
                     );
                 }
@@ -77,7 +77,7 @@ impl FetchBudget {
     }
 
     /// Forgets hours that are over.
-    pub(super) fn sweep(&self, now: u64) {
+    pub(super) fn sweep(&self, now: Timestamp) {
         self.spent().retain(|_, spent| spent.is_of(now));
     }
 
@@ -88,31 +88,32 @@ impl FetchBudget {
 }
 
 impl HourlyUsage {
-    fn is_of(&self, now: u64) -> bool {
-        now < self.since.saturating_add(HOUR)
+    fn is_of(&self, now: Timestamp) -> bool {
+        now < self.since + HOUR
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::clock::at;
 
     #[test]
     fn a_client_that_is_over_its_budget_waits_for_its_own_hour() {
         let budget = FetchBudget::new(2);
-        assert!(budget.check("a", 100).is_ok());
-        budget.spend("a", 100);
-        budget.spend("a", 200);
-        assert!(matches!(budget.check("a", 200), Err(MachineError::OverBudget(3_500))));
-        assert!(matches!(budget.check("a", 3_699), Err(MachineError::OverBudget(1))));
-        assert!(budget.check("b", 200).is_ok() && budget.check("a", 3_700).is_ok());
+        assert!(budget.check("a", at(100)).is_ok());
+        budget.spend("a", at(100));
+        budget.spend("a", at(200));
+        assert!(matches!(budget.check("a", at(200)), Err(MachineError::OverBudget(wait)) if wait.as_secs() == 3_500));
+        assert!(matches!(budget.check("a", at(3_699)), Err(MachineError::OverBudget(wait)) if wait.as_secs() == 1));
+        assert!(budget.check("b", at(200)).is_ok() && budget.check("a", at(3_700)).is_ok());
         budget.refund("a");
-        assert!(budget.check("a", 300).is_ok());
+        assert!(budget.check("a", at(300)).is_ok());
         budget.refund("nobody");
-        budget.spend("a", 4_000);
-        budget.sweep(4_000);
-        assert!(budget.check("a", 4_000).is_ok());
-        budget.spend("a", 4_000);
-        assert!(budget.check("a", 4_000).is_err(), "the sweep forgets nothing that counts");
+        budget.spend("a", at(4_000));
+        budget.sweep(at(4_000));
+        assert!(budget.check("a", at(4_000)).is_ok());
+        budget.spend("a", at(4_000));
+        assert!(budget.check("a", at(4_000)).is_err(), "the sweep forgets nothing that counts");
     }
 }

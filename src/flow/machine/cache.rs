@@ -2,6 +2,7 @@
 
 use super::MachineError;
 use crate::domain::backoff::{ExponentialBackoff, jittered};
+use crate::domain::clock::Timestamp;
 use crate::domain::machine::{MachineToken, Scopes, TokenResponse, Upstream};
 use crate::domain::seal::{random, sha256_of};
 use crate::domain::token::renewal_time;
@@ -17,12 +18,12 @@ use tokio::sync::Semaphore;
 const TOKENS: usize = 50_000;
 /// Wrong credentials remembered.
 const WRONG: usize = 10_000;
-/// For how long, seconds.
-const WRONG_FOR: u64 = 5;
+/// For how long.
+const WRONG_FOR: Duration = Duration::from_secs(5);
 /// Bearers remembered that the broker has not fetched.
 const UNKNOWN: usize = 10_000;
-/// For how long, seconds.
-const UNKNOWN_FOR: u64 = 5;
+/// For how long.
+const UNKNOWN_FOR: Duration = Duration::from_secs(5);
 
 /// When the provider fails so many in a row, each for the first time, it is not about single ones.
 const IN_A_ROW: u64 = 8;
@@ -85,8 +86,8 @@ pub(super) struct CachedToken {
     pub(super) json_head: String,
     /// What the provider granted though it was not asked for.
     pub(super) unrequested: Scopes,
-    /// When it is renewed in the background: between 75 and 90 % of its life, epoch seconds.
-    renew_at: u64,
+    /// When it is renewed in the background: between 75 and 90 % of its life.
+    renew_at: Timestamp,
     renewing: AtomicBool,
 }
 
@@ -99,7 +100,7 @@ impl std::fmt::Debug for CachedToken {
 impl CachedToken {
     pub(super) fn new(token: MachineToken) -> Arc<Self> {
         let [jitter] = random();
-        let life = token.expires_at.saturating_sub(token.issued_at);
+        let life = token.expires_at.since(token.issued_at);
         let renew_at = token.issued_at + renewal_time(life, jitter);
         let (access_token, scope) = (token.expose(), &token.scopes.to_string());
         let response = TokenResponse { access_token, token_type: "Bearer", scope, expires_in: 0 };
@@ -110,7 +111,7 @@ impl CachedToken {
     }
 
     /// Whether the caller is the one to renew it now.
-    pub(super) fn is_due(&self, now: u64) -> bool {
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
         now >= self.renew_at && !self.renewing.swap(true, Ordering::Relaxed)
     }
 
@@ -124,11 +125,11 @@ impl CachedToken {
 pub(super) struct MachineTokenCache {
     pub(super) tokens: Map<TokenKey, Arc<CachedToken>>,
     /// Credentials that the provider has accepted, and until when that counts.
-    valid: Map<TokenKey, u64>,
+    valid: Map<TokenKey, Timestamp>,
     /// Credentials that it has refused, and until when that is remembered.
-    invalid: Map<TokenKey, u64>,
+    invalid: Map<TokenKey, Timestamp>,
     /// Hashes of bearers that are not the broker's, and until when that is remembered.
-    unknown: Map<[u8; 32], u64>,
+    unknown: Map<[u8; 32], Timestamp>,
     pub(super) flights: SingleFlight<TokenKey, Result<Arc<CachedToken>, MachineError>>,
     /// Those that the provider fails, each by itself.
     upstream_backoffs: Map<TokenKey, Arc<ProviderBackoff>>,
@@ -157,37 +158,37 @@ impl Default for MachineTokenCache {
 }
 
 impl MachineTokenCache {
-    pub(super) fn note_valid(&self, credentials: TokenKey, until: u64) {
+    pub(super) fn note_valid(&self, credentials: TokenKey, until: Timestamp) {
         self.valid.insert(credentials, until);
     }
 
-    pub(super) fn is_valid(&self, credentials: TokenKey, now: u64) -> bool {
+    pub(super) fn is_valid(&self, credentials: TokenKey, now: Timestamp) -> bool {
         self.valid.get(&credentials).is_some_and(|until| now < until)
     }
 
-    pub(super) fn note_invalid(&self, credentials: TokenKey, now: u64) {
+    pub(super) fn note_invalid(&self, credentials: TokenKey, now: Timestamp) {
         self.valid.remove(&credentials);
         self.invalid.insert(credentials, now + WRONG_FOR);
     }
 
-    pub(super) fn note_unknown(&self, bearer: [u8; 32], now: u64) {
+    pub(super) fn note_unknown(&self, bearer: [u8; 32], now: Timestamp) {
         self.unknown.insert(bearer, now + UNKNOWN_FOR);
     }
 
-    pub(super) fn is_unknown(&self, bearer: &[u8; 32], now: u64) -> bool {
+    pub(super) fn is_unknown(&self, bearer: &[u8; 32], now: Timestamp) -> bool {
         self.unknown.get(bearer).is_some_and(|until| now < until)
     }
 
-    /// Seconds that the provider has to be left alone about the tokens of an upstream.
-    pub(super) fn left(&self, upstream: &Arc<Upstream>, now: u64) -> Option<u64> {
+    /// How long the provider has to be left alone about the tokens of an upstream.
+    pub(super) fn left(&self, upstream: &Arc<Upstream>, now: Timestamp) -> Option<Duration> {
         let own =
             self.upstream_backoffs.get(&TokenRequestKey::credentials(upstream)).and_then(|backoff| backoff.left(now));
         self.backoff.left(now).max(own)
     }
 
-    /// Notes that the provider failed an upstream and returns for how long to leave it alone, seconds. One delays no
+    /// Notes that the provider failed an upstream and returns for how long to leave it alone. One delays no
     /// other, unless nothing gets through.
-    pub(super) fn failed(&self, upstream: &Arc<Upstream>, now: u64, retry_after: Option<u64>) -> u64 {
+    pub(super) fn failed(&self, upstream: &Arc<Upstream>, now: Timestamp, retry_after: Option<Duration>) -> Duration {
         let credentials = TokenRequestKey::credentials(upstream);
         let backoff = self.upstream_backoffs.get(&credentials).unwrap_or_default();
         let is_first = backoff.failures.load(Ordering::Relaxed) == 0;
@@ -206,7 +207,7 @@ impl MachineTokenCache {
         self.upstream_backoffs.remove(&TokenRequestKey::credentials(upstream));
     }
 
-    pub(super) fn is_invalid(&self, credentials: TokenKey, now: u64) -> bool {
+    pub(super) fn is_invalid(&self, credentials: TokenKey, now: Timestamp) -> bool {
         self.invalid.get(&credentials).is_some_and(|until| now < until)
     }
 }
@@ -214,7 +215,7 @@ impl MachineTokenCache {
 /// While the provider answers 429 or not at all, it is left alone, longer each time.
 #[derive(Debug, Default)]
 pub(super) struct ProviderBackoff {
-    /// Epoch seconds.
+    /// A [`Timestamp`].
     until: AtomicU64,
     failures: AtomicU32,
 }
@@ -222,21 +223,21 @@ pub(super) struct ProviderBackoff {
 impl ProviderBackoff {
     const PAUSES: ExponentialBackoff =
         ExponentialBackoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
-    /// The most that anybody has to wait, seconds.
-    const MOST: u64 = 60;
+    /// The most that anybody has to wait.
+    const MOST: Duration = Duration::from_secs(60);
 
-    /// Seconds that it has to be left alone.
-    pub(super) fn left(&self, now: u64) -> Option<u64> {
-        let left = self.until.load(Ordering::Relaxed).saturating_sub(now);
-        (left > 0).then_some(left)
+    /// How long it has to be left alone.
+    pub(super) fn left(&self, now: Timestamp) -> Option<Duration> {
+        let left = Timestamp::from_secs(self.until.load(Ordering::Relaxed)).since(now);
+        (!left.is_zero()).then_some(left)
     }
 
-    /// Notes a failure and returns the pause, seconds: what the provider said, or a back-off.
-    pub(super) fn failed(&self, now: u64, retry_after: Option<u64>) -> u64 {
+    /// Notes a failure and returns the pause, in whole seconds: what the provider said, or a back-off.
+    pub(super) fn failed(&self, now: Timestamp, retry_after: Option<Duration>) -> Duration {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed);
-        let own = jittered(Self::PAUSES.after(failures)).as_secs();
-        let pause = retry_after.unwrap_or(own).clamp(1, Self::MOST);
-        self.until.fetch_max(now + pause, Ordering::Relaxed);
+        let own = Duration::from_secs(jittered(Self::PAUSES.after(failures)).as_secs());
+        let pause = retry_after.unwrap_or(own).clamp(Duration::from_secs(1), Self::MOST);
+        self.until.fetch_max((now + pause).as_secs(), Ordering::Relaxed);
         pause
     }
 

@@ -3,6 +3,7 @@
 use crate::domain::machine::Scopes;
 use crate::provider;
 use crate::store;
+use std::time::Duration;
 
 /// A refused machine.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -28,15 +29,15 @@ pub enum MachineError {
     /// The provider's token cannot be handed out as a Bearer token (RFC 6749 §7.1).
     #[error("the provider issued a token of another type than Bearer, which is not handed out")]
     TokenType,
-    /// Too many tokens were fetched for it. Seconds to wait.
-    #[error("too many tokens were fetched for this client; those at hand are still handed out, others in {0} s")]
-    OverBudget(u64),
+    /// Too many tokens were fetched for it. The time to wait.
+    #[error("too many tokens were fetched for this client; those at hand are still handed out, others in {} s", .0.as_secs())]
+    OverBudget(Duration),
     /// Too often.
-    #[error("too many requests; try again in {0} s")]
-    TooMany(u64),
-    /// The provider does not issue tokens now. Seconds to wait.
-    #[error("the provider cannot issue a token now; try again in {0} s")]
-    Unavailable(u64),
+    #[error("too many requests; try again in {} s", .0.as_secs())]
+    TooMany(Duration),
+    /// The provider does not issue tokens now. The time to wait.
+    #[error("the provider cannot issue a token now; try again in {} s", .0.as_secs())]
+    Unavailable(Duration),
     /// The provider refuses the app client that serves this one: our configuration, not the caller's.
     #[error("the provider refuses the app client that serves this client")]
     Upstream,

@@ -3,6 +3,8 @@
 use super::MachineError;
 use super::budget::BudgetKey;
 use super::cache::{CachedToken, TokenKey, TokenRequestKey};
+use crate::domain::backoff::next_second;
+use crate::domain::clock::Timestamp;
 use crate::domain::machine::MachineToken;
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::single_flight::Flight;
@@ -13,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a token whose answer made no sense is left alone, seconds.
-const UNUSABLE_PAUSE: u64 = 5;
+/// How long a token that could not be fetched is left alone at most, and one whose answer made no sense.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// How long a fetch waits until all processes together have asked little enough.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a process that waits for another's fetch looks.
@@ -27,10 +29,10 @@ impl RelyingParty {
         self: &Arc<Self>,
         key: TokenKey,
         request_key: TokenRequestKey,
-        issued_after: u64,
+        issued_after: Timestamp,
         budget_key: BudgetKey,
     ) -> Flight<Result<Arc<CachedToken>, MachineError>> {
-        let panicked = Err(MachineError::Unavailable(1));
+        let panicked = Err(MachineError::Unavailable(Duration::from_secs(1)));
         let start = || {
             let this = self.clone();
             let work = async move {
@@ -48,13 +50,13 @@ impl RelyingParty {
     async fn fetch_now(
         &self,
         request_key: &TokenRequestKey,
-        mut issued_after: u64,
+        mut issued_after: Timestamp,
         budget_key: &BudgetKey,
     ) -> Result<Arc<CachedToken>, MachineError> {
         let name = request_key.name();
         let deadline = Instant::now() + 2 * lease_time(&self.broker.config);
         loop {
-            let (margin, lease) = (self.broker.config.machine.cache_margin.as_secs(), lease_time(&self.broker.config));
+            let (margin, lease) = (self.broker.config.machine.cache_margin, lease_time(&self.broker.config));
             let fetch_lease = match self.broker.tokens.lease_fetch(&name, issued_after, margin, lease).await {
                 // Revoked at another process.
                 Ok(FetchOutcome::Fetched(token))
@@ -68,7 +70,7 @@ impl RelyingParty {
                     return Ok(CachedToken::new(*token));
                 }
                 Ok(FetchOutcome::Leased(fetch_lease)) => Some(fetch_lease),
-                Ok(FetchOutcome::Paused(left)) => return Err(MachineError::Unavailable(left.as_secs() + 1)),
+                Ok(FetchOutcome::Paused(left)) => return Err(MachineError::Unavailable(next_second(left))),
                 Ok(FetchOutcome::Held) if Instant::now() < deadline => {
                     tokio::time::sleep(LOOK).await;
                     continue;
@@ -92,11 +94,12 @@ impl RelyingParty {
     }
 
     async fn share(&self, fetch_lease: FetchLease, result: &Result<MachineToken, MachineError>) {
-        let pause = |seconds: u64| Some(Duration::from_secs(seconds.min(5)));
         let shared = match result {
             Ok(token) => self.broker.tokens.put(fetch_lease, token).await.map(|_| ()),
-            Err(MachineError::Unavailable(seconds)) => self.broker.tokens.leave(fetch_lease, pause(*seconds)).await,
-            Err(MachineError::TokenType) => self.broker.tokens.leave(fetch_lease, pause(UNUSABLE_PAUSE)).await,
+            Err(MachineError::Unavailable(pause)) => {
+                self.broker.tokens.leave(fetch_lease, Some((*pause).min(MAX_PAUSE))).await
+            }
+            Err(MachineError::TokenType) => self.broker.tokens.leave(fetch_lease, Some(MAX_PAUSE)).await,
             Err(_) => self.broker.tokens.leave(fetch_lease, None).await,
         };
         if let Err(error) = shared {
@@ -117,7 +120,7 @@ impl RelyingParty {
             return Err(MachineError::Unavailable(left));
         }
         if let Err(left) = self.budget.machines.acquire(Priority::Interactive, PATIENCE).await {
-            return Err(MachineError::Unavailable(left.as_secs() + 1));
+            return Err(MachineError::Unavailable(next_second(left)));
         }
         // Whoever's secret is not known to be right cannot use up what is the real client's.
         let charged = budget_key.credentials.is_none_or(|credentials| cache.is_valid(credentials, now));
@@ -146,7 +149,7 @@ impl RelyingParty {
         &self,
         request_key: &TokenRequestKey,
         result: Result<MachineToken, provider::Error>,
-        now: u64,
+        now: Timestamp,
     ) -> Result<MachineToken, MachineError> {
         let cache = &self.broker.cache;
         match result {
@@ -158,7 +161,7 @@ impl RelyingParty {
                 let pause = cache.failed(&request_key.upstream, now, retry_after);
                 tracing::warn!(
                     detail = UntrustedText::up_to(300, detail).as_str(),
-                    pause,
+                    pause = pause.as_secs(),
                     "machine token fetch failed: provider unavailable"
                 );
                 Err(MachineError::Unavailable(pause))
@@ -183,7 +186,7 @@ impl RelyingParty {
                 let reason = UntrustedText::up_to(300, error);
                 tracing::error!(reason = reason.as_str(), "machine token rejected: unusable token response");
                 // Not of all: what one caller sent may be why.
-                Err(MachineError::Unavailable(UNUSABLE_PAUSE))
+                Err(MachineError::Unavailable(MAX_PAUSE))
             }
         }
     }

@@ -52,7 +52,7 @@ impl RelyingParty {
     async fn put_back_issued(&self) -> Result<(), store::Error> {
         let now = self.clock.now();
         let at_hand: Vec<_> = self.broker.cache.tokens.iter().map(|(_, entry)| entry).collect();
-        for token in at_hand.iter().map(|entry| &entry.token).filter(|token| token.remaining(now) > 0) {
+        for token in at_hand.iter().map(|entry| &entry.token).filter(|token| now < token.expires_at) {
             let until = Provider::accepted_until(token.expires_at);
             self.broker.tokens.note_issued(&token.hash(), &token.issued, until).await?;
         }

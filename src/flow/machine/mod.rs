@@ -19,6 +19,7 @@ pub use introspect::Introspection;
 pub use token::{MachineTokenResponse, TokenRequest};
 
 use crate::config::Config;
+use crate::domain::clock::Timestamp;
 use crate::domain::machine::ClientRegistry;
 use crate::store::MachineTokenStore;
 use arc_swap::ArcSwap;
@@ -49,8 +50,8 @@ impl Broker {
         self.registry.store(Arc::new(registry));
     }
 
-    /// Forgets callers that were not seen for a while before `now`, epoch seconds.
-    pub fn sweep(&self, now: u64) {
+    /// Forgets callers that were not seen for a while before `now`.
+    pub fn sweep(&self, now: Timestamp) {
         self.guards.sweep();
         self.budget.sweep(now);
     }

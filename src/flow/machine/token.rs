@@ -9,11 +9,13 @@
 use super::MachineError;
 use super::authenticate::{AuthenticatedClient, ClientCredentials};
 use super::cache::{CachedToken, TokenKey, TokenRequestKey};
+use crate::domain::clock::Timestamp;
 use crate::domain::machine::Scopes;
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::RelyingParty;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a machine asks for.
 #[derive(Debug, Default, Clone)]
@@ -28,8 +30,8 @@ pub struct TokenRequest {
 #[derive(Debug)]
 pub struct MachineTokenResponse {
     entry: Arc<CachedToken>,
-    /// Seconds of life left.
-    pub expires_in: u64,
+    /// The life left.
+    pub expires_in: Duration,
     /// Whether it cost nothing.
     pub from_cache: bool,
 }
@@ -119,7 +121,7 @@ impl RelyingParty {
         entry: Arc<CachedToken>,
         machine: &AuthenticatedClient,
         request_key: &TokenRequestKey,
-        now: u64,
+        now: Timestamp,
     ) -> Result<MachineTokenResponse, MachineError> {
         is_allowed(machine, &entry)?;
         if entry.is_due(now) {
@@ -138,8 +140,8 @@ impl RelyingParty {
         let (key, now) = (request_key.key(), self.clock.now());
         // The secret of a caller's own app client may have been changed at the provider.
         let mut issued_after = match machine {
-            AuthenticatedClient::Registered(_) => 0,
-            AuthenticatedClient::PassThrough { .. } => now.saturating_sub(self.broker.config.machine.recheck.as_secs()),
+            AuthenticatedClient::Registered(_) => Timestamp::default(),
+            AuthenticatedClient::PassThrough { .. } => now - self.broker.config.machine.recheck,
         };
         if let Some(entry) = self.broker.cache.tokens.get(&key) {
             let revocation_keys = &entry.token.issued.revocation_keys;
@@ -167,7 +169,7 @@ impl RelyingParty {
                 if let AuthenticatedClient::PassThrough { credentials, .. } = machine {
                     self.broker
                         .cache
-                        .note_valid(*credentials, entry.token.issued_at + self.broker.config.machine.recheck.as_secs());
+                        .note_valid(*credentials, entry.token.issued_at + self.broker.config.machine.recheck);
                 }
                 is_allowed(machine, &entry)?;
                 let expires_in = entry.token.remaining(self.clock.now());
@@ -193,7 +195,7 @@ impl RelyingParty {
         machine: &AuthenticatedClient,
         key: TokenKey,
         request_key: TokenRequestKey,
-        issued_after: u64,
+        issued_after: Timestamp,
     ) -> Result<Arc<CachedToken>, MachineError> {
         let budget_key = machine.budget_key();
         let has_budget = || match machine {
@@ -211,15 +213,13 @@ impl RelyingParty {
     }
 
     /// Whether a token at hand has enough life left, and its caller's secret was tried lately enough.
-    fn has_time(&self, entry: &CachedToken, machine: &AuthenticatedClient, now: u64) -> bool {
+    fn has_time(&self, entry: &CachedToken, machine: &AuthenticatedClient, now: Timestamp) -> bool {
         let token = &entry.token;
         let tried = match machine {
             AuthenticatedClient::Registered(_) => true,
-            AuthenticatedClient::PassThrough { .. } => {
-                now.saturating_sub(token.issued_at) < self.broker.config.machine.recheck.as_secs()
-            }
+            AuthenticatedClient::PassThrough { .. } => now.since(token.issued_at) < self.broker.config.machine.recheck,
         };
-        tried && token.remaining(now) > self.broker.config.machine.cache_margin.as_secs()
+        tried && token.remaining(now) > self.broker.config.machine.cache_margin
     }
 
     fn renew_machine_token(

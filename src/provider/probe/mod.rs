@@ -56,7 +56,7 @@ impl Provider {
         let Some(date) = date else {
             return Finding::NotKnown("whether the clocks agree: the provider does not tell the time".into());
         };
-        let ahead = i64::try_from(self.clock.now()).unwrap_or_default() - date.timestamp();
+        let ahead = i64::try_from(self.clock.now().as_secs()).unwrap_or_default() - date.timestamp();
         match ahead.abs() <= SKEW_MAX {
             true => Finding::Good("the clocks agree".into()),
             false => Finding::Bad(format!(

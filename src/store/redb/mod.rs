@@ -11,6 +11,7 @@ use super::{
     Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, OpenError, RestoreOutcome,
     SealedSession, SessionStore, UpdateOutcome, exclusive,
 };
+use crate::domain::clock::Timestamp;
 use crate::domain::seal::{KeyRing, Purpose};
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use async_trait::async_trait;
@@ -248,7 +249,7 @@ impl SessionStore for Redb {
         self.write(|reply| Write::UpdateOutcome(key, expected, record, fencing_token, reply)).await
     }
 
-    async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
+    async fn touch(&self, seen: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
         self.write(|reply| Write::Touch(seen, reply)).await
     }
 
@@ -256,7 +257,7 @@ impl SessionStore for Redb {
         self.write(|reply| Write::Restore(key, record, reply)).await
     }
 
-    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error> {
+    async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error> {
         self.write(|reply| Write::Delete(key, until, reply)).await
     }
 
@@ -286,15 +287,18 @@ impl SessionStore for Redb {
         self.write(|reply| Write::Release(key, fencing_token, after, reply)).await
     }
 
-    async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
+    async fn revoke(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error> {
         self.write(|reply| Write::Mark(mark, until, reply)).await
     }
 
-    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error> {
-        self.read(move |db| Ok(db.begin_read()?.open_table(MARKS)?.get(&mark.0)?.map(|until| until.value()))).await
+    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<Timestamp>, Error> {
+        self.read(move |db| {
+            Ok(db.begin_read()?.open_table(MARKS)?.get(&mark.0)?.map(|until| Timestamp::from_secs(until.value())))
+        })
+        .await
     }
 
-    async fn sweep(&self, now: u64, idle: Option<u64>) -> Result<u64, Error> {
+    async fn sweep(&self, now: Timestamp, idle: Option<Duration>) -> Result<u64, Error> {
         // Found by a reader, which holds up nobody; judged again by the writer.
         let over = self
             .read(move |db| {
@@ -339,6 +343,7 @@ impl SessionStore for Redb {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::clock::at;
     use crate::domain::session::SessionId;
 
     #[test]
@@ -352,7 +357,7 @@ mod tests {
         let mut answers = Vec::new();
         for _ in 0..300 {
             let (reply, answer) = oneshot::channel();
-            let record = SealedSession { version: 1, ends: 1, seen: 1, ..SealedSession::default() };
+            let record = SealedSession { version: 1, ends: at(1), seen: at(1), ..SealedSession::default() };
             writer.send(Write::Create(SessionId::random().key(), record, reply)).unwrap();
             answers.push(answer);
         }
@@ -367,7 +372,7 @@ mod tests {
         let ring = KeyRing::new([b"a key of this test, 32 bytes long".as_slice()]);
         let store = Redb::open(&folder.path().join("s.redb"), &ring).unwrap();
         let key = SessionId::random().key();
-        let record = SealedSession { version: 1, ends: 1, seen: 1, ..SealedSession::default() };
+        let record = SealedSession { version: 1, ends: at(1), seen: at(1), ..SealedSession::default() };
         assert!(store.create(key, record.clone()).await.unwrap());
         store.file.set(None); // as the writer does
         assert!(store.load(key).await.is_err(), "nothing is known until then");

@@ -1,6 +1,7 @@
 //! The one thread that writes.
 
 use super::{DatabaseFile, LISTS, MARKS, RENEWING, SESSIONS};
+use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use crate::store::in_process_leases::InProcessLeases;
 use crate::store::{Error, FencingToken, LeaseOutcome, LeaseRelease, RestoreOutcome, SealedSession, UpdateOutcome};
@@ -18,14 +19,14 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub(super) enum Write {
     Create(SessionKey, SealedSession, Reply<bool>),
     UpdateOutcome(SessionKey, u64, SealedSession, Option<FencingToken>, Reply<UpdateOutcome>),
-    Touch(Vec<(SessionKey, u64)>, Reply<()>),
+    Touch(Vec<(SessionKey, Timestamp)>, Reply<()>),
     Restore(SessionKey, SealedSession, Reply<RestoreOutcome>),
-    Delete(SessionKey, u64, Reply<Option<SealedSession>>),
+    Delete(SessionKey, Timestamp, Reply<Option<SealedSession>>),
     Lease(SessionKey, Duration, Reply<LeaseOutcome>),
     Release(SessionKey, FencingToken, LeaseRelease, Reply<()>),
-    Mark(RevocationKey, u64, Reply<bool>),
-    Sweep(Vec<SessionKey>, u64, Option<u64>, Reply<u64>),
-    Forget(u64, Reply<()>),
+    Mark(RevocationKey, Timestamp, Reply<bool>),
+    Sweep(Vec<SessionKey>, Timestamp, Option<Duration>, Reply<u64>),
+    Forget(Timestamp, Reply<()>),
 }
 
 /// Writes until the last handle is gone; returns how many transactions that took.
@@ -101,7 +102,7 @@ fn apply(tables: &mut Tables<'_>, leases: &InProcessLeases, write: Write) -> Res
         }
         Write::Mark(mark, until, reply) => {
             let there = tables.marks.get(&mark.0)?.map(|until| until.value());
-            tables.marks.insert(&mark.0, until.max(there.unwrap_or(0)))?;
+            tables.marks.insert(&mark.0, until.as_secs().max(there.unwrap_or(0)))?;
             answer(reply, there.is_none())
         }
         Write::Sweep(keys, now, idle, reply) => {
@@ -114,7 +115,7 @@ fn apply(tables: &mut Tables<'_>, leases: &InProcessLeases, write: Write) -> Res
             answer(reply, swept)
         }
         Write::Forget(now, reply) => {
-            tables.marks.retain(|_, until| now <= until)?;
+            tables.marks.retain(|_, until| now.as_secs() <= until)?;
             answer(reply, ())
         }
     })
@@ -222,13 +223,13 @@ fn encode(record: &SealedSession) -> Vec<u8> {
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Option<SealedSession> {
-    type Parts = (u64, u64, u64, Vec<[u8; 32]>, Vec<u8>, Vec<u8>);
+    type Parts = (u64, Timestamp, Timestamp, Vec<[u8; 32]>, Vec<u8>, Vec<u8>);
     let (version, ends, seen, listed, summary, sealed): Parts = postcard::from_bytes(bytes).ok()?;
     Some(SealedSession { version, ends, seen, sealed, summary, listed: listed.into_iter().map(IndexKey).collect() })
 }
 
-pub(super) fn is_over(bytes: &[u8], now: u64, idle: Option<u64>) -> bool {
-    let head = postcard::take_from_bytes::<(u64, u64, u64)>(bytes);
+pub(super) fn is_over(bytes: &[u8], now: Timestamp, idle: Option<Duration>) -> bool {
+    let head = postcard::take_from_bytes::<(u64, Timestamp, Timestamp)>(bytes);
     head.map_or(true, |((version, ends, seen), _)| {
         SealedSession { version, ends, seen, ..SealedSession::default() }.is_over(now, idle)
     })

@@ -7,13 +7,20 @@ use super::connect::{Connector, OpenConnection, failed};
 use super::slot_map::slot;
 use super::topology::{MOVED_PAUSE, READ_PAUSE, Topology};
 use crate::config::HostPort;
+use crate::domain::clock::Timestamp;
 use crate::store::Error;
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind, ToRedisArgs, Value};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisWrite, Script, ServerErrorKind, ToRedisArgs, Value};
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 /// Redirections and refusals of one call.
 const ATTEMPTS: usize = 5;
+
+impl ToRedisArgs for Timestamp {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        self.as_secs().write_redis_args(out);
+    }
+}
 
 /// A command about keys of one slot. It can be repeated.
 pub(super) struct KeyedCommand {

@@ -21,6 +21,7 @@ use super::{
     RestoreOutcome, SealedSession, SessionStore, UpdateOutcome, Warning,
 };
 use crate::config::{self, RedisUrl};
+use crate::domain::clock::Timestamp;
 use crate::domain::seal::{KeyRing, random};
 use crate::domain::store_key::IndexKey;
 use crate::domain::store_key::{RevocationKey, SessionKey};
@@ -38,14 +39,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long what is over stays, in seconds: clocks differ.
-const EXPIRY_SLACK: u64 = 120;
+/// How long what is over stays: clocks differ.
+const EXPIRY_SLACK: Duration = Duration::from_secs(120);
 /// The end of the year 9999. Times beyond it would not survive being multiplied.
-const MAX_EPOCH_SECONDS: u64 = 253_402_300_799;
+const MAX_TIMESTAMP: Timestamp = Timestamp::from_secs(253_402_300_799);
 /// How long a lease that was given back is remembered, and one that was not at least.
 const REMEMBER_LEASE: Duration = Duration::from_secs(600);
 /// A member of an index younger than this may belong to a record that is just being written.
-const MIN_PRUNE_AGE: u64 = 60;
+const MIN_PRUNE_AGE: Duration = Duration::from_secs(60);
 /// Calls under way at once for one list.
 const AT_ONCE: usize = 256;
 
@@ -85,8 +86,7 @@ impl Redis {
     }
 
     fn expiry(&self, record: &SealedSession) -> u64 {
-        let idles = self.idle.map_or(u64::MAX, |idle| record.seen.saturating_add(2 * idle.as_secs()));
-        expiry(record.ends.min(idles))
+        expiry(self.idle.map_or(record.ends, |idle| record.ends.min(record.seen + 2 * idle)))
     }
 
     fn idle_ms(&self) -> u128 {
@@ -113,26 +113,27 @@ impl Redis {
         // By itself: in a slot that moves, a server refuses several keys of which one is missing.
         let get = KeyedCommand::new("GET", &names.tombstone);
         let tombstone: Option<Vec<u8>> = self.client.run_until(&get, deadline).await?;
-        Ok(tombstone.map_or(Lookup::Absent, |until| Lookup::Ended(number(&until).unwrap_or(MAX_EPOCH_SECONDS))))
+        Ok(tombstone.map_or(Lookup::Absent, |until| Lookup::Ended(timestamp(&until).unwrap_or(MAX_TIMESTAMP))))
     }
 
-    async fn touch_one(&self, key: SessionKey, seen: u64, deadline: Instant) -> Result<(), Error> {
+    async fn touch_one(&self, key: SessionKey, seen: Timestamp, deadline: Instant) -> Result<(), Error> {
         let names = self.names.session(key);
         // However many processes saw a use, it is written once.
-        let step = super::touch_step(self.idle.map(|idle| idle.as_secs()));
+        let step = super::touch_step(self.idle).as_secs();
         let touch = KeyedCommand::script(&scripts::TOUCH, &[&names.record, &names.used]);
-        self.client.run_until(&touch.arg(seen).arg(self.idle_ms()).arg(EXPIRY_SLACK).arg(step), deadline).await
+        let touch = touch.arg(seen).arg(self.idle_ms()).arg(EXPIRY_SLACK.as_secs()).arg(step);
+        self.client.run_until(&touch, deadline).await
     }
 }
 
 /// When Redis may forget what is over at `end`, in ms since 1970.
-fn expiry(end: u64) -> u64 {
-    (end.min(MAX_EPOCH_SECONDS) + EXPIRY_SLACK) * 1_000
+fn expiry(end: Timestamp) -> u64 {
+    (end.min(MAX_TIMESTAMP) + EXPIRY_SLACK).as_secs() * 1_000
 }
 
-/// The number that `text` begins with.
-fn number(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text.split(|b| *b == b' ').next()?).ok()?.parse().ok()
+/// The time that `text` begins with.
+fn timestamp(text: &[u8]) -> Option<Timestamp> {
+    std::str::from_utf8(text.split(|b| *b == b' ').next()?).ok()?.parse().ok().map(Timestamp::from_secs)
 }
 
 fn record((bytes, used): (Option<Vec<u8>>, Option<u64>)) -> Option<SealedSession> {
@@ -181,10 +182,10 @@ impl SessionStore for Redis {
         let (names, write) = (self.names.session(key), self.write_id());
         let update = KeyedCommand::script(&scripts::UPDATE, &[&names.record, &names.used, &names.lease]);
         let update =
-            update.arg(expected).arg(encode(&record, &write)).arg(record.seen).arg(record.ends.min(MAX_EPOCH_SECONDS));
+            update.arg(expected).arg(encode(&record, &write)).arg(record.seen).arg(record.ends.min(MAX_TIMESTAMP));
         let update = update
             .arg(self.idle_ms())
-            .arg(EXPIRY_SLACK)
+            .arg(EXPIRY_SLACK.as_secs())
             .arg(fencing_token.map(|fencing_token| fencing_token.0.to_string()).unwrap_or_default());
         let update = update.arg(REMEMBER_LEASE.as_millis()).arg(write);
         Ok(match self.client.run_until(&update, deadline).await? {
@@ -194,15 +195,15 @@ impl SessionStore for Redis {
         })
     }
 
-    async fn touch(&self, seen: Vec<(SessionKey, u64)>) -> Result<(), Error> {
+    async fn touch(&self, seen: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
         let deadline = self.client.deadline();
         let touched = stream::iter(seen).map(|(key, seen)| self.touch_one(key, seen, deadline));
         touched.buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    async fn delete(&self, key: SessionKey, until: u64) -> Result<Option<SealedSession>, Error> {
+    async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error> {
         let deadline = self.client.deadline();
-        let (names, until) = (self.names.session(key), until.min(MAX_EPOCH_SECONDS));
+        let (names, until) = (self.names.session(key), until.min(MAX_TIMESTAMP));
         let keys = [&*names.record, &names.used, &names.lease, &names.tombstone];
         let delete = KeyedCommand::script(&scripts::DELETE, &keys).arg(until).arg(expiry(until));
         let old = record(self.client.run_until(&delete.arg(DELETED_FOR.as_millis()), deadline).await?);
@@ -228,7 +229,7 @@ impl SessionStore for Redis {
             .await?;
         let without: Vec<_> = loaded.iter().filter(|(_, record)| record.is_none()).map(|(key, _)| &key.0).collect();
         if !without.is_empty() {
-            let prune = KeyedCommand::script(&scripts::PRUNE, &[&index]).arg(MIN_PRUNE_AGE).arg(without);
+            let prune = KeyedCommand::script(&scripts::PRUNE, &[&index]).arg(MIN_PRUNE_AGE.as_secs()).arg(without);
             drop(self.client.run_until::<()>(&prune, deadline).await);
         }
         Ok(loaded.into_iter().filter_map(|(key, record)| Some((key, record?))).collect())
@@ -263,19 +264,19 @@ impl SessionStore for Redis {
         self.client.run(&release).await
     }
 
-    async fn revoke(&self, mark: RevocationKey, until: u64) -> Result<bool, Error> {
-        let until = until.min(MAX_EPOCH_SECONDS);
+    async fn revoke(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error> {
+        let until = until.min(MAX_TIMESTAMP);
         let mark = KeyedCommand::script(&scripts::MARK, &[&self.names.revocation(mark)]);
         self.client.run(&mark.arg(until).arg(expiry(until)).arg(self.write_id())).await
     }
 
-    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<u64>, Error> {
+    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<Timestamp>, Error> {
         let found: Option<Vec<u8>> = self.client.run(&KeyedCommand::new("GET", &self.names.revocation(mark))).await?;
         // Whatever else stands there, it is marked.
-        Ok(found.map(|found| number(&found).unwrap_or(MAX_EPOCH_SECONDS)))
+        Ok(found.map(|found| timestamp(&found).unwrap_or(MAX_TIMESTAMP)))
     }
 
-    async fn sweep(&self, _now: u64, _idle: Option<u64>) -> Result<u64, Error> {
+    async fn sweep(&self, _now: Timestamp, _idle: Option<Duration>) -> Result<u64, Error> {
         // Redis forgets by itself.
         Ok(0)
     }

@@ -11,6 +11,7 @@
 //! The last use has a key of its own so that writing it triggers no invalidation. The hash tag in braces decides
 //! the slot in a cluster, so that all keys of one session are on one server.
 
+use crate::domain::clock::Timestamp;
 use crate::domain::store_key::IndexKey;
 use crate::domain::store_key::{RevocationKey, SessionKey};
 use crate::store::SealedSession;
@@ -111,7 +112,7 @@ pub(super) fn encode(record: &SealedSession, write: &str) -> Vec<u8> {
 pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<SealedSession> {
     let mut parts = bytes.splitn(5, |b| *b == b' ');
     let mut number = || std::str::from_utf8(parts.next()?).ok()?.parse::<u64>().ok();
-    let (version, ends, seen) = (number()?, number()?, number()?);
+    let (version, ends, seen) = (number()?, Timestamp::from_secs(number()?), number()?);
     let _write = parts.next()?;
     let mut rest = parts.next()?;
     let mut part = || {
@@ -123,7 +124,7 @@ pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<SealedSession> {
     let (sealed, summary) = (part()?, part()?);
     let (marks, left) = rest.as_chunks::<32>();
     let listed = marks.iter().copied().map(IndexKey).collect();
-    let seen = seen.max(used.unwrap_or_default());
+    let seen = Timestamp::from_secs(seen.max(used.unwrap_or_default()));
     left.is_empty().then_some(SealedSession { version, ends, seen, sealed, summary, listed })
 }
 
@@ -131,6 +132,7 @@ pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<SealedSession> {
 mod tests {
     use super::super::slot_map::slot;
     use super::*;
+    use crate::domain::clock::at;
 
     #[test]
     fn names_lead_back_to_what_they_name() {
@@ -153,16 +155,16 @@ mod tests {
     fn a_record_survives_and_a_broken_one_is_none() {
         let record = SealedSession {
             version: 3,
-            ends: u64::MAX,
-            seen: 5,
+            ends: at(u64::MAX),
+            seen: at(5),
             sealed: b"a b c ".to_vec(),
             summary: vec![],
             listed: vec![IndexKey([1; 32]), IndexKey([2; 32])],
         };
         let bytes = encode(&record, "w");
         assert_eq!(decode(&bytes, None).as_ref(), Some(&record));
-        assert_eq!(decode(&bytes, Some(9)).unwrap().seen, 9);
-        assert_eq!(decode(&bytes, Some(1)).unwrap().seen, 5);
+        assert_eq!(decode(&bytes, Some(9)).unwrap().seen, at(9));
+        assert_eq!(decode(&bytes, Some(1)).unwrap().seen, at(5));
         for cut in 0..bytes.len() {
             // Whole marks can be missing without anything being wrong.
             let whole = cut + 64 == bytes.len() || cut + 32 == bytes.len();

@@ -10,6 +10,7 @@ use crate::web::words::ENGLISH;
 use crate::web::{error, token};
 use axum::http::StatusCode;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use utoipa::openapi::schema::{ObjectBuilder, OneOf, Type};
 use utoipa::openapi::{Content, Ref, RefOr, Response, Schema};
 use utoipa::{IntoResponses, ToSchema};
@@ -61,7 +62,7 @@ responses! {
         (MachineError::UnauthorizedClient(""), "the app client may not use this grant"),
         (MachineError::InvalidScope(String::new()), "a scope that does not exist or is not the client's"),
         (MachineError::InvalidTarget(""), "a resource that does not exist or is not the client's"),
-        (MachineError::OverBudget(0), "too many tokens were fetched for the client in an hour"),
+        (MachineError::OverBudget(Duration::ZERO), "too many tokens were fetched for the client in an hour"),
         (MachineError::TokenType, "the provider issued a token of another type than Bearer (RFC 6749 §7.1)"),
         (MachineError::Upstream, "the provider refuses the app client that serves this client"),
     ]);
@@ -165,7 +166,10 @@ fn machine(own: &[(MachineError, &'static str)]) -> Responses {
     let common = [
         (MachineError::InvalidRequest(""), "the form is malformed, or a parameter is missing or duplicate"),
         (MachineError::InvalidClient, "the client is unknown or disabled, or its secret is wrong"),
-        (MachineError::TooMany(0), "too many requests of the client, or too many wrong secrets from the address"),
+        (
+            MachineError::TooMany(Duration::ZERO),
+            "too many requests of the client, or too many wrong secrets from the address",
+        ),
         (MachineError::Store(store::Error::Recovering), "the store or the provider cannot be reached"),
     ];
     let refusals = own.iter().chain(&common).map(|(error, meaning)| {
