@@ -133,8 +133,8 @@ struct ConfigFlag {
     config: Option<PathBuf>,
 }
 
-const PROBLEMS: u8 = 1;
-const CANNOT_RUN: u8 = 2;
+const EXIT_PROBLEMS: u8 = 1;
+const EXIT_CANNOT_RUN: u8 = 2;
 
 /// Runs the command that this process was started with.
 pub fn run() -> ExitCode {
@@ -142,7 +142,7 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { CANNOT_RUN } else { 0 });
+            return ExitCode::from(if error.use_stderr() { EXIT_CANNOT_RUN } else { 0 });
         }
     };
     // Every TLS connection of this process, whichever crate makes it, uses aws-lc.
@@ -252,7 +252,7 @@ async fn check(config: &Config, online: bool) -> anyhow::Result<ExitCode> {
             Finding::Good(_) | Finding::NotKnown(_) => drop(print(&format!("{finding}\n"))?),
             Finding::Bad(_) => {
                 std::io::stderr().write_all(format!("{finding}\n").as_bytes())?;
-                code = ExitCode::from(PROBLEMS);
+                code = ExitCode::from(EXIT_PROBLEMS);
             }
         }
     }
@@ -269,7 +269,7 @@ async fn healthcheck(config: &Config) -> anyhow::Result<ExitCode> {
         Err(error) => error.to_string(),
     };
     std::io::stderr().write_all(format!("not ready: {why}; {url} has the reason\n").as_bytes())?;
-    Ok(ExitCode::from(PROBLEMS))
+    Ok(ExitCode::from(EXIT_PROBLEMS))
 }
 
 async fn list_sessions(config: &Config, sub: &str) -> anyhow::Result<ExitCode> {
@@ -313,7 +313,7 @@ async fn end_sessions(config: &Config, sub: &str, handle: Option<&str>) -> anyho
         ended.not_revoked
     );
     std::io::stderr().write_all(text.as_bytes())?;
-    Ok(ExitCode::from(PROBLEMS))
+    Ok(ExitCode::from(EXIT_PROBLEMS))
 }
 
 /// Text of strangers, without what could move a terminal's cursor.
@@ -368,8 +368,8 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 fn cannot_run(error: &anyhow::Error) -> ExitCode {
     if let Some(problems) = error.downcast_ref::<Problems>() {
         let _ = write!(std::io::stderr(), "{problems}");
-        return ExitCode::from(PROBLEMS);
+        return ExitCode::from(EXIT_PROBLEMS);
     }
     let _ = writeln!(std::io::stderr(), "auth-api cannot run: {error:#}");
-    ExitCode::from(CANNOT_RUN)
+    ExitCode::from(EXIT_CANNOT_RUN)
 }

@@ -31,7 +31,7 @@ fn record(version: u64) -> SealedSession {
     SealedSession {
         version,
         ends: ENDS,
-        seen: ENDS - Duration::from_secs(1_000),
+        last_used: ENDS - Duration::from_secs(1_000),
         sealed: b"sealed".to_vec(),
         summary: b"card".to_vec(),
         listed: vec![],
@@ -135,7 +135,8 @@ async fn everything_expires_by_itself_and_in_use_it_does_not() {
     // That many seconds from now.
     let later = |seconds| SystemClock.now() + Duration::from_secs(seconds);
     let mut config = stored_in(StoreUrl::Redis(url(RedisServers::One(redis.at()))));
-    let session = |seen| SealedSession { seen, ends: later(10_000), listed: vec![IndexKey::user("jane")], ..record(1) };
+    let session =
+        |last_used| SealedSession { last_used, ends: later(10_000), listed: vec![IndexKey::user("jane")], ..record(1) };
     let ttl = async |name: &str| -> i64 {
         let names: Vec<String> = redis.ask(&format!("KEYS {name}")).await;
         assert_eq!(names.len(), 1, "{names:?}");

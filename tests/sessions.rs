@@ -24,7 +24,7 @@ fn open(path: &Path, keys: &[&'static [u8]]) -> Result<Arc<dyn SessionStore>, Op
 }
 
 fn record(version: u64, sealed: &[u8]) -> SealedSession {
-    SealedSession { version, ends: at(1_000), seen: at(100), sealed: sealed.to_vec(), ..SealedSession::default() }
+    SealedSession { version, ends: at(1_000), last_used: at(100), sealed: sealed.to_vec(), ..SealedSession::default() }
 }
 
 const A_WHILE: Duration = Duration::from_secs(30);
@@ -59,9 +59,9 @@ async fn keeps_records(store: &dyn SessionStore) {
 
     store.touch(vec![(a, at(SEEN + 300)), (b, at(SEEN + 300))]).await.unwrap();
     store.touch(vec![(a, at(SEEN + 200))]).await.unwrap();
-    assert_eq!(store.load(a).await.unwrap().unwrap().seen, at(SEEN + 300), "forwards only");
+    assert_eq!(store.load(a).await.unwrap().unwrap().last_used, at(SEEN + 300), "forwards only");
     assert_eq!(store.update(a, 2, live(3, b"three"), None).await.unwrap(), UpdateOutcome::Done);
-    assert_eq!(store.load(a).await.unwrap().unwrap().seen, at(SEEN + 300), "an update keeps a later use");
+    assert_eq!(store.load(a).await.unwrap().unwrap().last_used, at(SEEN + 300), "an update keeps a later use");
 
     assert_eq!(store.delete(b, at(SEEN + 1_000)).await.unwrap(), None);
     assert!(!store.create(b, live(1, b"b")).await.unwrap(), "what was ended before it arrived does not arrive");
@@ -85,7 +85,7 @@ fn live(version: u64, sealed: &[u8]) -> SealedSession {
     SealedSession {
         version,
         ends: at(SEEN + 1_000),
-        seen: at(SEEN),
+        last_used: at(SEEN),
         sealed: sealed.to_vec(),
         summary: card,
         listed: vec![],

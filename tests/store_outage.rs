@@ -86,9 +86,9 @@ impl SessionStore for Shaky {
         self.store.update(key, expected, record, fencing_token).await
     }
 
-    async fn touch(&self, seen: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
+    async fn touch(&self, last_used: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
         self.judge()?;
-        self.store.touch(seen).await
+        self.store.touch(last_used).await
     }
 
     async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error> {
@@ -164,8 +164,8 @@ async fn what_is_known_is_answered_and_what_is_not_is_503() {
     let bearer = async |token: String| {
         Browser::new().send(reqwest::Method::GET, &site.auth("/validate"), |r| r.bearer_auth(token)).await.status
     };
-    let seen = site.pool.mint_machine_token("dev-machine-client", &["cms/write"]);
-    assert_eq!(bearer(seen.clone()).await, 200);
+    let last_used = site.pool.mint_machine_token("dev-machine-client", &["cms/write"]);
+    assert_eq!(bearer(last_used.clone()).await, 200);
     shaky.fail(AWAY);
     assert_eq!(jane.validate(&site).await.status, 200, "seen lately");
     let unknown = stranger.validate(&site).await;
@@ -179,7 +179,7 @@ async fn what_is_known_is_answered_and_what_is_not_is_503() {
     assert_eq!(bearer(token).await, 503, "her session may have been ended");
     let machine = site.pool.mint_machine_token("dev-machine-client", &["cms/read"]);
     assert_eq!(bearer(machine).await, 503, "it may have been revoked");
-    assert_eq!(bearer(seen).await, 200, "one seen lately");
+    assert_eq!(bearer(last_used).await, 200, "one seen lately");
     assert_eq!(Browser::new().validate(&site).await.status, 401);
     let ready = Browser::new().get(&format!("{}/readyz", site.ops_url)).await;
     assert!(ready.status == 503 && ready.body.contains("session store"), "{}", ready.body);

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 /// How long requests in flight, and then renewals, may take after a shutdown began. Together less than the
 /// thirty seconds after which most supervisors kill.
-const DRAIN: Duration = Duration::from_secs(20);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 const FINISH: Duration = Duration::from_secs(5);
 
 /// Why the service cannot run.
@@ -192,7 +192,7 @@ impl App {
             () = shutdown => None,
         };
         self.readiness.drop_now();
-        public_handle.graceful_shutdown(Some(DRAIN));
+        public_handle.graceful_shutdown(Some(DRAIN_TIMEOUT));
         let ended = match early {
             Some(ended) => ended,
             None => public.await,
@@ -202,7 +202,7 @@ impl App {
             tracing::warn!("shutdown incomplete: renewal still running");
         }
         if let Err(error) = self.rp.sessions.flush().await {
-            tracing::warn!(%error, "session use flush failed at shutdown");
+            tracing::warn!(%error, "session use flush failed: shutting down");
         }
         ops_handle.graceful_shutdown(Some(Duration::ZERO));
         ended.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(Error::Listen)

@@ -83,7 +83,7 @@ impl<C: Clone + Send + Sync + 'static> Supervisor<C> {
                     failures = 0;
                 }
                 let pause = RESTART.after(failures);
-                tracing::error!(task = name, panicked, ?pause, "background task ended: restarting");
+                tracing::error!(task = name, panicked, pause = pause.as_secs(), "background task ended: restarting");
                 sleep(pause).await;
                 failures += 1;
             }

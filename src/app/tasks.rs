@@ -21,22 +21,22 @@ const SWEEP: Duration = Duration::from_secs(5 * 60);
 const CLIENTS: Duration = Duration::from_secs(3);
 /// How often the store's set-up is looked at, and soon again where it could not be.
 const INSPECTION: (Duration, Duration) = (Duration::from_secs(5 * 60), Duration::from_secs(5));
-/// How often those at work who may have been disabled are looked for.
+/// How often active users are checked for having been disabled or signed out at the provider.
 const CHECK_REVOKED: Duration = Duration::from_secs(5);
 /// Starts them all.
 pub(super) fn start(rp: &Arc<RelyingParty>, config: &Arc<Config>) -> Supervisor {
     let mut tasks = Supervisor::new(rp.clone(), rp.metrics.clone());
     let pause = Arc::<Mutex<Option<Duration>>>::default();
-    tasks.paced("provider metadata", move |rp| keep_metadata(rp, pause.clone()));
+    tasks.paced("provider metadata", move |rp| refresh_metadata(rp, pause.clone()));
     tasks.every(FLUSH, "session uses", flush);
     tasks.paced("sweep", sweep);
     tasks.always("store changes", follow);
-    tasks.always("issued tokens", keep_issued);
+    tasks.always("issued tokens", restore_issued);
     let last_warnings = Arc::<Mutex<Vec<store::Warning>>>::default();
     tasks.paced("store set-up", move |rp| inspect_store(rp, last_warnings.clone()));
     if config.machine.clients.is_some() {
         let (config, problem) = (config.clone(), Arc::<Mutex<Option<String>>>::default());
-        tasks.paced("client files", move |rp| keep_clients(rp, config.clone(), problem.clone()));
+        tasks.paced("client files", move |rp| reload_clients(rp, config.clone(), problem.clone()));
     }
     tasks.always("renewals", renew_ahead);
     if let Some(interval) = config.validate.check_revoked {
@@ -47,9 +47,9 @@ pub(super) fn start(rp: &Arc<RelyingParty>, config: &Arc<Config>) -> Supervisor 
 
 /// Reads discovery and keys; soon again if they were never had, ever later while they cannot be used: that is no
 /// outage, somebody has to mend it.
-async fn keep_metadata(rp: Arc<RelyingParty>, pause: Arc<Mutex<Option<Duration>>>) -> Duration {
+async fn refresh_metadata(rp: Arc<RelyingParty>, pause: Arc<Mutex<Option<Duration>>>) -> Duration {
     let Err(error) = rp.provider.renew_metadata().await else { return METADATA_AGE };
-    tracing::warn!(%error, "provider metadata not read: what was read before stays");
+    tracing::warn!(%error, "provider metadata refresh failed: keeping the last known metadata");
     let mut pause = pause.lock().unwrap_or_else(PoisonError::into_inner);
     let previous = pause.filter(|_| matches!(error, provider::Error::Unusable(_)));
     let next = METADATA_RETRY.following(previous);
@@ -60,7 +60,7 @@ async fn keep_metadata(rp: Arc<RelyingParty>, pause: Arc<Mutex<Option<Duration>>
 /// Writes down which sessions were used.
 async fn flush(rp: Arc<RelyingParty>) {
     if let Err(error) = rp.sessions.flush().await {
-        tracing::warn!(%error, "session uses not written: they are tried again");
+        tracing::warn!(%error, "session use flush failed: retrying later");
     }
 }
 
@@ -70,8 +70,8 @@ async fn follow(rp: Arc<RelyingParty>) {
 }
 
 /// Writes down again the issued machine tokens that a store has lost.
-async fn keep_issued(rp: Arc<RelyingParty>) {
-    match rp.keep_issued().await {}
+async fn restore_issued(rp: Arc<RelyingParty>) {
+    match rp.restore_issued().await {}
 }
 
 /// Says what is wrong with how the store is set up, whenever that changes.
@@ -80,15 +80,15 @@ async fn inspect_store(rp: Arc<RelyingParty>, last_warnings: Arc<Mutex<Vec<store
     let Ok(warnings) = rp.sessions.warnings().await else { return INSPECTION.1 };
     let mut last_warnings = last_warnings.lock().unwrap_or_else(PoisonError::into_inner);
     for warning in warnings.iter().filter(|warning| !last_warnings.contains(*warning)) {
-        tracing::warn!("{warning}");
+        tracing::warn!(kind = warning.kind(), reason = %warning, "store eviction possible");
     }
     *last_warnings = warnings;
     INSPECTION.0
 }
 
-/// Reads the clients' files again when they change. What was read before stays while they have a mistake, which is
-/// told once.
-async fn keep_clients(
+/// Reloads the client files. While they contain a mistake the last valid clients stay in use, and the mistake is
+/// logged once.
+async fn reload_clients(
     rp: Arc<RelyingParty>,
     config: Arc<Config>,
     last_problem: Arc<Mutex<Option<String>>>,
@@ -105,7 +105,7 @@ async fn keep_clients(
     };
     let mut last_problem = last_problem.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(problem) = problem.as_ref().filter(|_| *last_problem != problem) {
-        tracing::error!(%problem, "client reload failed: keeping the last known clients");
+        tracing::error!(reason = %problem, "client reload failed: keeping the last known clients");
     }
     *last_problem = problem;
     CLIENTS
@@ -113,7 +113,7 @@ async fn keep_clients(
 
 /// Renews tokens before they run out.
 async fn renew_ahead(rp: Arc<RelyingParty>) {
-    // In step, however long each takes.
+    // A fixed period, however long a search takes.
     let mut searches = tokio::time::interval(flow::RENEWAL_SEARCH);
     searches.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
@@ -132,7 +132,7 @@ async fn sweep(rp: Arc<RelyingParty>) -> Duration {
     rp.broker.sweep(rp.clock.now());
     match rp.sessions.sweep().await {
         Ok(0) => {}
-        Ok(swept) => tracing::info!(swept, "expired sessions removed"),
+        Ok(swept) => tracing::info!(sessions = swept, "expired sessions removed"),
         Err(error) => tracing::warn!(%error, "session sweep failed: retrying later"),
     }
     SWEEP

@@ -1,6 +1,6 @@
 //! `auth-api policy explain`: which rule decides about a page, and why.
 
-use super::{ConfigFlag, PROBLEMS, foreign, print};
+use super::{ConfigFlag, EXIT_PROBLEMS, foreign, print};
 use crate::app;
 use crate::domain::page::PathInterpretations;
 use crate::domain::page_rules::Decision;
@@ -48,7 +48,7 @@ pub(super) async fn explain(args: Explain) -> anyhow::Result<ExitCode> {
             let Some(newest) = app::sessions_of(&config, &sub).await?.into_iter().next() else {
                 let whose = foreign(&sub);
                 print(&format!("{whose} has no session, and so no groups that are known here; use --groups\n"))?;
-                return Ok(ExitCode::from(PROBLEMS));
+                return Ok(ExitCode::from(EXIT_PROBLEMS));
             };
             Principal { sub, groups: newest.groups, scopes: newest.scopes, email: newest.email, ..nobody }
         }
@@ -62,7 +62,7 @@ pub(super) async fn explain(args: Explain) -> anyhow::Result<ExitCode> {
         Ok(page) => page,
         Err(refused) => {
             print(&format!("decision  refused: {refused}\n"))?;
-            return Ok(ExitCode::from(PROBLEMS));
+            return Ok(ExitCode::from(EXIT_PROBLEMS));
         }
     };
     let policy = config.policy.rules();
@@ -87,7 +87,7 @@ pub(super) async fn explain(args: Explain) -> anyhow::Result<ExitCode> {
     };
     text += &denied.as_ref().map_or("decision  allowed\n".to_owned(), |why| format!("decision  denied {why}\n"));
     print(&text)?;
-    Ok(if denied.is_none() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+    Ok(if denied.is_none() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_PROBLEMS) })
 }
 
 /// A line for each rule that decides.

@@ -20,22 +20,22 @@ pub struct TokenSet {
     pub refresh: Option<SecretString>,
     /// When the access token runs out.
     pub expires_at: Timestamp,
-    /// What the tokens are called.
+    /// The ids by which the tokens are revoked.
     pub ids: TokenIds,
     /// The provider's own session (`sid`), where it says.
     pub provider_session: Option<IndexKey>,
 }
 
-/// What the tokens of a session are called, so that they can be refused when it has ended: all that may still be
-/// alive, those before the last renewal too.
+/// The ids of all tokens of a session that may still be valid, including those from before the last renewal, so that
+/// they can be revoked when the session ends.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenIds(Vec<TokenId>);
 
-/// What a token is called: its sign-in's `origin_jti`, else its `jti`, else its hash.
+/// The id by which a token is revoked: its `origin_jti`, else its `jti`, else its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenId {
     /// The name.
-    pub mark: RevocationKey,
+    pub key: RevocationKey,
     /// When the last token of this name runs out.
     expires_at: Timestamp,
 }
@@ -53,31 +53,31 @@ impl TokenId {
 impl TokenIds {
     /// A provider whose tokens outlive a thousand renewals would make records of any size. The names of those that
     /// run out first go.
-    const MOST: usize = 1_000;
+    const MAX_IDS: usize = 1_000;
 
     /// Names that are to be refused together, of a token that runs out at `expires_at`.
-    pub fn new(marks: impl IntoIterator<Item = RevocationKey>, expires_at: Timestamp) -> Self {
-        let mut names = Self::default();
-        marks.into_iter().for_each(|mark| names.add(mark, expires_at));
-        names
+    pub fn new(keys: impl IntoIterator<Item = RevocationKey>, expires_at: Timestamp) -> Self {
+        let mut ids = Self::default();
+        keys.into_iter().for_each(|key| ids.add(key, expires_at));
+        ids
     }
 
     /// Adds the name of a token that runs out at `expires_at`.
-    pub fn add(&mut self, mark: RevocationKey, expires_at: Timestamp) {
-        match self.0.iter_mut().find(|name| name.mark == mark) {
-            Some(name) => name.expires_at = name.expires_at.max(expires_at),
-            None => self.0.push(TokenId { mark, expires_at }),
+    pub fn add(&mut self, key: RevocationKey, expires_at: Timestamp) {
+        match self.0.iter_mut().find(|id| id.key == key) {
+            Some(id) => id.expires_at = id.expires_at.max(expires_at),
+            None => self.0.push(TokenId { key, expires_at }),
         }
     }
 
     /// Adds those of `older` whose tokens may still be accepted at `now`.
     pub fn add_alive(&mut self, older: &Self, now: Timestamp) {
-        for name in older.iter().filter(|name| now <= name.refused_until()) {
-            self.add(name.mark, name.expires_at);
+        for id in older.iter().filter(|id| now <= id.refused_until()) {
+            self.add(id.key, id.expires_at);
         }
-        if self.0.len() > Self::MOST {
-            self.0.sort_by_key(|name| std::cmp::Reverse(name.expires_at));
-            self.0.truncate(Self::MOST);
+        if self.0.len() > Self::MAX_IDS {
+            self.0.sort_by_key(|id| std::cmp::Reverse(id.expires_at));
+            self.0.truncate(Self::MAX_IDS);
         }
     }
 
@@ -119,14 +119,14 @@ pub(super) mod exposed_option {
     }
 }
 
-/// What is left of a token's life, at least, when it is due: whoever renews may be late, and slow.
+/// The least remaining life of a token when its renewal is due: the renewal may start late and be slow.
 const RENEWAL_SLACK: Duration = Duration::from_secs(15);
 
 /// When tokens that live for `life` are renewed: after 75 to 90 % of it, spread by `jitter`, and some seconds before
 /// the end.
 pub fn renewal_time(life: Duration, jitter: u8) -> Duration {
     let (slack, life) = (life.saturating_sub(RENEWAL_SLACK).as_secs(), life.as_secs());
-    // Not again and again, however short it is.
+    // Never before half of the life, so that a short-lived token is not renewed in a loop.
     let last = (life / 10 * 9 + life % 10 * 9 / 10).min(slack).max(life / 2);
     let first = last / 6 * 5;
     let spread = u128::from(last - first) * u128::from(jitter) / 255;
@@ -138,40 +138,40 @@ mod tests {
     use super::super::clock::at;
     use super::*;
 
-    fn marks(names: &TokenIds) -> Vec<RevocationKey> {
-        names.iter().map(|name| name.mark).collect()
+    fn keys(ids: &TokenIds) -> Vec<RevocationKey> {
+        ids.iter().map(|id| id.key).collect()
     }
 
     #[test]
     fn names_are_kept_while_their_tokens_may_be_accepted_and_no_longer() {
         let [first, second, third] = ["1", "2", "3"].map(RevocationKey::token);
-        let mut names = TokenIds::new([second], at(2_000));
-        names.add_alive(&TokenIds::new([first], at(1_000)), at(1_120));
-        assert_eq!(marks(&names), [second, first]);
+        let mut ids = TokenIds::new([second], at(2_000));
+        ids.add_alive(&TokenIds::new([first], at(1_000)), at(1_120));
+        assert_eq!(keys(&ids), [second, first]);
         let mut newer = TokenIds::new([third], at(3_000));
-        newer.add_alive(&names, at(1_121));
-        assert_eq!(marks(&newer), [third, second], "the first one ran out");
+        newer.add_alive(&ids, at(1_121));
+        assert_eq!(keys(&newer), [third, second], "the first one ran out");
     }
 
     #[test]
     fn a_name_of_many_tokens_lasts_as_long_as_the_last_of_them() {
-        let mark = RevocationKey::token("sign-in");
-        let mut names = TokenIds::new([mark, mark], at(5_000));
-        names.add_alive(&TokenIds::new([mark], at(9_000)), at(0));
-        let until: Vec<_> = names.iter().map(TokenId::refused_until).collect();
+        let key = RevocationKey::token("sign-in");
+        let mut ids = TokenIds::new([key, key], at(5_000));
+        ids.add_alive(&TokenIds::new([key], at(9_000)), at(0));
+        let until: Vec<_> = ids.iter().map(TokenId::refused_until).collect();
         assert_eq!(until, [at(9_120)]);
     }
 
     #[test]
     fn nothing_grows_for_ever() {
-        let mut names = TokenIds::new((0..1_000).map(|nth| RevocationKey::token(&nth.to_string())), at(1_000_000));
+        let mut ids = TokenIds::new((0..1_000).map(|nth| RevocationKey::token(&nth.to_string())), at(1_000_000));
         for nth in 1_000..1_030 {
             let mut newer = TokenIds::new([RevocationKey::token(&nth.to_string())], at(1_000_000 + nth));
-            newer.add_alive(&names, at(0));
-            names = newer;
+            newer.add_alive(&ids, at(0));
+            ids = newer;
         }
-        assert_eq!(names.iter().count(), TokenIds::MOST);
-        assert_eq!(names.iter().filter(|name| name.expires_at > at(1_000_000)).count(), 30, "the newest stay");
+        assert_eq!(ids.iter().count(), TokenIds::MAX_IDS);
+        assert_eq!(ids.iter().filter(|id| id.expires_at > at(1_000_000)).count(), 30, "the newest stay");
     }
 
     #[test]

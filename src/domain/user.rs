@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 pub const NATIVE: &str = "COGNITO";
 
 /// Claims that tell of a token, not of its user.
-const OF_TOKENS: [&str; 16] = [
+const TOKEN_CLAIMS: [&str; 16] = [
     "iss",
     "aud",
     "azp",
@@ -101,7 +101,7 @@ impl User {
     /// [`InvalidUser::Name`].
     pub fn from_claims(claims: &Map<String, Value>) -> Result<Self, InvalidUser> {
         let name = claims.get("cognito:username").or_else(|| claims.get("username"));
-        let of_user = claims.iter().filter(|(name, _)| !OF_TOKENS.contains(&name.as_str()) && *name != "username");
+        let of_user = claims.iter().filter(|(name, _)| !TOKEN_CLAIMS.contains(&name.as_str()) && *name != "username");
         Self::new(name, of_user.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
@@ -118,14 +118,14 @@ impl User {
         Self::new(event.get("userName"), attributes)
     }
 
-    fn new(name: Option<&Value>, mut told: Map<String, Value>) -> Result<Self, InvalidUser> {
+    fn new(name: Option<&Value>, mut claims: Map<String, Value>) -> Result<Self, InvalidUser> {
         let username =
             name.and_then(Value::as_str).filter(|name| !name.is_empty()).ok_or(InvalidUser::Name)?.to_owned();
-        let identities = told.remove("identities").map(|told| LinkedIdentity::list(&told)).unwrap_or_default();
-        let sub = told.remove("sub").as_ref().and_then(Value::as_str).map(str::to_owned);
-        let status = told.remove("cognito:user_status").as_ref().and_then(Value::as_str).map(str::to_owned);
+        let identities = claims.remove("identities").map(|value| LinkedIdentity::list(&value)).unwrap_or_default();
+        let sub = claims.remove("sub").as_ref().and_then(Value::as_str).map(str::to_owned);
+        let status = claims.remove("cognito:user_status").as_ref().and_then(Value::as_str).map(str::to_owned);
         // The others that begin so are groups, roles and the name, not attributes.
-        let attributes = told.into_iter().filter(|(name, value)| !name.starts_with("cognito:") && !value.is_null());
+        let attributes = claims.into_iter().filter(|(name, value)| !name.starts_with("cognito:") && !value.is_null());
         let attributes = attributes.map(|(name, value)| (name, text(value))).collect();
         Ok(Self { username, sub, attributes, identities, status, enabled: None })
     }
@@ -159,9 +159,9 @@ pub fn provider<'a>(username: &str, identities: &'a [LinkedIdentity]) -> &'a str
 impl LinkedIdentity {
     /// The identities in a claim (an array whose values are texts) or in an attribute (JSON text with a boolean and
     /// a number). What cannot be read is left out.
-    pub fn list(told: &Value) -> Vec<Self> {
+    pub fn list(value: &Value) -> Vec<Self> {
         let parsed;
-        let array = match told {
+        let array = match value {
             Value::String(json) => {
                 parsed = serde_json::from_str(json).unwrap_or(Value::Null);
                 parsed.as_array()

@@ -19,13 +19,13 @@ impl RelyingParty {
     /// The session, with tokens that live long enough for a question.
     pub(super) async fn with_fresh_tokens(
         self: &Arc<Self>,
-        live: &Arc<OpenedSession>,
+        opened: &Arc<OpenedSession>,
     ) -> Result<Arc<OpenedSession>, Error> {
-        if live.session.tokens.remaining(self.clock.now()) >= MIN_TOKEN_LIFE {
-            return Ok(live.clone());
+        if opened.session.tokens.remaining(self.clock.now()) >= MIN_TOKEN_LIFE {
+            return Ok(opened.clone());
         }
-        match live.session.tokens.refresh {
-            Some(_) => self.renewal(live, Priority::Interactive).await,
+        match opened.session.tokens.refresh {
+            Some(_) => self.renewal(opened, Priority::Interactive).await,
             None => Err(Error::InvalidCredentials("the tokens have run out, and there is no refresh token".into())),
         }
     }
@@ -35,38 +35,38 @@ impl RelyingParty {
         &self.config.account.writable
     }
 
-    /// The user of the session `live`, after `change` if there is one.
+    /// The user of the session `opened`, after `change` if there is one.
     ///
     /// # Errors
     /// [`Error::NotOffered`] without the scope, [`Error::NotWritable`], [`Error::NotAdmitted`], [`Error::RejectedByProvider`] with
     /// the pool's word, and what a renewal ends with.
     pub async fn account(
         self: &Arc<Self>,
-        live: &Arc<OpenedSession>,
+        opened: &Arc<OpenedSession>,
         change: &BTreeMap<String, String>,
     ) -> Result<User, Error> {
         if let Some(name) = change.keys().find(|name| !self.config.account.writable.contains(name)) {
             return Err(Error::NotWritable(name.chars().take(64).collect()));
         }
-        if !live.session.principal.scopes.iter().any(|scope| scope == USER_POOLS_SCOPE) {
+        if !opened.session.principal.scopes.iter().any(|scope| scope == USER_POOLS_SCOPE) {
             return Err(Error::NotOffered("the session's access token lacks the scope aws.cognito.signin.user.admin"));
         }
-        let live = self.with_fresh_tokens(live).await?;
-        self.admit(&live)?;
-        let (user, live) = match self.ask_account(&live, change).await {
+        let opened = self.with_fresh_tokens(opened).await?;
+        self.admit(&opened)?;
+        let (user, opened) = match self.ask_account(&opened, change).await {
             Err(error) if error.is_not_authorized() => {
-                let renewed = self.renewal(&live, Priority::Interactive).await?;
+                let renewed = self.renewal(&opened, Priority::Interactive).await?;
                 (self.ask_account(&renewed, change).await, renewed)
             }
-            answer => (answer, live),
+            answer => (answer, opened),
         };
         let user = user.map_err(|error| match error {
             provider::Error::Refused { code, .. } => Error::RejectedByProvider(code),
             other => other.into(),
         })?;
         if !change.is_empty() {
-            tracing::info!(sub = %live.session.principal.sub, attributes = ?change.keys(), "user attributes changed");
-            if let Err(error) = self.renewal(&live, Priority::Interactive).await {
+            tracing::info!(sub = %opened.session.principal.sub, attributes = ?change.keys(), "user attributes changed");
+            if let Err(error) = self.renewal(&opened, Priority::Interactive).await {
                 tracing::warn!(%error, "session renewal failed after attribute change");
             }
         }
@@ -75,10 +75,10 @@ impl RelyingParty {
 
     async fn ask_account(
         &self,
-        live: &OpenedSession,
+        opened: &OpenedSession,
         change: &BTreeMap<String, String>,
     ) -> Result<User, provider::Error> {
-        let access = &live.session.tokens.access;
+        let access = &opened.session.tokens.access;
         if !change.is_empty() {
             self.provider.update_user(access, change).await?;
         }

@@ -37,37 +37,37 @@ impl Default for AwsCredentialsCache {
 }
 
 impl RelyingParty {
-    /// Credentials for the user of `live`, for a guest without one.
+    /// Credentials for the user of `opened`, for a guest without one.
     ///
     /// # Errors
     /// [`Error::NotOffered`] without an identity pool, [`Error::Anonymous`] where guests get none,
     /// [`Error::NotAdmitted`], [`Error::NoCredentials`] with AWS's word, and what a renewal ends with.
     pub async fn aws_credentials(
         self: &Arc<Self>,
-        live: Option<&Arc<OpenedSession>>,
+        opened: Option<&Arc<OpenedSession>>,
     ) -> Result<Arc<AwsCredentials>, Error> {
         if !self.provider.has_identity_pool() {
             return Err(Error::NotOffered("aws.identity_pool is not configured"));
         }
-        let live = match live {
-            Some(live) => Some(self.with_fresh_tokens(live).await?),
+        let opened = match opened {
+            Some(opened) => Some(self.with_fresh_tokens(opened).await?),
             None if self.provider.takes_guests() => None,
             None => return Err(Error::Anonymous),
         };
-        if let Some(live) = &live {
-            self.admit(live)?;
+        if let Some(opened) = &opened {
+            self.admit(opened)?;
         }
-        let holder = live.as_ref().map(|live| (live.id.key(), live.session.version));
+        let holder = opened.as_ref().map(|opened| (opened.id.key(), opened.session.version));
         let fresh = |found: &AwsCredentials| found.expires_at.since(self.clock.now()) >= MARGIN;
         if let Some(stale) = self.aws.credentials.get(&holder).filter(|found| !fresh(found)) {
             self.aws.credentials.remove_if(&holder, |found| Arc::ptr_eq(found, &stale));
         }
-        self.aws.credentials.get_or_insert_async(&holder, self.fetch_credentials(live.as_deref())).await
+        self.aws.credentials.get_or_insert_async(&holder, self.fetch_credentials(opened.as_deref())).await
     }
 
-    async fn fetch_credentials(&self, live: Option<&OpenedSession>) -> Result<Arc<AwsCredentials>, Error> {
-        let token = live.map(|live| &live.session.tokens.id);
-        let user = live.map(|live| live.session.principal.sub.clone());
+    async fn fetch_credentials(&self, opened: Option<&OpenedSession>) -> Result<Arc<AwsCredentials>, Error> {
+        let token = opened.map(|opened| &opened.session.tokens.id);
+        let user = opened.map(|opened| opened.session.principal.sub.clone());
         let credentials = match self.credentials_of(&user, token).await {
             Err(error) if error.may_be_another_identity() => {
                 self.aws.identities.remove(&user);

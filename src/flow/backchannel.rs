@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long bearer tokens of a session that the provider ended are refused: tokens live no longer.
-const SID_REFUSED: Duration = Duration::from_secs(86_400);
+const SID_REVOCATION_TTL: Duration = Duration::from_secs(86_400);
 
 impl RelyingParty {
     /// Ends the sessions that a logout token names and counts them.
@@ -37,7 +37,7 @@ impl RelyingParty {
             };
             if let Some(sid) = &notice.sid {
                 // That session is over for good, and so are tokens of it that were never ours.
-                let until = this.clock.now() + SID_REFUSED;
+                let until = this.clock.now() + SID_REVOCATION_TTL;
                 this.sessions.revoke_token(&[RevocationKey::provider_session(sid)], until).await?;
             }
             this.sessions.mark_used(once, notice.until).await?;

@@ -95,7 +95,7 @@ impl RelyingParty {
     /// again then: within the provider's grace period the old token still works.
     pub(super) fn note_failure(
         &self,
-        live: &Arc<OpenedSession>,
+        opened: &Arc<OpenedSession>,
         error: Option<&provider::Error>,
         in_doubt: bool,
     ) -> Duration {
@@ -103,8 +103,8 @@ impl RelyingParty {
             Some(provider::Error::Unavailable { retry_after, .. }) => *retry_after,
             _ => None,
         };
-        let (now, in_doubt) = (self.clock.now(), in_doubt.then(|| live.clone()));
-        let failed = self.backoffs.failed(live.id.key(), retry_after, in_doubt, now);
+        let (now, in_doubt) = (self.clock.now(), in_doubt.then(|| opened.clone()));
+        let failed = self.backoffs.failed(opened.id.key(), retry_after, in_doubt, now);
         // Foreign text in part.
         let reason = error.map_or_else(|| "the store failed".to_owned(), ToString::to_string);
         let reason: String = reason.chars().take(200).flat_map(char::escape_debug).collect();
@@ -118,18 +118,18 @@ impl RelyingParty {
     }
 
     /// Applies the outcome of a renewal to the back-off of the session and to the schedule of all.
-    pub(super) fn note_outcome(&self, live: &Arc<OpenedSession>, result: &Result<Arc<OpenedSession>, Error>) {
+    pub(super) fn note_outcome(&self, opened: &Arc<OpenedSession>, result: &Result<Arc<OpenedSession>, Error>) {
         match result {
             Ok(_) | Err(Error::SessionEnded) => {
-                self.backoffs.forget(live.id.key());
+                self.backoffs.forget(opened.id.key());
                 self.schedule.note_success();
             }
-            Err(Error::InvalidCredentials(_)) => self.backoffs.forget(live.id.key()),
+            Err(Error::InvalidCredentials(_)) => self.backoffs.forget(opened.id.key()),
             // Noted where it was known whose fault it was.
             Err(Error::NotRenewed(_)) => {}
             Err(error) => {
                 tracing::debug!(%error, "session renewal failed: store unavailable");
-                self.note_failure(live, None, true);
+                self.note_failure(opened, None, true);
             }
         }
     }

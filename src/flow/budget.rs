@@ -16,11 +16,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How long a sign-in makes room for others to let it go first.
-const SIGN_IN: Duration = Duration::from_secs(1);
-/// How long everybody rests at least and at most.
-const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-/// A rest whose length the provider did not say.
-const PAUSES: ExponentialBackoff = ExponentialBackoff { first: REST.0, most: Duration::from_secs(32) };
+const SIGN_IN_MAX_WAIT: Duration = Duration::from_secs(1);
+/// The shortest and the longest back-off after a 429.
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(300);
+/// The back-off where the provider sent no `Retry-After`.
+const DEFAULT_BACKOFF: ExponentialBackoff = ExponentialBackoff { first: MIN_BACKOFF, most: Duration::from_secs(32) };
 /// One in so many of the rate may be questions to the user pools API, which has others to serve.
 const USER_POOL_SHARE: u32 = 4;
 
@@ -86,9 +87,10 @@ impl RequestBudget {
             return;
         };
         let earlier = self.throttled.fetch_add(1, Ordering::Relaxed);
-        let rest = retry_after.unwrap_or_else(|| jittered(PAUSES.after(earlier))).clamp(REST.0, REST.1);
-        tracing::warn!(seconds = rest.as_secs_f64(), "provider throttled requests: backing off");
-        self.limiter.back_off(rest).await;
+        let pause = retry_after.unwrap_or_else(|| jittered(DEFAULT_BACKOFF.after(earlier)));
+        let pause = pause.clamp(MIN_BACKOFF, MAX_BACKOFF);
+        tracing::warn!(?pause, "provider throttled requests: backing off");
+        self.limiter.back_off(pause).await;
     }
 }
 
@@ -99,7 +101,7 @@ impl RelyingParty {
         callback: VerifiedCallback,
     ) -> Result<(AuthenticatedUser, Transaction), provider::Error> {
         // With or without one it goes.
-        let _ = self.budget.tokens.acquire(Priority::SignIn, SIGN_IN).await;
+        let _ = self.budget.tokens.acquire(Priority::SignIn, SIGN_IN_MAX_WAIT).await;
         let exchanged = self.provider.exchange(callback).await;
         self.budget.tokens.note(exchanged.as_ref().err()).await;
         exchanged

@@ -52,7 +52,7 @@ enum ExchangeOutcome {
 impl ExchangeOutcome {
     fn of(result: &Result<Arc<OpenedSession>, Error>) -> Self {
         match result {
-            Ok(live) => Self::SignedIn(*live.id.as_bytes()),
+            Ok(opened) => Self::SignedIn(*opened.id.as_bytes()),
             Err(Error::NotAdmitted(denied)) => Self::NotAdmitted(denied.clone()),
             Err(_) => Self::Failed,
         }
@@ -80,7 +80,7 @@ pub struct FailedCallback {
 }
 
 impl RelyingParty {
-    /// Ends a sign-in. `transaction` is the one that belongs to the state; `live` the browser's session,
+    /// Ends a sign-in. `transaction` is the one that belongs to the state; `opened` the browser's session,
     /// `old` all ids that it sent, `device` what shows of it.
     ///
     /// # Errors
@@ -89,12 +89,12 @@ impl RelyingParty {
         self: &Arc<Self>,
         params: CallbackParams,
         transaction: Option<Transaction>,
-        live: Option<&OpenedSession>,
+        opened: Option<&OpenedSession>,
         old: Vec<SessionId>,
         device: Device,
     ) -> Result<CallbackOutcome, FailedCallback> {
         let intent = transaction.as_ref().map(Transaction::intent);
-        let outcome = self.complete(params, transaction, live, old, device).await.map_err(|error| match error {
+        let outcome = self.complete(params, transaction, opened, old, device).await.map_err(|error| match error {
             Error::Callback(CallbackError::Provider(refusal)) if self.provider.is_cancellation(&refusal) => {
                 Error::Cancelled(refusal)
             }
@@ -119,14 +119,14 @@ impl RelyingParty {
         self: &Arc<Self>,
         params: CallbackParams,
         transaction: Option<Transaction>,
-        live: Option<&OpenedSession>,
+        opened: Option<&OpenedSession>,
         old: Vec<SessionId>,
         device: Device,
     ) -> Result<CallbackOutcome, Error> {
         let tag = params.state.as_deref().map(Transaction::tag).unwrap_or_default();
-        let completed = live.map(|live| &live.session.sign_in).filter(|arrival| arrival.tag == tag);
+        let completed = opened.map(|opened| &opened.session.sign_in).filter(|arrival| arrival.tag == tag);
         let Some(transaction) = transaction else {
-            return match (live, params.error) {
+            return match (opened, params.error) {
                 // A reload of a callback that did its work.
                 (Some(_), None) => Ok(CallbackOutcome::Already(
                     completed.map_or_else(|| self.return_to.choose(None), |a| a.return_to.clone()),

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Sessions not used for this long are not at work.
 const MAX_IDLE: Duration = Duration::from_secs(10 * 60);
 /// How long one question may wait for its turn.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_PERMIT_WAIT: Duration = Duration::from_secs(30);
 /// After so many in a row without an answer the others wait, too.
 const MAX_UNANSWERED: usize = 5;
 /// When one without an answer is asked about again.
@@ -32,22 +32,22 @@ impl RelyingParty {
     /// Asks about the sessions that are due.
     pub async fn check_revoked(self: &Arc<Self>, interval: Duration) {
         let mut unanswered = 0;
-        for live in self.due_for_revocation_check(interval) {
+        for opened in self.due_for_revocation_check(interval) {
             let budget = &self.budget.users;
-            if budget.acquire(Priority::Background, PATIENCE).await.is_err()
+            if budget.acquire(Priority::Background, MAX_PERMIT_WAIT).await.is_err()
                 || self.budget.tokens.check_backoff().is_err()
             {
                 return;
             }
-            let access = &live.session.tokens.access;
+            let access = &opened.session.tokens.access;
             let result = self.provider.get_user(access).await;
             budget.note(result.as_ref().err()).await;
             let mut now = self.clock.now();
             match result {
                 Ok(_) => unanswered = 0,
-                Err(error) if error.is_not_authorized() => match self.renewal(&live, Priority::Background).await {
+                Err(error) if error.is_not_authorized() => match self.renewal(&opened, Priority::Background).await {
                     Err(Error::SessionEnded) => {
-                        tracing::info!(sub = %live.session.principal.sub, "session ended: user disabled or signed out at the provider");
+                        tracing::info!(sub = %opened.session.principal.sub, "session ended: user disabled or signed out at the provider");
                     }
                     // Ended meanwhile, or revoked alone while the user may still come in: nothing to do.
                     Ok(_) | Err(Error::InvalidCredentials(_)) => {}
@@ -61,10 +61,10 @@ impl RelyingParty {
                 }
                 Err(error) => {
                     // It may be about this one alone.
-                    tracing::warn!(sub = %live.session.principal.sub, %error, "revocation check failed");
+                    tracing::warn!(sub = %opened.session.principal.sub, %error, "revocation check failed");
                 }
             }
-            self.revocation_checks.0.lock().unwrap_or_else(PoisonError::into_inner).insert(live.id.key(), now);
+            self.revocation_checks.0.lock().unwrap_or_else(PoisonError::into_inner).insert(opened.id.key(), now);
             if unanswered >= MAX_UNANSWERED {
                 return;
             }
@@ -75,10 +75,10 @@ impl RelyingParty {
         let now = self.clock.now();
         let mut last_checked = self.revocation_checks.0.lock().unwrap_or_else(PoisonError::into_inner);
         last_checked.retain(|_, at| now.since(*at) < interval);
-        let due = self.sessions.cached().into_iter().filter(|live| {
-            let session = &live.session;
-            now.since(live.seen()) <= MAX_IDLE
-                && !last_checked.contains_key(&live.id.key())
+        let due = self.sessions.cached().into_iter().filter(|opened| {
+            let session = &opened.session;
+            now.since(opened.last_used()) <= MAX_IDLE
+                && !last_checked.contains_key(&opened.id.key())
                 // Just told by the provider itself.
                 && now.since(session.renewed) >= interval
                 && now < session.tokens.expires_at

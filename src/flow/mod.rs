@@ -23,7 +23,7 @@ pub use callback::{CallbackOutcome, FailedCallback};
 pub use error::{AccessDenied, Error};
 pub use machine::{Broker, ClientCredentials, Introspection, MachineError, MachineTokenResponse, TokenRequest};
 pub use my_sessions::{EndedSession, EndedSessions, OwnSession};
-pub use renew_ahead::SEARCH as RENEWAL_SEARCH;
+pub use renew_ahead::SEARCH_PERIOD as RENEWAL_SEARCH;
 pub use sign_in::{SignIn, SignInRequest};
 pub use sign_out::SignOutRedirect;
 pub use validate::{Caller, CallerCredentials};
@@ -137,12 +137,12 @@ impl RelyingParty {
         // All at once: planted ones must cost no time.
         for loaded in Box::pin(join_all(ids.iter().map(|id| self.sessions.load(*id)))).await {
             match loaded {
-                Ok(Some(live)) => match &newest {
-                    Some(other) if live.session.principal.sub != other.session.principal.sub => {
+                Ok(Some(opened)) => match &newest {
+                    Some(other) if opened.session.principal.sub != other.session.principal.sub => {
                         return Err(Error::AmbiguousSession);
                     }
-                    Some(other) if live.session.started < other.session.started => {}
-                    _ => newest = Some(live),
+                    Some(other) if opened.session.started < other.session.started => {}
+                    _ => newest = Some(opened),
                 },
                 Ok(None) => {}
                 // Another one may be at hand.

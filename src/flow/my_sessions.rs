@@ -61,7 +61,7 @@ impl OwnSession {
             handle,
             current: me.is_some(),
             // Uses are written down a little later.
-            last_seen: me.map_or(listed.seen, |me| me.seen().max(listed.seen)),
+            last_seen: me.map_or(listed.last_used, |me| me.last_used().max(listed.last_used)),
             device: listed.summary.device,
             provider: listed.summary.provider,
             groups: listed.summary.groups,

@@ -34,7 +34,7 @@ impl RelyingParty {
             }
         }
         if too_many > 0 {
-            tracing::info!(%sub, ended = too_many, most, "excess sessions ended: session.per_user reached");
+            tracing::info!(%sub, sessions = too_many, limit = most, "excess sessions ended: session.per_user reached");
         }
         self.revoke_later(refresh);
         Ok(())

@@ -17,7 +17,7 @@
 //!
 //! A refresh token can be spent with nothing to show for it: by a process that died at work, by an
 //! answer that never came, by a store that lost its successor. If the provider then says `invalid_grant`, that may be our own doing. Such a
-//! session goes on without a refresh token, for [`ORPHANED`] at most.
+//! session goes on without a refresh token, for [`ORPHANED_TTL`] at most.
 
 use super::single_flight::{Flight, SingleFlight};
 use super::{Error, PANICKED, RelyingParty, lease_time, poll_pause};
@@ -35,22 +35,22 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Tokens renewed less than this ago are not renewed again.
-const JUST_RENEWED: Duration = Duration::from_secs(5);
+const MIN_RENEWAL_AGE: Duration = Duration::from_secs(5);
 /// `Retry-After` if the provider sent none.
-const PAUSE: Duration = Duration::from_secs(2);
-/// How long a renewal waits until all processes together have asked little enough.
-const PATIENCE: Duration = Duration::from_secs(15);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How long a renewal waits for a permit of the shared rate limit.
+const MAX_PERMIT_WAIT: Duration = Duration::from_secs(15);
 /// Pauses before a renewed session is written again.
 const STORE_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 /// How long a session lasts whose refresh token was lost by a fault.
-const ORPHANED: Duration = Duration::from_secs(86_400);
+const ORPHANED_TTL: Duration = Duration::from_secs(86_400);
 
 /// The renewals under way in this process, and what makes each urgent.
 pub(super) type Renewals = SingleFlight<SessionKey, Result<Arc<OpenedSession>, Error>, Arc<Notify>>;
 
 /// The right to renew a session now.
 struct RenewalLease {
-    live: Arc<OpenedSession>,
+    opened: Arc<OpenedSession>,
     fencing_token: FencingToken,
     /// Whether the one before us may have spent the refresh token.
     abandoned: bool,
@@ -66,26 +66,26 @@ impl RelyingParty {
         if ids.is_empty() {
             return Err(Error::Anonymous);
         }
-        let live = self.session(ids).await?.ok_or_else(|| Error::InvalidCredentials("the session is over".into()))?;
-        let (now, session) = (self.clock.now(), &live.session);
+        let opened = self.session(ids).await?.ok_or_else(|| Error::InvalidCredentials("the session is over".into()))?;
+        let (now, session) = (self.clock.now(), &opened.session);
         let fresh = match force {
-            true => now.since(session.renewed) < JUST_RENEWED && session.version > 1,
+            true => now.since(session.renewed) < MIN_RENEWAL_AGE && session.version > 1,
             false => session.tokens.remaining(now) >= self.config.session.refresh_margin,
         };
         // Who may not be signed in any more, as far as we know, may be so by now at the provider.
-        match (self.admit(&live), &session.tokens.refresh) {
-            (Ok(()), _) if fresh => Ok(live),
+        match (self.admit(&opened), &session.tokens.refresh) {
+            (Ok(()), _) if fresh => Ok(opened),
             // A provider that gave no refresh token leaves nothing to renew; the session has its own end.
-            (Ok(()), None) => Ok(live),
+            (Ok(()), None) => Ok(opened),
             (Err(_), None) => {
-                self.sessions.end(live.id).await?;
+                self.sessions.end(opened.id).await?;
                 Err(Error::SessionEnded)
             }
             (_, Some(_)) => {
                 // Who insists has time: there is life left.
                 let runs_out = session.tokens.remaining(now) < self.config.session.refresh_margin;
                 let priority = if runs_out { Priority::Interactive } else { Priority::Background };
-                self.renewal(&live, priority).await
+                self.renewal(&opened, priority).await
             }
         }
     }
@@ -93,15 +93,15 @@ impl RelyingParty {
     /// The renewal of this session that is under way, or a new one.
     pub(super) fn renewal(
         self: &Arc<Self>,
-        live: &Arc<OpenedSession>,
+        opened: &Arc<OpenedSession>,
         priority: Priority,
     ) -> Flight<Result<Arc<OpenedSession>, Error>> {
-        let (renewal, hurry) = self.renewals.join(live.id.key(), &self.tasks, Err(PANICKED), || {
-            let (this, live, hurry) = (self.clone(), live.clone(), Arc::new(Notify::new()));
+        let (renewal, hurry) = self.renewals.join(opened.id.key(), &self.tasks, Err(PANICKED), || {
+            let (this, opened, hurry) = (self.clone(), opened.clone(), Arc::new(Notify::new()));
             let hurry_signal = hurry.clone();
             let work = async move {
-                let result = this.renew(&live, priority, &hurry_signal).await;
-                this.note_outcome(&live, &result);
+                let result = this.renew(&opened, priority, &hurry_signal).await;
+                this.note_outcome(&opened, &result);
                 this.metrics.refresh(match &result {
                     Ok(_) => "renewed",
                     Err(Error::SessionEnded) => "ended_by_provider",
@@ -122,27 +122,27 @@ impl RelyingParty {
 
     async fn renew(
         self: &Arc<Self>,
-        live: &OpenedSession,
+        opened: &OpenedSession,
         priority: Priority,
         hurry: &Notify,
     ) -> Result<Arc<OpenedSession>, Error> {
         self.budget.tokens.check_backoff().map_err(|left| Error::NotRenewed(cooling_down(left)))?;
-        let lease = match self.acquire_lease(live.id, live.session.version).await? {
+        let lease = match self.acquire_lease(opened.id, opened.session.version).await? {
             Ok(lease) => lease,
             Err(renewed_by_another) => return Ok(renewed_by_another),
         };
         if let Err(left) = self.wait_for_permit(&lease, priority, hurry).await {
-            self.release(live.id, lease.fencing_token, unused_release(lease.abandoned)).await;
+            self.release(opened.id, lease.fencing_token, unused_release(lease.abandoned)).await;
             return Err(Error::NotRenewed(cooling_down(left)));
         }
         let is_dead = |error: &provider::Error| {
-            error.is_invalid_grant() || self.refusals.record_failure(live.id.key(), error, self.clock.now())
+            error.is_invalid_grant() || self.refusals.record_failure(opened.id.key(), error, self.clock.now())
         };
         let result = self.request_renewal(&lease).await;
         self.budget.tokens.note(result.as_ref().err().map(|failed| &failed.error)).await;
         match result {
             Ok(renewed) => {
-                self.refusals.forget(live.id.key());
+                self.refusals.forget(opened.id.key());
                 self.store_renewed(&lease, renewed).await
             }
             Err(RefreshFailure { error, .. }) if is_dead(&error) => self.handle_invalid_grant(&lease, &error).await,
@@ -151,7 +151,7 @@ impl RelyingParty {
                     Some(refresh) => (self.store_rotated_token(&lease, refresh).await, true),
                     None => (false, spent),
                 };
-                let pause = self.note_failure(&lease.live, Some(&error), spent && !kept);
+                let pause = self.note_failure(&lease.opened, Some(&error), spent && !kept);
                 if !kept {
                     self.release_with_cooldown(&lease, pause, spent).await;
                 }
@@ -161,27 +161,31 @@ impl RelyingParty {
     }
 
     /// Waits until it is this process's turn, or another one has renewed the session since version `seen`.
-    async fn acquire_lease(&self, id: SessionId, seen: u64) -> Result<Result<RenewalLease, Arc<OpenedSession>>, Error> {
+    async fn acquire_lease(
+        &self,
+        id: SessionId,
+        version: u64,
+    ) -> Result<Result<RenewalLease, Arc<OpenedSession>>, Error> {
         let deadline = Instant::now() + 2 * lease_time(&self.config);
-        let mut looks = 0;
+        let mut attempts = 0;
         loop {
             let leased = self.sessions.lease(id, lease_time(&self.config)).await?;
             if leased == LeaseOutcome::Gone {
                 return Err(ended());
             }
-            let live = match (self.sessions.reload(id).await, leased) {
-                (Ok(live), _) => live.ok_or_else(ended)?,
+            let opened = match (self.sessions.reload(id).await, leased) {
+                (Ok(opened), _) => opened.ok_or_else(ended)?,
                 (Err(error), LeaseOutcome::Taken { fencing_token, abandoned }) => {
                     self.release(id, fencing_token, unused_release(abandoned)).await;
                     return Err(error.into());
                 }
                 (Err(error), _) => return Err(error.into()),
             };
-            if live.session.version != seen {
+            if opened.session.version != version {
                 if let LeaseOutcome::Taken { fencing_token, abandoned } = leased {
                     self.release(id, fencing_token, unused_release(abandoned)).await;
                 }
-                return Ok(Err(live));
+                return Ok(Err(opened));
             }
             match leased {
                 // Another process may be about to put back a newer refresh token than this one.
@@ -189,7 +193,7 @@ impl RelyingParty {
                     self.release(id, fencing_token, unused_release(abandoned)).await;
                 }
                 LeaseOutcome::Taken { fencing_token, abandoned } => {
-                    return Ok(Ok(RenewalLease { live, fencing_token, abandoned }));
+                    return Ok(Ok(RenewalLease { opened, fencing_token, abandoned }));
                 }
                 LeaseOutcome::Paused(left) => {
                     self.backoffs.failed_elsewhere(id.key(), left, self.clock.now());
@@ -198,10 +202,10 @@ impl RelyingParty {
                 LeaseOutcome::Held | LeaseOutcome::Gone => {}
             }
             if Instant::now() > deadline {
-                return Err(Error::NotRenewed(cooling_down(PAUSE)));
+                return Err(Error::NotRenewed(cooling_down(DEFAULT_RETRY_AFTER)));
             }
-            tokio::time::sleep(poll_pause(looks)).await;
-            looks += 1;
+            tokio::time::sleep(poll_pause(attempts)).await;
+            attempts += 1;
         }
     }
 
@@ -211,9 +215,9 @@ impl RelyingParty {
         let waiting = async {
             tokio::select! {
                 biased;
-                permit = budget.acquire(priority, PATIENCE) => permit,
+                permit = budget.acquire(priority, MAX_PERMIT_WAIT) => permit,
                 () = hurry.notified(), if priority == Priority::Background => {
-                    budget.acquire(Priority::Interactive, PATIENCE).await
+                    budget.acquire(Priority::Interactive, MAX_PERMIT_WAIT).await
                 }
             }
         };
@@ -223,12 +227,12 @@ impl RelyingParty {
             return Ok(());
         }
         // Whoever took it meanwhile may have spent the refresh token.
-        let ours = self.sessions.extend(lease.live.id, lease.fencing_token, lease_time(&self.config)).await;
-        if ours.is_ok_and(|ours| ours) { Ok(()) } else { Err(PAUSE) }
+        let ours = self.sessions.extend(lease.opened.id, lease.fencing_token, lease_time(&self.config)).await;
+        if ours.is_ok_and(|ours| ours) { Ok(()) } else { Err(DEFAULT_RETRY_AFTER) }
     }
 
     async fn request_renewal(&self, lease: &RenewalLease) -> Result<AuthenticatedUser, RefreshFailure> {
-        self.while_extending_lease(lease, self.provider.refresh(&lease.live.session)).await
+        self.while_extending_lease(lease, self.provider.refresh(&lease.opened.session)).await
     }
 
     /// Keeps the lease while something takes its time.
@@ -242,7 +246,7 @@ impl RelyingParty {
                 done = &mut work => return done,
                 _ = keep.tick() => {
                     // Lost or not, the answer counts: compare-and-set decides whose is kept.
-                    if let Err(error) = self.sessions.extend(lease.live.id, lease.fencing_token, lease_time(&self.config)).await {
+                    if let Err(error) = self.sessions.extend(lease.opened.id, lease.fencing_token, lease_time(&self.config)).await {
                         tracing::warn!(%error, "renewal lease extension failed");
                     }
                 }
@@ -256,7 +260,7 @@ impl RelyingParty {
         lease: &RenewalLease,
         renewed: AuthenticatedUser,
     ) -> Result<Arc<OpenedSession>, Error> {
-        let (old, id) = (&lease.live.session, lease.live.id);
+        let (old, id) = (&lease.opened.session, lease.opened.id);
         if let Err(missing) = self.policy.admit(&renewed.principal) {
             self.sessions.end(id).await?;
             self.revoke_later(renewed.tokens.refresh);
@@ -271,7 +275,7 @@ impl RelyingParty {
             ..old.clone()
         };
         match self.update(lease, &session).await? {
-            SessionUpdate::Done(live) => Ok(live),
+            SessionUpdate::Done(opened) => Ok(opened),
             SessionUpdate::Stale => self.sessions.reload(id).await?.ok_or_else(ended),
             SessionUpdate::Gone => {
                 self.revoke_later(session.tokens.refresh);
@@ -286,22 +290,22 @@ impl RelyingParty {
         lease: &RenewalLease,
         error: &provider::Error,
     ) -> Result<Arc<OpenedSession>, Error> {
-        let (old, id) = (&lease.live.session, lease.live.id);
+        let (old, id) = (&lease.opened.session, lease.opened.id);
         let now = self.sessions.reload(id).await?.ok_or_else(ended)?;
         if now.session.version != old.version {
             return Ok(now);
         }
         let Ok(lost_writes) = self.sessions.has_lost_writes().await else {
-            let pause = self.note_failure(&lease.live, Some(error), false);
+            let pause = self.note_failure(&lease.opened, Some(error), false);
             self.release_with_cooldown(lease, pause, false).await;
-            return Err(Error::NotRenewed(cooling_down(PAUSE)));
+            return Err(Error::NotRenewed(cooling_down(DEFAULT_RETRY_AFTER)));
         };
         if !lease.abandoned && !lost_writes {
             // A process that was suspended beyond its lease may be refused because the next holder has used the token.
-            if !self.sessions.end_unchanged(&lease.live, lease.fencing_token).await? {
+            if !self.sessions.end_unchanged(&lease.opened, lease.fencing_token).await? {
                 let now = self.sessions.reload(id).await?.ok_or_else(ended)?;
                 let renewed = now.session.version != old.version;
-                return if renewed { Ok(now) } else { Err(Error::NotRenewed(cooling_down(PAUSE))) };
+                return if renewed { Ok(now) } else { Err(Error::NotRenewed(cooling_down(DEFAULT_RETRY_AFTER))) };
             }
             tracing::info!(sub = %old.principal.sub, %error, "session ended: refresh token rejected by the provider");
             return Err(Error::SessionEnded);
@@ -311,17 +315,17 @@ impl RelyingParty {
             "refresh token lost: consumed by an interrupted renewal; session kept without one for a day"
         );
         let tokens = TokenSet { refresh: None, ..old.tokens.clone() };
-        let ends = old.ends.min(self.clock.now() + ORPHANED);
+        let ends = old.ends.min(self.clock.now() + ORPHANED_TTL);
         let session = Session { tokens, ends, version: old.version + 1, ..old.clone() };
         match self.update(lease, &session).await? {
-            SessionUpdate::Done(live) => Ok(live),
+            SessionUpdate::Done(opened) => Ok(opened),
             SessionUpdate::Stale | SessionUpdate::Gone => self.sessions.reload(id).await?.ok_or_else(ended),
         }
     }
 
     /// Stores a rotated refresh token whose token response failed verification. `false` if it is lost.
     async fn store_rotated_token(self: &Arc<Self>, lease: &RenewalLease, refresh: SecretString) -> bool {
-        let old = &lease.live.session;
+        let old = &lease.opened.session;
         let tokens = TokenSet { refresh: Some(refresh.clone()), ..old.tokens.clone() };
         let session = Session { tokens, version: old.version + 1, ..old.clone() };
         match self.update(lease, &session).await {
@@ -339,7 +343,7 @@ impl RelyingParty {
     async fn release_with_cooldown(&self, lease: &RenewalLease, pause: Duration, spent: bool) {
         let after =
             if spent || lease.abandoned { LeaseRelease::OutcomeUnknown(pause) } else { LeaseRelease::CoolDown(pause) };
-        self.release(lease.live.id, lease.fencing_token, after).await;
+        self.release(lease.opened.id, lease.fencing_token, after).await;
     }
 
     async fn release(&self, id: SessionId, fencing_token: FencingToken, after: LeaseRelease) {
@@ -350,7 +354,7 @@ impl RelyingParty {
 
     /// Writes a session, more than once if the store hiccups: a rotated token cannot be had again.
     async fn update(&self, lease: &RenewalLease, session: &Session) -> Result<SessionUpdate, Error> {
-        let (id, expected) = (lease.live.id, lease.live.session.version);
+        let (id, expected) = (lease.opened.id, lease.opened.session.version);
         for pause in STORE_RETRIES {
             match self.sessions.update(id, expected, session, Some(lease.fencing_token)).await {
                 // Stale also if the write that seemed to fail was done: the caller reads what is there.

@@ -21,19 +21,22 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Between two searches.
-pub const SEARCH: Duration = Duration::from_secs(5);
+pub const SEARCH_PERIOD: Duration = Duration::from_secs(5);
 /// How long a search waits for what it began, so that the next one is in time. Renewals go on by themselves.
-const ROUND: Duration = Duration::from_secs(4);
-/// Sessions not used for this long renew when they are asked to.
-const LATELY: Duration = Duration::from_secs(10 * 60);
-/// Renewals at once; and while it is not known whether any gets through, what each counts for.
-const AT_ONCE: (u32, u32) = (32, 4);
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(4);
+/// Sessions idle for longer are not renewed in the background, only on request.
+const MAX_IDLE: Duration = Duration::from_secs(10 * 60);
+/// Concurrent renewals.
+const MAX_CONCURRENT: u32 = 32;
+/// What each counts for while it is not known whether any succeeds.
+const PROBE_WEIGHT: u32 = 4;
 /// Of sessions that have failed before.
-const AT_ONCE_FAILED: usize = 4;
-/// When so many in a row fail for the first time, and none gets through, it is not about single ones.
-const IN_A_ROW: u32 = 8;
+const MAX_CONCURRENT_RETRIES: usize = 4;
+/// After this many consecutive first failures the provider is taken to be down, not single sessions to be at fault.
+const FAILURE_THRESHOLD: u32 = 8;
 /// How long the search rests then.
-const REST: ExponentialBackoff = ExponentialBackoff { first: Duration::from_secs(5), most: Duration::from_secs(60) };
+const SEARCH_BACKOFF: ExponentialBackoff =
+    ExponentialBackoff { first: Duration::from_secs(5), most: Duration::from_secs(60) };
 
 /// Whether renewals get through, when to look again if not, and which moments are this process's own.
 #[derive(Debug)]
@@ -55,8 +58,8 @@ impl Default for RenewalSchedule {
         let [salt] = random();
         Self {
             salt,
-            permits: Arc::new(Semaphore::new(AT_ONCE.0 as usize)),
-            retry_permits: Arc::new(Semaphore::new(AT_ONCE_FAILED)),
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT as usize)),
+            retry_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_RETRIES)),
             consecutive_failures: AtomicU32::new(0),
             is_succeeding: AtomicBool::new(false),
             not_before: AtomicU64::new(0),
@@ -66,11 +69,12 @@ impl Default for RenewalSchedule {
 }
 
 impl RenewalSchedule {
-    fn due(&self, live: &OpenedSession) -> Timestamp {
-        let session = &live.session;
-        // A provider may say that they never run out.
+    /// When the session's tokens are due for renewal.
+    fn due_at(&self, opened: &OpenedSession) -> Timestamp {
+        let session = &opened.session;
+        // A provider may issue tokens that practically never expire: the session's end bounds them.
         let life = session.tokens.expires_at.min(session.ends).since(session.renewed);
-        session.renewed + renewal_time(life, live.id.key().0[0] ^ self.salt)
+        session.renewed + renewal_time(life, opened.id.key().0[0] ^ self.salt)
     }
 
     fn is_paused(&self, now: Timestamp) -> bool {
@@ -80,9 +84,9 @@ impl RenewalSchedule {
     /// How many of the places the next one takes.
     fn weight(&self) -> u32 {
         match self.consecutive_failures.load(Ordering::Relaxed) {
-            IN_A_ROW.. => AT_ONCE.0,
+            FAILURE_THRESHOLD.. => MAX_CONCURRENT,
             _ if self.is_succeeding.load(Ordering::Relaxed) => 1,
-            _ => AT_ONCE.1,
+            _ => PROBE_WEIGHT,
         }
     }
 
@@ -99,10 +103,10 @@ impl RenewalSchedule {
         self.is_succeeding.store(false, Ordering::Relaxed);
         let consecutive_failures = self.consecutive_failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         // What was under way together counts once.
-        if consecutive_failures >= IN_A_ROW && !self.is_paused(now) {
-            let rest = REST.after(self.pauses.fetch_add(1, Ordering::Relaxed));
+        if consecutive_failures >= FAILURE_THRESHOLD && !self.is_paused(now) {
+            let rest = SEARCH_BACKOFF.after(self.pauses.fetch_add(1, Ordering::Relaxed));
             self.not_before.store((now + rest).as_secs(), Ordering::Relaxed);
-            tracing::warn!(seconds = rest.as_secs(), "background renewal paused: consecutive failures");
+            tracing::warn!(pause = rest.as_secs(), "background renewal paused: consecutive failures");
         }
     }
 }
@@ -111,7 +115,7 @@ impl RelyingParty {
     /// Renews the sessions that are due. Comes back after some seconds at most.
     pub async fn renew_ahead(self: &Arc<Self>) {
         // What is not begun in time is due in the next search.
-        let _ = timeout(ROUND, self.renew_all(self.due_for_renewal())).await;
+        let _ = timeout(SEARCH_TIMEOUT, self.renew_all(self.due_for_renewal())).await;
     }
 
     /// Those that never failed first, and of them the ones that run out first.
@@ -120,23 +124,23 @@ impl RelyingParty {
         if self.schedule.is_paused(now) || self.budget.tokens.check_backoff().is_err() {
             return vec![];
         }
-        let at_hand = self.sessions.cached().into_iter().filter(|live| {
-            live.session.tokens.refresh.is_some()
-                && now >= self.schedule.due(live)
-                && now.since(live.seen()) <= LATELY
-                && !self.backoffs.is_backing_off(live.id.key(), now)
+        let at_hand = self.sessions.cached().into_iter().filter(|opened| {
+            opened.session.tokens.refresh.is_some()
+                && now >= self.schedule.due_at(opened)
+                && now.since(opened.last_used()) <= MAX_IDLE
+                && !self.backoffs.is_backing_off(opened.id.key(), now)
         });
         let due = self.backoffs.in_doubt(now).into_iter().chain(at_hand);
-        let due = due.filter(|live| !self.renewals.contains(live.id.key()));
-        let mut due: Vec<_> = due.map(|live| (self.backoffs.has_failed(live.id.key()), live)).collect();
-        due.sort_by_key(|(failed, live)| (*failed, live.session.tokens.expires_at, live.id.key()));
-        due.dedup_by_key(|(_, live)| live.id.key());
+        let due = due.filter(|opened| !self.renewals.contains(opened.id.key()));
+        let mut due: Vec<_> = due.map(|opened| (self.backoffs.has_failed(opened.id.key()), opened)).collect();
+        due.sort_by_key(|(failed, opened)| (*failed, opened.session.tokens.expires_at, opened.id.key()));
+        due.dedup_by_key(|(_, opened)| opened.id.key());
         due
     }
 
     async fn renew_all(self: &Arc<Self>, due: Vec<(bool, Arc<OpenedSession>)>) {
         let mut tasks = JoinSet::new();
-        for (failed, live) in due {
+        for (failed, opened) in due {
             let permit = match failed {
                 false => self.schedule.permits.clone().acquire_many_owned(self.schedule.weight()).await,
                 true => self.schedule.retry_permits.clone().acquire_owned().await,
@@ -146,7 +150,7 @@ impl RelyingParty {
             if self.schedule.is_paused(self.clock.now()) || self.budget.tokens.check_backoff().is_err() {
                 break;
             }
-            let renewal = self.renewal(&live, Priority::Background);
+            let renewal = self.renewal(&opened, Priority::Background);
             tasks.spawn(async move {
                 let _place = permit;
                 drop(renewal.await);
@@ -171,16 +175,16 @@ mod tests {
             schedule.note_success();
         }
         assert_eq!(schedule.weight(), 1);
-        (0..IN_A_ROW + 7).for_each(|_| schedule.failed(at(1_000)));
+        (0..FAILURE_THRESHOLD + 7).for_each(|_| schedule.failed(at(1_000)));
         assert!(
-            schedule.is_paused(at(1_000) + REST.first - Duration::from_secs(1))
-                && !schedule.is_paused(at(1_000) + REST.first)
+            schedule.is_paused(at(1_000) + SEARCH_BACKOFF.first - Duration::from_secs(1))
+                && !schedule.is_paused(at(1_000) + SEARCH_BACKOFF.first)
         );
-        assert_eq!(schedule.weight(), AT_ONCE.0, "then one alone");
+        assert_eq!(schedule.weight(), MAX_CONCURRENT, "then one alone");
         schedule.failed(at(1_010));
         assert!(
-            schedule.is_paused(at(1_010) + 2 * REST.first - Duration::from_secs(1))
-                && !schedule.is_paused(at(1_010) + 2 * REST.first),
+            schedule.is_paused(at(1_010) + 2 * SEARCH_BACKOFF.first - Duration::from_secs(1))
+                && !schedule.is_paused(at(1_010) + 2 * SEARCH_BACKOFF.first),
             "longer each time"
         );
         schedule.note_success();

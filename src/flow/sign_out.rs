@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 /// Revocations at once.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT: usize = 16;
 /// How long a sign-out waits for the provider to revoke tokens, if the provider may take as long.
 const REVOCATION: Duration = Duration::from_secs(3);
 
@@ -91,8 +91,8 @@ impl RelyingParty {
         let own: Vec<_> = ids.iter().map(|id| id.key().handle()).collect();
         let mut failed = None;
         for id in ids {
-            let Some(live) = self.sessions.load(*id).await? else { continue };
-            let listed = self.sessions.list(IndexKey::user(&live.session.principal.sub)).await?;
+            let Some(opened) = self.sessions.load(*id).await? else { continue };
+            let listed = self.sessions.list(IndexKey::user(&opened.session.principal.sub)).await?;
             for other in listed.iter().filter(|listed| !own.contains(&listed.handle())) {
                 match self.end_listed_session(other).await {
                     Ok(summary) => refresh.extend(summary.refresh),
@@ -118,7 +118,7 @@ impl RelyingParty {
     /// Revokes refresh tokens within one time limit for all. Returns how many it could not.
     pub(super) async fn revoke_all(&self, refresh: Vec<SecretString>) -> usize {
         let (all, revoked) = (refresh.len(), AtomicUsize::new(0));
-        let revoking = futures_util::stream::iter(refresh).for_each_concurrent(AT_ONCE, async |refresh| {
+        let revoking = futures_util::stream::iter(refresh).for_each_concurrent(MAX_CONCURRENT, async |refresh| {
             match self.provider.revoke(&refresh).await {
                 Ok(()) => {
                     revoked.fetch_add(1, Ordering::Relaxed);

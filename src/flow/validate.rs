@@ -54,7 +54,7 @@ pub enum Caller {
 pub struct VerifiedBearer {
     principal: Principal,
     identity: IdentityResponse,
-    names: Vec<RevocationKey>,
+    revocation_keys: Vec<RevocationKey>,
     /// The keys that it was verified with; `None` for one that our broker fetched, which needs none.
     generation: Option<u64>,
     requested: Option<UpstreamRequest>,
@@ -64,8 +64,8 @@ impl VerifiedBearer {
     /// One that our broker fetched.
     pub(super) fn issued(token: IssuedToken) -> Self {
         let identity = IdentityResponse::new(&token.principal, None);
-        let IssuedToken { principal, requested, revocation_keys: names } = token;
-        Self { principal, identity, names, generation: None, requested: Some(requested) }
+        let IssuedToken { principal, requested, revocation_keys } = token;
+        Self { principal, identity, revocation_keys, generation: None, requested: Some(requested) }
     }
 
     /// What our broker asked for when it fetched it; `None` for anybody else's.
@@ -79,8 +79,8 @@ impl VerifiedBearer {
     }
 
     /// The revocation keys that invalidate it.
-    pub(super) fn names(&self) -> &[RevocationKey] {
-        &self.names
+    pub(super) fn revocation_keys(&self) -> &[RevocationKey] {
+        &self.revocation_keys
     }
 }
 
@@ -109,7 +109,7 @@ impl Caller {
     /// The answer's contents.
     pub fn identity(&self) -> &IdentityResponse {
         match self {
-            Self::Session(live) => &live.identity,
+            Self::Session(opened) => &opened.identity,
             Self::Bearer(bearer) => &bearer.identity,
             Self::Nobody => &NOBODY,
         }
@@ -117,7 +117,7 @@ impl Caller {
 
     fn principal(&self) -> Option<&Principal> {
         match self {
-            Self::Session(live) => Some(&live.session.principal),
+            Self::Session(opened) => Some(&opened.session.principal),
             Self::Bearer(bearer) => Some(&bearer.principal),
             Self::Nobody => None,
         }
@@ -168,12 +168,12 @@ impl RelyingParty {
         Ok(who)
     }
 
-    /// Whether the user of `live` may still be signed in: the policy may be stricter than at the sign-in.
+    /// Whether the user of `opened` may still be signed in: the policy may be stricter than at the sign-in.
     ///
     /// # Errors
     /// [`Error::NotAdmitted`].
-    pub fn admit(&self, live: &OpenedSession) -> Result<(), Error> {
-        let principal = &live.session.principal;
+    pub fn admit(&self, opened: &OpenedSession) -> Result<(), Error> {
+        let principal = &opened.session.principal;
         let denied = |missing| Box::new(AccessDenied { sub: principal.sub.clone(), page: None, rule: None, missing });
         self.policy.admit(principal).map_err(|missing| Error::NotAdmitted(denied(missing)))
     }
@@ -181,7 +181,7 @@ impl RelyingParty {
     async fn identify(&self, credentials: CallerCredentials<'_>) -> Result<Caller, Error> {
         match credentials {
             CallerCredentials::Session(ids) => match self.session(ids).await? {
-                Some(live) => Ok(Caller::Session(live)),
+                Some(opened) => Ok(Caller::Session(opened)),
                 None => Err(Error::InvalidCredentials("the session is over".into())),
             },
             CallerCredentials::Bearer(token) => self.bearer(token).await.map(Caller::Bearer),
@@ -232,13 +232,13 @@ impl RelyingParty {
             other => provider::Error::unavailable(other.to_string()).into(),
         })?;
         let identity = IdentityResponse::new(&verified.principal, None);
-        let (principal, names, generation) = (verified.principal, verified.names, Some(verified.generation));
-        Ok(Arc::new(VerifiedBearer { principal, identity, names, generation, requested: None }))
+        let (principal, revocation_keys, generation) = (verified.principal, verified.names, Some(verified.generation));
+        Ok(Arc::new(VerifiedBearer { principal, identity, revocation_keys, generation, requested: None }))
     }
 
     /// A token is good only while it is not revoked and the session that it came with is not ended.
     async fn unless_ended(&self, bearer: Arc<VerifiedBearer>) -> Result<Arc<VerifiedBearer>, Error> {
-        match self.sessions.is_revoked(&bearer.names).await? {
+        match self.sessions.is_revoked(&bearer.revocation_keys).await? {
             true => Err(Error::InvalidCredentials("the token was revoked, or its session was ended".into())),
             false => Ok(bearer),
         }

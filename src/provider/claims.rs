@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How long a token is accepted after its end.
 pub const LEEWAY: Duration = Duration::from_secs(30);
 /// How far our clock may be behind the provider's: only then is a token from the future.
-const BEHIND: Duration = Duration::from_secs(90);
+const MAX_CLOCK_LAG: Duration = Duration::from_secs(90);
 
 /// The claims that we read, of ID tokens and access tokens alike. Unknown ones are kept, never refused.
 #[derive(Debug, Clone, Deserialize)]
@@ -139,7 +139,7 @@ impl Claims {
         if self.exp + LEEWAY <= now {
             return Err(InvalidToken::Expired);
         }
-        let soonest = now + BEHIND;
+        let soonest = now + MAX_CLOCK_LAG;
         if self.iat > soonest || self.nbf.is_some_and(|nbf| nbf > soonest) {
             return Err(InvalidToken::NotYetValid);
         }

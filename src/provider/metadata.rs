@@ -23,9 +23,9 @@ use tokio::sync::Mutex;
 use url::Url;
 
 /// The time between two reads of the JWKS that unknown keys of strangers' tokens may cause.
-const STRANGERS_PAUSE: Duration = Duration::from_secs(10);
+const UNTRUSTED_READ_PAUSE: Duration = Duration::from_secs(10);
 /// The same of tokens that the provider itself has just given us: people wait for them, and codes are spent.
-const OWN_PAUSE: Duration = Duration::from_secs(1);
+const TRUSTED_READ_PAUSE: Duration = Duration::from_secs(1);
 /// The time between two attempts at a provider that does not answer.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after a document that cannot be used: that is no outage, and somebody has to mend it.
@@ -182,7 +182,7 @@ impl Metadata {
     /// # Errors
     /// As [`Metadata::snapshot`]. That the key is still unknown is no error here.
     pub async fn with_key(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<ProviderSnapshot>, Error> {
-        self.find_key(kid, |metadata| (&metadata.trusted_reads, OWN_PAUSE)).await
+        self.find_key(kid, |metadata| (&metadata.trusted_reads, TRUSTED_READ_PAUSE)).await
     }
 
     /// The same for a token that anybody may have made up: they cause at most one read in ten seconds, however many
@@ -191,7 +191,7 @@ impl Metadata {
     /// # Errors
     /// As [`Metadata::with_key`].
     pub async fn with_untrusted_key(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<ProviderSnapshot>, Error> {
-        self.find_key(kid, |metadata| (&metadata.untrusted_reads, STRANGERS_PAUSE)).await
+        self.find_key(kid, |metadata| (&metadata.untrusted_reads, UNTRUSTED_READ_PAUSE)).await
     }
 
     async fn find_key(

@@ -33,8 +33,8 @@ impl Sessions {
         if self.cache.is_exclusive() {
             return Ok(());
         }
-        let (ends, seen, sealed) = (key.until(), self.clock.now(), key.seal(outcome));
-        let record = SealedSession { version: 1, ends, seen, sealed, ..SealedSession::default() };
+        let (ends, last_used, sealed) = (key.until(), self.clock.now(), key.seal(outcome));
+        let record = SealedSession { version: 1, ends, last_used, sealed, ..SealedSession::default() };
         self.count_errors(self.store.create(key.outcome(), record).await).map(drop)
     }
 

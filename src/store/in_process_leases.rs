@@ -1,7 +1,7 @@
 //! What a store that serves one process remembers beside its records: who renews which session, and what
 //! was deleted lately.
 
-use super::{DELETED_FOR, FencingToken, LeaseOutcome, LeaseRelease};
+use super::{FencingToken, LeaseOutcome, LeaseRelease, MIN_TOMBSTONE_TTL};
 use crate::domain::clock::Timestamp;
 use crate::domain::store_key::SessionKey;
 use std::collections::HashMap;
@@ -80,7 +80,7 @@ impl InProcessLeases {
     pub(super) fn note_deleted(&self, key: SessionKey, until: Timestamp) {
         let mut inner = self.inner();
         inner.leases.remove(&key);
-        inner.tombstones.insert(key, (Instant::now() + DELETED_FOR, until));
+        inner.tombstones.insert(key, (Instant::now() + MIN_TOMBSTONE_TTL, until));
     }
 
     /// Until when the session's tombstone is kept.

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a store may take to have a write on more than one machine.
-pub(super) const LATELY: Duration = Duration::from_secs(45);
+pub(super) const REPLICATION_WINDOW: Duration = Duration::from_secs(45);
 /// Writes kept at most.
 const WRITES: usize = 5_000;
 
-/// The records that were created or updated within [`LATELY`].
+/// The records that were created or updated within [`REPLICATION_WINDOW`].
 #[derive(Debug, Default)]
 pub(super) struct WriteJournal(Mutex<VecDeque<(Instant, SessionKey, SealedSession)>>);
 
@@ -34,7 +34,7 @@ impl WriteJournal {
     }
 
     /// The newest record of each session that may have been lost just now.
-    pub(super) fn lately(&self) -> BTreeMap<SessionKey, SealedSession> {
+    pub(super) fn recent(&self) -> BTreeMap<SessionKey, SealedSession> {
         let mut writes = self.writes();
         prune(&mut writes);
         // A later write of a session replaces an earlier one.
@@ -43,7 +43,7 @@ impl WriteJournal {
 }
 
 fn prune(writes: &mut VecDeque<(Instant, SessionKey, SealedSession)>) {
-    while writes.front().is_some_and(|(at, ..)| at.elapsed() > LATELY) || writes.len() > WRITES {
+    while writes.front().is_some_and(|(at, ..)| at.elapsed() > REPLICATION_WINDOW) || writes.len() > WRITES {
         writes.pop_front();
     }
 }

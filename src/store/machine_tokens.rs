@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a place waits for its first token.
-const EMPTY_FOR: Duration = Duration::from_secs(600);
+const PLACEHOLDER_TTL: Duration = Duration::from_secs(600);
 /// The layout of what is sealed here: what another build has written is not found.
 const LAYOUT: &str = "machine token 2";
 /// The same of what a token is good for.
@@ -51,29 +51,29 @@ impl MachineTokenStore {
         Self { store, ring, clock }
     }
 
-    /// Whose turn it is to fetch the token of `name`, a text that holds everything that shapes it, secrets
-    /// too. Only a token fetched after `issued_after`, with more than `margin` left will do.
+    /// Whose turn it is to fetch the token for an encoded `TokenRequestKey`. Only a token that was fetched after
+    /// `issued_after` and has more than `margin` left is usable.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn lease_fetch(
         &self,
-        name: &[u8],
+        request_key: &[u8],
         issued_after: Timestamp,
         margin: Duration,
         ttl: Duration,
     ) -> Result<FetchOutcome, Error> {
-        let key = SessionKey(self.ring.tag(LAYOUT, name));
+        let key = SessionKey(self.ring.tag(LAYOUT, request_key));
         let now = self.clock.now();
-        let will_do = |token: &MachineToken| token.issued_at > issued_after && token.remaining(now) > margin;
+        let is_usable = |token: &MachineToken| token.issued_at > issued_after && token.remaining(now) > margin;
         match self.store.load(key).await? {
             Some(record) => {
-                if let Some(token) = self.open(key, &record).filter(will_do) {
+                if let Some(token) = self.open(key, &record).filter(is_usable) {
                     return Ok(FetchOutcome::Fetched(Box::new(token)));
                 }
             }
             None => {
-                let empty = SealedSession { ends: now + EMPTY_FOR, seen: now, ..SealedSession::default() };
+                let empty = SealedSession { ends: now + PLACEHOLDER_TTL, last_used: now, ..SealedSession::default() };
                 self.store.create(key, empty).await?;
             }
         }
@@ -82,12 +82,12 @@ impl MachineTokenStore {
             LeaseOutcome::Held | LeaseOutcome::Gone => return Ok(FetchOutcome::Held),
             LeaseOutcome::Paused(left) => return Ok(FetchOutcome::Paused(left)),
         };
-        // Whoever had the lease before may have put one there since.
+        // The previous holder may have stored a token since the first load.
         let Some(record) = self.store.load(key).await? else { return Ok(FetchOutcome::Held) };
         let fetch_lease = FetchLease { key, version: record.version, fencing_token };
-        Ok(match self.open(key, &record).filter(will_do) {
+        Ok(match self.open(key, &record).filter(is_usable) {
             Some(token) => {
-                self.leave(fetch_lease, None).await?;
+                self.release(fetch_lease, None).await?;
                 FetchOutcome::Fetched(Box::new(token))
             }
             None => FetchOutcome::Leased(fetch_lease),
@@ -102,8 +102,8 @@ impl MachineTokenStore {
         let plain = zeroize::Zeroizing::new(postcard::to_stdvec(token).expect("a token is plain data"));
         let version = fetch_lease.version + 1;
         let sealed = self.ring.seal(purpose(&fetch_lease.key, &version.to_le_bytes()), &plain);
-        let (ends, seen) = (token.expires_at, self.clock.now());
-        let record = SealedSession { version, ends, seen, sealed, ..SealedSession::default() };
+        let (ends, last_used) = (token.expires_at, self.clock.now());
+        let record = SealedSession { version, ends, last_used, sealed, ..SealedSession::default() };
         Ok(self.store.update(fetch_lease.key, fetch_lease.version, record, Some(fetch_lease.fencing_token)).await?
             == UpdateOutcome::Done)
     }
@@ -112,7 +112,7 @@ impl MachineTokenStore {
     ///
     /// # Errors
     /// [`Error`]; the place is free after a while.
-    pub async fn leave(&self, fetch_lease: FetchLease, pause: Option<Duration>) -> Result<(), Error> {
+    pub async fn release(&self, fetch_lease: FetchLease, pause: Option<Duration>) -> Result<(), Error> {
         self.store
             .release(
                 fetch_lease.key,
@@ -131,15 +131,15 @@ impl MachineTokenStore {
         let plain = postcard::to_stdvec(issued).expect("it is plain data");
         let sealed = self.ring.seal(issued_purpose(&key, &until.as_secs().to_le_bytes()), &plain);
         // It does not idle: it is used where nobody notes that.
-        let record = SealedSession { version: 1, ends: until, seen: until, sealed, ..SealedSession::default() };
+        let record = SealedSession { version: 1, ends: until, last_used: until, sealed, ..SealedSession::default() };
         self.store.create(key, record).await.map(|_| ())
     }
 
     /// What the token with this hash is good for, if one of the processes has fetched it.
     ///
     /// # Errors
-    /// [`Error`]: that is not known.
-    pub async fn issued(&self, hash: &[u8; 32]) -> Result<Option<IssuedToken>, Error> {
+    /// [`Error`]: whether the token was issued here is not known.
+    pub async fn load_issued(&self, hash: &[u8; 32]) -> Result<Option<IssuedToken>, Error> {
         let key = issued_key(hash);
         let Some(record) = self.store.load(key).await? else { return Ok(None) };
         let plain = self.ring.open(issued_purpose(&key, &record.ends.as_secs().to_le_bytes()), &record.sealed).ok();

@@ -25,20 +25,20 @@ pub(super) struct MemoryStore {
 struct MemoryTable {
     records: HashMap<SessionKey, SealedSession>,
     lists: BTreeSet<(IndexKey, SessionKey)>,
-    marks: HashMap<RevocationKey, Timestamp>,
+    revocations: HashMap<RevocationKey, Timestamp>,
 }
 
 impl MemoryTable {
     fn put(&mut self, key: SessionKey, record: SealedSession) {
         self.remove(key);
-        self.lists.extend(record.listed.iter().map(|mark| (*mark, key)));
+        self.lists.extend(record.listed.iter().map(|index_key| (*index_key, key)));
         self.records.insert(key, record);
     }
 
     fn remove(&mut self, key: SessionKey) -> Option<SealedSession> {
         let record = self.records.remove(&key)?;
-        for mark in &record.listed {
-            self.lists.remove(&(*mark, key));
+        for index_key in &record.listed {
+            self.lists.remove(&(*index_key, key));
         }
         Some(record)
     }
@@ -75,25 +75,25 @@ impl SessionStore for MemoryStore {
         fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, Error> {
         let mut table = self.table();
-        let seen = match table.records.get(&key) {
+        let last_used = match table.records.get(&key) {
             None => return Ok(UpdateOutcome::Gone),
             Some(old) if old.version != expected || !self.local.admits(key, fencing_token) => {
                 return Ok(UpdateOutcome::Stale);
             }
-            Some(old) => old.seen.max(record.seen),
+            Some(old) => old.last_used.max(record.last_used),
         };
-        table.put(key, SealedSession { seen, ..record });
+        table.put(key, SealedSession { last_used, ..record });
         if let Some(fencing_token) = fencing_token {
             self.local.release(key, fencing_token, LeaseRelease::Free);
         }
         Ok(UpdateOutcome::Done)
     }
 
-    async fn touch(&self, seen: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
+    async fn touch(&self, last_used: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
         let mut table = self.table();
-        for (key, seen) in seen {
+        for (key, last_used) in last_used {
             if let Some(record) = table.records.get_mut(&key) {
-                record.seen = record.seen.max(seen);
+                record.last_used = record.last_used.max(last_used);
             }
         }
         Ok(())
@@ -117,10 +117,10 @@ impl SessionStore for MemoryStore {
         Ok(table.remove(key))
     }
 
-    async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
+    async fn list(&self, index_key: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         let table = self.table();
-        let of_mark = table.lists.range((mark, SessionKey([0; 32]))..=(mark, SessionKey([0xff; 32])));
-        Ok(of_mark.filter_map(|(_, key)| Some((*key, table.records.get(key)?.clone()))).collect())
+        let matching = table.lists.range((index_key, SessionKey([0; 32]))..=(index_key, SessionKey([0xff; 32])));
+        Ok(matching.filter_map(|(_, key)| Some((*key, table.records.get(key)?.clone()))).collect())
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {
@@ -137,8 +137,8 @@ impl SessionStore for MemoryStore {
         Ok(())
     }
 
-    async fn revoke(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error> {
-        match self.table().marks.entry(mark) {
+    async fn revoke(&self, revocation_key: RevocationKey, until: Timestamp) -> Result<bool, Error> {
+        match self.table().revocations.entry(revocation_key) {
             Entry::Occupied(mut there) => {
                 there.insert(until.max(*there.get()));
                 Ok(false)
@@ -150,8 +150,8 @@ impl SessionStore for MemoryStore {
         }
     }
 
-    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<Timestamp>, Error> {
-        Ok(self.table().marks.get(&mark).copied())
+    async fn revoked_until(&self, revocation_key: RevocationKey) -> Result<Option<Timestamp>, Error> {
+        Ok(self.table().revocations.get(&revocation_key).copied())
     }
 
     async fn sweep(&self, now: Timestamp, idle: Option<Duration>) -> Result<u64, Error> {
@@ -161,7 +161,7 @@ impl SessionStore for MemoryStore {
         for key in &over {
             table.remove(*key);
         }
-        table.marks.retain(|_, until| now <= *until);
+        table.revocations.retain(|_, until| now <= *until);
         self.local.sweep();
         Ok(over.len() as u64)
     }

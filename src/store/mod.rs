@@ -49,7 +49,7 @@ pub struct SealedSession {
     /// The absolute end.
     pub ends: Timestamp,
     /// When the session was last used, as far as was written.
-    pub seen: Timestamp,
+    pub last_used: Timestamp,
     /// The session, sealed under its id. `version` and `ends` are bound into the seal.
     pub sealed: Vec<u8>,
     /// What can be known of the session without its id, sealed under its key.
@@ -61,7 +61,7 @@ pub struct SealedSession {
 impl SealedSession {
     /// Whether the session is over at `now`, by its end or by idling for `idle`.
     pub fn is_over(&self, now: Timestamp, idle: Option<Duration>) -> bool {
-        now >= self.ends || idle.is_some_and(|idle| now >= self.seen + idle)
+        now >= self.ends || idle.is_some_and(|idle| now >= self.last_used + idle)
     }
 }
 
@@ -250,7 +250,7 @@ pub enum OpenError {
 }
 
 /// How long a tombstone is kept at least: nobody may write back a session that was ended.
-pub const DELETED_FOR: Duration = Duration::from_secs(3_600);
+pub const MIN_TOMBSTONE_TTL: Duration = Duration::from_secs(3_600);
 
 /// A place for sealed session records. All of it is safe to call from many tasks at once, and every call
 /// answers within the configured time.
@@ -273,28 +273,28 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
         record: SealedSession,
         fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, Error>;
-    /// Moves `seen` of the records that exist, forwards only.
-    async fn touch(&self, seen: Vec<(SessionKey, Timestamp)>) -> Result<(), Error>;
+    /// Moves `last_used` of the records that exist, forwards only.
+    async fn touch(&self, last_used: Vec<(SessionKey, Timestamp)>) -> Result<(), Error>;
     /// Writes a record that the store has lost, unless the same or a newer version or a tombstone is there.
     async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error>;
     /// Removes a record and returns it. Leaves a tombstone, there or not, until `until`, and for
-    /// [`DELETED_FOR`] at least. A store of one process, which nobody can write back to, may keep it for that long only.
+    /// [`MIN_TOMBSTONE_TTL`] at least. A store of one process, which nobody can write back to, may keep it for that long only.
     async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error>;
     /// The records listed under `mark`, over or not.
-    async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error>;
+    async fn list(&self, index_key: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error>;
     /// Takes the lease of a session for `ttl`, if nobody has it.
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error>;
     /// Keeps a lease for another `ttl`. `false` if it is another's by now.
     async fn extend(&self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> Result<bool, Error>;
     /// Gives a lease back. Nothing happens if it is another's.
     async fn release(&self, key: SessionKey, fencing_token: FencingToken, after: LeaseRelease) -> Result<(), Error>;
-    /// Remembers a mark until `until`, or somewhat longer. `false` if it was there.
-    async fn revoke(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error>;
+    /// Stores a revocation until `until`, or somewhat longer. `false` if it was already stored.
+    async fn revoke(&self, revocation_key: RevocationKey, until: Timestamp) -> Result<bool, Error>;
     /// Until when a mark is remembered; `None` if it is not there.
-    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<Timestamp>, Error>;
+    async fn revoked_until(&self, revocation_key: RevocationKey) -> Result<Option<Timestamp>, Error>;
     /// Whether a mark is remembered.
-    async fn is_revoked(&self, mark: RevocationKey) -> Result<bool, Error> {
-        Ok(self.revoked_until(mark).await?.is_some())
+    async fn is_revoked(&self, revocation_key: RevocationKey) -> Result<bool, Error> {
+        Ok(self.revoked_until(revocation_key).await?.is_some())
     }
     /// Removes the records that are over and counts them; forgets marks that are.
     async fn sweep(&self, now: Timestamp, idle: Option<Duration>) -> Result<u64, Error>;
@@ -322,7 +322,7 @@ pub trait InvalidationListener: Send + Sync {
     /// A tombstone was written, or it expired or was evicted: the session has ended.
     fn session_ended(&self, key: SessionKey);
     /// A mark was written, or it expired or was evicted.
-    fn token_revoked(&self, mark: RevocationKey);
+    fn token_revoked(&self, revocation_key: RevocationKey);
     /// Everything was removed at once.
     fn store_emptied(&self);
     /// Every change made before `at` has been reported.
@@ -335,8 +335,8 @@ pub trait InvalidationListener: Send + Sync {
 
 /// The minimum interval between two writes of a session's last use, for an idle timeout of `idle`.
 fn touch_step(idle: Option<Duration>) -> Duration {
-    const MOST: Duration = Duration::from_secs(60);
-    idle.map_or(MOST, |idle| (idle / 10).clamp(Duration::from_secs(1), MOST))
+    const MAX_STEP: Duration = Duration::from_secs(60);
+    idle.map_or(MAX_STEP, |idle| (idle / 10).clamp(Duration::from_secs(1), MAX_STEP))
 }
 
 /// [`SessionStore::follow`] for a store with a single writing process: cached values never become stale.

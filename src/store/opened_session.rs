@@ -19,23 +19,23 @@ pub struct OpenedSession {
     pub identity: IdentityResponse,
     /// What it takes of memory, about.
     pub(super) bytes: u64,
-    pub(super) seen: AtomicU64,
+    pub(super) last_used: AtomicU64,
 }
 
 impl OpenedSession {
-    pub(super) fn new(id: SessionId, session: Session, seen: Timestamp) -> Arc<Self> {
+    pub(super) fn new(id: SessionId, session: Session, last_used: Timestamp) -> Arc<Self> {
         let identity = IdentityResponse::new(&session.principal, Some(session.ends));
         let tokens = &session.tokens;
         let texts = [&tokens.id, &tokens.access].map(|token| token.expose_secret().len()).iter().sum::<usize>()
             + tokens.refresh.as_ref().map_or(0, |token| token.expose_secret().len());
         // The principal holds once more what its JSON says, in pieces.
         let bytes = 1_500 + texts + 3 * identity.json.len();
-        Arc::new(Self { id, session, identity, bytes: bytes as u64, seen: AtomicU64::new(seen.as_secs()) })
+        Arc::new(Self { id, session, identity, bytes: bytes as u64, last_used: AtomicU64::new(last_used.as_secs()) })
     }
 
     /// When it was last used, to a minute.
-    pub fn seen(&self) -> Timestamp {
-        Timestamp::from_secs(self.seen.load(Ordering::Relaxed))
+    pub fn last_used(&self) -> Timestamp {
+        Timestamp::from_secs(self.last_used.load(Ordering::Relaxed))
     }
 }
 
@@ -46,7 +46,7 @@ pub struct ListedSession {
     /// What is known of it.
     pub summary: SessionSummary,
     /// When it was last used.
-    pub seen: Timestamp,
+    pub last_used: Timestamp,
     /// The absolute end.
     pub ends: Timestamp,
 }

@@ -50,7 +50,7 @@ fn place(path: &Path) -> Option<Finding> {
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            match can_make(folder) {
+            match try_create_file(folder) {
                 Ok(()) => Some(Finding::Good("the session file will be made at the first start".to_owned())),
                 Err(why) => bad(&format!(
                     "no file can be made in {} ({why}). Make the folder, and let the service's user write there",
@@ -62,8 +62,8 @@ fn place(path: &Path) -> Option<Finding> {
     }
 }
 
-/// Makes a file and removes it: only that shows what mounts, quotas and access lists allow.
-fn can_make(folder: &Path) -> Result<(), Error> {
+/// Creates a file in `folder` and removes it: only that shows whether mounts, quotas and access lists allow it.
+fn try_create_file(folder: &Path) -> Result<(), Error> {
     let file = folder.join(format!(".auth-api-check-{:016x}", u64::from_le_bytes(random())));
     OpenOptions::new().write(true).create_new(true).open(&file)?;
     std::fs::remove_file(&file)

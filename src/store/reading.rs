@@ -22,7 +22,7 @@ impl Sessions {
             Lookup::Found(record) => {
                 self.cache.drop_superseded(&key);
                 let opened = (!record.is_over(self.clock.now(), self.idle)).then(|| self.sealer.session(&id, &record));
-                Ok(opened.flatten().map(|session| OpenedSession::new(id, session, record.seen)))
+                Ok(opened.flatten().map(|session| OpenedSession::new(id, session, record.last_used)))
             }
             Lookup::Ended(until) => {
                 self.record_tombstone(TombstoneKey::Session(key), until);
@@ -49,20 +49,23 @@ impl Sessions {
         if !is_synced || self.cache.may_lack_sessions() {
             return Err(Error::Recovering);
         }
-        let Some(live) = self.cached_or_superseded(&key).filter(|live| !self.is_over(live)) else { return Ok(None) };
-        let record = self.sealer.seal(&id, &live.session, live.seen());
+        let Some(opened) = self.cached_or_superseded(&key).filter(|opened| !self.is_over(opened)) else {
+            return Ok(None);
+        };
+        let record = self.sealer.seal(&id, &opened.session, opened.last_used());
         match self.restore(key, &record).await? {
             RestoreOutcome::Done => {
                 self.cache.drop_superseded(&key);
                 tracing::warn!("session restored: missing from the store");
-                Ok(Some(live))
+                Ok(Some(opened))
             }
             RestoreOutcome::Ended => Ok(None),
             // Another process was faster, with this version or a newer one.
             RestoreOutcome::Newer => match self.count_errors(self.store.lookup(key).await)? {
-                Lookup::Found(record) => {
-                    Ok(self.sealer.session(&id, &record).map(|session| OpenedSession::new(id, session, record.seen)))
-                }
+                Lookup::Found(record) => Ok(self
+                    .sealer
+                    .session(&id, &record)
+                    .map(|session| OpenedSession::new(id, session, record.last_used))),
                 Lookup::Ended(_) | Lookup::Absent => Ok(None),
             },
         }
@@ -73,7 +76,7 @@ impl Sessions {
     }
 
     fn has_newer(&self, key: &SessionKey, version: u64) -> bool {
-        self.cached_or_superseded(key).is_some_and(|live| live.session.version > version && !self.is_over(&live))
+        self.cached_or_superseded(key).is_some_and(|opened| opened.session.version > version && !self.is_over(&opened))
     }
 
     /// An update that finds an older version, or neither a record nor a tombstone, shows that the store has lost the

@@ -7,7 +7,7 @@
 //!    wins, and none is written over a tombstone.
 //! 4. Until shortly afterwards, the absence of a session is not conclusive.
 
-use super::journal::LATELY;
+use super::journal::REPLICATION_WINDOW;
 use super::session_cache::LostWrites;
 use super::tombstones::{Reconciliation, TombstoneKey};
 use super::{Error, Lookup, OpenedSession, RestoreOutcome, SealedSession, Sessions};
@@ -26,9 +26,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How long sessions are kept for that; endings as long as it takes.
 const MAX_RESTORE_TIME: Duration = Duration::from_secs(600);
 /// How long sessions wait for the endings of other processes.
-const GRACE: Duration = Duration::from_millis(250);
+const TOMBSTONE_HEAD_START: Duration = Duration::from_millis(250);
 /// For how long after a loss a refused refresh token may be an already spent one that the loss brought back.
-const REFUSALS_DOUBTED_FOR: Duration = Duration::from_secs(600);
+const LOST_WRITES_TTL: Duration = Duration::from_secs(600);
 /// Calls under way at once.
 const MAX_CONCURRENT: usize = 64;
 
@@ -89,7 +89,7 @@ impl Sessions {
                 Lookup::Ended(until) => Some(until),
                 Lookup::Found(_) | Lookup::Absent => None,
             }),
-            TombstoneKey::Token(mark) => self.store.revoked_until(mark).await,
+            TombstoneKey::Token(revocation_key) => self.store.revoked_until(revocation_key).await,
         };
         // An unavailable store gets it back during the recovery.
         let Ok(found) = found else { return };
@@ -106,10 +106,10 @@ impl Sessions {
             self.cache.loss.notified().await;
             while let Some(lost) = self.cache.take_lost_writes() {
                 let (since, now) = (Instant::now(), self.clock.now());
-                let lately = (lost == LostWrites::Recent).then_some(LATELY);
-                let tombstones = self.cache.tombstones.to_write_back(lately, now);
+                let within = (lost == LostWrites::Recent).then_some(REPLICATION_WINDOW);
+                let tombstones = self.cache.tombstones.to_write_back(within, now);
                 // As it is now: nothing grows old while the store takes no writes.
-                let mut sessions: Vec<_> = self.journal.lately().into_iter().collect();
+                let mut sessions: Vec<_> = self.journal.recent().into_iter().collect();
                 if lost == LostWrites::Everything {
                     let at_hand = self.cache.take_candidates();
                     let (sealed, ended) = (at_hand.len(), tombstones.len());
@@ -118,14 +118,15 @@ impl Sessions {
                         tombstones = ended,
                         "store data lost: writing sessions and tombstones back"
                     );
-                    let seal =
-                        |live: &Arc<OpenedSession>| (live.id.key(), self.sealer.seal(&live.id, &live.session, now));
+                    let seal = |opened: &Arc<OpenedSession>| {
+                        (opened.id.key(), self.sealer.seal(&opened.id, &opened.session, now))
+                    };
                     sessions.extend(at_hand.iter().map(seal));
                 }
                 self.extend_held_leases().await;
                 while lost == LostWrites::Everything
-                    && let Err(error) = self
-                        .count_errors(self.store.revoke(RevocationKey::lost_writes(), now + REFUSALS_DOUBTED_FOR).await)
+                    && let Err(error) =
+                        self.count_errors(self.store.revoke(RevocationKey::lost_writes(), now + LOST_WRITES_TTL).await)
                 {
                     self.try_again(since, &error).await;
                 }
@@ -135,7 +136,7 @@ impl Sessions {
                         self.try_again(since, &error).await;
                     }
                 }
-                tokio::time::sleep(GRACE).await;
+                tokio::time::sleep(TOMBSTONE_HEAD_START).await;
                 for some in sessions.chunks(MAX_CONCURRENT) {
                     let mut left = some.to_vec();
                     while let Err(error) = self.restore_all(&mut left).await {
@@ -192,7 +193,9 @@ impl Sessions {
     async fn write_back(&self, ended: TombstoneKey, until: Timestamp) -> Result<(), Error> {
         match ended {
             TombstoneKey::Session(key) => self.count_errors(self.store.delete(key, until).await).map(drop),
-            TombstoneKey::Token(mark) => self.count_errors(self.store.revoke(mark, until).await).map(drop),
+            TombstoneKey::Token(revocation_key) => {
+                self.count_errors(self.store.revoke(revocation_key, until).await).map(drop)
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Tokens that are refused, and what counts once: marks that every process knows.
+//! Revoked tokens, and codes and logout tokens that may be used once: keys that every process knows.
 
 use super::tombstones::TombstoneKey;
 use super::{Error, Sessions};
@@ -50,10 +50,10 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn mark_used(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error> {
-        match self.cache.tombstones.contains(TombstoneKey::Token(mark)) {
+    pub async fn mark_used(&self, revocation_key: RevocationKey, until: Timestamp) -> Result<bool, Error> {
+        match self.cache.tombstones.contains(TombstoneKey::Token(revocation_key)) {
             true => Ok(false),
-            false => self.write_revocation(mark, until).await,
+            false => self.write_revocation(revocation_key, until).await,
         }
     }
 
@@ -61,11 +61,11 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn is_used(&self, mark: RevocationKey) -> Result<bool, Error> {
-        if self.cache.tombstones.contains(TombstoneKey::Token(mark)) {
+    pub async fn is_used(&self, revocation_key: RevocationKey) -> Result<bool, Error> {
+        if self.cache.tombstones.contains(TombstoneKey::Token(revocation_key)) {
             return Ok(true);
         }
-        match self.count_errors(self.store.is_revoked(mark).await)? {
+        match self.count_errors(self.store.is_revoked(revocation_key).await)? {
             false if self.cache.is_recovering() => Err(Error::Recovering),
             used => Ok(used),
         }
@@ -74,16 +74,16 @@ impl Sessions {
     /// Refuses tokens, those that are refused already for longer.
     pub(super) async fn revoke(&self, token_ids: &TokenIds) -> Result<(), Error> {
         let revocations = token_ids.iter().copied().map(|id| async move {
-            self.write_revocation(id.mark, id.refused_until()).await?;
-            self.cache.invalidate_revocation(id.mark);
+            self.write_revocation(id.key, id.refused_until()).await?;
+            self.cache.invalidate_revocation(id.key);
             Ok::<_, Error>(())
         });
         try_join_all(revocations).await.map(drop)
     }
 
-    async fn write_revocation(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error> {
-        let new = self.count_errors(self.store.revoke(mark, until).await)?;
-        self.record_tombstone(TombstoneKey::Token(mark), until);
+    async fn write_revocation(&self, revocation_key: RevocationKey, until: Timestamp) -> Result<bool, Error> {
+        let new = self.count_errors(self.store.revoke(revocation_key, until).await)?;
+        self.record_tombstone(TombstoneKey::Token(revocation_key), until);
         Ok(new)
     }
 }

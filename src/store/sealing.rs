@@ -23,7 +23,7 @@ impl SessionSealer {
         SealedSession {
             version: session.version,
             ends: session.ends,
-            seen: now,
+            last_used: now,
             sealed: self.0.seal(for_session(id, &bound), &encode(session)),
             summary: self.0.seal(for_summary(&id.key(), &bound), &encode(&session.summary())),
             listed: session.listed(),

@@ -28,7 +28,7 @@ const MARKS: usize = 100_000;
 /// Sessions remembered of which the store has announced another version.
 const SUPERSEDED: usize = 10_000;
 /// How long it is remembered that there is no such session.
-const UNKNOWN_FOR: Duration = Duration::from_secs(5);
+const ABSENT_TTL: Duration = Duration::from_secs(5);
 /// After this process has put back what it knows: how long "there is no such session" is no answer, because another
 /// process may be about to put it back.
 const RECOVERING_FOR: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ struct ByteWeighter;
 impl Weighter<SessionKey, CachedSession> for ByteWeighter {
     fn weight(&self, _: &SessionKey, entry: &CachedSession) -> u64 {
         match entry {
-            CachedSession::Present(live) => live.bytes,
+            CachedSession::Present(opened) => opened.bytes,
             CachedSession::Absent(_) => 128,
         }
     }
@@ -149,7 +149,7 @@ impl SessionCache {
             return read.await;
         }
         match self.sessions.get(&key) {
-            Some(CachedSession::Absent(since)) if since.elapsed() < UNKNOWN_FOR && !self.may_lack_sessions() => {
+            Some(CachedSession::Absent(since)) if since.elapsed() < ABSENT_TTL && !self.may_lack_sessions() => {
                 return Ok(None);
             }
             Some(CachedSession::Absent(_)) => drop(self.sessions.remove(&key)),
@@ -157,26 +157,26 @@ impl SessionCache {
         }
         let read = async {
             let entry = match read.await? {
-                Some(live) => CachedSession::Present(live),
+                Some(opened) => CachedSession::Present(opened),
                 None => CachedSession::Absent(Instant::now()),
             };
             Ok::<_, Error>(entry)
         };
         Ok(match self.sessions.get_or_insert_async(&key, read).await? {
-            CachedSession::Present(live) => Some(live),
+            CachedSession::Present(opened) => Some(opened),
             CachedSession::Absent(_) => None,
         })
     }
 
     /// Whether a mark is there, if that is remembered and may be believed.
-    pub(super) fn get_revocation(&self, mark: &RevocationKey) -> Option<bool> {
-        self.revocations.get(mark).filter(|_| self.is_fresh())
+    pub(super) fn get_revocation(&self, revocation_key: &RevocationKey) -> Option<bool> {
+        self.revocations.get(revocation_key).filter(|_| self.is_fresh())
     }
 
     /// Whether a mark is there that is not remembered, read by `read`.
     pub(super) async fn get_revocation_or_read(
         &self,
-        mark: RevocationKey,
+        revocation_key: RevocationKey,
         read: impl Future<Output = Result<bool, Error>>,
     ) -> Result<bool, Error> {
         let read = async {
@@ -186,7 +186,7 @@ impl SessionCache {
             }
         };
         match self.is_fresh() {
-            true => self.revocations.get_or_insert_async(&mark, read).await,
+            true => self.revocations.get_or_insert_async(&revocation_key, read).await,
             false => read.await,
         }
     }
@@ -211,27 +211,27 @@ impl SessionCache {
         candidates
     }
 
-    pub(super) fn invalidate_revocation(&self, mark: RevocationKey) {
-        self.revocations.remove(&mark);
+    pub(super) fn invalidate_revocation(&self, revocation_key: RevocationKey) {
+        self.revocations.remove(&revocation_key);
     }
 
     /// The session if it is remembered, whether that may be believed or not.
     pub(super) fn peek(&self, key: &SessionKey) -> Option<Arc<OpenedSession>> {
         match self.sessions.get(key) {
-            Some(CachedSession::Present(live)) => Some(live),
+            Some(CachedSession::Present(opened)) => Some(opened),
             _ => None,
         }
     }
 
     /// Every session that is remembered, in the order of their keys.
     pub(super) fn all(&self) -> Vec<Arc<OpenedSession>> {
-        let live = self.sessions.iter().filter_map(|(key, entry)| match entry {
-            CachedSession::Present(live) => Some((key, live)),
+        let entries = self.sessions.iter().filter_map(|(key, entry)| match entry {
+            CachedSession::Present(entries) => Some((key, entries)),
             CachedSession::Absent(_) => None,
         });
-        let mut live: Vec<_> = live.collect();
-        live.sort_unstable_by_key(|(key, _)| *key);
-        live.into_iter().map(|(_, live)| live).collect()
+        let mut entries: Vec<_> = entries.collect();
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        entries.into_iter().map(|(_, entries)| entries).collect()
     }
 
     /// Whether the store may lack what it had.
@@ -348,7 +348,7 @@ impl InvalidationListener for SessionCache {
             self.candidates.lock().unwrap_or_else(PoisonError::into_inner).extend(self.all());
         }
         // The store may have lost these records, and their writers may have crashed: keep our copies.
-        self.all().into_iter().for_each(|live| self.superseded.insert(live.id.key(), live));
+        self.all().into_iter().for_each(|opened| self.superseded.insert(opened.id.key(), opened));
         self.sessions.clear();
         self.revocations.clear();
         if lost || again {
@@ -359,8 +359,8 @@ impl InvalidationListener for SessionCache {
     }
 
     fn session_changed(&self, key: SessionKey) {
-        if let Some((_, CachedSession::Present(live))) = self.sessions.remove(&key) {
-            self.superseded.insert(key, live);
+        if let Some((_, CachedSession::Present(opened))) = self.sessions.remove(&key) {
+            self.superseded.insert(key, opened);
         }
     }
 
@@ -370,13 +370,13 @@ impl InvalidationListener for SessionCache {
         self.invalidate(key);
     }
 
-    fn token_revoked(&self, mark: RevocationKey) {
-        if mark == RevocationKey::lost_writes() {
+    fn token_revoked(&self, revocation_key: RevocationKey) {
+        if revocation_key == RevocationKey::lost_writes() {
             // Written by a process that found a loss, or expired.
             return self.distrust_absence(LOSS_DOUBT);
         }
-        self.tombstones.record_unread(TombstoneKey::Token(mark));
-        self.invalidate_revocation(mark);
+        self.tombstones.record_unread(TombstoneKey::Token(revocation_key));
+        self.invalidate_revocation(revocation_key);
     }
 
     fn store_emptied(&self) {

@@ -95,31 +95,31 @@ impl Sessions {
     /// [`Error`]: whether it is alive is not known.
     pub async fn load(&self, id: SessionId) -> Result<Option<Arc<OpenedSession>>, Error> {
         let key = id.key();
-        let remembered = self.cache.get(&key).filter(|live| {
+        let remembered = self.cache.get(&key).filter(|opened| {
             // Use by other processes is not reported, so an idle session may still be alive in the store.
-            let idles = self.is_over(live);
+            let idles = self.is_over(opened);
             if idles {
                 self.cache.invalidate(key);
             }
             !idles
         });
-        let live = match remembered {
-            Some(live) => live,
+        let opened = match remembered {
+            Some(opened) => opened,
             // Boxed to keep the future of the cache hit small.
             None => match Box::pin(self.with_read_timeout(self.cache.get_or_read(key, self.read(id, key)))).await? {
-                Some(live) => live,
+                Some(opened) => opened,
                 None => return Ok(None),
             },
         };
-        if self.is_over(&live) {
+        if self.is_over(&opened) {
             self.cache.invalidate(key);
             return Ok(None);
         }
-        let (now, seen) = (self.clock.now(), live.seen());
-        if now >= seen + touch_step(self.idle) {
-            self.touch(&live, key, seen, now);
+        let (now, last_used) = (self.clock.now(), opened.last_used());
+        if now >= last_used + touch_step(self.idle) {
+            self.touch(&opened, key, last_used, now);
         }
-        Ok(Some(live))
+        Ok(Some(opened))
     }
 
     /// The session as the store has it now, past anything remembered.
@@ -127,8 +127,8 @@ impl Sessions {
     /// # Errors
     /// As [`Sessions::load`].
     pub async fn reload(&self, id: SessionId) -> Result<Option<Arc<OpenedSession>>, Error> {
-        let live = self.read(id, id.key()).await?;
-        Ok(live.filter(|live| self.clock.now() < live.session.ends))
+        let opened = self.read(id, id.key()).await?;
+        Ok(opened.filter(|opened| self.clock.now() < opened.session.ends))
     }
 
     /// Takes the lease of a session: whoever has it may renew its tokens.
@@ -209,7 +209,7 @@ impl Sessions {
             }
             // The store may have lost it a moment ago, and somebody may write it back.
             Lookup::Absent => match self.cached_or_superseded(&key) {
-                Some(live) => Some(live.session.clone()),
+                Some(opened) => Some(opened.session.clone()),
                 None if !self.cache.synced_since(started).await || self.cache.may_lack_sessions() => None,
                 None => return Ok(None),
             },
@@ -226,25 +226,25 @@ impl Sessions {
         Ok(ended.or(session))
     }
 
-    /// Ends a session that is still as in `live`, if no later holder has its lease. `false` if it is not.
+    /// Ends a session that is still as in `opened`, if no later holder has its lease. `false` if it is not.
     ///
     /// # Errors
     /// [`Error`]: it may still be alive.
-    pub async fn end_unchanged(&self, live: &OpenedSession, fencing_token: FencingToken) -> Result<bool, Error> {
-        let (session, expected) = (&live.session, live.session.version);
+    pub async fn end_unchanged(&self, opened: &OpenedSession, fencing_token: FencingToken) -> Result<bool, Error> {
+        let (session, expected) = (&opened.session, opened.session.version);
         // From this write on the session is over for every process; the tombstone is kept until its original end.
         let over = Session { ends: self.clock.now(), version: expected + 1, ..session.clone() };
-        if let SessionUpdate::Stale = self.update(live.id, expected, &over, Some(fencing_token)).await? {
+        if let SessionUpdate::Stale = self.update(opened.id, expected, &over, Some(fencing_token)).await? {
             return Ok(false);
         }
-        let (key, token_ids) = (live.id.key(), &session.tokens.ids);
+        let (key, token_ids) = (opened.id.key(), &session.tokens.ids);
         self.record_tombstone(TombstoneKey::Session(key), session.ends);
-        token_ids.iter().for_each(|name| self.record_tombstone(TombstoneKey::Token(name.mark), name.refused_until()));
+        token_ids.iter().for_each(|id| self.record_tombstone(TombstoneKey::Token(id.key), id.refused_until()));
         let removed = self.remove(key, session.ends, Some(token_ids)).await;
         if removed.is_err() {
             // Half ended: the rest is written as if the store had lost it.
             self.cache.tombstones.record_unread(TombstoneKey::Session(key));
-            token_ids.iter().for_each(|name| self.cache.tombstones.record_unread(TombstoneKey::Token(name.mark)));
+            token_ids.iter().for_each(|id| self.cache.tombstones.record_unread(TombstoneKey::Token(id.key)));
         }
         removed.map(|_| true)
     }
@@ -264,7 +264,7 @@ impl Sessions {
             Some(ListedSession {
                 key,
                 summary: self.sealer.summary(key, &record)?,
-                seen: record.seen,
+                last_used: record.last_used,
                 ends: record.ends,
             })
         });
@@ -317,12 +317,12 @@ impl Sessions {
         if touched.is_empty() {
             return Ok(());
         }
-        let written =
-            self.count_errors(self.store.touch(touched.iter().map(|(key, seen)| (*key, *seen)).collect()).await);
+        let written = self
+            .count_errors(self.store.touch(touched.iter().map(|(key, last_used)| (*key, *last_used)).collect()).await);
         if written.is_err() {
             let mut newer = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-            for (key, seen) in touched {
-                newer.entry(key).or_insert(seen);
+            for (key, last_used) in touched {
+                newer.entry(key).or_insert(last_used);
             }
         }
         written
@@ -360,16 +360,20 @@ impl Sessions {
     }
 
     /// Notes a use.
-    fn touch(&self, live: &OpenedSession, key: SessionKey, seen: Timestamp, now: Timestamp) {
-        if live.seen.compare_exchange(seen.as_secs(), now.as_secs(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+    fn touch(&self, opened: &OpenedSession, key: SessionKey, last_used: Timestamp, now: Timestamp) {
+        if opened
+            .last_used
+            .compare_exchange(last_used.as_secs(), now.as_secs(), Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+        {
             self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(key, now);
         }
     }
 
     /// Whether a session is over, as far as is known here.
-    pub(super) fn is_over(&self, live: &OpenedSession) -> bool {
+    pub(super) fn is_over(&self, opened: &OpenedSession) -> bool {
         let now = self.clock.now();
-        now >= live.session.ends || self.idle.is_some_and(|idle| now >= live.seen() + idle)
+        now >= opened.session.ends || self.idle.is_some_and(|idle| now >= opened.last_used() + idle)
     }
 
     pub(super) async fn with_read_timeout<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

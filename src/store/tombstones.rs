@@ -115,10 +115,10 @@ impl Tombstones {
 
     /// What may have to be written back at `now`: all that is not past, or only what was noted within `lately`.
     /// Marks come after sessions.
-    pub(super) fn to_write_back(&self, lately: Option<Duration>, now: Timestamp) -> Vec<(TombstoneKey, Timestamp)> {
+    pub(super) fn to_write_back(&self, within: Option<Duration>, now: Timestamp) -> Vec<(TombstoneKey, Timestamp)> {
         let table = self.table();
         let wanted =
-            table.tombstones.iter().filter(|(_, ending)| lately.is_none_or(|age| ending.recorded_at.elapsed() <= age));
+            table.tombstones.iter().filter(|(_, ending)| within.is_none_or(|age| ending.recorded_at.elapsed() <= age));
         let until = wanted.map(|(ended, ending)| (*ended, ending.until.unwrap_or(now + UNREAD_FOR)));
         until.filter(|(_, until)| now < *until).collect()
     }
@@ -136,7 +136,7 @@ impl TombstoneTable {
         if self.tombstones.len() >= MAX_TOMBSTONES && !self.tombstones.contains_key(&ended) {
             if !std::mem::replace(&mut self.full, true) {
                 tracing::error!(
-                    most = MAX_TOMBSTONES,
+                    limit = MAX_TOMBSTONES,
                     "tombstone table full: further tombstones are kept in the store only"
                 );
             }

@@ -7,7 +7,7 @@ use crate::domain::store_key::{RevocationKey, SessionKey};
 impl Sessions {
     /// Whether this process could write a session back.
     pub(crate) fn remembers(&self, key: SessionKey) -> bool {
-        self.cache.peek(&key).is_some() || self.journal.lately().contains_key(&key)
+        self.cache.peek(&key).is_some() || self.journal.recent().contains_key(&key)
     }
 
     /// Whether this process knows that a session has ended.
@@ -16,7 +16,7 @@ impl Sessions {
     }
 
     /// Whether this process knows a mark.
-    pub(crate) fn remembers_revocation(&self, mark: RevocationKey) -> bool {
-        self.cache.tombstones.contains(TombstoneKey::Token(mark))
+    pub(crate) fn remembers_revocation(&self, revocation_key: RevocationKey) -> bool {
+        self.cache.tombstones.contains(TombstoneKey::Token(revocation_key))
     }
 }

@@ -9,13 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Lines that wait for the thread.
-const LINES: usize = 1_024;
-/// Bytes of a line: with [`LINES`] what a reader who stands still costs of memory. A longer line is dropped.
+const QUEUE_CAPACITY: usize = 1_024;
+/// Bytes of a line: with [`QUEUE_CAPACITY`] what a reader who stands still costs of memory. A longer line is dropped.
 const LINE_MAX: usize = 8 << 10;
 /// How long the end of the process waits for what was said last.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Until an output that takes nothing for the moment is tried again.
-const AGAIN: Duration = Duration::from_millis(10);
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
 static QUEUE: OnceLock<SyncSender<Message>> = OnceLock::new();
@@ -36,7 +36,7 @@ pub(super) fn dropped() -> Counter {
 /// # Errors
 /// Of the operating system, which has no thread for it.
 pub(super) fn start() -> io::Result<()> {
-    let (queue, lines) = sync_channel(LINES);
+    let (queue, lines) = sync_channel(QUEUE_CAPACITY);
     thread::Builder::new().name("log".into()).spawn(move || write_all(&lines, &mut io::stderr()))?;
     // A second start fails where the subscriber is set.
     let _ = QUEUE.set(queue);
@@ -46,7 +46,7 @@ pub(super) fn start() -> io::Result<()> {
 /// Waits until what was logged is written, for a second at most.
 pub fn flush() {
     let Some(queue) = QUEUE.get() else { return };
-    let deadline = Instant::now() + LAST_WORDS;
+    let deadline = Instant::now() + FLUSH_TIMEOUT;
     let (done, receiver) = sync_channel(1);
     let mut message = Message::Flush(done);
     while let Err(TrySendError::Full(again)) = queue.try_send(message) {
@@ -54,7 +54,7 @@ pub fn flush() {
             return;
         }
         message = again;
-        thread::sleep(AGAIN);
+        thread::sleep(RETRY_PAUSE);
     }
     let _ = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
 }
@@ -117,7 +117,7 @@ fn write_line(mut line: &[u8], out: &mut impl Write) -> io::Result<()> {
             Ok(written) => line = &line[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // Whoever has the other end made it so; half a line would spoil the next one.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(AGAIN),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(RETRY_PAUSE),
             Err(error) => return Err(error),
         }
     }

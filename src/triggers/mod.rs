@@ -113,7 +113,7 @@ impl Triggers {
         let wanted = match link::wanted(event, &self.settings) {
             Ok(wanted) => wanted,
             Err(why) => {
-                tracing::info!(why, "identity not linked");
+                tracing::info!(reason = why, "identity not linked");
                 return Ok(());
             }
         };
@@ -121,7 +121,7 @@ impl Triggers {
         let users = self.pools.users_with_email(pool, &wanted.email).await?;
         let Some(native) = link::native(&users, &wanted.email) else {
             tracing::info!(
-                why = "not exactly one confirmed native user has this verified address",
+                reason = "not exactly one confirmed native user has this verified address",
                 "identity not linked"
             );
             return Ok(());
@@ -172,10 +172,12 @@ fn pool_id(event: &Value) -> Result<&str, TriggerFailure> {
 fn log(refusal: &TriggerFailure) {
     match refusal {
         TriggerFailure::Unavailable(why) => {
-            tracing::error!(why = UntrustedText::up_to(300, why).as_str(), "trigger failed")
+            tracing::error!(kind = refusal.kind(), reason = UntrustedText::up_to(300, why).as_str(), "trigger failed")
         }
-        TriggerFailure::NotConfigured(_) | TriggerFailure::Event(_) => tracing::error!("{refusal}"),
-        other => tracing::info!(kind = other.kind(), "trigger refused: {other}"),
+        TriggerFailure::NotConfigured(_) | TriggerFailure::Event(_) => {
+            tracing::error!(kind = refusal.kind(), reason = %refusal, "trigger failed")
+        }
+        other => tracing::info!(kind = other.kind(), reason = %other, "trigger refused"),
     }
 }
 

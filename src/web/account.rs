@@ -65,12 +65,12 @@ pub(super) async fn change_profile(
 }
 
 async fn answer(web: &Web, visitor: BrowserSession, id: &RequestId, change: BTreeMap<String, String>) -> Response {
-    let live = match visitor.session {
-        Ok(Some(live)) => live,
+    let opened = match visitor.session {
+        Ok(Some(opened)) => opened,
         Ok(None) => return nobody(web, &visitor.ids, id),
         Err(error) => return unknown(web, error, id),
     };
-    match web.rp.account(&live, &change).await {
+    match web.rp.account(&opened, &change).await {
         Ok(user) => Json(shown(&user, web.rp.writable())).into_response(),
         Err(error) => error::problem(error, id, Some(web.public_url.join("/auth/signin"))),
     }
@@ -145,15 +145,15 @@ pub(super) async fn aws_credentials(State(web): State<Arc<Web>>, visitor: Browse
     if RequestOrigin::of(&web, &visitor.headers).is_foreign() {
         return error::problem(Refusal::Origin, &id, None);
     }
-    let live = match visitor.session {
-        Ok(live) => live,
+    let opened = match visitor.session {
+        Ok(opened) => opened,
         Err(error) => return unknown(&web, error, &id),
     };
-    if live.is_none() && !visitor.ids.is_empty() {
+    if opened.is_none() && !visitor.ids.is_empty() {
         // A session that is over is no guest's.
         return nobody(&web, &visitor.ids, &id);
     }
-    match web.rp.aws_credentials(live.as_ref()).await {
+    match web.rp.aws_credentials(opened.as_ref()).await {
         Ok(credentials) => Json(AwsCredentialsResponse {
             identity_id: &credentials.identity_id,
             access_key_id: &credentials.access_key_id,

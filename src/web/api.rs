@@ -31,7 +31,7 @@ use utoipa::ToSchema;
 )]
 pub(super) async fn session(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     match visitor.session {
-        Ok(Some(live)) if web.rp.admit(&live).is_ok() => json(&live.identity.json),
+        Ok(Some(opened)) if web.rp.admit(&opened).is_ok() => json(&opened.identity.json),
         Ok(_) => nobody(&web, &visitor.ids, &id),
         Err(error) => unknown(&web, error, &id),
     }
@@ -190,9 +190,9 @@ pub(super) async fn refresh(
         return error::problem(Error::InvalidCredentials("the session cookie cannot be read".into()), &id, None);
     }
     match web.rp.refresh(sent.ids(), force).await {
-        Ok(live) => {
-            let mut response = json(&live.identity.json);
-            web.jar.set_exposed(&headers, Some((&live.session, web.rp.clock.now())), response.headers_mut());
+        Ok(opened) => {
+            let mut response = json(&opened.identity.json);
+            web.jar.set_exposed(&headers, Some((&opened.session, web.rp.clock.now())), response.headers_mut());
             response
         }
         Err(error) => {

@@ -37,8 +37,8 @@ const HINT_MAX: usize = 256;
 )]
 pub(super) async fn home(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     match visitor.session {
-        Ok(live) => {
-            let name = live.as_deref().map(pages::display_name);
+        Ok(opened) => {
+            let name = opened.as_deref().map(pages::display_name);
             let onward = Some(web.rp.return_to.choose(None).as_str().to_owned());
             let onward = onward.filter(|onward| *onward != web.public_url.join("/"));
             pages::render(&pages::FrontPage {
@@ -97,19 +97,19 @@ pub(super) async fn sign_in(
     if let Some(times) = web.jar.is_looping(&visitor.headers, &wanted, now, &mut out) {
         return with(problem_page::page(&web, Refusal::RedirectLoop(times), &id, &attempt), out);
     }
-    let live = match visitor.session {
-        Ok(live) => live,
+    let opened = match visitor.session {
+        Ok(opened) => opened,
         // The sign-in ends them all.
         Err(Error::AmbiguousSession) => None,
         Err(error) => return problem_page::page(&web, error, &id, &attempt),
     };
-    let signed_in = live.as_deref().is_some_and(|live| web.rp.admit(live).is_ok());
+    let signed_in = opened.as_deref().is_some_and(|opened| web.rp.admit(opened).is_ok());
     match web.rp.sign_in(request, signed_in, &after_logout(&web)).await {
         Ok(SignIn::Already(return_to)) => {
             web.jar.note_sign_in(&visitor.headers, &return_to, now, &mut out);
             if web.jar.exposes() {
                 // The sibling may have sent the browser for the tokens' cookies, which end before the session.
-                let renewed = web.rp.refresh(&visitor.ids, false).await.ok().or(live);
+                let renewed = web.rp.refresh(&visitor.ids, false).await.ok().or(opened);
                 web.jar.set_exposed(&visitor.headers, renewed.as_deref().map(|l| (&l.session, now)), &mut out);
             }
             with(redirect(StatusCode::FOUND, return_to.as_str()), out)
@@ -160,12 +160,12 @@ pub(super) async fn callback(
     let headers = visitor.headers.clone();
     let device = peer.device(&headers, &web.trusted_proxies);
     let response = match land(&web, visitor, &session, &query, transaction, device).await {
-        Ok(CallbackOutcome::SignedIn(live)) => {
-            let p = &live.session.principal;
+        Ok(CallbackOutcome::SignedIn(opened)) => {
+            let p = &opened.session.principal;
             tracing::info!(sub = %p.sub, provider = p.provider.as_deref(), "user signed in");
-            let (now, target) = (web.rp.clock.now(), &live.session.sign_in.return_to);
+            let (now, target) = (web.rp.clock.now(), &opened.session.sign_in.return_to);
             web.jar.note_sign_in(&headers, target, now, &mut out);
-            web.jar.set_exposed(&headers, Some((&live.session, now)), &mut out);
+            web.jar.set_exposed(&headers, Some((&opened.session, now)), &mut out);
             redirect(StatusCode::FOUND, target.as_str())
         }
         Ok(CallbackOutcome::Already(return_to)) => redirect(StatusCode::FOUND, return_to.as_str()),
@@ -199,14 +199,14 @@ async fn land(
     let intent = transaction.as_ref().map(Transaction::intent);
     let failed = |error| FailedCallback { error, intent: intent.clone() };
     let params = CallbackParams::parse(query).map_err(|e| failed(e.into()))?;
-    let live = match visitor.session {
+    let opened = match visitor.session {
         // Which of them is whose does not matter: all are ended.
         Err(Error::AmbiguousSession) => None,
         session => session.map_err(failed)?,
     };
-    let landing = web.rp.callback(params, transaction, live.as_deref(), visitor.ids, device).await?;
-    if let CallbackOutcome::SignedIn(live) = &landing {
-        session_layer::issue(session, live).await.map_err(failed)?;
+    let landing = web.rp.callback(params, transaction, opened.as_deref(), visitor.ids, device).await?;
+    if let CallbackOutcome::SignedIn(opened) = &landing {
+        session_layer::issue(session, opened).await.map_err(failed)?;
     }
     Ok(landing)
 }
@@ -244,7 +244,7 @@ pub(super) async fn confirm_sign_out(
         return end(&web, visitor, &session, return_to.as_deref(), false, &id).await;
     }
     let name = match visitor.session {
-        Ok(live) => live.as_deref().map(pages::display_name),
+        Ok(opened) => opened.as_deref().map(pages::display_name),
         Err(Error::AmbiguousSession) => None,
         Err(error) => return problem_page::page(&web, error, &id, &Attempted::SignOut),
     };

@@ -21,21 +21,21 @@ use std::time::Duration;
 const PENDING_MAX: usize = 5;
 /// How long a sign-in that took too long is remembered: who comes back to the tab after a week-end is told
 /// so, and led to the page.
-const PENDING_KEPT: Duration = Duration::from_secs(7 * 86_400);
+const EXPIRED_PENDING_TTL: Duration = Duration::from_secs(7 * 86_400);
 /// How long a sign-out may take at the provider's pages.
 const AFTER_SIGN_OUT: Duration = Duration::from_secs(3_600);
 /// Bytes that their cookies may take together, so that requests stay far below 8 KB of headers.
 const PENDING_BYTES: usize = 5_500;
 /// Cookies of other sign-ins looked at: more are not ours, and each may cost a line to remove.
-const PENDING_SEEN: usize = 20;
+const MAX_PENDING_READ: usize = 20;
 /// Bytes of a token in one cookie; browsers keep 4,096 with name and attributes.
 const PIECE: usize = 3_800;
 /// Pieces of a token that are put together at most.
 const PIECES_MAX: usize = 5;
 /// Sign-ins completed for one page within [`RECENT_WINDOW`] that look like a loop.
-const RECENT_MAX: usize = 6;
+const LOOP_THRESHOLD: usize = 6;
 /// Sign-ins remembered.
-const RECENT_KEPT: usize = 20;
+const MAX_RECENT: usize = 20;
 const RECENT_WINDOW: Duration = Duration::from_secs(60);
 
 /// Our cookies' names, attributes and seals.
@@ -66,7 +66,7 @@ impl CookieJar {
             secure,
             session: if secure { "__Secure-auth" } else { "auth" }.to_owned(),
             pending: format!("{host}auth-signin-"),
-            pending_age: config.session.sign_in_timeout + PENDING_KEPT,
+            pending_age: config.session.sign_in_timeout + EXPIRED_PENDING_TTL,
             recent: format!("{host}auth-recent"),
             after: format!("{host}auth-signout"),
             expose: config.cookies.expose,
@@ -113,7 +113,7 @@ impl CookieJar {
         let mut others: Vec<(String, usize, Option<Timestamp>)> = pairs(headers)
             .filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)))
             .filter(|(name, _)| name.starts_with(&self.pending))
-            .take(PENDING_SEEN)
+            .take(MAX_PENDING_READ)
             .map(|(name, value)| {
                 // One that does not open is of no use to anybody: it counts as the oldest.
                 let started = self.open::<Transaction>(name, "sign-in", value).map(|t| t.started);
@@ -142,8 +142,8 @@ impl CookieJar {
     /// Notes a completed sign-in for `target` at `now`.
     pub fn note_sign_in(&self, headers: &HeaderMap, target: &ReturnTo, now: Timestamp, out: &mut HeaderMap) {
         let mut recent = self.recent(headers, now);
-        recent.push((now, mark(target)));
-        let from = recent.len().saturating_sub(RECENT_KEPT);
+        recent.push((now, fingerprint(target)));
+        let from = recent.len().saturating_sub(MAX_RECENT);
         let sealed = self.seal(&self.recent, "recent", &recent[from..]);
         out.append(SET_COOKIE, value(self.own(self.recent.clone(), sealed, RECENT_WINDOW)));
     }
@@ -157,9 +157,9 @@ impl CookieJar {
         now: Timestamp,
         out: &mut HeaderMap,
     ) -> Option<usize> {
-        let target = mark(target);
-        let recent = self.recent(headers, now).into_iter().filter(|(_, mark)| *mark == target).count();
-        (recent >= RECENT_MAX).then(|| {
+        let target = fingerprint(target);
+        let recent = self.recent(headers, now).into_iter().filter(|(_, fingerprint)| *fingerprint == target).count();
+        (recent >= LOOP_THRESHOLD).then(|| {
             out.append(SET_COOKIE, value(self.own(self.recent.clone(), String::new(), Duration::ZERO)));
             recent
         })
@@ -175,7 +175,7 @@ impl CookieJar {
     /// What the sign-in that began last in this browser was asked for. Decides nothing: only where links lead.
     pub fn latest_pending(&self, headers: &HeaderMap) -> Option<SignInIntent> {
         let sent = pairs(headers).filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
-        let ours = sent.filter(|(name, _)| name.starts_with(&self.pending)).take(PENDING_SEEN);
+        let ours = sent.filter(|(name, _)| name.starts_with(&self.pending)).take(MAX_PENDING_READ);
         let open = ours.filter_map(|(name, value)| self.open::<Transaction>(name, "sign-in", value));
         open.max_by_key(|transaction| transaction.started).as_ref().map(Transaction::intent)
     }
@@ -213,7 +213,7 @@ impl CookieJar {
                 let age = session.tokens.remaining(now);
                 let pieces: Vec<&str> = split(token, PIECE);
                 if pieces.len() > PIECES_MAX {
-                    tracing::warn!(bytes = token.len(), "token cookie not set: {kind} too long");
+                    tracing::warn!(cookie = kind, bytes = token.len(), "token cookie not set: token too long");
                     continue;
                 }
                 for (i, piece) in pieces.iter().enumerate() {
@@ -357,7 +357,7 @@ fn piece_number(rest: &str) -> Option<usize> {
 }
 
 /// Tells pages apart in few bytes; two that look alike only share a count.
-fn mark(target: &ReturnTo) -> u32 {
+fn fingerprint(target: &ReturnTo) -> u32 {
     let [a, b, c, d, ..] = sha256(target.as_str().as_bytes());
     u32::from_le_bytes([a, b, c, d])
 }

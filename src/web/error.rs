@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The time after which a caller may try again when the provider names no time.
-const RETRY: Duration = Duration::from_secs(5);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What callers learn of an error; it holds no secret.
 pub(super) struct ErrorView {
@@ -45,7 +45,7 @@ pub(super) fn describe(refusal: &Refusal) -> ErrorView {
         ) => *retry_after,
         _ => None,
     };
-    let retry_after = has_retry_after(status).then(|| retry_after.unwrap_or(RETRY));
+    let retry_after = has_retry_after(status).then(|| retry_after.unwrap_or(DEFAULT_RETRY_AFTER));
     ErrorView { problem, status, name, detail: detail(problem, refusal), retry_after }
 }
 

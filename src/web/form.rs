@@ -24,7 +24,7 @@ impl<'a> Form<'a> {
                 return Err("there are more parameters than any request has");
             }
             if parameters.iter().any(|(earlier, _)| *earlier == name) {
-                return Err("a parameter is there twice");
+                return Err("a parameter is included more than once");
             }
             parameters.push((name, value));
         }

@@ -285,7 +285,7 @@ fn identified(web: &Web, who: &Caller, body: Body) -> Response {
         headers.insert(name.clone(), value(header(identity)));
     }
     let tokens = match who {
-        Caller::Session(live) => Some(&live.session.tokens),
+        Caller::Session(opened) => Some(&opened.session.tokens),
         Caller::Bearer(_) | Caller::Nobody => None,
     };
     let forward = [

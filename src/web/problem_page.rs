@@ -96,8 +96,10 @@ pub(super) fn page_elsewhere(web: &Web, refusal: &Refusal, id: &RequestId, page:
 fn page_under(origin: &str, web: &Web, refusal: &Refusal, id: &RequestId, attempt: &Attempted) -> Response {
     let view = describe(refusal);
     log(refusal, &view);
-    let foreign = match refusal {
-        Refusal::Flow(Error::Callback(CallbackError::Provider(answer)) | Error::Cancelled(answer)) => foreign(answer),
+    let provider_text = match refusal {
+        Refusal::Flow(Error::Callback(CallbackError::Provider(answer)) | Error::Cancelled(answer)) => {
+            provider_text(answer)
+        }
         _ => None,
     };
     let (first, others) = next_steps(view.problem);
@@ -109,7 +111,7 @@ fn page_under(origin: &str, web: &Web, refusal: &Refusal, id: &RequestId, attemp
         tone: tone(view.problem),
         title,
         text,
-        foreign,
+        provider_text,
         first: first.and_then(link),
         others: others.iter().copied().filter_map(link).collect(),
         access: matches!(view.problem, Problem::Access(AccessProblem::Denied | AccessProblem::NotAdmitted)),
@@ -122,7 +124,7 @@ fn page_under(origin: &str, web: &Web, refusal: &Refusal, id: &RequestId, attemp
 }
 
 /// The provider's own text, unless it only repeats its code.
-fn foreign(answer: &AuthorizationError) -> Option<String> {
+fn provider_text(answer: &AuthorizationError) -> Option<String> {
     let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
     let text = answer.description.as_deref()?;
     let shown = text.chars().filter(|c| !c.is_control()).take(FOREIGN_MAX).collect();
@@ -190,7 +192,7 @@ pub(super) async fn nothing(web: &Web, status: StatusCode, id: &RequestId) -> Re
         tone: Tone::Nothing,
         title,
         text,
-        foreign: None,
+        provider_text: None,
         first: Some(PageLink { words: web.words.start_page.to_owned(), href: "/".to_owned() }),
         others: vec![],
         access: false,

@@ -32,8 +32,8 @@ pub(super) enum Refusal {
 /// What is wrong with a proxy's word about a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadForwardedHeaders {
-    /// A header is there twice.
-    #[error("{0} is there more than once")]
+    /// A header is sent more than once.
+    #[error("{0} is sent more than once")]
     Twice(&'static str),
     /// Only a part is there.
     #[error("X-Forwarded-Uri needs X-Forwarded-Proto and X-Forwarded-Host beside it")]

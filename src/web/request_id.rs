@@ -35,8 +35,8 @@ impl RequestId {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Says it in a response.
-    pub(super) fn tell(&self, response: &mut Response) {
+    /// Sets the `X-Request-Id` header of a response.
+    pub(super) fn set_header(&self, response: &mut Response) {
         if let Ok(value) = HeaderValue::from_bytes(&self.0) {
             response.headers_mut().insert(X_REQUEST_ID, value);
         }
@@ -63,7 +63,7 @@ pub(super) async fn request_id(mut request: Request, next: Next) -> Response {
     let id = RequestId::new();
     request.extensions_mut().insert(id);
     let mut response = next.run(request).instrument(id.span()).await;
-    id.tell(&mut response);
+    id.set_header(&mut response);
     response
 }
 

@@ -42,12 +42,12 @@ impl SessionStore for BrowserSessionStore {
     }
 
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
-        let live = self.0.session(&[session_id(*id)]).await;
-        let live = live.map_err(|e| session_store::Error::Backend(e.to_string()))?;
-        Ok(live.map(|live| Record {
+        let opened = self.0.session(&[session_id(*id)]).await;
+        let opened = opened.map_err(|e| session_store::Error::Backend(e.to_string()))?;
+        Ok(opened.map(|opened| Record {
             id: *id,
             data: [(ID.to_owned(), id.to_string().into())].into(),
-            expiry_date: at(live.session.ends),
+            expiry_date: at(opened.session.ends),
         }))
     }
 
@@ -59,9 +59,9 @@ impl SessionStore for BrowserSessionStore {
 }
 
 /// Makes the response issue the cookie of a new session.
-pub(super) async fn issue(session: &Session, live: &OpenedSession) -> Result<(), Error> {
-    let id = cookie_id(live);
-    session.set_expiry(Some(Expiry::AtDateTime(at(live.session.ends))));
+pub(super) async fn issue(session: &Session, opened: &OpenedSession) -> Result<(), Error> {
+    let id = cookie_id(opened);
+    session.set_expiry(Some(Expiry::AtDateTime(at(opened.session.ends))));
     if session.id() == Some(id) {
         return Ok(());
     }
@@ -101,7 +101,7 @@ pub(super) async fn browser_session(State(web): State<Arc<Web>>, mut request: Re
     let headers = request.headers().clone();
     let ids = web.jar.session_ids(&headers).ids().to_vec();
     let found = web.rp.session(&ids).await;
-    let id = found.as_ref().ok().and_then(|live| live.as_deref()).map(cookie_id);
+    let id = found.as_ref().ok().and_then(|opened| opened.as_deref()).map(cookie_id);
     let session = Session::new(id, Arc::new(BrowserSessionStore(web.rp.clone())), None);
     request.extensions_mut().insert(session.clone());
     request.extensions_mut().insert(BrowserSession { headers, ids, session: found });
@@ -118,8 +118,8 @@ pub(super) async fn browser_session(State(web): State<Arc<Web>>, mut request: Re
 }
 
 /// An id as the cookie's value has it.
-fn cookie_id(live: &OpenedSession) -> Id {
-    Id(i128::from_le_bytes(*live.id.as_bytes()))
+fn cookie_id(opened: &OpenedSession) -> Id {
+    Id(i128::from_le_bytes(*opened.id.as_bytes()))
 }
 
 fn session_id(id: Id) -> SessionId {

@@ -33,7 +33,7 @@ use tracing::Instrument;
 use utoipa::ToSchema;
 
 /// The time after which a caller may try again when nobody said otherwise.
-const RETRY: Duration = Duration::from_secs(5);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What was sent, all of it read.
 struct TokenEndpointRequest {
@@ -42,8 +42,8 @@ struct TokenEndpointRequest {
     address: Option<IpAddr>,
 }
 
-/// Reads a request, has `flow` answer it, and says the request's id. There are no layers around: they would
-/// cost as much as all else of a cached token.
+/// Reads a request, has `flow` answer it, and sets the request id. No tower layers here: they would cost as much as
+/// the rest of answering with a cached token.
 async fn answer<F>(web: &Web, request: Request, flow: impl FnOnce(TokenEndpointRequest) -> F) -> Response
 where
     F: Future<Output = Result<Response, MachineError>>,
@@ -61,8 +61,8 @@ where
     // Pinned where it is made: it is large, and each move would copy it.
     let work = pin!(work.instrument(id.span()));
     let answered = layers::bounded(work, web.request_limit).await;
-    let mut response = answered.unwrap_or_else(|| refuse(&MachineError::Unavailable(RETRY)));
-    id.tell(&mut response);
+    let mut response = answered.unwrap_or_else(|| refuse(&MachineError::Unavailable(DEFAULT_RETRY_AFTER)));
+    id.set_header(&mut response);
     response
 }
 
@@ -86,15 +86,15 @@ pub(super) async fn token(State(web): State<Arc<Web>>, request: Request) -> Resp
             Some(_) => return Err(MachineError::UnsupportedGrantType),
             None => return Err(MachineError::InvalidRequest("grant_type is missing")),
         }
-        let shown = credentials(&endpoint_request, &mut form)?;
+        let client = credentials(&endpoint_request, &mut form)?;
         let scopes: Result<Scopes, _> = form.take("scope").as_deref().unwrap_or_default().parse();
         let scopes = scopes.map_err(|e| MachineError::InvalidScope(e.to_string()))?;
         let resource = form.take("resource").map(Cow::into_owned);
         if !resource.as_deref().is_none_or(is_resource) {
             return Err(MachineError::InvalidTarget("resource must be an absolute URI without a fragment"));
         }
-        let granted = web.rp.machine_token(shown, TokenRequest { scopes, resource }).await?;
-        Ok(said_json(StatusCode::OK, format!("{}{}}}", granted.json_head(), granted.expires_in.as_secs())))
+        let granted = web.rp.machine_token(client, TokenRequest { scopes, resource }).await?;
+        Ok(json_text(StatusCode::OK, format!("{}{}}}", granted.json_head(), granted.expires_in.as_secs())))
     };
     answer(&web, request, granted).await
 }
@@ -148,8 +148,8 @@ struct ActiveToken<'a> {
 )]
 pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) -> Response {
     let known = async |endpoint_request: TokenEndpointRequest| {
-        let (shown, token) = about_token(&endpoint_request)?;
-        let principal = match web.rp.introspect(shown, &token).await? {
+        let (client, token) = about_token(&endpoint_request)?;
+        let principal = match web.rp.introspect(client, &token).await? {
             Introspection::Inactive => {
                 let inactive = IntrospectionResponse::Inactive(Inactive { active: false });
                 return Ok(json(StatusCode::OK, &inactive));
@@ -185,8 +185,8 @@ pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) ->
 )]
 pub(super) async fn revoke(State(web): State<Arc<Web>>, request: Request) -> Response {
     let revoked = async |endpoint_request: TokenEndpointRequest| {
-        let (shown, token) = about_token(&endpoint_request)?;
-        web.rp.revoke_machine_token(shown, &token).await?;
+        let (client, token) = about_token(&endpoint_request)?;
+        web.rp.revoke_machine_token(client, &token).await?;
         Ok((StatusCode::OK, no_store()).into_response())
     };
     answer(&web, request, revoked).await
@@ -205,7 +205,7 @@ pub(super) async fn post_only(
         oauth_error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", &description)
     });
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-    id.tell(&mut response);
+    id.set_header(&mut response);
     response
 }
 
@@ -217,9 +217,9 @@ fn read(endpoint_request: &TokenEndpointRequest) -> Result<Form<'_>, MachineErro
 /// Who asks, and about which token (RFC 7662 §2.1, RFC 7009 §2.1).
 fn about_token(endpoint_request: &TokenEndpointRequest) -> Result<(ClientCredentials, Cow<'_, str>), MachineError> {
     let mut form = read(endpoint_request)?;
-    let shown = credentials(endpoint_request, &mut form)?;
+    let client = credentials(endpoint_request, &mut form)?;
     let token = form.take("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
-    Ok((shown, token))
+    Ok((client, token))
 }
 
 /// HTTP Basic or the body, never both (RFC 6749 §2.3). In Basic, both parts are form-encoded first (§2.3.1).
@@ -260,10 +260,10 @@ fn basic(line: &HeaderValue) -> Option<(String, String)> {
     }
     let pair = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (id, secret) = pair.split_once(':')?;
-    Some((decode(id)?, decode(secret)?)).filter(|(id, _)| !id.is_empty())
+    Some((form_decode(id)?, form_decode(secret)?)).filter(|(id, _)| !id.is_empty())
 }
 
-fn decode(text: &str) -> Option<String> {
+fn form_decode(text: &str) -> Option<String> {
     if !text.contains(['+', '%']) {
         return Some(text.to_owned());
     }
@@ -276,10 +276,10 @@ fn no_store() -> [(axum::http::HeaderName, HeaderValue); 2] {
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    said_json(status, serde_json::to_string(body).unwrap_or_default())
+    json_text(status, serde_json::to_string(body).unwrap_or_default())
 }
 
-fn said_json(status: StatusCode, body: String) -> Response {
+fn json_text(status: StatusCode, body: String) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -313,7 +313,7 @@ pub(super) fn status_and_code(error: &MachineError) -> (StatusCode, &'static str
 pub(super) fn retry_after(error: &MachineError) -> Option<Duration> {
     match error {
         MachineError::TooMany(time) | MachineError::OverBudget(time) | MachineError::Unavailable(time) => Some(*time),
-        MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => Some(RETRY),
+        MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => Some(DEFAULT_RETRY_AFTER),
         _ => None,
     }
 }

@@ -139,7 +139,7 @@ fn mistakes_in_a_client_are_told_with_its_name() {
     }
     one(load_blocks(&format!("[[machine.client]]\n{}", client(&[]))), "upstream", "Add the block.");
     let twice = format!("[[machine.upstream]]\n{UPSTREAM}[[machine.client]]\n{0}[[machine.client]]\n{0}", client(&[]));
-    one(load_blocks(&twice), "machine.client", "`nightly` is there twice");
+    one(load_blocks(&twice), "machine.client", "`nightly` is registered twice");
     one(load_blocks("[machine.client]\nid = \"nightly\"\n"), "machine", "[[client]]");
     one(load_blocks("[machine]\nclient = [\"nightly\"]\n"), "machine", "list of blocks");
 }
@@ -169,7 +169,7 @@ fn mistakes_in_an_upstream_are_told_and_its_secret_is_not() {
         (&*format!("{named}client_secret = 5\n"), "1: client_secret", "text is expected"),
         (&*format!("{named}client_secret = \"hunter2 \"\n"), "1: client_secret", "white space"),
         ("name = \"dev\"\nclient_id = \"a b\"\nclient_secret = \"hunter2\"\n", "1: client_id", "client id"),
-        (&*format!("{UPSTREAM}[[machine.upstream]]\n{UPSTREAM}"), "machine.upstream 2", "there twice"),
+        (&*format!("{UPSTREAM}[[machine.upstream]]\n{UPSTREAM}"), "machine.upstream 2", "configured twice"),
     ] {
         one(block(keys), at, words);
     }
@@ -194,7 +194,7 @@ fn a_folder_of_files_is_read_as_one_list() {
     assert_eq!(config.unwrap().machine.read_clients().unwrap().len(), 2);
     assert_eq!(with_files(&[]).0.unwrap().machine.read_clients().unwrap().len(), 0);
     for (text, at, words) in [
-        (&*nightly, "machine.client", "`nightly` is there twice"),
+        (&*nightly, "machine.client", "`nightly` is registered twice"),
         ("[[client]]\nid = plain-secret", "b.toml line 2", "not TOML"),
         (&*format!("[[machine.client]]\n{}", client(&[])), "b.toml", "[[client]]"),
         ("colour = 1", "b.toml.colour", "no such key"),

@@ -98,9 +98,9 @@ impl SessionStore for Watched {
         self.store.update(key, expected, record, fencing_token).await
     }
 
-    async fn touch(&self, seen: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
+    async fn touch(&self, last_used: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
         self.write(None)?;
-        self.store.touch(seen).await
+        self.store.touch(last_used).await
     }
 
     async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {

@@ -170,8 +170,8 @@ impl SessionStore for Connection {
         self.call(move |server| server.update(key, expected, record, fencing_token)).await
     }
 
-    async fn touch(&self, seen: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
-        self.call(move |server| server.touch(&seen)).await
+    async fn touch(&self, last_used: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
+        self.call(move |server| server.touch(&last_used)).await
     }
 
     async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {

@@ -143,11 +143,11 @@ impl Server {
         UpdateOutcome::Done
     }
 
-    pub(super) fn touch(&mut self, seen: &[(SessionKey, Timestamp)]) {
-        for (key, seen) in seen {
+    pub(super) fn touch(&mut self, last_used: &[(SessionKey, Timestamp)]) {
+        for (key, last_used) in last_used {
             if let Some(record) = self.data.records.get_mut(key) {
                 let record = Arc::make_mut(record);
-                record.seen = record.seen.max(*seen);
+                record.last_used = record.last_used.max(*last_used);
             }
         }
         self.remember();

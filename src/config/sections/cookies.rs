@@ -71,9 +71,10 @@ fn cookie_key(text: &str) -> Result<Secret, Mistake> {
 fn key_ring(keys: &[Secret]) -> Result<(), Mistake> {
     let instead = "Make a key with `openssl rand -base64 32` and write its output.";
     Mistake::unless(!keys.is_empty(), "The list is empty, so no cookie could be sealed.", instead)?;
-    let twice = keys.iter().enumerate().any(|(i, key)| keys[..i].iter().any(|other| other.expose() == key.expose()));
+    let duplicate =
+        keys.iter().enumerate().any(|(i, key)| keys[..i].iter().any(|other| other.expose() == key.expose()));
     Mistake::unless(
-        !twice,
+        !duplicate,
         "The same key stands in the list twice, so a change of keys that seems done is not.",
         "Remove one of the two, or put a new key first.",
     )

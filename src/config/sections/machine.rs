@@ -118,9 +118,11 @@ impl MachineConfig {
         }
         let mut registry = HashMap::new();
         for client in clients {
-            if let Some(twice) = registry.insert(client.id.clone(), Arc::new(client)) {
-                let what =
-                    format!("The client {} is there twice, and only one of the two could count.", shown(&twice.id));
+            if let Some(duplicate) = registry.insert(client.id.clone(), Arc::new(client)) {
+                let what = format!(
+                    "The client {} is registered twice, and only one of the two could count.",
+                    shown(&duplicate.id)
+                );
                 diagnostics.push(Mistake::new(what, "Remove one, or give it another id.").at("machine.client"));
             }
         }
@@ -184,7 +186,8 @@ fn upstreams<'a>() -> KeySpec<'a, Upstreams> {
     tables(move |table| {
         let (name, upstream) = upstream(table)?;
         if names.contains(&name) {
-            let what = format!("The upstream {} is there twice, and only one of the two could count.", shown(&name));
+            let what =
+                format!("The upstream {} is configured twice, and only one of the two could count.", shown(&name));
             return table.wrong(Mistake::new(what, "Remove one, or give it another name."));
         }
         names.push(name.clone());

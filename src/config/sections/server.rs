@@ -109,9 +109,9 @@ fn collide(a: &SocketAddr, b: &SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && (x == y || every(x, y) || every(y, x))
 }
 
-fn pem(path: &Path, mark: &str, what: &str) -> Result<(), Mistake> {
+fn pem(path: &Path, label: &str, what: &str) -> Result<(), Mistake> {
     Mistake::unless(
-        read_file(path)?.contains(mark),
+        read_file(path)?.contains(label),
         format!("The file {} holds no {what}, so no browser could connect.", path.display()),
         "Name a PEM file with the right content; certificate and key are easily swapped.",
     )

@@ -139,11 +139,12 @@ pub(in crate::config) fn authorize_parameter(text: &str) -> Result<(String, Stri
 
 /// No name may come twice: which of the two counts would be the provider's choice.
 pub(in crate::config) fn each_once(parameters: &[(String, String)]) -> Result<(), Mistake> {
-    let twice = parameters.iter().enumerate().find(|(at, (name, _))| parameters[..*at].iter().any(|(n, _)| n == name));
-    match twice {
+    let duplicate =
+        parameters.iter().enumerate().find(|(at, (name, _))| parameters[..*at].iter().any(|(n, _)| n == name));
+    match duplicate {
         None => Ok(()),
         Some((_, (name, _))) => Err(Mistake::new(
-            format!("{} is there twice, and which of the two counts would be the provider's choice.", shown(name)),
+            format!("{} is given twice, and the provider would choose which of the two counts.", shown(name)),
             "Leave one of the two out.",
         )),
     }

@@ -15,21 +15,21 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Tokens kept at hand.
-const TOKENS: usize = 50_000;
+const MAX_TOKENS: usize = 50_000;
 /// Wrong credentials remembered.
-const WRONG: usize = 10_000;
+const MAX_INVALID: usize = 10_000;
 /// For how long.
-const WRONG_FOR: Duration = Duration::from_secs(5);
+const INVALID_TTL: Duration = Duration::from_secs(5);
 /// Bearers remembered that the broker has not fetched.
-const UNKNOWN: usize = 10_000;
+const MAX_UNKNOWN: usize = 10_000;
 /// For how long.
-const UNKNOWN_FOR: Duration = Duration::from_secs(5);
+const UNKNOWN_TTL: Duration = Duration::from_secs(5);
 
-/// When the provider fails so many in a row, each for the first time, it is not about single ones.
-const IN_A_ROW: u64 = 8;
+/// After this many consecutive first failures the provider is taken to be down, not single upstreams to be at fault.
+const FAILURE_THRESHOLD: u64 = 8;
 
 /// Requests at the provider at once: with one that takes 100 ms, about Cognito's quota of 150 a second.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT: usize = 16;
 
 /// A hash of everything that shapes a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,32 +45,32 @@ pub(super) struct TokenRequestKey {
 }
 
 impl TokenRequestKey {
-    /// All of it as one text, in which no part runs into another.
-    pub(super) fn name(&self) -> zeroize::Zeroizing<Vec<u8>> {
-        let mut name = zeroize::Zeroizing::new(Vec::with_capacity(512));
-        self.spell(&mut |part| name.extend_from_slice(part));
-        name
+    /// An unambiguous encoding of the whole key; it contains the client secret.
+    pub(super) fn encode(&self) -> zeroize::Zeroizing<Vec<u8>> {
+        let mut encoded = zeroize::Zeroizing::new(Vec::with_capacity(512));
+        self.encode_to(&mut |part| encoded.extend_from_slice(part));
+        encoded
     }
 
     pub(super) fn key(&self) -> TokenKey {
-        TokenKey(sha256_of(|each| self.spell(each)))
+        TokenKey(sha256_of(|each| self.encode_to(each)))
     }
 
-    fn spell(&self, each: &mut dyn FnMut(&[u8])) {
+    fn encode_to(&self, sink: &mut dyn FnMut(&[u8])) {
         let (upstream, resource) = (&self.upstream, self.resource.as_deref());
         let mut text = |text: &str| {
-            each(&(text.len() as u64).to_le_bytes());
-            each(text.as_bytes());
+            sink(&(text.len() as u64).to_le_bytes());
+            sink(text.as_bytes());
         };
         text(&upstream.client_id);
         text(upstream.secret.expose_secret());
         self.scopes.iter().for_each(&mut text);
-        // No text is as long as this: here the scopes end.
-        each(&u64::MAX.to_le_bytes());
+        // Ends the scopes: no text has this length.
+        sink(&u64::MAX.to_le_bytes());
         if let Some(resource) = resource {
-            each(resource.as_bytes());
+            sink(resource.as_bytes());
         }
-        each(&[u8::from(resource.is_some())]);
+        sink(&[u8::from(resource.is_some())]);
     }
 
     /// The credentials alone.
@@ -138,21 +138,21 @@ pub(super) struct MachineTokenCache {
     /// First failures since an answer.
     consecutive_failures: AtomicU64,
     /// Requests at the provider.
-    pub(super) at_once: Semaphore,
+    pub(super) permits: Semaphore,
 }
 
 impl Default for MachineTokenCache {
     fn default() -> Self {
         Self {
-            tokens: Map::new(TOKENS),
-            valid: Map::new(TOKENS),
-            invalid: Map::new(WRONG),
-            unknown: Map::new(UNKNOWN),
+            tokens: Map::new(MAX_TOKENS),
+            valid: Map::new(MAX_TOKENS),
+            invalid: Map::new(MAX_INVALID),
+            unknown: Map::new(MAX_UNKNOWN),
             flights: SingleFlight::default(),
-            upstream_backoffs: Map::new(TOKENS),
+            upstream_backoffs: Map::new(MAX_TOKENS),
             backoff: ProviderBackoff::default(),
             consecutive_failures: AtomicU64::new(0),
-            at_once: Semaphore::new(AT_ONCE),
+            permits: Semaphore::new(MAX_CONCURRENT),
         }
     }
 }
@@ -168,11 +168,11 @@ impl MachineTokenCache {
 
     pub(super) fn note_invalid(&self, credentials: TokenKey, now: Timestamp) {
         self.valid.remove(&credentials);
-        self.invalid.insert(credentials, now + WRONG_FOR);
+        self.invalid.insert(credentials, now + INVALID_TTL);
     }
 
     pub(super) fn note_unknown(&self, bearer: [u8; 32], now: Timestamp) {
-        self.unknown.insert(bearer, now + UNKNOWN_FOR);
+        self.unknown.insert(bearer, now + UNKNOWN_TTL);
     }
 
     pub(super) fn is_unknown(&self, bearer: &[u8; 32], now: Timestamp) -> bool {
@@ -194,7 +194,7 @@ impl MachineTokenCache {
         let is_first = backoff.failures.load(Ordering::Relaxed) == 0;
         let pause = backoff.failed(now, retry_after);
         self.upstream_backoffs.insert(credentials, backoff);
-        if is_first && self.consecutive_failures.fetch_add(1, Ordering::Relaxed) + 1 >= IN_A_ROW {
+        if is_first && self.consecutive_failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURE_THRESHOLD {
             return self.backoff.failed(now, None).max(pause);
         }
         pause
@@ -224,7 +224,7 @@ impl ProviderBackoff {
     const PAUSES: ExponentialBackoff =
         ExponentialBackoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
     /// The most that anybody has to wait.
-    const MOST: Duration = Duration::from_secs(60);
+    const MAX_PAUSE: Duration = Duration::from_secs(60);
 
     /// How long it has to be left alone.
     pub(super) fn left(&self, now: Timestamp) -> Option<Duration> {
@@ -236,7 +236,7 @@ impl ProviderBackoff {
     pub(super) fn failed(&self, now: Timestamp, retry_after: Option<Duration>) -> Duration {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed);
         let own = Duration::from_secs(jittered(Self::PAUSES.after(failures)).as_secs());
-        let pause = retry_after.unwrap_or(own).clamp(Duration::from_secs(1), Self::MOST);
+        let pause = retry_after.unwrap_or(own).clamp(Duration::from_secs(1), Self::MAX_PAUSE);
         self.until.fetch_max((now + pause).as_secs(), Ordering::Relaxed);
         pause
     }

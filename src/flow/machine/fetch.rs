@@ -17,10 +17,10 @@ use tokio::time::Instant;
 
 /// How long a token that could not be fetched is left alone at most, and one whose answer made no sense.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
-/// How long a fetch waits until all processes together have asked little enough.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a fetch waits for a permit of the shared rate limit.
+const MAX_PERMIT_WAIT: Duration = Duration::from_secs(5);
 /// How often a process that waits for another's fetch looks.
-const LOOK: Duration = Duration::from_millis(30);
+const POLL_PAUSE: Duration = Duration::from_millis(30);
 
 impl RelyingParty {
     /// The fetch of this token that is under way, or a new one at the cost of `budget_key`. Only a token issued after
@@ -53,7 +53,7 @@ impl RelyingParty {
         mut issued_after: Timestamp,
         budget_key: &BudgetKey,
     ) -> Result<Arc<CachedToken>, MachineError> {
-        let name = request_key.name();
+        let name = request_key.encode();
         let deadline = Instant::now() + 2 * lease_time(&self.broker.config);
         loop {
             let (margin, lease) = (self.broker.config.machine.cache_margin, lease_time(&self.broker.config));
@@ -72,13 +72,13 @@ impl RelyingParty {
                 Ok(FetchOutcome::Leased(fetch_lease)) => Some(fetch_lease),
                 Ok(FetchOutcome::Paused(left)) => return Err(MachineError::Unavailable(next_second(left))),
                 Ok(FetchOutcome::Held) if Instant::now() < deadline => {
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(POLL_PAUSE).await;
                     continue;
                 }
                 Ok(FetchOutcome::Held) => None,
                 Err(error) => {
                     // Without the store each process fetches its own: dearer, and nobody has to wait.
-                    tracing::warn!(%error, "store unavailable: fetching the machine token without it");
+                    tracing::warn!(%error, "machine token lookup failed: store unavailable, fetching without it");
                     None
                 }
             };
@@ -97,13 +97,13 @@ impl RelyingParty {
         let shared = match result {
             Ok(token) => self.broker.tokens.put(fetch_lease, token).await.map(|_| ()),
             Err(MachineError::Unavailable(pause)) => {
-                self.broker.tokens.leave(fetch_lease, Some((*pause).min(MAX_PAUSE))).await
+                self.broker.tokens.release(fetch_lease, Some((*pause).min(MAX_PAUSE))).await
             }
-            Err(MachineError::TokenType) => self.broker.tokens.leave(fetch_lease, Some(MAX_PAUSE)).await,
-            Err(_) => self.broker.tokens.leave(fetch_lease, None).await,
+            Err(MachineError::TokenType) => self.broker.tokens.release(fetch_lease, Some(MAX_PAUSE)).await,
+            Err(_) => self.broker.tokens.release(fetch_lease, None).await,
         };
         if let Err(error) = shared {
-            tracing::warn!(%error, "machine token share failed");
+            tracing::warn!(%error, "machine token write failed: other processes fetch their own");
         }
     }
 
@@ -115,11 +115,11 @@ impl RelyingParty {
     ) -> Result<MachineToken, MachineError> {
         let (cache, budget, now) = (&self.broker.cache, &self.broker.budget, self.clock.now());
         // Never closed.
-        let _turn = cache.at_once.acquire().await;
+        let _turn = cache.permits.acquire().await;
         if let Some(left) = cache.left(&request_key.upstream, self.clock.now()) {
             return Err(MachineError::Unavailable(left));
         }
-        if let Err(left) = self.budget.machines.acquire(Priority::Interactive, PATIENCE).await {
+        if let Err(left) = self.budget.machines.acquire(Priority::Interactive, MAX_PERMIT_WAIT).await {
             return Err(MachineError::Unavailable(next_second(left)));
         }
         // Whoever's secret is not known to be right cannot use up what is the real client's.
@@ -160,7 +160,7 @@ impl RelyingParty {
             Err(provider::Error::Unavailable { detail, retry_after, .. }) => {
                 let pause = cache.failed(&request_key.upstream, now, retry_after);
                 tracing::warn!(
-                    detail = UntrustedText::up_to(300, detail).as_str(),
+                    reason = UntrustedText::up_to(300, detail).as_str(),
                     pause = pause.as_secs(),
                     "machine token fetch failed: provider unavailable"
                 );

@@ -54,7 +54,7 @@ impl RelyingParty {
         // As far as this process knows it: else the store does, where it is found though its client is not accepted.
         let issued = match self.bearers.get(&hash).filter(|bearer| bearer.requested().is_some()) {
             Some(bearer) => Some(bearer),
-            None => self.broker.tokens.issued(&hash).await?.map(|issued| Arc::new(VerifiedBearer::issued(issued))),
+            None => self.broker.tokens.load_issued(&hash).await?.map(|issued| Arc::new(VerifiedBearer::issued(issued))),
         };
         // Its own token, whether or not our validate accepts those of its app client.
         let verified = match self.verify(token, Some(own)).await {
@@ -68,7 +68,8 @@ impl RelyingParty {
             return Err(MachineError::UnauthorizedClient("the token was not issued to this client"));
         }
         // By everything that anybody may know it by.
-        let names: Vec<_> = issued.iter().chain(&verified).flat_map(|bearer| bearer.names().iter().copied()).collect();
+        let names: Vec<_> =
+            issued.iter().chain(&verified).flat_map(|bearer| bearer.revocation_keys().iter().copied()).collect();
         let until = verified.iter().map(|bearer| bearer.principal().expires_at).chain([principal.expires_at]).max();
         self.sessions.revoke_token(&names, until.unwrap_or_default()).await?;
         tracing::info!(

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How often it is looked whether the store may have lost something; it is in doubt for longer than that.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_PERIOD: Duration = Duration::from_millis(250);
 
 impl RelyingParty {
     /// Lets every process know a token that is going to be handed out.
@@ -38,8 +38,8 @@ impl RelyingParty {
     }
 
     /// Writes down again what a store may have lost, for as long as it is polled.
-    pub async fn keep_issued(&self) -> Infallible {
-        let (mut looks, mut lost) = (tokio::time::interval(LOOK), false);
+    pub async fn restore_issued(&self) -> Infallible {
+        let (mut looks, mut lost) = (tokio::time::interval(POLL_PERIOD), false);
         loop {
             looks.tick().await;
             lost |= self.sessions.is_recovering();
@@ -69,7 +69,7 @@ impl RelyingParty {
         if machine.upstream.is_empty() && !machine.pass_through || self.broker.cache.is_unknown(hash, now) {
             return Ok(None);
         }
-        let issued = self.broker.tokens.issued(hash).await?;
+        let issued = self.broker.tokens.load_issued(hash).await?;
         let alive = issued.filter(|issued| now < Provider::accepted_until(issued.principal.expires_at));
         match alive.filter(|issued| self.provider.accepts(&issued.principal.client_id)) {
             Some(issued) => {

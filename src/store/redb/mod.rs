@@ -31,13 +31,13 @@ const SESSIONS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("se
 /// The sessions listed under a mark.
 const LISTS: MultimapTableDefinition<'_, &[u8; 32], &[u8; 32]> = MultimapTableDefinition::new("lists");
 /// Marks and when they are forgotten.
-const MARKS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("marks");
+const REVOCATIONS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("marks");
 /// Sessions that are being renewed: one that is here at start was left in the middle of it.
 const RENEWING: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("at_work");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const FORMAT: &[u8] = b"3";
-const MARK: &str = "the session store of";
-const MARK_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: FORMAT };
+const OWNER_PREFIX: &str = "the session store of";
+const OWNER_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: FORMAT };
 
 /// How long a request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -96,7 +96,7 @@ impl Redb {
             }
             e => damaged(e.to_string()),
         })?;
-        match check_mark(&db, ring).map_err(damaged)? {
+        match check_owner(&db, ring).map_err(damaged)? {
             FileOwner::Ours => {}
             FileOwner::OtherKeys => return Err(OpenError::WrongKey { path: shown }),
             FileOwner::Other(found) => {
@@ -156,7 +156,7 @@ fn create(path: &Path, ring: &KeyRing) -> Result<(), String> {
     let db = Database::builder().create_file(file).map_err(|e| text(&e))?;
     let begun = db.begin_write().map_err(|e| text(&e))?;
     open_tables(&begun).map_err(|e| text(&e))?;
-    write_mark(&begun, ring).map_err(|e| text(&e))?;
+    write_owner(&begun, ring).map_err(|e| text(&e))?;
     begun.commit().map_err(|e| text(&e))?;
     drop(db);
     std::fs::rename(&fresh, path).map_err(|e| text(&e))?;
@@ -169,15 +169,15 @@ fn create(path: &Path, ring: &KeyRing) -> Result<(), String> {
 fn open_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(SESSIONS)?;
     transaction.open_multimap_table(LISTS)?;
-    transaction.open_table(MARKS)?;
+    transaction.open_table(REVOCATIONS)?;
     transaction.open_table(RENEWING)?;
     Ok(())
 }
 
-fn write_mark(transaction: &WriteTransaction, ring: &KeyRing) -> Result<(), redb::Error> {
+fn write_owner(transaction: &WriteTransaction, ring: &KeyRing) -> Result<(), redb::Error> {
     let mut meta = transaction.open_table(META)?;
     meta.insert("format", FORMAT)?;
-    meta.insert("mark", ring.unbound().seal(MARK_PURPOSE, owner(ring).as_bytes()).as_slice())?;
+    meta.insert("mark", ring.unbound().seal(OWNER_PURPOSE, owner(ring).as_bytes()).as_slice())?;
     Ok(())
 }
 
@@ -192,11 +192,11 @@ enum FileOwner {
 }
 
 fn owner(ring: &KeyRing) -> String {
-    format!("{MARK}: {}", ring.deployment())
+    format!("{OWNER_PREFIX}: {}", ring.deployment())
 }
 
 /// Whose mark the file has; ours is sealed anew, so that it follows a rotation of the keys.
-fn check_mark(db: &Database, ring: &KeyRing) -> Result<FileOwner, String> {
+fn check_owner(db: &Database, ring: &KeyRing) -> Result<FileOwner, String> {
     let read = || -> Result<_, redb::Error> {
         let transaction = db.begin_read()?;
         transaction.open_table(SESSIONS)?;
@@ -204,11 +204,11 @@ fn check_mark(db: &Database, ring: &KeyRing) -> Result<FileOwner, String> {
         let get = |name| Ok::<_, redb::Error>(meta.get(name)?.map(|value| value.value().to_vec()));
         Ok((get("format")?, get("mark")?))
     };
-    let (format, mark) = read().map_err(|e| e.to_string())?;
+    let (format, sealed_owner) = read().map_err(|e| e.to_string())?;
     if format.as_deref() != Some(FORMAT) {
         return Err("it has a format of another version".into());
     }
-    let Ok(found) = ring.unbound().open(MARK_PURPOSE, &mark.unwrap_or_default()) else {
+    let Ok(found) = ring.unbound().open(OWNER_PURPOSE, &sealed_owner.unwrap_or_default()) else {
         return Ok(FileOwner::OtherKeys);
     };
     if *found != owner(ring).as_bytes() {
@@ -216,7 +216,7 @@ fn check_mark(db: &Database, ring: &KeyRing) -> Result<FileOwner, String> {
     }
     let renew = || -> Result<(), redb::Error> {
         let transaction = db.begin_write()?;
-        write_mark(&transaction, ring)?;
+        write_owner(&transaction, ring)?;
         Ok(transaction.commit()?)
     };
     renew().map(|()| FileOwner::Ours).map_err(|e| e.to_string())
@@ -249,8 +249,8 @@ impl SessionStore for Redb {
         self.write(|reply| Write::UpdateOutcome(key, expected, record, fencing_token, reply)).await
     }
 
-    async fn touch(&self, seen: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
-        self.write(|reply| Write::Touch(seen, reply)).await
+    async fn touch(&self, last_used: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
+        self.write(|reply| Write::Touch(last_used, reply)).await
     }
 
     async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
@@ -261,12 +261,12 @@ impl SessionStore for Redb {
         self.write(|reply| Write::Delete(key, until, reply)).await
     }
 
-    async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
+    async fn list(&self, index_key: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         self.read(move |db| {
             let transaction = db.begin_read()?;
             let (lists, sessions) = (transaction.open_multimap_table(LISTS)?, transaction.open_table(SESSIONS)?);
             let mut found = Vec::new();
-            for key in lists.get(&mark.0)? {
+            for key in lists.get(&index_key.0)? {
                 let key = SessionKey(*key?.value());
                 found.extend(sessions.get(&key.0)?.and_then(|value| Some((key, decode(value.value())?))));
             }
@@ -287,13 +287,17 @@ impl SessionStore for Redb {
         self.write(|reply| Write::Release(key, fencing_token, after, reply)).await
     }
 
-    async fn revoke(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error> {
-        self.write(|reply| Write::Mark(mark, until, reply)).await
+    async fn revoke(&self, revocation_key: RevocationKey, until: Timestamp) -> Result<bool, Error> {
+        self.write(|reply| Write::Revoke(revocation_key, until, reply)).await
     }
 
-    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<Timestamp>, Error> {
+    async fn revoked_until(&self, revocation_key: RevocationKey) -> Result<Option<Timestamp>, Error> {
         self.read(move |db| {
-            Ok(db.begin_read()?.open_table(MARKS)?.get(&mark.0)?.map(|until| Timestamp::from_secs(until.value())))
+            Ok(db
+                .begin_read()?
+                .open_table(REVOCATIONS)?
+                .get(&revocation_key.0)?
+                .map(|until| Timestamp::from_secs(until.value())))
         })
         .await
     }
@@ -357,7 +361,7 @@ mod tests {
         let mut answers = Vec::new();
         for _ in 0..300 {
             let (reply, answer) = oneshot::channel();
-            let record = SealedSession { version: 1, ends: at(1), seen: at(1), ..SealedSession::default() };
+            let record = SealedSession { version: 1, ends: at(1), last_used: at(1), ..SealedSession::default() };
             writer.send(Write::Create(SessionId::random().key(), record, reply)).unwrap();
             answers.push(answer);
         }
@@ -372,7 +376,7 @@ mod tests {
         let ring = KeyRing::new([b"a key of this test, 32 bytes long".as_slice()]);
         let store = Redb::open(&folder.path().join("s.redb"), &ring).unwrap();
         let key = SessionId::random().key();
-        let record = SealedSession { version: 1, ends: at(1), seen: at(1), ..SealedSession::default() };
+        let record = SealedSession { version: 1, ends: at(1), last_used: at(1), ..SealedSession::default() };
         assert!(store.create(key, record.clone()).await.unwrap());
         store.file.set(None); // as the writer does
         assert!(store.load(key).await.is_err(), "nothing is known until then");

@@ -1,6 +1,6 @@
 //! The one thread that writes.
 
-use super::{DatabaseFile, LISTS, MARKS, RENEWING, SESSIONS};
+use super::{DatabaseFile, LISTS, RENEWING, REVOCATIONS, SESSIONS};
 use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use crate::store::in_process_leases::InProcessLeases;
@@ -24,7 +24,7 @@ pub(super) enum Write {
     Delete(SessionKey, Timestamp, Reply<Option<SealedSession>>),
     Lease(SessionKey, Duration, Reply<LeaseOutcome>),
     Release(SessionKey, FencingToken, LeaseRelease, Reply<()>),
-    Mark(RevocationKey, Timestamp, Reply<bool>),
+    Revoke(RevocationKey, Timestamp, Reply<bool>),
     Sweep(Vec<SessionKey>, Timestamp, Option<Duration>, Reply<u64>),
     Forget(Timestamp, Reply<()>),
 }
@@ -79,10 +79,10 @@ fn apply(tables: &mut Tables<'_>, leases: &InProcessLeases, write: Write) -> Res
         Write::UpdateOutcome(key, expected, record, fencing_token, reply) => {
             answer(reply, tables.update(leases, key, expected, record, fencing_token)?)
         }
-        Write::Touch(seen, reply) => {
-            for (key, seen) in seen {
-                if let Some(old) = tables.get(key)?.filter(|old| old.seen < seen) {
-                    tables.put(key, &SealedSession { seen, ..old })?;
+        Write::Touch(last_used, reply) => {
+            for (key, last_used) in last_used {
+                if let Some(old) = tables.get(key)?.filter(|old| old.last_used < last_used) {
+                    tables.put(key, &SealedSession { last_used, ..old })?;
                 }
             }
             answer(reply, ())
@@ -100,9 +100,9 @@ fn apply(tables: &mut Tables<'_>, leases: &InProcessLeases, write: Write) -> Res
             leases.release(key, fencing_token, after);
             answer(reply, ())
         }
-        Write::Mark(mark, until, reply) => {
-            let there = tables.marks.get(&mark.0)?.map(|until| until.value());
-            tables.marks.insert(&mark.0, until.as_secs().max(there.unwrap_or(0)))?;
+        Write::Revoke(revocation_key, until, reply) => {
+            let there = tables.revocations.get(&revocation_key.0)?.map(|until| until.value());
+            tables.revocations.insert(&revocation_key.0, until.as_secs().max(there.unwrap_or(0)))?;
             answer(reply, there.is_none())
         }
         Write::Sweep(keys, now, idle, reply) => {
@@ -115,7 +115,7 @@ fn apply(tables: &mut Tables<'_>, leases: &InProcessLeases, write: Write) -> Res
             answer(reply, swept)
         }
         Write::Forget(now, reply) => {
-            tables.marks.retain(|_, until| now.as_secs() <= until)?;
+            tables.revocations.retain(|_, until| now.as_secs() <= until)?;
             answer(reply, ())
         }
     })
@@ -129,7 +129,7 @@ fn answer<T: 'static>(reply: Reply<T>, value: T) -> CommitReply {
 struct Tables<'t> {
     sessions: redb::Table<'t, &'static [u8; 32], &'static [u8]>,
     lists: redb::MultimapTable<'t, &'static [u8; 32], &'static [u8; 32]>,
-    marks: redb::Table<'t, &'static [u8; 32], u64>,
+    revocations: redb::Table<'t, &'static [u8; 32], u64>,
     at_work: redb::Table<'t, &'static [u8; 32], ()>,
 }
 
@@ -138,7 +138,7 @@ impl<'t> Tables<'t> {
         Ok(Self {
             sessions: transaction.open_table(SESSIONS)?,
             lists: transaction.open_multimap_table(LISTS)?,
-            marks: transaction.open_table(MARKS)?,
+            revocations: transaction.open_table(REVOCATIONS)?,
             at_work: transaction.open_table(RENEWING)?,
         })
     }
@@ -148,8 +148,8 @@ impl<'t> Tables<'t> {
     }
 
     fn put(&mut self, key: SessionKey, record: &SealedSession) -> Result<(), redb::Error> {
-        for mark in &record.listed {
-            self.lists.insert(&mark.0, &key.0)?;
+        for index_key in &record.listed {
+            self.lists.insert(&index_key.0, &key.0)?;
         }
         self.sessions.insert(&key.0, encode(record).as_slice())?;
         Ok(())
@@ -167,7 +167,7 @@ impl<'t> Tables<'t> {
         if old.version != expected || !leases.admits(key, fencing_token) {
             return Ok(UpdateOutcome::Stale);
         }
-        self.put(key, &SealedSession { seen: old.seen.max(record.seen), ..record })?;
+        self.put(key, &SealedSession { last_used: old.last_used.max(record.last_used), ..record })?;
         if let Some(fencing_token) = fencing_token {
             self.at_work.remove(&key.0)?;
             leases.release(key, fencing_token, LeaseRelease::Free);
@@ -207,8 +207,8 @@ impl<'t> Tables<'t> {
     /// Removes a record, readable or not.
     fn remove(&mut self, key: SessionKey) -> Result<Option<SealedSession>, redb::Error> {
         let old = self.sessions.remove(&key.0)?.map(|value| decode(value.value()).unwrap_or_default());
-        for mark in old.iter().flat_map(|record| &record.listed) {
-            self.lists.remove(&mark.0, &key.0)?;
+        for index_key in old.iter().flat_map(|record| &record.listed) {
+            self.lists.remove(&index_key.0, &key.0)?;
         }
         self.at_work.remove(&key.0)?;
         Ok(old)
@@ -217,20 +217,27 @@ impl<'t> Tables<'t> {
 
 /// The numbers come first, so that a sweep reads no more.
 fn encode(record: &SealedSession) -> Vec<u8> {
-    let SealedSession { version, ends, seen, sealed, summary, listed } = record;
-    let listed: Vec<[u8; 32]> = listed.iter().map(|mark| mark.0).collect();
-    postcard::to_stdvec(&(version, ends, seen, listed, summary, sealed)).expect("a record is plain data")
+    let SealedSession { version, ends, last_used, sealed, summary, listed } = record;
+    let listed: Vec<[u8; 32]> = listed.iter().map(|index_key| index_key.0).collect();
+    postcard::to_stdvec(&(version, ends, last_used, listed, summary, sealed)).expect("a record is plain data")
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Option<SealedSession> {
     type Parts = (u64, Timestamp, Timestamp, Vec<[u8; 32]>, Vec<u8>, Vec<u8>);
-    let (version, ends, seen, listed, summary, sealed): Parts = postcard::from_bytes(bytes).ok()?;
-    Some(SealedSession { version, ends, seen, sealed, summary, listed: listed.into_iter().map(IndexKey).collect() })
+    let (version, ends, last_used, listed, summary, sealed): Parts = postcard::from_bytes(bytes).ok()?;
+    Some(SealedSession {
+        version,
+        ends,
+        last_used,
+        sealed,
+        summary,
+        listed: listed.into_iter().map(IndexKey).collect(),
+    })
 }
 
 pub(super) fn is_over(bytes: &[u8], now: Timestamp, idle: Option<Duration>) -> bool {
     let head = postcard::take_from_bytes::<(u64, Timestamp, Timestamp)>(bytes);
-    head.map_or(true, |((version, ends, seen), _)| {
-        SealedSession { version, ends, seen, ..SealedSession::default() }.is_over(now, idle)
+    head.map_or(true, |((version, ends, last_used), _)| {
+        SealedSession { version, ends, last_used, ..SealedSession::default() }.is_over(now, idle)
     })
 }

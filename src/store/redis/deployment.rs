@@ -6,14 +6,14 @@ use crate::domain::seal::Purpose;
 use crate::store::Error;
 use tokio::time::{Instant, timeout_at};
 
-const OWN: &str = "the session store of";
-const OWN_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: b"redis 2" };
+const OWNER_PREFIX: &str = "the session store of";
+const OWNER_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: b"redis 2" };
 
 impl Redis {
     /// Fails unless the server takes writes and what it has is ours.
     pub(super) async fn check_deployment(&self) -> Result<(), Error> {
         let deadline = self.client.deadline();
-        let get = KeyedCommand::new("GET", &self.names.own());
+        let get = KeyedCommand::new("GET", &self.names.owner_key());
         let (open, sealed) = self.client.answer(&get, deadline).await?;
         let late = |_| Error::Unavailable(format!("Redis at {}: no answer in time", open.at));
         timeout_at(deadline, open.require_master()).await.map_err(late)??;
@@ -34,18 +34,18 @@ impl Redis {
     }
 
     fn deployment(&self) -> String {
-        format!("{OWN}: {}", self.ring.deployment())
+        format!("{OWNER_PREFIX}: {}", self.ring.deployment())
     }
 
     async fn write_deployment(&self, condition: &str, deadline: Instant) -> Result<(), Error> {
-        let sealed = self.ring.unbound().seal(OWN_PURPOSE, self.deployment().as_bytes());
-        let set = KeyedCommand::new("SET", &self.names.own()).arg(sealed).arg(condition);
+        let sealed = self.ring.unbound().seal(OWNER_PURPOSE, self.deployment().as_bytes());
+        let set = KeyedCommand::new("SET", &self.names.owner_key()).arg(sealed).arg(condition);
         self.client.run_until(&set, deadline).await
     }
 
     fn compare_deployment(&self, sealed: &[u8]) -> Result<(), Error> {
         let own = self.deployment();
-        let Ok(found) = self.ring.unbound().open(OWN_PURPOSE, sealed) else {
+        let Ok(found) = self.ring.unbound().open(OWNER_PURPOSE, sealed) else {
             return Err(Error::OtherDeployment(format!(
                 "sessions under the prefix `{}` are sealed by other cookies.keys. Add the old key at the end of the \
                  list, or write another ?prefix= in session.store to begin with an empty store (everybody signs in \

@@ -102,7 +102,7 @@ impl Redis {
             match self.names.parse(key) {
                 Some(ChangedKey::Session(key)) => listener.session_changed(key),
                 Some(ChangedKey::Tombstone(key)) => listener.session_ended(key),
-                Some(ChangedKey::Token(mark)) => listener.token_revoked(mark),
+                Some(ChangedKey::Token(revocation_key)) => listener.token_revoked(revocation_key),
                 Some(ChangedKey::Canary(name)) => {
                     if let Some(waits) = lock(pending).remove(&name) {
                         // Whoever waited may have given up.

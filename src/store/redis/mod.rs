@@ -17,8 +17,8 @@ mod tracking;
 mod warnings;
 
 use super::{
-    DELETED_FOR, Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit,
-    RestoreOutcome, SealedSession, SessionStore, UpdateOutcome, Warning,
+    Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, MIN_TOMBSTONE_TTL, Permits,
+    RateLimit, RestoreOutcome, SealedSession, SessionStore, UpdateOutcome, Warning,
 };
 use crate::config::{self, RedisUrl};
 use crate::domain::clock::Timestamp;
@@ -48,7 +48,7 @@ const REMEMBER_LEASE: Duration = Duration::from_secs(600);
 /// A member of an index younger than this may belong to a record that is just being written.
 const MIN_PRUNE_AGE: Duration = Duration::from_secs(60);
 /// Calls under way at once for one list.
-const AT_ONCE: usize = 256;
+const MAX_CONCURRENT: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Redis {
@@ -86,7 +86,7 @@ impl Redis {
     }
 
     fn expiry(&self, record: &SealedSession) -> u64 {
-        expiry(self.idle.map_or(record.ends, |idle| record.ends.min(record.seen + 2 * idle)))
+        expiry(self.idle.map_or(record.ends, |idle| record.ends.min(record.last_used + 2 * idle)))
     }
 
     fn idle_ms(&self) -> u128 {
@@ -96,8 +96,8 @@ impl Redis {
     /// Before its record, so that no record is missing in a list.
     async fn list(&self, key: SessionKey, record: &SealedSession, deadline: Instant) -> Result<(), Error> {
         let expiry = expiry(record.ends);
-        try_join_all(record.listed.iter().map(async |mark| {
-            let list = KeyedCommand::script(&scripts::LIST, &[&self.names.index(*mark)]).arg(&key.0).arg(expiry);
+        try_join_all(record.listed.iter().map(async |index_key| {
+            let list = KeyedCommand::script(&scripts::LIST, &[&self.names.index(*index_key)]).arg(&key.0).arg(expiry);
             self.client.run_until::<()>(&list, deadline).await
         }))
         .await
@@ -116,12 +116,12 @@ impl Redis {
         Ok(tombstone.map_or(Lookup::Absent, |until| Lookup::Ended(timestamp(&until).unwrap_or(MAX_TIMESTAMP))))
     }
 
-    async fn touch_one(&self, key: SessionKey, seen: Timestamp, deadline: Instant) -> Result<(), Error> {
+    async fn touch_one(&self, key: SessionKey, last_used: Timestamp, deadline: Instant) -> Result<(), Error> {
         let names = self.names.session(key);
         // However many processes saw a use, it is written once.
         let step = super::touch_step(self.idle).as_secs();
         let touch = KeyedCommand::script(&scripts::TOUCH, &[&names.record, &names.used]);
-        let touch = touch.arg(seen).arg(self.idle_ms()).arg(EXPIRY_SLACK.as_secs()).arg(step);
+        let touch = touch.arg(last_used).arg(self.idle_ms()).arg(EXPIRY_SLACK.as_secs()).arg(step);
         self.client.run_until(&touch, deadline).await
     }
 }
@@ -147,7 +147,7 @@ impl SessionStore for Redis {
         self.list(key, &record, deadline).await?;
         let (names, write) = (self.names.session(key), self.write_id());
         let create = KeyedCommand::script(&scripts::CREATE, &[&names.record, &names.used, &names.tombstone]);
-        let create = create.arg(encode(&record, &write)).arg(record.seen).arg(self.expiry(&record)).arg(write);
+        let create = create.arg(encode(&record, &write)).arg(record.last_used).arg(self.expiry(&record)).arg(write);
         self.client.run_until(&create, deadline).await
     }
 
@@ -161,7 +161,7 @@ impl SessionStore for Redis {
         let names = self.names.session(key);
         let restore = KeyedCommand::script(&scripts::RESTORE, &[&names.record, &names.used, &names.tombstone]);
         let restore = restore.arg(encode(&record, &self.write_id())).arg(record.version);
-        let restore = restore.arg(record.seen).arg(self.expiry(&record));
+        let restore = restore.arg(record.last_used).arg(self.expiry(&record));
         Ok(match self.client.run_until(&restore, deadline).await? {
             1 => RestoreOutcome::Done,
             0 => RestoreOutcome::Newer,
@@ -182,7 +182,7 @@ impl SessionStore for Redis {
         let (names, write) = (self.names.session(key), self.write_id());
         let update = KeyedCommand::script(&scripts::UPDATE, &[&names.record, &names.used, &names.lease]);
         let update =
-            update.arg(expected).arg(encode(&record, &write)).arg(record.seen).arg(record.ends.min(MAX_TIMESTAMP));
+            update.arg(expected).arg(encode(&record, &write)).arg(record.last_used).arg(record.ends.min(MAX_TIMESTAMP));
         let update = update
             .arg(self.idle_ms())
             .arg(EXPIRY_SLACK.as_secs())
@@ -195,10 +195,10 @@ impl SessionStore for Redis {
         })
     }
 
-    async fn touch(&self, seen: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
+    async fn touch(&self, last_used: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
         let deadline = self.client.deadline();
-        let touched = stream::iter(seen).map(|(key, seen)| self.touch_one(key, seen, deadline));
-        touched.buffer_unordered(AT_ONCE).try_collect().await
+        let touched = stream::iter(last_used).map(|(key, last_used)| self.touch_one(key, last_used, deadline));
+        touched.buffer_unordered(MAX_CONCURRENT).try_collect().await
     }
 
     async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error> {
@@ -206,25 +206,25 @@ impl SessionStore for Redis {
         let (names, until) = (self.names.session(key), until.min(MAX_TIMESTAMP));
         let keys = [&*names.record, &names.used, &names.lease, &names.tombstone];
         let delete = KeyedCommand::script(&scripts::DELETE, &keys).arg(until).arg(expiry(until));
-        let old = record(self.client.run_until(&delete.arg(DELETED_FOR.as_millis()), deadline).await?);
+        let old = record(self.client.run_until(&delete.arg(MIN_TOMBSTONE_TTL.as_millis()), deadline).await?);
         // One that stays is found to have no record, and removed then.
-        join_all(old.iter().flat_map(|old| &old.listed).map(async |mark| {
-            let remove = KeyedCommand::new("ZREM", &self.names.index(*mark)).arg(&key.0);
+        join_all(old.iter().flat_map(|old| &old.listed).map(async |index_key| {
+            let remove = KeyedCommand::new("ZREM", &self.names.index(*index_key)).arg(&key.0);
             drop(self.client.run_until::<()>(&remove, deadline).await);
         }))
         .await;
         Ok(old)
     }
 
-    async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
+    async fn list(&self, index_key: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         let deadline = self.client.deadline();
-        let index = self.names.index(mark);
+        let index = self.names.index(index_key);
         let range = KeyedCommand::new("ZRANGE", &index).arg(0).arg(-1);
         let members: Vec<Vec<u8>> = self.client.run_until(&range, deadline).await?;
         let keys = members.into_iter().filter_map(|member| member.try_into().ok().map(SessionKey));
         let loaded: Vec<_> = stream::iter(keys)
             .map(async |key| Ok::<_, Error>((key, self.lookup_until(key, deadline).await?.record())))
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(MAX_CONCURRENT)
             .try_collect()
             .await?;
         let without: Vec<_> = loaded.iter().filter(|(_, record)| record.is_none()).map(|(key, _)| &key.0).collect();
@@ -264,14 +264,15 @@ impl SessionStore for Redis {
         self.client.run(&release).await
     }
 
-    async fn revoke(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error> {
+    async fn revoke(&self, revocation_key: RevocationKey, until: Timestamp) -> Result<bool, Error> {
         let until = until.min(MAX_TIMESTAMP);
-        let mark = KeyedCommand::script(&scripts::MARK, &[&self.names.revocation(mark)]);
-        self.client.run(&mark.arg(until).arg(expiry(until)).arg(self.write_id())).await
+        let revocation_key = KeyedCommand::script(&scripts::REVOKE, &[&self.names.revocation(revocation_key)]);
+        self.client.run(&revocation_key.arg(until).arg(expiry(until)).arg(self.write_id())).await
     }
 
-    async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<Timestamp>, Error> {
-        let found: Option<Vec<u8>> = self.client.run(&KeyedCommand::new("GET", &self.names.revocation(mark))).await?;
+    async fn revoked_until(&self, revocation_key: RevocationKey) -> Result<Option<Timestamp>, Error> {
+        let found: Option<Vec<u8>> =
+            self.client.run(&KeyedCommand::new("GET", &self.names.revocation(revocation_key))).await?;
         // Whatever else stands there, it is marked.
         Ok(found.map(|found| timestamp(&found).unwrap_or(MAX_TIMESTAMP)))
     }

@@ -47,12 +47,12 @@ impl Names {
         SessionNames { record: name('s'), used: name('u'), lease: name('l'), tombstone: name('d') }
     }
 
-    pub(super) fn revocation(&self, mark: RevocationKey) -> String {
-        format!("{}:m:{{{}}}", self.0, BASE64_URL_SAFE_NO_PAD.encode(mark.0))
+    pub(super) fn revocation(&self, revocation_key: RevocationKey) -> String {
+        format!("{}:m:{{{}}}", self.0, BASE64_URL_SAFE_NO_PAD.encode(revocation_key.0))
     }
 
-    pub(super) fn index(&self, mark: IndexKey) -> String {
-        format!("{}:i:{{{}}}", self.0, BASE64_URL_SAFE_NO_PAD.encode(mark.0))
+    pub(super) fn index(&self, index_key: IndexKey) -> String {
+        format!("{}:i:{{{}}}", self.0, BASE64_URL_SAFE_NO_PAD.encode(index_key.0))
     }
 
     pub(super) fn canary(&self, name: &str) -> String {
@@ -67,7 +67,7 @@ impl Names {
         format!("{}:q:{{{name}}}:{process}", self.0)
     }
 
-    pub(super) fn own(&self) -> String {
+    pub(super) fn owner_key(&self) -> String {
         format!("{}:mark", self.0)
     }
 
@@ -97,13 +97,13 @@ impl Names {
 
 /// `VERSION ENDS SEEN WRITE ` for the scripts, then lengths and bytes. The id of the write holds no space.
 pub(super) fn encode(record: &SealedSession, write: &str) -> Vec<u8> {
-    let mut bytes = format!("{} {} {} {write} ", record.version, record.ends, record.seen).into_bytes();
+    let mut bytes = format!("{} {} {} {write} ", record.version, record.ends, record.last_used).into_bytes();
     for part in [&record.sealed, &record.summary] {
         bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
         bytes.extend_from_slice(part);
     }
-    for mark in &record.listed {
-        bytes.extend_from_slice(&mark.0);
+    for index_key in &record.listed {
+        bytes.extend_from_slice(&index_key.0);
     }
     bytes
 }
@@ -112,7 +112,7 @@ pub(super) fn encode(record: &SealedSession, write: &str) -> Vec<u8> {
 pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<SealedSession> {
     let mut parts = bytes.splitn(5, |b| *b == b' ');
     let mut number = || std::str::from_utf8(parts.next()?).ok()?.parse::<u64>().ok();
-    let (version, ends, seen) = (number()?, Timestamp::from_secs(number()?), number()?);
+    let (version, ends, last_used) = (number()?, Timestamp::from_secs(number()?), number()?);
     let _write = parts.next()?;
     let mut rest = parts.next()?;
     let mut part = || {
@@ -122,10 +122,10 @@ pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<SealedSession> {
         Some(part.to_vec())
     };
     let (sealed, summary) = (part()?, part()?);
-    let (marks, left) = rest.as_chunks::<32>();
-    let listed = marks.iter().copied().map(IndexKey).collect();
-    let seen = Timestamp::from_secs(seen.max(used.unwrap_or_default()));
-    left.is_empty().then_some(SealedSession { version, ends, seen, sealed, summary, listed })
+    let (index_keys, left) = rest.as_chunks::<32>();
+    let listed = index_keys.iter().copied().map(IndexKey).collect();
+    let last_used = Timestamp::from_secs(last_used.max(used.unwrap_or_default()));
+    left.is_empty().then_some(SealedSession { version, ends, last_used, sealed, summary, listed })
 }
 
 #[cfg(test)]
@@ -137,11 +137,11 @@ mod tests {
     #[test]
     fn names_lead_back_to_what_they_name() {
         let names = Names("a-b".into());
-        let (key, mark) = (SessionKey([7; 32]), RevocationKey([9; 32]));
+        let (key, revocation_key) = (SessionKey([7; 32]), RevocationKey([9; 32]));
         let session = names.session(key);
         assert_eq!(names.parse(session.record.as_bytes()), Some(ChangedKey::Session(key)));
         assert_eq!(names.parse(session.tombstone.as_bytes()), Some(ChangedKey::Tombstone(key)));
-        assert_eq!(names.parse(names.revocation(mark).as_bytes()), Some(ChangedKey::Token(mark)));
+        assert_eq!(names.parse(names.revocation(revocation_key).as_bytes()), Some(ChangedKey::Token(revocation_key)));
         let canary = names.canary("x-1");
         assert_eq!(names.parse(canary.as_bytes()), Some(ChangedKey::Canary(canary.clone())));
         let index = names.index(IndexKey([9; 32]));
@@ -156,15 +156,15 @@ mod tests {
         let record = SealedSession {
             version: 3,
             ends: at(u64::MAX),
-            seen: at(5),
+            last_used: at(5),
             sealed: b"a b c ".to_vec(),
             summary: vec![],
             listed: vec![IndexKey([1; 32]), IndexKey([2; 32])],
         };
         let bytes = encode(&record, "w");
         assert_eq!(decode(&bytes, None).as_ref(), Some(&record));
-        assert_eq!(decode(&bytes, Some(9)).unwrap().seen, at(9));
-        assert_eq!(decode(&bytes, Some(1)).unwrap().seen, at(5));
+        assert_eq!(decode(&bytes, Some(9)).unwrap().last_used, at(9));
+        assert_eq!(decode(&bytes, Some(1)).unwrap().last_used, at(5));
         for cut in 0..bytes.len() {
             // Whole marks can be missing without anything being wrong.
             let whole = cut + 64 == bytes.len() || cut + 32 == bytes.len();

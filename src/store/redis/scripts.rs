@@ -154,7 +154,7 @@ if redis.call('PTTL', KEYS[1]) < ARGV[2] + ARGV[4] then redis.call('PEXPIRE', KE
 return 1";
 
     /// mark; until when in s, expiry, write id → 1, or 0 if it was there; the later end counts.
-    MARK = "
+    REVOKE = "
 local old = redis.call('GET', KEYS[1])
 if not old then
     redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[3], 'PXAT', ARGV[2])

@@ -77,8 +77,8 @@ where
         let large = response.body().size_hint().lower() > SLICE as u64;
         Poll::Ready(Ok(match self.http2 && !response.body().is_end_stream() {
             true => {
-                let untaken = Arc::new(UnreadResponse::new(self.connection.clone()));
-                response.map(|body| slices(body, FlowControl::Taken(untaken)))
+                let unread = Arc::new(UnreadResponse::new(self.connection.clone()));
+                response.map(|body| slices(body, FlowControl::Taken(unread)))
             }
             false if large => {
                 let pace = FlowControl::Flushed(self.connection.clone(), None);
@@ -125,7 +125,7 @@ impl Stream for SlicedBody {
         }
         let slice = this.rest.split_to(this.rest.len().min(SLICE));
         Poll::Ready(Some(Ok(match &mut this.pace {
-            FlowControl::Taken(untaken) => Bytes::from_owner(InFlightSlice { slice, untaken: untaken.clone() }),
+            FlowControl::Taken(unread) => Bytes::from_owner(InFlightSlice { slice, unread: unread.clone() }),
             FlowControl::Flushed(connection, before) => {
                 *before = Some(connection.flushes());
                 slice
@@ -137,7 +137,7 @@ impl Stream for SlicedBody {
 /// A slice on its way; dropped when it is sent.
 struct InFlightSlice {
     slice: Bytes,
-    untaken: Arc<UnreadResponse>,
+    unread: Arc<UnreadResponse>,
 }
 
 impl AsRef<[u8]> for InFlightSlice {
@@ -148,6 +148,6 @@ impl AsRef<[u8]> for InFlightSlice {
 
 impl Drop for InFlightSlice {
     fn drop(&mut self) {
-        self.untaken.came_on();
+        self.unread.note_progress();
     }
 }

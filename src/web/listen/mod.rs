@@ -22,16 +22,16 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// How long a client may take to send a request's head.
-const HEAD: Duration = Duration::from_secs(15);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a client may take nothing of what it is answered: over HTTP/1 nothing at all, over HTTP/2 nothing of one
 /// answer.
-const STALLED: Duration = Duration::from_secs(30);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer that are given out at once.
 const SLICE: usize = 16 << 10;
 /// Connections at once; further ones are closed. What each may cost of memory is below, and in `guide/security.md`.
-const CONNECTIONS: usize = 4_096;
+const MAX_CONNECTIONS: usize = 4_096;
 /// Requests at once on a connection of HTTP/2.
-const STREAMS: u32 = 64;
+const MAX_CONCURRENT_STREAMS: u32 = 64;
 /// Bytes of a request's head over HTTP/1, and of what waits to be written.
 const HTTP1_BUFFER: usize = 64 << 10;
 /// Bytes of bodies that a client may send over HTTP/2 before somebody reads them: none of ours is larger than one
@@ -58,16 +58,16 @@ pub async fn listen(
 }
 
 fn bounded<A>(server: Server<SocketAddr, A>, tls: bool) -> Server<SocketAddr, BoundedAcceptor<A>> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut server = server.map(|acceptor| BoundedAcceptor { acceptor, places, tls });
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut server = server.map(|acceptor| BoundedAcceptor { acceptor, permits, tls });
     let builder = server.http_builder();
     // One buffer for a small answer costs less than a vectored write.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).writev(false).max_buf_size(HTTP1_BUFFER);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).writev(false).max_buf_size(HTTP1_BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     server
@@ -78,7 +78,7 @@ fn bounded<A>(server: Server<SocketAddr, A>, tls: bool) -> Server<SocketAddr, Bo
 #[derive(Debug, Clone)]
 struct BoundedAcceptor<A> {
     acceptor: A,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     tls: bool,
 }
 
@@ -92,13 +92,13 @@ where
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
-        let place = self.places.clone().try_acquire_owned();
+        let permit = self.permits.clone().try_acquire_owned();
         let (accepted, tls) = (self.acceptor.accept(stream, service), self.tls);
         Box::pin(async move {
-            let place = place.map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+            let permit = permit.map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
             let (stream, service) = accepted.await?;
             let connection = Arc::<ConnectionProgress>::default();
-            Ok((DeadlineStream::new(stream, connection.clone(), place), BoundedService::new(service, connection, tls)))
+            Ok((DeadlineStream::new(stream, connection.clone(), permit), BoundedService::new(service, connection, tls)))
         })
     }
 }
@@ -150,7 +150,7 @@ mod tests {
             let mut client = TcpStream::connect(addr).await.unwrap();
             client.write_all(first).await.unwrap();
             let mut rest = Vec::new();
-            let closed = tokio::time::timeout(HEAD * 3, client.read_to_end(&mut rest)).await;
+            let closed = tokio::time::timeout(HEAD_TIMEOUT * 3, client.read_to_end(&mut rest)).await;
             assert!(closed.is_ok(), "{:?} holds the connection", String::from_utf8_lossy(first));
         }
     }
@@ -164,7 +164,7 @@ mod tests {
             client.write_all(&said).await.unwrap();
             // So long that the service has lost its patience, and does not yet wait for the answer to a PING; only then
             // is anything read.
-            tokio::time::sleep(STALLED + Duration::from_secs(10)).await;
+            tokio::time::sleep(STALL_TIMEOUT + Duration::from_secs(10)).await;
             let mut rest = Vec::new();
             let closed = tokio::time::timeout(Duration::from_secs(1), client.read_to_end(&mut rest)).await;
             assert!(closed.is_ok(), "{:?} holds the connection", String::from_utf8_lossy(&said[..20]));
@@ -188,11 +188,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_a_little_now_and_then_is_not_given_up() {
         let (ours, mut theirs) = tokio::io::duplex(16);
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let mut ours = DeadlineStream::new(ours, Arc::default(), place);
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let mut ours = DeadlineStream::new(ours, Arc::default(), permit);
         let reading = async {
             for _ in 0..50 {
-                tokio::time::sleep(STALLED - Duration::from_secs(1)).await;
+                tokio::time::sleep(STALL_TIMEOUT - Duration::from_secs(1)).await;
                 theirs.read_u8().await.unwrap();
             }
             tokio::time::Instant::now()
@@ -203,14 +203,14 @@ mod tests {
             tokio::time::Instant::now()
         };
         let (stopped, given_up) = tokio::join!(reading, writing);
-        assert!(given_up - stopped >= STALLED - Duration::from_secs(1), "{:?}", given_up - stopped);
+        assert!(given_up - stopped >= STALL_TIMEOUT - Duration::from_secs(1), "{:?}", given_up - stopped);
     }
 
     #[tokio::test]
     async fn connections_beyond_the_most_are_closed_and_make_room_when_they_end() {
         let acceptor = BoundedAcceptor {
             acceptor: axum_server::accept::DefaultAcceptor::new(),
-            places: Arc::new(Semaphore::new(2)),
+            permits: Arc::new(Semaphore::new(2)),
             tls: false,
         };
         let mut open = Vec::new();

@@ -1,6 +1,6 @@
-//! What one connection has answered and the client has not taken, and how long that is borne.
+//! How much of a connection's responses the client has read, and the deadlines for reading the rest.
 
-use super::STALLED;
+use super::STALL_TIMEOUT;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ pub(super) struct ConnectionProgress {
     waiting: Mutex<Vec<Waker>>,
     has_waiting: AtomicBool,
     /// When each answer over HTTP/2 that is not taken yet came on last.
-    untaken: Mutex<BTreeMap<u64, Instant>>,
+    unread: Mutex<BTreeMap<u64, Instant>>,
     count: AtomicUsize,
 }
 
@@ -39,7 +39,7 @@ impl ConnectionProgress {
         self.flushes.load(Ordering::SeqCst)
     }
 
-    /// Ready when all was taken once more than `before`.
+    /// Ready after another full flush, that is when [`Self::flushes`] is no longer `before`.
     pub(super) fn poll_flushed(&self, cx: &Context<'_>, before: u64) -> Poll<()> {
         self.poll_until(cx, || self.flushes() != before)
     }
@@ -70,7 +70,7 @@ impl ConnectionProgress {
     fn stalled_since(&self) -> Option<Instant> {
         match self.count.load(Ordering::SeqCst) {
             0 => None,
-            _ => lock(&self.untaken).values().min().copied(),
+            _ => lock(&self.unread).values().min().copied(),
         }
     }
 }
@@ -84,17 +84,17 @@ pub(super) struct UnreadResponse {
 
 impl UnreadResponse {
     pub(super) fn new(connection: Arc<ConnectionProgress>) -> Self {
-        let mut untaken = lock(&connection.untaken);
-        let number = untaken.last_key_value().map_or(0, |(last, _)| last + 1);
-        untaken.insert(number, Instant::now());
-        drop(untaken);
+        let mut unread = lock(&connection.unread);
+        let number = unread.last_key_value().map_or(0, |(last, _)| last + 1);
+        unread.insert(number, Instant::now());
+        drop(unread);
         connection.count.fetch_add(1, Ordering::SeqCst);
         Self { connection, number }
     }
 
-    /// The client took some of it.
-    pub(super) fn came_on(&self) {
-        if let Some(last) = lock(&self.connection.untaken).get_mut(&self.number) {
+    /// The client has read a part of the response: restarts its deadline.
+    pub(super) fn note_progress(&self) {
+        if let Some(last) = lock(&self.connection.unread).get_mut(&self.number) {
             *last = Instant::now();
         }
     }
@@ -102,7 +102,7 @@ impl UnreadResponse {
 
 impl Drop for UnreadResponse {
     fn drop(&mut self) {
-        lock(&self.connection.untaken).remove(&self.number);
+        lock(&self.connection.unread).remove(&self.number);
         self.connection.count.fetch_sub(1, Ordering::SeqCst);
     }
 }
@@ -132,7 +132,7 @@ impl WriteDeadlines {
             return Poll::Pending;
         }
         self.connection.blocked.store(true, Ordering::SeqCst);
-        let deadline = || Box::pin(sleep_until(Instant::now() + STALLED));
+        let deadline = || Box::pin(sleep_until(Instant::now() + STALL_TIMEOUT));
         self.write.get_or_insert_with(deadline).as_mut().poll(cx)
     }
 
@@ -145,12 +145,12 @@ impl WriteDeadlines {
     /// Ready if an answer has not come on for too long.
     pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(since) = self.connection.stalled_since() {
-            let deadline = since + STALLED;
+            let deadline = since + STALL_TIMEOUT;
             let look = self.look.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             match look.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(()) if Instant::now() >= deadline => return Poll::Ready(()),
-                // Some other one was late then.
+                // The deadline was of a response that has been read since.
                 Poll::Ready(()) => self.look = None,
             }
         }

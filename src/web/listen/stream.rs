@@ -1,6 +1,6 @@
 //! A connection's stream that breaks off where the client keeps it waiting.
 
-use super::HEAD;
+use super::HEAD_TIMEOUT;
 use super::patience::{ConnectionProgress, WriteDeadlines, after};
 use std::io;
 use std::pin::Pin;
@@ -27,7 +27,12 @@ pub(super) struct DeadlineStream<S> {
 
 impl<S> DeadlineStream<S> {
     pub(super) fn new(stream: S, connection: Arc<ConnectionProgress>, place: OwnedSemaphorePermit) -> Self {
-        Self { stream, undecided: Some((after(HEAD), 0)), patience: WriteDeadlines::new(connection), _place: place }
+        Self {
+            stream,
+            undecided: Some((after(HEAD_TIMEOUT), 0)),
+            patience: WriteDeadlines::new(connection),
+            _place: place,
+        }
     }
 
     /// Judges how a write or flush ended; `taken` if it ended well.

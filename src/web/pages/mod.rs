@@ -32,7 +32,7 @@ pub(super) struct ProblemPage<'a> {
     pub(super) title: &'a str,
     pub(super) text: &'a str,
     /// The provider's own text.
-    pub(super) foreign: Option<String>,
+    pub(super) provider_text: Option<String>,
     /// The button to press.
     pub(super) first: Option<PageLink>,
     pub(super) others: Vec<PageLink>,
@@ -124,8 +124,8 @@ pub(super) fn with_form_targets(mut response: Response, targets: &[String]) -> R
 }
 
 /// What to call a signed-in person.
-pub(super) fn display_name(live: &OpenedSession) -> String {
-    let p = &live.session.principal;
+pub(super) fn display_name(opened: &OpenedSession) -> String {
+    let p = &opened.session.principal;
     p.name.clone().unwrap_or_else(|| p.username.clone())
 }
 
@@ -166,7 +166,7 @@ pub(super) async fn stylesheet() -> impl IntoResponse {
 }
 
 /// A day: long enough to be asked for rarely, short enough for a new one to be seen.
-const KEPT: &str = "public, max-age=86400";
+const CACHE_FOR_A_DAY: &str = "public, max-age=86400";
 
 /// The icon of the pages
 #[utoipa::path(
@@ -175,7 +175,7 @@ const KEPT: &str = "public, max-age=86400";
         headers(("Cache-Control" = String))))
 )]
 pub(super) async fn icon() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, KEPT)], include_str!("icon.svg"))
+    ([(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, CACHE_FOR_A_DAY)], include_str!("icon.svg"))
 }
 
 /// The icon for browsers that look for it here
@@ -185,5 +185,5 @@ pub(super) async fn icon() -> impl IntoResponse {
         headers(("Cache-Control" = String))))
 )]
 pub(super) async fn favicon() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "image/x-icon"), (CACHE_CONTROL, KEPT)], include_bytes!("favicon.ico").as_slice())
+    ([(CONTENT_TYPE, "image/x-icon"), (CACHE_CONTROL, CACHE_FOR_A_DAY)], include_bytes!("favicon.ico").as_slice())
 }
