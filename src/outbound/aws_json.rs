@@ -9,7 +9,7 @@ pub enum AwsError {
     /// The API's own word.
     #[error("{code}: {}", .message.as_deref().unwrap_or_default())]
     Refused {
-        /// The exception, `UserNotFoundException`.
+        /// The name of the exception, from `__type`.
         code: String,
         /// Its text.
         message: Option<String>,

@@ -2,23 +2,19 @@
 //! the same with RFC 6750's header for a gateway, and RFC 6749's JSON for a provider. Logged once, here.
 
 use super::error_body::{OAuthErrorResponse, ProblemDetails};
-use super::fetch::is_navigation;
 use super::problem::{Problem, ServiceProblem, SignInProblem};
 use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::words::ENGLISH;
-use super::{Web, problem_page};
 use crate::domain::transaction::CallbackError;
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::Error;
 use crate::provider;
 use axum::Json;
-use axum::extract::{OriginalUri, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The time after which a caller may try again when the provider names no time.
@@ -171,7 +167,14 @@ pub(super) fn finish(response: &mut Response, view: &ErrorView) {
     }
 }
 
-fn body(status: StatusCode, slug: &str, title: &str, detail: &str, id: &str, signin_url: Option<String>) -> Response {
+pub(super) fn body(
+    status: StatusCode,
+    slug: &str,
+    title: &str,
+    detail: &str,
+    id: &str,
+    signin_url: Option<String>,
+) -> Response {
     let body = ProblemDetails {
         r#type: format!("urn:auth-api:problem:{slug}"),
         title,
@@ -182,51 +185,6 @@ fn body(status: StatusCode, slug: &str, title: &str, detail: &str, id: &str, sig
     };
     let json = serde_json::to_vec(&body).unwrap_or_default();
     (status, [(CONTENT_TYPE, "application/problem+json"), (CACHE_CONTROL, "no-store")], json).into_response()
-}
-
-/// By what is asked for: people get a page, programs a problem.
-const CHOSEN_BY: HeaderValue = HeaderValue::from_static("accept, sec-fetch-mode, sec-fetch-dest, x-requested-with");
-
-pub(super) async fn not_found(
-    State(web): State<Arc<Web>>,
-    id: RequestId,
-    headers: HeaderMap,
-    OriginalUri(uri): OriginalUri,
-) -> Response {
-    let mut response = if is_navigation(&headers) {
-        problem_page::nothing(&web, StatusCode::NOT_FOUND, &id).await
-    } else {
-        let path: String = uri.path().chars().take(200).collect();
-        let detail = format!("there is nothing at {path}");
-        body(StatusCode::NOT_FOUND, "not-found", "Not found", &detail, id.as_str(), None)
-    };
-    response.headers_mut().insert(VARY, CHOSEN_BY);
-    response
-}
-
-pub(super) async fn method_not_allowed(
-    State(web): State<Arc<Web>>,
-    id: RequestId,
-    headers: HeaderMap,
-    method: Method,
-) -> Response {
-    let page = not_allowed_page(&web, &headers, &id).await;
-    let mut response = page.unwrap_or_else(|| {
-        let detail = format!("this address does not know the method {method}; see Allow");
-        body(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", &detail, id.as_str(), None)
-    });
-    response.headers_mut().insert(VARY, CHOSEN_BY);
-    response
-}
-
-/// The page for a person who opens an address that is none, such as one for programs.
-pub(super) async fn not_allowed_page(web: &Web, headers: &HeaderMap, id: &RequestId) -> Option<Response> {
-    if !is_navigation(headers) {
-        return None;
-    }
-    let mut response = problem_page::nothing(web, StatusCode::METHOD_NOT_ALLOWED, id).await;
-    response.headers_mut().insert(VARY, CHOSEN_BY);
-    Some(response)
 }
 
 /// A form that is too large, or whose sender went away.

@@ -9,6 +9,7 @@ mod cookies;
 mod device;
 mod error;
 mod error_body;
+mod fallback;
 mod fetch;
 mod form;
 mod forwarded;
@@ -118,7 +119,7 @@ impl Routes {
                 .routes(routes!(browser::home))
                 .routes(routes!(browser::sign_in))
                 // A HEAD is somebody looking ahead, and must not spend the code.
-                .routes(routes!(browser::callback).map(|route| route.head(error::method_not_allowed)))
+                .routes(routes!(browser::callback).map(|route| route.head(fallback::method_not_allowed)))
                 .routes(routes!(browser::confirm_sign_out, browser::sign_out))
                 .routes(routes!(browser::signed_out)),
             scripts: group()
@@ -135,7 +136,7 @@ impl Routes {
                 .routes(routes!(pages::icon))
                 .routes(routes!(pages::favicon)),
             metadata: group()
-                .routes(routes!(metadata::metadata).map(|route| route.fallback(error::method_not_allowed))),
+                .routes(routes!(metadata::metadata).map(|route| route.fallback(fallback::method_not_allowed))),
             machines: group()
                 .routes(routes!(token::token).map(post_only))
                 .routes(routes!(token::introspect).map(post_only))
@@ -167,8 +168,8 @@ pub fn router(web: Arc<Web>) -> Router {
         .merge(script(scripts))
         .layer(axum::middleware::from_fn_with_state(web.clone(), session_layer::browser_session));
     let app = Router::from(browser.merge(script(refresh)).merge(others))
-        .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
+        .fallback(fallback::not_found)
+        .method_not_allowed_fallback(fallback::method_not_allowed)
         .layer(axum::middleware::map_response(security_headers::private))
         .merge(Router::from(metadata));
     let app = layers::limited(app, web.request_limit).layer(axum::middleware::from_fn(request_id::request_id));

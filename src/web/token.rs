@@ -6,7 +6,7 @@ use super::form::Form;
 use super::layers::{self, BODY_MAX};
 use super::openapi::{AboutTokenErrors, TokenErrors, TokenForm, TokenRequestForm};
 use super::request_id::RequestId;
-use super::{Web, error};
+use super::{Web, fallback};
 use crate::domain::clock::Timestamp;
 use crate::domain::machine::{Scopes, TokenResponse, is_resource};
 use crate::domain::principal::{Inactive, PrincipalKind, always_true};
@@ -199,7 +199,7 @@ pub(super) async fn post_only(
     headers: HeaderMap,
     method: Method,
 ) -> Response {
-    let page = error::not_allowed_page(&web, &headers, &id).await;
+    let page = fallback::not_allowed_page(&web, &headers, &id).await;
     let mut response = page.unwrap_or_else(|| {
         let description = format!("this address takes POST, not {method}");
         oauth_error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", &description)
