@@ -115,16 +115,26 @@ impl Fleet {
         self.services.insert(nth, service);
     }
 
+    /// Signs in, as somebody who tries again where a process that has lost its store for a moment says 503.
     pub(crate) async fn sign_in(&self, user: &str) -> Browser {
         let browser = Browser::new();
-        let answer = self.try_sign_in(&browser, user).await;
-        assert_eq!(answer.status, 302, "{answer:?}");
+        let callback = self.to_callback(&browser, user).await;
+        until("signed in", async || {
+            let answer = browser.get(&callback).await;
+            assert!([302, 503].contains(&answer.status), "{answer:?}");
+            answer.status == 302
+        })
+        .await;
         browser
     }
 
-    pub(crate) async fn try_sign_in(&self, browser: &Browser, user: &str) -> Answer {
+    async fn to_callback(&self, browser: &Browser, user: &str) -> String {
         let authorize = browser.get(&format!("{}/auth/signin", self.services[0].url)).await.location();
-        let callback = browser.log_in(&authorize, user).await;
+        browser.log_in(&authorize, user).await
+    }
+
+    pub(crate) async fn try_sign_in(&self, browser: &Browser, user: &str) -> Answer {
+        let callback = self.to_callback(browser, user).await;
         browser.get(&callback).await
     }
 
