@@ -40,7 +40,7 @@ where
 {
     // Client libraries may log request heads, tower-sessions ids. A directive of the operator's for one of
     // their modules still wins.
-    let quiet = ["hyper", "h2", "reqwest", "rustls", "tower_sessions_core=off", "tower_sessions=off"];
+    let quiet = ["hyper", "h2", "reqwest", "rustls", "tower_sessions_core=off"];
     let mut env = EnvFilter::try_new(filter).map_err(|e| format!("telemetry.log cannot be read: {e}"))?;
     for target in quiet {
         let directive = if target.contains('=') { target.to_owned() } else { format!("{target}=warn") };
