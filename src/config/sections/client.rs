@@ -83,7 +83,7 @@ fn secret_hashes(texts: Vec<String>) -> Result<Vec<SecretHash>, Mistake> {
     hashes.filter(|_| distinct).ok_or_else(|| {
         // Not shown: it may be the secret itself.
         Mistake::new(
-            "An item is not the hash of a secret, or is a duplicate.",
+            "An item is not the hash of a secret, or is listed twice.",
             "Make a secret and its hash with `auth-api client new`; the hash begins with `sha256:`.",
         )
     })
