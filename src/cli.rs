@@ -10,7 +10,7 @@ use crate::domain::finding::Finding;
 use crate::domain::untrusted::UntrustedText;
 use crate::provider::{self, HttpClient};
 use crate::telemetry;
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use chrono::{DateTime, SecondsFormat};
 use clap::{Parser, Subcommand};
 use secrecy::ExposeSecret;
@@ -63,8 +63,14 @@ enum Command {
     ConfigReference,
     /// The OpenAPI 3.1 document
     Openapi(ConfigFlag),
-    /// For a container: asks /readyz of the running service
-    Healthcheck(ConfigFlag),
+    /// For a container: asks /livez of the running service
+    Healthcheck {
+        #[command(flatten)]
+        config: ConfigFlag,
+        /// Ask /readyz instead: whether requests should be sent to it
+        #[arg(long)]
+        ready: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -185,12 +191,15 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             };
             print(&format!("{:#}\n", crate::web::openapi(&url)))
         }
-        Command::Healthcheck(flag) => healthcheck(&flag.read()?).await,
+        Command::Healthcheck { config, ready } => healthcheck(&config.read()?, ready).await,
     }
 }
 
 impl ConfigFlag {
-    fn read(&self) -> Result<Config, Problems> {
+    fn read(&self) -> anyhow::Result<Config> {
+        if self.config.is_some() && Sources::has_text_variable() {
+            bail!("AUTH_API_CONFIG holds a configuration, and --config names another: give one of them");
+        }
         let loaded = Sources::from_process(self.config.as_deref()).and_then(|sources| {
             if sources.file.is_none() {
                 // Most likely the wrong folder; said before the list of what is missing.
@@ -198,7 +207,7 @@ impl ConfigFlag {
             }
             config::load(sources)
         });
-        loaded.map_err(|found| Problems { within: "the configuration", found })
+        Ok(loaded.map_err(|found| Problems { within: "the configuration", found })?)
     }
 }
 
@@ -259,16 +268,17 @@ async fn check(config: &Config, online: bool) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-async fn healthcheck(config: &Config) -> anyhow::Result<ExitCode> {
+async fn healthcheck(config: &Config, ready: bool) -> anyhow::Result<ExitCode> {
     let addr = config.server.ops_listen.ok_or_else(|| anyhow!("server.ops_listen is switched off: nothing to ask"))?;
-    let url = url::Url::parse(&format!("http://{addr}/readyz"))?;
+    let (probe, good) = if ready { ("readyz", "ready\n") } else { ("livez", "live\n") };
+    let url = url::Url::parse(&format!("http://{addr}/{probe}"))?;
     let http = HttpClient::new(Duration::from_secs(5), Arc::default())?;
-    let why = match http.get("readyz", &url).await {
-        Ok(_) => return print("ready\n"),
+    let why = match http.get(probe, &url).await {
+        Ok(_) => return print(good),
         Err(provider::Error::Unavailable { detail, .. }) => detail,
         Err(error) => error.to_string(),
     };
-    std::io::stderr().write_all(format!("not ready: {why}; {url} has the reason\n").as_bytes())?;
+    std::io::stderr().write_all(format!("{url}: {why}\n").as_bytes())?;
     Ok(ExitCode::from(EXIT_PROBLEMS))
 }
 

@@ -118,7 +118,7 @@ async fn redis_is_found_again_though_nobody_can_be_told() {
     let url = format!("redis://127.0.0.1:{}/0", redis.port);
     let (service, pool) = start(folder.path(), full, &[("AUTH_API__SESSION__STORE", &url)]).await;
     in_time(works(&service, &pool)).await;
-    let ready = format!("{}/readyz", service.ops);
+    let ready = format!("{}/readyz?strict=true", service.ops);
     redis.kill();
     in_time(until("it is missed", async || Browser::new().get(&ready).await.status == 503)).await;
     assert!(redis.up().await);

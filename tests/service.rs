@@ -166,8 +166,10 @@ async fn probes_and_metrics_are_on_the_ops_listener_only() {
     let probe = Browser::new();
     assert_eq!(probe.get(&format!("{}/livez", service.ops)).await.status, 200);
     until("it is ready", async || probe.get(&format!("{}/readyz", service.ops)).await.status == 200).await;
-    let healthy = run(folder.path(), &["healthcheck"]);
-    assert_eq!((healthy.status.code(), healthy.stdout.as_slice()), (Some(0), b"ready\n".as_slice()));
+    for (arguments, says) in [(&["healthcheck"][..], "live\n"), (&["healthcheck", "--ready"], "ready\n")] {
+        let healthy = run(folder.path(), arguments);
+        assert_eq!((healthy.status.code(), healthy.stdout.as_slice()), (Some(0), says.as_bytes()));
+    }
     for path in ["/livez", "/readyz", "/metrics"] {
         let answer = probe.get(&format!("{}{path}", service.url)).await;
         assert_eq!((answer.status, answer.problem().as_str()), (404, "not-found"), "{path}");
@@ -185,6 +187,34 @@ async fn probes_and_metrics_are_on_the_ops_listener_only() {
     drop((service, pool));
     let unhealthy = run(folder.path(), &["healthcheck"]);
     assert_eq!(unhealthy.status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_configuration_in_one_variable_is_like_a_file() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let pool = UserPool::start(PoolSettings::for_service("http://auth-api.app.localhost:1")).await.unwrap();
+    configure(folder.path(), &pool, 1, 2);
+    let path = folder.path().join("auth-api.toml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    let check = |text: &str, single: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = command(elsewhere.path());
+        command.arg("check").args(arguments).env("AUTH_API_CONFIG", text).envs(single.iter().copied());
+        let output = command.output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code().unwrap(), text)
+    };
+    assert_eq!(check(&good, &[], &[]), (0, "the configuration is good\n".to_owned()));
+    let both = check(&good, &[], &["--config", path.to_str().unwrap()]);
+    assert!(both.0 == 2 && both.1.contains("AUTH_API_CONFIG"), "{both:?}");
+    let (code, text) = check(&good, &[("AUTH_API__SERVER__PUBLIC_URL", "nonsense")], &[]);
+    assert!(code == 1 && text.contains("AUTH_API__SERVER__PUBLIC_URL"), "a single variable wins: {text}");
+    // Where the text breaks is said, and nothing of it.
+    for broken in
+        ["key = \"hunter2", "hunter2", "[hunter2", "x = hunter2", "x = \"\\hunter2\"", "a = 1\na = \"hunter2\""]
+    {
+        let (code, text) = check(&format!("# first\n{broken}\n"), &[], &[]);
+        assert!(code == 1 && text.contains("AUTH_API_CONFIG line ") && !text.contains("hunter2"), "{broken}: {text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

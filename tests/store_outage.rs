@@ -181,8 +181,16 @@ async fn what_is_known_is_answered_and_what_is_not_is_503() {
     assert_eq!(bearer(machine).await, 503, "it may have been revoked");
     assert_eq!(bearer(last_used).await, 200, "one seen lately");
     assert_eq!(Browser::new().validate(&site).await.status, 401);
-    let ready = Browser::new().get(&format!("{}/readyz", site.ops_url)).await;
-    assert!(ready.status == 503 && ready.body.contains("session store"), "{}", ready.body);
+    let ready = async |query: &str| Browser::new().get(&format!("{}/readyz{query}", site.ops_url)).await;
+    let strict = ready("?strict=true").await;
+    assert!(strict.status == 503 && strict.body.contains("session store"), "{}", strict.body);
+    assert_eq!(ready("").await.status, 503, "it was never seen");
+    shaky.fail(0);
+    assert_eq!((ready("").await.status, ready("?strict=true").await.status), (200, 200));
+    shaky.fail(AWAY);
+    let degraded = ready("").await;
+    assert_eq!(degraded.status, 200, "once ready, it stays so");
+    assert!(degraded.body.starts_with(r#"{"ready":true,"degraded":{"store":""#), "{}", degraded.body);
     assert!(site.metric("auth_api_store_errors_total").await > 0);
     shaky.fail(0);
     assert_eq!(stranger.validate(&site).await.status, 401, "now it is known that there is none");

@@ -182,9 +182,10 @@ impl App {
             tracing::warn!("/validate/browser refuses every request: server.trusted_proxies is empty");
         }
         let background = self.background();
+        let idle = self.config.server.idle_timeout;
         let (public_handle, ops_handle) = (Handle::new(), Handle::new());
-        let public = tokio::spawn(web::listen(public, self.public, tls, public_handle.clone()));
-        let ops = ops.map(|ops| tokio::spawn(web::listen(ops, self.ops, None, ops_handle.clone())));
+        let public = tokio::spawn(web::listen(public, self.public, tls, idle, public_handle.clone()));
+        let ops = ops.map(|ops| tokio::spawn(web::listen(ops, self.ops, None, idle, ops_handle.clone())));
         let (mut public, mut ops) = (public, OptionFuture::from(ops));
         let early = tokio::select! {
             ended = &mut public => Some(ended),

@@ -16,10 +16,13 @@ use super::suggest::{folded, unknown, unknown_section};
 use super::table::{array_of_tables, syntax};
 use super::{Config, RawConfig};
 
+/// The variable that holds a whole configuration, where no file can be given: in the task definition of a container.
+pub const TEXT_VARIABLE: &str = "AUTH_API_CONFIG";
+
 /// What a configuration is made of, before any of it is understood. `Debug` shows names only.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// The TOML file: its path (for messages, and because relative paths start at its folder) and its text.
+    /// The TOML text, and where it is from: a path (relative paths start at its folder), or [`TEXT_VARIABLE`].
     pub file: Option<(PathBuf, String)>,
     /// Environment variables; those that do not start with `AUTH_API_` are not looked at. They win over the file.
     pub env: Vec<(String, String)>,
@@ -33,17 +36,25 @@ impl fmt::Debug for Sources {
 }
 
 impl Sources {
-    /// The sources of this process: the file of `--config`, which must exist, else `./auth-api.toml` if there is one,
-    /// and the environment.
+    /// Whether the environment holds a whole configuration.
+    #[expect(clippy::disallowed_methods, reason = "asks whether it is set, and reads nothing")]
+    pub fn has_text_variable() -> bool {
+        std::env::var_os(TEXT_VARIABLE).is_some()
+    }
+
+    /// The sources of this process: the file of `--config`, which must exist, else the text of [`TEXT_VARIABLE`], else
+    /// `./auth-api.toml` if there is one; and the single variables.
     pub fn from_process(config_flag: Option<&Path>) -> Result<Sources, Vec<Diagnostic>> {
         let mut diagnostics = Vec::new();
         let mut env = Vec::new();
+        let mut text = None;
         for (name, value) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
             if !name.to_ascii_uppercase().starts_with("AUTH_API_") {
                 continue;
             }
             match value.into_string() {
+                Ok(value) if name == TEXT_VARIABLE => text = Some((PathBuf::from(TEXT_VARIABLE), value)),
                 Ok(value) => env.push((name, value)),
                 Err(_) => diagnostics.push(
                     Mistake::new("The value is not UTF-8 text.", "Write it in UTF-8; keys and secrets in base64.")
@@ -54,9 +65,9 @@ impl Sources {
         let path = config_flag.unwrap_or(Path::new("auth-api.toml"));
         // Only "there is none" means none: a dangling link or a folder we may not look into is reported on reading.
         let none = path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
-        let wanted = config_flag.is_some() || !none;
+        let wanted = config_flag.is_some() || text.is_none() && !none;
         let file = match wanted.then(|| read_file(path)) {
-            None => None,
+            None => text,
             Some(Ok(text)) => Some((path.to_owned(), text.to_string())),
             Some(Err(mistake)) => {
                 let instead = "Name an existing, readable TOML file with `--config`; `auth-api config-reference` prints one to start from.";

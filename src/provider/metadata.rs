@@ -143,6 +143,11 @@ impl Metadata {
         self.snapshot.load_full()
     }
 
+    /// Why the last reading failed; `None` if it did not, or while one is under way.
+    pub fn last_failure(&self) -> Option<Error> {
+        self.failed.try_lock().ok()?.as_ref().map(|failed| failed.error.clone())
+    }
+
     /// Which reading of the keys is current.
     pub fn generation(&self) -> Option<u64> {
         self.snapshot.load().as_ref().map(|snapshot| snapshot.keys.generation)

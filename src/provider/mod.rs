@@ -152,6 +152,11 @@ impl Provider {
         self.metadata.current().is_some()
     }
 
+    /// Why the last reading of discovery and keys failed, if it did.
+    pub fn metadata_failure(&self) -> Option<Error> {
+        self.metadata.last_failure()
+    }
+
     /// Reads discovery and keys again; what was known stays if that fails.
     ///
     /// # Errors

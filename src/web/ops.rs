@@ -1,25 +1,41 @@
 //! The ops listener: for probes and Prometheus, never for the public.
 
 use crate::flow::RelyingParty;
-use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether the process still takes work. Dropped at the start of a shutdown, so that a load balancer
-/// turns away before the listener closes.
+/// Whether requests should be sent to this process. Once it was ready it stays so until its shutdown: an outage of the
+/// store or of the provider is no reason to replace a process, which remembers what they may lose.
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+pub struct Readiness(Arc<ReadinessFlags>);
+
+#[derive(Debug, Default)]
+struct ReadinessFlags {
+    store_seen: AtomicBool,
+    shutting_down: AtomicBool,
+}
 
 impl Readiness {
-    /// From now on `/readyz` says no.
+    /// From now on `/readyz` answers 503, so that a load balancer turns away before the listener closes.
     pub fn drop_now(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.shutting_down.store(true, Ordering::Release);
     }
+}
+
+/// The body of `/readyz`.
+#[derive(Debug, Serialize)]
+struct ReadinessResponse {
+    ready: bool,
+    /// What does not work at the moment, by component.
+    degraded: BTreeMap<&'static str, String>,
 }
 
 /// The ops listener's routes.
@@ -32,21 +48,31 @@ pub fn router(rp: Arc<RelyingParty>, readiness: Readiness) -> Router {
         .with_state((rp, readiness))
 }
 
-async fn ready(State((rp, readiness)): State<(Arc<RelyingParty>, Readiness)>) -> Response {
-    let mut reasons = Vec::new();
-    if readiness.0.load(Ordering::Acquire) {
-        reasons.push("shutting down".to_owned());
+/// `?strict=true` makes 503 of everything that does not work.
+async fn ready(
+    State((rp, Readiness(flags))): State<(Arc<RelyingParty>, Readiness)>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let mut degraded = BTreeMap::new();
+    let shutting_down = flags.shutting_down.load(Ordering::Acquire);
+    if shutting_down {
+        degraded.insert("process", "shutting down".to_owned());
     }
-    if !rp.provider.has_metadata() {
-        reasons.push("the provider's discovery document and keys were never read".to_owned());
+    let has_metadata = rp.provider.has_metadata();
+    if let Some(error) = rp.provider.metadata_failure() {
+        degraded.insert("provider", error.to_string());
+    } else if !has_metadata {
+        degraded.insert("provider", "the discovery document and keys were never read".to_owned());
     }
-    if let Err(error) = rp.sessions.ping().await {
-        reasons.push(error.to_string());
+    match rp.sessions.ping().await {
+        Ok(()) => flags.store_seen.store(true, Ordering::Release),
+        Err(error) => drop(degraded.insert("store", error.to_string())),
     }
-    match reasons.is_empty() {
-        true => "ready\n".into_response(),
-        false => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response(),
-    }
+    let strict = query.is_some_and(|query| query.split('&').any(|pair| pair == "strict=true"));
+    let started = has_metadata && flags.store_seen.load(Ordering::Acquire);
+    let ready = started && !shutting_down && (!strict || degraded.is_empty());
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(ReadinessResponse { ready, degraded })).into_response()
 }
 
 async fn metrics(State((rp, _)): State<(Arc<RelyingParty>, Readiness)>) -> Response {

@@ -60,7 +60,13 @@ fn serve(what: &str, configuration: &[String]) -> anyhow::Result<()> {
             let port = listener.local_addr()?.port();
             #[expect(clippy::disallowed_methods, reason = "a stand-in has no document")]
             let bare = Router::new().route("/", any(async || StatusCode::NO_CONTENT));
-            tokio::spawn(auth_api::web::listen(listener, bare, None, axum_server::Handle::new()));
+            tokio::spawn(auth_api::web::listen(
+                listener,
+                bare,
+                None,
+                std::time::Duration::from_secs(75),
+                axum_server::Handle::new(),
+            ));
             return anyhow::Ok((None, port));
         }
         let world =

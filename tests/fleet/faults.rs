@@ -32,7 +32,7 @@ async fn redis_stops_and_comes_back() {
     assert_eq!(fleet.refresh(0, &jane).await.status, 503);
     assert_eq!(fleet.try_sign_in(&Browser::new(), "erin").await.status, 503);
     for service in &fleet.services {
-        let ready = Browser::new().get(&format!("{}/readyz", service.ops)).await;
+        let ready = Browser::new().get(&format!("{}/readyz?strict=true", service.ops)).await;
         assert!(ready.status == 503 && ready.body.contains("session store"), "{}", ready.body);
     }
     assert!(redis.up().await);

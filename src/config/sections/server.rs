@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::config::diagnostic::{Mistake, shown};
 use crate::config::files::read_file;
 use crate::config::reader::{ConfigReader, Field};
-use crate::config::spec::{fine_duration, list, path, section, text, text_or_empty};
+use crate::config::spec::{duration, fine_duration, list, path, section, text, text_or_empty};
 use crate::config::values::urls::{self, PublicUrl};
 
 section! {
@@ -38,6 +38,16 @@ section! {
             Duration::from_millis(100)..=Duration::from_secs(60),
             "Under 100ms a busy machine would refuse who is signed in; over a minute every site would hang with us.",
             "Write a time from `100ms` to `60s`; `3s` suits most.",
+        );
+
+    /// How long a connection without a request stays open. Longer than the proxy or load balancer in front keeps it
+    /// (60 s for an AWS load balancer), or now and then it sends a request into a connection that is just being closed.
+    idle_timeout: Duration = duration()
+        .default("75s")
+        .within(
+            Duration::from_secs(15)..=Duration::from_secs(3_600),
+            "Under 15s clients would connect anew for most requests; over an hour connections of clients that are gone would stay.",
+            "Write a time from `15s` to `1h`; `75s` suits most.",
         );
 
     /// Addresses and networks of the proxies in front of this service ("10.0.0.0/8"): whose X-Forwarded-For is

@@ -47,6 +47,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let http2 = request.version() == Version::HTTP_2;
+        self.connection.request_began();
         let answer = self.service.call(request);
         BoundedResponse { answer, connection: self.connection.clone(), http2, tls: self.tls }
     }
@@ -59,6 +60,12 @@ pub(super) struct BoundedResponse<F> {
     connection: Arc<ConnectionProgress>,
     http2: bool,
     tls: bool,
+}
+
+impl<F> Drop for BoundedResponse<F> {
+    fn drop(&mut self) {
+        self.connection.request_ended();
+    }
 }
 
 impl<F, E> Future for BoundedResponse<F>

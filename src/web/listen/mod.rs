@@ -39,7 +39,7 @@ const HTTP1_BUFFER: usize = 64 << 10;
 const STREAM_WINDOW: u32 = 32 << 10;
 const CONNECTION_WINDOW: u32 = 64 << 10;
 
-/// Serves `router` until `handle` says otherwise.
+/// Serves `router` until `handle` says otherwise. A connection without a request is closed after `idle_timeout`.
 ///
 /// # Errors
 /// Of the operating system.
@@ -47,22 +47,31 @@ pub async fn listen(
     listener: TcpListener,
     router: Router,
     tls: Option<RustlsConfig>,
+    idle_timeout: Duration,
     handle: Handle<SocketAddr>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     match tls {
-        Some(tls) => bounded(axum_server::from_tcp_rustls(listener, tls)?, true).handle(handle).serve(service).await,
-        None => bounded(axum_server::from_tcp(listener)?, false).handle(handle).serve(service).await,
+        Some(tls) => {
+            let server = axum_server::from_tcp_rustls(listener, tls)?;
+            bounded(server, true, idle_timeout).handle(handle).serve(service).await
+        }
+        None => bounded(axum_server::from_tcp(listener)?, false, idle_timeout).handle(handle).serve(service).await,
     }
 }
 
-fn bounded<A>(server: Server<SocketAddr, A>, tls: bool) -> Server<SocketAddr, BoundedAcceptor<A>> {
+fn bounded<A>(
+    server: Server<SocketAddr, A>,
+    tls: bool,
+    idle_timeout: Duration,
+) -> Server<SocketAddr, BoundedAcceptor<A>> {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut server = server.map(|acceptor| BoundedAcceptor { acceptor, permits, tls });
     let builder = server.http_builder();
-    // One buffer for a small answer costs less than a vectored write.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).writev(false).max_buf_size(HTTP1_BUFFER);
+    // One buffer for a small answer costs less than a vectored write. hyper counts the time between two requests as
+    // time of the second one's head; `DeadlineStream` bounds a head from its first byte on.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(idle_timeout).writev(false).max_buf_size(HTTP1_BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -110,6 +119,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
+    const IDLE: Duration = Duration::from_secs(75);
+
     async fn start() -> SocketAddr {
         serve(Router::new().fallback(async || "here")).await
     }
@@ -117,7 +128,7 @@ mod tests {
     async fn serve(router: Router) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        tokio::spawn(listen(listener.into_std().unwrap(), router, None, Handle::new()));
+        tokio::spawn(listen(listener.into_std().unwrap(), router, None, IDLE, Handle::new()));
         addr
     }
 
@@ -153,6 +164,40 @@ mod tests {
             let closed = tokio::time::timeout(HEAD_TIMEOUT * 3, client.read_to_end(&mut rest)).await;
             assert!(closed.is_ok(), "{:?} holds the connection", String::from_utf8_lossy(first));
         }
+    }
+
+    async fn read_answer(client: &mut TcpStream) {
+        let mut answer = vec![];
+        while !answer.ends_with(b"here") {
+            assert!(client.read_buf(&mut answer).await.unwrap() > 0, "{}", String::from_utf8_lossy(&answer));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
+        let mut client = TcpStream::connect(start().await).await.unwrap();
+        for _ in 0..3 {
+            client.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbody").await.unwrap();
+            read_answer(&mut client).await;
+            tokio::time::sleep(IDLE - Duration::from_secs(1)).await;
+        }
+        let closed = tokio::time::timeout(Duration::from_secs(2), client.read_u8()).await;
+        assert!(closed.is_ok_and(|read| read.is_err()), "it is closed after the time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_head_of_a_later_request_has_as_little_time_as_the_first() {
+        let mut client = TcpStream::connect(start().await).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        read_answer(&mut client).await;
+        tokio::time::sleep(IDLE / 2).await;
+        let began = tokio::time::Instant::now();
+        // Drop by drop, and each drop within the time.
+        while client.write_all(b"G").await.is_ok() && began.elapsed() < IDLE {
+            tokio::time::sleep(HEAD_TIMEOUT / 4).await;
+        }
+        let took = began.elapsed();
+        assert!(took >= HEAD_TIMEOUT && took < HEAD_TIMEOUT * 2, "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]

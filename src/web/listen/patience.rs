@@ -22,6 +22,10 @@ pub(super) struct ConnectionProgress {
     /// When each answer over HTTP/2 that is not taken yet came on last.
     unread: Mutex<BTreeMap<u64, Instant>>,
     count: AtomicUsize,
+    /// How many requests' heads have arrived.
+    heads: AtomicU64,
+    /// Requests without an answer yet.
+    in_flight: AtomicUsize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -64,6 +68,23 @@ impl ConnectionProgress {
                 waker.wake();
             }
         }
+    }
+
+    /// A request's head has arrived.
+    pub(super) fn request_began(&self) {
+        self.heads.fetch_add(1, Ordering::SeqCst);
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A request is answered, or given up.
+    pub(super) fn request_ended(&self) {
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// How many requests' heads have arrived, and whether bytes that arrive now are of another head: while a request is
+    /// at work they may be of its body.
+    pub(super) fn heads(&self) -> (u64, bool) {
+        (self.heads.load(Ordering::SeqCst), self.in_flight.load(Ordering::SeqCst) == 0)
     }
 
     /// The answer that came on longest ago.

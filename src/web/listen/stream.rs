@@ -13,13 +13,25 @@ use tokio::time::Sleep;
 /// What an HTTP/2 connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A stream with a deadline until its first bytes tell HTTP/1 from HTTP/2, one while nothing that is written is taken,
-/// and one for each answer of HTTP/2.
+/// Which HTTP the client speaks, by its first bytes.
+#[derive(Debug)]
+enum Protocol {
+    /// So many bytes of HTTP/2's preface have come.
+    Undecided(usize),
+    Http1,
+    Http2,
+}
+
+/// A stream with a deadline for the head of each request of HTTP/1 and for the first bytes of HTTP/2, one while nothing
+/// that is written is taken, and one for each answer of HTTP/2.
 #[derive(Debug)]
 pub(super) struct DeadlineStream<S> {
     stream: S,
-    /// The deadline, and how much of HTTP/2's preface has come.
-    undecided: Option<(Pin<Box<Sleep>>, usize)>,
+    protocol: Protocol,
+    /// How many heads had arrived when the first bytes of another did.
+    begun: Option<u64>,
+    /// The deadline of that head; most arrive at once and need none.
+    deadline: Option<Pin<Box<Sleep>>>,
     patience: WriteDeadlines,
     /// Its place among all connections.
     _place: OwnedSemaphorePermit,
@@ -29,9 +41,37 @@ impl<S> DeadlineStream<S> {
     pub(super) fn new(stream: S, connection: Arc<ConnectionProgress>, place: OwnedSemaphorePermit) -> Self {
         Self {
             stream,
-            undecided: Some((after(HEAD_TIMEOUT), 0)),
+            protocol: Protocol::Undecided(0),
+            begun: Some(0),
+            deadline: Some(after(HEAD_TIMEOUT)),
             patience: WriteDeadlines::new(connection),
             _place: place,
+        }
+    }
+
+    /// Judges what has arrived, or that nothing has; ready if a head takes too long.
+    fn received(&mut self, new: &[u8], cx: &mut Context<'_>) -> Poll<()> {
+        if let Protocol::Undecided(seen) = self.protocol {
+            let preface = &PREFACE[seen..];
+            self.protocol = match (new.len() < preface.len(), preface.starts_with(new), new.starts_with(preface)) {
+                (true, true, _) => Protocol::Undecided(seen + new.len()),
+                (_, _, true) => Protocol::Http2,
+                _ => Protocol::Http1,
+            };
+        }
+        let (heads, between) = self.patience.connection.heads();
+        if matches!(self.protocol, Protocol::Http2) || self.begun.is_some_and(|before| before != heads) {
+            (self.begun, self.deadline) = (None, None);
+        }
+        match (new.is_empty(), self.begun) {
+            (true, None) => Poll::Pending,
+            (true, Some(_)) => self.deadline.get_or_insert_with(|| after(HEAD_TIMEOUT)).as_mut().poll(cx),
+            (false, None) => {
+                self.begun = (between && matches!(self.protocol, Protocol::Http1)).then_some(heads);
+                Poll::Pending
+            }
+            // Drop by drop.
+            (false, Some(_)) => self.deadline.as_mut().map_or(Poll::Pending, |deadline| deadline.as_mut().poll(cx)),
         }
     }
 
@@ -49,22 +89,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for DeadlineStream<S> {
         let before = buf.filled().len();
         let this = &mut *self;
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
-        let Some((deadline, seen)) = &mut this.undecided else {
-            if read.is_pending() {
-                ready!(this.patience.poll_stalled(cx));
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            return read;
-        };
-        if read.is_pending() {
-            ready!(deadline.as_mut().poll(cx));
+        if this.received(&buf.filled()[before..], cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        let new = &buf.filled()[before..];
-        *seen += new.len();
-        let undecided = *seen < PREFACE.len() && PREFACE[*seen - new.len()..].starts_with(new);
-        if !undecided {
-            this.undecided = None;
+        if read.is_pending() {
+            ready!(this.patience.poll_stalled(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         read
     }
