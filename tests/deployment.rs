@@ -124,7 +124,7 @@ fn every_identity_header_is_copied_by_every_proxy() {
         "haproxy/auth-api.lua",
     ] {
         let text = std::fs::read_to_string(deploy(file)).unwrap().to_lowercase().replace('_', "-");
-        for header in IDENTITY_HEADERS {
+        for header in IDENTITY_HEADERS.map(|header| header.name) {
             assert!(text.contains(header), "deploy/{file} forgets {header}");
         }
     }

@@ -183,6 +183,24 @@ fn every_metric_exists() {
     });
 }
 
+#[test]
+fn every_metric_is_in_the_guide() {
+    let source = std::fs::read_to_string("src/telemetry/metrics.rs").unwrap();
+    let operations = std::fs::read_to_string("src/guide/operations.md").unwrap();
+    // A metric with labels that was never counted is not rendered.
+    let calls = ["add(", "add_made(", "register("].map(|call| source.split(call).skip(1));
+    let first_text = |rest: &str| rest.split_once(')')?.0.split('"').nth(1).map(str::to_owned);
+    let names: BTreeSet<_> = calls.into_iter().flatten().filter_map(first_text).collect();
+    assert!(
+        ["sign_ins", "store_warnings", "revocation_lag_seconds", "log_lines_dropped"]
+            .iter()
+            .all(|n| names.contains(*n))
+    );
+    for name in names {
+        assert!(operations.contains(&format!("`auth_api_{name}")), "src/guide/operations.md forgets auth_api_{name}");
+    }
+}
+
 /// The names as Prometheus shows them; a metric with labels is there once it was counted.
 fn metrics() -> BTreeSet<String> {
     let metrics = Metrics::default();

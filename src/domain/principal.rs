@@ -71,7 +71,7 @@ pub struct IdentityResponse {
     /// The JSON of the principal.
     pub json: Bytes,
     /// The identity headers' values, in the order of [`IDENTITY_HEADERS`]. All are visible ASCII.
-    pub headers: [Bytes; 9],
+    pub headers: [Bytes; IDENTITY_HEADERS.len()],
     /// The display name, as a header's value.
     pub name: Bytes,
     /// The groups as others separate them: by commas alone, with spaces as they are.
@@ -86,18 +86,68 @@ pub static NOBODY: LazyLock<IdentityResponse> = LazyLock::new(|| IdentityRespons
     groups: Bytes::new(),
 });
 
-/// The names of the identity headers. Every one is in every 200, empty if unknown, so that a proxy
+/// A header that says something of a principal.
+#[derive(Debug, Clone, Copy)]
+pub struct IdentityHeader {
+    /// Its name, in small letters.
+    pub name: &'static str,
+    /// What stands in it.
+    pub description: &'static str,
+    value: fn(&Principal) -> String,
+}
+
+/// The identity headers. Every one is in every 200, empty if unknown, so that a proxy
 /// which copies them never lets one of the client's own through.
-pub const IDENTITY_HEADERS: [&str; 9] = [
-    "x-auth-subject",
-    "x-auth-username",
-    "x-auth-email",
-    "x-auth-groups",
-    "x-auth-scopes",
-    "x-auth-client-id",
-    "x-auth-kind",
-    "x-auth-provider",
-    "x-auth-expires",
+pub const IDENTITY_HEADERS: [IdentityHeader; 9] = [
+    IdentityHeader {
+        name: "x-auth-subject",
+        description: "The stable identifier, `sub`.",
+        value: |principal| encode(&principal.sub, VALUE),
+    },
+    IdentityHeader {
+        name: "x-auth-username",
+        description: "The name at the provider; for a machine, its client id.",
+        value: |principal| encode(&principal.username, VALUE),
+    },
+    IdentityHeader {
+        name: "x-auth-email",
+        description: "The e-mail address. Empty unless it is verified.",
+        value: |principal| encode(principal.verified_email().unwrap_or_default(), VALUE),
+    },
+    IdentityHeader {
+        name: "x-auth-groups",
+        description: "The groups, separated by commas, each percent-encoded.",
+        value: |principal| list(&principal.groups, ITEM, ","),
+    },
+    IdentityHeader {
+        name: "x-auth-scopes",
+        description: "The scopes, separated by spaces.",
+        value: |principal| list(&principal.scopes, ITEM, " "),
+    },
+    IdentityHeader {
+        name: "x-auth-client-id",
+        description: "The app client that the token was issued to.",
+        value: |principal| encode(&principal.client_id, VALUE),
+    },
+    IdentityHeader {
+        name: "x-auth-kind",
+        description: "`user` or `machine`: a person or a program.",
+        value: |principal| match principal.kind {
+            PrincipalKind::User => "user".to_owned(),
+            PrincipalKind::Machine => "machine".to_owned(),
+        },
+    },
+    IdentityHeader {
+        name: "x-auth-provider",
+        description: "The identity provider, `COGNITO` for a user of the pool itself. Empty for an access token, which \
+            does not say.",
+        value: |principal| encode(principal.provider.as_deref().unwrap_or_default(), VALUE),
+    },
+    IdentityHeader {
+        name: "x-auth-expires",
+        description: "When the token runs out, epoch seconds.",
+        value: |principal| principal.expires_at.to_string(),
+    },
 ];
 
 /// Who a credential speaks for. More members may come: ignore those you do not know.
@@ -140,26 +190,10 @@ impl IdentityResponse {
     pub fn new(principal: &Principal, session_ends: Option<Timestamp>) -> Self {
         let answer = ActiveIdentity { active: true, principal, session_expires_at: session_ends };
         let json = serde_json::to_vec(&answer).expect("a principal is plain data");
-        let list = |items: &[String], set, separator: &str| {
-            items.iter().map(|item| encode(item, set)).collect::<Vec<_>>().join(separator)
-        };
-        let headers = [
-            encode(&principal.sub, VALUE),
-            encode(&principal.username, VALUE),
-            encode(principal.verified_email().unwrap_or_default(), VALUE),
-            list(&principal.groups, ITEM, ","),
-            list(&principal.scopes, ITEM, " "),
-            encode(&principal.client_id, VALUE),
-            match principal.kind {
-                PrincipalKind::User => "user".to_owned(),
-                PrincipalKind::Machine => "machine".to_owned(),
-            },
-            encode(principal.provider.as_deref().unwrap_or_default(), VALUE),
-            principal.expires_at.to_string(),
-        ];
+        let headers = IDENTITY_HEADERS.map(|header| Bytes::from((header.value)(principal)));
         let name = encode(principal.name.as_deref().unwrap_or_default(), VALUE);
         let groups = list(&principal.groups, COMMAS, ",");
-        Self { json: json.into(), headers: headers.map(Bytes::from), name: name.into(), groups: groups.into() }
+        Self { json: json.into(), headers, name: name.into(), groups: groups.into() }
     }
 }
 
@@ -167,6 +201,10 @@ impl IdentityResponse {
 const VALUE: &AsciiSet = &CONTROLS.add(b'%').add(b'"');
 const COMMAS: &AsciiSet = &VALUE.add(b',');
 const ITEM: &AsciiSet = &COMMAS.add(b' ');
+
+fn list(items: &[String], set: &'static AsciiSet, separator: &str) -> String {
+    items.iter().map(|item| encode(item, set)).collect::<Vec<_>>().join(separator)
+}
 
 fn encode(text: &str, set: &'static AsciiSet) -> String {
     let encoded = utf8_percent_encode(text, set).to_string();
@@ -204,7 +242,7 @@ pub(crate) mod tests {
     }
 
     fn header(principal: &Principal, name: &str) -> String {
-        let at = IDENTITY_HEADERS.iter().position(|h| *h == name).unwrap();
+        let at = IDENTITY_HEADERS.iter().position(|header| header.name == name).unwrap();
         String::from_utf8(IdentityResponse::new(principal, None).headers[at].to_vec()).unwrap()
     }
 

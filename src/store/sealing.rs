@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// The encoding of the sealed parts.
+/// The encoding of the sealed parts: the fields of [`Session`] and [`SessionSummary`] in their order, and of what they
+/// are made of. Raise it when any of that changes.
 const ENCODING: u8 = 4;
 
 #[derive(Debug)]
@@ -77,4 +78,47 @@ fn for_session<'a>(id: &'a SessionId, bound: &'a [u8]) -> Purpose<'a> {
 
 fn for_summary<'a>(key: &'a SessionKey, bound: &'a [u8]) -> Purpose<'a> {
     Purpose { label: "card", context: &key.0, bound }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clock::at;
+    use crate::domain::principal::tests::jane;
+    use crate::domain::return_to::ReturnToPolicy;
+    use crate::domain::seal::sha256;
+    use crate::domain::session::{Device, SignInContext};
+    use crate::domain::store_key::{IndexKey, RevocationKey};
+    use crate::domain::token::{TokenIds, TokenSet};
+
+    fn session() -> Session {
+        let url = url::Url::parse("https://auth.example.com/").unwrap();
+        let return_to = ReturnToPolicy::new(url, vec![], None).parse("/next").unwrap();
+        let device = Device { agent: "a browser".into(), address: "192.0.2.1".into() };
+        Session {
+            principal: jane(),
+            tokens: TokenSet {
+                access: "an access token".into(),
+                id: "an ID token".into(),
+                refresh: Some("a refresh token".into()),
+                expires_at: at(4),
+                ids: TokenIds::new([RevocationKey([5; 32])], at(6)),
+                provider_session: Some(IndexKey([7; 32])),
+            },
+            sign_in: SignInContext { tag: "a tag".into(), return_to, device },
+            started: at(8),
+            renewed: at(9),
+            ends: at(10),
+            version: 11,
+        }
+    }
+
+    /// Fields have no names there: with another field before it, one would be taken for another.
+    #[test]
+    fn a_change_of_what_is_sealed_raises_the_encoding() {
+        let session = session();
+        let encoded = [encode(&session), encode(&session.summary())].map(|plain| sha256(&plain)[..4].to_vec());
+        let known = [[76, 30, 87, 178], [112, 65, 127, 153]];
+        assert_eq!(encoded, known, "raise ENCODING, and then write the new hashes here");
+    }
 }

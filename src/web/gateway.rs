@@ -30,7 +30,7 @@ const ENVOY: &str = "/validate/envoy";
 
 /// The identity headers' names, judged once and not in each answer.
 static NAMES: LazyLock<[HeaderName; IDENTITY_HEADERS.len()]> =
-    LazyLock::new(|| IDENTITY_HEADERS.map(HeaderName::from_static));
+    LazyLock::new(|| IDENTITY_HEADERS.map(|header| HeaderName::from_static(header.name)));
 
 /// Who sends this request
 ///

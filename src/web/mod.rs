@@ -42,7 +42,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
-use words::{ENGLISH, Words};
+use words::Words;
 
 pub use listen::listen;
 pub use openapi::document as openapi;
@@ -81,7 +81,7 @@ impl Web {
             style: config.gateway.header_style,
             aliases: gateway::aliases(config.gateway.header_style),
             trusted_proxies: config.server.trusted_proxies.clone(),
-            words: &ENGLISH,
+            words: words::PAGES,
             support: config.pages.support.clone(),
             request_limit: config.provider.timeout * 4 + Duration::from_secs(10),
             validate_limit: config.server.validate_timeout,

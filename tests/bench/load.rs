@@ -82,7 +82,7 @@ fn bare() -> Router {
 
 /// As much as a validate answers, without asking anything first.
 async fn answer() -> Response {
-    const VALUES: [&str; 9] = [
+    const VALUES: [&str; IDENTITY_HEADERS.len()] = [
         "b4d8f4a8-3091-70e2-9c1f-5a0f7d2e6b13",
         "erin",
         "erin@example.com",
@@ -99,8 +99,8 @@ async fn answer() -> Response {
     headers.reserve(VALUES.len() + 2);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    for (name, value) in IDENTITY_HEADERS.into_iter().zip(VALUES) {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    for (header, value) in IDENTITY_HEADERS.into_iter().zip(VALUES) {
+        headers.insert(HeaderName::from_static(header.name), HeaderValue::from_static(value));
     }
     response
 }

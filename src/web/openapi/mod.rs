@@ -32,19 +32,6 @@ use utoipa::openapi::{OpenApi as OpenApiDocument, RefOr, Response};
 )]
 struct Document;
 
-/// What stands in each of [`IDENTITY_HEADERS`].
-const IDENTITY_FACTS: [&str; IDENTITY_HEADERS.len()] = [
-    "The stable identifier, `sub`.",
-    "The name at the provider; for a machine, its client id.",
-    "The e-mail address. Empty unless it is verified.",
-    "The groups, separated by commas, each percent-encoded.",
-    "The scopes, separated by spaces.",
-    "The app client that the token was issued to.",
-    "`user` or `machine`: a person or a program.",
-    "The identity provider, `COGNITO` for a user of the pool itself. Empty for an access token, which does not say.",
-    "When the token runs out, epoch seconds.",
-];
-
 /// The headers that the configuration adds.
 const OPTIONAL_IDENTITY_HEADERS: [(&str, &str); 4] = [
     (
@@ -140,8 +127,9 @@ fn headers() -> Value {
         "ScopeChallenge": challenge(&["Bearer error=\"insufficient_scope\""], false),
         "BasicChallenge": challenge(&["Basic realm=\"auth-api\""], true),
     });
-    for (name, fact) in IDENTITY_HEADERS.iter().zip(IDENTITY_FACTS) {
-        headers[*name] = json!({ "description": fact, "schema": { "type": "string" }, "required": true });
+    for header in IDENTITY_HEADERS {
+        headers[header.name] =
+            json!({ "description": header.description, "schema": { "type": "string" }, "required": true });
     }
     for (name, fact) in OPTIONAL_IDENTITY_HEADERS {
         headers[name] = text(fact);

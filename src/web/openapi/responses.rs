@@ -238,7 +238,8 @@ fn identity() -> Responses {
         unknown; what no header can hold is percent-encoded. On a public page a stranger gets a 200, too: `active` is \
         false, and every header is empty.";
     let mut response = answer(description, [(JSON, RefOr::T(body.into()))]);
-    let names = IDENTITY_HEADERS.into_iter().chain(super::OPTIONAL_IDENTITY_HEADERS.map(|(name, _)| name));
+    let names =
+        IDENTITY_HEADERS.iter().map(|header| header.name).chain(super::OPTIONAL_IDENTITY_HEADERS.map(|(name, _)| name));
     response.headers.extend(names.map(|name| (name.to_owned(), header(name))));
     BTreeMap::from([("200".to_owned(), RefOr::T(response))])
 }

@@ -4,6 +4,9 @@ mod english;
 
 pub(super) use english::ENGLISH;
 
+/// The words of the pages. Problems for programs (RFC 9457) are in English whatever it is.
+pub(super) const PAGES: &Words = &ENGLISH;
+
 use super::problem::Problem;
 
 /// The sentences of a language.
