@@ -1,7 +1,7 @@
 //! What a federated user gets at a sign-in: the id that the legacy system knows the person by, and groups.
 
 use super::settings::TriggerSettings;
-use super::{migrate, vouched_email};
+use super::{link, migrate, vouched_email};
 use crate::domain::user::{NATIVE, User};
 use serde_json::{Map, Value, json};
 
@@ -17,14 +17,22 @@ pub struct Enrolment {
     pub groups: Vec<String>,
 }
 
-/// What is to be done for a user; `None` for native ones, and if there is nothing to do.
+/// What is to be done for a user; `None` for native ones, if there is nothing to do, and for users of a provider that
+/// nobody has named: any provider of the pool may claim a verified address, and so somebody else's legacy id.
 pub fn missing(user: &User, settings: &TriggerSettings) -> Option<Enrolment> {
-    let federated = user.status.as_deref() == Some("EXTERNAL_PROVIDER") || user.provider() != NATIVE;
+    let provider = match user.provider() {
+        // Some events name no identities.
+        NATIVE if user.status.as_deref() == Some("EXTERNAL_PROVIDER") => {
+            link::identity(&user.username, &user.identities, settings.providers()).ok()?.0
+        }
+        provider => provider.to_owned(),
+    };
+    let named = settings.providers().any(|name| name == provider);
     let asked = settings.lookup_url.is_some() && settings.attributes.contains_key(LEGACY_ID);
-    let email = vouched_email(user, user.provider(), &settings.trusted_providers);
+    let email = vouched_email(user, &provider, &settings.trusted_providers);
     let legacy_id_of = email.filter(|_| asked && user.attribute(LEGACY_ID).is_none()).map(str::to_owned);
     let missing = Enrolment { legacy_id_of, groups: settings.default_groups.clone() };
-    (federated && (missing.legacy_id_of.is_some() || !missing.groups.is_empty())).then_some(missing)
+    (named && (missing.legacy_id_of.is_some() || !missing.groups.is_empty())).then_some(missing)
 }
 
 /// The id in the legacy system's answer, if the answer is about this e-mail address: a look-up takes user names, and

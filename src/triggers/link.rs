@@ -9,9 +9,6 @@ use crate::domain::user::{LinkedIdentity, NATIVE, User};
 use crate::outbound::aws_json::AwsError;
 use serde_json::{Value, json};
 
-/// Cognito's own names of the providers that everybody may have.
-pub const WELL_KNOWN: [&str; 4] = ["Google", "Facebook", "LoginWithAmazon", "SignInWithApple"];
-
 /// An identity that may be linked to the user with an e-mail address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkRequest {
@@ -29,8 +26,7 @@ pub struct LinkRequest {
 /// Why it is not to be linked, for the log.
 pub fn wanted(event: &Value, settings: &TriggerSettings) -> Result<LinkRequest, &'static str> {
     let user = User::from_trigger(event).map_err(|_| "the event has no user")?;
-    let known = WELL_KNOWN.into_iter().chain(settings.providers().map(String::as_str));
-    let (provider, user_id) = identity(&user.username, &user.identities, known)?;
+    let (provider, user_id) = identity(&user.username, &user.identities, settings.providers())?;
     let email = vouched_email(&user, &provider, &settings.trusted_providers);
     let email = email.ok_or("the provider does not vouch for the e-mail address")?.to_owned();
     Ok(LinkRequest { provider, user_id, email })
@@ -38,7 +34,7 @@ pub fn wanted(event: &Value, settings: &TriggerSettings) -> Result<LinkRequest, 
 
 /// Takes `<provider>_<id>` apart. Both may hold underscores, and the event may have the name in small letters. The pool
 /// may have providers that nobody named here, so an id with an underscore could be theirs: then the event has to say.
-fn identity<'a>(
+pub(super) fn identity<'a>(
     username: &str,
     told: &[LinkedIdentity],
     known: impl Iterator<Item = &'a str>,

@@ -8,8 +8,8 @@
 //! | `LEGACY_API_KEY_HEADER` | `x-api-key` | the header that it goes in |
 //! | `LEGACY_VERIFIES` | | which addresses it has verified: `email`, `phone_number` |
 //! | `ATTRIBUTE_MAP` | `email=email,name=name,custom:legacy_id=id` | attribute of the pool = field of the answer |
-//! | `DEFAULT_GROUPS` | | groups of federated users |
-//! | `LINK_PROVIDERS` | | names of OpenID Connect and SAML providers whose users may be linked |
+//! | `DEFAULT_GROUPS` | | groups of federated users of a named provider |
+//! | `LINK_PROVIDERS` | | names of OpenID Connect and SAML providers whose users may be linked and enrolled |
 //! | `LINK_TRUSTED_PROVIDERS` | | those whose e-mail addresses count without `email_verified` |
 //! | `TRIGGER_TIMEOUT` | `3s` | how long an answer may take, 100 ms to 4500 ms |
 //! | `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | | set by Lambda |
@@ -78,6 +78,9 @@ pub struct FunctionCredentials {
     pub session_token: Option<SecretString>,
 }
 
+/// Cognito's own names of the providers that everybody may have.
+const WELL_KNOWN_PROVIDERS: [&str; 4] = ["Google", "Facebook", "LoginWithAmazon", "SignInWithApple"];
+
 impl TriggerSettings {
     /// Reads environment variables; those of others are passed over, and empty ones are none.
     ///
@@ -115,9 +118,10 @@ impl TriggerSettings {
         if reader.wrong.is_empty() { Ok(settings) } else { Err(reader.wrong) }
     }
 
-    /// Every provider that is named.
-    pub(super) fn providers(&self) -> impl Iterator<Item = &String> {
-        self.link_providers.iter().chain(&self.trusted_providers)
+    /// The providers whose users may be linked and enrolled.
+    pub(super) fn providers(&self) -> impl Iterator<Item = &str> {
+        let named = self.link_providers.iter().chain(&self.trusted_providers);
+        WELL_KNOWN_PROVIDERS.into_iter().chain(named.map(String::as_str))
     }
 }
 

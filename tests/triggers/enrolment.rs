@@ -68,6 +68,22 @@ async fn the_legacy_system_is_asked_by_verified_addresses_only_and_believed_abou
 }
 
 #[tokio::test]
+async fn users_of_a_provider_that_nobody_named_get_nothing() {
+    let identities = r#"[{"userId":"108","providerName":"Acme","providerType":"OIDC","primary":true}]"#;
+    for source in SOURCES {
+        let (old, api) = (Old::knowing_larry().await, Api::empty().await);
+        let mut event = federated(source, &[("identities", identities)]);
+        event["userName"] = "Acme_108".into();
+        let unnamed = triggers(&old, &api, &[GROUPS]);
+        assert_eq!(unnamed.answer(event.clone()).await.unwrap(), event);
+        assert!(old.asked().is_empty() && api.calls().is_empty());
+        let named = triggers(&old, &Api::empty().await, &[GROUPS, ("LINK_PROVIDERS", "Acme")]);
+        named.answer(event).await.unwrap();
+        assert_eq!(old.asked().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn native_users_are_left_alone() {
     let (old, api) = (Old::knowing_larry().await, Api::empty().await);
     let triggers = triggers(&old, &api, &[GROUPS]);
