@@ -1,7 +1,9 @@
 """Creates a stack from a template as an operator would, and prints what `aws cloudformation describe-stacks` prints.
 
-Told on standard input, as JSON: endpoint, template (a path), parameters; maybe code (a bucket for the triggers), secrets,
-network (that the parameters name one), and user (an address, with a password).
+Told on standard input, as JSON: endpoint, template (a path), parameters; maybe name, code (a bucket for the triggers),
+secrets, network (that the parameters name one), siblings (and a security group there), user (an address, with a
+password), and then (what a second deployment changes, which leaves the other parameters as they are). Of a stack that is
+refused it prints the reason.
 """
 
 import json
@@ -10,9 +12,10 @@ import sys
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 told = json.load(sys.stdin)
-NAME, REGION = "people", "eu-west-1"
+NAME, REGION = told.get("name", "people"), "eu-west-1"
 
 
 def client(service):
@@ -35,23 +38,42 @@ if told.get("network"):
     subnets = machines.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
     subnets = ",".join(subnet["SubnetId"] for subnet in subnets[:2])
     certificate = client("acm").request_certificate(DomainName="auth-api.example.com")["CertificateArn"]
-    told["parameters"] |= {"Vpc": vpc["VpcId"], "VpcCidr": vpc["CidrBlock"], "Certificate": certificate}
+    told["parameters"] |= {"Vpc": vpc["VpcId"], "VpcCidrs": vpc["CidrBlock"], "Certificate": certificate}
     told["parameters"] |= {"PublicSubnets": subnets, "PrivateSubnets": subnets}
+    if told.get("siblings"):
+        group = machines.create_security_group(GroupName="siblings", Description="siblings", VpcId=vpc["VpcId"])
+        told["parameters"]["SiblingSecurityGroup"] = group["GroupId"]
 for name, secret in told.get("secrets", {}).items():
     client("secretsmanager").create_secret(Name=name, SecretString=secret)
 
 stacks = client("cloudformation")
-stacks.create_stack(
-    StackName=NAME,
-    TemplateBody=pathlib.Path(told["template"]).read_text(),
-    Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in told["parameters"].items()],
-    Capabilities=["CAPABILITY_IAM"],
-)
+template = {
+    "StackName": NAME,
+    "TemplateBody": pathlib.Path(told["template"]).read_text(),
+    "Capabilities": ["CAPABILITY_IAM"],
+}
+
+
+def wait(state):
+    try:
+        stacks.get_waiter(state).wait(StackName=NAME, WaiterConfig={"Delay": 0.2, "MaxAttempts": 300})
+    except Exception as failure:
+        events = stacks.describe_stack_events(StackName=NAME)["StackEvents"]
+        sys.exit(f"{failure}\n" + "\n".join(f"{e['LogicalResourceId']} {e.get('ResourceStatusReason')}" for e in events))
+
+
+given = [{"ParameterKey": key, "ParameterValue": value} for key, value in told["parameters"].items()]
 try:
-    stacks.get_waiter("stack_create_complete").wait(StackName=NAME, WaiterConfig={"Delay": 0.2, "MaxAttempts": 300})
-except Exception as failure:
-    events = stacks.describe_stack_events(StackName=NAME)["StackEvents"]
-    sys.exit(f"{failure}\n" + "\n".join(f"{e['LogicalResourceId']} {e.get('ResourceStatusReason')}" for e in events))
+    stacks.create_stack(**template, Parameters=given)
+except ClientError as failure:
+    print(json.dumps({"refused": failure.response["Error"]["Message"]}))
+    sys.exit()
+wait("stack_create_complete")
+if "then" in told:
+    kept = [{"ParameterKey": key, "UsePreviousValue": True} for key in told["parameters"] if key not in told["then"]]
+    changed = [{"ParameterKey": key, "ParameterValue": value} for key, value in told["then"].items()]
+    stacks.update_stack(**template, Parameters=kept + changed)
+    wait("stack_update_complete")
 
 described = stacks.describe_stacks(StackName=NAME)
 answer = {"described": {"Stacks": described["Stacks"]}}
@@ -63,9 +85,16 @@ answer["resources"] = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in 
 if "UserPoolId" in outputs:
     users, pool = client("cognito-idp"), outputs["UserPoolId"]
     answer["pool"] = users.describe_user_pool(UserPoolId=pool)["UserPool"]
-    for name in ["WebClientId", "MachineClientId"]:
+    answer["domain"] = users.describe_user_pool_domain(Domain=answer["resources"]["Domain"])["DomainDescription"]
+    answer["mfa"] = users.get_user_pool_mfa_config(UserPoolId=pool)
+    answer["groups"] = users.list_groups(UserPoolId=pool)["Groups"]
+    identities = {"IdentityPoolId": outputs["IdentityPoolId"]}
+    answer["identities"] = client("cognito-identity").describe_identity_pool(**identities)
+    answer["roles"] = client("cognito-identity").get_identity_pool_roles(**identities)
+    for name, secret in [("WebClientId", "WebClientSecretArn"), ("MachineClientId", "MachineClientSecretArn")]:
         app = users.describe_user_pool_client(UserPoolId=pool, ClientId=outputs[name])["UserPoolClient"]
         answer[name] = app
+        answer[secret] = client("secretsmanager").get_secret_value(SecretId=outputs[secret])["SecretString"]
     if "user" in told:
         address, password = told["user"]["email"], told["user"]["password"]
         attributes = {"email": address, "email_verified": "true", "name": "Jane Doe", "custom:legacy_id": "42"}
@@ -82,7 +111,7 @@ if "TriggersRole" in answer["resources"]:
     names = roles.list_role_policies(RoleName=role)["PolicyNames"]
     answer["policies"] = [roles.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
     function = client("lambda").get_function_configuration(FunctionName=answer["resources"]["Triggers"])
-    answer["function"] = {key: function.get(key) for key in ["Runtime", "Handler", "Timeout", "Architectures", "Environment"]}
+    answer["function"] = {key: function.get(key) for key in ["Runtime", "Handler", "Timeout", "Architectures", "Environment", "VpcConfig"]}
     answer["permission"] = json.loads(client("lambda").get_policy(FunctionName=answer["resources"]["Triggers"])["Policy"])
 if "Task" in answer["resources"]:
     task = client("ecs").describe_task_definition(taskDefinition=answer["resources"]["Task"])["taskDefinition"]
