@@ -1,7 +1,7 @@
 """What a template comes to with some parameters, for what no emulator knows.
 
 Told on standard input, as JSON: template (a path), parameters. Prints the resources and outputs that are left when the
-conditions are judged, with every function worked out; what only a deployment knows is written as `Name` (Ref) and
+conditions are judged, with every function worked out, and the names of the parameters; what only a deployment knows is written as `Name` (Ref) and
 `Name.Attribute` (Fn::GetAtt). Of parameters that are refused, it prints the reason.
 """
 
@@ -100,4 +100,5 @@ for name, rule in template.get("Rules", {}).items():
             if not worth(assertion["Assert"]):
                 refuse(assertion["AssertDescription"])
 outputs = {name: output["Value"] for name, output in kept("Outputs").items()}
-print(json.dumps({"resources": kept("Resources"), "outputs": outputs}, default=str))
+answer = {"parameters": list(values), "resources": kept("Resources"), "outputs": outputs}
+print(json.dumps(answer, default=str))

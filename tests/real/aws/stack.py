@@ -111,7 +111,7 @@ if "TriggersRole" in answer["resources"]:
     names = roles.list_role_policies(RoleName=role)["PolicyNames"]
     answer["policies"] = [roles.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
     function = client("lambda").get_function_configuration(FunctionName=answer["resources"]["Triggers"])
-    answer["function"] = {key: function.get(key) for key in ["Runtime", "Handler", "Timeout", "Architectures", "Environment", "VpcConfig"]}
+    answer["function"] = {key: function.get(key) for key in ["Runtime", "Handler", "Timeout", "Architectures", "Environment"]}
     answer["permission"] = json.loads(client("lambda").get_policy(FunctionName=answer["resources"]["Triggers"])["Policy"])
 if "Task" in answer["resources"]:
     task = client("ecs").describe_task_definition(taskDefinition=answer["resources"]["Task"])["taskDefinition"]
