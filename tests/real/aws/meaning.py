@@ -1,8 +1,8 @@
 """What a template comes to with some parameters, for what no emulator knows.
 
-Told on standard input, as JSON: template (a path), parameters. Prints the resources and outputs that are left when the
-conditions are judged, with every function worked out, and the names of the parameters; what only a deployment knows is written as `Name` (Ref) and
-`Name.Attribute` (Fn::GetAtt). Of parameters that are refused, it prints the reason.
+Told on standard input, as JSON: template (a path), parameters. Prints the names of the parameters, and the resources and
+outputs that are left when the conditions are judged, with every function worked out; what only a deployment knows is
+written as `Name` (Ref) and `Name.Attribute` (Fn::GetAtt). Of parameters that are refused, it prints the reason.
 """
 
 import json
@@ -88,8 +88,8 @@ def worth(node):
 
 
 def kept(section):
-    there = {name: dict(one) for name, one in template.get(section, {}).items()}
-    return {str(name): worth(one) for name, one in there.items() if "Condition" not in one or holds(one.pop("Condition"))}
+    there = {str(name): dict(one) for name, one in template.get(section, {}).items()}
+    return {name: worth(one) for name, one in there.items() if "Condition" not in one or holds(one.pop("Condition"))}
 
 
 template, _ = template if isinstance(template, tuple) else (template, None)

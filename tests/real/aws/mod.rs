@@ -2,6 +2,8 @@
 //! pools, moto the administrators' side of user pools. cfn-lint knows what CloudFormation takes.
 
 mod emulators;
+mod parameters;
+mod scripts;
 mod templates;
 
 use super::installed;
@@ -92,21 +94,22 @@ impl Emulator {
     async fn stack(&self, template: &str, mut told: Value) -> Value {
         told["endpoint"] = self.url.as_str().into();
         told["template"] = deploy(template).to_str().unwrap().into();
-        let python = program("python");
-        let run = move || {
-            let mut command = Command::new(python);
-            let folder = tempfile::tempdir().unwrap();
-            // Nothing of this machine is to be seen, a proxy's address and credentials least of all.
-            command.env_clear().env("PYTHONDONTWRITEBYTECODE", "1").env("HOME", folder.path());
-            let piped = command.arg(here().join("stack.py")).stdin(Stdio::piped());
-            let mut child = piped.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            child.stdin.take().unwrap().write_all(told.to_string().as_bytes()).unwrap();
-            child.wait_with_output().unwrap()
-        };
-        let output = tokio::task::spawn_blocking(run).await.unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-        serde_json::from_slice(&output.stdout).unwrap()
+        tokio::task::spawn_blocking(move || python("stack.py", &told)).await.unwrap()
     }
+}
+
+/// What a script of this folder prints when it is told something.
+fn python(script: &str, told: &Value) -> Value {
+    let mut command = Command::new(program("python"));
+    let folder = tempfile::tempdir().unwrap();
+    // Nothing of this machine is to be seen, a proxy's address and credentials least of all.
+    command.env_clear().env("PYTHONDONTWRITEBYTECODE", "1").env("HOME", folder.path());
+    let piped = command.arg(here().join(script)).stdin(Stdio::piped());
+    let mut child = piped.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(told.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn here() -> PathBuf {

@@ -1,9 +1,9 @@
 """Creates a stack from a template as an operator would, and prints what `aws cloudformation describe-stacks` prints.
 
 Told on standard input, as JSON: endpoint, template (a path), parameters; maybe name, code (a bucket for the triggers),
-secrets, network (that the parameters name one), siblings (and a security group there), user (an address, with a
-password), and then (what a second deployment changes, which leaves the other parameters as they are). Of a stack that is
-refused it prints the reason.
+secrets, network (that the parameters name one), user (an address, with a password), then (what a second deployment
+changes, which leaves the other parameters as they are), and taken (a prefix of the hosted UI that somebody else has). Of
+a stack that is refused it prints the reason; of one that is rolled back, its state and the user pools that are left.
 """
 
 import json
@@ -40,11 +40,13 @@ if told.get("network"):
     certificate = client("acm").request_certificate(DomainName="auth-api.example.com")["CertificateArn"]
     told["parameters"] |= {"Vpc": vpc["VpcId"], "VpcCidrs": vpc["CidrBlock"], "Certificate": certificate}
     told["parameters"] |= {"PublicSubnets": subnets, "PrivateSubnets": subnets}
-    if told.get("siblings"):
-        group = machines.create_security_group(GroupName="siblings", Description="siblings", VpcId=vpc["VpcId"])
-        told["parameters"]["SiblingSecurityGroup"] = group["GroupId"]
 for name, secret in told.get("secrets", {}).items():
     client("secretsmanager").create_secret(Name=name, SecretString=secret)
+
+if "taken" in told:
+    users = client("cognito-idp")
+    other = users.create_user_pool(PoolName="somebody else's")["UserPool"]["Id"]
+    users.create_user_pool_domain(UserPoolId=other, Domain=told["taken"])
 
 stacks = client("cloudformation")
 template = {
@@ -58,6 +60,11 @@ def wait(state):
     try:
         stacks.get_waiter(state).wait(StackName=NAME, WaiterConfig={"Delay": 0.2, "MaxAttempts": 300})
     except Exception as failure:
+        if "taken" in told:
+            pools = client("cognito-idp").list_user_pools(MaxResults=60)["UserPools"]
+            [stack] = stacks.describe_stacks(StackName=NAME)["Stacks"]
+            print(json.dumps({"state": stack["StackStatus"], "pools": [pool["Name"] for pool in pools]}))
+            sys.exit()
         events = stacks.describe_stack_events(StackName=NAME)["StackEvents"]
         sys.exit(f"{failure}\n" + "\n".join(f"{e['LogicalResourceId']} {e.get('ResourceStatusReason')}" for e in events))
 
@@ -111,7 +118,8 @@ if "TriggersRole" in answer["resources"]:
     names = roles.list_role_policies(RoleName=role)["PolicyNames"]
     answer["policies"] = [roles.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
     function = client("lambda").get_function_configuration(FunctionName=answer["resources"]["Triggers"])
-    answer["function"] = {key: function.get(key) for key in ["Runtime", "Handler", "Timeout", "Architectures", "Environment"]}
+    told_of = ["Runtime", "Handler", "Timeout", "Architectures", "Environment"]
+    answer["function"] = {key: function.get(key) for key in told_of}
     answer["permission"] = json.loads(client("lambda").get_policy(FunctionName=answer["resources"]["Triggers"])["Policy"])
 if "Task" in answer["resources"]:
     task = client("ecs").describe_task_definition(taskDefinition=answer["resources"]["Task"])["taskDefinition"]
