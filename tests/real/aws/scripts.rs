@@ -61,14 +61,14 @@ impl Account {
     }
 }
 
-/// The calls that change something, by their beginnings, in their order.
-fn changes<'a>(calls: &'a [String]) -> Vec<&'a str> {
+/// The first three words of the calls that change something, in their order.
+fn changes(calls: &[String]) -> Vec<&str> {
+    let words = |call: &str| call.match_indices(' ').nth(2).map_or(call.len(), |(end, _)| end);
     let reads = |call: &&str| {
         let operation = call.split(' ').nth(2).unwrap();
         ["describe-", "get-", "head-", "list-"].iter().any(|read| operation.starts_with(read))
     };
-    let begin = |call: &'a String| call.match_indices(' ').nth(2).map_or(&**call, |(end, _)| &call[..end]);
-    calls.iter().map(begin).filter(|call| !reads(call)).collect()
+    calls.iter().map(|call| &call[..words(call)]).filter(|call| !reads(call)).collect()
 }
 
 fn parameters<'a>(calls: &'a [String], stack: &str) -> Vec<Vec<&'a str>> {
