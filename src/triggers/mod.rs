@@ -6,13 +6,14 @@
 //! | `UserMigration_ForgotPassword` | hands over a user with a verified address, or refuses | the same |
 //! | `PreSignUp_ExternalProvider` | links a federated identity to the one native user with its e-mail address | the sign-up fails: who has signed up once can never be linked |
 //! | `PostConfirmation_ConfirmSignUp`, `PostAuthentication_Authentication` | gives a federated user the legacy id and the default groups | logged, and let through |
+//! | `TokenGeneration_HostedAuth` | puts both into the token of a first sign-in, where the pool has not read them yet | logged, and let through |
 //! | any other | nothing: the event comes back as it came | |
 //!
 //! Cognito waits five seconds and may ask again: everything ends within [`TriggerSettings::timeout`], and doing it twice is
 //! doing it once. Events are JSON values, not structs, since keys that nobody knows yet must come back too.
 //!
 //! - [`TriggerSettings`]: what is read from the function's environment, once
-//! - [`migrate`], [`link`], [`enrol`]: what is decided, as functions without I/O
+//! - [`migrate`], [`link`], [`enrol`], [`token`]: what is decided, as functions without I/O
 //! - `legacy`, `user_pools`: the edges
 //!
 //! The Lambda runtime is in `src/bin/cognito-triggers.rs`; the dev user pool is given the same [`Triggers::answer`].
@@ -23,6 +24,7 @@ pub mod link;
 pub mod migrate;
 mod refusal;
 mod settings;
+pub mod token;
 mod user_pools;
 
 pub use legacy::LegacyDirectory;
@@ -33,7 +35,7 @@ pub use user_pools::UserPools;
 use crate::domain::untrusted::UntrustedText;
 use crate::domain::user::User;
 use crate::outbound::OutboundClient;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A function sleeps between events, and what is between it and others forgets connections meanwhile.
@@ -73,7 +75,7 @@ impl Triggers {
         let answered = tokio::time::timeout(timeout, self.answer_to(source, &event)).await;
         match answered.map_err(late).flatten().inspect_err(log) {
             // Whatever it was: an error here fails the login.
-            Err(_) if source.starts_with("Post") => Ok(event),
+            Err(_) if ["Post", "TokenGeneration_"].iter().any(|kind| source.starts_with(kind)) => Ok(event),
             answered => Ok(answered?.unwrap_or(event)),
         }
     }
@@ -87,6 +89,7 @@ impl Triggers {
             "PostAuthentication_Authentication" | "PostConfirmation_ConfirmSignUp" => {
                 self.enrol(event).await.map(|()| None)
             }
+            "TokenGeneration_HostedAuth" => self.complete_token(event).await,
             _ => Ok(None),
         }
     }
@@ -161,6 +164,22 @@ impl Triggers {
             log(one);
         }
         groups.and(id)
+    }
+
+    async fn complete_token(&self, event: &Value) -> Result<Option<Value>, TriggerFailure> {
+        let user = User::from_trigger(event).map_err(|_| TriggerFailure::Event("it has no user"))?;
+        let Some(missing) = enrol::missing(&user, &self.settings) else { return Ok(None) };
+        let id = match &missing.legacy_id_of {
+            // It was looked up at the same sign-in.
+            Some(_) => {
+                let input = json!({ "UserPoolId": pool_id(event)?, "Username": user.username });
+                let answer = self.pools.call("AdminGetUser", &input).await?;
+                let stored = User::from_api(&answer).map_err(|e| TriggerFailure::Unavailable(e.to_string()))?;
+                stored.attribute(enrol::LEGACY_ID).map(str::to_owned)
+            }
+            None => None,
+        };
+        Ok(token::with_claims(event, &missing.groups, id.as_deref()))
     }
 }
 

@@ -67,6 +67,66 @@ async fn the_legacy_system_is_asked_by_verified_addresses_only_and_believed_abou
     assert_eq!((old.asked().len(), api.calls().len()), (2, 1));
 }
 
+fn token_event(version: &str, identities: &str) -> Value {
+    let mut event = federated("TokenGeneration_HostedAuth", &[("identities", identities)]);
+    event["version"] = version.into();
+    event["request"]["groupConfiguration"] = json!({ "groupsToOverride": ["pool_Google", "readers"], "iamRolesToOverride": ["arn:x"], "preferredRole": "arn:x" });
+    event
+}
+
+const GOOGLE: &str = r#"[{"userId":"108","providerName":"Google","providerType":"Google","primary":true}]"#;
+
+#[tokio::test]
+async fn the_token_of_a_first_sign_in_has_the_groups_and_the_legacy_id() {
+    let stored =
+        json!({ "Username": "Google_108", "UserAttributes": [{ "Name": "custom:legacy_id", "Value": "4711" }] });
+    let api = Api::scripted(move |_, _| Some((200, stored.clone()))).await;
+    let triggers = triggers(&Old::knowing_larry().await, &api, &[GROUPS]);
+    let claims = json!({ "claimsToAddOrOverride": { "custom:legacy_id": "4711" } });
+    // What is there already stays, and each stands once.
+    let groups = json!({
+        "groupsToOverride": ["pool_Google", "readers", "members"], "iamRolesToOverride": ["arn:x"], "preferredRole": "arn:x",
+    });
+    for (version, response) in [
+        (
+            "1",
+            json!({ "claimsOverrideDetails": {
+                "claimsToAddOrOverride": { "custom:legacy_id": "4711" }, "groupOverrideDetails": groups,
+            } }),
+        ),
+        (
+            "2",
+            json!({ "claimsAndScopeOverrideDetails": { "idTokenGeneration": claims, "groupOverrideDetails": groups } }),
+        ),
+    ] {
+        let event = token_event(version, GOOGLE);
+        let answer = triggers.answer(event.clone()).await.unwrap();
+        assert_eq!(answer["response"], response);
+        assert_eq!(answer["request"], event["request"]);
+    }
+    assert_eq!(api.calls()[0], ("AdminGetUser".to_owned(), json!({ "UserPoolId": POOL, "Username": "Google_108" })));
+}
+
+#[tokio::test]
+async fn other_tokens_are_as_cognito_makes_them() {
+    let (old, api) = (Old::knowing_larry().await, Api::empty().await);
+    let triggers = triggers(&old, &api, &[GROUPS]);
+    let unnamed = token_event("2", &GOOGLE.replace("Google", "Acme"));
+    let mut renewal = token_event("2", GOOGLE);
+    renewal["triggerSource"] = "TokenGeneration_RefreshTokens".into();
+    let mut complete = token_event("2", GOOGLE);
+    complete["request"]["userAttributes"]["custom:legacy_id"] = "4711".into();
+    complete["request"]["groupConfiguration"]["groupsToOverride"] = json!(["members", "readers"]);
+    for event in [unnamed, renewal, complete] {
+        assert_eq!(triggers.answer(event.clone()).await.unwrap(), event);
+    }
+    assert!(api.calls().is_empty());
+    // An outage costs a claim for an hour, and no sign-in.
+    let event = token_event("2", GOOGLE);
+    let away = super::triggers(&old, &Api::scripted(|_, _| Some((503, json!({})))).await, &[GROUPS]);
+    assert_eq!(away.answer(event.clone()).await.unwrap(), event);
+}
+
 #[tokio::test]
 async fn users_of_a_provider_that_nobody_named_get_nothing() {
     let identities = r#"[{"userId":"108","providerName":"Acme","providerType":"OIDC","primary":true}]"#;

@@ -81,7 +81,8 @@ async fn a_pool_with_triggers_is_made_and_they_may_do_no_more_than_they_do() {
         ["logs:CreateLogStream", "logs:PutLogEvents"]
     );
     assert!(logs.iter().all(|(_, log)| log.as_str().unwrap().contains("TriggersLog")), "{logs:?}");
-    let of_pool = ["AdminAddUserToGroup", "AdminLinkProviderForUser", "AdminUpdateUserAttributes", "ListUsers"];
+    let of_pool =
+        ["AdminAddUserToGroup", "AdminGetUser", "AdminLinkProviderForUser", "AdminUpdateUserAttributes", "ListUsers"];
     assert_eq!(pools, of_pool.map(|action| (format!("cognito-idp:{action}"), arn)).each_ref().map(|(a, r)| (&**a, *r)));
     let permission = &made["permission"]["Statement"][0];
     assert_eq!(permission["Principal"]["Service"], "cognito-idp.amazonaws.com");
