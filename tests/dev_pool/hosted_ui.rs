@@ -32,9 +32,11 @@ async fn authorize_never_redirects_to_a_stranger() {
         ("redirect_uri", "http://127.0.0.1:8080/auth/signin/callback/", "redirect_mismatch"),
         ("redirect_uri", "", "Required parameters missing"),
     ] {
-        let answer = visit.browser.get(visit.authorize_url(&[(name, value)])).send().await.unwrap();
+        let page = visit.redirected(visit.authorize_url(&[(name, value)])).await;
+        assert!(page.as_str().starts_with(&format!("{}/error?", visit.pool.base_url())), "{page}");
+        assert_eq!(query(&page, "error").as_deref(), Some(text), "{name}={value}");
+        let answer = visit.browser.get(page).send().await.unwrap();
         assert_eq!(answer.status(), 400);
-        assert!(!answer.headers().contains_key("location"));
         assert!(answer.text().await.unwrap().contains(text), "{name}={value}");
     }
     let json_state = visit.browser.get(visit.authorize_url(&[("state", "{\"a\":1}")])).send().await.unwrap();
@@ -79,9 +81,9 @@ async fn the_hosted_session_signs_in_silently_for_an_hour_or_until_logout() {
     let logout =
         |pairs: &[(&str, &str)]| Url::parse_with_params(&format!("{}/logout", visit.pool.base_url()), pairs).unwrap();
     let refused = logout(&[("client_id", "dev-web-client"), ("logout_uri", "https://evil.test/")]);
-    let refused = visit.browser.get(refused).send().await.unwrap();
-    assert_eq!(refused.status(), 400);
-    assert!(refused.text().await.unwrap().contains("Required String parameter"));
+    let page = visit.redirected(refused).await;
+    assert_eq!(page.path(), "/error");
+    assert!(visit.browser.get(page).send().await.unwrap().text().await.unwrap().contains("Required String parameter"));
 
     let back = visit.redirected(logout(&[("client_id", "dev-web-client"), ("logout_uri", SIGNED_OUT)])).await;
     assert_eq!(back.as_str(), SIGNED_OUT);
@@ -139,6 +141,12 @@ async fn federation_fails_the_way_it_does() {
     assert_eq!(query(&denied, "error").as_deref(), Some("access_denied"));
 }
 
+/// At once, or by way of the pool's error page.
+fn is_refused(answer: &reqwest::Response) -> bool {
+    let to = answer.headers().get("location").and_then(|to| to.to_str().ok());
+    answer.status().is_client_error() || to.is_some_and(|to| to.starts_with("/error?"))
+}
+
 #[tokio::test]
 async fn no_input_upsets_the_pool() {
     let visit = Visit::start().await;
@@ -149,9 +157,9 @@ async fn no_input_upsets_the_pool() {
         for query in odd {
             let url = format!("{}{path}{query}", visit.pool.base_url());
             let answer = visit.browser.get(&url).header("cookie", "cognito; =;XSRF-TOKEN=\"<>").send().await.unwrap();
-            assert!(answer.status().is_client_error(), "{url}: {}", answer.status());
+            assert!(is_refused(&answer), "{url}: {}", answer.status());
             let answer = visit.browser.post(&url).body("_csrf=%&%=\u{0}&username").send().await.unwrap();
-            assert!(answer.status().is_client_error(), "{url}: {}", answer.status());
+            assert!(is_refused(&answer), "{url}: {}", answer.status());
         }
     }
 }

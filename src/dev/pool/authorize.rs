@@ -39,8 +39,10 @@ enum Prompt {
 
 /// Why a request gets no further.
 pub(super) enum AuthorizeError {
-    /// The pool's own error page: nothing that cannot be trusted is redirected to.
-    ErrorPage { status: StatusCode, error: &'static str, text: &'static str },
+    /// To the pool's own error page: nothing that cannot be trusted is redirected to.
+    OwnPage { error: &'static str, client_id: String },
+    /// A form that is none of this browser's.
+    Csrf,
     /// An empty 400, Cognito's answer to a `state` that is JSON.
     Empty,
     /// Back to the app client (RFC 6749 §4.1.2.1).
@@ -50,7 +52,12 @@ pub(super) enum AuthorizeError {
 impl IntoResponse for AuthorizeError {
     fn into_response(self) -> Response {
         match self {
-            Self::ErrorPage { status, error, text } => pages::error(status, error, text),
+            Self::OwnPage { error, client_id } => {
+                messages::redirect_with_query("/error", &[("error", error), ("client_id", &client_id)])
+            }
+            Self::Csrf => {
+                pages::error(StatusCode::FORBIDDEN, "Invalid CSRF token", "Open the sign-in page again and retry.")
+            }
             Self::Empty => StatusCode::BAD_REQUEST.into_response(),
             Self::Redirect { redirect_uri, state, error, description } => {
                 let optional = [("error_description", description.as_deref()), ("state", state.as_deref())];
@@ -72,17 +79,16 @@ impl FromRequestParts<Arc<PoolState>> for AuthorizationRequest {
 impl AuthorizationRequest {
     /// Checks in Cognito's order: first what may not be redirected, then the rest.
     fn read(pool: &PoolState, params: Params) -> Result<Self, AuthorizeError> {
-        let page = |error, text| AuthorizeError::ErrorPage { status: StatusCode::BAD_REQUEST, error, text };
-        let (Some(client_id), Some(redirect_uri)) = (params.get("client_id"), params.get("redirect_uri")) else {
-            let text = "The request must name a client_id and a redirect_uri.";
-            return Err(page("Required parameters missing", text));
+        let client_id = params.get("client_id");
+        let page = |error| AuthorizeError::OwnPage { error, client_id: client_id.unwrap_or_default().to_owned() };
+        let (Some(known), Some(redirect_uri)) = (client_id, params.get("redirect_uri")) else {
+            return Err(page("Required parameters missing"));
         };
-        let Some(client) = pool.data().clients.get(client_id).cloned() else {
-            return Err(page("invalid_client", "There is no app client of this id in the user pool."));
+        let Some(client) = pool.data().clients.get(known).cloned() else {
+            return Err(page("invalid_client"));
         };
         if !client.callback_urls.iter().any(|registered| registered == redirect_uri) {
-            let text = "The redirect_uri is not among the app client's allowed callback URLs.";
-            return Err(page("redirect_mismatch", text));
+            return Err(page("redirect_mismatch"));
         }
         if params.get("state").is_some_and(|state| state.starts_with('{')) {
             return Err(AuthorizeError::Empty);

@@ -10,7 +10,7 @@ use super::users::PoolUser;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use std::sync::Arc;
 
 pub(super) async fn provider_page(
@@ -54,11 +54,8 @@ pub(super) async fn choose(
 
 fn check_provider(request: &AuthorizationRequest, provider: &str) -> Result<(), AuthorizeError> {
     let enabled = request.client.identity_providers.iter().any(|name| name == provider);
-    (enabled && provider != "COGNITO").then_some(()).ok_or(AuthorizeError::ErrorPage {
-        status: StatusCode::BAD_REQUEST,
-        error: "invalid_request",
-        text: "The app client has no such identity provider.",
-    })
+    let refused = || AuthorizeError::OwnPage { error: "invalid_request", client_id: request.client.id.clone() };
+    (enabled && provider != "COGNITO").then_some(()).ok_or_else(refused)
 }
 
 /// The name of the user who has the identity: an old one, or by now a new one. `None`: there is no such identity.

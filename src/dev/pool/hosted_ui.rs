@@ -7,7 +7,7 @@ use super::state::PoolState;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use std::sync::Arc;
 
 const INCORRECT: &str = "Incorrect username or password.";
@@ -33,11 +33,7 @@ pub(super) async fn login(
 
 /// The fields of a form of the hosted UI.
 pub(super) fn submitted(headers: &HeaderMap, body: &[u8]) -> Result<Params, AuthorizeError> {
-    pages::submitted(headers, body).ok_or(AuthorizeError::ErrorPage {
-        status: StatusCode::FORBIDDEN,
-        error: "Invalid CSRF token",
-        text: "Open the sign-in page again and retry.",
-    })
+    pages::submitted(headers, body).ok_or(AuthorizeError::Csrf)
 }
 
 /// The name of the user, who may be one that the user migration trigger knew; or the message on the page.
@@ -79,13 +75,13 @@ pub(super) async fn logout(
     State(pool): State<Arc<PoolState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, AuthorizeError> {
     let query = query.unwrap_or_default();
     let params = Params::parse(query.as_bytes());
+    let client_id = params.get("client_id").unwrap_or_default().to_owned();
     let client = params.get("client_id").and_then(|id| pool.data().clients.get(id).cloned());
     let Some(client) = client else {
-        let text = "The request must name an app client of this user pool in client_id.";
-        return pages::error(StatusCode::BAD_REQUEST, "Required parameters missing", text);
+        return Err(AuthorizeError::OwnPage { error: "Required parameters missing", client_id });
     };
     let registered = |name, urls: &[String]| params.get(name).filter(|url| urls.iter().any(|allowed| allowed == url));
     let target = if let Some(logout_uri) = registered("logout_uri", &client.logout_urls) {
@@ -93,11 +89,11 @@ pub(super) async fn logout(
     } else if registered("redirect_uri", &client.callback_urls).is_some() && params.get("response_type").is_some() {
         format!("/login?{query}")
     } else {
-        let text = "Neither logout_uri nor redirect_uri is among the URLs allowed for the app client, byte for byte.";
-        return pages::error(StatusCode::BAD_REQUEST, "Required String parameter 'redirect_uri' is not present", text);
+        let error = "Required String parameter 'redirect_uri' is not present";
+        return Err(AuthorizeError::OwnPage { error, client_id });
     };
     if let Some(cookie) = messages::cookie(&headers, SESSION_COOKIE) {
         pool.data().close_session(cookie);
     }
-    messages::set_cookie(messages::redirect(&target), SESSION_COOKIE, "", Some(0))
+    Ok(messages::set_cookie(messages::redirect(&target), SESSION_COOKIE, "", Some(0)))
 }

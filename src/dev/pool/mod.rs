@@ -68,6 +68,7 @@ fn router(pool: Arc<PoolState>) -> Router {
         .route("/oauth2/revoke", post(token_endpoint::revoke))
         .route("/oauth2/userInfo", get(openid::user_info))
         .route("/logout", get(hosted_ui::logout))
+        .route("/error", get(pages::error_page))
         .route("/", post(api::dispatch).fallback(pages::not_found))
         .route("/pool.css", get(pages::stylesheet))
         .route("/icon.svg", get(pages::icon))

@@ -4,6 +4,7 @@
 use super::messages::{self, Params};
 use super::random;
 use askama::Template;
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
@@ -57,6 +58,23 @@ struct ErrorPage<'a> {
 /// The pool's own error page.
 pub(super) fn error(status: StatusCode, error: &str, text: &str) -> Response {
     render(status, &ErrorPage { error, text })
+}
+
+/// Where Cognito sends a browser whose request it cannot trust.
+pub(super) async fn error_page(RawQuery(query): RawQuery) -> Response {
+    let params = Params::parse(query.unwrap_or_default().as_bytes());
+    let (error, text) = match params.get("error").unwrap_or_default() {
+        error @ "Required parameters missing" => (error, "The request must name an app client of this user pool."),
+        error @ "invalid_client" => (error, "There is no app client of this id in the user pool."),
+        error @ "redirect_mismatch" => {
+            (error, "The redirect_uri is not among the callback URLs of the app client, byte for byte.")
+        }
+        error @ "Required String parameter 'redirect_uri' is not present" => {
+            (error, "Neither logout_uri nor redirect_uri is among the URLs of the app client, byte for byte.")
+        }
+        _ => ("invalid_request", "The request cannot be understood."),
+    };
+    self::error(StatusCode::BAD_REQUEST, error, text)
 }
 
 /// A page with a form in it, made with the value of its `_csrf` field. That value is the browser's own if it has one

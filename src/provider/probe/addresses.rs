@@ -43,6 +43,12 @@ impl Provider {
             }
             Ok(ProbeReaction::Refused(code)) => vec![Finding::Bad(match code.as_str() {
                 "redirect_mismatch" => self.unregistered("callback URL", &self.redirect_uri),
+                "invalid_client" => {
+                    format!(
+                        "there is no client {} at the provider: is provider.client_id right?",
+                        self.client_id.escape_debug()
+                    )
+                }
                 status if status.bytes().all(|b| b.is_ascii_digit()) => format!(
                     "{}, or there is no client {} (the provider answers {status})",
                     self.unregistered("callback URL", &self.redirect_uri),
