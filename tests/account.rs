@@ -6,6 +6,7 @@ use auth_api::dev::pool::{Fault, IDENTITY_POOL, PoolEndpoint};
 use auth_api::domain::session::SessionId;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -188,8 +189,21 @@ async fn strangers_get_credentials_only_where_guests_are_wanted() {
     assert_eq!((refused.status, refused.problem().as_str()), (401, "not-signed-in"));
     assert_eq!(closed.pool.count(PoolEndpoint::Api), 0);
     let open = site(&[("AWS__GUEST", "true")]).await;
-    let guest = credentials(&Browser::new(), &open).await;
-    assert_eq!((guest.status, guest.json()), (200, credentials(&Browser::new(), &open).await.json()));
+    let mut guests = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let guest = credentials(&Browser::new(), &open).await;
+        assert_eq!(guest.status, 200);
+        for name in ["identity_id", "access_key_id", "session_token"] {
+            assert!(guests.insert(guest.json()[name].to_string()), "a guest has what another one has");
+        }
+    }
+    let crowd = join_all((0..100).map(async |_| credentials(&Browser::new(), &open).await)).await;
+    let (given, refused): (Vec<_>, Vec<_>) = crowd.iter().partition(|answer| answer.status == 200);
+    assert!(given.len() < 100 && !refused.is_empty(), "guests leave others some of AWS's limit");
+    assert!(
+        refused.iter().all(|answer| answer.status == 503 && answer.header("retry-after") == Some("1")),
+        "{refused:?}"
+    );
     // Whose session is over is no guest, but somebody who has to sign in.
     let browser = Browser::new();
     browser.plant(&open.auth_url, "auth=AAAAAAAAAAAAAAAAAAAAAA; Domain=app.localhost; Path=/");

@@ -121,7 +121,7 @@ const DOORS: [(&[&str], &[&str], &str); 14] = [
     (&["lambda_runtime"], &["bin/cognito-triggers"], "triggers know events, not what runs them"),
     (&["redb"], &["store/redb"], "stay behind SessionStore: a store is one file"),
     (&["redis"], &["store/redis"], "stay behind SessionStore: a store is one folder"),
-    (&["governor"], &["flow/machine"], "limits on machines belong in flow/machine/authenticate.rs"),
+    (&["governor"], &["flow/machine", "flow/aws_credentials"], "limits belong where the flow that they bound is"),
     (&["clap"], &["cli"], "arguments belong in cli"),
     (&["utoipa_axum"], &["web"], "routes belong in web/mod.rs"),
     (&["utoipa"], &["web", "domain"], "the document is web's; a noun that is serialised may have a schema"),

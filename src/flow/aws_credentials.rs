@@ -4,14 +4,18 @@
 //!    renewal, which may bring other groups and so another role, begins anew.
 //! 2. The identity of a user never changes, so it is asked for once: Cognito allows 25 such questions a second.
 //! 3. One fetch at a time for each.
+//! 4. Every request of a guest is another guest: nobody shares an identity, or its credentials, with a stranger. Guests
+//!    together may ask for a few new ones a second, so that they leave signed-in people some of Cognito's 25.
 
 use super::{Error, RelyingParty};
 use crate::domain::aws::AwsCredentials;
 use crate::domain::store_key::SessionKey;
 use crate::provider;
 use crate::store::OpenedSession;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use quick_cache::sync::Cache;
 use secrecy::SecretString;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,19 +24,28 @@ const MARGIN: Duration = Duration::from_secs(300);
 /// Kept at hand.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Who they are for; `None`: guests.
-type CredentialsHolder = Option<(SessionKey, u64)>;
+/// New guests a second, and at once.
+const GUEST_QUOTA: Quota = Quota::per_second(NonZeroU32::new(5).unwrap()).allow_burst(NonZeroU32::new(10).unwrap());
+
+/// Whose they are: a version of a session.
+type CredentialsHolder = (SessionKey, u64);
 
 /// What was fetched lately.
 #[derive(Debug)]
 pub(super) struct AwsCredentialsCache {
-    identities: Cache<Option<String>, String>,
+    /// By `sub`.
+    identities: Cache<String, String>,
     credentials: Cache<CredentialsHolder, Arc<AwsCredentials>>,
+    guests: DefaultDirectRateLimiter,
 }
 
 impl Default for AwsCredentialsCache {
     fn default() -> Self {
-        Self { identities: Cache::new(MAX_ENTRIES), credentials: Cache::new(MAX_ENTRIES) }
+        Self {
+            identities: Cache::new(MAX_ENTRIES),
+            credentials: Cache::new(MAX_ENTRIES),
+            guests: RateLimiter::direct(GUEST_QUOTA),
+        }
     }
 }
 
@@ -50,43 +63,48 @@ impl RelyingParty {
             return Err(Error::NotOffered("aws.identity_pool is not configured"));
         }
         let opened = match opened {
-            Some(opened) => Some(self.with_fresh_tokens(opened).await?),
-            None if self.provider.takes_guests() => None,
+            Some(opened) => self.with_fresh_tokens(opened).await?,
+            None if self.provider.takes_guests() => return self.guest_credentials().await,
             None => return Err(Error::Anonymous),
         };
-        if let Some(opened) = &opened {
-            self.admit(opened)?;
-        }
-        let holder = opened.as_ref().map(|opened| (opened.id.key(), opened.session.version));
+        self.admit(&opened)?;
+        let holder = (opened.id.key(), opened.session.version);
         let fresh = |found: &AwsCredentials| found.expires_at.since(self.clock.now()) >= MARGIN;
         if let Some(stale) = self.aws.credentials.get(&holder).filter(|found| !fresh(found)) {
             self.aws.credentials.remove_if(&holder, |found| Arc::ptr_eq(found, &stale));
         }
-        self.aws.credentials.get_or_insert_async(&holder, self.fetch_credentials(opened.as_deref())).await
+        self.aws.credentials.get_or_insert_async(&holder, self.fetch_credentials(&opened)).await
     }
 
-    async fn fetch_credentials(&self, opened: Option<&OpenedSession>) -> Result<Arc<AwsCredentials>, Error> {
-        let token = opened.map(|opened| &opened.session.tokens.id);
-        let user = opened.map(|opened| opened.session.principal.sub.clone());
-        let credentials = match self.credentials_of(&user, token).await {
+    async fn guest_credentials(&self) -> Result<Arc<AwsCredentials>, Error> {
+        if self.aws.guests.check().is_err() {
+            return Err(provider::Error::turned_away("too many guests at once", Duration::from_secs(1)).into());
+        }
+        let identity = self.provider.identity_id(None).await.map_err(refused)?;
+        self.provider.credentials(&identity, None).await.map(Arc::new).map_err(refused)
+    }
+
+    async fn fetch_credentials(&self, opened: &OpenedSession) -> Result<Arc<AwsCredentials>, Error> {
+        let (sub, token) = (&opened.session.principal.sub, &opened.session.tokens.id);
+        let credentials = match self.credentials_of(sub, token).await {
             Err(error) if error.may_be_another_identity() => {
-                self.aws.identities.remove(&user);
-                self.credentials_of(&user, token).await
+                self.aws.identities.remove(sub);
+                self.credentials_of(sub, token).await
             }
             answer => answer,
         };
-        credentials.map(Arc::new).map_err(|error| match error {
-            provider::Error::Refused { .. } => Error::NoCredentials(error),
-            other => other.into(),
-        })
+        credentials.map(Arc::new).map_err(refused)
     }
 
-    async fn credentials_of(
-        &self,
-        user: &Option<String>,
-        token: Option<&SecretString>,
-    ) -> Result<AwsCredentials, provider::Error> {
-        let identity = self.aws.identities.get_or_insert_async(user, self.provider.identity_id(token)).await?;
-        self.provider.credentials(&identity, token).await
+    async fn credentials_of(&self, sub: &str, token: &SecretString) -> Result<AwsCredentials, provider::Error> {
+        let identity = self.aws.identities.get_or_insert_async(sub, self.provider.identity_id(Some(token))).await?;
+        self.provider.credentials(&identity, Some(token)).await
+    }
+}
+
+fn refused(error: provider::Error) -> Error {
+    match error {
+        provider::Error::Refused { .. } => Error::NoCredentials(error),
+        other => other.into(),
     }
 }

@@ -52,6 +52,16 @@ impl Error {
         Self::Unavailable { detail, retry_after: None, untouched: false, throttled: false }
     }
 
+    /// A request that was never sent, since there are too many of its kind.
+    pub(crate) fn turned_away(detail: &str, retry_after: Duration) -> Self {
+        Self::Unavailable {
+            detail: detail.to_owned(),
+            retry_after: Some(retry_after),
+            untouched: true,
+            throttled: false,
+        }
+    }
+
     /// Whether the provider has too many requests, and for how long it wants none, if it said.
     pub fn throttled(&self) -> Option<Option<Duration>> {
         match self {

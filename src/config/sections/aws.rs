@@ -19,7 +19,7 @@ section! {
         .optional("arn:aws:iam::111122223333:role/app")
         .rule(|role| needs_pool(role.is_some(), &identity_pool));
 
-    /// Whether strangers get the pool's credentials for guests, all of them those of one identity.
+    /// Whether strangers get the pool's credentials for guests. Each request of a stranger is another guest.
     guest: bool = flag().default("false").rule(|guest| needs_pool(*guest, &identity_pool));
 
     /// What the user pool is called there, if not the issuer without https://.

@@ -77,6 +77,8 @@ pub(super) struct PoolData {
     /// By cookie, with the end of its life.
     sessions: HashMap<String, (HostedUiSession, i64)>,
     revoked_origins: HashSet<String>,
+    /// The identities of the identity pool's guests.
+    guests: HashSet<String>,
 }
 
 /// Users.
@@ -92,7 +94,19 @@ impl PoolData {
             refresh_tokens: HashMap::new(),
             sessions: HashMap::new(),
             revoked_origins: HashSet::new(),
+            guests: HashSet::new(),
         }
+    }
+
+    /// The identity of a new guest.
+    pub(super) fn add_guest(&mut self) -> String {
+        let identity = format!("eu-west-1:{}", random::uuid());
+        self.guests.insert(identity.clone());
+        identity
+    }
+
+    pub(super) fn is_guest(&self, identity: &str) -> bool {
+        self.guests.contains(identity)
     }
 
     pub(super) fn user(&self, username: &str) -> Option<&PoolUser> {

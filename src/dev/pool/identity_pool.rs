@@ -24,12 +24,20 @@ fn get_id(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     if id != IDENTITY_POOL {
         return Err(ApiError::new("ResourceNotFoundException", format!("IdentityPool '{id}' not found.")));
     }
-    Ok(json!({ "IdentityId": identity_id(&subject(pool, input)?) }))
+    let identity = match subject(pool, input)? {
+        Some(sub) => identity_id(&sub),
+        None => pool.data().add_guest(),
+    };
+    Ok(json!({ "IdentityId": identity }))
 }
 
 fn get_credentials_for_identity(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let id = required(input, "IdentityId")?;
-    if id != identity_id(&subject(pool, input)?) {
+    let own = match subject(pool, input)? {
+        Some(sub) => id == identity_id(&sub),
+        None => pool.data().is_guest(id),
+    };
+    if !own {
         return Err(ApiError::not_authorized(format!("Access to Identity '{id}' is forbidden.")));
     }
     let role = input["CustomRoleArn"].as_str().unwrap_or("the pool's choice");
@@ -42,11 +50,11 @@ fn get_credentials_for_identity(pool: &PoolState, input: &Value) -> Result<Value
     Ok(json!({ "IdentityId": id, "Credentials": credentials }))
 }
 
-/// The `sub` of the ID token in `Logins`, under the issuer without its scheme; empty for a guest.
-fn subject(pool: &PoolState, input: &Value) -> Result<String, ApiError> {
+/// The `sub` of the ID token in `Logins`, under the issuer without its scheme; `None` for a guest.
+fn subject(pool: &PoolState, input: &Value) -> Result<Option<String>, ApiError> {
     let logins = &input["Logins"];
     if logins.is_null() {
-        return Ok(String::new());
+        return Ok(None);
     }
     let issuer = pool.issuer();
     let provider = issuer.split_once("://").map_or(issuer.as_str(), |(_, rest)| rest);
@@ -59,7 +67,7 @@ fn subject(pool: &PoolState, input: &Value) -> Result<String, ApiError> {
     if pool.data().is_revoked_origin(&claims.origin_jti) {
         return Err(ApiError::not_authorized("Invalid login token. Token is revoked."));
     }
-    Ok(claims.sub)
+    Ok(Some(claims.sub))
 }
 
 /// The same for the same user, always.
