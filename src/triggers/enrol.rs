@@ -23,7 +23,7 @@ pub fn missing(user: &User, settings: &TriggerSettings) -> Option<Enrolment> {
     let provider = match user.provider() {
         // Some events name no identities.
         NATIVE if user.status.as_deref() == Some("EXTERNAL_PROVIDER") => {
-            link::identity(&user.username, &user.identities, settings.providers()).ok()?.0
+            link::identity(user, settings.providers()).ok()?.0
         }
         provider => provider.to_owned(),
     };

@@ -5,7 +5,7 @@
 
 use super::settings::TriggerSettings;
 use super::vouched_email;
-use crate::domain::user::{LinkedIdentity, NATIVE, User};
+use crate::domain::user::{NATIVE, User};
 use crate::outbound::aws_json::AwsError;
 use serde_json::{Value, json};
 
@@ -26,19 +26,23 @@ pub struct LinkRequest {
 /// Why it is not to be linked, for the log.
 pub fn wanted(event: &Value, settings: &TriggerSettings) -> Result<LinkRequest, &'static str> {
     let user = User::from_trigger(event).map_err(|_| "the event has no user")?;
-    let (provider, user_id) = identity(&user.username, &user.identities, settings.providers())?;
+    let (provider, user_id) = identity(&user, settings.providers())?;
     let email = vouched_email(&user, &provider, &settings.trusted_providers);
     let email = email.ok_or("the provider does not vouch for the e-mail address")?.to_owned();
     Ok(LinkRequest { provider, user_id, email })
 }
 
-/// Takes `<provider>_<id>` apart. Both may hold underscores, and the event may have the name in small letters. The pool
-/// may have providers that nobody named here, so an id with an underscore could be theirs: then the event has to say.
+/// The attribute that a provider's subject may be mapped to, spelled as it is there.
+const PROVIDER_SUBJECT: &str = "custom:provider_subject";
+
+/// Takes `<provider>_<id>` apart. Both may hold underscores, and a pool whose names do not depend on capitals has both in
+/// small letters. The pool may have providers that nobody named here, so an id with an underscore could be theirs: then
+/// the event has to say.
 pub(super) fn identity<'a>(
-    username: &str,
-    told: &[LinkedIdentity],
+    user: &User,
     known: impl Iterator<Item = &'a str>,
 ) -> Result<(String, String), &'static str> {
+    let (username, told) = (user.username.as_str(), user.identities.as_slice());
     let of = |name: &str| {
         let (start, rest) = username.split_at_checked(name.len())?;
         let id = rest.strip_prefix('_').filter(|id| !id.is_empty())?;
@@ -46,18 +50,27 @@ pub(super) fn identity<'a>(
     };
     // Where the event takes the name apart itself, no other way counts.
     let told_apart = if let [one] = told { Some((one.provider.as_str(), one.user_id.as_str())) } else { None };
-    let agrees = |name: &str, id: &str| told_apart.is_none_or(|told| told == (name, id));
+    let subject = user.attribute(PROVIDER_SUBJECT);
+    let agrees = |name: &str, id: &str| {
+        told_apart.is_none_or(|told| told == (name, id))
+            && subject.is_none_or(|subject| subject.eq_ignore_ascii_case(id))
+    };
     let mut fitting: Vec<_> = known.filter_map(of).filter(|(name, id, _)| agrees(name, id)).collect();
     fitting.sort();
     fitting.dedup();
     match fitting.as_slice() {
         [(provider, id, exact)] => {
+            // It is the id, or it would not agree; and it has its capitals.
+            if let Some(subject) = subject {
+                return Ok((provider.clone(), subject.to_owned()));
+            }
             if told_apart.is_none() && id.contains('_') {
                 return Err("the id has an underscore: it may belong to a provider with a longer name");
             }
             // Small letters in the name may mean small letters in the id, and that is another person's.
             if !exact && id.contains(|c: char| !c.is_ascii_digit()) {
-                return Err("the provider's name is in small letters, and so may be the id");
+                return Err("the provider's name is in small letters, and so may be the id: map its subject to \
+                    custom:provider_subject");
             }
             Ok((provider.clone(), id.clone()))
         }

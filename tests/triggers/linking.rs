@@ -95,6 +95,24 @@ async fn underscores_in_names_and_ids_confuse_nobody() {
     }
 }
 
+/// Names of users in a pool that does not mind capitals are in small letters.
+#[tokio::test]
+async fn a_mapped_subject_says_how_an_id_is_spelled() {
+    let link = async |username: &str, subject: &str, providers: &str| {
+        let event = pre_sign_up(username, &[("custom:provider_subject", subject)]);
+        linked(vec![jane()], event, &[("LINK_PROVIDERS", providers)]).await
+    };
+    assert_eq!(link("acme_00u1abcd", "00u1AbCd", "Acme").await, to_jane("Acme", "00u1AbCd"));
+    assert_eq!(link("signinwithapple_001.ab.02", "001.ab.02", "").await, to_jane("SignInWithApple", "001.ab.02"));
+    // It tells `SSO_a` at Acme from `a` at Acme_SSO.
+    assert_eq!(link("acme_sso_a", "SSO_a", "Acme_SSO,Acme").await, to_jane("Acme", "SSO_a"));
+    assert_eq!(link("acme_sso_a", "A", "Acme_SSO,Acme").await, to_jane("Acme_SSO", "A"));
+    // Another person's.
+    assert_eq!(link("acme_00u1abcd", "00u1AbCe", "Acme").await, None);
+    assert_eq!(link("acme_00u1abcd", "Acme_00u1abcd", "Acme").await, None);
+    assert_eq!(link("acme_00u1abcd", "00u1AbCd", "Other").await, None);
+}
+
 #[tokio::test]
 async fn an_address_that_nobody_vouches_for_links_nothing() {
     for verified in ["false", "", "TRUE", "1"] {
