@@ -22,7 +22,7 @@ pub const TEXT_VARIABLE: &str = "AUTH_API_CONFIG";
 /// What a configuration is made of, before any of it is understood. `Debug` shows names only.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// The TOML text, and where it is from: a path (relative paths start at its folder), or [`TEXT_VARIABLE`].
+    /// The TOML text, and where it is from: a path (relative paths start at its folder), or `AUTH_API_CONFIG`.
     pub file: Option<(PathBuf, String)>,
     /// Environment variables; those that do not start with `AUTH_API_` are not looked at. They win over the file.
     pub env: Vec<(String, String)>,
@@ -42,7 +42,7 @@ impl Sources {
         std::env::var_os(TEXT_VARIABLE).is_some()
     }
 
-    /// The sources of this process: the file of `--config`, which must exist, else the text of [`TEXT_VARIABLE`], else
+    /// The sources of this process: the file of `--config`, which must exist, else the text of `AUTH_API_CONFIG`, else
     /// `./auth-api.toml` if there is one; and the single variables.
     pub fn from_process(config_flag: Option<&Path>) -> Result<Sources, Vec<Diagnostic>> {
         let mut diagnostics = Vec::new();
