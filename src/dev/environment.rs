@@ -4,9 +4,10 @@
 use super::cms::{Cms, CmsSettings};
 use super::function;
 use super::legacy::LegacyLogin;
-use super::pool::{PoolSettings, PoolUser, UserPool};
+use super::own_config;
+use super::pool::{AppClient, PoolSettings, PoolUser, UserPool};
 use crate::app::{App, bind};
-use crate::config::{self, Sources};
+use crate::config::{self, Diagnostic, Problems, Sources};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::seal::random;
 use crate::flow::RelyingParty;
@@ -38,12 +39,14 @@ pub struct DevOptions {
     pub public_url: Option<String>,
     /// The service's session store, in place of the configured one.
     pub store: Option<Arc<dyn SessionStore>>,
-    /// A configuration file, for what variables cannot say.
-    pub file: Option<PathBuf>,
-    /// The text of one, where there is no file.
-    pub text: Option<String>,
+    /// The text of a configuration file, for what variables cannot say, and where it is from.
+    pub file: Option<(PathBuf, String)>,
     /// Further configuration, as environment variables.
     pub configuration: Vec<(String, String)>,
+    /// Whether the pool has the scopes, groups and machines that the configuration names.
+    pub furnished: bool,
+    /// The app client of another program.
+    pub client: Option<AppClient>,
 }
 
 impl Default for DevOptions {
@@ -55,8 +58,9 @@ impl Default for DevOptions {
             public_url: None,
             store: None,
             file: None,
-            text: None,
             configuration: vec![],
+            furnished: false,
+            client: None,
         }
     }
 }
@@ -95,7 +99,7 @@ impl DevEnvironment {
     /// A sentence, most likely about a port that is taken.
     pub async fn start(options: DevOptions) -> anyhow::Result<Self> {
         let listeners = Listeners::bind(options.port)?;
-        let [auth_port, cms_port, _, ops_port] = listeners.ports()?;
+        let [auth_port, cms_port, pool_port, ops_port] = listeners.ports()?;
         let url = |host: &str, port: u16| format!("http://{host}.{PARENT}:{port}");
         let (mut auth_url, cms_url, blog_url) =
             (url("auth-api", auth_port), url("cms", cms_port), url("blog", cms_port));
@@ -108,18 +112,21 @@ impl DevEnvironment {
 
         let legacy = LegacyLogin::start().await?;
         let mut settings = PoolSettings {
-            host: format!("pool.{PARENT}"),
+            // A host that every program resolves, where another one than ours has to.
+            host: if options.client.is_some() { "127.0.0.1".to_owned() } else { format!("pool.{PARENT}") },
             triggers: Some(function::triggers(listeners.pool.local_addr()?, &legacy).map_err(|e| anyhow!(e))?),
             ..PoolSettings::for_service(&auth_url)
         };
         settings.newcomers.push(jane_at_google());
+        settings.clients.extend(options.client.clone());
+        let pool_url = format!("http://{}:{pool_port}", settings.host);
+        let issuer = format!("{pool_url}/{}", settings.pool_id);
+        let env = variables(&options, [auth_port, ops_port], [&auth_url, &cms_url, &pool_url, &issuer]);
+        let config = config::load(Sources { file: options.file, env }).map_err(in_configuration)?;
+        if options.furnished {
+            own_config::furnish(&mut settings, &config).map_err(in_configuration)?;
+        }
         let pool = UserPool::start_on(tokio_listener(listeners.pool)?, settings).await?;
-
-        let env = variables(&options, [auth_port, ops_port], [&auth_url, &cms_url], &pool);
-        let file = options.file.map(|path| std::fs::read_to_string(&path).map(|text| (path, text))).transpose()?;
-        let file = file.or(options.text.map(|text| (PathBuf::new(), text)));
-        let config = config::load(Sources { file, env })
-            .map_err(|problems| anyhow!(problems.iter().map(|p| format!("\n{p:#}")).collect::<String>()))?;
         let app = match options.store {
             Some(store) => App::over(store, &config, options.clock)?,
             None => App::build(&config, options.clock)?,
@@ -191,15 +198,14 @@ impl Listeners {
 fn variables(
     options: &DevOptions,
     [auth_port, ops_port]: [u16; 2],
-    [auth_url, cms_url]: [&str; 2],
-    pool: &UserPool,
+    [auth_url, cms_url, pool_url, issuer]: [&str; 4],
 ) -> Vec<(String, String)> {
     let mut env: Vec<(String, String)> = [
         ("SERVER__PUBLIC_URL", auth_url.to_owned()),
         ("SERVER__LISTEN", format!("127.0.0.1:{auth_port}")),
         ("SERVER__OPS_LISTEN", format!("127.0.0.1:{ops_port}")),
-        ("PROVIDER__ISSUER", pool.issuer()),
-        ("AWS__ENDPOINT", format!("{}/", pool.base_url())),
+        ("PROVIDER__ISSUER", issuer.to_owned()),
+        ("AWS__ENDPOINT", format!("{pool_url}/")),
         ("PROVIDER__CLIENT_ID", "dev-web-client".into()),
         ("PROVIDER__CLIENT_SECRET", "dev-web-secret".into()),
         ("PROVIDER__ACCEPTED_CLIENTS", "dev-machine-client".into()),
@@ -218,6 +224,10 @@ fn variables(
         env.push((key.clone(), value.clone()));
     }
     env
+}
+
+fn in_configuration(found: Vec<Diagnostic>) -> Problems {
+    Problems { within: "the configuration", found }
 }
 
 /// Jane's identity at Google, not used yet: her first sign-in with it links it to her account.
