@@ -4,8 +4,8 @@
 use super::cms::{Cms, CmsSettings};
 use super::function;
 use super::legacy::LegacyLogin;
-use super::own_config;
 use super::pool::{AppClient, PoolSettings, PoolUser, UserPool};
+use super::pool_contents;
 use crate::app::{App, bind};
 use crate::config::{self, Diagnostic, Problems, Sources};
 use crate::domain::clock::{Clock, SystemClock};
@@ -124,7 +124,7 @@ impl DevEnvironment {
         let env = variables(&options, [auth_port, ops_port], [&auth_url, &cms_url, &pool_url, &issuer]);
         let config = config::load(Sources { file: options.file, env }).map_err(in_configuration)?;
         if options.furnished {
-            own_config::furnish(&mut settings, &config).map_err(in_configuration)?;
+            pool_contents::furnish(&mut settings, &config).map_err(in_configuration)?;
         }
         let pool = UserPool::start_on(tokio_listener(listeners.pool)?, settings).await?;
         let app = match options.store {

@@ -13,6 +13,7 @@ pub mod legacy;
 mod own_config;
 #[expect(clippy::disallowed_methods, reason = "the pool answers as Cognito does, and has no document")]
 pub mod pool;
+mod pool_contents;
 mod run;
 mod your_app;
 

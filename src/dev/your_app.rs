@@ -35,7 +35,8 @@ pub fn callback_url(text: &str) -> Result<String, String> {
     }
     match url.scheme() {
         "http" if !loopback => {
-            Err("Cognito takes http for localhost, 127.0.0.1 and [::1] only: write https, or one of these hosts".to_owned())
+            Err("Cognito takes http for localhost, 127.0.0.1 and [::1] only: write https, or one of these hosts"
+                .to_owned())
         }
         "javascript" | "data" | "file" | "vbscript" | "blob" => {
             Err("nothing can be sent to this scheme: write https, http://localhost, or a scheme of your own".to_owned())

@@ -45,7 +45,14 @@ impl Site {
 
     /// With a configuration file beside it.
     pub(crate) async fn with_file(file: &Path, configuration: &[(&str, &str)]) -> Self {
-        Self::plan(configuration, DevOptions { file: Some((file.to_owned(), std::fs::read_to_string(file).unwrap())), ..DevOptions::default() }).await
+        Self::plan(
+            configuration,
+            DevOptions {
+                file: Some((file.to_owned(), std::fs::read_to_string(file).unwrap())),
+                ..DevOptions::default()
+            },
+        )
+        .await
     }
 
     /// With a configuration file's text.
