@@ -45,6 +45,8 @@ pub struct DevOptions {
     pub configuration: Vec<(String, String)>,
     /// Whether the pool has the scopes, groups and machines that the configuration names.
     pub furnished: bool,
+    /// Groups that the pool's triggers put federated users in, separated by commas.
+    pub default_groups: &'static str,
     /// The app client of another program.
     pub client: Option<AppClient>,
 }
@@ -60,6 +62,7 @@ impl Default for DevOptions {
             file: None,
             configuration: vec![],
             furnished: false,
+            default_groups: "",
             client: None,
         }
     }
@@ -114,10 +117,10 @@ impl DevEnvironment {
         let mut settings = PoolSettings {
             // A host that every program resolves, where another one than ours has to.
             host: if options.client.is_some() { "127.0.0.1".to_owned() } else { format!("pool.{PARENT}") },
-            triggers: Some(function::triggers(listeners.pool.local_addr()?, &legacy).map_err(|e| anyhow!(e))?),
+            triggers: Some(function::triggers(listeners.pool.local_addr()?, &legacy, options.default_groups).map_err(|e| anyhow!(e))?),
             ..PoolSettings::for_service(&auth_url)
         };
-        settings.newcomers.push(jane_at_google());
+        settings.newcomers.extend(at_google());
         settings.clients.extend(options.client.clone());
         let pool_url = format!("http://{}:{pool_port}", settings.host);
         let issuer = format!("{pool_url}/{}", settings.pool_id);
@@ -230,12 +233,17 @@ fn in_configuration(found: Vec<Diagnostic>) -> Problems {
     Problems { within: "the configuration", found }
 }
 
-/// Jane's identity at Google, not used yet: her first sign-in with it links it to her account.
-fn jane_at_google() -> PoolUser {
-    PoolUser::federated("Google", "108347000000000000002", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d21")
-        .with("name", "Jane Doe")
-        .with("email", "Jane@Example.com")
-        .with("email_verified", "true")
+/// Identities at Google, not used yet: the first sign-in links Jane's to her account, and finds Larry's legacy id.
+fn at_google() -> [PoolUser; 2] {
+    let identity = |id: &str, sub: &str| PoolUser::federated("Google", id, sub).with("email_verified", "true");
+    [
+        identity("108347000000000000002", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d21")
+            .with("name", "Jane Doe")
+            .with("email", "Jane@Example.com"),
+        identity("108347000000000000003", "64a8f4d8-6031-70c2-5d1e-7e1b9c4f8a32")
+            .with("name", "Larry Legacy")
+            .with("email", "larry@example.com"),
+    ]
 }
 
 fn tokio_listener(listener: TcpListener) -> std::io::Result<tokio::net::TcpListener> {

@@ -19,6 +19,15 @@ pub(super) fn add_user_to_group(pool: &PoolState, input: &Value) -> Result<Value
     Ok(json!({}))
 }
 
+pub(super) fn get_user(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    let mut data = pool.data();
+    let user = user(&mut data, input)?;
+    let mut output = listed(user);
+    let attributes = output.as_object_mut().and_then(|output| output.remove("Attributes"));
+    output["UserAttributes"] = attributes.unwrap_or_default();
+    Ok(output)
+}
+
 pub(super) fn update_user_attributes(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let list = input["UserAttributes"].as_array().ok_or_else(|| ApiError::missing_parameter("userAttributes"))?;
     let pair = |one| Ok((required(one, "Name")?.to_owned(), required(one, "Value")?.to_owned()));
@@ -58,9 +67,16 @@ pub(super) fn link_provider_for_user(pool: &PoolState, input: &Value) -> Result<
         return Err(ApiError::invalid_parameter("Invalid source user: Cognito_Subject is required"));
     }
     let (provider, user_id) = (part("SourceUser", "ProviderName")?, part("SourceUser", "ProviderAttributeValue")?);
-    let target = part("DestinationUser", "ProviderAttributeValue")?;
+    let (at, id) = (part("DestinationUser", "ProviderName")?, part("DestinationUser", "ProviderAttributeValue")?);
     let created_ms = pool.now().saturating_mul(1000);
     let mut data = pool.data();
+    // A federated user is named by the id at the provider.
+    let target = if at == "Cognito" {
+        data.user(&id).filter(|user| !user.is_federated())
+    } else {
+        data.user_with_identity(&at, &id)
+    };
+    let target = target.ok_or_else(ApiError::user_not_found)?.username.clone();
     if let Some(owner) = data.user_with_identity(&provider, &user_id) {
         return Err(ApiError::invalid_parameter(if owner.username == target {
             "SourceUser is already linked to DestinationUser"
@@ -68,7 +84,7 @@ pub(super) fn link_provider_for_user(pool: &PoolState, input: &Value) -> Result<
             "Merging is not currently supported, provide a SourceUser that has not been signed up in order to link"
         }));
     }
-    let user = data.user_mut(&target).filter(|user| !user.is_federated()).ok_or_else(ApiError::user_not_found)?;
+    let user = data.user_mut(&target).ok_or_else(ApiError::user_not_found)?;
     user.identities.push(FederatedIdentity { provider, user_id, created_ms });
     Ok(json!({}))
 }

@@ -47,6 +47,7 @@ fn operate(pool: &PoolState, operation: &str, signed: bool, input: &Value) -> Re
         "" => Err(ApiError::unknown_operation()),
         _ if !signed => Err(ApiError::new("MissingAuthenticationTokenException", "Missing Authentication Token")),
         "AdminAddUserToGroup" => admin::add_user_to_group(pool, input),
+        "AdminGetUser" => admin::get_user(pool, input),
         "AdminLinkProviderForUser" => admin::link_provider_for_user(pool, input),
         "AdminUpdateUserAttributes" => admin::update_user_attributes(pool, input),
         "ListUsers" => admin::list_users(pool, input),

@@ -25,10 +25,11 @@ pub(super) async fn login(
     let form = submitted(&headers, &body)?;
     let username = form.get("username").unwrap_or_default();
     let password = form.get("password").unwrap_or_default();
-    Ok(match sign_in(&pool, &request.client.id, username, password).await {
-        Ok(username) => authorize::complete(&pool, &request, &username, "COGNITO"),
-        Err(message) => page(&request, &headers, username, Some(message)),
-    })
+    let signed_in = match sign_in(&pool, &request.client.id, username, password).await {
+        Ok(username) => authorize::complete(&pool, &request, &username, "COGNITO").await,
+        Err(message) => Err(message),
+    };
+    Ok(signed_in.unwrap_or_else(|message| page(&request, &headers, username, Some(message))))
 }
 
 /// The fields of a form of the hosted UI.

@@ -10,7 +10,7 @@
 //! | files | of a user pool |
 //! |---|---|
 //! | `random`, `messages`, `pages`, `jwt` | ids, HTTP messages, pages of the hosted UI, keys and signatures |
-//! | `users`, `triggers`, `settings` | what an administrator sets up: users, Lambda triggers, app clients |
+//! | `users`, `triggers`, `token_trigger`, `settings` | what an administrator sets up: users, Lambda triggers, app clients |
 //! | `data`, `faults`, `state` | what is stored: authorization codes, refresh tokens, sessions; and what is broken |
 //! | `tokens` | the claims of ID tokens and access tokens |
 //! | `authorize`, `hosted_ui`, `federation` | authorization endpoint, `/login` and `/logout`, identity providers |
@@ -37,6 +37,7 @@ mod random;
 mod settings;
 mod state;
 mod token_endpoint;
+mod token_trigger;
 mod tokens;
 mod triggers;
 mod user_pool;
@@ -52,7 +53,7 @@ pub use faults::{Fault, FederationFault, PoolEndpoint};
 pub use identity_pool::IDENTITY_POOL;
 pub use jwt::{Signature, UnsignedJwt};
 pub use settings::{AppClient, OAuthFlow, PoolSettings, ResourceServer, Rotation};
-pub use triggers::{TriggerError, TriggerFunction};
+pub use triggers::{LambdaVersion, TriggerError, TriggerFunction};
 pub use user_pool::UserPool;
 pub use users::{FederatedIdentity, PoolUser};
 

@@ -26,11 +26,11 @@ pub(super) struct PoolState {
 
 impl PoolState {
     pub(super) fn new(settings: PoolSettings, addr: SocketAddr) -> Self {
-        let PoolSettings { host, pool_id, triggers: function, .. } = settings.clone();
+        let PoolSettings { host, pool_id, triggers: function, token_event, .. } = settings.clone();
         Self {
             host,
             addr,
-            triggers: LambdaTriggers { pool_id, function },
+            triggers: LambdaTriggers { pool_id, function, token_event },
             clock_offset: AtomicI64::new(0),
             keys: Mutex::new(SigningKeys::first()),
             data: Mutex::new(PoolData::new(settings)),
