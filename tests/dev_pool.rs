@@ -4,6 +4,8 @@
 mod api;
 mod hosted_ui;
 mod in_process;
+mod names;
+mod token_trigger;
 mod tokens;
 
 use std::time::Duration;
@@ -30,8 +32,11 @@ struct Visit {
 
 impl Visit {
     async fn start() -> Self {
-        let pool = UserPool::start(PoolSettings::for_service(SERVICE)).await.unwrap();
-        Self { pool, browser: browser() }
+        Self::at(PoolSettings::for_service(SERVICE)).await
+    }
+
+    async fn at(settings: PoolSettings) -> Self {
+        Self { pool: UserPool::start(settings).await.unwrap(), browser: browser() }
     }
 
     fn authorize_url(&self, more: &[(&str, &str)]) -> Url {

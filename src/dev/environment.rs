@@ -117,7 +117,10 @@ impl DevEnvironment {
         let mut settings = PoolSettings {
             // A host that every program resolves, where another one than ours has to.
             host: if options.client.is_some() { "127.0.0.1".to_owned() } else { format!("pool.{PARENT}") },
-            triggers: Some(function::triggers(listeners.pool.local_addr()?, &legacy, options.default_groups).map_err(|e| anyhow!(e))?),
+            triggers: Some(
+                function::triggers(listeners.pool.local_addr()?, &legacy, options.default_groups)
+                    .map_err(|e| anyhow!(e))?,
+            ),
             ..PoolSettings::for_service(&auth_url)
         };
         settings.newcomers.extend(at_google());

@@ -40,8 +40,7 @@ pub async fn run(options: RunOptions, shutdown: impl Future<Output = ()>) -> any
     let log = own.as_ref().and_then(|own| own.log.as_deref()).unwrap_or("info");
     telemetry::start(log, false).or_else(|_| telemetry::start("info", false)).map_err(|e| anyhow!(e))?;
     let client = (!callbacks.is_empty()).then(|| your_app::app_client(callbacks, signouts));
-    let mut start =
-        DevOptions { port, client: client.clone(), default_groups: "readers", ..DevOptions::default() };
+    let mut start = DevOptions { port, client: client.clone(), default_groups: "readers", ..DevOptions::default() };
     match &own {
         None => start.file = Some((PathBuf::new(), configuration())),
         Some(own) => {
@@ -106,7 +105,7 @@ fn addresses_and_users(environment: &DevEnvironment) -> String {
     jane   Passw0rd!   a native user
     erin   Passw0rd!   a native user in the groups editors and admins
     larry@example.com  0ldPassw0rd   a user of the legacy system, whom the first sign-in migrates
-    Gary               behind \"Continue with Google\"
+    Gary               behind \"Continue with Google\"; who comes from a provider is in the group readers
     Jane               behind \"Continue with Google\", linked to jane at the first sign-in
     Larry              behind \"Continue with Google\", known to the legacy system: its id is in his first token
     Fay                behind \"Continue with Facebook\", without an e-mail address

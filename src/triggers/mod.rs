@@ -93,7 +93,10 @@ impl Triggers {
                 self.enrol(event).await.map(|()| None)
             }
             "TokenGeneration_ClientCredentials" => Ok(None),
-            _ if source.starts_with("TokenGeneration_") => self.complete_token(source, event).await,
+            "TokenGeneration_HostedAuth" => self.complete_token(source, event).await,
+            _ if source.starts_with("TokenGeneration_") && self.settings.email_in_access_token => {
+                self.complete_token(source, event).await
+            }
             _ => Ok(None),
         }
     }
