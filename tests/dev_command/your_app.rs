@@ -1,13 +1,15 @@
 //! `auth-api dev --callback URL`: another program has the dev pool for its Cognito.
 
 use super::Dev;
+use crate::real::{component, installed};
 use crate::support::process::run;
-use crate::support::{Browser, param};
+use crate::support::{Browser, free_port, param, until};
 use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreProviderMetadata, CoreUserInfoClaims};
 use openidconnect::{
     AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest, HttpResponse, IssuerUrl, Nonce,
     OAuth2TokenResponse, PkceCodeChallenge, RedirectUrl, Scope, TokenResponse,
 };
+use std::process::{Child, Command};
 
 const CALLBACK: &str = "http://localhost:3000/callback";
 
@@ -68,6 +70,41 @@ async fn a_program_with_a_library_of_its_own_signs_people_in() {
     let bye = browser.get(dev.line("sign-out")).await;
     assert_eq!(bye.location(), signed_out);
     assert_eq!(dev.sign_in("erin").await.1, 302);
+}
+
+/// The program in the guide.
+#[tokio::test]
+#[ignore = "needs openid-client"]
+async fn the_example_of_the_guide_greets_jane() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port().to_string();
+    let callback = CALLBACK.replace("3000", &port);
+    let dev = Dev::start(folder.path(), &["--callback", &callback], &[]);
+    let module = installed("openid-client", "openid-client/node_modules/openid-client");
+    let guide = include_str!("../../src/guide/dev-pool.md");
+    let example = guide.split("```js\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(example.contains("http://127.0.0.1:8082/eu-west-1_DevPool01") && example.contains("listen(3000)"));
+    let example =
+        example.replace("3000", &port).replace("http://127.0.0.1:8082/eu-west-1_DevPool01", dev.line("issuer"));
+    let mut node = Command::new(component("node"));
+    node.env_clear().current_dir(module.ancestors().nth(2).unwrap()).args(["--input-type=module", "-e", &example]);
+    let _node = Running(node.spawn().unwrap());
+
+    let browser = Browser::new();
+    let page = format!("http://localhost:{port}/");
+    until("the program listens", async || browser.try_get(&page).await.is_some()).await;
+    let back = browser.log_in(&browser.get(&page).await.location(), "jane").await;
+    assert_eq!(browser.get(&back).await.body, "Hello, jane@example.com");
+}
+
+/// Killed when the test is over.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
