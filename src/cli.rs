@@ -198,7 +198,7 @@ impl ConfigFlag {
         if self.config.is_some() && Sources::has_text_variable() {
             bail!("AUTH_API_CONFIG holds a configuration, and --config names another: give one of them");
         }
-        Ok(Sources::from_process(self.config.as_deref()).map_err(in_configuration)?)
+        Ok(Sources::from_process(self.config.as_deref()).map_err(Problems::in_configuration)?)
     }
 
     fn read(&self) -> anyhow::Result<Config> {
@@ -207,12 +207,8 @@ impl ConfigFlag {
             // Most likely the wrong folder; said before the list of what is missing.
             let _ = writeln!(std::io::stderr(), "no ./auth-api.toml here: only the environment is read");
         }
-        Ok(config::load(sources).map_err(in_configuration)?)
+        Ok(config::load(sources).map_err(Problems::in_configuration)?)
     }
-}
-
-fn in_configuration(found: Vec<config::Diagnostic>) -> Problems {
-    Problems { within: "the configuration", found }
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {

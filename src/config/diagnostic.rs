@@ -32,6 +32,13 @@ pub struct Problems {
     pub found: Vec<Diagnostic>,
 }
 
+impl Problems {
+    /// Those of the configuration.
+    pub fn in_configuration(found: Vec<Diagnostic>) -> Self {
+        Self { within: "the configuration", found }
+    }
+}
+
 impl std::error::Error for Problems {}
 
 impl fmt::Display for Problems {

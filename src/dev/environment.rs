@@ -7,7 +7,7 @@ use super::legacy::LegacyLogin;
 use super::pool::{AppClient, PoolSettings, PoolUser, UserPool};
 use super::pool_contents;
 use crate::app::{App, bind};
-use crate::config::{self, Diagnostic, Problems, Sources};
+use crate::config::{self, Problems, Sources};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::seal::random;
 use crate::flow::RelyingParty;
@@ -43,8 +43,8 @@ pub struct DevOptions {
     pub file: Option<(PathBuf, String)>,
     /// Further configuration, as environment variables.
     pub configuration: Vec<(String, String)>,
-    /// Whether the pool has the scopes, groups and machines that the configuration names.
-    pub furnished: bool,
+    /// Whether the configuration is somebody's own: then the pool has the scopes, groups and machines that it names.
+    pub own_configuration: bool,
     /// Groups that the pool's triggers put federated users in, separated by commas.
     pub default_groups: &'static str,
     /// The app client of another program.
@@ -61,7 +61,7 @@ impl Default for DevOptions {
             store: None,
             file: None,
             configuration: vec![],
-            furnished: false,
+            own_configuration: false,
             default_groups: "",
             client: None,
         }
@@ -128,9 +128,9 @@ impl DevEnvironment {
         let pool_url = format!("http://{}:{pool_port}", settings.host);
         let issuer = format!("{pool_url}/{}", settings.pool_id);
         let env = variables(&options, [auth_port, ops_port], [&auth_url, &cms_url, &pool_url, &issuer]);
-        let config = config::load(Sources { file: options.file, env }).map_err(in_configuration)?;
-        if options.furnished {
-            pool_contents::furnish(&mut settings, &config).map_err(in_configuration)?;
+        let config = config::load(Sources { file: options.file, env }).map_err(Problems::in_configuration)?;
+        if options.own_configuration {
+            pool_contents::furnish(&mut settings, &config).map_err(Problems::in_configuration)?;
         }
         let pool = UserPool::start_on(tokio_listener(listeners.pool)?, settings).await?;
         let app = match options.store {
@@ -230,10 +230,6 @@ fn variables(
         env.push((key.clone(), value.clone()));
     }
     env
-}
-
-fn in_configuration(found: Vec<Diagnostic>) -> Problems {
-    Problems { within: "the configuration", found }
 }
 
 /// Identities at Google, not used yet: the first sign-in links Jane's to her account, and finds Larry's legacy id.

@@ -49,7 +49,7 @@ pub(super) struct OwnConfig {
     /// Environment variables.
     pub(super) env: Vec<(String, String)>,
     /// The keys that were written and are replaced.
-    pub(super) replaced: Vec<String>,
+    pub(super) replaced_keys: Vec<String>,
     /// The domain whose hosts are found below [`PARENT`] now.
     pub(super) domain: Option<String>,
     /// The filter of the log.
@@ -68,10 +68,10 @@ impl OwnConfig {
         let log = written.text("telemetry.log");
         let has_pool = written.text("aws.identity_pool").is_some();
 
-        let mut replaced: Vec<String> =
+        let mut replaced_keys: Vec<String> =
             REPLACED.iter().filter(|path| written.remove(path)).map(|&path| path.to_owned()).collect();
         if written.replace_upstream_secrets() {
-            replaced.push("machine.upstream.client_secret".to_owned());
+            replaced_keys.push("machine.upstream.client_secret".to_owned());
         }
         written.rename_hosts(|name| renamed(&name.to_ascii_lowercase(), host.as_deref(), domain.as_deref()));
         if has_pool {
@@ -82,7 +82,7 @@ impl OwnConfig {
             let readable = !written.table.is_empty();
             (path, if readable { written.table.to_string() } else { text })
         });
-        Self { file, env: written.env, replaced, domain, log }
+        Self { file, env: written.env, replaced_keys, domain, log }
     }
 }
 

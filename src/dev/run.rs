@@ -44,7 +44,7 @@ pub async fn run(options: RunOptions, shutdown: impl Future<Output = ()>) -> any
     match &own {
         None => start.file = Some((PathBuf::new(), configuration())),
         Some(own) => {
-            (start.file, start.configuration, start.furnished) = (own.file.clone(), own.env.clone(), true);
+            (start.file, start.configuration, start.own_configuration) = (own.file.clone(), own.env.clone(), true);
         }
     }
     let environment = DevEnvironment::start(start).await?;
@@ -143,7 +143,7 @@ fn machine_token(environment: &DevEnvironment) -> String {
 }
 
 fn what_is_replaced(own: &OwnConfig) -> String {
-    let mut text = format!("  Your configuration runs here.\n    replaced: {}\n", own.replaced.join(", "));
+    let mut text = format!("  Your configuration runs here.\n    replaced: {}\n", own.replaced_keys.join(", "));
     if let Some(domain) = &own.domain {
         text += &format!(
             "    hosts below {domain} are below {PARENT} here: the rules for wiki.{domain} hold for wiki.{PARENT}\n"

@@ -88,7 +88,7 @@ async fn the_example_of_the_guide_greets_jane() {
         example.replace("3000", &port).replace("http://127.0.0.1:8082/eu-west-1_DevPool01", dev.line("issuer"));
     let mut node = Command::new(component("node"));
     node.env_clear().current_dir(module.ancestors().nth(2).unwrap()).args(["--input-type=module", "-e", &example]);
-    let _node = Running(node.spawn().unwrap());
+    let _node = Program(node.spawn().unwrap());
 
     let browser = Browser::new();
     let page = format!("http://localhost:{port}/");
@@ -98,9 +98,9 @@ async fn the_example_of_the_guide_greets_jane() {
 }
 
 /// Killed when the test is over.
-struct Running(Child);
+struct Program(Child);
 
-impl Drop for Running {
+impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
