@@ -83,3 +83,19 @@ fn a_machine_token_is_fetched_and_shown_by_copy_and_paste() {
     let shown: serde_json::Value = serde_json::from_str(&sh(&pasted)).unwrap();
     assert_eq!(shown["kind"], "machine", "{shown}");
 }
+
+#[tokio::test]
+async fn a_first_sign_in_with_a_provider_has_groups_and_the_legacy_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path(), &[], &[]);
+    let browser = Browser::new();
+    let authorize = browser.get(&dev.auth("/auth/signin?provider=Google")).await.location();
+    let page = browser.get(&authorize).await.location();
+    let csrf = browser.get(&page).await.between("name=\"_csrf\" value=\"", "\"");
+    let larry = [("_csrf", csrf.as_str()), ("identity", "108347000000000000003")];
+    let back = browser.post(&page, &larry).await.location();
+    assert_eq!(browser.get(&back).await.status, 302);
+    let known = browser.get(&dev.auth("/validate")).await.json();
+    assert_eq!((&known["groups"], &known["provider"]), (&serde_json::json!(["readers"]), &"Google".into()), "{known}");
+    assert_eq!(known["attributes"]["custom:legacy_id"], "4711");
+}
