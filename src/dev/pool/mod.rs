@@ -15,11 +15,10 @@
 //! | `tokens` | the claims of ID tokens and access tokens |
 //! | `authorize`, `hosted_ui`, `federation` | authorization endpoint, `/login` and `/logout`, identity providers |
 //! | `token_endpoint`, `openid` | token and revocation endpoints, discovery, JWKS, userInfo |
-//! | `admin`, `identity_pool`, `api` | the JSON APIs of user pools and identity pools, by `X-Amz-Target` |
+//! | `api` | the JSON APIs of user pools and identity pools, by `X-Amz-Target` |
 //! | `listener`, `fault_layer` | the faults of a test, below HTTP and around the endpoints |
 //! | this one, `user_pool` | the routes, and the handle |
 
-mod admin;
 mod api;
 mod authorize;
 mod data;
@@ -27,7 +26,6 @@ mod fault_layer;
 mod faults;
 mod federation;
 mod hosted_ui;
-mod identity_pool;
 mod jwt;
 mod listener;
 mod messages;
@@ -48,8 +46,8 @@ use axum::routing::{get, post};
 use state::PoolState;
 use std::sync::Arc;
 
+pub use api::IDENTITY_POOL;
 pub use faults::{Fault, FederationFault, PoolEndpoint};
-pub use identity_pool::IDENTITY_POOL;
 pub use jwt::{Signature, UnsignedJwt};
 pub use settings::{AppClient, OAuthFlow, PoolSettings, ResourceServer, Rotation};
 pub use triggers::{TriggerError, TriggerFunction};

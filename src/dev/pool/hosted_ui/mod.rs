@@ -1,9 +1,9 @@
 //! The classic hosted UI: the sign-in page at `/login`, the form behind it, and `/logout`.
 
-use super::authorize::{self, AuthorizationRequest, AuthorizeError, SESSION_COOKIE};
-use super::messages::{self, Params};
-use super::pages::{self, LoginPage, ProviderLink};
-use super::state::PoolState;
+use crate::dev::pool::authorize::{self, AuthorizationRequest, AuthorizeError, SESSION_COOKIE};
+use crate::dev::pool::messages::{self, Params};
+use crate::dev::pool::pages::{self, LoginPage, ProviderLink};
+use crate::dev::pool::state::PoolState;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use bytes::Bytes;

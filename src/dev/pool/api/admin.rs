@@ -1,9 +1,9 @@
 //! Operations of an administrator in the user pools API, as far as Lambda triggers need them.
 
-use super::data::PoolData;
-use super::messages::{ApiError, required};
-use super::state::PoolState;
-use super::users::{FederatedIdentity, PoolUser};
+use crate::dev::pool::data::PoolData;
+use crate::dev::pool::messages::{ApiError, required};
+use crate::dev::pool::state::PoolState;
+use crate::dev::pool::users::{FederatedIdentity, PoolUser};
 use serde_json::{Value, json};
 
 /// The most users in one page.

@@ -7,11 +7,14 @@
 //! | an administrator: `AdminGetUser`, … | a SigV4 signature, of which only the presence is checked | `admin` |
 //! | an identity pool: `GetId`, … | an ID token in the body | `identity_pool` |
 
-use super::admin;
-use super::identity_pool;
-use super::messages::{self, ApiError, required};
-use super::state::PoolState;
-use super::tokens::TokenClaims;
+mod admin;
+mod identity_pool;
+
+pub use identity_pool::IDENTITY_POOL;
+
+use crate::dev::pool::messages::{self, ApiError, required};
+use crate::dev::pool::state::PoolState;
+use crate::dev::pool::tokens::TokenClaims;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
