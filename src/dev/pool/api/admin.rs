@@ -1,55 +1,110 @@
-//! Operations of an administrator in the user pools API, as far as Lambda triggers need them.
+//! Operations of an administrator on users.
 
-use crate::dev::pool::data::PoolData;
+use super::input;
 use crate::dev::pool::messages::{ApiError, required};
+use crate::dev::pool::passwords;
+use crate::dev::pool::random;
+use crate::dev::pool::sent_codes::CodePurpose;
+use crate::dev::pool::sign_up;
 use crate::dev::pool::state::PoolState;
-use crate::dev::pool::users::{FederatedIdentity, PoolUser};
+use crate::dev::pool::users::{FederatedIdentity, PoolUser, UserStatus};
 use serde_json::{Value, json};
 
-/// The most users in one page.
-const PAGE: usize = 60;
-
-pub(super) fn add_user_to_group(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
-    let group = required(input, "GroupName")?;
+pub(super) fn get_user(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let mut data = pool.data();
-    let user = user(&mut data, input)?;
-    if !user.groups.contains(&group.to_owned()) {
-        user.groups.push(group.to_owned());
+    let user = input::named_user(pool, &mut data, input)?;
+    let mut output = input::listed(user);
+    if let Some(attributes) = output.as_object_mut().and_then(|output| output.remove("Attributes")) {
+        output["UserAttributes"] = attributes;
     }
-    Ok(json!({}))
-}
-
-pub(super) fn update_user_attributes(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
-    let list = input["UserAttributes"].as_array().ok_or_else(|| ApiError::missing_parameter("userAttributes"))?;
-    let pair = |one| Ok((required(one, "Name")?.to_owned(), required(one, "Value")?.to_owned()));
-    let changes = list.iter().map(pair).collect::<Result<Vec<_>, _>>()?;
-    let mut data = pool.data();
-    user(&mut data, input)?.attributes.extend(changes);
-    Ok(json!({}))
-}
-
-/// One `name = "value"` or `name ^= "value"`; quotation marks and backslashes in the value are escaped.
-pub(super) fn list_users(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
-    this_pool(pool, input)?;
-    let wrong = || ApiError::invalid_parameter("Error while parsing filter.");
-    let filter = input["Filter"].as_str().filter(|filter| !filter.is_empty());
-    let filter = filter.map(|filter| parse(filter).ok_or_else(wrong)).transpose()?;
-    let limit = input["Limit"].as_u64().map_or(PAGE, |limit| (limit as usize).min(PAGE));
-    let from = input["PaginationToken"].as_str().map_or(Ok(0), str::parse::<usize>);
-    let from = from.map_err(|_| ApiError::invalid_parameter("Invalid pagination token."))?;
-    let data = pool.data();
-    let mut found =
-        data.users.iter().filter(|user| filter.as_ref().is_none_or(|filter| filter.matches(user))).skip(from);
-    let users: Vec<Value> = found.by_ref().take(limit).map(listed).collect();
-    let mut output = json!({ "Users": users });
-    if found.next().is_some() {
-        output["PaginationToken"] = (from + limit).to_string().into();
-    }
+    input::add_factors(&mut output, user);
     Ok(output)
 }
 
+/// A user with a temporary password, which goes to the user's address unless `MessageAction` is `SUPPRESS`.
+pub(super) async fn create_user(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    input::this_pool(pool, input)?;
+    let username = required(input, "Username")?;
+    let exists = || ApiError::new("UsernameExistsException", "User account already exists");
+    if pool.data().user(username).is_some() {
+        return Err(exists());
+    }
+    let generated = || format!("{}Aa1!", random::text(9));
+    let password = input["TemporaryPassword"].as_str().map_or_else(generated, str::to_owned);
+    passwords::check_policy(&password)?;
+    let mut user = PoolUser::native(username, &password, &random::uuid());
+    user.status = UserStatus::ForceChangePassword;
+    user.created = pool.now();
+    if !input["UserAttributes"].is_null() {
+        user.attributes.extend(input::attributes(input)?);
+    }
+    let called = pool.triggers.pre_sign_up("PreSignUp_AdminCreateUser", "CLIENT_ID_NOT_APPLICABLE", &user).await;
+    let refusal = ApiError::new("UserLambdaValidationException", "User is not allowed.");
+    sign_up::verify_email(&called.map_err(|failure| failure.exception(refusal))?, &mut user);
+    let mut data = pool.data();
+    if !data.add_user(user.clone()) {
+        return Err(exists());
+    }
+    if let Some(email) = user.attributes.get("email").filter(|_| input["MessageAction"] != "SUPPRESS") {
+        data.sent_codes.deliver(username, CodePurpose::Invitation, email, password);
+    }
+    Ok(json!({ "User": input::listed(&user) }))
+}
+
+pub(super) fn delete_user(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    let mut data = pool.data();
+    let username = input::named_user(pool, &mut data, input)?.username.clone();
+    data.delete_user(&username);
+    Ok(Value::Null)
+}
+
+pub(super) fn enable_user(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    input::named_user(pool, &mut pool.data(), input)?.enabled = true;
+    Ok(json!({}))
+}
+
+/// All tokens of the user are dead from now on, even if the user is enabled again.
+pub(super) fn disable_user(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    input::named_user(pool, &mut pool.data(), input)?.enabled = false;
+    global_sign_out(pool, input)
+}
+
+pub(super) fn global_sign_out(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    let mut data = pool.data();
+    let username = input::named_user(pool, &mut data, input)?.username.clone();
+    data.sign_out_globally(&username);
+    Ok(json!({}))
+}
+
+pub(super) fn set_password(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    let password = required(input, "Password")?;
+    passwords::check_policy(password)?;
+    let mut data = pool.data();
+    let user = input::named_user(pool, &mut data, input)?;
+    if user.is_federated() {
+        return Err(ApiError::invalid_parameter("A federated user has no password."));
+    }
+    passwords::set(user, password);
+    if input["Permanent"] != true {
+        user.status = UserStatus::ForceChangePassword;
+    }
+    Ok(json!({}))
+}
+
+/// A new address is not verified, unless the administrator says so.
+pub(super) fn update_attributes(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    let changes = input::attributes(input)?;
+    let mut data = pool.data();
+    let user = input::named_user(pool, &mut data, input)?;
+    if changes.iter().any(|(name, value)| name == "email" && user.attributes.get(name) != Some(value)) {
+        user.attributes.insert("email_verified".to_owned(), "false".to_owned());
+    }
+    user.attributes.extend(changes);
+    Ok(json!({}))
+}
+
 pub(super) fn link_provider_for_user(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
-    this_pool(pool, input)?;
+    input::this_pool(pool, input)?;
     let part = |side: &str, name: &str| {
         let value = input[side][name].as_str().map(str::to_owned);
         value.ok_or_else(|| ApiError::invalid_parameter(format!("{side} has no {name}")))
@@ -71,80 +126,4 @@ pub(super) fn link_provider_for_user(pool: &PoolState, input: &Value) -> Result<
     let user = data.user_mut(&target).filter(|user| !user.is_federated()).ok_or_else(ApiError::user_not_found)?;
     user.identities.push(FederatedIdentity { provider, user_id, created_ms });
     Ok(json!({}))
-}
-
-fn user<'a>(data: &'a mut PoolData, input: &Value) -> Result<&'a mut PoolUser, ApiError> {
-    data.user_mut(required(input, "Username")?).ok_or_else(ApiError::user_not_found)
-}
-
-fn this_pool(pool: &PoolState, input: &Value) -> Result<(), ApiError> {
-    let id = required(input, "UserPoolId")?;
-    if id == pool.pool_id() {
-        return Ok(());
-    }
-    Err(ApiError::new("ResourceNotFoundException", format!("User pool {id} does not exist.")))
-}
-
-/// The user as ListUsers has it.
-fn listed(user: &PoolUser) -> Value {
-    json!({
-        "Username": user.username,
-        "Attributes": attribute_list(user),
-        "UserCreateDate": 1_642_699_117.273,
-        "UserLastModifiedDate": 1_642_699_117.273,
-        "Enabled": user.enabled,
-        "UserStatus": user.status(),
-    })
-}
-
-/// All attributes of a user, `AttributeListType` of the API.
-pub(super) fn attribute_list(user: &PoolUser) -> Vec<Value> {
-    user.all_attributes().map(|(name, value)| json!({ "Name": name, "Value": value })).collect()
-}
-
-/// A filter of ListUsers.
-struct UserFilter {
-    name: String,
-    value: String,
-    prefix: bool,
-}
-
-impl UserFilter {
-    fn matches(&self, user: &PoolUser) -> bool {
-        let value = match self.name.as_str() {
-            "username" => Some(user.username.as_str()),
-            "sub" => Some(user.sub.as_str()),
-            "cognito:user_status" => Some(user.status()),
-            name => user.attributes.get(name).map(String::as_str),
-        };
-        value.is_some_and(|value| if self.prefix { value.starts_with(&self.value) } else { value == self.value })
-    }
-}
-
-fn parse(filter: &str) -> Option<UserFilter> {
-    const SEARCHABLE: [&str; 9] = [
-        "username",
-        "email",
-        "phone_number",
-        "name",
-        "given_name",
-        "family_name",
-        "preferred_username",
-        "cognito:user_status",
-        "sub",
-    ];
-    let (name, quoted) = filter.split_once('=')?;
-    let (name, prefix) = name.strip_suffix('^').map_or((name, false), |name| (name, true));
-    let name = name.trim().trim_matches('"');
-    let mut rest = quoted.trim().strip_prefix('"')?.chars();
-    let mut value = String::new();
-    loop {
-        match rest.next()? {
-            '"' => break,
-            '\\' => value.push(rest.next()?),
-            other => value.push(other),
-        }
-    }
-    let complete = rest.as_str().is_empty() && SEARCHABLE.contains(&name);
-    complete.then(|| UserFilter { name: name.to_owned(), value, prefix })
 }

@@ -1,99 +1,105 @@
-//! The classic hosted UI: the sign-in page at `/login`, the form behind it, and `/logout`.
+//! The classic hosted UI: pages to sign in, to sign up, to get a new password. All of them carry the query of the
+//! authorization request, check it again, and lead on to the app client.
+//!
+//! | page | then |
+//! |---|---|
+//! | `/login` | the app client, or the page of what the sign-in waits for |
+//! | `/signup`, `/confirmUser` | the code of the mail, and on with the sign-in |
+//! | `/forgotPassword`, `/confirmForgotPassword` | the code of the mail and a new password, then `/login` |
+//! | `/changePassword` | a password in place of the temporary one, and on with the sign-in |
+//! | `/mfa` | a code of the authenticator app, which is set up here where the pool wants one |
+//!
+//! A browser that waits has the cookie `cognito-challenge`, the name of a session of `challenges`.
 
-use crate::dev::pool::authorize::{self, AuthorizationRequest, AuthorizeError, SESSION_COOKIE};
-use crate::dev::pool::messages::{self, Params};
-use crate::dev::pool::pages::{self, LoginPage, ProviderLink};
-use crate::dev::pool::state::PoolState;
-use axum::extract::{RawQuery, State};
+mod login;
+mod mfa;
+mod password;
+mod sign_up;
+
+use super::authorize::{self, AuthorizationRequest};
+use super::challenges::Challenge;
+use super::messages;
+use super::pages::{self, FormPage, HostedUiLink};
+use super::passwords;
+use super::state::PoolState;
+use super::users::PoolUser;
+use axum::Router;
 use axum::response::Response;
-use bytes::Bytes;
+use axum::routing::get;
 use http::HeaderMap;
 use std::sync::Arc;
 
-const INCORRECT: &str = "Incorrect username or password.";
+const CHALLENGE_COOKIE: &str = "cognito-challenge";
 
-pub(super) async fn login_page(request: AuthorizationRequest, headers: HeaderMap) -> Response {
-    page(&request, &headers, request.params.get("login_hint").unwrap_or_default(), None)
+pub(super) fn routes() -> Router<Arc<PoolState>> {
+    Router::new()
+        .route("/login", get(login::page).post(login::submit))
+        .route("/logout", get(login::logout))
+        .route("/signup", get(sign_up::page).post(sign_up::submit))
+        .route("/confirmUser", get(sign_up::confirmation_page).post(sign_up::confirm))
+        .route("/forgotPassword", get(password::page).post(password::submit))
+        .route("/confirmForgotPassword", get(password::confirmation_page).post(password::confirm))
+        .route("/changePassword", get(password::change_page).post(password::change))
+        .route("/mfa", get(mfa::page).post(mfa::submit))
 }
 
-pub(super) async fn login(
-    State(pool): State<Arc<PoolState>>,
-    request: AuthorizationRequest,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, AuthorizeError> {
-    let form = submitted(&headers, &body)?;
-    let username = form.get("username").unwrap_or_default();
-    let password = form.get("password").unwrap_or_default();
-    Ok(match sign_in(&pool, &request.client.id, username, password).await {
-        Ok(username) => authorize::complete(&pool, &request, &username, "COGNITO"),
-        Err(message) => page(&request, &headers, username, Some(message)),
-    })
-}
-
-/// The fields of a form of the hosted UI.
-pub(super) fn submitted(headers: &HeaderMap, body: &[u8]) -> Result<Params, AuthorizeError> {
-    pages::submitted(headers, body).ok_or(AuthorizeError::Csrf)
-}
-
-/// The name of the user, who may be one that the user migration trigger knew; or the message on the page.
-async fn sign_in(pool: &PoolState, client_id: &str, typed: &str, password: &str) -> Result<String, String> {
-    let user = pool.data().native_user(typed).cloned();
-    match user {
-        Some(user) if user.password.as_deref() != Some(password) => Err(INCORRECT.to_owned()),
-        Some(user) if !user.enabled => Err("User is disabled.".to_owned()),
-        Some(user) => Ok(user.username),
-        None if typed.is_empty() || password.is_empty() => Err(INCORRECT.to_owned()),
-        None => {
-            let migrated = pool.triggers.user_migration(client_id, typed, password).await;
-            let user = migrated.map_err(|failure| failure.message(INCORRECT))?;
-            let username = user.username.clone();
-            pool.data().add_user(user);
-            Ok(username)
-        }
+/// The next step of a sign-in, of which the last leads to the app client.
+fn advance(pool: &PoolState, request: &AuthorizationRequest, user: &PoolUser) -> Response {
+    match passwords::next_challenge(pool, user) {
+        None => authorize::complete(pool, request, &user.username, "COGNITO"),
+        Some(challenge) => wait(pool, request, &user.username, challenge),
     }
 }
 
-fn page(request: &AuthorizationRequest, headers: &HeaderMap, username: &str, error: Option<String>) -> Response {
-    let federated = request.client.identity_providers.iter().filter(|name| *name != "COGNITO");
-    let link = |name: &String| ProviderLink {
-        name: name.clone(),
-        href: format!("/oauth2/authorize?{}", request.params.encode_with("identity_provider", name)),
+/// To the page of a challenge.
+fn wait(pool: &PoolState, request: &AuthorizationRequest, username: &str, challenge: Challenge) -> Response {
+    let page = match challenge {
+        Challenge::ConfirmSignUp => "/confirmUser",
+        Challenge::ForgotPassword => "/confirmForgotPassword",
+        Challenge::NewPassword => "/changePassword",
+        Challenge::SoftwareToken | Challenge::SoftwareTokenSetup | Challenge::SoftwareTokenReady => "/mfa",
     };
-    pages::form(headers, |csrf| LoginPage {
-        csrf,
-        action: format!("/login?{}", request.params.encode_with("client_id", &request.client.id)),
-        username: username.to_owned(),
-        error,
-        providers: federated.map(link).collect(),
-    })
+    let session = pool.data().challenges.open(&request.client.id, username, challenge, pool.now());
+    messages::set_cookie(messages::redirect(&request.url(page)), CHALLENGE_COOKIE, &session, None)
 }
 
-/// Ends the hosted UI's session. Not RP-initiated logout of OpenID Connect: it takes `client_id` with `logout_uri`, or
-/// with `redirect_uri` and `response_type` to show the sign-in page again.
-pub(super) async fn logout(
-    State(pool): State<Arc<PoolState>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, AuthorizeError> {
-    let query = query.unwrap_or_default();
-    let params = Params::parse(query.as_bytes());
-    let client_id = params.get("client_id").unwrap_or_default().to_owned();
-    let client = params.get("client_id").and_then(|id| pool.data().clients.get(id).cloned());
-    let Some(client) = client else {
-        return Err(AuthorizeError::OwnPage { error: "Required parameters missing", client_id });
-    };
-    let registered = |name, urls: &[String]| params.get(name).filter(|url| urls.iter().any(|allowed| allowed == url));
-    let target = if let Some(logout_uri) = registered("logout_uri", &client.logout_urls) {
-        logout_uri.to_owned()
-    } else if registered("redirect_uri", &client.callback_urls).is_some() && params.get("response_type").is_some() {
-        format!("/login?{query}")
-    } else {
-        let error = "Required String parameter 'redirect_uri' is not present";
-        return Err(AuthorizeError::OwnPage { error, client_id });
-    };
-    if let Some(cookie) = messages::cookie(&headers, SESSION_COOKIE) {
-        pool.data().close_session(cookie);
+/// A sign-in of this browser that waits.
+struct WaitingSignIn {
+    /// As in [`super::challenges::ChallengeSession`].
+    username: String,
+    challenge: Challenge,
+    session: String,
+}
+
+impl WaitingSignIn {
+    /// `None` if it waits for something else, or no longer.
+    fn find(
+        pool: &PoolState,
+        request: &AuthorizationRequest,
+        headers: &HeaderMap,
+        challenges: &[Challenge],
+    ) -> Option<Self> {
+        let id = messages::cookie(headers, CHALLENGE_COOKIE)?;
+        let found = pool.data().challenges.get(id, pool.now())?;
+        let expected = found.client_id == request.client.id && challenges.contains(&found.challenge);
+        expected.then(|| Self { username: found.username, challenge: found.challenge, session: id.to_owned() })
     }
-    Ok(messages::set_cookie(messages::redirect(&target), SESSION_COOKIE, "", Some(0)))
+
+    /// The user, unless disabled or deleted meanwhile.
+    fn user(&self, pool: &PoolState) -> Option<PoolUser> {
+        pool.data().enabled_user(&self.username).cloned()
+    }
+
+    fn close(&self, pool: &PoolState) {
+        pool.data().challenges.close(&self.session);
+    }
+}
+
+/// A page with a form for the address `page`.
+fn form(request: &AuthorizationRequest, headers: &HeaderMap, page: &str, content: FormPage) -> Response {
+    pages::form(headers, |csrf| FormPage { csrf, action: request.url(page), ..content })
+}
+
+fn link(request: &AuthorizationRequest, label: &'static str, page: &str) -> HostedUiLink {
+    HostedUiLink { label, href: request.url(page) }
 }
