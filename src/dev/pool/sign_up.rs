@@ -42,7 +42,10 @@ pub(super) async fn sign_up(
     password: &str,
     attributes: Vec<(String, String)>,
 ) -> Result<(PoolUser, Option<SentCode>), ApiError> {
-    if username.is_empty() || username.chars().count() > 128 || username.chars().any(char::is_whitespace) {
+    if username.is_empty()
+        || username.chars().count() > 128
+        || username.contains(|c: char| c.is_whitespace() || c.is_control())
+    {
         return Err(ApiError::invalid_parameter(
             "Value at 'username' failed to satisfy constraint: [\\p{L}\\p{M}\\p{S}\\p{N}\\p{P}]+",
         ));
