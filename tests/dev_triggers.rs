@@ -14,6 +14,13 @@ async fn at_login(browser: &Browser, authorize: &str, user: &str, password: &str
     browser.post(&page_url, &[("_csrf", &csrf), ("username", user), ("password", password)]).await
 }
 
+/// The address that a form of the hosted UI leads to.
+async fn submit(browser: &Browser, page_url: &str, fields: &[(&str, &str)]) -> Answer {
+    let csrf = browser.get(page_url).await.between("name=\"_csrf\" value=\"", "\"");
+    let fields: Vec<_> = fields.iter().copied().chain([("_csrf", csrf.as_str())]).collect();
+    browser.post(page_url, &fields).await
+}
+
 async fn authorize(site: &Site, browser: &Browser, query: &str) -> String {
     browser.get(&site.auth(&format!("/auth/signin?{query}"))).await.location()
 }
@@ -56,6 +63,40 @@ async fn a_legacy_user_is_migrated_by_the_first_sign_in() {
     let wrong = at_login(&Browser::new(), &authorize(&site, &Browser::new(), "").await, larry, "wrong").await;
     assert!(wrong.body.contains("Incorrect username or password."), "{wrong:?}");
     assert_eq!(site.legacy.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_legacy_user_who_forgot_the_password_is_migrated_too() {
+    let log = Log::capture();
+    let site = Site::start().await;
+    let browser = Browser::new();
+    let login = browser.get(&authorize(&site, &browser, "").await).await.location();
+    let forgot = login.replace("/login?", "/forgotPassword?");
+    let confirmation = submit(&browser, &forgot, &[("username", "larry@example.com")]).await.location();
+    let code = site.pool.last_code_for("larry@example.com").unwrap();
+    let line = format!("dev pool: code {code} for larry@example.com (forgotten password)");
+    assert!(log.text().contains(&line), "{}", log.text());
+    let form = [("code", code.as_str()), ("password", "N3wPassw0rd!"), ("again", "N3wPassw0rd!")];
+    let changed = submit(&browser, &confirmation, &form).await;
+    assert!(changed.body.contains("Your password has been changed."), "{changed:?}");
+    let back = submit(&browser, &login, &[("username", "larry@example.com"), ("password", "N3wPassw0rd!")]).await;
+    assert_eq!(browser.get(&back.location()).await.status, 302);
+    assert_eq!(browser.validate(&site).await.json()["attributes"]["custom:legacy_id"], "4711");
+}
+
+#[tokio::test]
+async fn who_signs_up_at_the_pool_comes_back_signed_in() {
+    let site = Site::start().await;
+    let browser = Browser::new();
+    let login = browser.get(&authorize(&site, &browser, "").await).await.location();
+    let sign_up = login.replace("/login?", "/signup?");
+    let form = [("email", "nora@example.com"), ("name", "Nora New"), ("password", "Passw0rd!")];
+    let confirmation = submit(&browser, &sign_up, &form).await.location();
+    let code = site.pool.last_code_for("nora@example.com").unwrap();
+    let back = submit(&browser, &confirmation, &[("code", &code)]).await.location();
+    assert_eq!(browser.get(&back).await.status, 302);
+    let validated = browser.validate(&site).await.json();
+    assert_eq!((&validated["username"], &validated["name"]), (&"nora@example.com".into(), &"Nora New".into()));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use super::cms::{Cms, CmsSettings};
 use super::function;
 use super::legacy::LegacyLogin;
-use super::pool::{PoolSettings, PoolUser, UserPool};
+use super::pool::{MfaConfiguration, PoolSettings, PoolUser, UserPool};
 use crate::app::{App, bind};
 use crate::config::{self, Sources};
 use crate::domain::clock::{Clock, SystemClock};
@@ -110,6 +110,8 @@ impl DevEnvironment {
         let mut settings = PoolSettings {
             host: format!("pool.{PARENT}"),
             triggers: Some(function::triggers(listeners.pool.local_addr()?, &legacy).map_err(|e| anyhow!(e))?),
+            mfa: MfaConfiguration::Optional,
+            attributes_require_verification: true,
             ..PoolSettings::for_service(&auth_url)
         };
         settings.newcomers.push(jane_at_google());

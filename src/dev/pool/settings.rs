@@ -24,6 +24,21 @@ pub struct PoolSettings {
     pub triggers: Option<TriggerFunction>,
     /// Resource servers, for custom scopes.
     pub resource_servers: Vec<ResourceServer>,
+    /// Whether people sign in with a second factor.
+    pub mfa: MfaConfiguration,
+    /// `AttributesRequireVerificationBeforeUpdate` for `email`: the old address stays until the new one is verified.
+    pub attributes_require_verification: bool,
+}
+
+/// `MfaConfiguration` of a pool, with authenticator apps as the only second factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MfaConfiguration {
+    /// Nobody has one.
+    Off,
+    /// Who has set one up is asked for it. The hosted UI does not offer to.
+    Optional,
+    /// Everybody who signs in with a password has to set one up.
+    On,
 }
 
 impl Default for PoolSettings {
@@ -46,6 +61,8 @@ impl Default for PoolSettings {
             newcomers: Vec::new(),
             triggers: None,
             resource_servers: vec![orders, ResourceServer::new("cms", &["read", "write"])],
+            mfa: MfaConfiguration::Off,
+            attributes_require_verification: false,
         }
     }
 }
