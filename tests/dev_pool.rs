@@ -1,17 +1,25 @@
 //! The dev user pool behaves like a Cognito user pool, seen from the network.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails; so do the steps it shares")]
 
+mod administrators;
 mod api;
 mod hosted_ui;
 mod in_process;
 mod names;
+mod new_passwords;
+mod own_account;
+mod second_factor;
+mod sign_up;
 mod token_trigger;
 mod tokens;
+mod without_a_browser;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use auth_api::dev::pool::{
-    AppClient, Fault, FederationFault, PoolEndpoint, PoolSettings, Rotation, Signature, UnsignedJwt, UserPool,
+    AppClient, CodePurpose, Fault, FederationFault, MfaConfiguration, PoolEndpoint, PoolSettings, Rotation, Signature,
+    TriggerError, TriggerFunction, UnsignedJwt, UserPool,
 };
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -32,11 +40,45 @@ struct Visit {
 
 impl Visit {
     async fn start() -> Self {
-        Self::at(PoolSettings::for_service(SERVICE)).await
+        Self::with(|_| ()).await
     }
 
-    async fn at(settings: PoolSettings) -> Self {
-        Self { pool: UserPool::start(settings).await.unwrap(), browser: browser() }
+    /// With other settings than the default.
+    async fn with(edit: impl FnOnce(&mut PoolSettings)) -> Self {
+        let mut settings = PoolSettings::for_service(SERVICE);
+        edit(&mut settings);
+        let pool = UserPool::start(settings).await.unwrap();
+        Self { pool, browser: browser() }
+    }
+
+    /// The sign-in page of a new authorization request.
+    async fn login_page(&self) -> Url {
+        self.redirected(self.authorize_url(&[("prompt", "login")])).await
+    }
+
+    /// The text of a page.
+    async fn text(&self, page: &Url) -> String {
+        self.browser.get(page.clone()).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Submits a form that leads on, and says where to.
+    async fn follow(&self, page: &Url, fields: &[(&str, &str)]) -> Url {
+        let answer = self.submit(page, fields).await;
+        assert_eq!(answer.status(), 302, "{}", answer.text().await.unwrap());
+        location(page, &answer)
+    }
+
+    /// Submits a form that does not lead on, and reads the page.
+    async fn stay(&self, page: &Url, fields: &[(&str, &str)]) -> String {
+        let answer = self.submit(page, fields).await;
+        assert_eq!(answer.status(), 200);
+        answer.text().await.unwrap()
+    }
+
+    /// The pool's time in epoch seconds.
+    fn now(&self) -> i64 {
+        let token = self.pool.mint_access_token("dev-web-client", "jane", &[]);
+        part(&token, 1)["iat"].as_i64().unwrap()
     }
 
     fn authorize_url(&self, more: &[(&str, &str)]) -> Url {
@@ -149,6 +191,28 @@ fn browser() -> reqwest::Client {
         .timeout(Duration::from_secs(20))
         .build()
         .unwrap()
+}
+
+/// Another page of the hosted UI, with the same query.
+fn neighbour(page: &Url, path: &str) -> Url {
+    let mut url = page.clone();
+    url.set_path(path);
+    url
+}
+
+/// Trigger source and user name of each event.
+type Events = Arc<Mutex<Vec<(String, String)>>>;
+
+/// A function that answers nothing, and the events it had.
+fn recording() -> (TriggerFunction, Events) {
+    let events = Events::default();
+    let list = Arc::clone(&events);
+    let function = TriggerFunction::new(move |event: Value| {
+        let text = |name: &str| event[name].as_str().unwrap().to_owned();
+        list.lock().unwrap().push((text("triggerSource"), text("userName")));
+        async move { Ok::<_, TriggerError>(event) }
+    });
+    (function, events)
 }
 
 fn location(base: &Url, answer: &reqwest::Response) -> Url {

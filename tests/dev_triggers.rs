@@ -17,6 +17,13 @@ async fn at_login(browser: &Browser, authorize: &str, user: &str, password: &str
     browser.post(&page_url, &[("_csrf", &csrf), ("username", user), ("password", password)]).await
 }
 
+/// The address that a form of the hosted UI leads to.
+async fn submit(browser: &Browser, page_url: &str, fields: &[(&str, &str)]) -> Answer {
+    let csrf = browser.get(page_url).await.between("name=\"_csrf\" value=\"", "\"");
+    let fields: Vec<_> = fields.iter().copied().chain([("_csrf", csrf.as_str())]).collect();
+    browser.post(page_url, &fields).await
+}
+
 async fn authorize(site: &Site, browser: &Browser, query: &str) -> String {
     browser.get(&site.auth(&format!("/auth/signin?{query}"))).await.location()
 }
@@ -59,6 +66,40 @@ async fn a_legacy_user_is_migrated_by_the_first_sign_in() {
     let wrong = at_login(&Browser::new(), &authorize(&site, &Browser::new(), "").await, larry, "wrong").await;
     assert!(wrong.body.contains("Incorrect username or password."), "{wrong:?}");
     assert_eq!(site.legacy.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_legacy_user_who_forgot_the_password_is_migrated_too() {
+    let log = Log::capture();
+    let site = Site::start().await;
+    let browser = Browser::new();
+    let login = browser.get(&authorize(&site, &browser, "").await).await.location();
+    let forgot = login.replace("/login?", "/forgotPassword?");
+    let confirmation = submit(&browser, &forgot, &[("username", "larry@example.com")]).await.location();
+    let code = site.pool.last_code_for("larry@example.com").unwrap();
+    let line = format!("dev pool: code {code} for larry@example.com (forgotten password)");
+    assert!(log.text().contains(&line), "{}", log.text());
+    let form = [("code", code.as_str()), ("password", "N3wPassw0rd!"), ("again", "N3wPassw0rd!")];
+    let changed = submit(&browser, &confirmation, &form).await;
+    assert!(changed.body.contains("Your password has been changed."), "{changed:?}");
+    let back = submit(&browser, &login, &[("username", "larry@example.com"), ("password", "N3wPassw0rd!")]).await;
+    assert_eq!(browser.get(&back.location()).await.status, 302);
+    assert_eq!(browser.validate(&site).await.json()["attributes"]["custom:legacy_id"], "4711");
+}
+
+#[tokio::test]
+async fn who_signs_up_at_the_pool_comes_back_signed_in() {
+    let site = Site::start().await;
+    let browser = Browser::new();
+    let login = browser.get(&authorize(&site, &browser, "").await).await.location();
+    let sign_up = login.replace("/login?", "/signup?");
+    let form = [("email", "nora@example.com"), ("name", "Nora New"), ("password", "Passw0rd!")];
+    let confirmation = submit(&browser, &sign_up, &form).await.location();
+    let code = site.pool.last_code_for("nora@example.com").unwrap();
+    let back = submit(&browser, &confirmation, &[("code", &code)]).await.location();
+    assert_eq!(browser.get(&back).await.status, 302);
+    let validated = browser.validate(&site).await.json();
+    assert_eq!((&validated["username"], &validated["name"]), (&"nora@example.com".into(), &"Nora New".into()));
 }
 
 #[tokio::test]
@@ -197,6 +238,38 @@ async fn two_providers_lead_to_one_user_where_there_is_no_native_one() {
     // Google has given the address to another person.
     let third = id_token(&pool, &at_provider_of(&pool, "Google", "9").await).await;
     assert_eq!(third["cognito:username"], "Google_9");
+}
+
+/// What the sign-up page says to somebody who has come from Google before.
+#[tokio::test]
+async fn a_native_sign_up_after_google_is_a_second_account_or_refused() {
+    let legacy = LegacyLogin::start().await.unwrap();
+    for (setting, refused) in [("allow", false), ("refuse", true)] {
+        let mary = newcomer("Google", "7", "mary@example.com");
+        let pool = pool_with(vec![mary], &legacy, &[("SIGN_UP_DUPLICATES", setting)]).await;
+        id_token(&pool, &at_provider_of(&pool, "Google", "7").await).await;
+        let page = format!(
+            "{}/signup?response_type=code&client_id=dev-web-client&scope=openid\
+             &redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2Fauth%2Fsignin%2Fcallback",
+            pool.base_url()
+        );
+        let browser = Browser::new();
+        let csrf = browser.get(&page).await.between("name=\"_csrf\" value=\"", "\"");
+        let fields = [("email", "MARY@example.com"), ("name", "Mary"), ("password", "Passw0rd!"), ("username", "")];
+        let answer = browser.post(&page, &[&fields[..], &[("_csrf", &csrf)]].concat()).await;
+        assert_eq!(answer.body.contains("account with this e-mail address already: sign in with Google"), refused);
+        assert_eq!(answer.status, if refused { 200 } else { 302 }, "{}", answer.body);
+        if !refused {
+            // Her two accounts stay apart.
+            let code = pool.last_code_for("MARY@example.com").unwrap();
+            let confirmation = answer.location();
+            let csrf = browser.get(&confirmation).await.between("name=\"_csrf\" value=\"", "\"");
+            let back = browser.post(&confirmation, &[("_csrf", &csrf), ("code", &code)]).await.location();
+            assert_eq!(id_token(&pool, &back).await["identities"], Value::Null);
+            let again = id_token(&pool, &at_provider_of(&pool, "Google", "7").await).await;
+            assert_eq!(again["cognito:username"], "Google_7");
+        }
+    }
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ mod other_providers;
 mod people;
 mod policy_command;
 mod real;
+mod reauthentication;
 mod redis_store;
 mod refresh;
 mod renewal;

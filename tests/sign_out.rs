@@ -159,7 +159,7 @@ async fn a_provider_that_is_away_does_not_keep_anybody_signed_in() {
         assert!(started.elapsed() < Duration::from_secs(3), "{case}: time-boxed");
         assert_eq!(jane.validate(&site).await.status, 401, "{case}");
         // An HTML 200 is a 200 (RFC 7009 §2.2); the others are worth a line.
-        assert_eq!(log.text().contains("refresh token revocation failed"), case != "broken", "{case}: {}", log.text());
+        assert_eq!(log.text().contains("refresh token revocation "), case != "broken", "{case}: {}", log.text());
         site.pool.clear_faults();
         site.clock.shift(61); // several sign-ins in a minute would look like a loop
     }

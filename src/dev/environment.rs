@@ -4,7 +4,7 @@
 use super::cms::{Cms, CmsSettings};
 use super::function;
 use super::legacy::LegacyLogin;
-use super::pool::{AppClient, PoolSettings, PoolUser, UserPool};
+use super::pool::{AppClient, MfaConfiguration, PoolSettings, PoolUser, UserPool};
 use super::pool_contents;
 use crate::app::{App, bind};
 use crate::config::{self, Problems, Sources};
@@ -121,6 +121,8 @@ impl DevEnvironment {
                 function::triggers(listeners.pool.local_addr()?, &legacy, options.default_groups)
                     .map_err(|e| anyhow!(e))?,
             ),
+            mfa: MfaConfiguration::Optional,
+            attributes_require_verification: true,
             ..PoolSettings::for_service(&auth_url)
         };
         settings.newcomers.extend(at_google());

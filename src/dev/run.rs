@@ -109,6 +109,7 @@ fn addresses_and_users(environment: &DevEnvironment) -> String {
     Jane               behind \"Continue with Google\", linked to jane at the first sign-in
     Larry              behind \"Continue with Google\", known to the legacy system: its id is in his first token
     Fay                behind \"Continue with Facebook\", without an e-mail address
+    anybody            who signs up at its sign-in page; codes \"sent\" by mail are lines of this log: dev pool: code …
 
   To try the service with a site or a program of your own:
     your site          http://NAME.app.localhost:PORT shares the cookie; its server asks {local}/validate,

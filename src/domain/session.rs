@@ -108,6 +108,8 @@ pub struct SessionSummary {
     pub device: Device,
     /// When it was started.
     pub started: Timestamp,
+    /// When the user authenticated at the provider, where it says.
+    pub auth_time: Option<Timestamp>,
     /// What has to be revoked when it ends.
     #[serde(with = "super::token::exposed_option")]
     pub refresh: Option<SecretString>,
@@ -126,6 +128,7 @@ impl Session {
             email: self.principal.verified_email().map(str::to_owned),
             device: self.sign_in.device.clone(),
             started: self.started,
+            auth_time: self.tokens.auth_time,
             refresh: self.tokens.refresh.clone(),
             token_ids: self.tokens.ids.clone(),
         }

@@ -1,5 +1,6 @@
 //! The keys of a store: SHA-256 hashes, so that a stolen store holds neither session ids nor tokens.
 
+use super::clock::Timestamp;
 use super::seal::sha256;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -32,7 +33,7 @@ impl IndexKey {
     }
 }
 
-/// The key of what no longer counts: a revoked token, or a code or logout token that was used.
+/// The key of what no longer counts: a revoked token or authentication, or a code or logout token that was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RevocationKey(pub [u8; 32]);
 
@@ -65,6 +66,21 @@ impl RevocationKey {
     /// A logout token, by its `jti`: it counts once.
     pub fn logout_token(jti: &str) -> Self {
         Self(digest("logout", jti))
+    }
+
+    /// A session that was ended from elsewhere: its browser has to authenticate again.
+    pub fn remote_sign_out(session: SessionKey) -> Self {
+        Self(digest("remote sign-out", &BASE64_URL_SAFE_NO_PAD.encode(session.0)))
+    }
+
+    /// What a user did at the provider at `auth_time` (OIDC Core §2), in one browser.
+    pub fn authentication(sub: &str, auth_time: Timestamp) -> Self {
+        Self(digest("authentication", &format!("{auth_time} {sub}")))
+    }
+
+    /// All that a user did there up to some time.
+    pub fn authentications(sub: &str) -> Self {
+        Self(digest("authentications", sub))
     }
 
     /// Not of a token: written by a process that has found the store to lack acknowledged writes.

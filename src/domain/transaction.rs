@@ -47,6 +47,8 @@ pub struct Transaction {
     lang: Option<String>,
     /// Whether this is already the one retry that Cognito's linking quirk gets.
     pub retried: bool,
+    /// Whether the user has to authenticate anew, whatever session the provider has of the browser.
+    pub reauthenticate: bool,
 }
 
 impl std::fmt::Debug for Transaction {
@@ -120,10 +122,18 @@ pub struct VerifiedCallback {
 
 impl Transaction {
     /// Begins a sign-in with fresh secrets.
-    pub fn begin(intent: SignInIntent, retried: bool, now: Timestamp) -> Self {
+    pub fn begin(intent: SignInIntent, now: Timestamp) -> Self {
         let SignInIntent { return_to, provider, prompt, lang } = intent;
         let (state, nonce, verifier) = (random(), random(), random());
-        Self { state, nonce, verifier, return_to, started: now, provider, prompt, lang, retried }
+        let (retried, reauthenticate) = (false, false);
+        Self { state, nonce, verifier, return_to, started: now, provider, prompt, lang, retried, reauthenticate }
+    }
+
+    /// The same sign-in once more, with fresh secrets.
+    #[must_use]
+    pub fn again(&self, now: Timestamp) -> Self {
+        let (retried, reauthenticate) = (self.retried, self.reauthenticate);
+        Self { retried, reauthenticate, ..Self::begin(self.intent(), now) }
     }
 
     /// What it was asked for.
@@ -244,7 +254,7 @@ mod tests {
             prompt: Some("login".into()),
             lang: Some("de".into()),
         };
-        Transaction::begin(intent, false, at(1_000))
+        Transaction::begin(intent, at(1_000))
     }
 
     fn accept(tx: &Transaction, query: &str, now: u64) -> Result<VerifiedCallback, CallbackError> {
@@ -312,7 +322,12 @@ mod tests {
             (intent.provider.as_deref(), intent.prompt.as_deref(), intent.lang.as_deref()),
             (Some("Google"), Some("login"), Some("de"))
         );
-        assert_eq!(Transaction::begin(intent.clone(), true, at(2_000)).intent(), intent);
+        let mut first = Transaction::begin(intent.clone(), at(2_000));
+        first.reauthenticate = true;
+        let second = first.again(at(3_000));
+        assert_eq!((second.intent(), second.started), (intent, at(3_000)));
+        assert!(second.reauthenticate && !second.retried);
+        assert_ne!((second.state(), second.nonce()), (first.state(), first.nonce()));
     }
 
     #[test]

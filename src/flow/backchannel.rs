@@ -32,7 +32,10 @@ impl RelyingParty {
             }
             let ended = match (&notice.sid, &notice.sub) {
                 (Some(sid), sub) => this.end_listed_under(IndexKey::provider_session(sid), sub.as_deref()).await?,
-                (None, Some(sub)) => this.end_listed_under(IndexKey::user(sub), Some(sub)).await?,
+                (None, Some(sub)) => {
+                    this.sessions.require_reauthentication_of_user(sub).await?;
+                    this.end_listed_under(IndexKey::user(sub), Some(sub)).await?
+                }
                 (None, None) => 0,
             };
             if let Some(sid) = &notice.sid {
@@ -53,7 +56,7 @@ impl RelyingParty {
             if sub.is_some_and(|sub| listed.summary.sub != sub) {
                 continue;
             }
-            let summary = self.end_listed_session(&listed).await?;
+            let summary = self.end_remotely(&listed).await?;
             ended += 1;
             self.revoke_later(summary.refresh);
         }

@@ -7,10 +7,15 @@
 //!    claimed it exchanges it and judges the tokens; a copy of the callback, here or at another process, gets
 //!    the session that this made.
 //! 5. The policy says who may sign in at all.
-//! 6. A new session under a new id; the browser's old ones end.
+//! 6. A new session under a new id.
+//! 7. An authentication from before a sign-out from elsewhere does not count: the browser is sent to authenticate
+//!    again, once. Judged when the session is listed already, so that a sign-out everywhere at the same time either
+//!    ends it or is found here.
+//! 8. The browser's old sessions end.
 
 use super::{AccessDenied, Error, RelyingParty, lease_time, poll_pause};
 use crate::domain::callback_key::CallbackKey;
+use crate::domain::clock::Timestamp;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::{Device, Session, SessionId, SignInContext};
 use crate::domain::transaction::{
@@ -21,16 +26,22 @@ use crate::store::OpenedSession;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
 
+/// How far the provider's clock may be behind ours.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// Exchanges kept at hand, for callbacks that are sent twice.
 const EXCHANGES: usize = 1_000;
 
-/// The sessions that callbacks made lately, by the sign-in's tag. To ask for one takes the sealed cookie
-/// of that sign-in and its state.
+/// What came of a code that was claimed.
+type Exchanged = Result<Arc<OpenedSession>, Error>;
+
+/// What came of callbacks lately, by the sign-in's tag. To ask for one takes the sealed cookie of that sign-in and its
+/// state.
 #[derive(Debug)]
-pub(super) struct CodeExchanges(Cache<String, Arc<OpenedSession>>);
+pub(super) struct CodeExchanges(Cache<String, Exchanged>);
 
 impl Default for CodeExchanges {
     fn default() -> Self {
@@ -45,15 +56,18 @@ enum ExchangeOutcome {
     SignedIn([u8; 16]),
     /// The policy does not admit the user.
     NotAdmitted(Box<AccessDenied>),
+    /// The user has to authenticate again.
+    AuthenticationRevoked,
     /// None.
     Failed,
 }
 
 impl ExchangeOutcome {
-    fn of(result: &Result<Arc<OpenedSession>, Error>) -> Self {
+    fn of(result: &Exchanged) -> Self {
         match result {
             Ok(opened) => Self::SignedIn(*opened.id.as_bytes()),
             Err(Error::NotAdmitted(denied)) => Self::NotAdmitted(denied.clone()),
+            Err(Error::AuthenticationRevoked) => Self::AuthenticationRevoked,
             Err(_) => Self::Failed,
         }
     }
@@ -77,6 +91,14 @@ pub struct FailedCallback {
     pub error: Error,
     /// What the sign-in was asked for, if it is known.
     pub intent: Option<SignInIntent>,
+}
+
+/// What a failure is to the copies of its callback.
+fn for_copies(error: &Error) -> Exchanged {
+    Err(match error {
+        Error::NotAdmitted(_) | Error::AuthenticationRevoked => error.clone(),
+        _ => Error::UnknownSignIn,
+    })
 }
 
 impl RelyingParty {
@@ -107,6 +129,7 @@ impl RelyingParty {
             Err(Error::Cancelled(_)) => "cancelled",
             Err(Error::Callback(CallbackError::Provider(_))) => "refused_by_provider",
             Err(Error::NotAdmitted(_)) => "not_admitted",
+            Err(Error::AuthenticationRevoked) => "authentication_revoked",
             Err(Error::Callback(_) | Error::UnknownSignIn) => "bad_callback",
             Err(Error::Provider(crate::provider::Error::Token(_))) => "bad_token",
             Err(Error::Provider(_)) => "provider_failed",
@@ -139,39 +162,54 @@ impl RelyingParty {
                 _ => Err(Error::UnknownSignIn),
             };
         };
-        let (return_to, provider, retried) =
-            (transaction.return_to.clone(), transaction.provider.clone(), transaction.retried);
+        let begun = transaction.clone();
         let issuer = self.provider.expected_issuer().await?;
         let accepted = match transaction.accept(params, issuer, self.config.session.sign_in_timeout, self.clock.now()) {
-            Err(CallbackError::Provider(refusal)) if !retried && self.provider.is_linking_quirk(&refusal) => {
-                let (transaction, location) =
-                    self.begin(return_to, provider, AuthorizationHints::default(), true).await?;
-                return Ok(CallbackOutcome::Retry(Box::new(transaction), location));
+            Err(CallbackError::Provider(refusal)) if !begun.retried && self.provider.is_linking_quirk(&refusal) => {
+                return self.retry(&begun, |next| next.retried = true).await;
             }
             accepted => accepted?,
         };
         if completed.is_some() {
-            return Ok(CallbackOutcome::Already(return_to));
+            return Ok(CallbackOutcome::Already(begun.return_to));
         }
         let this = self.clone();
         let made = self.run_to_completion(async move {
-            let exchanged =
-                this.exchanges.0.get_or_insert_async(&tag, this.exchange_once(&tag, accepted, device)).await?;
+            let mut own = None;
+            let exchange = async {
+                let exchanged = this.exchange_once(&tag, accepted, device).await?;
+                Ok::<_, Error>(exchanged.or_else(|error| for_copies(own.insert(error))))
+            };
+            let exchanged = this.exchanges.0.get_or_insert_async(&tag, exchange).await?;
+            let exchanged = own.map_or(exchanged, Err)?;
             this.end_replaced(old.into_iter().filter(|id| *id != exchanged.id)).await;
             this.end_oldest(&exchanged).await;
             // One that was remembered may have been ended since.
             this.sessions.load(exchanged.id).await?.ok_or(Error::UnknownSignIn)
         });
-        Ok(CallbackOutcome::SignedIn(made.await?))
+        match made.await {
+            Err(Error::AuthenticationRevoked) if !begun.reauthenticate => {
+                self.retry(&begun, |next| next.reauthenticate = true).await
+            }
+            made => Ok(CallbackOutcome::SignedIn(made?)),
+        }
     }
 
-    /// Exchanges the code, or waits for who has claimed it.
+    /// Sends the browser to the provider once more.
+    async fn retry(&self, begun: &Transaction, mark: impl FnOnce(&mut Transaction)) -> Result<CallbackOutcome, Error> {
+        let mut transaction = begun.again(self.clock.now());
+        mark(&mut transaction);
+        let location = self.provider.authorize_url(&transaction, &AuthorizationHints::default()).await?;
+        Ok(CallbackOutcome::Retry(Box::new(transaction), location))
+    }
+
+    /// Exchanges the code, or waits for who has claimed it. With an error, nobody has claimed it here.
     async fn exchange_once(
         self: &Arc<Self>,
         tag: &str,
         callback: VerifiedCallback,
         device: Device,
-    ) -> Result<Arc<OpenedSession>, Error> {
+    ) -> Result<Exchanged, Error> {
         let key = callback.key();
         if !self.sessions.claim_code(&key).await? {
             return self.exchanged_elsewhere(&key).await;
@@ -181,28 +219,29 @@ impl RelyingParty {
         if let Err(error) = self.sessions.publish_exchange(&key, &outcome).await {
             tracing::warn!(%error, "callback outcome publish failed: duplicate callbacks must sign in again");
         }
-        made
+        Ok(made)
     }
 
-    /// Waits for the outcome of an exchange. A process that died in the middle of it leaves none.
-    async fn exchanged_elsewhere(&self, key: &CallbackKey) -> Result<Arc<OpenedSession>, Error> {
+    /// Waits for the outcome of an exchange at another process. One that died in the middle of it leaves none.
+    async fn exchanged_elsewhere(&self, key: &CallbackKey) -> Result<Exchanged, Error> {
         let deadline = Instant::now() + lease_time(&self.config);
         for looks in 0.. {
             if let Some(outcome) = self.sessions.exchange_outcome(key).await? {
-                return match postcard::from_bytes(&outcome) {
+                return Ok(match postcard::from_bytes(&outcome) {
                     Ok(ExchangeOutcome::SignedIn(id)) => {
                         self.sessions.load(SessionId::from_bytes(id)).await?.ok_or(Error::UnknownSignIn)
                     }
                     Ok(ExchangeOutcome::NotAdmitted(denied)) => Err(Error::NotAdmitted(denied)),
+                    Ok(ExchangeOutcome::AuthenticationRevoked) => Err(Error::AuthenticationRevoked),
                     Ok(ExchangeOutcome::Failed) | Err(_) => Err(Error::UnknownSignIn),
-                };
+                });
             }
-            if Instant::now() > deadline {
+            if self.sessions.is_single_process() || Instant::now() > deadline {
                 break;
             }
             tokio::time::sleep(poll_pause(looks)).await;
         }
-        Err(Error::UnknownSignIn)
+        Ok(Err(Error::UnknownSignIn))
     }
 
     async fn make_session(
@@ -228,11 +267,35 @@ impl RelyingParty {
             version: 1,
         };
         let refresh = session.tokens.refresh.clone();
-        let created = self.sessions.create(session).await;
-        if created.is_err() {
-            self.revoke_later(refresh);
+        match self.create_unless_revoked(session, transaction.started, transaction.reauthenticate).await {
+            Err(error) => {
+                self.revoke_later(refresh);
+                Err(error)
+            }
+            created => created,
         }
-        Ok(created?)
+    }
+
+    /// Creates a session of a sign-in that began at `started`, and ends it where its authentication does not count.
+    async fn create_unless_revoked(
+        &self,
+        session: Session,
+        started: Timestamp,
+        reauthenticated: bool,
+    ) -> Result<Arc<OpenedSession>, Error> {
+        let created = self.sessions.create(session).await?;
+        let (sub, auth_time) = (&created.session.principal.sub, created.session.tokens.auth_time);
+        // What was done in the course of this sign-in is not from before anything.
+        let Some(auth_time) = auth_time.filter(|auth_time| *auth_time < started) else { return Ok(created) };
+        // Who was sent to authenticate again may have done so at a provider whose clock is behind ours.
+        let leeway = if reauthenticated { CLOCK_SKEW } else { Duration::ZERO };
+        let judged = match self.sessions.is_authentication_revoked(sub, auth_time, leeway).await {
+            Ok(false) => return Ok(created),
+            Ok(true) => Error::AuthenticationRevoked,
+            Err(error) => error.into(),
+        };
+        self.sessions.end(created.id).await?;
+        Err(judged)
     }
 
     /// Ends the sessions of a browser that has another one now, or none.

@@ -44,6 +44,9 @@ pub enum Error {
     /// The account may not be signed in here at all.
     #[error("this account may not sign in here: {}", .0.missing)]
     NotAdmitted(Box<AccessDenied>),
+    /// The user was signed out from elsewhere after this authentication.
+    #[error("the user authenticated before being signed out from elsewhere, and the provider did not ask again")]
+    AuthenticationRevoked,
     /// A requirement that cannot be understood.
     #[error(transparent)]
     InvalidRequirement(#[from] InvalidRequirement),

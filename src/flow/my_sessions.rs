@@ -93,7 +93,7 @@ impl RelyingParty {
         self.run_to_completion(async move {
             let listed = this.sessions.list(IndexKey::user(&sub)).await?;
             let listed = listed.into_iter().find(|listed| listed.handle() == handle).ok_or(Error::NoSuchSession)?;
-            let ended = this.end_listed_session(&listed).await?;
+            let ended = this.end_remotely(&listed).await?;
             this.revoke_later(ended.refresh);
             Ok(EndedSession { current: handle == own })
         })
@@ -115,9 +115,12 @@ impl RelyingParty {
     /// [`Error::Store`]: some may still be alive.
     pub async fn end_sessions_of(&self, sub: &str, handle: Option<&str>) -> Result<EndedSessions, Error> {
         let (mut refresh, mut sessions, mut failed) = (Vec::new(), 0, None);
+        if handle.is_none() {
+            self.sessions.require_reauthentication_of_user(sub).await?;
+        }
         let listed = self.sessions.list(IndexKey::user(sub)).await?;
         for listed in listed.iter().filter(|listed| handle.is_none_or(|handle| listed.handle() == handle)) {
-            match self.end_listed_session(listed).await {
+            match self.end_remotely(listed).await {
                 Ok(summary) => {
                     sessions += 1;
                     refresh.extend(summary.refresh);

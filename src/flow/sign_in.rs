@@ -2,13 +2,15 @@
 //!
 //! 1. The target is judged; a bad one becomes the default.
 //! 2. A live session that nothing is asked of goes straight there.
-//! 3. Who wants to choose another account first leaves the provider's own session, where its pages may not ask
+//! 3. A browser whose session was ended from elsewhere has to authenticate again.
+//! 4. Who wants to choose another account first leaves the provider's own session, where its pages may not ask
 //!    otherwise.
-//! 4. Else a transaction begins and the browser goes to the provider. Nothing is stored for strangers:
+//! 5. Else a transaction begins and the browser goes to the provider. Nothing is stored for strangers:
 //!    the transaction travels in a sealed cookie.
 
 use super::{Error, RelyingParty};
 use crate::domain::return_to::ReturnTo;
+use crate::domain::session::SessionId;
 use crate::domain::transaction::{SignInIntent, Transaction};
 use crate::provider::AuthorizationHints;
 use url::Url;
@@ -37,21 +39,33 @@ pub enum SignIn {
 }
 
 impl RelyingParty {
-    /// Begins a sign-in. `after_logout` is where the provider's logout returns.
+    /// Begins a sign-in of a browser that sent `ids`. `after_logout` is where the provider's logout returns.
     ///
     /// # Errors
-    /// [`Error::Provider`] while the provider was never reached.
-    pub async fn sign_in(&self, request: SignInRequest, signed_in: bool, after_logout: &str) -> Result<SignIn, Error> {
-        let return_to = self.return_to.choose(request.return_to.as_deref());
-        if signed_in && request.provider.is_none() && request.hints.prompt.is_none() {
+    /// [`Error::Provider`] while the provider was never reached; [`Error::Store`].
+    pub async fn sign_in(
+        &self,
+        request: SignInRequest,
+        ids: &[SessionId],
+        signed_in: bool,
+        after_logout: &str,
+    ) -> Result<SignIn, Error> {
+        let SignInRequest { return_to, provider, hints } = request;
+        let return_to = self.return_to.choose(return_to.as_deref());
+        if signed_in && provider.is_none() && hints.prompt.is_none() {
             return Ok(SignIn::Already(return_to));
         }
-        if request.hints.wants_account_choice()
+        let reauthenticate = self.sessions.was_ended_remotely(ids).await?;
+        let intent = SignInIntent { return_to, provider, prompt: hints.prompt.clone(), lang: hints.lang.clone() };
+        if hints.wants_account_choice()
+            && !reauthenticate
             && let Some(logout) = self.provider.logout_before_account_choice(after_logout).await
         {
-            return Ok(SignIn::LogOutFirst(intent(return_to, request.provider, &request.hints), logout));
+            return Ok(SignIn::LogOutFirst(intent, logout));
         }
-        let (transaction, location) = self.begin(return_to, request.provider, request.hints, false).await?;
+        let mut transaction = Transaction::begin(intent, self.clock.now());
+        transaction.reauthenticate = reauthenticate;
+        let location = self.provider.authorize_url(&transaction, &hints).await?;
         Ok(SignIn::Begin(transaction, location))
     }
 
@@ -60,23 +74,9 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::Provider`] while the provider was never reached.
     pub async fn begin_again(&self, intent: SignInIntent) -> Result<(Transaction, Url), Error> {
-        let SignInIntent { return_to, provider, prompt, lang } = intent;
-        self.begin(return_to, provider, AuthorizationHints { prompt, lang, login_hint: None }, false).await
-    }
-
-    pub(super) async fn begin(
-        &self,
-        return_to: ReturnTo,
-        provider: Option<String>,
-        hints: AuthorizationHints,
-        retried: bool,
-    ) -> Result<(Transaction, Url), Error> {
-        let transaction = Transaction::begin(intent(return_to, provider, &hints), retried, self.clock.now());
+        let hints = AuthorizationHints { prompt: intent.prompt.clone(), lang: intent.lang.clone(), login_hint: None };
+        let transaction = Transaction::begin(intent, self.clock.now());
         let location = self.provider.authorize_url(&transaction, &hints).await?;
         Ok((transaction, location))
     }
-}
-
-fn intent(return_to: ReturnTo, provider: Option<String>, hints: &AuthorizationHints) -> SignInIntent {
-    SignInIntent { return_to, provider, prompt: hints.prompt.clone(), lang: hints.lang.clone() }
 }

@@ -3,14 +3,17 @@
 //! 1. Everywhere: the user's other sessions are ended. The browser's own comes last, so that it can ask again
 //!    if one of them may still be alive.
 //! 2. The browser's sessions are deleted: whatever fails after this, they are over.
-//! 3. Their refresh tokens are revoked at the provider (RFC 7009), best effort and time-boxed.
+//! 3. Their refresh tokens are revoked at the provider (RFC 7009), best effort and time-boxed. Everywhere means those of
+//!    other app clients too, where the granted scopes allow to say so.
 //! 4. The browser goes to the provider's logout, or that page would sign it straight back in.
 
 use super::{Error, RelyingParty};
 use crate::domain::session::{SessionId, SessionSummary};
 use crate::domain::store_key::IndexKey;
+use crate::provider::USER_POOLS_SCOPE;
 use crate::store::ListedSession;
 use futures_util::StreamExt;
+use futures_util::future::try_join_all;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +33,17 @@ pub struct SignOutRedirect {
     pub provider_logout: Option<url::Url>,
 }
 
+/// Tokens of sessions that have ended.
+#[derive(Default)]
+struct EndedTokens {
+    /// To be revoked.
+    refresh: Vec<SecretString>,
+    /// One of the browser's own, for the provider's logout.
+    id: Option<SecretString>,
+    /// With these the provider can be told to end everything of their users.
+    global: Vec<SecretString>,
+}
+
 impl RelyingParty {
     /// Ends the sessions behind `ids` (one, unless a sibling planted others) and, with `everywhere`, all
     /// others of the users of those that are alive. `after` is where the provider's logout returns.
@@ -44,46 +58,51 @@ impl RelyingParty {
     ) -> Result<SignOutRedirect, Error> {
         let this = self.clone();
         self.run_to_completion(async move {
-            let mut refresh = Vec::new();
-            let ended = this.end_with_others(&ids, everywhere, &mut refresh).await;
-            if ended.is_err() {
+            let mut tokens = EndedTokens::default();
+            let ended = this.end_with_others(&ids, everywhere, &mut tokens).await;
+            // Before the revocations, which these access tokens do not outlive.
+            let global = this.sign_out_globally(&tokens.global).await;
+            if ended.is_err() || global {
                 // Those that did end are not there to be ended a second time.
-                this.revoke_later(refresh);
+                this.revoke_later(tokens.refresh);
             } else {
-                this.revoke_all(refresh).await;
+                this.revoke_all(tokens.refresh).await;
             }
-            let id_token = ended?;
-            let logout = timeout(this.revocation_time(), this.provider.logout_url(id_token.as_ref(), &after)).await;
+            ended?;
+            let logout = timeout(this.revocation_time(), this.provider.logout_url(tokens.id.as_ref(), &after)).await;
             Ok(SignOutRedirect { provider_logout: logout.ok().flatten() })
         })
         .await
     }
 
-    /// Returns an ID token of the browser's own; `refresh` gets what is to be revoked, whatever fails.
+    /// `tokens` gets those of what has ended, whatever fails.
     async fn end_with_others(
         &self,
         ids: &[SessionId],
         everywhere: bool,
-        refresh: &mut Vec<SecretString>,
-    ) -> Result<Option<SecretString>, Error> {
+        tokens: &mut EndedTokens,
+    ) -> Result<(), Error> {
         if everywhere {
-            self.end_others(ids, refresh).await?;
+            self.end_others(ids, &mut tokens.refresh).await?;
         }
-        let (mut id_token, mut failed) = (None, None);
+        let mut failed = None;
         // Every id is tried, whatever becomes of another.
         for id in ids {
             match self.sessions.end(*id).await {
                 Ok(Some(session)) => {
                     self.metrics.sign_out();
                     tracing::info!(sub = %session.principal.sub, "session ended: signed out");
-                    refresh.extend(session.tokens.refresh);
-                    id_token.get_or_insert(session.tokens.id);
+                    if everywhere && session.principal.scopes.iter().any(|scope| scope == USER_POOLS_SCOPE) {
+                        tokens.global.push(session.tokens.access);
+                    }
+                    tokens.refresh.extend(session.tokens.refresh);
+                    tokens.id.get_or_insert(session.tokens.id);
                 }
                 Ok(None) => {}
                 Err(error) => failed = Some(error),
             }
         }
-        failed.map_or(Ok(id_token), |error| Err(error.into()))
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Ends the sessions of the same users as `ids`, but not those.
@@ -92,9 +111,11 @@ impl RelyingParty {
         let mut failed = None;
         for id in ids {
             let Some(opened) = self.sessions.load(*id).await? else { continue };
-            let listed = self.sessions.list(IndexKey::user(&opened.session.principal.sub)).await?;
+            let sub = &opened.session.principal.sub;
+            self.sessions.require_reauthentication_of_user(sub).await?;
+            let listed = self.sessions.list(IndexKey::user(sub)).await?;
             for other in listed.iter().filter(|listed| !own.contains(&listed.handle())) {
-                match self.end_listed_session(other).await {
+                match self.end_remotely(other).await {
                     Ok(summary) => refresh.extend(summary.refresh),
                     Err(error) => failed = Some(error),
                 }
@@ -103,12 +124,34 @@ impl RelyingParty {
         failed.map_or(Ok(()), Err)
     }
 
+    /// Ends a session that is not the one that asks: its browser has to authenticate again.
+    pub(super) async fn end_remotely(&self, listed: &ListedSession) -> Result<SessionSummary, Error> {
+        self.sessions.require_reauthentication(listed).await?;
+        self.end_listed_session(listed).await
+    }
+
     /// Ends a session of a list. Its refresh token is left to be revoked.
     pub(super) async fn end_listed_session(&self, listed: &ListedSession) -> Result<SessionSummary, Error> {
         let summary = self.sessions.end_listed(listed).await?;
         self.metrics.sign_out();
         tracing::info!(sub = %summary.sub, "session ended: signed out from another session, by an operator or by the provider");
         Ok(summary)
+    }
+
+    /// Has the provider end everything of the users of these access tokens. Whether it did.
+    async fn sign_out_globally(&self, access: &[SecretString]) -> bool {
+        let asking = try_join_all(access.iter().map(|access| self.provider.global_sign_out(access)));
+        match timeout(self.revocation_time(), asking).await {
+            Ok(Ok(users)) => !users.is_empty(),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "global sign-out failed");
+                false
+            }
+            Err(_) => {
+                tracing::warn!("global sign-out timed out");
+                false
+            }
+        }
     }
 
     fn revocation_time(&self) -> Duration {

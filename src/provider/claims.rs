@@ -127,6 +127,11 @@ impl Claims {
         self.other_text("sid")
     }
 
+    /// When the user authenticated. What is no NumericDate is not known.
+    pub(super) fn auth_time(&self) -> Option<Timestamp> {
+        numeric_date(self.other.get("auth_time")?).ok()
+    }
+
     pub(super) fn other_text(&self, name: &str) -> Option<&str> {
         self.other.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
     }

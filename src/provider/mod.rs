@@ -16,6 +16,7 @@ mod machine;
 mod metadata;
 mod probe;
 mod profile;
+mod prompt;
 mod token;
 mod user_pool;
 mod userinfo;
@@ -39,6 +40,7 @@ use crate::domain::transaction::{AuthorizationError, ExpectedIssuer, Transaction
 use metadata::Metadata;
 use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, Scope};
 use profile::MappingRules;
+use prompt::PromptSupport;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -90,6 +92,7 @@ pub struct Provider {
     http: HttpClient,
     metadata: Arc<Metadata>,
     clock: Arc<dyn Clock>,
+    prompt_support: PromptSupport,
     /// Whether the missing refresh token was logged already.
     said_unrefreshable: AtomicBool,
 }
@@ -130,6 +133,7 @@ impl Provider {
             metadata: Arc::new(Metadata::new(config, http.clone(), clock.clone())),
             http,
             clock,
+            prompt_support: PromptSupport::default(),
         }
     }
 
@@ -186,7 +190,10 @@ impl Provider {
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
             .add_scopes(self.scopes.iter().cloned().map(Scope::new))
             .add_extra_param("nonce", transaction.nonce());
-        let prompt = self.prompt(hints.prompt.as_deref());
+        let prompt = self.prompt(transaction, hints.prompt.as_deref());
+        let operators = self.authorize_parameters.iter();
+        let operators: Vec<_> =
+            operators.filter(|(name, _)| !(transaction.reauthenticate && name == "prompt")).collect();
         let hinted = [
             (self.profile.provider_parameter(), &transaction.provider),
             (Some("login_hint"), &hints.login_hint),
@@ -195,26 +202,19 @@ impl Provider {
         ];
         for (name, hint) in hinted {
             if let (Some(name), Some(hint)) = (name, hint)
-                && self.authorize_parameters.iter().all(|(operators, _)| operators != name)
+                && operators.iter().all(|(operators, _)| operators != name)
             {
                 request = request.add_extra_param(name, hint.clone());
             }
         }
-        for (name, value) in &self.authorize_parameters {
+        for (name, value) in operators {
             request = request.add_extra_param(name.clone(), value.clone());
         }
-        Ok(request.url().0)
-    }
-
-    /// Refresh tokens for long are given only with consent (OIDC Core §11). `none` stands alone.
-    fn prompt(&self, asked: Option<&str>) -> Option<String> {
-        let consent = "consent";
-        match asked {
-            _ if !self.profile.asks_consent_for(&self.scopes) => asked.map(str::to_owned),
-            None => Some(consent.to_owned()),
-            Some(asked) if asked.split(' ').any(|word| word == "none" || word == consent) => Some(asked.to_owned()),
-            Some(asked) => Some(format!("{asked} {consent}")),
-        }
+        let (url, _) = request.url();
+        Ok(match transaction.reauthenticate {
+            true => self.reauthentication_url(url, snapshot.endpoints.end_session.as_ref()).await,
+            false => url,
+        })
     }
 
     /// The address that ends the provider's own browser session and returns to `after`, if there is one.
@@ -223,16 +223,6 @@ impl Provider {
         let end_session = snapshot.endpoints.end_session.as_ref()?;
         let id_token = id_token.map(ExposeSecret::expose_secret);
         Some(self.profile.logout_url(end_session, &self.client_id, after, id_token))
-    }
-
-    /// The logout that comes before an account can be chosen, if it takes one.
-    pub async fn logout_before_account_choice(&self, after: &str) -> Option<Url> {
-        if self.profile.asks_for_an_account() { None } else { self.logout_url(None, after).await }
-    }
-
-    /// The `prompt` that lets people choose another account.
-    pub fn account_choice(&self) -> &'static str {
-        self.profile.account_choice(&self.rules.issuer_host)
     }
 
     /// Whether a refusal is the user's own: they turned back.

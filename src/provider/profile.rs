@@ -15,6 +15,9 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use url::Url;
 
+/// The host of Google's issuer.
+const GOOGLE: &str = "accounts.google.com";
+
 impl Profile {
     /// Whether tokens say what they are for in `token_use`.
     pub(super) fn has_token_use(self) -> bool {
@@ -103,19 +106,27 @@ impl Profile {
         url
     }
 
-    /// Whether the sign-in page can be trusted to ask for an account when `prompt` says so. Cognito's classic pages
-    /// ignore `prompt`, and nothing tells them from managed login; its logout only ends its own session.
-    pub(super) fn asks_for_an_account(self) -> bool {
+    /// Whether the sign-in page is known to heed `prompt`. Of Cognito's, managed login does and the classic hosted UI
+    /// does not.
+    pub(super) fn heeds_prompt(self) -> bool {
         self == Self::Oidc
     }
 
-    /// The `prompt` that leads to another account. `login` is the one that every provider must know (OIDC Core
-    /// §3.1.2.1), but for Google, which knows `select_account` alone; managed login hands both on.
+    /// The `prompt` that makes the user authenticate. Google, which never asks again for a password, knows
+    /// `select_account` alone.
+    pub(super) fn reauthentication(self, issuer_host: &str) -> &'static str {
+        match self {
+            Self::Oidc if issuer_host == GOOGLE => "select_account",
+            Self::Cognito | Self::Oidc => "login",
+        }
+    }
+
+    /// The `prompt` that leads to another account. Managed login hands both words on. `login` is the one that every
+    /// provider must know (OIDC Core §3.1.2.1), but for Google.
     pub(super) fn account_choice(self, issuer_host: &str) -> &'static str {
         match self {
             Self::Cognito => "select_account login",
-            Self::Oidc if issuer_host == "accounts.google.com" => "select_account",
-            Self::Oidc => "login",
+            Self::Oidc => self.reauthentication(issuer_host),
         }
     }
 

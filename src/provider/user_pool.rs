@@ -33,6 +33,16 @@ impl Provider {
         self.user_pool("update_user", "UpdateUserAttributes", &body).await.map(|_| ())
     }
 
+    /// Ends what the pool has of the user of an access token: all refresh tokens, also those of other app clients
+    /// (GlobalSignOut). Its browser sessions live on.
+    ///
+    /// # Errors
+    /// As [`get_user`](Self::get_user).
+    pub async fn global_sign_out(&self, access: &SecretString) -> Result<(), Error> {
+        let body = json!({ "AccessToken": access.expose_secret() });
+        self.user_pool("global_sign_out", "GlobalSignOut", &body).await.map(drop)
+    }
+
     async fn user_pool(
         &self,
         name: &'static str,

@@ -38,6 +38,11 @@ impl Sessions {
         self.count_errors(self.store.create(key.outcome(), record).await).map(drop)
     }
 
+    /// Whether no other process can publish an outcome.
+    pub fn is_single_process(&self) -> bool {
+        self.cache.is_exclusive()
+    }
+
     /// What came of a callback whose code is claimed; `None` while nothing is known.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ mod permits;
 mod probe;
 mod rate_limit;
 mod reading;
+mod reauthentication;
 mod recovery;
 mod redb;
 mod redis;

@@ -81,7 +81,11 @@ impl Sessions {
         try_join_all(revocations).await.map(drop)
     }
 
-    async fn write_revocation(&self, revocation_key: RevocationKey, until: Timestamp) -> Result<bool, Error> {
+    pub(super) async fn write_revocation(
+        &self,
+        revocation_key: RevocationKey,
+        until: Timestamp,
+    ) -> Result<bool, Error> {
         let new = self.count_errors(self.store.revoke(revocation_key, until).await)?;
         self.record_tombstone(TombstoneKey::Token(revocation_key), until);
         Ok(new)

@@ -90,6 +90,11 @@ impl Tombstones {
         self.table().tombstones.contains_key(&ended)
     }
 
+    /// Until when it is over. Without end, where that could not be read yet.
+    pub(super) fn until(&self, ended: TombstoneKey) -> Option<Timestamp> {
+        self.table().tombstones.get(&ended).map(|ending| ending.until.unwrap_or(Timestamp::from_secs(u64::MAX)))
+    }
+
     /// Takes the tombstones that were reported and not read yet.
     pub(super) fn take_unread(&self) -> Vec<TombstoneKey> {
         std::mem::take(&mut self.table().unread).into_iter().collect()

@@ -104,7 +104,7 @@ pub(super) async fn sign_in(
         Err(error) => return problem_page::page(&web, error, &id, &attempt),
     };
     let signed_in = opened.as_deref().is_some_and(|opened| web.rp.admit(opened).is_ok());
-    match web.rp.sign_in(request, signed_in, &after_logout(&web)).await {
+    match web.rp.sign_in(request, &visitor.ids, signed_in, &after_logout(&web)).await {
         Ok(SignIn::Already(return_to)) => {
             web.jar.note_sign_in(&visitor.headers, &return_to, now, &mut out);
             if web.jar.exposes() {

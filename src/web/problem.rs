@@ -26,6 +26,7 @@ pub(super) enum SignInProblem {
     Cancelled,
     CodeNotAccepted,
     TokenNotAccepted,
+    AuthenticationRevoked,
     RedirectLoop,
     /// The provider asks for an interaction that this request did not allow.
     InteractionRequired,
@@ -115,6 +116,7 @@ impl Problem {
             Error::SessionEnded => Self::Session(SessionProblem::Ended),
             Error::Denied(_) => Self::Access(AccessProblem::Denied),
             Error::NotAdmitted(_) => Self::Access(AccessProblem::NotAdmitted),
+            Error::AuthenticationRevoked => Self::SignIn(SignInProblem::AuthenticationRevoked),
             Error::NotWritable(_) => Self::Access(AccessProblem::AttributeNotWritable),
             Error::InvalidRequirement(_) => Self::Request(RequestProblem::Requirement),
             Error::RejectedByProvider(_) => Self::Request(RequestProblem::AttributeRejected),
@@ -169,6 +171,7 @@ impl SignInProblem {
             Self::Unknown => (StatusCode::BAD_REQUEST, "unknown-sign-in"),
             Self::CodeNotAccepted => (StatusCode::BAD_REQUEST, "code-not-accepted"),
             Self::Cancelled => (StatusCode::FORBIDDEN, "sign-in-cancelled"),
+            Self::AuthenticationRevoked => (StatusCode::FORBIDDEN, "authentication-revoked"),
             Self::InteractionRequired | Self::ClientNotAccepted | Self::Refused => {
                 (StatusCode::FORBIDDEN, "refused-by-provider")
             }

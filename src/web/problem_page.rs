@@ -59,7 +59,7 @@ fn next_steps(problem: Problem) -> (Option<NextStep>, &'static [NextStep]) {
         Problem::SignIn(SignInProblem::ProviderFault) => (Some(NextStep::Again), &[NextStep::Back]),
         // The provider does not accept what this service asks for: no person can mend that.
         Problem::SignIn(SignInProblem::ClientNotAccepted) => (None, &[NextStep::Again, NextStep::Back]),
-        Problem::SignIn(SignInProblem::Refused)
+        Problem::SignIn(SignInProblem::Refused | SignInProblem::AuthenticationRevoked)
         | Problem::Access(AccessProblem::Denied | AccessProblem::NotAdmitted) => {
             (Some(NextStep::AnotherAccount), &[NextStep::Again])
         }

@@ -153,7 +153,8 @@ async fn no_input_upsets_the_pool() {
     let odd = ["", "?", "?&&==&%", "?client_id=%ff%00&redirect_uri=%0d%0aLocation:x", "?a[]=1&a[]=2&\u{e9}=%", "?x=%2"];
     let paths =
         ["/oauth2/authorize", "/login", "/logout", "/pretend/%ff", "/pretend/Google", "/%2e%2e/.well-known/jwks.json"];
-    for path in paths {
+    let pages = ["/signup", "/confirmUser", "/forgotPassword", "/confirmForgotPassword", "/changePassword", "/mfa"];
+    for path in paths.into_iter().chain(pages) {
         for query in odd {
             let url = format!("{}{path}{query}", visit.pool.base_url());
             let answer = visit.browser.get(&url).header("cookie", "cognito; =;XSRF-TOKEN=\"<>").send().await.unwrap();

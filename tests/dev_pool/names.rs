@@ -38,8 +38,7 @@ async fn federated_names_lose_their_capitals_everywhere_but_in_tokens() {
 
 #[tokio::test]
 async fn a_case_sensitive_pool_leaves_names_alone() {
-    let settings = PoolSettings { case_sensitive: true, ..PoolSettings::for_service(SERVICE) };
-    let visit = Visit::at(settings).await;
+    let visit = Visit::with(|settings| settings.case_sensitive = true).await;
     let stored = format!("Google_{GARY}");
     let tokens = tokens_of_gary(&visit).await;
     assert_eq!(names(&visit, &tokens).await, [&*stored; 4]);
@@ -48,7 +47,7 @@ async fn a_case_sensitive_pool_leaves_names_alone() {
 #[tokio::test]
 async fn native_users_sign_in_with_any_capitals_unless_the_pool_minds_them() {
     for (case_sensitive, typed, known) in [(false, "JANE", true), (true, "JANE", false), (true, "jane", true)] {
-        let visit = Visit::at(PoolSettings { case_sensitive, ..PoolSettings::for_service(SERVICE) }).await;
+        let visit = Visit::with(|settings| settings.case_sensitive = case_sensitive).await;
         let page = visit.redirected(visit.authorize_url(&[])).await;
         let answer = visit.submit(&page, &[("username", typed), ("password", "Passw0rd!")]).await;
         assert_eq!(answer.status() == 302, known, "{case_sensitive} {typed}");

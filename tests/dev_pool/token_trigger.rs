@@ -28,8 +28,8 @@ async fn visit_with(
             Ok(event)
         }
     });
-    let settings = PoolSettings { triggers: Some(function), token_event, ..PoolSettings::for_service(SERVICE) };
-    (Visit::at(settings).await, events)
+    let set = |settings: &mut PoolSettings| (settings.triggers, settings.token_event) = (Some(function), token_event);
+    (Visit::with(set).await, events)
 }
 
 fn v2() -> Value {
@@ -137,8 +137,7 @@ async fn a_trigger_that_fails_ends_the_sign_in_or_the_renewal() {
         let fails = *fails.lock().unwrap();
         async move { if fails { Err(TriggerError { refused: false, message: "x".into() }) } else { Ok(event) } }
     });
-    let settings = PoolSettings { triggers: Some(function), ..PoolSettings::for_service(SERVICE) };
-    let visit = Visit::at(settings).await;
+    let visit = Visit::with(|settings| settings.triggers = Some(function)).await;
     visit.pool.edit_client("dev-web-client", |client| client.rotation = Rotation::On { grace_seconds: 0 });
     let (_, tokens) = visit.redeem(&visit.code("jane").await).await;
     let refresh = tokens["refresh_token"].as_str().unwrap();

@@ -119,10 +119,20 @@ impl AuthorizationRequest {
         Ok(Self { client, redirect_uri, scopes, resource, code_challenge, prompt, identity_provider: provider, params })
     }
 
+    /// A page of the hosted UI, with the same query.
+    pub(super) fn url(&self, page: &str) -> String {
+        format!("{page}?{}", self.params.encode_with("client_id", &self.client.id))
+    }
+
     /// An error for the app client, once the request itself is known to be good.
     pub(super) fn error(&self, error: &'static str, description: Option<&str>) -> AuthorizeError {
         redirect_error(&self.redirect_uri, &self.params, error, description)
     }
+}
+
+/// The fields of a form of the hosted UI.
+pub(super) fn submitted(headers: &HeaderMap, body: &[u8]) -> Result<Params, AuthorizeError> {
+    pages::submitted(headers, body).ok_or(AuthorizeError::Csrf)
 }
 
 fn redirect_error(uri: &str, params: &Params, error: &'static str, description: Option<&str>) -> AuthorizeError {

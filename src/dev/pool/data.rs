@@ -1,7 +1,9 @@
 //! What a user pool stores: users, app clients, resource servers, and what was issued to them. The times are the pool's,
 //! in epoch seconds.
 
+use super::challenges::ChallengeSessions;
 use super::random;
+use super::sent_codes::SentCodes;
 use super::settings::{AppClient, PoolSettings, ResourceServer};
 use super::token_trigger::TokenOverrides;
 use super::users::PoolUser;
@@ -89,6 +91,8 @@ pub(super) struct PoolData {
     revoked_origins: HashSet<String>,
     /// The identities of the identity pool's guests.
     guests: HashSet<String>,
+    pub(super) sent_codes: SentCodes,
+    pub(super) challenges: ChallengeSessions,
 }
 
 /// Users.
@@ -113,6 +117,8 @@ impl PoolData {
             sessions: HashMap::new(),
             revoked_origins: HashSet::new(),
             guests: HashSet::new(),
+            sent_codes: SentCodes::default(),
+            challenges: ChallengeSessions::default(),
         }
     }
 
@@ -147,12 +153,8 @@ impl PoolData {
     /// A native user by username, or by verified e-mail as an alias.
     pub(super) fn native_user(&self, typed: &str) -> Option<&PoolUser> {
         let native = || self.users.iter().filter(|user| user.password.is_some());
-        native().find(|user| self.same_name(&user.username, typed)).or_else(|| {
-            native().find(|user| {
-                user.attributes.get("email_verified").is_some_and(|verified| verified == "true")
-                    && user.attributes.get("email").is_some_and(|email| self.same_name(email, typed))
-            })
-        })
+        let has_alias = |user: &&PoolUser| user.verified_email().is_some_and(|email| self.same_name(email, typed));
+        native().find(|user| self.same_name(&user.username, typed)).or_else(|| native().find(has_alias))
     }
 
     /// The user who has an identity at a provider, as the only one or as a linked one.
@@ -161,10 +163,21 @@ impl PoolData {
     }
 
     /// Adds a user, unless the name is taken.
-    pub(super) fn add_user(&mut self, user: PoolUser) {
-        if self.user(&user.username).is_none() {
+    pub(super) fn add_user(&mut self, user: PoolUser) -> bool {
+        let free = self.user(&user.username).is_none();
+        if free {
             self.users.push(user);
         }
+        free
+    }
+
+    /// Deletes a user, and everything by which somebody could still be that user.
+    pub(super) fn delete_user(&mut self, username: &str) {
+        self.sign_out_globally(username);
+        self.users.retain(|user| user.username != username);
+        self.sessions.retain(|_, (session, _)| session.username != username);
+        self.sent_codes.forget(username);
+        self.challenges.forget(username);
     }
 
     /// Makes a newcomer a user, unless the identity has been linked to a user by now, whose name is returned.
@@ -244,6 +257,11 @@ impl PoolData {
     pub(super) fn is_revoked(&self, text: &str) -> bool {
         let token = self.refresh_tokens.get(text);
         token.is_some_and(|token| self.is_revoked_origin(&token.authentication.origin_jti))
+    }
+
+    /// Whether a refresh token has been rotated, and its grace period is over.
+    pub(super) fn is_superseded(&self, text: &str, now: i64) -> bool {
+        self.refresh_tokens.get(text).and_then(|token| token.superseded_at).is_some_and(|end| end <= now)
     }
 
     pub(super) fn usable_refresh_tokens(&self, now: i64) -> usize {

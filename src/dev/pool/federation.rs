@@ -2,7 +2,6 @@
 
 use super::authorize::{self, AuthorizationRequest, AuthorizeError};
 use super::faults::FederationFault;
-use super::hosted_ui;
 use super::pages::{self, IdentityChoice, ProviderPage};
 use super::state::PoolState;
 use super::triggers::InvocationError;
@@ -43,7 +42,7 @@ pub(super) async fn choose(
     body: Bytes,
 ) -> Result<Response, AuthorizeError> {
     check_provider(&request, &provider)?;
-    let form = hosted_ui::submitted(&headers, &body)?;
+    let form = authorize::submitted(&headers, &body)?;
     let denied = || request.error("access_denied", Some("Access denied"));
     let user_id = form.get("identity").ok_or_else(denied)?;
     apply_fault(&pool, &request, &provider, user_id)?;
@@ -78,11 +77,14 @@ async fn sign_in(pool: &PoolState, client_id: &str, provider: &str, user_id: &st
     }
     let newcomer = pool.data().newcomers.iter().find(|user| user.has_identity(provider, user_id)).cloned();
     let Some(newcomer) = newcomer else { return Ok(None) };
-    pool.triggers.pre_sign_up(client_id, &newcomer).await.map_err(message)?;
+    pool.triggers.pre_sign_up("PreSignUp_ExternalProvider", client_id, &newcomer).await.map_err(message)?;
     // The trigger may have linked the identity to a user (AdminLinkProviderForUser).
     let linked = pool.data().sign_up(&newcomer);
     if linked.is_none() {
-        pool.triggers.post_confirmation(client_id, &newcomer).await.map_err(message)?;
+        pool.triggers
+            .post_confirmation("PostConfirmation_ConfirmSignUp", client_id, &newcomer)
+            .await
+            .map_err(message)?;
     }
     let Some(username) = linked else { return Ok(Some(newcomer)) };
     let user = pool.data().enabled_user(&username).cloned().ok_or_else(disabled)?;

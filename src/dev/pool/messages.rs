@@ -85,13 +85,14 @@ pub(super) fn json(status: StatusCode, body: &Value) -> Response {
     (status, headers, body.to_string()).into_response()
 }
 
-/// JSON of the AWS JSON 1.1 protocol.
+/// JSON of the AWS JSON 1.1 protocol; `null` is no body.
 pub(super) fn aws_json(status: StatusCode, body: &Value) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/x-amz-json-1.1".to_owned()),
         (HeaderName::from_static("x-amzn-requestid"), random::uuid()),
     ];
-    (status, headers, body.to_string()).into_response()
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    (status, headers, body).into_response()
 }
 
 /// An error of the token endpoint and its neighbours.
@@ -146,6 +147,11 @@ impl ApiError {
         Self { exception, message: message.into() }
     }
 
+    /// What people read at the hosted UI.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(super) fn invalid_parameter(message: impl Into<String>) -> Self {
         Self::new("InvalidParameterException", message)
     }
@@ -158,6 +164,11 @@ impl ApiError {
 
     pub(super) fn not_authorized(message: impl Into<String>) -> Self {
         Self::new("NotAuthorizedException", message)
+    }
+
+    /// Also where there is no such user.
+    pub(super) fn incorrect_password() -> Self {
+        Self::not_authorized("Incorrect username or password.")
     }
 
     pub(super) fn user_not_found() -> Self {

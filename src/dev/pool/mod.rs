@@ -10,35 +10,39 @@
 //! | files | of a user pool |
 //! |---|---|
 //! | `random`, `messages`, `pages`, `jwt` | ids, HTTP messages, pages of the hosted UI, keys and signatures |
+//! | `totp`, `sent_codes`, `challenges` | authenticator apps, codes of the mail, sign-ins that wait for either |
 //! | `users`, `triggers`, `token_trigger`, `settings` | what an administrator sets up: users, Lambda triggers, app clients |
 //! | `data`, `faults`, `state` | what is stored: authorization codes, refresh tokens, sessions; and what is broken |
-//! | `tokens` | the claims of ID tokens and access tokens |
-//! | `authorize`, `hosted_ui`, `federation` | authorization endpoint, `/login` and `/logout`, identity providers |
+//! | `passwords`, `sign_up`, `tokens` | what the hosted UI and the API both do; the claims of ID and access tokens |
+//! | `authorize`, `hosted_ui`, `federation` | authorization endpoint, `/login` and its neighbours, identity providers |
 //! | `token_endpoint`, `openid` | token and revocation endpoints, discovery, JWKS, userInfo |
-//! | `admin`, `identity_pool`, `api` | the JSON APIs of user pools and identity pools, by `X-Amz-Target` |
+//! | `api` | the JSON APIs of user pools and identity pools, by `X-Amz-Target` |
 //! | `listener`, `fault_layer` | the faults of a test, below HTTP and around the endpoints |
 //! | this one, `user_pool` | the routes, and the handle |
 
-mod admin;
 mod api;
 mod authorize;
+mod challenges;
 mod data;
 mod fault_layer;
 mod faults;
 mod federation;
 mod hosted_ui;
-mod identity_pool;
 mod jwt;
 mod listener;
 mod messages;
 mod openid;
 mod pages;
+mod passwords;
 mod random;
+mod sent_codes;
 mod settings;
+mod sign_up;
 mod state;
 mod token_endpoint;
 mod token_trigger;
 mod tokens;
+mod totp;
 mod triggers;
 mod user_pool;
 mod users;
@@ -49,26 +53,26 @@ use axum::routing::{get, post};
 use state::PoolState;
 use std::sync::Arc;
 
+pub use api::IDENTITY_POOL;
 pub use faults::{Fault, FederationFault, PoolEndpoint};
-pub use identity_pool::IDENTITY_POOL;
 pub use jwt::{Signature, UnsignedJwt};
-pub use settings::{AppClient, OAuthFlow, PoolSettings, ResourceServer, Rotation};
+pub use sent_codes::{CodePurpose, SentCode};
+pub use settings::{AppClient, MfaConfiguration, OAuthFlow, PoolSettings, ResourceServer, Rotation};
 pub use triggers::{LambdaVersion, TriggerError, TriggerFunction};
 pub use user_pool::UserPool;
-pub use users::{FederatedIdentity, PoolUser};
+pub use users::{FederatedIdentity, PoolUser, UserStatus};
 
 fn router(pool: Arc<PoolState>) -> Router {
     Router::new()
+        .merge(hosted_ui::routes())
         .route("/{pool_id}/.well-known/openid-configuration", get(openid::configuration))
         .route("/{pool_id}/.well-known/jwks.json", get(openid::jwks))
         .route("/.well-known/openid-configuration", get(openid::configuration_of_domain))
         .route("/oauth2/authorize", get(authorize::authorize))
-        .route("/login", get(hosted_ui::login_page).post(hosted_ui::login))
         .route("/pretend/{provider}", get(federation::provider_page).post(federation::choose))
         .route("/oauth2/token", post(token_endpoint::token))
         .route("/oauth2/revoke", post(token_endpoint::revoke))
         .route("/oauth2/userInfo", get(openid::user_info))
-        .route("/logout", get(hosted_ui::logout))
         .route("/error", get(pages::error_page))
         .route("/", post(api::dispatch).fallback(pages::not_found))
         .route("/pool.css", get(pages::stylesheet))

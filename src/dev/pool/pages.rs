@@ -22,13 +22,78 @@ pub(super) struct LoginPage {
     pub(super) action: String,
     pub(super) username: String,
     pub(super) error: Option<String>,
+    pub(super) notice: Option<&'static str>,
     pub(super) providers: Vec<ProviderLink>,
+    pub(super) links: Vec<HostedUiLink>,
 }
 
 /// A "Continue with …" button.
 pub(super) struct ProviderLink {
     pub(super) name: String,
     pub(super) href: String,
+}
+
+/// A way to another page of the hosted UI.
+pub(super) struct HostedUiLink {
+    pub(super) label: &'static str,
+    pub(super) href: String,
+}
+
+/// Any other form of the hosted UI. The default has no fields.
+#[derive(Default, Template)]
+#[template(path = "pool/pages/form.html", config = "src/dev/askama.toml")]
+pub(super) struct FormPage {
+    pub(super) csrf: String,
+    pub(super) action: String,
+    pub(super) title: &'static str,
+    pub(super) lead: String,
+    pub(super) error: Option<String>,
+    pub(super) notice: Option<&'static str>,
+    pub(super) authenticator: Option<AuthenticatorSecret>,
+    pub(super) fields: Vec<FormField>,
+    pub(super) submit: &'static str,
+    /// Whether a second button sends the code again.
+    pub(super) resend: bool,
+    pub(super) links: Vec<HostedUiLink>,
+}
+
+/// What an authenticator app is set up with.
+pub(super) struct AuthenticatorSecret {
+    pub(super) secret: String,
+    pub(super) uri: String,
+}
+
+/// One labelled input.
+#[derive(Default)]
+pub(super) struct FormField {
+    pub(super) name: &'static str,
+    pub(super) label: &'static str,
+    /// `type` of the input.
+    pub(super) kind: &'static str,
+    pub(super) autocomplete: &'static str,
+    pub(super) value: String,
+    pub(super) hint: Option<&'static str>,
+    pub(super) optional: bool,
+}
+
+impl FormField {
+    pub(super) fn text(name: &'static str, label: &'static str, autocomplete: &'static str) -> Self {
+        Self { name, label, kind: "text", autocomplete, ..Self::default() }
+    }
+
+    /// Six digits.
+    pub(super) fn code() -> Self {
+        Self::text("code", "Code", "one-time-code")
+    }
+
+    /// A password that the user chooses.
+    pub(super) fn new_password(name: &'static str, label: &'static str) -> Self {
+        Self { kind: "password", ..Self::text(name, label, "new-password") }
+    }
+
+    pub(super) fn with(self, value: Option<&str>) -> Self {
+        Self { value: value.unwrap_or_default().to_owned(), ..self }
+    }
 }
 
 /// The account chooser of a pretended identity provider.

@@ -15,6 +15,12 @@ pub(super) fn text(length: usize) -> String {
     URL_SAFE_NO_PAD.encode(bytes(length))
 }
 
+/// Six digits.
+pub(super) fn digits() -> String {
+    let number = bytes(4).iter().fold(0_u32, |number, byte| (number << 8) | u32::from(*byte));
+    format!("{:06}", number % 1_000_000)
+}
+
 /// A version 4 UUID: codes, `jti`, `event_id`, request ids.
 pub(super) fn uuid() -> String {
     let mut raw = bytes(16);

@@ -29,6 +29,21 @@ pub struct PoolSettings {
     /// `UsernameConfiguration.CaseSensitive`. Without it, names of federated users are in small letters everywhere but in
     /// tokens.
     pub case_sensitive: bool,
+    /// Whether people sign in with a second factor.
+    pub mfa: MfaConfiguration,
+    /// `AttributesRequireVerificationBeforeUpdate` for `email`: the old address stays until the new one is verified.
+    pub attributes_require_verification: bool,
+}
+
+/// `MfaConfiguration` of a pool, with authenticator apps as the only second factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MfaConfiguration {
+    /// Nobody has one.
+    Off,
+    /// Who has set one up is asked for it. The hosted UI does not offer to.
+    Optional,
+    /// Everybody who signs in with a password has to set one up.
+    On,
 }
 
 impl Default for PoolSettings {
@@ -53,6 +68,8 @@ impl Default for PoolSettings {
             token_event: LambdaVersion::V2,
             case_sensitive: false,
             resource_servers: vec![orders, ResourceServer::new("cms", &["read", "write"])],
+            mfa: MfaConfiguration::Off,
+            attributes_require_verification: false,
         }
     }
 }

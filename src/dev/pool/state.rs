@@ -3,7 +3,7 @@
 use super::data::PoolData;
 use super::faults::Faults;
 use super::jwt::SigningKeys;
-use super::settings::PoolSettings;
+use super::settings::{MfaConfiguration, PoolSettings};
 use super::triggers::LambdaTriggers;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -15,6 +15,8 @@ pub(super) struct PoolState {
     host: String,
     pub(super) addr: SocketAddr,
     pub(super) triggers: LambdaTriggers,
+    pub(super) mfa: MfaConfiguration,
+    pub(super) attributes_require_verification: bool,
     /// Seconds between this machine's time and the pool's.
     clock_offset: AtomicI64,
     keys: Mutex<SigningKeys>,
@@ -26,11 +28,15 @@ pub(super) struct PoolState {
 
 impl PoolState {
     pub(super) fn new(settings: PoolSettings, addr: SocketAddr) -> Self {
-        let PoolSettings { host, pool_id, triggers: function, token_event, .. } = settings.clone();
+        let PoolSettings {
+            host, pool_id, triggers: function, token_event, mfa, attributes_require_verification, ..
+        } = settings.clone();
         Self {
             host,
             addr,
             triggers: LambdaTriggers { pool_id, function, token_event },
+            mfa,
+            attributes_require_verification,
             clock_offset: AtomicI64::new(0),
             keys: Mutex::new(SigningKeys::first()),
             data: Mutex::new(PoolData::new(settings)),

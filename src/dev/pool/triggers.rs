@@ -3,14 +3,18 @@
 //! | trigger | when |
 //! |---|---|
 //! | `UserMigration_Authentication` | a user name that the pool does not have signs in with a password |
+//! | `UserMigration_ForgotPassword` | a user name that the pool does not have has forgotten the password |
 //! | `PreSignUp_ExternalProvider` | an identity that the pool does not have comes from an identity provider |
-//! | `PostConfirmation_ConfirmSignUp` | that identity has become a user |
-//! | `PostAuthentication_Authentication` | a federated user signs in again, so not at the first time |
+//! | `PreSignUp_SignUp`, `PreSignUp_AdminCreateUser` | somebody signs up, or is created by an administrator |
+//! | `PostConfirmation_ConfirmSignUp` | that identity has become a user; a code has confirmed a sign-up |
+//! | `PostConfirmation_ConfirmForgotPassword` | a code has set a new password |
+//! | `PostAuthentication_Authentication` | a federated user signs in again, so not at the first time; a native one at the API |
 //!
 //! Those before tokens are in `token_trigger`.
 
+use super::messages::ApiError;
 use super::random;
-use super::users::PoolUser;
+use super::users::{PoolUser, UserStatus};
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::future::Future;
@@ -69,6 +73,14 @@ impl InvocationError {
             Self::Failed(message) => message,
         }
     }
+
+    /// The exception of the API, with one of the caller's for a refusal.
+    pub(super) fn exception(self, refusal: ApiError) -> ApiError {
+        match self {
+            Self::Refused => refusal,
+            Self::Failed(message) => ApiError::new("UserLambdaValidationException", message),
+        }
+    }
 }
 
 /// `LambdaVersion` of a pre-token trigger: the version of its events.
@@ -91,14 +103,21 @@ pub(super) struct LambdaTriggers {
 }
 
 impl LambdaTriggers {
-    /// The user whom the function knows by this name and password.
+    /// The user whom the function knows by this name and password; without a password, by the name.
     pub(super) async fn user_migration(
         &self,
         client_id: &str,
         username: &str,
-        password: &str,
+        password: Option<&str>,
     ) -> Result<PoolUser, InvocationError> {
-        let request = json!({ "password": password, "validationData": null, "userAttributes": null });
+        let mut request = json!({ "validationData": null, "userAttributes": null });
+        let source = match password {
+            Some(password) => {
+                request["password"] = password.into();
+                "UserMigration_Authentication"
+            }
+            None => "UserMigration_ForgotPassword",
+        };
         let unset = json!({
             "userAttributes": null,
             "forceAliasCreation": null,
@@ -106,10 +125,12 @@ impl LambdaTriggers {
             "messageAction": null,
             "desiredDeliveryMediums": null,
         });
-        let event = self.call("UserMigration_Authentication", client_id, username, request, unset).await?;
+        let event = self.call(source, client_id, username, request, unset).await?;
         let response = &event["response"];
         let attributes = response["userAttributes"].as_object().filter(|attributes| !attributes.is_empty());
-        let mut user = PoolUser::native(username, password, &random::uuid());
+        // Nobody knows the password of a user who has forgotten it.
+        let password = password.map_or_else(|| random::text(32), str::to_owned);
+        let mut user = PoolUser::native(username, &password, &random::uuid());
         for (name, value) in attributes.ok_or(InvocationError::Refused)? {
             let value = value.as_str().unwrap_or_default().to_owned();
             match name.as_str() {
@@ -117,27 +138,39 @@ impl LambdaTriggers {
                 name => drop(user.attributes.insert(name.to_owned(), value)),
             }
         }
-        user.confirmed = response["finalUserStatus"] == "CONFIRMED";
+        let confirmed = response["finalUserStatus"] == "CONFIRMED";
+        user.status = if confirmed { UserStatus::Confirmed } else { UserStatus::ResetRequired };
         Ok(user)
     }
 
-    /// Whether an identity of a provider may become a user.
-    pub(super) async fn pre_sign_up(&self, client_id: &str, user: &PoolUser) -> Result<(), InvocationError> {
+    /// Whether somebody may become a user. The answer is the `response` of the event.
+    pub(super) async fn pre_sign_up(
+        &self,
+        source: &str,
+        client_id: &str,
+        user: &PoolUser,
+    ) -> Result<Value, InvocationError> {
         let mut attributes = json!(user.attributes);
         attributes["cognito:email_alias"] = "".into();
         attributes["cognito:phone_number_alias"] = "".into();
         let request = json!({ "userAttributes": attributes, "validationData": {} });
         let unset = json!({ "autoConfirmUser": false, "autoVerifyEmail": false, "autoVerifyPhone": false });
-        self.call("PreSignUp_ExternalProvider", client_id, &user.username, request, unset).await.map(drop)
+        let event = self.call(source, client_id, &user.username, request, unset).await?;
+        Ok(event["response"].clone())
     }
 
-    /// After the sign-up of a federated user.
-    pub(super) async fn post_confirmation(&self, client_id: &str, user: &PoolUser) -> Result<(), InvocationError> {
+    /// After a sign-up, and after a new password.
+    pub(super) async fn post_confirmation(
+        &self,
+        source: &str,
+        client_id: &str,
+        user: &PoolUser,
+    ) -> Result<(), InvocationError> {
         let request = json!({ "userAttributes": event_attributes(user) });
-        self.call("PostConfirmation_ConfirmSignUp", client_id, &user.username, request, json!({})).await.map(drop)
+        self.call(source, client_id, &user.username, request, json!({})).await.map(drop)
     }
 
-    /// After every later sign-in of a federated user.
+    /// After every later sign-in of a federated user, and every sign-in at the API.
     pub(super) async fn post_authentication(&self, client_id: &str, user: &PoolUser) -> Result<(), InvocationError> {
         let request = json!({ "userAttributes": event_attributes(user), "newDeviceUsed": false });
         self.call("PostAuthentication_Authentication", client_id, &user.username, request, json!({})).await.map(drop)
@@ -182,6 +215,6 @@ impl LambdaTriggers {
 }
 
 pub(super) fn event_attributes(user: &PoolUser) -> Map<String, Value> {
-    let status = ("cognito:user_status", user.status().to_owned());
+    let status = ("cognito:user_status", user.user_status().to_owned());
     user.all_attributes().chain([status]).map(|(name, value)| (name.to_owned(), value.into())).collect()
 }

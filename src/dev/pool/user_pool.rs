@@ -4,6 +4,7 @@ use super::data::UserAuthentication;
 use super::faults::{Fault, Faults, FederationFault, PoolEndpoint};
 use super::jwt::{SigningKeys, UnsignedJwt};
 use super::listener::{ConnectionReset, PoolListener};
+use super::sent_codes::SentCode;
 use super::settings::{AppClient, PoolSettings, ResourceServer};
 use super::state::PoolState;
 use super::tokens;
@@ -205,6 +206,17 @@ impl UserPool {
         if let Some(user) = self.state().data().user_mut(username) {
             edit(user);
         }
+    }
+
+    /// The codes that were sent to people so far.
+    pub fn sent_codes(&self) -> Vec<SentCode> {
+        self.state().data().sent_codes.all().to_vec()
+    }
+
+    /// The last code to an e-mail address.
+    pub fn last_code_for(&self, email: &str) -> Option<String> {
+        let data = self.state().data();
+        data.sent_codes.all().iter().rev().find(|sent| sent.destination == email).map(|sent| sent.code.clone())
     }
 
     /// Signs a user out globally: refresh tokens are revoked, and codes not redeemed yet. The hosted UI's session lives on.

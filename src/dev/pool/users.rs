@@ -1,6 +1,7 @@
 //! Users of the pool, native and federated, and the three forms in which Cognito shows their attributes: claims of an
 //! ID token, strings at userInfo and in the API, JSON text inside a string for `identities`.
 
+use super::totp::SoftwareToken;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -15,14 +16,30 @@ pub struct PoolUser {
     pub password: Option<String>,
     /// `false` once an administrator has disabled the user.
     pub enabled: bool,
-    /// Whether a native user has confirmed the sign-up.
-    pub confirmed: bool,
+    /// Where a native user stands.
+    pub status: UserStatus,
     /// Groups, without the automatic `<pool>_<Provider>` group of federated users.
     pub groups: Vec<String>,
     /// Attributes, all strings as Cognito stores them: `email`, `email_verified` = `"true"`, `name`, `custom:…`.
     pub attributes: BTreeMap<String, String>,
     /// Identities at other providers: one for a federated user, any number for a native user with linked ones.
     pub identities: Vec<FederatedIdentity>,
+    /// When the user came into being, epoch seconds.
+    pub created: i64,
+    pub(super) software_token: SoftwareToken,
+}
+
+/// `UserStatus` of a native user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserStatus {
+    /// Signed up, without the code of the mail so far.
+    Unconfirmed,
+    /// May sign in.
+    Confirmed,
+    /// Created by an administrator, with a temporary password.
+    ForceChangePassword,
+    /// Has to set a new password with a code.
+    ResetRequired,
 }
 
 /// A user's identity at a federated provider.
@@ -44,10 +61,12 @@ impl PoolUser {
             sub: sub.to_owned(),
             password: Some(password.to_owned()),
             enabled: true,
-            confirmed: true,
+            status: UserStatus::Confirmed,
             groups: Vec::new(),
             attributes: BTreeMap::new(),
             identities: Vec::new(),
+            created: 1_642_699_117,
+            software_token: SoftwareToken::default(),
         }
     }
 
@@ -123,12 +142,20 @@ impl PoolUser {
     }
 
     /// `UserStatus` as the API and the events of Lambda triggers have it.
-    pub(super) fn status(&self) -> &'static str {
-        match (self.is_federated(), self.confirmed) {
-            (true, _) => "EXTERNAL_PROVIDER",
-            (false, true) => "CONFIRMED",
-            (false, false) => "UNCONFIRMED",
+    pub(super) fn user_status(&self) -> &'static str {
+        match self.status {
+            _ if self.is_federated() => "EXTERNAL_PROVIDER",
+            UserStatus::Unconfirmed => "UNCONFIRMED",
+            UserStatus::Confirmed => "CONFIRMED",
+            UserStatus::ForceChangePassword => "FORCE_CHANGE_PASSWORD",
+            UserStatus::ResetRequired => "RESET_REQUIRED",
         }
+    }
+
+    /// The address that codes can be sent to.
+    pub(super) fn verified_email(&self) -> Option<&str> {
+        self.attributes.get("email_verified").filter(|verified| *verified == "true")?;
+        self.attributes.get("email").map(String::as_str)
     }
 
     /// The groups as tokens carry them: a federated user is in the automatic group of the provider too.

@@ -27,7 +27,7 @@ impl ProbeReaction {
 impl Provider {
     /// Begins a sign-in that nobody goes on with: the provider shows its page, or says what it does not take.
     pub(super) async fn probe_sign_in(&self, return_to: ReturnTo) -> Vec<Finding> {
-        let transaction = Transaction::begin(SignInIntent::plain(return_to), false, self.clock.now());
+        let transaction = Transaction::begin(SignInIntent::plain(return_to), self.clock.now());
         let url = match self.authorize_url(&transaction, &AuthorizationHints::default()).await {
             Ok(url) => url,
             Err(error) => return vec![Finding::NotKnown(format!("whether a sign-in can begin: {error}"))],

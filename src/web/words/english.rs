@@ -71,6 +71,10 @@ fn sign_in(problem: SignInProblem) -> (&'static str, &'static str) {
             "The sign-in could not be verified",
             "The answer of the sign-in service did not pass our checks, so nobody was signed in. If this happens again, tell the people who run this site.",
         ),
+        SignInProblem::AuthenticationRevoked => (
+            "You were signed out of this browser",
+            "You, or somebody who may, ended your sign-in here from another place. The sign-in service should have asked you to sign in again, and did not. Sign out there, or close this browser's windows, and try again.",
+        ),
         SignInProblem::RedirectLoop => (
             "You are going round in circles",
             "You were signed in several times within a minute, and the site sent you back here each time. It probably does not receive the session cookie: it may be on another domain than the cookie, or the browser blocks cookies.",

@@ -1,10 +1,10 @@
 //! An identity pool that accepts this user pool and guests, in the enhanced flow: `GetId`, then
 //! `GetCredentialsForIdentity`. The AWS credentials open nothing.
 
-use super::messages::{ApiError, required};
-use super::random;
-use super::state::PoolState;
-use super::tokens::TokenClaims;
+use crate::dev::pool::messages::{ApiError, required};
+use crate::dev::pool::random;
+use crate::dev::pool::state::PoolState;
+use crate::dev::pool::tokens::TokenClaims;
 use aws_lc_rs::digest;
 use serde_json::{Value, json};
 

@@ -1,61 +1,43 @@
-//! The classic hosted UI: the sign-in page at `/login`, the form behind it, and `/logout`.
+//! The sign-in page at `/login`, the form behind it, and `/logout`.
 
-use super::authorize::{self, AuthorizationRequest, AuthorizeError, SESSION_COOKIE};
-use super::messages::{self, Params};
-use super::pages::{self, LoginPage, ProviderLink};
-use super::state::PoolState;
+use crate::dev::pool::authorize::{self, AuthorizationRequest, AuthorizeError, SESSION_COOKIE};
+use crate::dev::pool::messages::{self, Params};
+use crate::dev::pool::pages::{self, LoginPage, ProviderLink};
+use crate::dev::pool::passwords;
+use crate::dev::pool::state::PoolState;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
 use std::sync::Arc;
 
-const INCORRECT: &str = "Incorrect username or password.";
-
-pub(super) async fn login_page(request: AuthorizationRequest, headers: HeaderMap) -> Response {
-    page(&request, &headers, request.params.get("login_hint").unwrap_or_default(), None)
+pub(super) async fn page(request: AuthorizationRequest, headers: HeaderMap) -> Response {
+    show(&request, &headers, request.params.get("login_hint").unwrap_or_default(), None, None)
 }
 
-pub(super) async fn login(
+pub(super) async fn submit(
     State(pool): State<Arc<PoolState>>,
     request: AuthorizationRequest,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, AuthorizeError> {
-    let form = submitted(&headers, &body)?;
+    let form = authorize::submitted(&headers, &body)?;
     let username = form.get("username").unwrap_or_default();
     let password = form.get("password").unwrap_or_default();
-    let signed_in = match sign_in(&pool, &request.client.id, username, password).await {
-        Ok(username) => authorize::complete(&pool, &request, &username, "COGNITO").await,
-        Err(message) => Err(message),
-    };
-    Ok(signed_in.unwrap_or_else(|message| page(&request, &headers, username, Some(message))))
+    Ok(match passwords::authenticate(&pool, &request.client.id, username, password).await {
+        Ok(user) => super::advance(&pool, &request, &headers, &user).await,
+        Err(error) => show(&request, &headers, username, Some(error.message()), None),
+    })
 }
 
-/// The fields of a form of the hosted UI.
-pub(super) fn submitted(headers: &HeaderMap, body: &[u8]) -> Result<Params, AuthorizeError> {
-    pages::submitted(headers, body).ok_or(AuthorizeError::Csrf)
-}
-
-/// The name of the user, who may be one that the user migration trigger knew; or the message on the page.
-async fn sign_in(pool: &PoolState, client_id: &str, typed: &str, password: &str) -> Result<String, String> {
-    let user = pool.data().native_user(typed).cloned();
-    match user {
-        Some(user) if user.password.as_deref() != Some(password) => Err(INCORRECT.to_owned()),
-        Some(user) if !user.enabled => Err("User is disabled.".to_owned()),
-        Some(user) => Ok(user.username),
-        None if typed.is_empty() || password.is_empty() => Err(INCORRECT.to_owned()),
-        None => {
-            let migrated = pool.triggers.user_migration(client_id, typed, password).await;
-            let user = migrated.map_err(|failure| failure.message(INCORRECT))?;
-            let username = user.username.clone();
-            pool.data().add_user(user);
-            Ok(username)
-        }
-    }
-}
-
-fn page(request: &AuthorizationRequest, headers: &HeaderMap, username: &str, error: Option<String>) -> Response {
+/// The page, with an error or good news.
+pub(super) fn show(
+    request: &AuthorizationRequest,
+    headers: &HeaderMap,
+    username: &str,
+    error: Option<&str>,
+    notice: Option<&'static str>,
+) -> Response {
     let federated = request.client.identity_providers.iter().filter(|name| *name != "COGNITO");
     let link = |name: &String| ProviderLink {
         name: name.clone(),
@@ -63,11 +45,21 @@ fn page(request: &AuthorizationRequest, headers: &HeaderMap, username: &str, err
     };
     pages::form(headers, |csrf| LoginPage {
         csrf,
-        action: format!("/login?{}", request.params.encode_with("client_id", &request.client.id)),
+        action: request.url("/login"),
         username: username.to_owned(),
-        error,
+        error: error.map(str::to_owned),
+        notice,
         providers: federated.map(link).collect(),
+        links: vec![
+            super::link(request, "Forgot your password?", "/forgotPassword"),
+            super::link(request, "Sign up", "/signup"),
+        ],
     })
+}
+
+/// The page for a browser whose sign-in waits no longer.
+pub(super) fn expired(request: &AuthorizationRequest, headers: &HeaderMap) -> Response {
+    show(request, headers, "", Some("Invalid session for the user, session is expired."), None)
 }
 
 /// Ends the hosted UI's session. Not RP-initiated logout of OpenID Connect: it takes `client_id` with `logout_uri`, or
