@@ -83,6 +83,7 @@ macro_rules! guide {
 }
 
 guide! {
+    "acceptance" acceptance
     "account" account
     "cognito" cognito
     "configuration" configuration

@@ -1,7 +1,7 @@
 //! What else the tokens of a sign-in open: userinfo, the user pools API, the identity pool.
 
 use super::report::{AnswerSheet, Verdict};
-use super::{AcceptanceRun, reason};
+use super::{AcceptanceRun, reason, verdict};
 use crate::provider::{AuthenticatedUser, USER_POOLS_SCOPE};
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ pub(super) async fn ask(run: &AcceptanceRun<'_>, user: &AuthenticatedUser, sheet
     if scopes.iter().any(|scope| scope == USER_POOLS_SCOPE) {
         match run.provider.get_user(&user.tokens.access).await {
             Ok(_) => sheet.note(id, Verdict::AsExpected, "yes"),
-            Err(error) => sheet.note(id, Verdict::Differs, reason(&error)),
+            Err(error) => sheet.note(id, verdict(&error, Verdict::Differs), reason(&error)),
         }
     } else {
         sheet.skip(&[id], &format!("{USER_POOLS_SCOPE} is not in provider.scopes, or was not granted"));
@@ -22,7 +22,7 @@ pub(super) async fn ask(run: &AcceptanceRun<'_>, user: &AuthenticatedUser, sheet
     }
     match run.provider.identity_id(Some(&user.tokens.id)).await {
         Ok(_) => sheet.note(id, Verdict::AsExpected, "yes"),
-        Err(error) => sheet.note(id, Verdict::Breaks, reason(&error)),
+        Err(error) => sheet.note(id, verdict(&error, Verdict::Breaks), reason(&error)),
     }
 }
 

@@ -109,15 +109,14 @@ async fn basic(run: &AcceptanceRun<'_>, sheet: &mut AnswerSheet) -> Result<(), S
         return Ok(());
     };
     let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let (plain, encoded) = (
-        format!("{id}:{}", secret.expose_secret()),
-        format!("{}:{}", encode(id), encode(secret.expose_secret())),
-    );
+    let (plain, encoded) =
+        (format!("{id}:{}", secret.expose_secret()), format!("{}:{}", encode(id), encode(secret.expose_secret())));
     if plain == encoded {
         sheet.skip(&[ID], "id and secret have no character that the encoding changes");
         return Ok(());
     }
-    let form = [("grant_type", "authorization_code"), ("code", MADE_UP), ("redirect_uri", run.options.urls.callback.as_str())];
+    let form =
+        [("grant_type", "authorization_code"), ("code", MADE_UP), ("redirect_uri", run.options.urls.callback.as_str())];
     let takes = async |pair: &str| -> Result<bool, String> {
         let answer = run.wire.token_with_basic(pair, &form).await?;
         Ok(answer.error().as_deref() != Some("invalid_client") && answer.status() != 401)

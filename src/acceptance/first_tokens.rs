@@ -36,7 +36,8 @@ pub(super) async fn ask(run: &AcceptanceRun<'_>, user: &AuthenticatedUser, sheet
     };
     sheet.judge("sign_in.refresh_token", refresh.is_some(), Verdict::Differs, text);
     let refresh = refresh.map_or(0, str::len);
-    let text = format!("ID token {} bytes, access token {}, refresh token {refresh}", id_token.len(), access_token.len());
+    let text =
+        format!("ID token {} bytes, access token {}, refresh token {refresh}", id_token.len(), access_token.len());
     sheet.judge("sign_in.size", id_token.len().max(access_token.len()) < HEADER_MAX, Verdict::Differs, text);
 }
 
@@ -45,7 +46,9 @@ fn groups(run: &AcceptanceRun<'_>, id: &Map<String, Value>, access: &Map<String,
     let claim = run.config.provider.groups_claim.as_deref().unwrap_or("cognito:groups");
     let of = |claims: &Map<String, Value>| match claims.get(claim) {
         None => (true, "none".to_owned()),
-        Some(Value::Array(groups)) if groups.iter().all(Value::is_string) => (true, format!("{} in a list", groups.len())),
+        Some(Value::Array(groups)) if groups.iter().all(Value::is_string) => {
+            (true, format!("{} in a list", groups.len()))
+        }
         Some(_) => (claim != "cognito:groups", "no list of texts".to_owned()),
     };
     let ((in_id, of_id), (in_access, of_access)) = (of(id), of(access));
@@ -63,7 +66,8 @@ fn audience(run: &AcceptanceRun<'_>, access: &Map<String, Value>) -> (bool, Stri
         Some(one) => one.as_str().into_iter().collect(),
     };
     let known = |aud: &&str| *aud == provider.client_id || provider.accepted_audiences.iter().any(|known| known == aud);
-    let requested = provider.authorize_parameters.iter().any(|(name, value)| name == "resource" && audiences.contains(&&**value));
+    let requested =
+        provider.authorize_parameters.iter().any(|(name, value)| name == "resource" && audiences.contains(&&**value));
     let whose = if requested { ": the resource of provider.authorize_parameters" } else { "" };
     match audiences.iter().any(known) {
         true => (true, format!("yes, an accepted one{whose}")),

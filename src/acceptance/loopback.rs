@@ -1,6 +1,6 @@
 //! A person's browser: it is sent on from here, and comes back here.
 
-use super::browser::{Landing, LoopbackUrls};
+use super::landing::{Landing, LoopbackUrls};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -108,14 +108,14 @@ impl PersonsBrowser {
 
 /// Answers one request, and closes.
 async fn serve(mut stream: TcpStream, callback: Url, arrivals: mpsc::Sender<WaitingBrowser>) {
-    let Ok(Some(target)) = tokio::time::timeout(HEAD_TIMEOUT, read_target(&mut stream)).await else { return };
-    let reply = match callback.join(&target) {
-        Ok(target) => {
+    let Ok(target) = tokio::time::timeout(HEAD_TIMEOUT, read_target(&mut stream)).await else { return };
+    let reply = match target.and_then(|target| callback.join(&target).ok()) {
+        Some(target) => {
             let (reply, answered) = oneshot::channel();
             let sent = arrivals.send(WaitingBrowser { target, reply }).await;
             if sent.is_ok() { answered.await.ok() } else { None }
         }
-        Err(_) => None,
+        None => None,
     };
     let head = "Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n\
                 Content-Security-Policy: default-src 'none'\r\nConnection: close\r\n";

@@ -2,7 +2,7 @@
 
 use super::report::{AnswerSheet, Verdict};
 use super::wire::{WireAnswer, WireClient, claims};
-use super::{AcceptanceRun, MADE_UP, reason};
+use super::{AcceptanceRun, MADE_UP, reason, verdict};
 use crate::domain::machine::Scopes;
 use serde_json::Value;
 
@@ -17,7 +17,8 @@ pub(super) async fn ask(run: &AcceptanceRun<'_>, sheet: &mut AnswerSheet) {
     let token = match run.provider.client_credentials(upstream, &none, None).await {
         Ok(token) => token,
         Err(error) => {
-            sheet.note("machine.token", Verdict::Breaks, format!("machine.upstream {name}: {}", reason(&error)));
+            let text = format!("machine.upstream {name}: {}", reason(&error));
+            sheet.note("machine.token", verdict(&error, Verdict::Breaks), text);
             return sheet.skip(&QUESTIONS, "the pool gave no token");
         }
     };
@@ -49,11 +50,16 @@ async fn scopes(
     }
     let answer = request(run, client, &format!("{good} {unknown}"), None).await?;
     let has = |scope: &str| granted(&answer).split_whitespace().any(|found| found == scope);
-    sheet.judge("machine.scope.mixed", !has(&unknown), Verdict::Differs, match answer.is_good() {
-        true if has(&unknown) => "a token that has it".to_owned(),
-        true => "a token without it".to_owned(),
-        false => answer.summary(),
-    });
+    sheet.judge(
+        "machine.scope.mixed",
+        !has(&unknown),
+        Verdict::Differs,
+        match answer.is_good() {
+            true if has(&unknown) => "a token that has it".to_owned(),
+            true => "a token without it".to_owned(),
+            false => answer.summary(),
+        },
+    );
     resource(run, client, good, sheet).await
 }
 

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `question`, `report` | the questions; the answers, for a terminal and as JSON |
 //! | `wire` | requests whose statuses and bodies are the answer |
-//! | `browser`, `loopback`, `password_form` | who signs in: a person in a browser, or this program at a plain form |
+//! | `landing`, `loopback`, `password_form`, `browser` | who signs in, a person or this program at a plain form, and comes back |
 //! | `signed_out` | what is asked before anybody signs in |
 //! | `visits` | the chain of sign-ins and sign-outs of one browser |
 //! | `codes`, `first_tokens`, `renewal`, `apis`, `machine` | what is asked with the codes and tokens of these |
@@ -16,6 +16,7 @@ mod apis;
 mod browser;
 mod codes;
 mod first_tokens;
+mod landing;
 mod loopback;
 mod machine;
 mod password_form;
@@ -26,7 +27,7 @@ mod signed_out;
 mod visits;
 mod wire;
 
-pub use browser::LoopbackUrls;
+pub use landing::LoopbackUrls;
 pub use question::{QUESTIONS, Question};
 pub use report::{AcceptanceReport, QuestionAnswer, Verdict};
 
@@ -35,7 +36,8 @@ use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::transaction::{CallbackError, CallbackParams, SignInIntent, Transaction, VerifiedCallback};
 use crate::outbound::OutboundClient;
 use crate::provider::{self, AuthorizationHints, HttpClient, Provider};
-use browser::{Landing, TestBrowser};
+use browser::TestBrowser;
+use landing::Landing;
 use loopback::PersonsBrowser;
 use password_form::FormBrowser;
 use report::AnswerSheet;
@@ -159,6 +161,11 @@ fn reason(error: &provider::Error) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// What an error means: nothing is known of a provider that did not answer.
+fn verdict(error: &provider::Error, otherwise: Verdict) -> Verdict {
+    if matches!(error, provider::Error::Unavailable { .. }) { Verdict::NotAsked } else { otherwise }
 }
 
 /// The address with another value for one of its parameters.

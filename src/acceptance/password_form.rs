@@ -1,6 +1,6 @@
 //! Signs in over HTTP where the sign-in page is a plain form: Cognito's classic pages, the development pool, emulators.
 
-use super::browser::{Landing, LoopbackUrls};
+use super::landing::{Landing, LoopbackUrls};
 use crate::outbound::{OutboundClient, Response};
 use http::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use secrecy::{ExposeSecret, SecretString};
@@ -104,11 +104,13 @@ impl PasswordForm {
     fn find(page: &str) -> Option<Self> {
         page.split("<form").skip(1).find_map(|rest| {
             let form = rest.split("</form").next()?;
-            let inputs: Vec<&str> = form.split("<input").skip(1).map(|tag| tag.split('>').next().unwrap_or("")).collect();
+            let inputs: Vec<&str> =
+                form.split("<input").skip(1).map(|tag| tag.split('>').next().unwrap_or("")).collect();
             let is = |tag: &str, kind: &str| attribute(tag, "type").is_some_and(|of| of.eq_ignore_ascii_case(kind));
             inputs.iter().find(|tag| is(tag, "password"))?;
             let hidden = inputs.iter().filter(|tag| is(tag, "hidden"));
-            let fields = hidden.filter_map(|tag| Some((attribute(tag, "name")?, attribute(tag, "value").unwrap_or_default())));
+            let fields =
+                hidden.filter_map(|tag| Some((attribute(tag, "name")?, attribute(tag, "value").unwrap_or_default())));
             let action = attribute(form.split('>').next()?, "action").unwrap_or_default();
             Some(Self { action, fields: fields.collect() })
         })
@@ -150,7 +152,8 @@ mod tests {
             <input name="signInSubmitButton" type="Submit" value="sign in"/></form>"#;
         let form = PasswordForm::find(page).unwrap();
         assert_eq!(form.action, "/login?client_id=a&state=b");
-        let fields = [("_csrf", "x'y"), ("cognitoAsfData", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let fields =
+            [("_csrf", "x'y"), ("cognitoAsfData", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(form.fields, fields);
         let filled = form.filled("jane", "p&w");
         assert_eq!(filled, "_csrf=x%27y&cognitoAsfData=&username=jane&password=p%26w&signInSubmitButton=Sign+in");

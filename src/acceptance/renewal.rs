@@ -2,7 +2,7 @@
 
 use super::report::{AnswerSheet, Verdict};
 use super::wire::{WireAnswer, claims};
-use super::{AcceptanceRun, reason};
+use super::{AcceptanceRun, reason, verdict};
 use crate::domain::session::{Device, Session, SignInContext};
 use crate::provider::AuthenticatedUser;
 use secrecy::{ExposeSecret, SecretString};
@@ -82,7 +82,8 @@ async fn go_on(
             (access, refresh) = (renewed.tokens.access, renewed.tokens.refresh);
         }
         Err(failure) => {
-            sheet.note("refresh.tokens", Verdict::Breaks, reason(&failure.error));
+            let error = &failure.error;
+            sheet.note("refresh.tokens", verdict(error, Verdict::Breaks), reason(error));
             refresh = failure.rotated.or(refresh);
         }
     }
@@ -128,7 +129,7 @@ async fn reuse(
         answer = renew(run, used).await?;
         text = format!("tokens within the grace period; after {} s {}", wait.as_secs(), answer.summary());
     }
-    let (good, mut alive) = (answer.error().as_deref() == Some("invalid_grant"), newest.clone());
+    let (mut good, mut alive) = (answer.error().as_deref() == Some("invalid_grant"), newest.clone());
     match renew(run, &newest).await? {
         after if after.is_good() => {
             text += "; the newest one goes on";
@@ -137,7 +138,10 @@ async fn reuse(
                 alive = rotated.into();
             }
         }
-        after => text += &format!("; the newest one is dead, too ({})", after.summary()),
+        after => {
+            good = false;
+            text += &format!("; the newest one is dead, too ({})", after.summary());
+        }
     }
     sheet.judge("refresh.reuse", good, Verdict::Differs, text);
     Ok(alive)

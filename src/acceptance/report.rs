@@ -165,6 +165,12 @@ impl AcceptanceReport {
         self.count(Verdict::Breaks) > 0
     }
 
+    /// Whether anybody signed in: without that, most questions were not asked.
+    pub fn signed_in(&self) -> bool {
+        let answer = self.answers.iter().find(|answer| answer.id == "sign_in.tokens");
+        answer.is_some_and(|answer| answer.verdict != Verdict::NotAsked)
+    }
+
     fn count(&self, verdict: Verdict) -> usize {
         self.answers.iter().filter(|answer| answer.verdict == verdict).count()
     }

@@ -23,7 +23,7 @@ pub(super) struct SignedOutFindings {
 }
 
 /// How a sign-in is refused.
-enum Refusal {
+enum ErrorReturn {
     /// At the callback, with its code; whether the state is there.
     Callback { code: String, with_state: bool },
     /// In any other way.
@@ -165,13 +165,17 @@ async fn errors(run: &AcceptanceRun<'_>, sheet: &mut AnswerSheet) -> Result<bool
         if let Some((name, value)) = change {
             url = with_param(&url, name, value);
         }
-        let (good, text) = match refusal(run, &url, &transaction.state()).await? {
-            Refusal::Callback { code, with_state } => {
-                if with_state { with += 1 } else { without.push(code.clone()) }
+        let (good, text) = match error_return(run, &url, &transaction.state()).await? {
+            ErrorReturn::Callback { code, with_state } => {
+                if with_state {
+                    with += 1
+                } else {
+                    without.push(code.clone())
+                }
                 knows_prompt |= prompt.is_some();
                 (true, format!("{code} at the callback, {} state", if with_state { "with" } else { "without" }))
             }
-            Refusal::Elsewhere(what) => (false, what),
+            ErrorReturn::Elsewhere(what) => (false, what),
         };
         sheet.judge(id, good, Verdict::Differs, text);
     }
@@ -183,16 +187,16 @@ async fn errors(run: &AcceptanceRun<'_>, sheet: &mut AnswerSheet) -> Result<bool
     Ok(knows_prompt)
 }
 
-async fn refusal(run: &AcceptanceRun<'_>, url: &Url, state: &str) -> Result<Refusal, String> {
+async fn error_return(run: &AcceptanceRun<'_>, url: &Url, state: &str) -> Result<ErrorReturn, String> {
     let answer = run.wire.get(url).await?;
     let landing = answer.location(url).and_then(|to| run.options.urls.landing(&to, None, Duration::ZERO));
     Ok(match landing.map(|landing| (landing.param("error"), landing.state())) {
-        Some((Some(code), found)) => Refusal::Callback {
+        Some((Some(code), found)) => ErrorReturn::Callback {
             code: word(&code).unwrap_or_else(|| "an error".to_owned()),
             with_state: found.as_deref() == Some(state),
         },
-        Some((None, _)) => Refusal::Elsewhere("the callback, without an error".to_owned()),
-        None => Refusal::Elsewhere(match refused(url, &answer) {
+        Some((None, _)) => ErrorReturn::Elsewhere("the callback, without an error".to_owned()),
+        None => ErrorReturn::Elsewhere(match refused(url, &answer) {
             Some(why) => format!("an error elsewhere than at the callback ({why})"),
             None => "the sign-in page".to_owned(),
         }),

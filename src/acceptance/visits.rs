@@ -1,11 +1,12 @@
 //! The chain of one browser's visits: sign in, again without typing, with each prompt, out, and in again.
 
-use super::browser::{Landing, TestBrowser};
+use super::browser::TestBrowser;
 use super::codes::{self, SpentCode};
+use super::landing::Landing;
 use super::report::{AnswerSheet, Verdict};
 use super::signed_out::{SignedOutFindings, login_after_logout};
 use super::wire::claims;
-use super::{AcceptanceRun, reason};
+use super::{AcceptanceRun, reason, verdict};
 use crate::domain::transaction::Transaction;
 use crate::provider::AuthenticatedUser;
 use secrecy::ExposeSecret;
@@ -16,6 +17,8 @@ const TYPING: Duration = Duration::from_secs(2);
 
 const CODES: [&str; 5] =
     ["prompt.none.signed_in", "code.client_secret", "code.reuse", "code.pkce", "code.redirect_uri"];
+/// What only a pool with a session can be asked.
+const IN_SESSION: [&str; 4] = ["prompt.none.signed_in", "prompt.login", "logout.form", "logout.session"];
 const TYPED_AGAIN: [&str; 2] = ["prompt.login", "logout.form"];
 
 /// Visits of one browser.
@@ -24,6 +27,8 @@ struct VisitChain<'r, 'a> {
     browser: &'r mut TestBrowser,
     found: &'r SignedOutFindings,
     sheet: &'r mut AnswerSheet,
+    /// `auth_time` of the latest sign-in, if the pool keeps it while nobody types.
+    typed_at: Option<i64>,
 }
 
 /// Goes through the chain; the user and the tokens of the first sign-in.
@@ -33,12 +38,11 @@ pub(super) async fn ask(
     found: &SignedOutFindings,
     sheet: &mut AnswerSheet,
 ) -> Option<AuthenticatedUser> {
-    let mut chain = VisitChain { run, browser, found, sheet };
+    let mut chain = VisitChain { run, browser, found, sheet, typed_at: None };
     let user = match chain.sign_in(None).await {
         Ok((_, user)) => user,
         Err(stop) => {
-            let verdict = if stop.judged { Verdict::Breaks } else { Verdict::NotAsked };
-            chain.sheet.note("sign_in.tokens", verdict, stop.why);
+            chain.sheet.note("sign_in.tokens", stop.verdict, stop.why);
             return None;
         }
     };
@@ -50,10 +54,17 @@ pub(super) async fn ask(
     Some(user)
 }
 
-/// Why a sign-in did not succeed; judged: that the pool's answer is the reason.
+/// Why a sign-in did not succeed, and whether that is the pool's answer.
 struct FailedSignIn {
     why: String,
-    judged: bool,
+    verdict: Verdict,
+}
+
+impl From<String> for FailedSignIn {
+    /// Nobody came back.
+    fn from(why: String) -> Self {
+        Self { why, verdict: Verdict::NotAsked }
+    }
 }
 
 fn auth_time(user: &AuthenticatedUser) -> Option<i64> {
@@ -69,17 +80,21 @@ impl VisitChain<'_, '_> {
     }
 
     async fn sign_in(&mut self, prompt: Option<&str>) -> Result<(Landing, AuthenticatedUser), FailedSignIn> {
-        let (transaction, landing) = self.visit(prompt).await.map_err(|why| FailedSignIn { why, judged: false })?;
-        match self.exchange(&transaction, &landing).await {
-            Ok(user) => Ok((landing, user)),
-            Err(why) => Err(FailedSignIn { why, judged: true }),
-        }
+        let (transaction, landing) = self.visit(prompt).await?;
+        let user = self.exchange(&transaction, &landing).await?;
+        Ok((landing, user))
     }
 
     /// The product's way from a return to tokens.
-    async fn exchange(&mut self, transaction: &Transaction, landing: &Landing) -> Result<AuthenticatedUser, String> {
-        let callback = self.run.accept(transaction, landing).await?;
-        let (user, _) = self.run.provider.exchange(callback).await.map_err(|error| reason(&error))?;
+    async fn exchange(
+        &mut self,
+        transaction: &Transaction,
+        landing: &Landing,
+    ) -> Result<AuthenticatedUser, FailedSignIn> {
+        let refused = |why| FailedSignIn { why, verdict: Verdict::Breaks };
+        let callback = self.run.accept(transaction, landing).await.map_err(refused)?;
+        let failed = |error| FailedSignIn { why: reason(&error), verdict: verdict(&error, Verdict::Breaks) };
+        let (user, _) = self.run.provider.exchange(callback).await.map_err(failed)?;
         let tokens = &user.tokens;
         for token in [&tokens.id, &tokens.access].into_iter().chain(&tokens.refresh) {
             self.sheet.hide(token.expose_secret());
@@ -87,11 +102,16 @@ impl VisitChain<'_, '_> {
         Ok(user)
     }
 
+    fn tell(&self, line: &str) {
+        if self.browser.is_person() {
+            (self.run.say)(line);
+        }
+    }
+
     /// Everything after the first sign-in; an error ends the chain.
     async fn after(&mut self, first: Option<i64>) -> Result<(), String> {
         let (landing, user) = self.sign_in(None).await.map_err(|stop| stop.why)?;
         let again = auth_time(&user);
-        // A person's page is only seen by the time that it takes.
         let page = landing.page_shown.unwrap_or(landing.took >= TYPING);
         let text = if page { "the pool shows its page again" } else { "yes" };
         self.sheet.judge("sign_in.again", !page, Verdict::Differs, text);
@@ -104,15 +124,20 @@ impl VisitChain<'_, '_> {
             }
             _ => self.sheet.note("sign_in.auth_time", Verdict::Differs, "there is none"),
         }
-        if page && self.browser.is_person() {
-            self.sheet.skip(&CODES, "each code would need typing: the pool shows its page again");
-        } else {
-            self.codes().await?;
+        if page {
+            self.sheet.skip(&IN_SESSION, "nobody can tell: the pool shows its page at each sign-in");
+            if self.browser.is_person() {
+                self.sheet.skip(&CODES, "each code would need typing: the pool shows its page at each sign-in");
+                return Ok(());
+            }
+            return self.codes().await;
         }
+        self.codes().await?;
         if self.run.options.type_once && self.browser.is_person() {
             self.sheet.skip(&TYPED_AGAIN, "it needs typing once more, and --type-once spares it");
         } else {
-            self.prompt_login(again.filter(|_| stays)).await?;
+            self.typed_at = again.filter(|_| stays);
+            self.prompt_login().await?;
             self.logout_form().await?;
         }
         self.logout().await
@@ -144,14 +169,22 @@ impl VisitChain<'_, '_> {
         Ok(SpentCode::new(self.run, &transaction, landing.param("code").unwrap_or_default()))
     }
 
-    /// `before`: the time of the last sign-in, if the pool keeps it without typing.
-    async fn prompt_login(&mut self, before: Option<i64>) -> Result<(), String> {
-        (self.run.say)("Now prompt=login: the sign-in page should come again; sign in once more.");
+    /// Whether somebody had to type. Of a person, that is only seen by the time that it took, and by `auth_time`.
+    fn typed(&mut self, landing: &Landing, user: &AuthenticatedUser) -> bool {
+        let before = self.typed_at;
+        self.typed_at = before.and(auth_time(user));
+        landing.page_shown.unwrap_or(before != self.typed_at || landing.took >= TYPING)
+    }
+
+    async fn prompt_login(&mut self) -> Result<(), String> {
+        self.tell("Now prompt=login: the sign-in page should come again; sign in once more.");
         let (landing, user) = self.sign_in(Some("login")).await.map_err(|stop| stop.why)?;
-        let later = before.is_some() && auth_time(&user) != before;
-        let page = landing.page_shown.unwrap_or(later || landing.took >= TYPING);
+        let page = self.typed(&landing, &user);
         let text = if page { "the page comes" } else { "no page: prompt is ignored" };
         self.sheet.judge("prompt.login", page, Verdict::Differs, text);
+        if page && claims(user.tokens.id.expose_secret()).contains_key("identities") {
+            self.sheet.note("federated.second_sign_in", Verdict::AsExpected, "yes, the test user could");
+        }
         Ok(())
     }
 
@@ -160,16 +193,15 @@ impl VisitChain<'_, '_> {
             self.sheet.note("logout.form", Verdict::Differs, "no: it leads to no sign-in page");
             return Ok(());
         };
-        (self.run.say)("Now a sign-out that leads to the sign-in page: sign in a last time.");
+        self.tell("Now a sign-out that leads to the sign-in page: sign in a last time.");
         let (transaction, authorize) = self.run.begin(None).await?;
         let url = login_after_logout(&end_session, &authorize);
         let landing = self.browser.visit(&url, Some(&transaction.state()), self.run.say).await?;
         landing.param("code").into_iter().for_each(|code| self.sheet.hide(&code));
-        let page = landing.page_shown.unwrap_or(landing.took >= TYPING);
         let (good, text) = match self.exchange(&transaction, &landing).await {
-            Ok(_) if page => (true, "yes, and the sign-in keeps all three".to_owned()),
+            Ok(user) if self.typed(&landing, &user) => (true, "yes, and the sign-in keeps all three".to_owned()),
             Ok(_) => (false, "a code at once: nobody had to type".to_owned()),
-            Err(why) => (false, format!("the sign-in after it fails: {why}")),
+            Err(stop) => (false, format!("the sign-in after it fails: {}", stop.why)),
         };
         self.sheet.judge("logout.form", good, Verdict::Differs, text);
         Ok(())
@@ -196,7 +228,8 @@ impl VisitChain<'_, '_> {
         }
         let (_, landing) = self.visit(prompt).await?;
         let ended = landing.param("error").is_some() || landing.page_shown == Some(true);
-        let text = if ended { "it comes back, and the session has ended" } else { "it comes back, and the session lives on" };
+        let text =
+            if ended { "it comes back, and the session has ended" } else { "it comes back, and the session lives on" };
         self.sheet.judge(ID, ended, Verdict::Breaks, text);
         Ok(())
     }

@@ -80,7 +80,10 @@ impl Wire {
 
     async fn send(&self, request: http::request::Builder, body: Vec<u8>) -> Result<WireAnswer, String> {
         let request = request.body(body).map_err(|error| error.to_string())?;
-        self.http.call(request).await.map(WireAnswer).map_err(|error| error.to_string())
+        let answer = self.http.call(request).await.map(WireAnswer).map_err(|error| error.to_string())?;
+        // No answers: the same question may be answered later.
+        let passing = answer.status() == 429 || answer.0.status().is_server_error();
+        if passing { Err(format!("the pool answers {}", answer.summary())) } else { Ok(answer) }
     }
 }
 
