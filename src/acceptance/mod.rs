@@ -63,6 +63,8 @@ pub struct AcceptanceOptions {
     pub patience: Duration,
     /// Whether a person is spared what needs typing once more.
     pub type_once: bool,
+    /// A person who needed less has not typed a password; a pool needs less for two redirects.
+    pub typing: Duration,
     /// When a rotated refresh token is tried again: Cognito's longest grace period is 60 s.
     pub grace: Duration,
 }

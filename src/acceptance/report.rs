@@ -149,6 +149,11 @@ impl AcceptanceReport {
     /// A sentence, if it is none or of a version that is not known.
     pub fn parse(json: &str) -> Result<Self, String> {
         let report: Self = serde_json::from_str(json).map_err(|error| format!("no report of a run: {error}"))?;
+        // They could move a terminal's cursor.
+        let text = serde_json::to_value(&report).map(|value| value.to_string()).unwrap_or_default();
+        if text.contains("\\u00") {
+            return Err("no report of a run: it holds control characters".to_owned());
+        }
         match report.version {
             VERSION => Ok(report),
             other => Err(format!("a report of version {other}; this program knows version {VERSION}")),

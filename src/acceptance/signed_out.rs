@@ -11,6 +11,9 @@ use url::Url;
 /// A sign-in page is not further away.
 const REDIRECTS_MAX: usize = 5;
 
+/// What managed login says to an app client without a branding.
+const UNAVAILABLE: &str = "Login pages unavailable";
+
 /// What the rest of a run depends on.
 #[derive(Debug)]
 pub(super) struct SignedOutFindings {
@@ -124,12 +127,15 @@ async fn login_page(run: &AcceptanceRun<'_>, sheet: &mut AnswerSheet, mut url: U
             Err(why) => return sheet.note("login.page", Verdict::Breaks, why),
         };
     }
-    let kind = match has_password_form(&String::from_utf8_lossy(answer.0.body())) {
+    let page = String::from_utf8_lossy(answer.0.body());
+    let unavailable = page.contains(UNAVAILABLE);
+    let kind = match has_password_form(&page) {
+        _ if unavailable => "the page says that it is unavailable",
         true => "a form for name and password, as the classic pages have it",
         false => "a page without a plain form, as managed login is",
     };
     let text = format!("{} answers {}: {kind}", url.path(), answer.status());
-    sheet.judge("login.page", answer.is_good(), Verdict::Breaks, text);
+    sheet.judge("login.page", answer.is_good() && !unavailable, Verdict::Breaks, text);
 }
 
 /// A callback URL that nobody has registered.

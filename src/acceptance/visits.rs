@@ -10,10 +10,6 @@ use super::{AcceptanceRun, reason, verdict};
 use crate::domain::transaction::Transaction;
 use crate::provider::AuthenticatedUser;
 use secrecy::ExposeSecret;
-use std::time::Duration;
-
-/// Nobody types a password in less, and hardly a pool takes more for two redirects.
-const TYPING: Duration = Duration::from_secs(2);
 
 const CODES: [&str; 5] =
     ["prompt.none.signed_in", "code.client_secret", "code.reuse", "code.pkce", "code.redirect_uri"];
@@ -112,7 +108,7 @@ impl VisitChain<'_, '_> {
     async fn after(&mut self, first: Option<i64>) -> Result<(), String> {
         let (landing, user) = self.sign_in(None).await.map_err(|stop| stop.why)?;
         let again = auth_time(&user);
-        let page = landing.page_shown.unwrap_or(landing.took >= TYPING);
+        let page = landing.page_shown.unwrap_or(landing.took >= self.run.options.typing);
         let text = if page { "the pool shows its page again" } else { "yes" };
         self.sheet.judge("sign_in.again", !page, Verdict::Differs, text);
         let stays = first == again && !page;
@@ -173,7 +169,7 @@ impl VisitChain<'_, '_> {
     fn typed(&mut self, landing: &Landing, user: &AuthenticatedUser) -> bool {
         let before = self.typed_at;
         self.typed_at = before.and(auth_time(user));
-        landing.page_shown.unwrap_or(before != self.typed_at || landing.took >= TYPING)
+        landing.page_shown.unwrap_or(before != self.typed_at || landing.took >= self.run.options.typing)
     }
 
     async fn prompt_login(&mut self) -> Result<(), String> {

@@ -98,6 +98,7 @@ async fn sign_in(config: &Config, flags: AcceptanceFlags, json: bool) -> anyhow:
         user: flags.user.map(|name| password().map(|password| (name, password))).transpose()?,
         patience: Duration::from_secs(60 * flags.wait),
         type_once: flags.type_once,
+        typing: Duration::from_secs(2),
         grace: Duration::from_secs(61),
     };
     // Before the run: nobody wants to sign in again because a file could not be written.

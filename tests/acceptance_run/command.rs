@@ -101,6 +101,7 @@ fn what_does_not_belong_together_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("other.json"), "{}").unwrap();
     std::fs::write(folder.path().join("newer.json"), NEWER).unwrap();
+    std::fs::write(folder.path().join("hostile.json"), NEWER.replace("9", "\\u001b[2J")).unwrap();
     for (arguments, words) in [
         (&["--sign-in", "--online"][..], "cannot be used with"),
         (&["--user", "jane"], "--sign-in"),
@@ -109,6 +110,7 @@ fn what_does_not_belong_together_is_refused() {
         (&["--show", "missing.json"], "missing.json"),
         (&["--show", "other.json"], "no report of a run"),
         (&["--show", "newer.json"], "a report of version 2"),
+        (&["--show", "hostile.json"], "control characters"),
     ] {
         let output = run(folder.path(), &[&["check"], arguments].concat());
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
