@@ -1,7 +1,7 @@
 //! An operator asks a pool what Cognito's manual leaves open: by a person's browser, or at a plain form.
 
 mod command;
-mod person;
+pub(crate) mod person;
 
 use auth_api::acceptance::{self, AcceptanceOptions, AcceptanceReport, LoopbackUrls, QUESTIONS, Verdict};
 use auth_api::config::{Config, Sources, load};
@@ -92,7 +92,7 @@ fn answer<'a>(report: &'a AcceptanceReport, id: &str) -> (Verdict, &'a str) {
 }
 
 /// The questions whose verdict is this one.
-fn with_verdict(report: &AcceptanceReport, verdict: Verdict) -> Vec<&str> {
+pub(crate) fn with_verdict(report: &AcceptanceReport, verdict: Verdict) -> Vec<&str> {
     report.answers.iter().filter(|answer| answer.verdict == verdict).map(|answer| answer.id.as_str()).collect()
 }
 

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A run that waits for a browser, and what it shows.
-struct Waiting {
-    pool: UserPool,
-    options: AcceptanceOptions,
+pub(crate) struct Waiting {
+    pub(crate) pool: UserPool,
+    pub(crate) options: AcceptanceOptions,
     shown: Arc<Mutex<Vec<String>>>,
 }
 
@@ -23,7 +23,7 @@ struct Seen {
 }
 
 impl Waiting {
-    async fn new(patience: Duration) -> Self {
+    pub(crate) async fn new(patience: Duration) -> Self {
         let pool = pool(Rotation::On { grace_seconds: 0 }).await;
         let urls = LoopbackUrls::new(&format!("http://localhost:{}/callback", free_port())).unwrap();
         edit_web(&pool, |client| {
@@ -34,12 +34,12 @@ impl Waiting {
         Self { pool, options, shown: Arc::default() }
     }
 
-    async fn report(&self) -> AcceptanceReport {
+    pub(crate) async fn report(&self) -> AcceptanceReport {
         let say = |line: &str| self.shown.lock().unwrap().push(line.to_owned());
         acceptance::run(&parsed(&configuration(&self.pool)), &self.options, &say).await.unwrap()
     }
 
-    async fn address(&self) -> String {
+    pub(crate) async fn address(&self) -> String {
         let address = || {
             let shown = self.shown.lock().unwrap();
             shown.iter().flat_map(|text| text.lines()).find(|line| line.starts_with("http")).map(str::to_owned)
