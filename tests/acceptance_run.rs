@@ -167,6 +167,32 @@ async fn with_rotation_the_used_token_is_tried_again() {
     assert_eq!(answer(&report(&lenient).await, "refresh.reuse"), (Verdict::AsExpected, text.as_str()));
 }
 
+/// Secrets made by hand may hold characters that HTTP Basic encodes, and public clients have none.
+#[tokio::test]
+async fn a_secret_of_any_kind_is_shown_as_the_pool_takes_it() {
+    for (secret, line, basic, wrong) in [
+        (
+            Some("dev+web+secret"),
+            "client_secret = \"dev+web+secret\"",
+            (AsExpected, "it takes both spellings"),
+            (AsExpected, "400 invalid_client; the code is not spent"),
+        ),
+        (
+            None,
+            "",
+            (NotAsked, "the app client is configured without a secret"),
+            (NotAsked, "the app client is configured without a secret"),
+        ),
+    ] {
+        let pool = pool(Rotation::Off).await;
+        edit_web(&pool, |client| client.secret = secret.map(str::to_owned));
+        let text = configuration(&pool).replace("client_secret = \"dev-web-secret\"", line);
+        let found = acceptance::run(&parsed(&text), &options(), &|_| {}).await.unwrap();
+        assert_eq!((answer(&found, "client.basic"), answer(&found, "code.client_secret")), (basic, wrong), "{found}");
+        assert!(answer(&found, "code.reuse").1.starts_with("400 invalid_grant") && !found.breaks(), "{found}");
+    }
+}
+
 /// What is done to a pool, the question that has another answer then, and that.
 struct Deviation(&'static str, fn(&UserPool), Verdict, &'static str);
 

@@ -13,6 +13,9 @@ const HEAD_MAX: usize = 16 << 10;
 /// How long a browser may take to write it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// This part of a person's time, and the address is shown once more: the browser may be lost.
+const REMINDER: u32 = 20;
+
 /// What a browser is answered.
 #[derive(Debug)]
 enum LoopbackReply {
@@ -67,8 +70,8 @@ impl PersonsBrowser {
         Ok(Self { urls, arrivals, waiting: None, patience, listener })
     }
 
-    /// Sends the browser to `address`; `say` shows the address to the person if no browser waits here. Its return
-    /// must not have another state than `state`.
+    /// Sends the browser to `address`; `say` shows the address to the person if no browser waits here, or none comes
+    /// back. Its return must not have another state than `state`.
     pub(super) async fn visit(
         &mut self,
         address: &Url,
@@ -76,15 +79,21 @@ impl PersonsBrowser {
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<Landing, String> {
         let redirected = self.waiting.take().map(|reply| reply.send(LoopbackReply::Redirect(address.to_string())));
-        if !matches!(redirected, Some(Ok(()))) {
+        let mut shown = !matches!(redirected, Some(Ok(())));
+        if shown {
             say(&format!("Open this address in a browser, and sign in as the test user:\n\n{address}\n"));
         }
         let started = Instant::now();
         loop {
-            let left = self.patience.saturating_sub(started.elapsed());
-            let arrival = tokio::time::timeout(left, self.arrivals.recv()).await;
-            let Ok(Some(WaitingBrowser { target, reply })) = arrival else {
-                return Err(format!("no browser came back within {} s", self.patience.as_secs()));
+            let left = if shown { self.patience } else { self.patience / REMINDER }.saturating_sub(started.elapsed());
+            let (target, reply) = match tokio::time::timeout(left, self.arrivals.recv()).await {
+                Ok(Some(WaitingBrowser { target, reply })) => (target, reply),
+                Err(_) if !shown => {
+                    shown = true;
+                    say(&format!("If the browser shows no page to sign in, open this address in it:\n\n{address}\n"));
+                    continue;
+                }
+                _ => return Err(format!("no browser came back within {} s", self.patience.as_secs())),
             };
             let landing = self.urls.landing(&target, None, started.elapsed());
             // A page that was loaded again, of an earlier visit.

@@ -1,4 +1,5 @@
-//! Tokens for programs, with the first configured upstream. Cognito bills each token that it gives: three at most.
+//! Tokens for programs, with the first configured upstream. Cognito bills each token that it gives: two or three,
+//! and five if it gives tokens for scopes that it should refuse.
 
 use super::report::{AnswerSheet, Verdict};
 use super::wire::{WireAnswer, WireClient, claims};

@@ -35,7 +35,8 @@ enum ErrorReturn {
 
 /// Asks, and says whether a sign-in can begin at all.
 pub(super) async fn ask(run: &AcceptanceRun<'_>, sheet: &mut AnswerSheet) -> Result<SignedOutFindings, String> {
-    issuer(run, sheet);
+    let (original, kind) = issuer_kind(&run.config.provider.issuer);
+    sheet.judge("issuer.kind", original, Verdict::Differs, kind);
     documents(run, sheet).await;
     let (_, url) = run.begin(None).await?;
     let answer = run.wire.get(&url).await?;
@@ -77,15 +78,14 @@ fn unregistered(run: &AcceptanceRun<'_>, why: &str) -> String {
     )
 }
 
-fn issuer(run: &AcceptanceRun<'_>, sheet: &mut AnswerSheet) {
-    let issuer = &run.config.provider.issuer;
+/// Whether it is of the original kind, or none of AWS's, and what it is.
+fn issuer_kind(issuer: &str) -> (bool, &'static str) {
     let host = Url::parse(issuer).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    let (good, kind) = match () {
-        () if !host.ends_with(".amazonaws.com") => (true, "neither: not an issuer of AWS"),
-        () if host.starts_with("issuer-cognito-idp.") => (false, "the newer one"),
-        () => (true, "the original one"),
-    };
-    sheet.judge("issuer.kind", good, Verdict::Differs, kind);
+    match host.strip_suffix(".amazonaws.com") {
+        None => (true, "neither: not an issuer of AWS"),
+        Some(host) if host.starts_with("issuer-cognito-idp.") => (false, "the newer one"),
+        Some(_) => (true, "the original one"),
+    }
 }
 
 async fn documents(run: &AcceptanceRun<'_>, sheet: &mut AnswerSheet) {
@@ -214,4 +214,20 @@ async fn signs_out(run: &AcceptanceRun<'_>) -> bool {
     let Some(url) = run.provider.logout_url(None, after).await else { return false };
     let Ok(answer) = run.wire.get(&url).await else { return false };
     answer.location(&url).is_some_and(|to| to.as_str().starts_with(after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newer_issuer_is_told_from_the_original_one() {
+        for (host, original, kind) in [
+            ("cognito-idp.eu-west-1.amazonaws.com", true, "the original one"),
+            ("issuer-cognito-idp.eu-west-1.amazonaws.com", false, "the newer one"),
+            ("issuer-cognito-idp.example.com", true, "neither: not an issuer of AWS"),
+        ] {
+            assert_eq!(issuer_kind(&format!("https://{host}/eu-west-1_X")), (original, kind));
+        }
+    }
 }

@@ -23,8 +23,8 @@ pub(super) struct Check {
     /// Ask the provider and the store too
     #[arg(long)]
     online: bool,
-    /// Sign a test user in at the Cognito user pool, and print what it answers to each question that its manual leaves
-    /// open. Best with --wait long enough for a person, and with a user who is nobody's: sessions end, tokens are revoked
+    /// Sign a test user in at the Cognito user pool, and print what it answers to each question that Cognito's manual
+    /// leaves open. Take a user who is nobody's: tokens are revoked
     #[arg(long, conflicts_with_all = ["online", "show"])]
     sign_in: bool,
     #[command(flatten)]

@@ -6,6 +6,7 @@ use auth_api::acceptance::{self, AcceptanceOptions, AcceptanceReport, LoopbackUr
 use auth_api::dev::pool::{Fault, PoolEndpoint, Rotation, UserPool};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 
 /// A run that waits for a browser, and what it shows.
 pub(crate) struct Waiting {
@@ -40,9 +41,14 @@ impl Waiting {
     }
 
     pub(crate) async fn address(&self) -> String {
+        self.nth_address(0).await
+    }
+
+    async fn nth_address(&self, n: usize) -> String {
         let address = || {
             let shown = self.shown.lock().unwrap();
-            shown.iter().flat_map(|text| text.lines()).find(|line| line.starts_with("http")).map(str::to_owned)
+            let mut addresses = shown.iter().flat_map(|text| text.lines()).filter(|line| line.starts_with("http"));
+            addresses.nth(n).map(str::to_owned)
         };
         until("an address is shown", async || {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -59,7 +65,11 @@ impl Waiting {
 
     /// The same with an identity provider's button.
     async fn person_of(&self, provider: &str) -> Seen {
-        let (jane, mut seen, mut at) = (Browser::new(), Seen::default(), self.address().await);
+        self.go_on(&Browser::new(), self.address().await, provider).await
+    }
+
+    async fn go_on(&self, jane: &Browser, mut at: String, provider: &str) -> Seen {
+        let mut seen = Seen::default();
         loop {
             let mut answer = jane.get(&at).await;
             if provider != "COGNITO" && answer.body.contains("cognitoSignInForm") {
@@ -186,4 +196,26 @@ async fn strangers_at_the_callback_disturb_nothing() {
     };
     let (report, seen) = tokio::join!(waiting.report(), person);
     assert_eq!((seen.typed, with_verdict(&report, Verdict::Breaks)), (3, vec![]), "{report}");
+}
+
+#[tokio::test]
+async fn a_browser_that_is_lost_can_be_replaced() {
+    let waiting = Waiting::new(Duration::from_secs(20)).await;
+    let person = async {
+        let jane = Browser::new();
+        let login = jane.get(&waiting.address().await).await.location();
+        let csrf = jane.get(&login).await.between("name=\"_csrf\" value=\"", "\"");
+        let callback =
+            jane.post(&login, &[("_csrf", &csrf), ("username", USER), ("password", PASSWORD)]).await.location();
+        // It comes back, and is closed before it reads where to go on.
+        let port = waiting.options.urls.callback.port().unwrap();
+        let mut closed = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let target = callback.split_once(&format!(":{port}")).unwrap().1;
+        closed.write_all(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
+        drop(closed);
+        waiting.go_on(&jane, waiting.nth_address(1).await, "COGNITO").await
+    };
+    let (report, seen) = tokio::join!(waiting.report(), person);
+    assert_eq!((seen.typed, with_verdict(&report, Verdict::Breaks)), (2, vec![]), "{report}");
+    assert!(seen.page.contains("The run goes on in your terminal"), "{}", seen.page);
 }
