@@ -133,7 +133,7 @@ impl AcceptanceRun<'_> {
     /// Begins a sign-in: its transaction, and where a browser has to go.
     async fn begin(&self, prompt: Option<&str>) -> Result<(Transaction, Url), String> {
         let intent = SignInIntent::plain(self.config.return_to_policy().choose(None));
-        let transaction = Transaction::begin(intent, false, self.clock.now());
+        let transaction = Transaction::begin(intent, self.clock.now());
         let hints = AuthorizationHints { prompt: prompt.map(str::to_owned), ..AuthorizationHints::default() };
         let url = self.provider.authorize_url(&transaction, &hints).await.map_err(|error| reason(&error))?;
         Ok((transaction, url))
