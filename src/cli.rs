@@ -1,5 +1,6 @@
 //! The command line. Exit codes: 0 good, 1 problems found, 2 cannot run.
 
+mod check;
 #[cfg(feature = "dev")]
 mod dev;
 mod explain;
@@ -8,7 +9,6 @@ mod from_stack;
 use crate::app::{self, App};
 use crate::config::{self, Config, LogFormat, Problems, Sources};
 use crate::domain::clock::{SystemClock, Timestamp};
-use crate::domain::finding::Finding;
 use crate::domain::untrusted::UntrustedText;
 use crate::provider::{self, HttpClient};
 use crate::telemetry;
@@ -37,14 +37,8 @@ enum Command {
     Dev(dev::Dev),
     /// The service
     Serve(ConfigFlag),
-    /// Every mistake in the configuration at once
-    Check {
-        #[command(flatten)]
-        config: ConfigFlag,
-        /// Ask the provider and the store too
-        #[arg(long)]
-        online: bool,
-    },
+    /// Every mistake in the configuration at once; what provider and store say to it; what a sign-in shows
+    Check(check::Check),
     /// A user's sessions in the configured store
     #[command(subcommand)]
     Sessions(SessionsCommand),
@@ -168,7 +162,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "dev")]
         Command::Dev(asked) => dev::dev(asked).await,
         Command::Serve(flag) => serve(&flag.read()?).await.map(|()| ExitCode::SUCCESS),
-        Command::Check { config, online } => check(&config.read()?, online).await,
+        Command::Check(args) => check::check(args).await,
         Command::Sessions(SessionsCommand::List { sub, config }) => list_sessions(&config.read()?, &sub).await,
         Command::Sessions(SessionsCommand::End { sub, handle, config }) => {
             end_sessions(&config.read()?, &sub, handle.as_deref()).await
@@ -228,27 +222,6 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     app.serve(public, ops, shutdown).await?;
     tracing::info!("auth-api has stopped");
     Ok(())
-}
-
-async fn check(config: &Config, online: bool) -> anyhow::Result<ExitCode> {
-    if let Some(caution) = config.provider.caution() {
-        std::io::stderr().write_all(format!("caution: {caution:#}\n\n").as_bytes())?;
-    }
-    if !online {
-        return print("the configuration is good\n");
-    }
-    print("the configuration is good\n")?;
-    let mut code = ExitCode::SUCCESS;
-    for finding in app::probe(config).await? {
-        match finding {
-            Finding::Good(_) | Finding::NotKnown(_) => drop(print(&format!("{finding}\n"))?),
-            Finding::Bad(_) => {
-                std::io::stderr().write_all(format!("{finding}\n").as_bytes())?;
-                code = ExitCode::from(EXIT_PROBLEMS);
-            }
-        }
-    }
-    Ok(code)
 }
 
 async fn healthcheck(config: &Config, ready: bool) -> anyhow::Result<ExitCode> {

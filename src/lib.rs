@@ -19,6 +19,7 @@
 //! - [`web`]: routes, cookies and pages, the OpenAPI document, and the one table from error to answer
 //! - [`config`]: text to one typed struct, a file for each section; [`telemetry`]: log and metrics
 //! - [`app`]: puts it together; [`cli`]: the command line
+//! - [`acceptance`]: asks a real pool what Cognito's manual leaves open, for `auth-api check --sign-in`
 //! - `triggers`: Cognito's Lambda triggers; `src/bin/cognito-triggers.rs` runs them
 //! - [`guide`]: how to use and run it, the pages of `src/guide`
 //! - `dev`: a development user pool that the service knows only over HTTP, and a demo CMS
@@ -55,6 +56,7 @@
 //! | upstream | the provider's app client with which machine tokens are fetched |
 //! | problem type | the stable name of an error in RFC 9457 JSON |
 
+pub mod acceptance;
 pub mod app;
 pub mod cli;
 pub mod config;
@@ -81,6 +83,7 @@ macro_rules! guide {
 }
 
 guide! {
+    "acceptance" acceptance
     "account" account
     "cognito" cognito
     "configuration" configuration

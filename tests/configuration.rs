@@ -158,6 +158,13 @@ fn unknown_names_are_refused_with_a_suggestion() {
 }
 
 #[test]
+fn a_variable_that_is_none_of_ours_disturbs_no_other() {
+    let mut all = env(&[("AUTH_API_CHECK_PASSWORD", "x"), ("AUTH_API_HOME", "/")]);
+    all.extend(env(&REQUIRED_ENV));
+    load(Sources { file: None, env: all }).unwrap();
+}
+
+#[test]
 fn the_environment_wins_over_the_file() {
     let text = toml(&[("server.listen", "5"), ("provider.timeout", "\"5s\""), ("provider.scopes", "[\"openid\"]")]);
     let found = load(Sources {

@@ -17,7 +17,7 @@ struct Room {
 }
 
 /// The first line whose path a file is under (or is) counts.
-const ROOMS: [Room; 16] = [
+const ROOMS: [Room; 17] = [
     Room {
         path: "domain",
         may: &[],
@@ -61,8 +61,13 @@ const ROOMS: [Room; 16] = [
         otherwise: "the composition root is below the command line: hand over what it needs as an argument",
     },
     Room {
+        path: "acceptance",
+        may: &["config", "domain", "outbound", "provider"],
+        otherwise: "it asks a pool and judges with provider: what the service does with an answer belongs in flow",
+    },
+    Room {
         path: "cli",
-        may: &["app", "config", "domain", "telemetry", "provider", "web", "dev"],
+        may: &["acceptance", "app", "config", "domain", "telemetry", "provider", "web", "dev"],
         otherwise: "a command starts app and prints what comes of it: the work belongs in a room of its own",
     },
     Room { path: "main", may: &["cli"], otherwise: "it only hands over to cli" },

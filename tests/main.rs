@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says where")]
 #![expect(clippy::too_many_lines, reason = "a table of cases is as long as its cases")]
 
+mod acceptance_run;
 mod account;
 mod backchannel;
 mod client_command;

@@ -151,7 +151,7 @@ impl Input {
     }
 
     fn add_env(&mut self, env: Vec<(String, String)>) {
-        let mut keys = self.keys.iter().filter(|key| !key.shape.is_tables());
+        let keys = self.keys.iter().filter(|key| !key.shape.is_tables());
         for (name, value) in env {
             if let Some(key) = keys.clone().find(|key| key.env() == name) {
                 let raw = match value.is_empty() && key.shape.is_list() {
@@ -161,7 +161,7 @@ impl Input {
                 self.written.insert(key.path(), Written { at: name, raw });
             } else if name.starts_with(ENV_PREFIX) {
                 self.diagnostics.push(unknown(&name, &self.keys, ConfigKey::env));
-            } else if let Some(key) = keys.find(|key| folded(&key.env()) == folded(&name)) {
+            } else if let Some(key) = keys.clone().find(|key| folded(&key.env()) == folded(&name)) {
                 let what = "This is nearly a variable of ours and would be ignored as it is.";
                 self.diagnostics.push(Mistake::new(what, format!("Write {}.", key.env())).at(name));
             }

@@ -29,6 +29,7 @@ pub use http::HttpClient;
 pub(crate) use http::InProcess;
 pub use invalid_token::InvalidToken;
 pub use logout::LogoutNotice;
+pub use metadata::Endpoints;
 pub use token::RefreshFailure;
 pub use user_pool::SCOPE as USER_POOLS_SCOPE;
 
@@ -149,6 +150,14 @@ impl Provider {
     pub async fn expected_issuer(&self) -> Result<ExpectedIssuer<'_>, Error> {
         let snapshot = self.metadata.snapshot().await?;
         Ok(ExpectedIssuer { issuer: &self.issuer, iss_required: snapshot.endpoints.names_issuer })
+    }
+
+    /// Where its endpoints are.
+    ///
+    /// # Errors
+    /// As [`Provider::authorize_url`].
+    pub async fn endpoints(&self) -> Result<Arc<Endpoints>, Error> {
+        Ok(self.metadata.snapshot().await?.endpoints.clone())
     }
 
     /// Whether discovery and keys were read at least once.

@@ -1,8 +1,12 @@
 //! What people do with a browser, in a real one.
 
 use super::chromium::{Chromium, PASSWORD};
+use crate::acceptance_run::person::Waiting;
+use crate::acceptance_run::with_verdict;
 use crate::support::{Browser, Site};
+use auth_api::acceptance::Verdict;
 use serde_json::Value;
+use std::time::Duration;
 use thirtyfour::{By, WindowHandle};
 
 /// A person with a browser before a running site.
@@ -371,4 +375,29 @@ async fn the_browser_keeps_one_shared_cookie_that_no_script_can_read() {
 
 fn name(cookie: &Value) -> &str {
     cookie["name"].as_str().unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs chromium"]
+async fn an_operator_signs_in_for_an_acceptance_run_and_is_sent_from_page_to_page() {
+    let browser = Chromium::start().await;
+    let waiting = Waiting::new(Duration::from_secs(60)).await;
+    let login = format!("{}/login?", waiting.pool.base_url());
+    let callback = waiting.options.urls.callback.as_str();
+    let person = async {
+        browser.go(&waiting.address().await).await;
+        // At first, for prompt=login, and after a sign-out.
+        for prompt in [false, true, false] {
+            let there = |at: &str| at.starts_with(&login) && at.contains("prompt=login") == prompt;
+            browser.arrives(there, "the sign-in page").await;
+            waiting.pool.shift_clock(5);
+            browser.sign_in("jane", PASSWORD).await;
+        }
+        browser.arrives(|at| at.starts_with(callback), callback).await;
+        assert!(browser.text("p").await.contains("The run goes on in your terminal"));
+    };
+    let (report, ()) = tokio::join!(waiting.report(), person);
+    assert_eq!(with_verdict(&report, Verdict::Breaks), Vec::<&str>::new(), "{report}");
+    assert_eq!(with_verdict(&report, Verdict::Differs), ["machine.resource"], "{report}");
+    browser.close().await;
 }

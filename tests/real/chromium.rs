@@ -188,7 +188,7 @@ impl Chromium {
         self.element(By::Css("#signInFormUsername")).await;
     }
 
-    async fn arrives(&self, there: impl Fn(&str) -> bool, wanted: &str) {
+    pub(super) async fn arrives(&self, there: impl Fn(&str) -> bool, wanted: &str) {
         // Every round waits for the driver's answer, which itself waits for a page that is loading.
         let arrived = tokio::time::timeout(PATIENCE, async { while !there(&self.url().await) {} }).await;
         assert!(arrived.is_ok(), "wanted {wanted}, is at {}:\n{}", self.url().await, self.source().await);

@@ -75,7 +75,7 @@ impl Default for PoolSettings {
 }
 
 impl PoolSettings {
-    /// The default, with the web client registered for a service at `public_url`.
+    /// The default, with the web client registered for a service at `public_url`, and for an acceptance run.
     pub fn for_service(public_url: &str) -> Self {
         let mut settings = Self::default();
         let base = public_url.trim_end_matches('/');
@@ -83,6 +83,8 @@ impl PoolSettings {
             if client.id == "dev-web-client" {
                 client.callback_urls.push(format!("{base}/auth/signin/callback"));
                 client.logout_urls.push(format!("{base}/auth/signout/callback"));
+                client.callback_urls.push("http://localhost:8085/callback".to_owned());
+                client.logout_urls.push("http://localhost:8085/signed-out".to_owned());
             }
         }
         settings

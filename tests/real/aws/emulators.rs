@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 const ADDRESS: &str = "jane@example.com";
 const PASSWORD: &str = "Correct-horse-9";
+const LOOPBACK: &str = "http://localhost:8085";
 
 /// The service as an operator sets it up: the stack, the configuration that is printed for it, the secrets.
 ///
@@ -23,7 +24,9 @@ struct Deployment {
     service: Service,
     url: String,
     client: Value,
-    _folder: TempDir,
+    folder: TempDir,
+    /// The configuration in the environment.
+    env: Vec<(String, String)>,
 }
 
 impl Deployment {
@@ -31,7 +34,7 @@ impl Deployment {
         let ministack = Emulator::ministack().await;
         let (folder, port, ops) = (tempfile::tempdir().unwrap(), free_port(), free_port());
         let url = format!("http://localhost:{port}");
-        let parameters = json!({ "PublicUrl": url, "DomainPrefix": "people", "ManagedLoginVersion": "1" });
+        let parameters = json!({ "PublicUrl": url, "DomainPrefix": "people", "ManagedLoginVersion": "1", "LoopbackOrigin": LOOPBACK });
         let told = json!({ "parameters": parameters, "user": { "email": ADDRESS, "password": PASSWORD } });
         let made = ministack.stack("aws/pool.yaml", told).await;
 
@@ -64,11 +67,11 @@ impl Deployment {
             ("AWS__ENDPOINT", at("/")),
             ("ACCOUNT__WRITABLE", "name".to_owned()),
         ];
-        let env = env.map(|(key, value)| (format!("AUTH_API__{key}"), value));
-        let service = spawn_with(folder.path(), port, ops, env).expect("the service starts");
+        let env = env.map(|(key, value)| (format!("AUTH_API__{key}"), value)).to_vec();
+        let service = spawn_with(folder.path(), port, ops, env.clone()).expect("the service starts");
         let secret = registered.lines().find_map(|line| line.strip_prefix("client_secret  ")).unwrap();
         let client = json!({ "secret": secret, "web": made["WebClientId"]["ClientId"], "stack": made });
-        Self { ministack, service, url, client, _folder: folder }
+        Self { ministack, service, url, client, folder, env }
     }
 
     fn at(&self, path: &str) -> String {
@@ -178,6 +181,45 @@ async fn people_and_programs_use_the_pool_of_the_template() {
     terminate(&site.service.child);
     let log = site.service.log();
     assert!(!log.contains("\"level\":\"ERROR\"") && !log.contains(" ERROR "), "{log}");
+}
+
+/// MiniStack keeps no session, revokes nothing and knows nothing of rotation: the run says so, and goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs MiniStack"]
+async fn an_acceptance_run_says_where_ministack_differs() {
+    let site = Deployment::start().await;
+    let mut asking = command(site.folder.path());
+    asking.args(["check", "--sign-in", "--json", "--user", ADDRESS]).envs(site.env.clone());
+    asking.env("AUTH_API_CHECK_PASSWORD", PASSWORD);
+    let output = tokio::task::spawn_blocking(move || asking.output().unwrap()).await.unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", super::said(&output)));
+    let answers = report["answers"].as_array().unwrap();
+    let verdict = |id: &str| {
+        let answer = answers.iter().find(|answer| answer["id"] == id).unwrap();
+        (answer["verdict"].as_str().unwrap(), answer["answer"].as_str().unwrap())
+    };
+    for (id, expected) in [
+        ("authorize.redirect_uri", ("as-expected", "400 invalid_request")),
+        ("authorize.scope", ("as-expected", "invalid_request at the callback, with state")),
+        ("prompt.none.signed_out", ("differs", "the sign-in page")),
+        ("sign_in.tokens", ("as-expected", "yes")),
+        ("sign_in.claims", ("as-expected", "nonce, auth_time, jti, origin_jti; not at_hash, event_id")),
+        ("sign_in.again", ("differs", "the pool shows its page again")),
+        ("code.client_secret", ("as-expected", "400 invalid_client; the code is not spent")),
+        ("code.pkce", ("as-expected", "400 invalid_grant; the code is not spent")),
+        ("refresh.tokens", ("as-expected", "yes")),
+        ("refresh.reuse", ("not-asked", "rotation is off")),
+        ("revoke.refresh", ("not-asked", "the provider has no revocation endpoint")),
+        ("get_user", ("as-expected", "yes")),
+        ("identity_pool.login", ("as-expected", "yes")),
+        ("machine.scope.mixed", ("as-expected", "a token without it")),
+    ] {
+        assert_eq!(verdict(id), expected, "{id}");
+    }
+    for id in ["prompt.login", "logout.form", "logout.session"] {
+        assert_eq!(verdict(id).0, "not-asked", "{id}");
+    }
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
 }
 
 /// The administrators' answers, whose shapes differ.
