@@ -1,11 +1,13 @@
 //! The command line. Exit codes: 0 good, 1 problems found, 2 cannot run.
 
 mod check;
+#[cfg(feature = "dev")]
+mod dev;
 mod explain;
 mod from_stack;
 
 use crate::app::{self, App};
-use crate::config::{self, Config, Diagnostic, LogFormat, Sources};
+use crate::config::{self, Config, LogFormat, Problems, Sources};
 use crate::domain::clock::{SystemClock, Timestamp};
 use crate::domain::untrusted::UntrustedText;
 use crate::provider::{self, HttpClient};
@@ -32,11 +34,7 @@ struct Arguments {
 enum Command {
     /// Everything on this machine: dev user pool with hosted UI, the service, a demo CMS
     #[cfg(feature = "dev")]
-    Dev {
-        /// The service's port; the CMS, the pool and the ops listener take the next three. 0: any that are free
-        #[arg(long, default_value_t = 8080)]
-        port: u16,
-    },
+    Dev(dev::Dev),
     /// The service
     Serve(ConfigFlag),
     /// Every mistake in the configuration at once; what provider and store say to it; what a sign-in shows
@@ -162,7 +160,7 @@ pub fn run() -> ExitCode {
 async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         #[cfg(feature = "dev")]
-        Command::Dev { port } => crate::dev::run(port, shutdown()).await.map(|()| ExitCode::SUCCESS),
+        Command::Dev(asked) => dev::dev(asked).await,
         Command::Serve(flag) => serve(&flag.read()?).await.map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::check(args).await,
         Command::Sessions(SessionsCommand::List { sub, config }) => list_sessions(&config.read()?, &sub).await,
@@ -190,35 +188,20 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 impl ConfigFlag {
-    fn read(&self) -> anyhow::Result<Config> {
+    fn sources(&self) -> anyhow::Result<Sources> {
         if self.config.is_some() && Sources::has_text_variable() {
             bail!("AUTH_API_CONFIG holds a configuration, and --config names another: give one of them");
         }
-        let loaded = Sources::from_process(self.config.as_deref()).and_then(|sources| {
-            if sources.file.is_none() {
-                // Most likely the wrong folder; said before the list of what is missing.
-                let _ = writeln!(std::io::stderr(), "no ./auth-api.toml here: only the environment is read");
-            }
-            config::load(sources)
-        });
-        Ok(loaded.map_err(|found| Problems { within: "the configuration", found })?)
+        Ok(Sources::from_process(self.config.as_deref()).map_err(Problems::in_configuration)?)
     }
-}
 
-/// What stops a command before it begins.
-#[derive(Debug)]
-struct Problems {
-    within: &'static str,
-    found: Vec<Diagnostic>,
-}
-
-impl std::error::Error for Problems {}
-
-impl std::fmt::Display for Problems {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let count = self.found.len();
-        writeln!(f, "{count} problem{} in {}:", if count == 1 { "" } else { "s" }, self.within)?;
-        self.found.iter().try_for_each(|problem| writeln!(f, "\n{problem:#}"))
+    fn read(&self) -> anyhow::Result<Config> {
+        let sources = self.sources()?;
+        if sources.file.is_none() {
+            // Most likely the wrong folder; said before the list of what is missing.
+            let _ = writeln!(std::io::stderr(), "no ./auth-api.toml here: only the environment is read");
+        }
+        Ok(config::load(sources).map_err(Problems::in_configuration)?)
     }
 }
 

@@ -87,6 +87,7 @@ guide! {
     "account" account
     "cognito" cognito
     "configuration" configuration
+    "dev-pool" dev_pool
     "development" development
     "dex" dex
     "django-oauth-toolkit" django_oauth_toolkit

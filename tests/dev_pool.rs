@@ -5,10 +5,12 @@ mod administrators;
 mod api;
 mod hosted_ui;
 mod in_process;
+mod names;
 mod new_passwords;
 mod own_account;
 mod second_factor;
 mod sign_up;
+mod token_trigger;
 mod tokens;
 mod without_a_browser;
 

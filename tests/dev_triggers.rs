@@ -3,7 +3,10 @@
 use crate::support::{Answer, Browser, Log, Site, param};
 use auth_api::dev::legacy::{KEY, LegacyLogin};
 use auth_api::dev::pool::{self, PoolSettings, PoolUser, TriggerError, UserPool};
-use auth_api::triggers::Triggers;
+use auth_api::triggers::{TriggerSettings, Triggers};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::Value;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
@@ -130,10 +133,10 @@ async fn a_second_way_in_leads_to_the_same_user() {
 }
 
 /// The callback's address after choosing an identity, at a pool that stands alone.
-async fn at_google_of(pool: &UserPool, identity: &str) -> String {
+async fn at_provider_of(pool: &UserPool, provider: &str, identity: &str) -> String {
     let authorize = format!(
         "{}/oauth2/authorize?response_type=code&client_id=dev-web-client&state=s&scope=openid&prompt=login\
-         &identity_provider=Google&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2Fauth%2Fsignin%2Fcallback",
+         &identity_provider={provider}&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2Fauth%2Fsignin%2Fcallback",
         pool.base_url()
     );
     let browser = Browser::new();
@@ -142,38 +145,158 @@ async fn at_google_of(pool: &UserPool, identity: &str) -> String {
     browser.post(&page_url, &[("_csrf", &csrf), ("identity", identity)]).await.location()
 }
 
-fn pool_of(newcomer: PoolUser, triggers: pool::TriggerFunction) -> PoolSettings {
-    let settings = PoolSettings::for_service("http://127.0.0.1:1");
-    PoolSettings { newcomers: vec![newcomer], triggers: Some(triggers), ..settings }
+/// The ID token behind a callback's address.
+async fn id_token(pool: &UserPool, callback: &str) -> Value {
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", &param(callback, "code").unwrap_or_else(|| panic!("{callback}"))),
+        ("redirect_uri", "http://127.0.0.1:1/auth/signin/callback"),
+        ("client_id", "dev-web-client"),
+        ("client_secret", "dev-web-secret"),
+    ];
+    let tokens = Browser::new().post(&format!("{}/oauth2/token", pool.base_url()), &form).await.json();
+    let claims = tokens["id_token"].as_str().unwrap().split('.').nth(1).unwrap();
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
 }
 
-#[tokio::test]
-async fn a_federated_user_of_the_legacy_system_is_known_by_its_id() {
-    let newcomer = PoolUser::federated("Google", "7", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d22")
-        .with("email", "larry@example.com")
-        .with("email_verified", "true");
-    let (legacy, listener) = (LegacyLogin::start().await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+/// A pool with newcomers, and our own triggers, of which some settings are the test's.
+async fn pool_with(newcomers: Vec<PoolUser>, legacy: &LegacyLogin, more: &[(&str, &str)]) -> UserPool {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let environment = [
         ("LEGACY_LOOKUP_URL", legacy.url("/user")),
         ("LEGACY_API_KEY", KEY.to_owned()),
         ("ATTRIBUTE_MAP", "email=mail,custom:legacy_id=id".to_owned()),
-        ("DEFAULT_GROUPS", "readers".to_owned()),
         ("AWS_REGION", "eu-west-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "x".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "x".to_owned()),
         ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", format!("http://{}", listener.local_addr().unwrap())),
     ];
-    let environment = environment.map(|(name, value)| (name.to_owned(), value));
+    let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
+    let environment = environment.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value));
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let function = Arc::new(Triggers::new(auth_api::triggers::TriggerSettings::read(environment).unwrap()).unwrap());
+    let function = Arc::new(Triggers::new(TriggerSettings::read(environment).unwrap()).unwrap());
     let triggers = pool::TriggerFunction::new(move |event| {
         let function = function.clone();
         async move { function.answer(event).await.map_err(|e| TriggerError { refused: false, message: e.to_string() }) }
     });
-    let pool = UserPool::start_on(listener, pool_of(newcomer, triggers)).await.unwrap();
+    let mut settings = pool_of(newcomers, triggers);
+    for client in &mut settings.clients {
+        client.identity_providers.extend(["SignInWithApple", "Acme"].map(str::to_owned));
+    }
+    UserPool::start_on(listener, settings).await.unwrap()
+}
+
+fn pool_of(newcomers: Vec<PoolUser>, triggers: pool::TriggerFunction) -> PoolSettings {
+    PoolSettings { newcomers, triggers: Some(triggers), ..PoolSettings::for_service("http://127.0.0.1:1") }
+}
+
+/// Somebody whose address a provider vouches for.
+fn newcomer(provider: &str, id: &str, email: &str) -> PoolUser {
+    PoolUser::federated(provider, id, &format!("54d8c4a8-20b1-70de-6b7c-{provider}{id}"))
+        .with("email", email)
+        .with("email_verified", "true")
+}
+
+/// The pool's names of users are in small letters: what the provider calls the user has to come from an attribute.
+#[tokio::test]
+async fn every_kind_of_provider_links_in_a_pool_that_does_not_mind_capitals() {
+    let legacy = LegacyLogin::start().await.unwrap();
+    for (provider, id, mapped, linked) in [
+        ("Google", "7", false, true),
+        ("Facebook", "7", false, true),
+        ("Acme", "00u1AbCd", true, true),
+        ("Acme", "00u1AbCd", false, false),
+        ("SignInWithApple", "001.0aB.02", true, true),
+    ] {
+        let mut newcomer = newcomer(provider, id, "jane@example.com");
+        if mapped {
+            newcomer = newcomer.with("custom:provider_subject", id);
+        }
+        let pool = pool_with(vec![newcomer], &legacy, &[("LINK_PROVIDERS", "Acme")]).await;
+        for _ in 0..2 {
+            let claims = id_token(&pool, &at_provider_of(&pool, provider, id).await).await;
+            let stored = format!("{provider}_{id}");
+            assert_eq!(claims["cognito:username"], if linked { "jane" } else { &stored }, "{provider} {mapped}");
+            assert_eq!(claims["identities"][0]["userId"], id);
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_providers_lead_to_one_user_where_there_is_no_native_one() {
+    let legacy = LegacyLogin::start().await.unwrap();
+    let (mary, other) = ("mary@example.com", "MARY@example.com");
+    let people = vec![newcomer("Google", "7", mary), newcomer("Facebook", "8", other), newcomer("Google", "9", mary)];
+    let pool = pool_with(people, &legacy, &[]).await;
+    let first = id_token(&pool, &at_provider_of(&pool, "Google", "7").await).await;
+    for _ in 0..2 {
+        let second = id_token(&pool, &at_provider_of(&pool, "Facebook", "8").await).await;
+        assert_eq!((&second["sub"], &second["cognito:username"]), (&first["sub"], &"Google_7".into()));
+        let identities: Vec<_> = second["identities"].as_array().unwrap().iter().map(|one| &one["primary"]).collect();
+        assert_eq!(identities, ["true", "false"]);
+    }
+    // Google has given the address to another person.
+    let third = id_token(&pool, &at_provider_of(&pool, "Google", "9").await).await;
+    assert_eq!(third["cognito:username"], "Google_9");
+}
+
+/// What the sign-up page says to somebody who has come from Google before.
+#[tokio::test]
+async fn a_native_sign_up_after_google_is_a_second_account_or_refused() {
+    let legacy = LegacyLogin::start().await.unwrap();
+    for (setting, refused) in [("allow", false), ("refuse", true)] {
+        let mary = newcomer("Google", "7", "mary@example.com");
+        let pool = pool_with(vec![mary], &legacy, &[("SIGN_UP_DUPLICATES", setting)]).await;
+        id_token(&pool, &at_provider_of(&pool, "Google", "7").await).await;
+        let page = format!(
+            "{}/signup?response_type=code&client_id=dev-web-client&scope=openid\
+             &redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2Fauth%2Fsignin%2Fcallback",
+            pool.base_url()
+        );
+        let browser = Browser::new();
+        let csrf = browser.get(&page).await.between("name=\"_csrf\" value=\"", "\"");
+        let fields = [("email", "MARY@example.com"), ("name", "Mary"), ("password", "Passw0rd!"), ("username", "")];
+        let answer = browser.post(&page, &[&fields[..], &[("_csrf", &csrf)]].concat()).await;
+        assert_eq!(answer.body.contains("account with this e-mail address already: sign in with Google"), refused);
+        assert_eq!(answer.status, if refused { 200 } else { 302 }, "{}", answer.body);
+        if !refused {
+            // Her two accounts stay apart.
+            let code = pool.last_code_for("MARY@example.com").unwrap();
+            let confirmation = answer.location();
+            let csrf = browser.get(&confirmation).await.between("name=\"_csrf\" value=\"", "\"");
+            let back = browser.post(&confirmation, &[("_csrf", &csrf), ("code", &code)]).await.location();
+            assert_eq!(id_token(&pool, &back).await["identities"], Value::Null);
+            let again = id_token(&pool, &at_provider_of(&pool, "Google", "7").await).await;
+            assert_eq!(again["cognito:username"], "Google_7");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_first_token_has_what_its_sign_in_has_only_just_stored() {
+    let legacy = LegacyLogin::start().await.unwrap();
+    let larry = newcomer("Google", "7", "larry@example.com");
+    let without = pool_of(vec![larry.clone()], pool::TriggerFunction::new(async |event| Ok(event)));
+    let bare = UserPool::start(without).await.unwrap();
+    let claims = id_token(&bare, &at_provider_of(&bare, "Google", "7").await).await;
+    assert_eq!(claims["cognito:groups"], serde_json::json!(["eu-west-1_DevPool01_Google"]));
+
+    let pool = pool_with(vec![larry], &legacy, &[("DEFAULT_GROUPS", "readers")]).await;
+    for _ in 0..2 {
+        let claims = id_token(&pool, &at_provider_of(&pool, "Google", "7").await).await;
+        assert_eq!(claims["custom:legacy_id"], "4711");
+        assert_eq!(claims["cognito:groups"], serde_json::json!(["eu-west-1_DevPool01_Google", "readers"]));
+    }
+}
+
+#[tokio::test]
+async fn a_federated_user_of_the_legacy_system_is_known_by_its_id() {
+    let legacy = LegacyLogin::start().await.unwrap();
+    let larry = newcomer("Google", "7", "larry@example.com");
+    let pool = pool_with(vec![larry], &legacy, &[("DEFAULT_GROUPS", "readers")]).await;
     // The second time, there is nothing left to ask.
     for _ in 0..2 {
-        let back = at_google_of(&pool, "7").await;
+        let back = at_provider_of(&pool, "Google", "7").await;
         assert!(param(&back, "code").is_some(), "{back}");
         pool.edit_user("Google_7", |user| {
             assert_eq!(user.attributes["custom:legacy_id"], "4711");
@@ -193,17 +316,18 @@ async fn a_sign_up_that_a_trigger_refuses_comes_back_with_cognitos_words() {
         tell.send(event.clone()).unwrap();
         async move { if refused { Err(TriggerError { refused: false, message: "not today".into() }) } else { Ok(event) } }
     });
-    let pool = UserPool::start(pool_of(stranger, triggers)).await.unwrap();
-    let back = at_google_of(&pool, "7").await;
+    let pool = UserPool::start(pool_of(vec![stranger], triggers)).await.unwrap();
+    let back = at_provider_of(&pool, "Google", "7").await;
     assert_eq!(param(&back, "error_description").unwrap(), "PreSignUp failed with error not today.");
     let event = told.try_recv().unwrap();
-    assert_eq!((&event["userName"], &event["region"]), (&"Google_7".into(), &"eu-west-1".into()));
+    assert_eq!((&event["userName"], &event["region"]), (&"google_7".into(), &"eu-west-1".into()));
     assert!(event["response"]["autoConfirmUser"].is_boolean());
 
-    // A federated user signs in again; a native one calls nothing.
-    assert!(param(&at_google_of(&pool, "108347000000000000001").await, "code").is_some());
+    // A federated user signs in again.
+    assert!(param(&at_provider_of(&pool, "Google", "108347000000000000001").await, "code").is_some());
     let event = told.try_recv().unwrap();
     assert_eq!(event["triggerSource"], "PostAuthentication_Authentication");
     assert_eq!(event["request"]["userAttributes"]["cognito:user_status"], "EXTERNAL_PROVIDER");
+    assert_eq!(told.try_recv().unwrap()["triggerSource"], "TokenGeneration_HostedAuth");
     assert!(told.try_recv().is_err());
 }

@@ -1,7 +1,7 @@
 //! `auth-api config from-stack`: the configuration for a user pool that CloudFormation has made.
 
-use super::{Problems, print};
-use crate::config;
+use super::print;
+use crate::config::{self, Problems};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

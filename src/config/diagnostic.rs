@@ -23,6 +23,32 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
+/// Every mistake in something, as the command line shows them.
+#[derive(Debug)]
+pub struct Problems {
+    /// In what.
+    pub within: &'static str,
+    /// The mistakes.
+    pub found: Vec<Diagnostic>,
+}
+
+impl Problems {
+    /// Those of the configuration.
+    pub fn in_configuration(found: Vec<Diagnostic>) -> Self {
+        Self { within: "the configuration", found }
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.found.len();
+        writeln!(f, "{count} problem{} in {}:", if count == 1 { "" } else { "s" }, self.within)?;
+        self.found.iter().try_for_each(|problem| writeln!(f, "\n{problem:#}"))
+    }
+}
+
 /// The two sentences of a [`Diagnostic`], from a function that does not know which key it reads.
 #[derive(Debug)]
 pub(super) struct Mistake {

@@ -25,7 +25,7 @@ mod suggest;
 mod table;
 mod values;
 
-pub use diagnostic::Diagnostic;
+pub use diagnostic::{Diagnostic, Problems};
 pub use from_stack::from_stack;
 pub use load::{Sources, load};
 pub use reference::{reference, reloadable};

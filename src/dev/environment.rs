@@ -4,9 +4,10 @@
 use super::cms::{Cms, CmsSettings};
 use super::function;
 use super::legacy::LegacyLogin;
-use super::pool::{MfaConfiguration, PoolSettings, PoolUser, UserPool};
+use super::pool::{AppClient, MfaConfiguration, PoolSettings, PoolUser, UserPool};
+use super::pool_contents;
 use crate::app::{App, bind};
-use crate::config::{self, Sources};
+use crate::config::{self, Problems, Sources};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::seal::random;
 use crate::flow::RelyingParty;
@@ -38,12 +39,16 @@ pub struct DevOptions {
     pub public_url: Option<String>,
     /// The service's session store, in place of the configured one.
     pub store: Option<Arc<dyn SessionStore>>,
-    /// A configuration file, for what variables cannot say.
-    pub file: Option<PathBuf>,
-    /// The text of one, where there is no file.
-    pub text: Option<String>,
+    /// The text of a configuration file, for what variables cannot say, and where it is from.
+    pub file: Option<(PathBuf, String)>,
     /// Further configuration, as environment variables.
     pub configuration: Vec<(String, String)>,
+    /// Whether the configuration is somebody's own: then the pool has the scopes, groups and machines that it names.
+    pub own_configuration: bool,
+    /// Groups that the pool's triggers put federated users in, separated by commas.
+    pub default_groups: &'static str,
+    /// The app client of another program.
+    pub client: Option<AppClient>,
 }
 
 impl Default for DevOptions {
@@ -55,8 +60,10 @@ impl Default for DevOptions {
             public_url: None,
             store: None,
             file: None,
-            text: None,
             configuration: vec![],
+            own_configuration: false,
+            default_groups: "",
+            client: None,
         }
     }
 }
@@ -95,7 +102,7 @@ impl DevEnvironment {
     /// A sentence, most likely about a port that is taken.
     pub async fn start(options: DevOptions) -> anyhow::Result<Self> {
         let listeners = Listeners::bind(options.port)?;
-        let [auth_port, cms_port, _, ops_port] = listeners.ports()?;
+        let [auth_port, cms_port, pool_port, ops_port] = listeners.ports()?;
         let url = |host: &str, port: u16| format!("http://{host}.{PARENT}:{port}");
         let (mut auth_url, cms_url, blog_url) =
             (url("auth-api", auth_port), url("cms", cms_port), url("blog", cms_port));
@@ -108,20 +115,26 @@ impl DevEnvironment {
 
         let legacy = LegacyLogin::start().await?;
         let mut settings = PoolSettings {
-            host: format!("pool.{PARENT}"),
-            triggers: Some(function::triggers(listeners.pool.local_addr()?, &legacy).map_err(|e| anyhow!(e))?),
+            // A host that every program resolves, where another one than ours has to.
+            host: if options.client.is_some() { "127.0.0.1".to_owned() } else { format!("pool.{PARENT}") },
+            triggers: Some(
+                function::triggers(listeners.pool.local_addr()?, &legacy, options.default_groups)
+                    .map_err(|e| anyhow!(e))?,
+            ),
             mfa: MfaConfiguration::Optional,
             attributes_require_verification: true,
             ..PoolSettings::for_service(&auth_url)
         };
-        settings.newcomers.push(jane_at_google());
+        settings.newcomers.extend(at_google());
+        settings.clients.extend(options.client.clone());
+        let pool_url = format!("http://{}:{pool_port}", settings.host);
+        let issuer = format!("{pool_url}/{}", settings.pool_id);
+        let env = variables(&options, [auth_port, ops_port], [&auth_url, &cms_url, &pool_url, &issuer]);
+        let config = config::load(Sources { file: options.file, env }).map_err(Problems::in_configuration)?;
+        if options.own_configuration {
+            pool_contents::furnish(&mut settings, &config).map_err(Problems::in_configuration)?;
+        }
         let pool = UserPool::start_on(tokio_listener(listeners.pool)?, settings).await?;
-
-        let env = variables(&options, [auth_port, ops_port], [&auth_url, &cms_url], &pool);
-        let file = options.file.map(|path| std::fs::read_to_string(&path).map(|text| (path, text))).transpose()?;
-        let file = file.or(options.text.map(|text| (PathBuf::new(), text)));
-        let config = config::load(Sources { file, env })
-            .map_err(|problems| anyhow!(problems.iter().map(|p| format!("\n{p:#}")).collect::<String>()))?;
         let app = match options.store {
             Some(store) => App::over(store, &config, options.clock)?,
             None => App::build(&config, options.clock)?,
@@ -193,15 +206,14 @@ impl Listeners {
 fn variables(
     options: &DevOptions,
     [auth_port, ops_port]: [u16; 2],
-    [auth_url, cms_url]: [&str; 2],
-    pool: &UserPool,
+    [auth_url, cms_url, pool_url, issuer]: [&str; 4],
 ) -> Vec<(String, String)> {
     let mut env: Vec<(String, String)> = [
         ("SERVER__PUBLIC_URL", auth_url.to_owned()),
         ("SERVER__LISTEN", format!("127.0.0.1:{auth_port}")),
         ("SERVER__OPS_LISTEN", format!("127.0.0.1:{ops_port}")),
-        ("PROVIDER__ISSUER", pool.issuer()),
-        ("AWS__ENDPOINT", format!("{}/", pool.base_url())),
+        ("PROVIDER__ISSUER", issuer.to_owned()),
+        ("AWS__ENDPOINT", format!("{pool_url}/")),
         ("PROVIDER__CLIENT_ID", "dev-web-client".into()),
         ("PROVIDER__CLIENT_SECRET", "dev-web-secret".into()),
         ("PROVIDER__ACCEPTED_CLIENTS", "dev-machine-client".into()),
@@ -222,12 +234,17 @@ fn variables(
     env
 }
 
-/// Jane's identity at Google, not used yet: her first sign-in with it links it to her account.
-fn jane_at_google() -> PoolUser {
-    PoolUser::federated("Google", "108347000000000000002", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d21")
-        .with("name", "Jane Doe")
-        .with("email", "Jane@Example.com")
-        .with("email_verified", "true")
+/// Identities at Google, not used yet: the first sign-in links Jane's to her account, and finds Larry's legacy id.
+fn at_google() -> [PoolUser; 2] {
+    let identity = |id: &str, sub: &str| PoolUser::federated("Google", id, sub).with("email_verified", "true");
+    [
+        identity("108347000000000000002", "54d8c4a8-20b1-70de-6b7c-0c9f3a7e5d21")
+            .with("name", "Jane Doe")
+            .with("email", "Jane@Example.com"),
+        identity("108347000000000000003", "64a8f4d8-6031-70c2-5d1e-7e1b9c4f8a32")
+            .with("name", "Larry Legacy")
+            .with("email", "larry@example.com"),
+    ]
 }
 
 fn tokio_listener(listener: TcpListener) -> std::io::Result<tokio::net::TcpListener> {

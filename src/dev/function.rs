@@ -6,16 +6,21 @@ use crate::triggers::{TriggerSettings, Triggers};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// The triggers for a pool at `pool`, whose users come from `legacy`.
+/// The triggers for a pool at `pool`, whose users come from `legacy`, and the federated ones into groups.
 ///
 /// # Errors
 /// A sentence.
-pub(super) fn triggers(pool: SocketAddr, legacy: &LegacyLogin) -> Result<pool::TriggerFunction, String> {
+pub(super) fn triggers(
+    pool: SocketAddr,
+    legacy: &LegacyLogin,
+    default_groups: &str,
+) -> Result<pool::TriggerFunction, String> {
     let environment = [
         ("LEGACY_LOGIN_URL", legacy.url("/login")),
         ("LEGACY_LOOKUP_URL", legacy.url("/user")),
         ("LEGACY_API_KEY", super::legacy::KEY.to_owned()),
         ("ATTRIBUTE_MAP", "email=mail,email_verified=mailConfirmed,name=fullName,custom:legacy_id=id".to_owned()),
+        ("DEFAULT_GROUPS", default_groups.to_owned()),
         ("AWS_REGION", "eu-west-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "dev".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "dev".to_owned()),

@@ -10,8 +10,12 @@ pub mod cms;
 pub mod environment;
 mod function;
 pub mod legacy;
+mod own_config;
 #[expect(clippy::disallowed_methods, reason = "the pool answers as Cognito does, and has no document")]
 pub mod pool;
+mod pool_contents;
 mod run;
+mod your_app;
 
-pub use run::run;
+pub use run::{RunOptions, run};
+pub use your_app::callback_url;

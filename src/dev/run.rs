@@ -1,25 +1,61 @@
 //! `auth-api dev`.
 
-use super::environment::{DevEnvironment, DevOptions};
-use super::pool::IDENTITY_POOL;
+use super::environment::{DevEnvironment, DevOptions, PARENT};
+use super::own_config::OwnConfig;
+use super::pool::{AppClient, IDENTITY_POOL};
+use super::your_app::{self, YOUR_APP, YOUR_APP_SECRET};
+use crate::config::Sources;
 use crate::domain::machine::SecretHash;
 use crate::telemetry;
 use anyhow::anyhow;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::future::Future;
 use std::io::Write;
+use std::path::PathBuf;
 
 /// The secret of the one registered client.
 const SECRET: &str = "dev-report-secret";
 
+/// What the command line asks for.
+#[derive(Debug)]
+pub struct RunOptions {
+    /// The service's port.
+    pub port: u16,
+    /// A configuration of one's own, in place of the one with everything to try.
+    pub sources: Option<Sources>,
+    /// Where another program is called back, and where it signs people out to.
+    pub callbacks: Vec<String>,
+    /// See `callbacks`.
+    pub signouts: Vec<String>,
+}
+
 /// Starts everything, says where it is, and runs until `shutdown`.
 ///
 /// # Errors
-/// A sentence, most likely about a port that is taken.
-pub async fn run(port: u16, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    telemetry::start("info", false).map_err(|e| anyhow!(e))?;
-    let environment =
-        DevEnvironment::start(DevOptions { port, text: Some(configuration()), ..DevOptions::default() }).await?;
-    std::io::stdout().write_all(startup_banner(&environment).as_bytes())?;
+/// A sentence, most likely about a port that is taken; [`crate::config::Problems`] with a configuration of one's own.
+pub async fn run(options: RunOptions, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let RunOptions { port, sources, callbacks, signouts } = options;
+    let own = sources.map(OwnConfig::adapt);
+    // A filter that is wrong is reported with all other mistakes.
+    let log = own.as_ref().and_then(|own| own.log.as_deref()).unwrap_or("info");
+    telemetry::start(log, false).or_else(|_| telemetry::start("info", false)).map_err(|e| anyhow!(e))?;
+    let client = (!callbacks.is_empty()).then(|| your_app::app_client(callbacks, signouts));
+    let mut start = DevOptions { port, client: client.clone(), default_groups: "readers", ..DevOptions::default() };
+    match &own {
+        None => start.file = Some((PathBuf::new(), configuration())),
+        Some(own) => {
+            (start.file, start.configuration, start.own_configuration) = (own.file.clone(), own.env.clone(), true);
+        }
+    }
+    let environment = DevEnvironment::start(start).await?;
+    let mut banner = addresses_and_users(&environment);
+    banner += &match &own {
+        Some(own) => what_is_replaced(own),
+        None => machine_token(&environment),
+    };
+    banner += &client.map(|client| app_client(&environment, &client)).unwrap_or_default();
+    banner += "  Nothing is kept: Ctrl-C stops everything and forgets every session.\n\n";
+    std::io::stdout().write_all(banner.as_bytes())?;
     shutdown.await;
     environment.stop().await
 }
@@ -54,7 +90,7 @@ upstream = "reports"
     )
 }
 
-fn startup_banner(environment: &DevEnvironment) -> String {
+fn addresses_and_users(environment: &DevEnvironment) -> String {
     format!(
         "
   Open the demo CMS and sign in:   {cms}
@@ -69,8 +105,9 @@ fn startup_banner(environment: &DevEnvironment) -> String {
     jane   Passw0rd!   a native user
     erin   Passw0rd!   a native user in the groups editors and admins
     larry@example.com  0ldPassw0rd   a user of the legacy system, whom the first sign-in migrates
-    Gary               behind \"Continue with Google\"
+    Gary               behind \"Continue with Google\"; who comes from a provider is in the group readers
     Jane               behind \"Continue with Google\", linked to jane at the first sign-in
+    Larry              behind \"Continue with Google\", known to the legacy system: its id is in his first token
     Fay                behind \"Continue with Facebook\", without an e-mail address
     anybody            who signs up at its sign-in page; codes \"sent\" by mail are lines of this log: dev pool: code …
 
@@ -79,19 +116,61 @@ fn startup_banner(environment: &DevEnvironment) -> String {
                        or a reverse proxy of yours on this machine asks {local}/validate/browser
     the pool's issuer  {issuer}, client dev-web-client, secret dev-web-secret
 
-  A program fetches a token of its own and shows it (so does the pool's app client dev-machine-client:dev-machine-secret):
-    TOKEN=$(curl -s -u nightly-report:{SECRET} -d grant_type=client_credentials {local}/token | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')
-    curl -H \"Authorization: Bearer $TOKEN\" {local}/validate
-
-  Nothing is kept: Ctrl-C stops everything and forgets every session.
-
 ",
         cms = environment.cms_url,
         blog = environment.blog_url,
         auth = environment.auth_url,
         ops = environment.ops_url,
         pool = environment.pool.base_url(),
-        local = environment.auth_url.replace("auth-api.app.localhost", "127.0.0.1"),
+        local = local(environment),
         issuer = environment.pool.issuer(),
+    )
+}
+
+/// The service, for programs that do not resolve names below localhost.
+fn local(environment: &DevEnvironment) -> String {
+    format!("http://127.0.0.1:{}", environment.auth_port)
+}
+
+fn machine_token(environment: &DevEnvironment) -> String {
+    let local = local(environment);
+    format!(
+        "  A program fetches a token of its own and shows it (so does the pool's app client dev-machine-client:dev-machine-secret):
+    TOKEN=$(curl -s -u nightly-report:{SECRET} -d grant_type=client_credentials {local}/token | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')
+    curl -H \"Authorization: Bearer $TOKEN\" {local}/validate
+
+"
+    )
+}
+
+fn what_is_replaced(own: &OwnConfig) -> String {
+    let mut text = format!("  Your configuration runs here.\n    replaced: {}\n", own.replaced_keys.join(", "));
+    if let Some(domain) = &own.domain {
+        text += &format!(
+            "    hosts below {domain} are below {PARENT} here: the rules for wiki.{domain} hold for wiki.{PARENT}\n"
+        );
+    }
+    text + "    erin is in every group that it names\n\n"
+}
+
+/// What the other program is configured with.
+fn app_client(environment: &DevEnvironment, client: &AppClient) -> String {
+    let pool = environment.pool.base_url();
+    let signed_out = client.logout_urls.first().map_or_else(
+        || format!("{pool}/logout?client_id={YOUR_APP}&logout_uri=… (name one with --signout)"),
+        |url| format!("{pool}/logout?client_id={YOUR_APP}&logout_uri={}", utf8_percent_encode(url, NON_ALPHANUMERIC)),
+    );
+    format!(
+        "  Your own program has the pool for its Cognito:
+    issuer         {issuer}
+    discovery      {issuer}/.well-known/openid-configuration
+    client id      {YOUR_APP}
+    client secret  {YOUR_APP_SECRET}
+    called back    {callbacks}
+    sign-out       {signed_out}
+
+",
+        issuer = environment.pool.issuer(),
+        callbacks = client.callback_urls.join(" "),
     )
 }

@@ -54,6 +54,16 @@ pub enum MissingRequirement {
 }
 
 impl Requirement {
+    /// One of them is enough.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
+    /// All of them are required.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
     /// Any of `groups`, all of `scopes`, an address at any of `email_domains`; an empty list requires nothing.
     pub fn new(groups: Vec<String>, scopes: Vec<String>, email_domains: Vec<String>) -> Self {
         Self { groups, scopes, email_domains, machines: false }

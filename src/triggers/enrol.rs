@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 pub const LEGACY_ID: &str = "custom:legacy_id";
 
 /// What a user may lack.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Enrolment {
     /// The verified e-mail address to ask the legacy system by, if the user has no id of its yet.
     pub legacy_id_of: Option<String>,

@@ -1,7 +1,8 @@
-//! A federated identity becomes a second way in for a native user, before it is signed up as a user of its own.
+//! A federated identity becomes a second way in for a user, before it is signed up as a user of its own.
 //!
 //! Whoever gets this wrong gives accounts away. So: the provider vouches for the e-mail address, exactly one native
-//! user has it, who is confirmed and whose address is verified, and there is no doubt about whose identity it is.
+//! user has it, who is confirmed and whose address is verified, and there is no doubt about whose identity it is. Without
+//! such a user, exactly one federated user has it, and that user's provider vouches for it too.
 
 use super::settings::TriggerSettings;
 use super::vouched_email;
@@ -79,22 +80,46 @@ pub(super) fn identity<'a>(
     }
 }
 
-/// The one native user with the address, out of what ListUsers found. Whether the user may sign in does not matter:
-/// somebody who is disabled shall not come back through another door.
-pub fn native<'a>(users: &'a [User], email: &str) -> Option<&'a User> {
-    let mut fitting = users.iter().filter(|user| {
-        user.status.as_deref() == Some("CONFIRMED")
-            && user.provider() == NATIVE
-            && user.verified_email().is_some_and(|one| one.eq_ignore_ascii_case(email))
-    });
-    fitting.next().filter(|_| fitting.next().is_none())
+/// The user whom the identity is linked to, out of those that ListUsers found: the one native user with the address, or
+/// without one, the one federated user. Whether the user may sign in does not matter: somebody who is disabled shall not
+/// come back through another door.
+pub fn destination<'a>(users: &'a [User], wanted: &LinkRequest, settings: &TriggerSettings) -> Option<&'a User> {
+    let only = |fitting: &[&'a User]| if let [one] = fitting { Some(*one) } else { None };
+    let native: Vec<&User> = users.iter().filter(|user| is_native(user, &wanted.email)).collect();
+    if !native.is_empty() {
+        return only(&native);
+    }
+    let federated = only(&federated(users, &wanted.email, settings).collect::<Vec<_>>())?;
+    // Another identity there with the same address: the provider has given the address to somebody else.
+    let other = federated.identities.iter().any(|identity| identity.provider == wanted.provider);
+    (!other).then_some(federated)
 }
 
-/// AdminLinkProviderForUser.
-pub fn request(pool: &str, native: &User, wanted: &LinkRequest) -> Value {
+fn is_native(user: &User, email: &str) -> bool {
+    user.status.as_deref() == Some("CONFIRMED")
+        && user.provider() == NATIVE
+        && user.verified_email().is_some_and(|one| one.eq_ignore_ascii_case(email))
+}
+
+/// The federated users with an e-mail address, for which a provider vouches that somebody has named here.
+pub fn federated<'a>(users: &'a [User], email: &str, settings: &TriggerSettings) -> impl Iterator<Item = &'a User> {
+    users.iter().filter(move |user| {
+        let provider = user.provider();
+        user.status.as_deref() == Some("EXTERNAL_PROVIDER")
+            && settings.providers().any(|name| name == provider)
+            && vouched_email(user, provider, &settings.trusted_providers)
+                .is_some_and(|one| one.eq_ignore_ascii_case(email))
+    })
+}
+
+/// AdminLinkProviderForUser. A federated user is named by the id at the provider, a native one by the user name.
+pub fn request(pool: &str, destination: &User, wanted: &LinkRequest) -> Value {
+    let own = destination.identities.iter().find(|identity| identity.provider == destination.provider());
+    let (provider, name) =
+        own.map_or(("Cognito", &destination.username), |identity| (&identity.provider, &identity.user_id));
     json!({
         "UserPoolId": pool,
-        "DestinationUser": { "ProviderName": "Cognito", "ProviderAttributeValue": native.username },
+        "DestinationUser": { "ProviderName": provider, "ProviderAttributeValue": name },
         "SourceUser": {
             "ProviderName": wanted.provider,
             "ProviderAttributeName": "Cognito_Subject",

@@ -4,9 +4,11 @@
 //! |---|---|---|
 //! | `UserMigration_Authentication` | lets the legacy system judge the password, hands over its user | the sign-in fails, and says so |
 //! | `UserMigration_ForgotPassword` | hands over a user with a verified address, or refuses | the same |
-//! | `PreSignUp_ExternalProvider` | links a federated identity to the one native user with its e-mail address | the sign-up fails: who has signed up once can never be linked |
+//! | `PreSignUp_ExternalProvider` | links a federated identity to the one user with its e-mail address | the sign-up fails: who has signed up once can never be linked |
+//! | `PreSignUp_SignUp` | refuses an address that a federated user has, if it is set up so | the sign-up fails |
 //! | `PostConfirmation_ConfirmSignUp`, `PostAuthentication_Authentication` | gives a federated user the legacy id and the default groups | logged, and let through |
 //! | `TokenGeneration_HostedAuth` | puts both into the token of a first sign-in, where the pool has not read them yet | logged, and let through |
+//! | `TokenGeneration_…` of a user | puts the e-mail address into the access token, if it is set up so | |
 //! | any other | nothing: the event comes back as it came | |
 //!
 //! Cognito waits five seconds and may ask again: everything ends within [`TriggerSettings::timeout`], and doing it twice is
@@ -86,10 +88,15 @@ impl Triggers {
             "UserMigration_Authentication" => self.migrate_at_sign_in(event).await.map(Some),
             "UserMigration_ForgotPassword" => self.migrate_who_forgot(event).await.map(Some),
             "PreSignUp_ExternalProvider" => self.link(event).await.map(|()| None),
+            "PreSignUp_SignUp" if self.settings.refuses_duplicates => self.refuse_duplicate(event).await.map(|()| None),
             "PostAuthentication_Authentication" | "PostConfirmation_ConfirmSignUp" => {
                 self.enrol(event).await.map(|()| None)
             }
-            "TokenGeneration_HostedAuth" => self.complete_token(event).await,
+            "TokenGeneration_ClientCredentials" => Ok(None),
+            "TokenGeneration_HostedAuth" => self.complete_token(source, event).await,
+            _ if source.starts_with("TokenGeneration_") && self.settings.email_in_access_token => {
+                self.complete_token(source, event).await
+            }
             _ => Ok(None),
         }
     }
@@ -122,22 +129,28 @@ impl Triggers {
         };
         let pool = pool_id(event)?;
         let users = self.pools.users_with_email(pool, &wanted.email).await?;
-        let Some(native) = link::native(&users, &wanted.email) else {
-            tracing::info!(
-                reason = "not exactly one confirmed native user has this verified address",
-                "identity not linked"
-            );
+        let Some(user) = link::destination(&users, &wanted, &self.settings) else {
+            let reason = "not exactly one confirmed user has this verified address";
+            tracing::info!(reason, "identity not linked");
             return Ok(());
         };
-        let linked = self.pools.call("AdminLinkProviderForUser", &link::request(pool, native, &wanted)).await;
+        let linked = self.pools.call("AdminLinkProviderForUser", &link::request(pool, user, &wanted)).await;
         match linked {
-            Ok(_) => tracing::info!(sub = native.sub, provider = wanted.provider, "identity linked"),
+            Ok(_) => tracing::info!(sub = user.sub, provider = wanted.provider, "identity linked"),
             Err(failure) if link::is_repeat(&failure) => {
-                tracing::info!(sub = native.sub, provider = wanted.provider, "identity already linked");
+                tracing::info!(sub = user.sub, provider = wanted.provider, "identity already linked");
             }
             Err(failure) => return Err(failure.into()),
         }
         Ok(())
+    }
+
+    async fn refuse_duplicate(&self, event: &Value) -> Result<(), TriggerFailure> {
+        let user = User::from_trigger(event).map_err(|_| TriggerFailure::Event("it has no user"))?;
+        let Some(email) = user.attribute("email") else { return Ok(()) };
+        let users = self.pools.users_with_email(pool_id(event)?, email).await?;
+        let provider = link::federated(&users, email, &self.settings).next().map(|user| user.provider().to_owned());
+        provider.map_or(Ok(()), |provider| Err(TriggerFailure::AddressTaken(provider)))
     }
 
     async fn enrol(&self, event: &Value) -> Result<(), TriggerFailure> {
@@ -166,9 +179,10 @@ impl Triggers {
         groups.and(id)
     }
 
-    async fn complete_token(&self, event: &Value) -> Result<Option<Value>, TriggerFailure> {
+    async fn complete_token(&self, source: &str, event: &Value) -> Result<Option<Value>, TriggerFailure> {
         let user = User::from_trigger(event).map_err(|_| TriggerFailure::Event("it has no user"))?;
-        let Some(missing) = enrol::missing(&user, &self.settings) else { return Ok(None) };
+        let missing = enrol::missing(&user, &self.settings).filter(|_| source == "TokenGeneration_HostedAuth");
+        let missing = missing.unwrap_or_default();
         let id = match &missing.legacy_id_of {
             // It was looked up at the same sign-in.
             Some(_) => {
@@ -179,7 +193,8 @@ impl Triggers {
             }
             None => None,
         };
-        Ok(token::with_claims(event, &missing.groups, id.as_deref()))
+        let email = self.settings.email_in_access_token.then_some(&user);
+        Ok(token::with_claims(event, &missing.groups, id.as_deref(), email))
     }
 }
 

@@ -15,6 +15,9 @@ pub enum TriggerFailure {
     /// A password can be chosen anew only by who can be sent a code.
     #[error("The user has no verified e-mail address or phone number")]
     Unreachable,
+    /// Somebody signs in with a provider and has the address already. The operator has chosen to say so to strangers.
+    #[error("There is an account with this e-mail address already: sign in with {0}")]
+    AddressTaken(String),
     /// A system that is needed did not answer, or nothing that makes sense. The reason is for the log.
     #[error("The account cannot be looked up at the moment, please try again")]
     Unavailable(String),
@@ -33,6 +36,7 @@ impl TriggerFailure {
             Self::WrongPassword => "WrongPassword",
             Self::NoUser => "NoUser",
             Self::Unreachable => "Unreachable",
+            Self::AddressTaken(_) => "AddressTaken",
             Self::Unavailable(_) => "Unavailable",
             Self::NotConfigured(_) => "NotConfigured",
             Self::Event(_) => "Event",

@@ -11,6 +11,8 @@
 //! | `DEFAULT_GROUPS` | | groups of federated users of a named provider |
 //! | `LINK_PROVIDERS` | | names of OpenID Connect and SAML providers whose users may be linked and enrolled |
 //! | `LINK_TRUSTED_PROVIDERS` | | those whose e-mail addresses count without `email_verified` |
+//! | `SIGN_UP_DUPLICATES` | `allow` | `refuse`: nobody signs up with the address of a federated user |
+//! | `ACCESS_TOKEN_EMAIL` | `false` | `true`: access tokens have the e-mail address |
 //! | `TRIGGER_TIMEOUT` | `3s` | how long an answer may take, 100 ms to 4500 ms |
 //! | `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | | set by Lambda |
 //! | `AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER` | AWS's | another address of the user pools API |
@@ -22,8 +24,8 @@ use std::time::Duration;
 use url::Url;
 
 /// Our names begin so; a misspelt one is told rather than passed over.
-const OURS: [&str; 3] = ["LEGACY_", "LINK_", "TRIGGER_"];
-const KNOWN: [&str; 10] = [
+const OURS: [&str; 5] = ["LEGACY_", "LINK_", "TRIGGER_", "SIGN_UP_", "ACCESS_TOKEN_"];
+const KNOWN: [&str; 12] = [
     "LEGACY_LOGIN_URL",
     "LEGACY_LOOKUP_URL",
     "LEGACY_API_KEY",
@@ -33,6 +35,8 @@ const KNOWN: [&str; 10] = [
     "DEFAULT_GROUPS",
     "LINK_PROVIDERS",
     "LINK_TRUSTED_PROVIDERS",
+    "SIGN_UP_DUPLICATES",
+    "ACCESS_TOKEN_EMAIL",
     "TRIGGER_TIMEOUT",
 ];
 
@@ -57,6 +61,10 @@ pub struct TriggerSettings {
     pub link_providers: Vec<String>,
     /// Providers whose e-mail addresses count as verified.
     pub trusted_providers: Vec<String>,
+    /// Whether nobody signs up with the address of a federated user.
+    pub refuses_duplicates: bool,
+    /// Whether access tokens have the e-mail address.
+    pub email_in_access_token: bool,
     /// The longest that an answer takes.
     pub timeout: Duration,
     /// The pool's region.
@@ -106,6 +114,8 @@ impl TriggerSettings {
             default_groups: reader.list("DEFAULT_GROUPS"),
             link_providers: reader.list("LINK_PROVIDERS"),
             trusted_providers: reader.list("LINK_TRUSTED_PROVIDERS"),
+            refuses_duplicates: reader.choice("SIGN_UP_DUPLICATES", ["allow", "refuse"]),
+            email_in_access_token: reader.choice("ACCESS_TOKEN_EMAIL", ["false", "true"]),
             timeout: reader.timeout("TRIGGER_TIMEOUT"),
             credentials: FunctionCredentials {
                 access_key_id: reader.needed("AWS_ACCESS_KEY_ID"),
@@ -145,6 +155,15 @@ impl SettingsReader {
     fn list(&self, name: &str) -> Vec<String> {
         let text = self.text(name).unwrap_or_default();
         text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Whether it is the second of two words; without it, the first holds.
+    fn choice(&mut self, name: &str, [usual, other]: [&str; 2]) -> bool {
+        let text = self.text(name).unwrap_or_else(|| usual.to_owned());
+        if text != usual && text != other {
+            self.wrong.push(format!("{name} is {text}. Write {usual} or {other}."));
+        }
+        text == other
     }
 
     /// https, or http on this machine.

@@ -62,8 +62,7 @@ fn serve(what: &str) -> anyhow::Result<()> {
              [[machine.client]]\nid = \"nightly\"\nsecret_hashes = [\"{hash}\"]\nowner = \"me\"\n\
              scopes = [\"cms/read\"]\nupstream = \"dev\"\n"
         );
-        std::fs::write(&file, text)?;
-        let world = DevEnvironment::start(DevOptions { file: Some(file), ..DevOptions::default() }).await?;
+        let world = DevEnvironment::start(DevOptions { file: Some((file, text)), ..DevOptions::default() }).await?;
         let cookie = visitor::cookie(&world, "erin").await?;
         let bearer = visitor::bearer(&world, "erin");
         let port = url::Url::parse(&world.auth_url)?.port();

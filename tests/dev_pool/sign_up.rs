@@ -40,7 +40,7 @@ async fn a_new_user_signs_up_and_is_signed_in() {
     assert_eq!((&id["cognito:username"], &id["name"]), (&json!("nora@example.com"), &json!("Nora New")));
     assert_eq!(id["email_verified"], true);
     let events: Vec<_> = events.lock().unwrap().drain(..).map(|(source, _)| source).collect();
-    assert_eq!(events, ["PreSignUp_SignUp", "PostConfirmation_ConfirmSignUp"]);
+    assert_eq!(events, ["PreSignUp_SignUp", "PostConfirmation_ConfirmSignUp", "TokenGeneration_Authentication"]);
 
     let page = visit.login_page().await;
     let html = visit.stay(&neighbour(&page, "/signup"), &form(&[])).await;

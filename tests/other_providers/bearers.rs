@@ -172,6 +172,28 @@ async fn a_cognito_token_bound_to_an_api_counts_where_its_audience_is_accepted()
     assert_eq!(bearer(&site, &bound(&site, json!("https://other.example.com"))).await.status, 401);
 }
 
+/// RFC 8707, with a pool that does it itself.
+#[tokio::test]
+async fn a_sign_in_for_a_resource_gets_tokens_that_count_there() {
+    let api = "https://orders.example.com";
+    for (accepted, status) in [(api, 200), ("https://other.example.com", 401)] {
+        let site = Site::with(&[
+            ("PROVIDER__AUTHORIZE_PARAMETERS", "resource=https://orders.example.com"),
+            ("PROVIDER__ACCEPTED_AUDIENCES", accepted),
+            ("COOKIES__EXPOSE", "access_token"),
+        ])
+        .await;
+        let jane = Browser::new();
+        let signed_in = jane.sign_in(&site, "jane").await;
+        assert_eq!(signed_in.status, 302);
+        let cookie = signed_in.set_cookies("access_token").concat();
+        let token = cookie.split(['=', ';']).nth(1).unwrap();
+        let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&claims).unwrap()["aud"], api);
+        assert_eq!(bearer(&site, token).await.status, status);
+    }
+}
+
 #[tokio::test]
 async fn times_may_have_a_fraction() {
     let cognito = Site::start().await;

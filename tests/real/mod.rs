@@ -27,7 +27,7 @@ pub(crate) fn component(program: &str) -> PathBuf {
 }
 
 /// A file or folder that comes with a component, below `tests/real`.
-fn installed(component: &str, path: &str) -> PathBuf {
+pub(crate) fn installed(component: &str, path: &str) -> PathBuf {
     Some(below(path)).filter(|path| path.exists()).unwrap_or_else(|| missing(component))
 }
 

@@ -45,12 +45,19 @@ impl Site {
 
     /// With a configuration file beside it.
     pub(crate) async fn with_file(file: &Path, configuration: &[(&str, &str)]) -> Self {
-        Self::plan(configuration, DevOptions { file: Some(file.to_owned()), ..DevOptions::default() }).await
+        Self::plan(
+            configuration,
+            DevOptions {
+                file: Some((file.to_owned(), std::fs::read_to_string(file).unwrap())),
+                ..DevOptions::default()
+            },
+        )
+        .await
     }
 
     /// With a configuration file's text.
     pub(crate) async fn with_text(text: &str, configuration: &[(&str, &str)]) -> Self {
-        Self::plan(configuration, DevOptions { text: Some(text.to_owned()), ..DevOptions::default() }).await
+        Self::plan(configuration, DevOptions { file: text_of(text), ..DevOptions::default() }).await
     }
 
     /// Over a store of the test's own.
@@ -69,8 +76,8 @@ impl Site {
 
     /// Behind a proxy that browsers reach at `public_url`, with a configuration file's text.
     pub(crate) async fn behind(public_url: &str, text: &str, configuration: &[(&str, &str)]) -> Self {
-        let (public_url, text) = (Some(public_url.to_owned()), Some(text.to_owned()));
-        Self::plan(configuration, DevOptions { public_url, text, ..DevOptions::default() }).await
+        let (public_url, file) = (Some(public_url.to_owned()), text_of(text));
+        Self::plan(configuration, DevOptions { public_url, file, ..DevOptions::default() }).await
     }
 
     async fn plan(configuration: &[(&str, &str)], plan: DevOptions) -> Self {
@@ -104,6 +111,10 @@ impl Site {
         let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
         line.map_or(0, |value| value.trim().parse().unwrap())
     }
+}
+
+fn text_of(text: &str) -> Option<(PathBuf, String)> {
+    Some((PathBuf::new(), text.to_owned()))
 }
 
 /// A certificate for all hosts of the tests, and its key: `cert.pem` and `key.pem` in the folder.

@@ -128,6 +128,37 @@ async fn other_tokens_are_as_cognito_makes_them() {
 }
 
 #[tokio::test]
+async fn access_tokens_have_the_address_where_it_is_set_up_so() {
+    let (old, api) = (Old::knowing_nobody().await, Api::empty().await);
+    let triggers = triggers(&old, &api, &[("ACCESS_TOKEN_EMAIL", "true")]);
+    let event_of = |source: &str, version: &str, verified: &str| {
+        let told = json!({ "cognito:user_status": "CONFIRMED", "email": "j@x", "email_verified": verified });
+        let mut event = event(source, "jane", json!({ "userAttributes": told }), json!({}));
+        event["version"] = version.into();
+        event
+    };
+    for source in ["HostedAuth", "Authentication", "RefreshTokens", "NewPasswordChallenge"] {
+        for (verified, flag) in [("true", true), ("false", false)] {
+            let event = event_of(&format!("TokenGeneration_{source}"), "2", verified);
+            let answer = triggers.answer(event).await.unwrap();
+            let claims = json!({ "claimsToAddOrOverride": { "email": "j@x", "email_verified": flag } });
+            assert_eq!(
+                answer["response"],
+                json!({ "claimsAndScopeOverrideDetails": { "accessTokenGeneration": claims } })
+            );
+        }
+    }
+    // Version 1 cannot; a machine has no address.
+    for event in [
+        event_of("TokenGeneration_HostedAuth", "1", "true"),
+        event_of("TokenGeneration_ClientCredentials", "3", "true"),
+    ] {
+        assert_eq!(triggers.answer(event.clone()).await.unwrap(), event);
+    }
+    assert!(api.calls().is_empty() && old.asked().is_empty());
+}
+
+#[tokio::test]
 async fn users_of_a_provider_that_nobody_named_get_nothing() {
     let identities = r#"[{"userId":"108","providerName":"Acme","providerType":"OIDC","primary":true}]"#;
     for source in SOURCES {

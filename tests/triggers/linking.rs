@@ -33,11 +33,15 @@ async fn linked(users: Vec<Value>, event: Value, more: &[(&str, &str)]) -> Optio
         api.calls().into_iter().filter(|(op, _)| op == "AdminLinkProviderForUser").map(|c| c.1).collect();
     assert!(links.len() <= 1);
     let link = links.first()?;
-    assert_eq!((&link["UserPoolId"], &link["DestinationUser"]["ProviderName"]), (&json!(POOL), &json!("Cognito")));
+    assert_eq!(link["UserPoolId"], POOL);
     assert_eq!(link["SourceUser"]["ProviderAttributeName"], "Cognito_Subject");
     let text = |pointer: &str| link.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+    let destination = text("/DestinationUser/ProviderAttributeValue");
     Some((
-        text("/DestinationUser/ProviderAttributeValue"),
+        match text("/DestinationUser/ProviderName").as_str() {
+            "Cognito" => destination,
+            provider => format!("{destination} at {provider}"),
+        },
         text("/SourceUser/ProviderName"),
         text("/SourceUser/ProviderAttributeValue"),
     ))
@@ -124,32 +128,96 @@ async fn an_address_that_nobody_vouches_for_links_nothing() {
     assert_eq!(linked(vec![jane()], pre_sign_up("Google_108", &[("email", "")]), &[]).await, None);
 }
 
+/// Somebody who came from a provider, `jane@example.com` at it.
+fn federated(provider: &str, id: &str, verified: &str) -> Value {
+    let mut user =
+        user(&format!("{}_{id}", provider.to_lowercase()), "EXTERNAL_PROVIDER", "Jane@example.com", verified);
+    let identities = json!([{ "userId": id, "providerName": provider, "primary": true }]).to_string();
+    user["Attributes"].as_array_mut().unwrap().push(json!({ "Name": "identities", "Value": identities }));
+    user
+}
+
 #[tokio::test]
 async fn only_one_confirmed_native_user_whose_address_is_verified_is_linked_to() {
-    let federated = || {
-        let mut user = user("Facebook_7", "EXTERNAL_PROVIDER", "jane@example.com", "true");
-        let identities = r#"[{"userId":"7","providerName":"Facebook","primary":true}]"#;
-        user["Attributes"].as_array_mut().unwrap().push(json!({ "Name": "identities", "Value": identities }));
-        user
-    };
-    let mut dressed_up = federated();
+    let mut dressed_up = federated("Facebook", "7", "true");
     dressed_up["UserStatus"] = "CONFIRMED".into();
     let event = || pre_sign_up("Google_108", &[]);
     for users in [
         vec![],
         vec![jane(), user("jane2", "CONFIRMED", "JANE@example.com", "true")],
+        vec![jane(), user("jane2", "CONFIRMED", "JANE@example.com", "true"), federated("Facebook", "7", "true")],
         vec![user("jane", "UNCONFIRMED", "jane@example.com", "true")],
         vec![user("jane", "FORCE_CHANGE_PASSWORD", "jane@example.com", "true")],
         vec![user("jane", "CONFIRMED", "jane@example.com", "false")],
         vec![user("mallory", "CONFIRMED", "mallory@example.com", "true")],
         vec![user("kelvin", "CONFIRMED", "jane@example.com\u{212a}", "true")],
-        vec![federated()],
         vec![dressed_up],
     ] {
         assert_eq!(linked(users.clone(), event(), &[]).await, None, "{users:?}");
     }
-    let others = vec![federated(), user("mallory", "CONFIRMED", "jane@example.com", "false"), jane()];
+    let facebook = federated("Facebook", "7", "true");
+    let others = vec![facebook, user("mallory", "CONFIRMED", "jane@example.com", "false"), jane()];
     assert_eq!(linked(others, event(), &[]).await, to_jane("Google", "108"));
+}
+
+/// An identity that has signed in can never be linked; but another one can be linked to its user.
+#[tokio::test]
+async fn without_a_native_user_the_one_federated_user_is_linked_to() {
+    let event = || pre_sign_up("Google_108", &[]);
+    let to_facebook = Some(("7A at Facebook".to_owned(), "Google".to_owned(), "108".to_owned()));
+    let facebook = || federated("Facebook", "7A", "true");
+    assert_eq!(linked(vec![facebook()], event(), &[]).await, to_facebook);
+    // Whoever signs up natively with the address and does not confirm it is nobody.
+    let squatter = user("squatter", "UNCONFIRMED", "jane@example.com", "false");
+    assert_eq!(linked(vec![squatter, facebook()], event(), &[]).await, to_facebook);
+    for users in [
+        // Which one?
+        vec![facebook(), federated("SignInWithApple", "8", "true")],
+        // Nobody vouches for the address.
+        vec![federated("Facebook", "7A", "false")],
+        // Nobody has named the provider, which may claim any address.
+        vec![federated("Acme", "7A", "true")],
+        // Google has given the address to another person.
+        vec![federated("Google", "107", "true")],
+    ] {
+        assert_eq!(linked(users.clone(), event(), &[]).await, None, "{users:?}");
+    }
+    let trusted = [("LINK_TRUSTED_PROVIDERS", "Facebook")];
+    assert_eq!(linked(vec![federated("Facebook", "7A", "false")], event(), &trusted).await, to_facebook);
+}
+
+#[tokio::test]
+async fn a_native_sign_up_is_refused_only_where_it_is_set_up_so() {
+    let old = Old::knowing_nobody().await;
+    let told = json!({ "email": "JANE@example.com" });
+    let sign_up =
+        event("PreSignUp_SignUp", "jane", json!({ "userAttributes": told, "validationData": null }), json!({}));
+    for (users, setting, refused) in [
+        (vec![federated("Google", "7", "true")], "allow", false),
+        (vec![federated("Google", "7", "true")], "refuse", true),
+        (vec![federated("Google", "7", "false")], "refuse", false),
+        (vec![federated("Acme", "7", "true")], "refuse", false),
+        // Cognito itself refuses the address when it is to be confirmed.
+        (vec![jane()], "refuse", false),
+        (vec![], "refuse", false),
+    ] {
+        let api = Api::with_users(users.clone()).await;
+        let answer = triggers(&old, &api, &[("SIGN_UP_DUPLICATES", setting)]).answer(sign_up.clone()).await;
+        match answer {
+            Ok(answer) => assert!(!refused && answer == sign_up, "{users:?}"),
+            Err(refusal) => {
+                assert!(refused && refusal.kind() == "AddressTaken", "{users:?}");
+                assert_eq!(
+                    refusal.to_string(),
+                    "There is an account with this e-mail address already: sign in with Google"
+                );
+            }
+        }
+        assert_eq!(api.calls().is_empty(), setting == "allow");
+    }
+    let by_phone = event("PreSignUp_SignUp", "jane", json!({ "userAttributes": {} }), json!({}));
+    let api = Api::empty().await;
+    assert_eq!(triggers(&old, &api, &[("SIGN_UP_DUPLICATES", "refuse")]).answer(by_phone.clone()).await, Ok(by_phone));
 }
 
 #[tokio::test]

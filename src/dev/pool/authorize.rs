@@ -7,6 +7,7 @@ use super::pages;
 use super::random;
 use super::settings::{AppClient, OAuthFlow};
 use super::state::PoolState;
+use super::users::PoolUser;
 use axum::extract::{FromRequestParts, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
@@ -22,6 +23,7 @@ pub(super) struct AuthorizationRequest {
     pub(super) params: Params,
     redirect_uri: String,
     scopes: Vec<String>,
+    resource: Option<String>,
     code_challenge: Option<String>,
     prompt: Prompt,
     identity_provider: Option<String>,
@@ -104,13 +106,17 @@ impl AuthorizationRequest {
         }
         let code_challenge = read_code_challenge(&params).map_err(|text| error("invalid_request", Some(text)))?;
         let scopes = read_scopes(&client, params.get("scope")).ok_or_else(|| error("invalid_scope", None))?;
+        let resource = params.get("resource").map(str::to_owned);
+        if resource.as_deref().is_some_and(|resource| !is_resource(resource)) {
+            return Err(error("invalid_request", Some("resource is malformed")));
+        }
         let prompt = read_prompt(params.get("prompt")).ok_or_else(|| error("invalid_request", None))?;
         let provider = params.get("identity_provider").or_else(|| params.get("idp_identifier")).map(str::to_owned);
         if provider.as_ref().is_some_and(|name| !client.identity_providers.contains(name)) {
             return Err(error("invalid_request", Some("Identity provider is not enabled for the app client")));
         }
         let redirect_uri = redirect_uri.to_owned();
-        Ok(Self { client, redirect_uri, scopes, code_challenge, prompt, identity_provider: provider, params })
+        Ok(Self { client, redirect_uri, scopes, resource, code_challenge, prompt, identity_provider: provider, params })
     }
 
     /// A page of the hosted UI, with the same query.
@@ -172,6 +178,12 @@ fn read_scopes(client: &AppClient, scope: Option<&str>) -> Option<Vec<String>> {
     (has("openid") || !needs_openid).then_some(scopes)
 }
 
+/// An https URL, one of this machine, or one with a scheme of an application's own (RFC 8707 §2: without a fragment).
+fn is_resource(text: &str) -> bool {
+    let plain_http = || text.starts_with("http:") && !text.starts_with("http://localhost");
+    url::Url::parse(text).is_ok_and(|url| url.fragment().is_none()) && !plain_http()
+}
+
 fn read_prompt(prompt: Option<&str>) -> Option<Prompt> {
     let words: Vec<&str> = prompt.unwrap_or_default().split_whitespace().collect();
     match words.as_slice() {
@@ -191,9 +203,10 @@ pub(super) async fn authorize(
     let provider = request.identity_provider.as_deref();
     let prompt = if pool.faults().ignores_prompt { Prompt::Absent } else { request.prompt };
     if prompt != Prompt::Page
-        && let Some(session) = hosted_ui_session(&pool, &headers, provider)
+        && let Some((user, auth_time)) = hosted_ui_session(&pool, &headers, provider)
     {
-        return Ok(redirect_with_code(&pool, &request, &session.username, session.auth_time));
+        let redirect = redirect_with_code(&pool, &request, user, auth_time).await;
+        return redirect.map_err(|text| request.error("invalid_request", Some(&text)));
     }
     if prompt == Prompt::Silent {
         return Err(request.error("login_required", None));
@@ -205,37 +218,69 @@ pub(super) async fn authorize(
     })
 }
 
-/// The browser's session, if its user may still sign in and it came from the requested provider.
-fn hosted_ui_session(pool: &PoolState, headers: &HeaderMap, provider: Option<&str>) -> Option<HostedUiSession> {
+/// The user of the browser's session and the time of the sign-in, if the user may still sign in and came from the
+/// requested provider.
+fn hosted_ui_session(pool: &PoolState, headers: &HeaderMap, provider: Option<&str>) -> Option<(PoolUser, i64)> {
     let data = pool.data();
     let session = data.session(messages::cookie(headers, SESSION_COOKIE)?, pool.now())?;
-    data.enabled_user(&session.username)?;
-    provider.is_none_or(|name| name == session.provider).then(|| session.clone())
+    let user = data.enabled_user(&session.username)?;
+    provider.is_none_or(|name| name == session.provider).then(|| (user.clone(), session.auth_time))
 }
 
-/// The end of every successful sign-in: a hosted UI session, and the authorization code for the app client.
-pub(super) fn complete(pool: &PoolState, request: &AuthorizationRequest, username: &str, provider: &str) -> Response {
+/// The end of every successful sign-in of a user as the pool has it now; see [`complete_as`].
+pub(super) async fn complete(
+    pool: &PoolState,
+    request: &AuthorizationRequest,
+    username: &str,
+    provider: &str,
+) -> Result<Response, String> {
+    let user = pool.data().user(username).cloned();
+    complete_as(pool, request, user.ok_or("User does not exist.")?, provider).await
+}
+
+/// A hosted UI session, and the authorization code for the app client, with tokens of `user` as it was read.
+///
+/// # Errors
+/// What the pre-token trigger failed with: there is no session then.
+pub(super) async fn complete_as(
+    pool: &PoolState,
+    request: &AuthorizationRequest,
+    user: PoolUser,
+    provider: &str,
+) -> Result<Response, String> {
     let now = pool.now();
-    let (username, provider) = (username.to_owned(), provider.to_owned());
-    let response = redirect_with_code(pool, request, &username, now);
+    let (username, provider) = (user.username.clone(), provider.to_owned());
+    let response = redirect_with_code(pool, request, user, now).await?;
     let cookie = pool.data().open_session(HostedUiSession { username, provider, auth_time: now }, now);
-    messages::set_cookie(response, SESSION_COOKIE, &cookie, Some(SESSION_SECONDS))
+    Ok(messages::set_cookie(response, SESSION_COOKIE, &cookie, Some(SESSION_SECONDS)))
 }
 
-fn redirect_with_code(pool: &PoolState, request: &AuthorizationRequest, username: &str, auth_time: i64) -> Response {
-    let now = pool.now();
-    let mut data = pool.data();
+async fn redirect_with_code(
+    pool: &PoolState,
+    request: &AuthorizationRequest,
+    user: PoolUser,
+    auth_time: i64,
+) -> Result<Response, String> {
+    let client_id = &request.client.id;
     // Cognito gives federated users a nonce of its own making where the request has none, and a long one.
-    let federated = data.user(username).is_some_and(|user| !user.identities.is_empty());
+    let federated = !user.identities.is_empty();
     let nonce = request.params.get("nonce").map(str::to_owned).or_else(|| federated.then(|| random::text(108)));
+    let source = if federated { "TokenGeneration_HostedAuth" } else { "TokenGeneration_Authentication" };
+    let overrides = pool.triggers.token_generation(source, client_id, &user, &request.scopes).await;
+    let authentication = UserAuthentication::new(client_id, &user.username, request.scopes.clone(), auth_time);
     let code = AuthorizationCode {
-        authentication: UserAuthentication::new(&request.client.id, username, request.scopes.clone(), auth_time),
+        authentication: UserAuthentication {
+            audience: request.resource.clone(),
+            overrides: overrides.map_err(|failure| failure.message("User is not allowed."))?,
+            ..authentication
+        },
+        user,
         redirect_uri: request.redirect_uri.clone(),
         nonce,
         code_challenge: request.code_challenge.clone(),
     };
-    let code = data.issue_code(code, now);
+    let code = pool.data().issue_code(code, pool.now());
     let state = request.params.get("state").map(|state| ("state", state));
     let pairs: Vec<_> = [("code", code.as_str())].into_iter().chain(state).collect();
-    messages::redirect_with_query(&request.redirect_uri, &pairs)
+    Ok(messages::redirect_with_query(&request.redirect_uri, &pairs))
 }

@@ -5,6 +5,7 @@ use super::challenges::ChallengeSessions;
 use super::random;
 use super::sent_codes::SentCodes;
 use super::settings::{AppClient, PoolSettings, ResourceServer};
+use super::token_trigger::TokenOverrides;
 use super::users::PoolUser;
 use std::collections::{HashMap, HashSet};
 
@@ -19,6 +20,10 @@ pub(super) struct UserAuthentication {
     pub(super) client_id: String,
     pub(super) username: String,
     pub(super) scopes: Vec<String>,
+    /// The resource that the access token is for (RFC 8707).
+    pub(super) audience: Option<String>,
+    /// What a pre-token trigger has changed.
+    pub(super) overrides: TokenOverrides,
     pub(super) auth_time: i64,
     /// What is revoked when a refresh token is, or the user signs out globally.
     pub(super) origin_jti: String,
@@ -31,6 +36,8 @@ impl UserAuthentication {
             client_id: client_id.to_owned(),
             username: username.to_owned(),
             scopes,
+            audience: None,
+            overrides: TokenOverrides::default(),
             auth_time,
             origin_jti: random::uuid(),
             event_id: random::uuid(),
@@ -42,6 +49,8 @@ impl UserAuthentication {
 #[derive(Clone, Debug)]
 pub(super) struct AuthorizationCode {
     pub(super) authentication: UserAuthentication,
+    /// The user as the sign-in has read it: what a trigger changes meanwhile is in the next token.
+    pub(super) user: PoolUser,
     pub(super) redirect_uri: String,
     pub(super) nonce: Option<String>,
     pub(super) code_challenge: Option<String>,
@@ -71,6 +80,7 @@ pub(super) struct PoolData {
     pub(super) users: Vec<PoolUser>,
     pub(super) newcomers: Vec<PoolUser>,
     pub(super) resource_servers: Vec<ResourceServer>,
+    case_sensitive: bool,
     /// By code, with the end of its life.
     codes: HashMap<String, (AuthorizationCode, i64)>,
     /// The `origin_jti` behind each code that was redeemed.
@@ -88,11 +98,19 @@ pub(super) struct PoolData {
 /// Users.
 impl PoolData {
     pub(super) fn new(settings: PoolSettings) -> Self {
+        let case_sensitive = settings.case_sensitive;
+        let flattened = |mut user: PoolUser| {
+            if !case_sensitive && user.is_federated() {
+                user.username = user.username.to_ascii_lowercase();
+            }
+            user
+        };
         Self {
             clients: settings.clients.into_iter().map(|client| (client.id.clone(), client)).collect(),
-            users: settings.users,
-            newcomers: settings.newcomers,
+            users: settings.users.into_iter().map(flattened).collect(),
+            newcomers: settings.newcomers.into_iter().map(flattened).collect(),
             resource_servers: settings.resource_servers,
+            case_sensitive,
             codes: HashMap::new(),
             redeemed: HashMap::new(),
             refresh_tokens: HashMap::new(),
@@ -115,8 +133,12 @@ impl PoolData {
         self.guests.contains(identity)
     }
 
+    fn same_name(&self, one: &str, other: &str) -> bool {
+        if self.case_sensitive { one == other } else { one.eq_ignore_ascii_case(other) }
+    }
+
     pub(super) fn user(&self, username: &str) -> Option<&PoolUser> {
-        self.users.iter().find(|user| user.username == username)
+        self.users.iter().find(|user| self.same_name(&user.username, username))
     }
 
     pub(super) fn enabled_user(&self, username: &str) -> Option<&PoolUser> {
@@ -124,14 +146,15 @@ impl PoolData {
     }
 
     pub(super) fn user_mut(&mut self, username: &str) -> Option<&mut PoolUser> {
-        self.users.iter_mut().find(|user| user.username == username)
+        let at = self.users.iter().position(|user| self.same_name(&user.username, username))?;
+        self.users.get_mut(at)
     }
 
     /// A native user by username, or by verified e-mail as an alias.
     pub(super) fn native_user(&self, typed: &str) -> Option<&PoolUser> {
         let native = || self.users.iter().filter(|user| user.password.is_some());
-        let has_alias = |user: &&PoolUser| user.verified_email().is_some_and(|email| email.eq_ignore_ascii_case(typed));
-        native().find(|user| user.username == typed).or_else(|| native().find(has_alias))
+        let has_alias = |user: &&PoolUser| user.verified_email().is_some_and(|email| self.same_name(email, typed));
+        native().find(|user| self.same_name(&user.username, typed)).or_else(|| native().find(has_alias))
     }
 
     /// The user who has an identity at a provider, as the only one or as a linked one.
@@ -218,6 +241,9 @@ impl PoolData {
 
     /// Revokes all refresh tokens of a user. Hosted UI sessions live on.
     pub(super) fn sign_out_globally(&mut self, username: &str) {
+        // A token may have it with other capitals.
+        let stored = self.user(username).map(|user| user.username.clone());
+        let username = stored.as_deref().unwrap_or(username);
         let authentications = self.refresh_tokens.values().map(|token| &token.authentication);
         let of_user = authentications.filter(|authentication| authentication.username == username);
         self.revoked_origins.extend(of_user.map(|authentication| authentication.origin_jti.clone()));

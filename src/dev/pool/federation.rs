@@ -46,9 +46,9 @@ pub(super) async fn choose(
     let denied = || request.error("access_denied", Some("Access denied"));
     let user_id = form.get("identity").ok_or_else(denied)?;
     apply_fault(&pool, &request, &provider, user_id)?;
-    let username = sign_in(&pool, &request.client.id, &provider, user_id).await;
-    let username = username.map_err(|text| request.error("invalid_request", Some(&text)))?.ok_or_else(denied)?;
-    Ok(authorize::complete(&pool, &request, &username, &provider))
+    let wrong = |text: String| request.error("invalid_request", Some(&text));
+    let user = sign_in(&pool, &request.client.id, &provider, user_id).await.map_err(wrong)?.ok_or_else(denied)?;
+    authorize::complete_as(&pool, &request, user, &provider).await.map_err(wrong)
 }
 
 fn check_provider(request: &AuthorizationRequest, provider: &str) -> Result<(), AuthorizeError> {
@@ -57,11 +57,12 @@ fn check_provider(request: &AuthorizationRequest, provider: &str) -> Result<(), 
     (enabled && provider != "COGNITO").then_some(()).ok_or_else(refused)
 }
 
-/// The name of the user who has the identity: an old one, or by now a new one. `None`: there is no such identity.
+/// The user who has the identity: an old one, or by now a new one, as it was before the last trigger. `None`: there is no
+/// such identity.
 ///
 /// # Errors
 /// The `error_description`.
-async fn sign_in(pool: &PoolState, client_id: &str, provider: &str, user_id: &str) -> Result<Option<String>, String> {
+async fn sign_in(pool: &PoolState, client_id: &str, provider: &str, user_id: &str) -> Result<Option<PoolUser>, String> {
     let message = |failure: InvocationError| failure.message("User is not allowed.");
     let disabled = || "User is disabled.".to_owned();
     let user = pool.data().user_with_identity(provider, user_id).cloned();
@@ -72,7 +73,7 @@ async fn sign_in(pool: &PoolState, client_id: &str, provider: &str, user_id: &st
         if user.is_federated() {
             pool.triggers.post_authentication(client_id, &user).await.map_err(message)?;
         }
-        return Ok(Some(user.username));
+        return Ok(Some(user));
     }
     let newcomer = pool.data().newcomers.iter().find(|user| user.has_identity(provider, user_id)).cloned();
     let Some(newcomer) = newcomer else { return Ok(None) };
@@ -85,9 +86,9 @@ async fn sign_in(pool: &PoolState, client_id: &str, provider: &str, user_id: &st
             .await
             .map_err(message)?;
     }
-    let username = linked.unwrap_or(newcomer.username);
-    pool.data().enabled_user(&username).ok_or_else(disabled)?;
-    Ok(Some(username))
+    let Some(username) = linked else { return Ok(Some(newcomer)) };
+    let user = pool.data().enabled_user(&username).cloned().ok_or_else(disabled)?;
+    Ok(Some(user))
 }
 
 fn apply_fault(

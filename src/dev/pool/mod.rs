@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `random`, `messages`, `pages`, `jwt` | ids, HTTP messages, pages of the hosted UI, keys and signatures |
 //! | `totp`, `sent_codes`, `challenges` | authenticator apps, codes of the mail, sign-ins that wait for either |
-//! | `users`, `triggers`, `settings` | what an administrator sets up: users, Lambda triggers, app clients |
+//! | `users`, `triggers`, `token_trigger`, `settings` | what an administrator sets up: users, Lambda triggers, app clients |
 //! | `data`, `faults`, `state` | what is stored: authorization codes, refresh tokens, sessions; and what is broken |
 //! | `passwords`, `sign_up`, `tokens` | what the hosted UI and the API both do; the claims of ID and access tokens |
 //! | `authorize`, `hosted_ui`, `federation` | authorization endpoint, `/login` and its neighbours, identity providers |
@@ -40,6 +40,7 @@ mod settings;
 mod sign_up;
 mod state;
 mod token_endpoint;
+mod token_trigger;
 mod tokens;
 mod totp;
 mod triggers;
@@ -57,7 +58,7 @@ pub use faults::{Fault, FederationFault, PoolEndpoint};
 pub use jwt::{Signature, UnsignedJwt};
 pub use sent_codes::{CodePurpose, SentCode};
 pub use settings::{AppClient, MfaConfiguration, OAuthFlow, PoolSettings, ResourceServer, Rotation};
-pub use triggers::{TriggerError, TriggerFunction};
+pub use triggers::{LambdaVersion, TriggerError, TriggerFunction};
 pub use user_pool::UserPool;
 pub use users::{FederatedIdentity, PoolUser, UserStatus};
 

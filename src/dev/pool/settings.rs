@@ -1,6 +1,6 @@
 //! What an administrator of a pool sets up: app clients, resource servers, users, the function of the Lambda triggers.
 
-use super::triggers::TriggerFunction;
+use super::triggers::{LambdaVersion, TriggerFunction};
 use super::users::PoolUser;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,8 +22,13 @@ pub struct PoolSettings {
     pub newcomers: Vec<PoolUser>,
     /// The function that Lambda triggers call.
     pub triggers: Option<TriggerFunction>,
+    /// Which event a pre-token trigger gets.
+    pub token_event: LambdaVersion,
     /// Resource servers, for custom scopes.
     pub resource_servers: Vec<ResourceServer>,
+    /// `UsernameConfiguration.CaseSensitive`. Without it, names of federated users are in small letters everywhere but in
+    /// tokens.
+    pub case_sensitive: bool,
     /// Whether people sign in with a second factor.
     pub mfa: MfaConfiguration,
     /// `AttributesRequireVerificationBeforeUpdate` for `email`: the old address stays until the new one is verified.
@@ -60,6 +65,8 @@ impl Default for PoolSettings {
             users: PoolUser::seeded(),
             newcomers: Vec::new(),
             triggers: None,
+            token_event: LambdaVersion::V2,
+            case_sensitive: false,
             resource_servers: vec![orders, ResourceServer::new("cms", &["read", "write"])],
             mfa: MfaConfiguration::Off,
             attributes_require_verification: false,

@@ -28,12 +28,13 @@ pub(super) struct PoolState {
 
 impl PoolState {
     pub(super) fn new(settings: PoolSettings, addr: SocketAddr) -> Self {
-        let PoolSettings { host, pool_id, triggers: function, mfa, attributes_require_verification, .. } =
-            settings.clone();
+        let PoolSettings {
+            host, pool_id, triggers: function, token_event, mfa, attributes_require_verification, ..
+        } = settings.clone();
         Self {
             host,
             addr,
-            triggers: LambdaTriggers { pool_id, function },
+            triggers: LambdaTriggers { pool_id, function, token_event },
             mfa,
             attributes_require_verification,
             clock_offset: AtomicI64::new(0),

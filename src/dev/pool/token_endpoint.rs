@@ -22,18 +22,16 @@ use std::sync::Arc;
 /// Scopes of every pool; all others belong to a resource server.
 const STANDARD_SCOPES: [&str; 5] = ["openid", "email", "phone", "profile", "aws.cognito.signin.user.admin"];
 
-type Grant = fn(&PoolState, &AppClient, &Params) -> Result<Value, OAuthError>;
-
 pub(super) async fn token(
     State(pool): State<Arc<PoolState>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, OAuthError> {
     let form = Params::of_form(&headers, &body)?;
-    let (flow, grant): (OAuthFlow, Grant) = match form.get("grant_type").ok_or(OAuthError::INVALID_REQUEST)? {
-        "authorization_code" => (OAuthFlow::Code, authorization_code),
-        "refresh_token" => (OAuthFlow::Code, refresh_token),
-        "client_credentials" => (OAuthFlow::ClientCredentials, client_credentials),
+    let grant_type = form.get("grant_type").ok_or(OAuthError::INVALID_REQUEST)?;
+    let flow = match grant_type {
+        "authorization_code" | "refresh_token" => OAuthFlow::Code,
+        "client_credentials" => OAuthFlow::ClientCredentials,
         _ => return Err(OAuthError::UNSUPPORTED_GRANT_TYPE),
     };
     // A client that fails here has not spent the code: it may come again with the right secret.
@@ -41,7 +39,12 @@ pub(super) async fn token(
     if client.flow != flow {
         return Err(OAuthError::UNAUTHORIZED_CLIENT);
     }
-    Ok(messages::json(StatusCode::OK, &grant(&pool, &client, &form)?))
+    let body = match grant_type {
+        "authorization_code" => authorization_code(&pool, &client, &form)?,
+        "refresh_token" => refresh_token(&pool, &client, &form).await?,
+        _ => client_credentials(&pool, &client, &form).await?,
+    };
+    Ok(messages::json(StatusCode::OK, &body))
 }
 
 /// 200 with an empty body for a token that is revoked now, was before, or never existed.
@@ -118,10 +121,10 @@ fn authorization_code(pool: &PoolState, client: &AppClient, form: &Params) -> Re
     if code.code_challenge != form.get("code_verifier").map(s256) {
         return Err(OAuthError::INVALID_REQUEST);
     }
-    let user = enabled_user(pool, &code.authentication)?;
+    enabled_user(pool, &code.authentication)?;
     let expires_at = now.saturating_add(client.refresh_token_seconds);
     let refresh_token = pool.data().issue_refresh_token(code.authentication.clone(), expires_at);
-    let mut response = token_response(pool, client, &user, &code.authentication, code.nonce.as_deref());
+    let mut response = token_response(pool, client, &code.user, &code.authentication, code.nonce.as_deref());
     response["refresh_token"] = refresh_token.into();
     Ok(response)
 }
@@ -132,14 +135,17 @@ fn s256(verifier: &str) -> String {
 }
 
 /// The response has a new refresh token only where the app client has rotation on.
-fn refresh_token(pool: &PoolState, client: &AppClient, form: &Params) -> Result<Value, OAuthError> {
+async fn refresh_token(pool: &PoolState, client: &AppClient, form: &Params) -> Result<Value, OAuthError> {
     let now = pool.now();
     let text = form.get("refresh_token").ok_or(OAuthError::INVALID_REQUEST)?;
-    let token = pool.data().refresh_token(text, now).ok_or(OAuthError::INVALID_GRANT)?;
+    let mut token = pool.data().refresh_token(text, now).ok_or(OAuthError::INVALID_GRANT)?;
     if token.authentication.client_id != client.id {
         return Err(OAuthError::INVALID_GRANT);
     }
     let user = enabled_user(pool, &token.authentication)?;
+    let scopes = &token.authentication.scopes;
+    let overrides = pool.triggers.token_generation("TokenGeneration_RefreshTokens", &client.id, &user, scopes).await;
+    token.authentication.overrides = overrides.map_err(|_| OAuthError::INVALID_GRANT)?;
     let rotated = match client.rotation {
         Rotation::Off => None,
         Rotation::On { grace_seconds } => {
@@ -153,7 +159,8 @@ fn refresh_token(pool: &PoolState, client: &AppClient, form: &Params) -> Result<
     Ok(response)
 }
 
-fn client_credentials(pool: &PoolState, client: &AppClient, form: &Params) -> Result<Value, OAuthError> {
+/// `resource` has no effect here.
+async fn client_credentials(pool: &PoolState, client: &AppClient, form: &Params) -> Result<Value, OAuthError> {
     if client.secret.is_none() {
         return Err(OAuthError::INVALID_CLIENT);
     }
@@ -183,8 +190,11 @@ fn client_credentials(pool: &PoolState, client: &AppClient, form: &Params) -> Re
     if scopes.is_empty() {
         return Err(OAuthError::INVALID_GRANT);
     }
+    let metadata = form.get("aws_client_metadata").and_then(|text| serde_json::from_str(text).ok());
+    let overrides = pool.triggers.machine_token_generation(&client.id, &scopes, metadata).await;
+    let overrides = overrides.map_err(|_| OAuthError::INVALID_GRANT)?;
     Ok(json!({
-        "access_token": tokens::machine_token(pool, client, &scopes),
+        "access_token": tokens::machine_token(pool, client, &scopes, &overrides),
         "expires_in": client.access_token_seconds,
         "token_type": "Bearer",
     }))

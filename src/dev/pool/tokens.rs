@@ -1,6 +1,6 @@
 //! The claims of Cognito's tokens, and the check of a token that comes back.
 //!
-//! An access token has `client_id`, `scope` and `username`, and no `aud`. An ID token has `aud`, `cognito:username` and
+//! An access token has `client_id`, `scope` and `username`, and no `aud` unless a `resource` was named. An ID token has `aud`, `cognito:username` and
 //! the user's attributes, the `…_verified` ones as booleans. Both have the `origin_jti` by which they can be revoked.
 
 use super::data::UserAuthentication;
@@ -8,6 +8,7 @@ use super::jwt::{SigningKey, UnsignedJwt};
 use super::random;
 use super::settings::AppClient;
 use super::state::PoolState;
+use super::token_trigger::TokenOverrides;
 use super::users::PoolUser;
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -39,16 +40,25 @@ pub(super) fn access_token(
         "exp": now.saturating_add(client.access_token_seconds),
         "iat": now,
         "jti": random::uuid(),
-        "username": user.username,
+        "username": user.token_username(),
     });
+    if let Some(audience) = &authentication.audience {
+        claims["aud"] = audience.as_str().into();
+    }
     add_groups(&mut claims, user, pool);
+    authentication.overrides.access_token.apply(&mut claims);
     sign_access_token(pool, claims)
 }
 
 /// The access token of the client credentials grant. `sub` is the client; there is no user in it and no audience.
-pub(super) fn machine_token(pool: &PoolState, client: &AppClient, scopes: &[String]) -> String {
+pub(super) fn machine_token(
+    pool: &PoolState,
+    client: &AppClient,
+    scopes: &[String],
+    overrides: &TokenOverrides,
+) -> String {
     let now = pool.now();
-    let claims = json!({
+    let mut claims = json!({
         "sub": client.id,
         "token_use": "access",
         "scope": scopes.join(" "),
@@ -60,6 +70,7 @@ pub(super) fn machine_token(pool: &PoolState, client: &AppClient, scopes: &[Stri
         "jti": random::uuid(),
         "client_id": client.id,
     });
+    overrides.access_token.apply(&mut claims);
     sign_access_token(pool, claims)
 }
 
@@ -77,7 +88,7 @@ pub(super) fn id_token(
         "at_hash": half_hash(access_token),
         "sub": user.sub,
         "iss": pool.issuer(),
-        "cognito:username": user.username,
+        "cognito:username": user.token_username(),
         "aud": client.id,
         "event_id": authentication.event_id,
         "origin_jti": authentication.origin_jti,
@@ -95,6 +106,7 @@ pub(super) fn id_token(
     if let Some(identities) = user.identities_claim() {
         claims["identities"] = identities;
     }
+    authentication.overrides.id_token.apply(&mut claims);
     if let Some(nonce) = nonce {
         claims["nonce"] = nonce.into();
     }

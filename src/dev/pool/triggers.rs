@@ -9,6 +9,8 @@
 //! | `PostConfirmation_ConfirmSignUp` | that identity has become a user; a code has confirmed a sign-up |
 //! | `PostConfirmation_ConfirmForgotPassword` | a code has set a new password |
 //! | `PostAuthentication_Authentication` | a federated user signs in again, so not at the first time; a native one at the API |
+//!
+//! Those before tokens are in `token_trigger`.
 
 use super::messages::ApiError;
 use super::random;
@@ -81,9 +83,21 @@ impl InvocationError {
     }
 }
 
+/// `LambdaVersion` of a pre-token trigger: the version of its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LambdaVersion {
+    /// Changes the ID token.
+    V1,
+    /// Changes both tokens.
+    V2,
+    /// The same, and the tokens of machines.
+    V3,
+}
+
 /// The triggers of one pool.
 pub(super) struct LambdaTriggers {
     pub(super) pool_id: String,
+    pub(super) token_event: LambdaVersion,
     /// Without one, nobody migrates and everybody else may sign in.
     pub(super) function: Option<TriggerFunction>,
 }
@@ -163,7 +177,7 @@ impl LambdaTriggers {
     }
 
     /// The event as the function returns it; as it was sent, where there is no function.
-    async fn call(
+    pub(super) async fn call(
         &self,
         source: &str,
         client_id: &str,
@@ -171,8 +185,14 @@ impl LambdaTriggers {
         request: Value,
         response: Value,
     ) -> Result<Value, InvocationError> {
+        let before_tokens = source.starts_with("TokenGeneration_");
+        let version = match self.token_event {
+            LambdaVersion::V2 if before_tokens => "2",
+            LambdaVersion::V3 if before_tokens => "3",
+            _ => "1",
+        };
         let event = json!({
-            "version": "1",
+            "version": version,
             "triggerSource": source,
             "region": self.pool_id.split('_').next(),
             "userPoolId": self.pool_id,
@@ -182,7 +202,7 @@ impl LambdaTriggers {
             "response": response,
         });
         let Some(TriggerFunction(function)) = &self.function else { return Ok(event) };
-        let trigger = source.split('_').next().unwrap_or_default();
+        let trigger = if before_tokens { "PreTokenGeneration" } else { source.split('_').next().unwrap_or_default() };
         let failed = |message: &str| InvocationError::Failed(format!("{trigger} failed with error {message}."));
         match tokio::time::timeout(TIMEOUT, function(event)).await {
             Ok(Ok(event)) if event["response"].is_object() => Ok(event),
@@ -194,7 +214,7 @@ impl LambdaTriggers {
     }
 }
 
-fn event_attributes(user: &PoolUser) -> Map<String, Value> {
+pub(super) fn event_attributes(user: &PoolUser) -> Map<String, Value> {
     let status = ("cognito:user_status", user.user_status().to_owned());
     user.all_attributes().chain([status]).map(|(name, value)| (name.to_owned(), value.into())).collect()
 }

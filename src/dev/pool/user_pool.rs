@@ -252,7 +252,7 @@ impl UserPool {
     /// A `client_credentials` access token of `client_id`.
     pub fn mint_machine_token(&self, client_id: &str, scopes: &[&str]) -> String {
         let (client, _, authentication) = self.authentication_of(client_id, client_id, scopes);
-        tokens::machine_token(self.state(), &client, &authentication.scopes)
+        tokens::machine_token(self.state(), &client, &authentication.scopes, &authentication.overrides)
     }
 
     /// A logout token (OIDC Back-Channel Logout 1.0 §2.4) for `username`'s sessions at `client_id`, changed by

@@ -133,6 +133,14 @@ impl PoolUser {
         self.identities.iter().any(|identity| identity.provider == provider && identity.user_id == user_id)
     }
 
+    /// The name in tokens: it keeps its capitals in every pool.
+    pub(super) fn token_username(&self) -> String {
+        match self.identities.first().filter(|_| self.is_federated()) {
+            Some(identity) => format!("{}_{}", identity.provider, identity.user_id),
+            None => self.username.clone(),
+        }
+    }
+
     /// `UserStatus` as the API and the events of Lambda triggers have it.
     pub(super) fn user_status(&self) -> &'static str {
         match self.status {
@@ -178,8 +186,9 @@ impl PoolUser {
     }
 
     fn links(&self, write: impl Fn(bool, i64) -> (Value, Value)) -> Option<Value> {
-        let link = |identity: &FederatedIdentity| {
-            let (primary, created) = write(self.is_federated(), identity.created_ms);
+        let link = |(at, identity): (usize, &FederatedIdentity)| {
+            // The first is what the user came into being by.
+            let (primary, created) = write(at == 0 && self.is_federated(), identity.created_ms);
             json!({
                 "userId": identity.user_id,
                 "providerName": identity.provider,
@@ -189,7 +198,7 @@ impl PoolUser {
                 "dateCreated": created,
             })
         };
-        (!self.identities.is_empty()).then(|| self.identities.iter().map(link).collect())
+        (!self.identities.is_empty()).then(|| self.identities.iter().enumerate().map(link).collect())
     }
 
     /// The attributes these scopes let a client read. `openid` alone opens all of them.

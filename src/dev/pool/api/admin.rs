@@ -113,9 +113,15 @@ pub(super) fn link_provider_for_user(pool: &PoolState, input: &Value) -> Result<
         return Err(ApiError::invalid_parameter("Invalid source user: Cognito_Subject is required"));
     }
     let (provider, user_id) = (part("SourceUser", "ProviderName")?, part("SourceUser", "ProviderAttributeValue")?);
-    let target = part("DestinationUser", "ProviderAttributeValue")?;
+    let (at, id) = (part("DestinationUser", "ProviderName")?, part("DestinationUser", "ProviderAttributeValue")?);
     let created_ms = pool.now().saturating_mul(1000);
     let mut data = pool.data();
+    // A federated user is named by the id at the provider.
+    let target = match at.as_str() {
+        "Cognito" => data.user(&id).filter(|user| !user.is_federated()),
+        provider => data.user_with_identity(provider, &id),
+    };
+    let target = target.ok_or_else(ApiError::user_not_found)?.username.clone();
     if let Some(owner) = data.user_with_identity(&provider, &user_id) {
         return Err(ApiError::invalid_parameter(if owner.username == target {
             "SourceUser is already linked to DestinationUser"
@@ -123,7 +129,7 @@ pub(super) fn link_provider_for_user(pool: &PoolState, input: &Value) -> Result<
             "Merging is not currently supported, provide a SourceUser that has not been signed up in order to link"
         }));
     }
-    let user = data.user_mut(&target).filter(|user| !user.is_federated()).ok_or_else(ApiError::user_not_found)?;
+    let user = data.user_mut(&target).ok_or_else(ApiError::user_not_found)?;
     user.identities.push(FederatedIdentity { provider, user_id, created_ms });
     Ok(json!({}))
 }

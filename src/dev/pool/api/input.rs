@@ -28,7 +28,7 @@ pub(super) fn authorized_user(pool: &PoolState, input: &Value) -> Result<String,
     if !user.enabled {
         return Err(ApiError::not_authorized("User is disabled."));
     }
-    Ok(claims.username)
+    Ok(user.username.clone())
 }
 
 /// The app client that the input names.

@@ -54,7 +54,7 @@ async fn operate(pool: &PoolState, operation: &str, signed: bool, input: &Value)
         "DeleteUser" => profile::delete_user(pool, input),
         "DeleteUserAttributes" => profile::delete_attributes(pool, input),
         "ForgotPassword" => registration::forgot_password(pool, input).await,
-        "GetTokensFromRefreshToken" => sign_in::tokens_from_refresh_token(pool, input),
+        "GetTokensFromRefreshToken" => sign_in::tokens_from_refresh_token(pool, input).await,
         "GetUser" => profile::get_user(pool, input),
         "GetUserAttributeVerificationCode" => profile::get_attribute_code(pool, input),
         "GetUserAuthFactors" => factors::list_factors(pool, input),

@@ -12,6 +12,9 @@ use crate::dev::pool::tokens;
 use crate::dev::pool::users::PoolUser;
 use serde_json::{Value, json};
 
+/// What calls the trigger before tokens here, and at GetTokensFromRefreshToken too.
+const AUTHENTICATION: &str = "TokenGeneration_Authentication";
+
 pub(super) async fn initiate(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let parameters = &input["AuthParameters"];
     match required(input, "AuthFlow")? {
@@ -32,6 +35,7 @@ pub(super) async fn initiate(pool: &PoolState, input: &Value) -> Result<Value, A
             let text = required(parameters, "REFRESH_TOKEN")?;
             let (user, authentication) = refreshed_user(pool, &client, text)?;
             input::client_of(pool, input, &user.username, &parameters["SECRET_HASH"])?;
+            let authentication = before_tokens(pool, "TokenGeneration_RefreshTokens", &user, authentication).await?;
             Ok(result(pool, &client, &user, &authentication, None))
         }
         other => Err(disabled_flow(other)),
@@ -108,9 +112,23 @@ async fn signed_in(pool: &PoolState, client: &AppClient, user: &PoolUser) -> Res
     let now = pool.now();
     let scopes = vec!["aws.cognito.signin.user.admin".to_owned()];
     let authentication = UserAuthentication::new(&client.id, &user.username, scopes, now);
+    let authentication = before_tokens(pool, AUTHENTICATION, user, authentication).await?;
     let expires_at = now.saturating_add(client.refresh_token_seconds);
     let refresh_token = pool.data().issue_refresh_token(authentication.clone(), expires_at);
     Ok(result(pool, client, user, &authentication, Some(refresh_token)))
+}
+
+/// Asks the trigger before tokens.
+async fn before_tokens(
+    pool: &PoolState,
+    source: &str,
+    user: &PoolUser,
+    authentication: UserAuthentication,
+) -> Result<UserAuthentication, ApiError> {
+    let UserAuthentication { client_id, scopes, .. } = &authentication;
+    let overrides = pool.triggers.token_generation(source, client_id, user, scopes).await;
+    let overrides = overrides.map_err(|failure| failure.exception(ApiError::not_authorized("User is not allowed.")))?;
+    Ok(UserAuthentication { overrides, ..authentication })
 }
 
 fn result(
@@ -156,7 +174,7 @@ fn refreshed_user(
 }
 
 /// With a new refresh token where the app client has rotation on.
-pub(super) fn tokens_from_refresh_token(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+pub(super) async fn tokens_from_refresh_token(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let client = client_with_secret(pool, input)?;
     let text = required(input, "RefreshToken")?;
     let now = pool.now();
@@ -164,6 +182,7 @@ pub(super) fn tokens_from_refresh_token(pool: &PoolState, input: &Value) -> Resu
         return Err(ApiError::new("RefreshTokenReuseException", "Refresh token has been used already"));
     }
     let (user, authentication) = refreshed_user(pool, &client, text)?;
+    let authentication = before_tokens(pool, AUTHENTICATION, &user, authentication).await?;
     let rotated = match client.rotation {
         Rotation::Off => None,
         Rotation::On { grace_seconds } => pool.data().rotate_refresh_token(text, now, grace_seconds),

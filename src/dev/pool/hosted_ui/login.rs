@@ -25,7 +25,7 @@ pub(super) async fn submit(
     let username = form.get("username").unwrap_or_default();
     let password = form.get("password").unwrap_or_default();
     Ok(match passwords::authenticate(&pool, &request.client.id, username, password).await {
-        Ok(user) => super::advance(&pool, &request, &user),
+        Ok(user) => super::advance(&pool, &request, &headers, &user).await,
         Err(error) => show(&request, &headers, username, Some(error.message()), None),
     })
 }

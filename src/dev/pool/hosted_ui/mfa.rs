@@ -1,7 +1,7 @@
 //! `/mfa`: a code of the authenticator app, or the set-up of one.
 
 use super::login;
-use super::{WaitingSignIn, form};
+use super::{WaitingSignIn, finish, form};
 use crate::dev::pool::authorize::{self, AuthorizationRequest, AuthorizeError};
 use crate::dev::pool::challenges::Challenge;
 use crate::dev::pool::messages::ApiError;
@@ -41,7 +41,7 @@ pub(super) async fn submit(
     Ok(match take_code(&pool, &waiting, form.get("code").unwrap_or_default()) {
         Ok(()) => {
             waiting.close(&pool);
-            authorize::complete(&pool, &request, &waiting.username, "COGNITO")
+            finish(&pool, &request, &headers, &waiting.username).await
         }
         Err(error) => show(&pool, &request, &headers, &waiting, Some(error.message())),
     })

@@ -44,11 +44,17 @@ pub(super) fn routes() -> Router<Arc<PoolState>> {
 }
 
 /// The next step of a sign-in, of which the last leads to the app client.
-fn advance(pool: &PoolState, request: &AuthorizationRequest, user: &PoolUser) -> Response {
+async fn advance(pool: &PoolState, request: &AuthorizationRequest, headers: &HeaderMap, user: &PoolUser) -> Response {
     match passwords::next_challenge(pool, user) {
-        None => authorize::complete(pool, request, &user.username, "COGNITO"),
+        None => finish(pool, request, headers, &user.username).await,
         Some(challenge) => wait(pool, request, &user.username, challenge),
     }
+}
+
+/// To the app client, unless the trigger before tokens fails.
+async fn finish(pool: &PoolState, request: &AuthorizationRequest, headers: &HeaderMap, username: &str) -> Response {
+    let signed_in = authorize::complete(pool, request, username, "COGNITO").await;
+    signed_in.unwrap_or_else(|message| login::show(request, headers, username, Some(&message), None))
 }
 
 /// To the page of a challenge.

@@ -139,7 +139,7 @@ pub(super) async fn change(
     Ok(match passwords::replace_temporary(&pool, &waiting.username, password) {
         Ok(user) => {
             waiting.close(&pool);
-            advance(&pool, &request, &user)
+            advance(&pool, &request, &headers, &user).await
         }
         Err(error) => show_change(&request, &headers, Some(error.message())),
     })

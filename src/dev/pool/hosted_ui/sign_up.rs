@@ -36,7 +36,7 @@ pub(super) async fn submit(
     let password = form.get("password").unwrap_or_default();
     let signed_up = sign_up::sign_up(&pool, &request.client.id, username, password, attributes.collect()).await;
     Ok(match signed_up {
-        Ok((user, _)) => advance(&pool, &request, &user),
+        Ok((user, _)) => advance(&pool, &request, &headers, &user).await,
         Err(error) => show(&request, &headers, &form, Some(error.message())),
     })
 }
@@ -96,7 +96,7 @@ pub(super) async fn confirm(
     Ok(match sign_up::confirm(&pool, &request.client.id, &user.username, code, false).await {
         Ok(user) => {
             waiting.close(&pool);
-            advance(&pool, &request, &user)
+            advance(&pool, &request, &headers, &user).await
         }
         Err(error) => show(Some(error.message()), None),
     })
