@@ -38,6 +38,7 @@ mod sessions;
 mod sign_in;
 mod sign_out;
 mod stack_command;
+mod step_up;
 mod store_outage;
 mod support;
 mod triggers;

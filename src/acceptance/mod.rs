@@ -33,9 +33,10 @@ pub use report::{AcceptanceReport, QuestionAnswer, Verdict};
 
 use crate::config::{Config, Profile};
 use crate::domain::clock::{Clock, SystemClock};
-use crate::domain::transaction::{CallbackError, CallbackParams, SignInIntent, Transaction, VerifiedCallback};
+use crate::domain::sign_in::SignInIntent;
+use crate::domain::transaction::{CallbackError, CallbackParams, Transaction, VerifiedCallback};
 use crate::outbound::OutboundClient;
-use crate::provider::{self, AuthorizationHints, HttpClient, Provider};
+use crate::provider::{self, HttpClient, Provider};
 use browser::TestBrowser;
 use landing::Landing;
 use loopback::PersonsBrowser;
@@ -132,10 +133,10 @@ impl AcceptanceRun<'_> {
 
     /// Begins a sign-in: its transaction, and where a browser has to go.
     async fn begin(&self, prompt: Option<&str>) -> Result<(Transaction, Url), String> {
-        let intent = SignInIntent::plain(self.config.return_to_policy().choose(None));
+        let plain = SignInIntent::plain(self.config.return_to_policy().choose(None));
+        let intent = SignInIntent { prompt: prompt.map(str::to_owned), ..plain };
         let transaction = Transaction::begin(intent, self.clock.now());
-        let hints = AuthorizationHints { prompt: prompt.map(str::to_owned), ..AuthorizationHints::default() };
-        let url = self.provider.authorize_url(&transaction, &hints).await.map_err(|error| reason(&error))?;
+        let url = self.provider.authorize_url(&transaction, None).await.map_err(|error| reason(&error))?;
         Ok((transaction, url))
     }
 

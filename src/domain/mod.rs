@@ -1,5 +1,6 @@
 //! The nouns: values without I/O, which every other room may use.
 
+pub mod authentication;
 pub mod aws;
 pub mod backoff;
 pub mod callback_key;
@@ -16,6 +17,7 @@ pub mod requirement;
 pub mod return_to;
 pub mod seal;
 pub mod session;
+pub mod sign_in;
 pub mod store_key;
 pub mod token;
 pub mod transaction;

@@ -3,6 +3,7 @@
 //! The site behind us may read a path in another way than we do. So a page that can be read in several ways gets no
 //! public rule, and has to meet every rule that some reading of it meets.
 
+use super::authentication::AuthenticationRequirement;
 use super::host::within;
 use super::page::{Page, PathInterpretations};
 use super::principal::{Principal, PrincipalKind};
@@ -113,6 +114,13 @@ impl PageRules {
 }
 
 impl<'a> Decision<'a> {
+    /// How, and how lately, all rules together want the user to have authenticated.
+    pub fn authentication(&self) -> AuthenticationRequirement {
+        let Self::Members(rules) = self else { return AuthenticationRequirement::default() };
+        let asked = rules.iter().map(|(_, requirement)| &requirement.authentication);
+        asked.fold(AuthenticationRequirement::default(), AuthenticationRequirement::and)
+    }
+
     /// Judges who is signed in. A program passes only where each rule thinks of programs, or the `caller`'s own requirement
     /// does.
     ///

@@ -49,6 +49,14 @@ pub struct Principal {
     pub provider: Option<String>,
     /// The pool's custom attributes, as `custom:name`.
     pub attributes: BTreeMap<String, String>,
+    /// When the user authenticated at the provider, epoch seconds; null where it does not say. No renewal moves it.
+    #[schema(required, value_type = Option<u64>)]
+    pub auth_time: Option<Timestamp>,
+    /// How the user authenticated: the class (OIDC Core §2), where the provider says.
+    #[schema(required)]
+    pub acr: Option<String>,
+    /// The methods (RFC 8176), where it says.
+    pub amr: Vec<String>,
     /// When the token was issued, epoch seconds.
     #[schema(value_type = u64)]
     pub issued_at: Timestamp,
@@ -58,6 +66,15 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Takes over how and when the user authenticated for this session: a renewal is no authentication.
+    pub fn keep_authentication(&mut self, first: &Self) {
+        self.auth_time = first.auth_time.or(self.auth_time);
+        self.acr = first.acr.clone().or(self.acr.take());
+        if !first.amr.is_empty() {
+            self.amr.clone_from(&first.amr);
+        }
+    }
+
     /// The e-mail address if somebody vouches for it.
     pub fn verified_email(&self) -> Option<&str> {
         self.email.as_deref().filter(|_| self.email_verified)
@@ -156,7 +173,7 @@ pub const IDENTITY_HEADERS: [IdentityHeader; 9] = [
     "active": true, "kind": "user", "sub": "34c84488-e0e1-70ae-d2ee-991ad1a898c8", "username": "jane",
     "email": "jane@example.com", "email_verified": true, "name": "Jane Doe", "groups": ["editors"],
     "scopes": ["openid", "email"], "client_id": "6o7h1example", "provider": "Google",
-    "attributes": {"custom:legacy_id": "42"}, "issued_at": 1795160654, "expires_at": 1795164254,
+    "attributes": {"custom:legacy_id": "42"}, "auth_time": 1795160654, "acr": null, "amr": [], "issued_at": 1795160654, "expires_at": 1795164254,
     "session_expires_at": 1797752654
 }))]
 pub(crate) struct ActiveIdentity<'a> {
@@ -236,6 +253,9 @@ pub(crate) mod tests {
             client_id: "6o7h".into(),
             provider: Some("COGNITO".into()),
             attributes: BTreeMap::from([("custom:legacy_id".into(), "42".into())]),
+            auth_time: Some(at(0)),
+            acr: None,
+            amr: vec!["pwd".into()],
             issued_at: at(1),
             expires_at: at(2),
         }
@@ -256,7 +276,7 @@ pub(crate) mod tests {
                 "active": true, "kind": "user", "sub": "34c8", "username": "jane", "email": "jane@example.com",
                 "email_verified": true, "name": "Jane Doe", "groups": ["editors"], "scopes": ["openid", "email"],
                 "client_id": "6o7h", "provider": "COGNITO", "attributes": {"custom:legacy_id": "42"},
-                "issued_at": 1, "expires_at": 2, "session_expires_at": 3
+                "auth_time": 0, "acr": null, "amr": ["pwd"], "issued_at": 1, "expires_at": 2, "session_expires_at": 3
             })
         );
     }

@@ -1,26 +1,31 @@
 //! What is demanded of a principal beside being known: by a caller of `/validate`, a rule for pages, or the policy.
 
+use super::authentication::{AuthenticationRequirement, is_acr};
 use super::principal::Principal;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The requirements of one request: `group` (any of), `scope` (all of), `email_domain` (any of, verified
-/// e-mail only). All kinds named must hold. `machines` lets programs in, too, as naming a scope does.
+/// e-mail only), `max_age` (seconds since the user authenticated), `acr` (any of). All kinds named must hold. `machines`
+/// lets programs in, too, as naming a scope does.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Requirement {
     groups: Vec<String>,
     scopes: Vec<String>,
     email_domains: Vec<String>,
     machines: bool,
+    /// How, and how lately, the user has to have authenticated. Judged apart: it can be met by signing in again.
+    pub authentication: AuthenticationRequirement,
 }
 
 /// The names of requirements in a query.
-pub const NAMES: [&str; 4] = ["group", "scope", "email_domain", "machines"];
+pub const NAMES: [&str; 6] = ["group", "scope", "email_domain", "machines", "max_age", "acr"];
 
 /// The requirement cannot be understood, so nothing is allowed by it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequirement {
     /// A parameter that is not a requirement.
-    #[error("`{0}` is not a requirement; use group, scope, email_domain or machines")]
+    #[error("`{0}` is not a requirement; use group, scope, email_domain, machines, max_age or acr")]
     Unknown(String),
     /// Several scopes in one requirement, as one might write them elsewhere.
     #[error("one requirement names one scope; repeat `scope` for each")]
@@ -28,6 +33,12 @@ pub enum InvalidRequirement {
     /// Neither yes nor no.
     #[error("the requirement `machines` is `true` or `false`, and once")]
     Machines,
+    /// No number of seconds.
+    #[error("the requirement `max_age` is a whole number of seconds, and once")]
+    MaxAge,
+    /// No authentication context class.
+    #[error("the requirement `acr` is one class, without spaces, quotation marks and backslashes; repeat it for each")]
+    Acr,
     /// A requirement at an address that does not judge any.
     #[error("the requirement `{0}` is not read at this address, and would mean nothing; ask /validate")]
     NotRead(&'static str),
@@ -66,7 +77,12 @@ impl Requirement {
 
     /// Any of `groups`, all of `scopes`, an address at any of `email_domains`; an empty list requires nothing.
     pub fn new(groups: Vec<String>, scopes: Vec<String>, email_domains: Vec<String>) -> Self {
-        Self { groups, scopes, email_domains, machines: false }
+        Self { groups, scopes, email_domains, ..Self::default() }
+    }
+
+    /// The same, of who has authenticated so.
+    pub fn with_authentication(self, authentication: AuthenticationRequirement) -> Self {
+        Self { authentication, ..self }
     }
 
     /// The same, for programs too if `machines` says so.
@@ -111,16 +127,21 @@ impl Requirement {
                 "scope" => (&mut requirement.scopes, "scope"),
                 "email_domain" => (&mut requirement.email_domains, "email_domain"),
                 "machines" => {
-                    let allowed = match &*value {
-                        "true" => true,
-                        "false" => false,
-                        _ => return Err(InvalidRequirement::Machines),
-                    };
+                    let allowed = value.parse().map_err(|_| InvalidRequirement::Machines)?;
                     if machines.replace(allowed).is_some() {
                         return Err(InvalidRequirement::Machines);
                     }
                     continue;
                 }
+                "max_age" => {
+                    let max_age = seconds(&value).ok_or(InvalidRequirement::MaxAge)?;
+                    if requirement.authentication.max_age.replace(max_age).is_some() {
+                        return Err(InvalidRequirement::MaxAge);
+                    }
+                    continue;
+                }
+                "acr" if !is_acr(&value) => return Err(InvalidRequirement::Acr),
+                "acr" => (&mut requirement.authentication.acr_values, "acr"),
                 _ => return Err(InvalidRequirement::Unknown(name.chars().take(64).collect())),
             };
             if value.trim().is_empty() {
@@ -155,6 +176,12 @@ impl Requirement {
     }
 }
 
+/// A whole number of seconds, in digits alone.
+pub fn seconds(text: &str) -> Option<Duration> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok().map(Duration::from_secs)).flatten()
+}
+
 impl std::fmt::Display for Requirement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kinds = [
@@ -163,7 +190,9 @@ impl std::fmt::Display for Requirement {
             ("an e-mail address at", &self.email_domains),
         ];
         let kinds = kinds.iter().filter(|(_, list)| !list.is_empty());
-        let said: Vec<_> = kinds.map(|(kind, list)| format!("{kind} {}", list.join(", "))).collect();
+        let authentication = (!self.authentication.is_empty()).then(|| self.authentication.to_string());
+        let said = kinds.map(|(kind, list)| format!("{kind} {}", list.join(", ")));
+        let said: Vec<_> = said.chain(authentication).collect();
         f.write_str(if said.is_empty() { "a signed-in visitor" } else { "" })?;
         f.write_str(&said.join(", and "))?;
         f.write_str(if self.machines { "; programs too" } else { "" })
@@ -195,6 +224,16 @@ mod tests {
             "machines=",
             "machines=1",
             "machines=true&machines=true",
+            "max_age=",
+            "max_age=-1",
+            "max_age=+1",
+            "max_age=1.5",
+            "max_age=5m",
+            "max_age=1&max_age=1",
+            "max_age=99999999999999999999",
+            "acr=",
+            "acr=a%20b",
+            "acr=a%22",
         ] {
             assert!(Requirement::parse(query).is_err(), "{query}");
         }

@@ -128,7 +128,7 @@ impl Session {
             email: self.principal.verified_email().map(str::to_owned),
             device: self.sign_in.device.clone(),
             started: self.started,
-            auth_time: self.tokens.auth_time,
+            auth_time: self.principal.auth_time,
             refresh: self.tokens.refresh.clone(),
             token_ids: self.tokens.ids.clone(),
         }

@@ -24,8 +24,6 @@ pub struct TokenSet {
     pub ids: TokenIds,
     /// The provider's own session (`sid`), where it says.
     pub provider_session: Option<IndexKey>,
-    /// When the user authenticated at the provider (OIDC Core §2), where it says. No renewal moves it.
-    pub auth_time: Option<Timestamp>,
 }
 
 /// The ids of all tokens of a session that may still be valid, including those from before the last renewal, so that

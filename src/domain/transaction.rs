@@ -2,8 +2,8 @@
 
 use super::callback_key::CallbackKey;
 use super::clock::Timestamp;
-use super::return_to::ReturnTo;
 use super::seal::{random, same, sha256};
+use super::sign_in::SignInIntent;
 use super::untrusted::UntrustedText;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -11,40 +11,16 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What a sign-in was asked for: enough to begin it once more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignInIntent {
-    /// Where the browser goes afterwards.
-    pub return_to: ReturnTo,
-    /// The identity provider that was asked for.
-    pub provider: Option<String>,
-    /// OIDC Core §3.1.2.1.
-    pub prompt: Option<String>,
-    /// The sign-in page's language.
-    pub lang: Option<String>,
-}
-
-impl SignInIntent {
-    /// A sign-in that leads to `return_to` and asks for nothing else.
-    pub fn plain(return_to: ReturnTo) -> Self {
-        Self { return_to, provider: None, prompt: None, lang: None }
-    }
-}
-
 /// A sign-in that was started and has not come back. Lives in a sealed cookie of its own.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Transaction {
     state: [u8; 16],
     nonce: [u8; 16],
     verifier: [u8; 32],
-    /// Where the browser goes afterwards.
-    pub return_to: ReturnTo,
+    /// What it was asked for.
+    pub intent: SignInIntent,
     /// When it began.
     pub started: Timestamp,
-    /// The identity provider that was asked for.
-    pub provider: Option<String>,
-    prompt: Option<String>,
-    lang: Option<String>,
     /// Whether this is already the one retry that Cognito's linking quirk gets.
     pub retried: bool,
     /// Whether the user has to authenticate anew, whatever session the provider has of the browser.
@@ -123,27 +99,15 @@ pub struct VerifiedCallback {
 impl Transaction {
     /// Begins a sign-in with fresh secrets.
     pub fn begin(intent: SignInIntent, now: Timestamp) -> Self {
-        let SignInIntent { return_to, provider, prompt, lang } = intent;
         let (state, nonce, verifier) = (random(), random(), random());
-        let (retried, reauthenticate) = (false, false);
-        Self { state, nonce, verifier, return_to, started: now, provider, prompt, lang, retried, reauthenticate }
+        Self { state, nonce, verifier, intent, started: now, retried: false, reauthenticate: false }
     }
 
     /// The same sign-in once more, with fresh secrets.
     #[must_use]
     pub fn again(&self, now: Timestamp) -> Self {
         let (retried, reauthenticate) = (self.retried, self.reauthenticate);
-        Self { retried, reauthenticate, ..Self::begin(self.intent(), now) }
-    }
-
-    /// What it was asked for.
-    pub fn intent(&self) -> SignInIntent {
-        SignInIntent {
-            return_to: self.return_to.clone(),
-            provider: self.provider.clone(),
-            prompt: self.prompt.clone(),
-            lang: self.lang.clone(),
-        }
+        Self { retried, reauthenticate, ..Self::begin(self.intent.clone(), now) }
     }
 
     /// The `state` parameter: 22 characters.
@@ -248,12 +212,7 @@ mod tests {
 
     fn begin() -> Transaction {
         let policy = ReturnToPolicy::new(Url::parse("https://auth.example.com").unwrap(), vec![], None);
-        let intent = SignInIntent {
-            return_to: policy.choose(None),
-            provider: Some("Google".into()),
-            prompt: Some("login".into()),
-            lang: Some("de".into()),
-        };
+        let intent = SignInIntent { provider: Some("Google".into()), ..SignInIntent::plain(policy.choose(None)) };
         Transaction::begin(intent, at(1_000))
     }
 
@@ -316,16 +275,11 @@ mod tests {
     }
 
     #[test]
-    fn it_knows_what_it_was_asked_for() {
-        let intent = begin().intent();
-        assert_eq!(
-            (intent.provider.as_deref(), intent.prompt.as_deref(), intent.lang.as_deref()),
-            (Some("Google"), Some("login"), Some("de"))
-        );
-        let mut first = Transaction::begin(intent.clone(), at(2_000));
+    fn one_that_begins_again_is_the_same_with_other_secrets() {
+        let mut first = begin();
         first.reauthenticate = true;
         let second = first.again(at(3_000));
-        assert_eq!((second.intent(), second.started), (intent, at(3_000)));
+        assert_eq!((&second.intent, second.started), (&first.intent, at(3_000)));
         assert!(second.reauthenticate && !second.retried);
         assert_ne!((second.state(), second.nonce()), (first.state(), first.nonce()));
     }

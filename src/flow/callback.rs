@@ -14,14 +14,13 @@
 //! 8. The browser's old sessions end.
 
 use super::{AccessDenied, Error, RelyingParty, lease_time, poll_pause};
+use crate::domain::authentication::is_recent;
 use crate::domain::callback_key::CallbackKey;
-use crate::domain::clock::Timestamp;
+use crate::domain::principal::Principal;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::{Device, Session, SessionId, SignInContext};
-use crate::domain::transaction::{
-    AuthorizationError, CallbackError, CallbackParams, SignInIntent, Transaction, VerifiedCallback,
-};
-use crate::provider::AuthorizationHints;
+use crate::domain::sign_in::SignInIntent;
+use crate::domain::transaction::{AuthorizationError, CallbackError, CallbackParams, Transaction, VerifiedCallback};
 use crate::store::OpenedSession;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -58,6 +57,10 @@ enum ExchangeOutcome {
     NotAdmitted(Box<AccessDenied>),
     /// The user has to authenticate again.
     AuthenticationRevoked,
+    /// The same, for who asked for that.
+    NotReauthenticated,
+    /// The user has to authenticate in another way.
+    AuthenticationTooWeak,
     /// None.
     Failed,
 }
@@ -68,6 +71,8 @@ impl ExchangeOutcome {
             Ok(opened) => Self::SignedIn(*opened.id.as_bytes()),
             Err(Error::NotAdmitted(denied)) => Self::NotAdmitted(denied.clone()),
             Err(Error::AuthenticationRevoked) => Self::AuthenticationRevoked,
+            Err(Error::NotReauthenticated) => Self::NotReauthenticated,
+            Err(Error::AuthenticationTooWeak) => Self::AuthenticationTooWeak,
             Err(_) => Self::Failed,
         }
     }
@@ -96,7 +101,10 @@ pub struct FailedCallback {
 /// What a failure is to the copies of its callback.
 fn for_copies(error: &Error) -> Exchanged {
     Err(match error {
-        Error::NotAdmitted(_) | Error::AuthenticationRevoked => error.clone(),
+        Error::NotAdmitted(_)
+        | Error::AuthenticationRevoked
+        | Error::NotReauthenticated
+        | Error::AuthenticationTooWeak => error.clone(),
         _ => Error::UnknownSignIn,
     })
 }
@@ -115,7 +123,7 @@ impl RelyingParty {
         old: Vec<SessionId>,
         device: Device,
     ) -> Result<CallbackOutcome, FailedCallback> {
-        let intent = transaction.as_ref().map(Transaction::intent);
+        let intent = transaction.as_ref().map(|transaction| transaction.intent.clone());
         let outcome = self.complete(params, transaction, opened, old, device).await.map_err(|error| match error {
             Error::Callback(CallbackError::Provider(refusal)) if self.provider.is_cancellation(&refusal) => {
                 Error::Cancelled(refusal)
@@ -130,6 +138,7 @@ impl RelyingParty {
             Err(Error::Callback(CallbackError::Provider(_))) => "refused_by_provider",
             Err(Error::NotAdmitted(_)) => "not_admitted",
             Err(Error::AuthenticationRevoked) => "authentication_revoked",
+            Err(Error::NotReauthenticated | Error::AuthenticationTooWeak) => "insufficient_authentication",
             Err(Error::Callback(_) | Error::UnknownSignIn) => "bad_callback",
             Err(Error::Provider(crate::provider::Error::Token(_))) => "bad_token",
             Err(Error::Provider(_)) => "provider_failed",
@@ -166,12 +175,18 @@ impl RelyingParty {
         let issuer = self.provider.expected_issuer().await?;
         let accepted = match transaction.accept(params, issuer, self.config.session.sign_in_timeout, self.clock.now()) {
             Err(CallbackError::Provider(refusal)) if !begun.retried && self.provider.is_linking_quirk(&refusal) => {
-                return self.retry(&begun, |next| next.retried = true).await;
+                return self
+                    .retry(&begun, |next| {
+                        next.retried = true;
+                        // Who has just chosen or typed at the identity provider need not do it twice.
+                        next.intent.prompt = None;
+                    })
+                    .await;
             }
             accepted => accepted?,
         };
         if completed.is_some() {
-            return Ok(CallbackOutcome::Already(begun.return_to));
+            return Ok(CallbackOutcome::Already(begun.intent.return_to));
         }
         let this = self.clone();
         let made = self.run_to_completion(async move {
@@ -188,7 +203,7 @@ impl RelyingParty {
             this.sessions.load(exchanged.id).await?.ok_or(Error::UnknownSignIn)
         });
         match made.await {
-            Err(Error::AuthenticationRevoked) if !begun.reauthenticate => {
+            Err(Error::AuthenticationRevoked | Error::NotReauthenticated) if !begun.reauthenticate => {
                 self.retry(&begun, |next| next.reauthenticate = true).await
             }
             made => Ok(CallbackOutcome::SignedIn(made?)),
@@ -199,7 +214,7 @@ impl RelyingParty {
     async fn retry(&self, begun: &Transaction, mark: impl FnOnce(&mut Transaction)) -> Result<CallbackOutcome, Error> {
         let mut transaction = begun.again(self.clock.now());
         mark(&mut transaction);
-        let location = self.provider.authorize_url(&transaction, &AuthorizationHints::default()).await?;
+        let location = self.provider.authorize_url(&transaction, None).await?;
         Ok(CallbackOutcome::Retry(Box::new(transaction), location))
     }
 
@@ -233,6 +248,8 @@ impl RelyingParty {
                     }
                     Ok(ExchangeOutcome::NotAdmitted(denied)) => Err(Error::NotAdmitted(denied)),
                     Ok(ExchangeOutcome::AuthenticationRevoked) => Err(Error::AuthenticationRevoked),
+                    Ok(ExchangeOutcome::NotReauthenticated) => Err(Error::NotReauthenticated),
+                    Ok(ExchangeOutcome::AuthenticationTooWeak) => Err(Error::AuthenticationTooWeak),
                     Ok(ExchangeOutcome::Failed) | Err(_) => Err(Error::UnknownSignIn),
                 });
             }
@@ -260,14 +277,14 @@ impl RelyingParty {
         let session = Session {
             principal: verified.principal,
             tokens: verified.tokens,
-            sign_in: SignInContext { tag: tag.to_owned(), return_to: transaction.return_to, device },
+            sign_in: SignInContext { tag: tag.to_owned(), return_to: transaction.intent.return_to.clone(), device },
             started: now,
             renewed: now,
             ends: now + self.config.session.max_age,
             version: 1,
         };
         let refresh = session.tokens.refresh.clone();
-        match self.create_unless_revoked(session, transaction.started, transaction.reauthenticate).await {
+        match self.create_if_authenticated(session, &transaction).await {
             Err(error) => {
                 self.revoke_later(refresh);
                 Err(error)
@@ -276,26 +293,41 @@ impl RelyingParty {
         }
     }
 
-    /// Creates a session of a sign-in that began at `started`, and ends it where its authentication does not count.
-    async fn create_unless_revoked(
+    /// Creates a session, and ends it where its authentication is not what `transaction` is about.
+    async fn create_if_authenticated(
         &self,
         session: Session,
-        started: Timestamp,
-        reauthenticated: bool,
+        transaction: &Transaction,
     ) -> Result<Arc<OpenedSession>, Error> {
         let created = self.sessions.create(session).await?;
-        let (sub, auth_time) = (&created.session.principal.sub, created.session.tokens.auth_time);
-        // What was done in the course of this sign-in is not from before anything.
-        let Some(auth_time) = auth_time.filter(|auth_time| *auth_time < started) else { return Ok(created) };
+        match self.judge_authentication(&created.session.principal, transaction).await {
+            Ok(()) => Ok(created),
+            Err(error) => {
+                self.sessions.end(created.id).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn judge_authentication(&self, user: &Principal, transaction: &Transaction) -> Result<(), Error> {
         // Who was sent to authenticate again may have done so at a provider whose clock is behind ours.
-        let leeway = if reauthenticated { CLOCK_SKEW } else { Duration::ZERO };
-        let judged = match self.sessions.is_authentication_revoked(sub, auth_time, leeway).await {
-            Ok(false) => return Ok(created),
-            Ok(true) => Error::AuthenticationRevoked,
-            Err(error) => error.into(),
-        };
-        self.sessions.end(created.id).await?;
-        Err(judged)
+        let leeway = if transaction.reauthenticate { CLOCK_SKEW } else { Duration::ZERO };
+        // What was done in the course of this sign-in is not from before anything.
+        if let Some(auth_time) = user.auth_time.filter(|auth_time| *auth_time < transaction.started)
+            && self.sessions.is_authentication_revoked(&user.sub, auth_time, leeway).await?
+        {
+            return Err(Error::AuthenticationRevoked);
+        }
+        let asked = &transaction.intent.authentication;
+        let recent = |age: Duration| is_recent(user.auth_time, age.saturating_add(leeway), transaction.started);
+        if !asked.max_age.is_none_or(recent) {
+            return Err(Error::NotReauthenticated);
+        }
+        // The provider may leave it at less than was asked for (OIDC Core §3.1.2.1).
+        match asked.admits_acr(user.acr.as_deref()) {
+            true => Ok(()),
+            false => Err(Error::AuthenticationTooWeak),
+        }
     }
 
     /// Ends the sessions of a browser that has another one now, or none.

@@ -1,5 +1,6 @@
 //! Why a flow did not do what was asked. `web::problem` says which answer each gets.
 
+use crate::domain::authentication::AuthenticationRequirement;
 use crate::domain::requirement::{InvalidRequirement, MissingRequirement};
 use crate::domain::transaction::{AuthorizationError, CallbackError};
 use crate::{provider, store};
@@ -47,6 +48,18 @@ pub enum Error {
     /// The user was signed out from elsewhere after this authentication.
     #[error("the user authenticated before being signed out from elsewhere, and the provider did not ask again")]
     AuthenticationRevoked,
+    /// The sign-in was to be recent, and the provider let the user in with an older one.
+    #[error("the user has not authenticated as lately as the sign-in asked for (max_age)")]
+    NotReauthenticated,
+    /// The sign-in was to be of another class.
+    #[error("the user has not authenticated in one of the ways that the sign-in asked for (acr_values)")]
+    AuthenticationTooWeak,
+    /// Known and allowed, once the user has authenticated again or in another way.
+    #[error("this needs {0}")]
+    InsufficientAuthentication(AuthenticationRequirement),
+    /// A sign-in for an API that is not offered.
+    #[error("the `resource` is not one of provider.resources")]
+    InvalidTarget,
     /// A requirement that cannot be understood.
     #[error(transparent)]
     InvalidRequirement(#[from] InvalidRequirement),

@@ -24,7 +24,7 @@ pub use error::{AccessDenied, Error};
 pub use machine::{Broker, ClientCredentials, Introspection, MachineError, MachineTokenResponse, TokenRequest};
 pub use my_sessions::{EndedSession, EndedSessions, OwnSession};
 pub use renew_ahead::SEARCH_PERIOD as RENEWAL_SEARCH;
-pub use sign_in::{SignIn, SignInRequest};
+pub use sign_in::SignIn;
 pub use sign_out::SignOutRedirect;
 pub use validate::{Caller, CallerCredentials};
 

@@ -1,7 +1,7 @@
 //! Sign-in begins (OIDC Core §3.1.2.1).
 //!
 //! 1. The target is judged; a bad one becomes the default.
-//! 2. A live session that nothing is asked of goes straight there.
+//! 2. A live session of which nothing is asked goes straight there.
 //! 3. A browser whose session was ended from elsewhere has to authenticate again.
 //! 4. Who wants to choose another account first leaves the provider's own session, where its pages may not ask
 //!    otherwise.
@@ -11,20 +11,9 @@
 use super::{Error, RelyingParty};
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::SessionId;
-use crate::domain::transaction::{SignInIntent, Transaction};
-use crate::provider::AuthorizationHints;
+use crate::domain::sign_in::SignInIntent;
+use crate::domain::transaction::Transaction;
 use url::Url;
-
-/// What a visitor asks for.
-#[derive(Debug, Default)]
-pub struct SignInRequest {
-    /// Where to go afterwards, as it came.
-    pub return_to: Option<String>,
-    /// The identity provider to use.
-    pub provider: Option<String>,
-    /// Hints for the provider's page.
-    pub hints: AuthorizationHints,
-}
 
 /// Where the browser goes now.
 #[derive(Debug)]
@@ -39,25 +28,28 @@ pub enum SignIn {
 }
 
 impl RelyingParty {
-    /// Begins a sign-in of a browser that sent `ids`. `after_logout` is where the provider's logout returns.
+    /// Begins a sign-in of a browser that sent `ids`. `login_hint` pre-fills the provider's page; `after_logout` is where
+    /// the provider's logout returns.
     ///
     /// # Errors
-    /// [`Error::Provider`] while the provider was never reached; [`Error::Store`].
+    /// [`Error::Provider`] while the provider was never reached; [`Error::Store`]; [`Error::InvalidTarget`] for an API that
+    /// is not in `provider.resources`.
     pub async fn sign_in(
         &self,
-        request: SignInRequest,
+        intent: SignInIntent,
+        login_hint: Option<&str>,
         ids: &[SessionId],
         signed_in: bool,
         after_logout: &str,
     ) -> Result<SignIn, Error> {
-        let SignInRequest { return_to, provider, hints } = request;
-        let return_to = self.return_to.choose(return_to.as_deref());
-        if signed_in && provider.is_none() && hints.prompt.is_none() {
-            return Ok(SignIn::Already(return_to));
+        if intent.resource.as_ref().is_some_and(|resource| !self.config.provider.resources.contains(resource)) {
+            return Err(Error::InvalidTarget);
+        }
+        if signed_in && intent.is_met_by_a_session() {
+            return Ok(SignIn::Already(intent.return_to));
         }
         let reauthenticate = self.sessions.was_ended_remotely(ids).await?;
-        let intent = SignInIntent { return_to, provider, prompt: hints.prompt.clone(), lang: hints.lang.clone() };
-        if hints.wants_account_choice()
+        if intent.wants_account_choice()
             && !reauthenticate
             && let Some(logout) = self.provider.logout_before_account_choice(after_logout).await
         {
@@ -65,7 +57,7 @@ impl RelyingParty {
         }
         let mut transaction = Transaction::begin(intent, self.clock.now());
         transaction.reauthenticate = reauthenticate;
-        let location = self.provider.authorize_url(&transaction, &hints).await?;
+        let location = self.provider.authorize_url(&transaction, login_hint).await?;
         Ok(SignIn::Begin(transaction, location))
     }
 
@@ -74,9 +66,8 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::Provider`] while the provider was never reached.
     pub async fn begin_again(&self, intent: SignInIntent) -> Result<(Transaction, Url), Error> {
-        let hints = AuthorizationHints { prompt: intent.prompt.clone(), lang: intent.lang.clone(), login_hint: None };
         let transaction = Transaction::begin(intent, self.clock.now());
-        let location = self.provider.authorize_url(&transaction, &hints).await?;
+        let location = self.provider.authorize_url(&transaction, None).await?;
         Ok((transaction, location))
     }
 }

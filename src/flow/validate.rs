@@ -6,6 +6,7 @@
 //! 2. The policy is judged: who may be signed in at all, the rules for the page that a proxy asks about, and the
 //!    caller's own requirements. A public page is for strangers, too; a program passes a page only where somebody thought of
 //!    programs.
+//! 3. What is asked of the user's authentication comes last (RFC 9470): signing in again can mend it.
 //!
 //! No provider call (but for a key never seen), no store write, nothing logged.
 
@@ -128,8 +129,8 @@ impl RelyingParty {
     /// Tells who shows `credentials`, if `requirement` (the raw query) and the rules for `page` allow them.
     ///
     /// # Errors
-    /// [`Error::InvalidRequirement`], [`Error::Anonymous`], [`Error::InvalidCredentials`], [`Error::Denied`], [`Error::NotAdmitted`], or,
-    /// with no safe answer, [`Error::Store`] and [`Error::Provider`].
+    /// [`Error::InvalidRequirement`], [`Error::Anonymous`], [`Error::InvalidCredentials`], [`Error::Denied`], [`Error::NotAdmitted`],
+    /// [`Error::InsufficientAuthentication`], or, with no safe answer, [`Error::Store`] and [`Error::Provider`].
     pub async fn validate(
         &self,
         credentials: CallerCredentials<'_>,
@@ -162,10 +163,18 @@ impl RelyingParty {
             (None, None) => Ok(()),
         }
         .map_err(|(site, missing)| Error::Denied(denied(missing, site)))?;
-        if let Some(requirement) = requirement {
+        if let Some(requirement) = &requirement {
             requirement.check(principal).map_err(|missing| Error::Denied(denied(missing, None)))?;
         }
-        Ok(who)
+        // Last: nobody is asked to authenticate for what they may not see.
+        let mut unmet = decision.as_ref().map(|(_, decision)| decision.authentication()).unwrap_or_default();
+        if let Some(requirement) = &requirement {
+            unmet = unmet.and(&requirement.authentication);
+        }
+        match unmet.is_met(principal, self.clock.now()) {
+            true => Ok(who),
+            false => Err(Error::InsufficientAuthentication(unmet)),
+        }
     }
 
     /// Whether the user of `opened` may still be signed in: the policy may be stricter than at the sign-in.

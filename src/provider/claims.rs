@@ -1,6 +1,7 @@
 //! The claims of tokens (RFC 7519 §4.1, OIDC Core §§2 and 5.1).
 
 use super::invalid_token::InvalidToken;
+use crate::domain::authentication::is_acr;
 use crate::domain::clock::Timestamp;
 use crate::domain::store_key::RevocationKey;
 use serde::{Deserialize, Deserializer};
@@ -130,6 +131,21 @@ impl Claims {
     /// When the user authenticated. What is no NumericDate is not known.
     pub(super) fn auth_time(&self) -> Option<Timestamp> {
         numeric_date(self.other.get("auth_time")?).ok()
+    }
+
+    /// How the user authenticated (OIDC Core §2). Some write a number.
+    pub(super) fn acr(&self) -> Option<String> {
+        match self.other.get("acr")? {
+            Value::String(acr) if is_acr(acr) => Some(acr.clone()),
+            Value::Number(acr) => Some(acr.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The methods of it (RFC 8176).
+    pub(super) fn amr(&self) -> Vec<String> {
+        let methods = self.other.get("amr").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        methods.iter().filter_map(|method| method.as_str().map(str::to_owned)).collect()
     }
 
     pub(super) fn other_text(&self, name: &str) -> Option<&str> {

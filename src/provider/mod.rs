@@ -48,24 +48,6 @@ use std::sync::atomic::AtomicBool;
 use url::Url;
 use verify::ExpectedClaims;
 
-/// What a visitor may ask of the provider's sign-in page. None of it can override what we send.
-#[derive(Debug, Default, Clone)]
-pub struct AuthorizationHints {
-    /// Pre-fills the user name.
-    pub login_hint: Option<String>,
-    /// The page's language.
-    pub lang: Option<String>,
-    /// OIDC Core §3.1.2.1.
-    pub prompt: Option<String>,
-}
-
-impl AuthorizationHints {
-    /// Whether the visitor wants to choose an account, and not the one that the provider has at hand.
-    pub fn wants_account_choice(&self) -> bool {
-        self.prompt.as_deref().unwrap_or_default().split_ascii_whitespace().any(|word| word == "select_account")
-    }
-}
-
 /// A user whose tokens were verified.
 #[derive(Debug)]
 pub struct AuthenticatedUser {
@@ -185,11 +167,11 @@ impl Provider {
     }
 
     /// The address that begins a sign-in at the provider: code flow with PKCE S256, state and nonce
-    /// (OIDC Core §3.1.2.1, RFC 7636).
+    /// (OIDC Core §3.1.2.1, RFC 7636). `login_hint` pre-fills the user name.
     ///
     /// # Errors
     /// [`Error::Unavailable`] while the provider was never read.
-    pub async fn authorize_url(&self, transaction: &Transaction, hints: &AuthorizationHints) -> Result<Url, Error> {
+    pub async fn authorize_url(&self, transaction: &Transaction, login_hint: Option<&str>) -> Result<Url, Error> {
         let snapshot = self.metadata.snapshot().await?;
         let client = self.client(&snapshot.endpoints)?;
         let verifier = PkceCodeVerifier::new(transaction.verifier().expose_secret().to_owned());
@@ -199,31 +181,47 @@ impl Provider {
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
             .add_scopes(self.scopes.iter().cloned().map(Scope::new))
             .add_extra_param("nonce", transaction.nonce());
-        let prompt = self.prompt(transaction, hints.prompt.as_deref());
         let operators = self.authorize_parameters.iter();
         let operators: Vec<_> =
             operators.filter(|(name, _)| !(transaction.reauthenticate && name == "prompt")).collect();
-        let hinted = [
-            (self.profile.provider_parameter(), &transaction.provider),
-            (Some("login_hint"), &hints.login_hint),
-            (Some(self.profile.language_parameter()), &hints.lang),
-            (Some("prompt"), &prompt),
-        ];
-        for (name, hint) in hinted {
-            if let (Some(name), Some(hint)) = (name, hint)
-                && operators.iter().all(|(operators, _)| operators != name)
-            {
-                request = request.add_extra_param(name, hint.clone());
+        // None of it can override what the operator sends.
+        for (name, value) in self.visitor_parameters(transaction, login_hint) {
+            if operators.iter().all(|(operators, _)| operators != name) {
+                request = request.add_extra_param(name, value);
             }
         }
         for (name, value) in operators {
             request = request.add_extra_param(name.clone(), value.clone());
         }
-        let (url, _) = request.url();
-        Ok(match transaction.reauthenticate {
-            true => self.reauthentication_url(url, snapshot.endpoints.end_session.as_ref()).await,
-            false => url,
-        })
+        let (mut url, _) = request.url();
+        if transaction.reauthenticate {
+            return Ok(self.reauthentication_url(url, snapshot.endpoints.end_session.as_ref()).await);
+        }
+        if transaction.intent.sign_up {
+            self.profile.lead_to_sign_up(&mut url);
+        }
+        Ok(url)
+    }
+
+    /// What the visitor asks for, as the provider calls it.
+    fn visitor_parameters(
+        &self,
+        transaction: &Transaction,
+        login_hint: Option<&str>,
+    ) -> impl Iterator<Item = (&'static str, String)> {
+        let intent = &transaction.intent;
+        let is_cognito = self.profile == config::Profile::Cognito;
+        let parameters = [
+            (self.profile.provider_parameter(), intent.provider.clone()),
+            (is_cognito.then_some("idp_identifier"), intent.idp_identifier.clone()),
+            (Some("login_hint"), login_hint.map(str::to_owned)),
+            (Some(self.profile.language_parameter()), intent.lang.clone()),
+            (Some("prompt"), self.prompt(transaction)),
+            (Some("max_age"), intent.authentication.max_age.map(|age| age.as_secs().to_string())),
+            (Some("acr_values"), intent.authentication.acr_values_text()),
+            (Some("resource"), intent.resource.clone()),
+        ];
+        parameters.into_iter().filter_map(|(name, value)| Some((name?, value?)))
     }
 
     /// The address that ends the provider's own browser session and returns to `after`, if there is one.

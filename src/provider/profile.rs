@@ -79,6 +79,18 @@ impl Profile {
         (self == Self::Cognito).then_some("identity_provider")
     }
 
+    /// The `prompt` that shows the page for new accounts (Initiating User Registration via OpenID Connect 1.0).
+    pub(super) fn sign_up_prompt(self) -> Option<&'static str> {
+        (self == Self::Oidc).then_some("create")
+    }
+
+    /// Cognito's page for new accounts, which takes the parameters of a sign-in and goes on with it.
+    pub(super) fn lead_to_sign_up(self, authorize: &mut Url) {
+        if let Some(path) = authorize.path().strip_suffix("/oauth2/authorize").filter(|_| self == Self::Cognito) {
+            authorize.set_path(&format!("{path}/signup"));
+        }
+    }
+
     /// The parameter that picks the sign-in page's language.
     pub(super) fn language_parameter(self) -> &'static str {
         match self {
@@ -182,25 +194,38 @@ impl Profile {
             client_id: rules.client_id.clone(),
             provider: Some(provider),
             attributes: attributes(id),
+            auth_time: id.auth_time(),
+            acr: id.acr(),
+            amr: id.amr(),
             issued_at: id.iat,
             expires_at: access.expires_at.unwrap_or(id.exp),
         }
     }
 
-    /// The user or machine that a verified access token speaks for. It knows no e-mail.
+    /// The user or machine that a verified access token speaks for. Cognito's knows an e-mail address only where a
+    /// pre-token trigger has put it there.
     pub(super) fn bearer(self, access: &Claims, rules: &MappingRules) -> Principal {
         let username = access.username.as_deref().or(match self {
             Self::Cognito => None,
             Self::Oidc => access.other_text("preferred_username"),
         });
+        let kind = if self.is_machine(access) { PrincipalKind::Machine } else { PrincipalKind::User };
+        // A program does not authenticate as a user does, whatever its token says.
+        let user = (kind == PrincipalKind::User).then_some(access);
         Principal {
-            kind: if self.is_machine(access) { PrincipalKind::Machine } else { PrincipalKind::User },
+            kind,
             sub: access.sub.clone(),
             username: username.unwrap_or(&access.sub).to_owned(),
+            email_verified: access.email.is_some() && access.email_verified.as_ref().is_some_and(is_true),
+            email: access.email.clone(),
+            name: access.name.clone(),
             groups: self.groups(access, rules),
             scopes: scopes(access.scope.as_deref()),
             client_id: access.client().unwrap_or_default().to_owned(),
             attributes: attributes(access),
+            auth_time: user.and_then(Claims::auth_time),
+            acr: user.and_then(Claims::acr),
+            amr: user.map(Claims::amr).unwrap_or_default(),
             issued_at: access.iat,
             expires_at: access.exp,
             ..Principal::default()

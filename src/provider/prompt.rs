@@ -17,10 +17,14 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(60);
 pub(super) type PromptSupport = Mutex<Option<(bool, Timestamp)>>;
 
 impl Provider {
-    /// The `prompt` of a sign-in whose visitor wants `asked`.
-    pub(super) fn prompt(&self, transaction: &Transaction, asked: Option<&str>) -> Option<String> {
-        let reauthentication = self.profile.reauthentication(&self.rules.issuer_host);
-        let asked = if transaction.reauthenticate { Some(reauthentication) } else { asked };
+    /// The `prompt` of a sign-in.
+    pub(super) fn prompt(&self, transaction: &Transaction) -> Option<String> {
+        let intent = &transaction.intent;
+        let asked = match intent.prompt.as_deref() {
+            _ if transaction.reauthenticate => Some(self.profile.reauthentication(&self.rules.issuer_host)),
+            None if intent.sign_up => self.profile.sign_up_prompt(),
+            asked => asked,
+        };
         let consent = "consent";
         // Refresh tokens for long are given only with consent (OIDC Core §11). `none` stands alone.
         match asked {

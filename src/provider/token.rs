@@ -168,12 +168,12 @@ impl Provider {
         if verified.principal.sub != session.principal.sub {
             return Err(Error::Token(InvalidToken::Subject));
         }
+        verified.principal.keep_authentication(&session.principal);
         let tokens = &mut verified.tokens;
         if tokens.refresh.is_none() {
             tokens.refresh.clone_from(&session.tokens.refresh);
         }
         tokens.provider_session = tokens.provider_session.or(session.tokens.provider_session);
-        tokens.auth_time = session.tokens.auth_time.or(tokens.auth_time);
         tokens.ids.add_alive(&session.tokens.ids, self.clock.now());
         Ok(verified)
     }
@@ -240,7 +240,6 @@ impl Provider {
         let claims = token.id_token(&snapshot.keys, self.expected(), nonce, Some(raw_access))?;
         tokens.ids.add(claims.own_name(id), claims.exp);
         tokens.provider_session = claims.sid().map(IndexKey::provider_session);
-        tokens.auth_time = claims.auth_time();
         let scopes = match self.judge_access(&mut tokens, &claims.sub).await? {
             Some(access) => profile::scopes(access.scope.as_deref()),
             None => granted_scopes(answer).unwrap_or_else(|| self.scopes.clone()),
@@ -286,7 +285,6 @@ impl Provider {
             expires_at: self.clock.now() + lifetime,
             ids: TokenIds::default(),
             provider_session: None,
-            auth_time: None,
         })
     }
 

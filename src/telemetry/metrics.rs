@@ -26,6 +26,8 @@ pub enum ValidateResult {
     Invalid,
     /// 401 with live sessions of several users.
     Ambiguous,
+    /// 401 of a user who has to authenticate again, or in another way.
+    InsufficientAuthentication,
     /// 403.
     Forbidden,
     /// 400.
@@ -35,13 +37,14 @@ pub enum ValidateResult {
 }
 
 impl ValidateResult {
-    const ALL: [(Self, &'static str); 9] = [
+    const ALL: [(Self, &'static str); 10] = [
         (Self::Session, "session"),
         (Self::Bearer, "bearer"),
         (Self::Public, "public"),
         (Self::Anonymous, "anonymous"),
         (Self::Invalid, "invalid"),
         (Self::Ambiguous, "ambiguous"),
+        (Self::InsufficientAuthentication, "insufficient_authentication"),
         (Self::Forbidden, "forbidden"),
         (Self::Malformed, "malformed"),
         (Self::Unavailable, "unavailable"),
@@ -59,7 +62,7 @@ pub struct Metrics {
     refreshes: Family<Labels<1>, Counter>,
     sign_outs: Counter,
     // Handles are kept, since a validate must not look one up.
-    validates: [Counter; 9],
+    validates: [Counter; 10],
     provider: Family<Labels<2>, Histogram>,
     store_errors: Counter,
     store_warnings: Family<Labels<1>, Gauge>,

@@ -10,10 +10,12 @@ use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::session_layer::BrowserSession;
 use super::{Web, error, pages, session_layer};
+use crate::domain::authentication::{AuthenticationRequirement, is_acr};
+use crate::domain::requirement::{InvalidRequirement, seconds};
 use crate::domain::session::Device;
-use crate::domain::transaction::{CallbackParams, SignInIntent, Transaction};
-use crate::flow::{CallbackOutcome, Error, FailedCallback, SignIn, SignInRequest};
-use crate::provider::AuthorizationHints;
+use crate::domain::sign_in::SignInIntent;
+use crate::domain::transaction::{CallbackParams, Transaction};
+use crate::flow::{CallbackOutcome, Error, FailedCallback, SignIn};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
@@ -59,7 +61,7 @@ pub(super) async fn home(State(web): State<Arc<Web>>, visitor: BrowserSession, i
 /// Begin a sign-in
 ///
 /// Sends the browser to the provider's sign-in page. A browser that is signed in already goes straight to `return_to`,
-/// unless `prompt` or `provider` is given. Parameters not listed here are ignored.
+/// unless `prompt`, `provider`, `idp_identifier`, `max_age`, `acr_values` or `resource` is given. Parameters not listed here are ignored.
 #[utoipa::path(
     get, path = "/auth/signin", operation_id = "signIn", tag = "browser", security((), ("session" = [])),
     params(ReturnToParameter, SignInParameters),
@@ -77,22 +79,14 @@ pub(super) async fn sign_in(
 ) -> Response {
     let mut out = HeaderMap::new();
     let query = query.unwrap_or_default();
-    let request = SignInRequest {
-        return_to: first(&query, "return_to"),
-        provider: hint(&query, "provider"),
-        hints: AuthorizationHints {
-            login_hint: hint(&query, "login_hint"),
-            lang: hint(&query, "lang"),
-            prompt: hint(&query, "prompt"),
-        },
-    };
-    let wanted = web.rp.return_to.choose(request.return_to.as_deref());
-    let attempt = Attempted::SignIn(SignInIntent {
-        return_to: wanted.clone(),
-        provider: request.provider.clone(),
-        prompt: request.hints.prompt.clone(),
-        lang: request.hints.lang.clone(),
-    });
+    let mut intent = intent(&web, &query);
+    let wanted = intent.return_to.clone();
+    match authentication(&query) {
+        Ok(authentication) => intent.authentication = authentication,
+        // Nobody is let in with less than was asked for.
+        Err(error) => return problem_page::page(&web, Error::from(error), &id, &Attempted::SignIn(intent)),
+    }
+    let attempt = Attempted::SignIn(intent.clone());
     let now = web.rp.clock.now();
     if let Some(times) = web.jar.is_looping(&visitor.headers, &wanted, now, &mut out) {
         return with(problem_page::page(&web, Refusal::RedirectLoop(times), &id, &attempt), out);
@@ -104,7 +98,8 @@ pub(super) async fn sign_in(
         Err(error) => return problem_page::page(&web, error, &id, &attempt),
     };
     let signed_in = opened.as_deref().is_some_and(|opened| web.rp.admit(opened).is_ok());
-    match web.rp.sign_in(request, &visitor.ids, signed_in, &after_logout(&web)).await {
+    let login_hint = hint(&query, "login_hint");
+    match web.rp.sign_in(intent, login_hint.as_deref(), &visitor.ids, signed_in, &after_logout(&web)).await {
         Ok(SignIn::Already(return_to)) => {
             web.jar.note_sign_in(&visitor.headers, &return_to, now, &mut out);
             if web.jar.exposes() {
@@ -123,6 +118,30 @@ pub(super) async fn sign_in(
             with(redirect(StatusCode::FOUND, location.as_str()), out)
         }
         Err(error) => problem_page::page(&web, error, &id, &attempt),
+    }
+}
+
+/// What the query of a sign-in asks for, but for the authentication.
+fn intent(web: &Web, query: &str) -> SignInIntent {
+    SignInIntent {
+        provider: hint(query, "provider"),
+        idp_identifier: hint(query, "idp_identifier"),
+        prompt: hint(query, "prompt"),
+        lang: hint(query, "lang"),
+        resource: first(query, "resource").filter(|resource| !resource.is_empty()),
+        sign_up: first(query, "screen").is_some_and(|screen| screen == pages::SIGN_UP),
+        ..SignInIntent::plain(web.rp.return_to.choose(first(query, "return_to").as_deref()))
+    }
+}
+
+/// How, and how lately, the user has to authenticate (OIDC Core §3.1.2.1).
+fn authentication(query: &str) -> Result<AuthenticationRequirement, InvalidRequirement> {
+    let max_age = first(query, "max_age").map(|text| seconds(&text).ok_or(InvalidRequirement::MaxAge));
+    let acr_values = first(query, "acr_values").unwrap_or_default();
+    let acr_values: Vec<_> = acr_values.split(' ').filter(|value| !value.is_empty()).map(str::to_owned).collect();
+    match acr_values.iter().all(|value| is_acr(value)) {
+        true => Ok(AuthenticationRequirement { max_age: max_age.transpose()?, acr_values }),
+        false => Err(InvalidRequirement::Acr),
     }
 }
 
@@ -196,7 +215,7 @@ async fn land(
     transaction: Option<Transaction>,
     device: Device,
 ) -> Result<CallbackOutcome, FailedCallback> {
-    let intent = transaction.as_ref().map(Transaction::intent);
+    let intent = transaction.as_ref().map(|transaction| transaction.intent.clone());
     let failed = |error| FailedCallback { error, intent: intent.clone() };
     let params = CallbackParams::parse(query).map_err(|e| failed(e.into()))?;
     let opened = match visitor.session {

@@ -5,7 +5,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::seal::{KeyRing, Purpose, sha256};
 use crate::domain::session::{Session, SessionId};
-use crate::domain::transaction::{SignInIntent, Transaction};
+use crate::domain::sign_in::SignInIntent;
+use crate::domain::transaction::Transaction;
 use crate::flow::SESSIONS_MAX;
 use axum::http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use base64::Engine;
@@ -177,7 +178,7 @@ impl CookieJar {
         let sent = pairs(headers).filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
         let ours = sent.filter(|(name, _)| name.starts_with(&self.pending)).take(MAX_PENDING_READ);
         let open = ours.filter_map(|(name, value)| self.open::<Transaction>(name, "sign-in", value));
-        open.max_by_key(|transaction| transaction.started).as_ref().map(Transaction::intent)
+        open.max_by_key(|transaction| transaction.started).map(|transaction| transaction.intent)
     }
 
     /// Keeps what comes after the provider's logout while the browser is there.

@@ -6,6 +6,7 @@ use super::problem::{Problem, ServiceProblem, SignInProblem};
 use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::words::ENGLISH;
+use crate::domain::authentication::AuthenticationRequirement;
 use crate::domain::transaction::CallbackError;
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::Error;
@@ -83,7 +84,11 @@ pub(super) fn log(refusal: &Refusal, view: &ErrorView) {
     let (status, problem) = (view.status.as_u16(), view.name);
     match refusal {
         Refusal::Flow(
-            Error::Anonymous | Error::InvalidCredentials(_) | Error::AmbiguousSession | Error::InvalidRequirement(_),
+            Error::Anonymous
+            | Error::InvalidCredentials(_)
+            | Error::AmbiguousSession
+            | Error::InvalidRequirement(_)
+            | Error::InsufficientAuthentication(_),
         ) => {
             tracing::debug!(status, problem, reason = reason().as_str(), "request refused");
         }
@@ -134,9 +139,22 @@ pub(super) fn problem(refusal: impl Into<Refusal>, id: &RequestId, signin_url: O
         body(view.status, view.name, (ENGLISH.problem)(view.problem).0, &view.detail, id.as_str(), signin_url);
     finish(&mut response, &view);
     if let Some(challenge) = view.problem.challenge() {
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        let challenge = match &refusal {
+            Refusal::Flow(Error::InsufficientAuthentication(needed)) => step_up_challenge(challenge, needed),
+            _ => HeaderValue::from_static(challenge),
+        };
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     response
+}
+
+/// A challenge that says what is needed (RFC 9470 §3).
+fn step_up_challenge(challenge: &'static str, needed: &AuthenticationRequirement) -> HeaderValue {
+    let max_age = needed.max_age.map(|age| format!(", max_age=\"{}\"", age.as_secs()));
+    let acr_values = needed.acr_values_text().map(|values| format!(", acr_values=\"{values}\""));
+    let [max_age, acr_values] = [max_age, acr_values].map(Option::unwrap_or_default);
+    let whole = format!("{challenge}, error_description=\"This needs {needed}\"{acr_values}{max_age}");
+    HeaderValue::try_from(whole).unwrap_or(HeaderValue::from_static(challenge))
 }
 
 /// For a provider that calls us (OIDC Back-Channel Logout §2.8): the words of RFC 6749 §5.2.

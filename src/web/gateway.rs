@@ -105,10 +105,10 @@ async fn for_a_browser(
     let (id, back) = (RequestId::new(), page_request.map(|page_request| web.rp.return_to.back_to(&page_request.page)));
     let response = id.span().in_scope(|| match is_navigation(&request.headers) {
         true => match (&error, &back) {
-            (Refusal::Flow(Error::Anonymous | Error::InvalidCredentials(_)), Some(back)) => {
-                let url = web.public_url.join(&pages::sign_in_link(Some(back), None));
-                browser::redirect(StatusCode::FOUND, &url)
-            }
+            (
+                Refusal::Flow(Error::Anonymous | Error::InvalidCredentials(_) | Error::InsufficientAuthentication(_)),
+                Some(back),
+            ) => browser::redirect(StatusCode::FOUND, &signin_url(web, &error, Some(back))),
             _ => problem_page::page_elsewhere(web, &error, &id, back.clone()),
         },
         false => {
@@ -119,10 +119,15 @@ async fn for_a_browser(
     private(refusal(web, request, &id, response)).await
 }
 
-/// Where a page's script may send the browser. Of two live sessions one would answer there, so it has to be asked again.
+/// Where a page's script may send the browser: to what would have been enough. Of two live sessions one would answer
+/// there, so it has to be asked again.
 fn signin_url(web: &Web, refusal: &Refusal, back: Option<&ReturnTo>) -> String {
-    let prompt = matches!(refusal, Refusal::Flow(Error::AmbiguousSession)).then_some("login");
-    web.public_url.join(&pages::sign_in_link(back, prompt))
+    let link = match refusal {
+        Refusal::Flow(Error::AmbiguousSession) => pages::sign_in_link(back, Some("login")),
+        Refusal::Flow(Error::InsufficientAuthentication(needed)) => pages::step_up_link(back, needed),
+        _ => pages::sign_in_link(back, None),
+    };
+    web.public_url.join(&link)
 }
 
 /// Who asks: whether there is an answer without knowing the page, and to whom ours goes.
@@ -211,6 +216,7 @@ fn count(web: &Web, refusal: Refusal) -> Refusal {
         Refusal::Flow(Error::Anonymous) => ValidateResult::Anonymous,
         Refusal::Flow(Error::InvalidCredentials(_)) => ValidateResult::Invalid,
         Refusal::Flow(Error::AmbiguousSession) => ValidateResult::Ambiguous,
+        Refusal::Flow(Error::InsufficientAuthentication(_)) => ValidateResult::InsufficientAuthentication,
         Refusal::Flow(Error::Denied(_) | Error::NotAdmitted(_)) | Refusal::UntrustedProxy(_) => {
             ValidateResult::Forbidden
         }

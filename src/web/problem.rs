@@ -27,6 +27,8 @@ pub(super) enum SignInProblem {
     CodeNotAccepted,
     TokenNotAccepted,
     AuthenticationRevoked,
+    /// The provider did not authenticate the user as the sign-in asked for.
+    InsufficientAuthentication,
     RedirectLoop,
     /// The provider asks for an interaction that this request did not allow.
     InteractionRequired,
@@ -45,6 +47,8 @@ pub(super) enum SessionProblem {
     InvalidCredentials,
     Ambiguous,
     Ended,
+    /// RFC 9470 §3.
+    InsufficientAuthentication,
 }
 
 /// Something that this account, page or site may not do.
@@ -67,6 +71,8 @@ pub(super) enum RequestProblem {
     LogoutToken,
     NoSuchSession,
     NotOffered,
+    /// RFC 8707 §2.
+    InvalidTarget,
 }
 
 /// A fault on our side, or on that of a service behind us.
@@ -117,6 +123,11 @@ impl Problem {
             Error::Denied(_) => Self::Access(AccessProblem::Denied),
             Error::NotAdmitted(_) => Self::Access(AccessProblem::NotAdmitted),
             Error::AuthenticationRevoked => Self::SignIn(SignInProblem::AuthenticationRevoked),
+            Error::NotReauthenticated | Error::AuthenticationTooWeak => {
+                Self::SignIn(SignInProblem::InsufficientAuthentication)
+            }
+            Error::InsufficientAuthentication(_) => Self::Session(SessionProblem::InsufficientAuthentication),
+            Error::InvalidTarget => Self::Request(RequestProblem::InvalidTarget),
             Error::NotWritable(_) => Self::Access(AccessProblem::AttributeNotWritable),
             Error::InvalidRequirement(_) => Self::Request(RequestProblem::Requirement),
             Error::RejectedByProvider(_) => Self::Request(RequestProblem::AttributeRejected),
@@ -137,10 +148,13 @@ impl Problem {
         }
     }
 
-    /// The challenge of RFC 9110 §15.5.2, in the words of RFC 6750 §3.
+    /// The challenge of RFC 9110 §15.5.2, in the words of RFC 6750 §3 and RFC 9470 §3.
     pub(super) fn challenge(self) -> Option<&'static str> {
         match self {
             Self::Session(SessionProblem::Anonymous) => Some("Bearer"),
+            Self::Session(SessionProblem::InsufficientAuthentication) => {
+                Some("Bearer error=\"insufficient_user_authentication\"")
+            }
             Self::Session(_) => Some("Bearer error=\"invalid_token\""),
             Self::Access(AccessProblem::Denied | AccessProblem::NotAdmitted) => {
                 Some("Bearer error=\"insufficient_scope\"")
@@ -172,6 +186,7 @@ impl SignInProblem {
             Self::CodeNotAccepted => (StatusCode::BAD_REQUEST, "code-not-accepted"),
             Self::Cancelled => (StatusCode::FORBIDDEN, "sign-in-cancelled"),
             Self::AuthenticationRevoked => (StatusCode::FORBIDDEN, "authentication-revoked"),
+            Self::InsufficientAuthentication => (StatusCode::FORBIDDEN, "insufficient-authentication"),
             Self::InteractionRequired | Self::ClientNotAccepted | Self::Refused => {
                 (StatusCode::FORBIDDEN, "refused-by-provider")
             }
@@ -189,6 +204,7 @@ impl SessionProblem {
             Self::InvalidCredentials => "credentials-not-valid",
             Self::Ambiguous => "ambiguous-session",
             Self::Ended => "session-ended",
+            Self::InsufficientAuthentication => "insufficient-user-authentication",
         }
     }
 }
@@ -215,6 +231,7 @@ impl RequestProblem {
             Self::LogoutToken => (StatusCode::BAD_REQUEST, "logout-token-not-accepted"),
             Self::NoSuchSession => (StatusCode::NOT_FOUND, "no-such-session"),
             Self::NotOffered => (StatusCode::NOT_FOUND, "not-offered"),
+            Self::InvalidTarget => (StatusCode::BAD_REQUEST, "invalid-target"),
         }
     }
 }

@@ -10,7 +10,8 @@ use super::request_id::RequestId;
 use super::security_headers::{private, set_content_security_policy};
 use crate::config::Support;
 use crate::domain::return_to::ReturnTo;
-use crate::domain::transaction::{AuthorizationError, CallbackError, SignInIntent};
+use crate::domain::sign_in::SignInIntent;
+use crate::domain::transaction::{AuthorizationError, CallbackError};
 use crate::flow::Error;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -54,6 +55,9 @@ fn next_steps(problem: Problem) -> (Option<NextStep>, &'static [NextStep]) {
     match problem {
         Problem::SignIn(SignInProblem::Cancelled) => {
             (Some(NextStep::Again), &[NextStep::AnotherProvider, NextStep::Back])
+        }
+        Problem::SignIn(SignInProblem::InsufficientAuthentication) => {
+            (Some(NextStep::Again), &[NextStep::AnotherAccount, NextStep::Back])
         }
         Problem::SignIn(SignInProblem::InteractionRequired) => (Some(NextStep::SignIn), &[NextStep::Back]),
         Problem::SignIn(SignInProblem::ProviderFault) => (Some(NextStep::Again), &[NextStep::Back]),

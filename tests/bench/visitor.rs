@@ -32,7 +32,6 @@ pub async fn session(world: &DevEnvironment, username: &str) -> anyhow::Result<S
         expires_at: principal.expires_at,
         ids: TokenIds::default(),
         provider_session: None,
-        auth_time: None,
     };
     let sign_in =
         SignInContext { tag: String::new(), return_to: world.rp.return_to.choose(None), device: Device::default() };

@@ -4,7 +4,8 @@ use crate::config::diagnostic::{Mistake, shown};
 use crate::config::reader::{ConfigReader, Field};
 use crate::config::spec::{KeySpec, list, section};
 use crate::config::table::{TableReader, tables};
-use crate::config::values::{hosts, oauth};
+use crate::config::values::{hosts, oauth, scalar};
+use crate::domain::authentication::AuthenticationRequirement;
 use crate::domain::page::PathInterpretations;
 use crate::domain::page_rules::{PageRule, PageRules, RuleAccess};
 use crate::domain::policy::Policy;
@@ -23,6 +24,8 @@ section! {
      scopes = [\"wiki/write\"]  # all of them\n\
      email_domains = [\"example.com\"]  # a verified address at one of them\n\
      machines = false  # true: for programs too, whatever their scopes\n\
+     max_age = \"15m\"  # who authenticated earlier is asked to do it again\n\
+     acr = [\"urn:cognito:loa:2\"]  # one of these classes, where the provider tells them\n\
      \n\
      [[policy.site]]\n\
      host = \"wiki.example.com\"\n\
@@ -77,7 +80,11 @@ fn site(table: &mut TableReader<'_>) -> Option<PageRule> {
     let scopes = table.optional_list("scopes", |scopes| each(scopes, oauth::scope));
     let domains = table.optional_list("email_domains", |domains| each(domains, hosts::host_name));
     let (machines, public) = (table.flag("machines"), table.flag("public"));
-    let entry = match (Requirement::new(groups?, scopes?, domains?).for_machines(machines?), public?) {
+    let max_age = table.text_or("max_age", None, |text| scalar::duration(text).map(Some));
+    let acr_values = table.optional_list("acr", |values| each(values, oauth::acr));
+    let requirement = Requirement::new(groups?, scopes?, domains?).for_machines(machines?);
+    let authentication = AuthenticationRequirement { max_age: max_age?, acr_values: acr_values? };
+    let entry = match (requirement.with_authentication(authentication), public?) {
         (requirement, false) => Ok(RuleAccess::Members(requirement)),
         (requirement, true) if requirement.is_empty() => Ok(RuleAccess::Public),
         _ => Err(Mistake::new(

@@ -61,6 +61,10 @@ section! {
     /// default audience "account" needs no entry here.
     accepted_audiences: Vec<String> = list(oauth::audience).default("");
 
+    /// APIs ("https://orders.example.com") for which a sign-in may ask for an access token: `/auth/signin?resource=…`
+    /// (RFC 8707). At Cognito each is a resource server's identifier. The token then names the API as its audience.
+    resources: Vec<String> = list(oauth::audience).default("");
+
     /// Parameters to send along when a browser goes to sign in, each as "name=value": "access_type=offline" for Google,
     /// "audience=https://orders.example.com", "prompt=login". The value is written plainly, not percent-encoded. They
     /// win over what a visitor asks for; what this service sends itself cannot be among them.

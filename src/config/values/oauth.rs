@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 
 use crate::config::diagnostic::{Mistake, shown};
+use crate::domain::authentication::is_acr;
 
 /// An OAuth client id: printable ASCII without spaces.
 pub(in crate::config) fn client_id(text: &str) -> Result<String, Mistake> {
@@ -43,6 +44,16 @@ pub(in crate::config) fn audience(text: &str) -> Result<String, Mistake> {
         text.len() <= 512 && text.bytes().all(|b| b.is_ascii_graphic()),
         format!("{} cannot be an audience, so it would never match.", shown(text)),
         "Write it as tokens have it in `aud`: printable ASCII without spaces, at most 512 characters.",
+    )
+}
+
+/// An authentication context class.
+pub(in crate::config) fn acr(text: &str) -> Result<String, Mistake> {
+    Mistake::text_if(
+        text,
+        is_acr(text),
+        format!("{} cannot be an authentication context class, so nobody would have it.", shown(text)),
+        "Write it as tokens have it in `acr`: ASCII without spaces, quotes and backslashes, at most 256 characters.",
     )
 }
 

@@ -26,6 +26,8 @@ pub(super) struct AuthorizationRequest {
     resource: Option<String>,
     code_challenge: Option<String>,
     prompt: Prompt,
+    /// Seconds since the sign-in. Only managed login knows it.
+    max_age: Option<i64>,
     identity_provider: Option<String>,
 }
 
@@ -111,12 +113,15 @@ impl AuthorizationRequest {
             return Err(error("invalid_request", Some("resource is malformed")));
         }
         let prompt = read_prompt(params.get("prompt")).ok_or_else(|| error("invalid_request", None))?;
+        let max_age = params.get("max_age").map(|text| text.parse().ok().filter(|seconds| *seconds >= 0));
+        let max_age = max_age.map(|seconds| seconds.ok_or_else(|| error("invalid_request", None))).transpose()?;
         let provider = params.get("identity_provider").or_else(|| params.get("idp_identifier")).map(str::to_owned);
         if provider.as_ref().is_some_and(|name| !client.identity_providers.contains(name)) {
             return Err(error("invalid_request", Some("Identity provider is not enabled for the app client")));
         }
         let redirect_uri = redirect_uri.to_owned();
-        Ok(Self { client, redirect_uri, scopes, resource, code_challenge, prompt, identity_provider: provider, params })
+        let identity_provider = provider;
+        Ok(Self { client, redirect_uri, scopes, resource, code_challenge, prompt, max_age, identity_provider, params })
     }
 
     /// A page of the hosted UI, with the same query.
@@ -201,9 +206,14 @@ pub(super) async fn authorize(
     headers: HeaderMap,
 ) -> Result<Response, AuthorizeError> {
     let provider = request.identity_provider.as_deref();
-    let prompt = if pool.faults().ignores_prompt { Prompt::Absent } else { request.prompt };
+    let ignores_prompt = pool.faults().ignores_prompt;
+    let prompt = if ignores_prompt { Prompt::Absent } else { request.prompt };
+    let is_recent = |auth_time: i64| {
+        ignores_prompt || request.max_age.is_none_or(|max_age| pool.now().saturating_sub(auth_time) <= max_age)
+    };
     if prompt != Prompt::Page
         && let Some((user, auth_time)) = hosted_ui_session(&pool, &headers, provider)
+        && is_recent(auth_time)
     {
         let redirect = redirect_with_code(&pool, &request, user, auth_time).await;
         return redirect.map_err(|text| request.error("invalid_request", Some(&text)));

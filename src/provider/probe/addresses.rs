@@ -4,8 +4,9 @@ use super::MADE_UP;
 use crate::config::Profile;
 use crate::domain::finding::Finding;
 use crate::domain::return_to::ReturnTo;
-use crate::domain::transaction::{SignInIntent, Transaction};
-use crate::provider::{AuthorizationHints, Provider};
+use crate::domain::sign_in::SignInIntent;
+use crate::domain::transaction::Transaction;
+use crate::provider::Provider;
 use http::header::LOCATION;
 use url::Url;
 
@@ -28,7 +29,7 @@ impl Provider {
     /// Begins a sign-in that nobody goes on with: the provider shows its page, or says what it does not take.
     pub(super) async fn probe_sign_in(&self, return_to: ReturnTo) -> Vec<Finding> {
         let transaction = Transaction::begin(SignInIntent::plain(return_to), self.clock.now());
-        let url = match self.authorize_url(&transaction, &AuthorizationHints::default()).await {
+        let url = match self.authorize_url(&transaction, None).await {
             Ok(url) => url,
             Err(error) => return vec![Finding::NotKnown(format!("whether a sign-in can begin: {error}"))],
         };

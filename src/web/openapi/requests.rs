@@ -27,6 +27,17 @@ pub(in crate::web) struct SignInParameters {
     /// knows. With Cognito, `select_account` first ends the hosted UI's own session.
     #[param(max_length = 256)]
     prompt: Option<String>,
+    /// With Cognito: an alias of an identity provider, such as the domain of an e-mail address.
+    #[param(max_length = 256)]
+    idp_identifier: Option<String>,
+    /// The user has to have authenticated at most so many seconds ago (OIDC Core §3.1.2.1).
+    max_age: Option<u64>,
+    /// Authentication context classes, separated by spaces. One of them is required, where the protocol only prefers them.
+    acr_values: Option<String>,
+    /// The API that the access token is for (RFC 8707), one of `provider.resources`.
+    resource: Option<String>,
+    /// `signup` shows the page for new accounts.
+    screen: Option<String>,
 }
 
 #[derive(IntoParams)]
@@ -78,6 +89,11 @@ pub(in crate::web) struct RequirementParameters {
     /// Whether a program may pass a page that no rule opens to programs. Naming a scope says so, too.
     #[param(default = false)]
     machines: Option<bool>,
+    /// The user has to have authenticated at most so many seconds ago. Otherwise 401 (RFC 9470).
+    max_age: Option<u64>,
+    /// The user has to have authenticated in one of these classes. Otherwise 401 (RFC 9470).
+    #[param(explode)]
+    acr: Option<Vec<String>>,
 }
 
 /// The page that a proxy asks for.

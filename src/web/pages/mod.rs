@@ -1,7 +1,8 @@
 //! The few pages of our own. Escaped by askama, styled by one sheet, without a script.
 
+use crate::domain::authentication::AuthenticationRequirement;
 use crate::domain::return_to::ReturnTo;
-use crate::domain::transaction::SignInIntent;
+use crate::domain::sign_in::SignInIntent;
 use crate::store::OpenedSession;
 use crate::web::security_headers::set_content_security_policy;
 use crate::web::words::Words;
@@ -134,17 +135,40 @@ pub(super) fn sign_in_link(return_to: Option<&ReturnTo>, prompt: Option<&str>) -
     link([("return_to", return_to.map(ReturnTo::as_str)), ("prompt", prompt)])
 }
 
+/// The same for who has to authenticate as `needed`.
+pub(super) fn step_up_link(return_to: Option<&ReturnTo>, needed: &AuthenticationRequirement) -> String {
+    let (max_age, acr_values) = (max_age(needed), needed.acr_values_text());
+    link([
+        ("return_to", return_to.map(ReturnTo::as_str)),
+        ("max_age", max_age.as_deref()),
+        ("acr_values", acr_values.as_deref()),
+    ])
+}
+
+fn max_age(needed: &AuthenticationRequirement) -> Option<String> {
+    needed.max_age.map(|age| age.as_secs().to_string())
+}
+
 /// Our own sign-in address, asking for the same once more.
 pub(super) fn sign_in_url_of(intent: &SignInIntent) -> String {
     // To be shown no page at all is not what somebody wants who looks at one.
     let prompt = intent.prompt.as_deref().filter(|prompt| *prompt != "none");
+    let (max_age, acr_values) = (max_age(&intent.authentication), intent.authentication.acr_values_text());
     link([
         ("return_to", Some(intent.return_to.as_str())),
         ("provider", intent.provider.as_deref()),
+        ("idp_identifier", intent.idp_identifier.as_deref()),
         ("lang", intent.lang.as_deref()),
         ("prompt", prompt),
+        ("max_age", max_age.as_deref()),
+        ("acr_values", acr_values.as_deref()),
+        ("resource", intent.resource.as_deref()),
+        ("screen", intent.sign_up.then_some(SIGN_UP)),
     ])
 }
+
+/// The value of `screen` that leads to the page for new accounts.
+pub(super) const SIGN_UP: &str = "signup";
 
 fn link<const N: usize>(parameters: [(&str, Option<&str>); N]) -> String {
     let given = parameters.into_iter().filter_map(|(name, value)| Some((name, value?)));

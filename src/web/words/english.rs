@@ -75,6 +75,10 @@ fn sign_in(problem: SignInProblem) -> (&'static str, &'static str) {
             "You were signed out of this browser",
             "You, or somebody who may, ended your sign-in here from another place. The sign-in service should have asked you to sign in again, and did not. Sign out there, or close this browser's windows, and try again.",
         ),
+        SignInProblem::InsufficientAuthentication => (
+            "A stronger sign-in is needed",
+            "The page that you asked for wants you to have signed in just now, or with a second factor, and the sign-in service has not done that. You are signed in as before.",
+        ),
         SignInProblem::RedirectLoop => (
             "You are going round in circles",
             "You were signed in several times within a minute, and the site sent you back here each time. It probably does not receive the session cookie: it may be on another domain than the cookie, or the browser blocks cookies.",
@@ -101,6 +105,9 @@ fn session(problem: SessionProblem) -> (&'static str, &'static str) {
             "You are signed in as two people at once",
             "This browser holds the sign-ins of two accounts, and we cannot know which is yours. Sign in again; if this page comes back, remove this site's cookies in the browser's settings.",
         ),
+        SessionProblem::InsufficientAuthentication => {
+            ("Please sign in once more", "This page wants you to have signed in just now, or with a second factor.")
+        }
         SessionProblem::Ended => ("Your session is over", "Please sign in again."),
     }
 }
@@ -143,6 +150,9 @@ fn request(problem: RequestProblem) -> (&'static str, &'static str) {
         RequestProblem::LogoutToken => ("The logout token is not accepted", NOT_VALID),
         RequestProblem::NoSuchSession => {
             ("There is no such session", "It may have ended already. Nothing else was changed.")
+        }
+        RequestProblem::InvalidTarget => {
+            ("This sign-in is not offered here", "It was to be for a service that we do not know.")
         }
         RequestProblem::NotOffered => {
             ("This is not offered here", "The people who run this site have not switched it on.")

@@ -34,6 +34,10 @@ public = true
 host = "wiki.app.localhost"
 path = "/admin"
 groups = ["admins"]
+[[policy.site]]
+host = "wiki.app.localhost"
+path = "/payroll"
+max_age = "5m"
 "#;
 
 /// A test for each proxy that calls the function of that name with it.

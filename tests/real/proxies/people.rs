@@ -13,6 +13,7 @@ through_each_proxy! {
     somebody_signed_in_is_known_to_the_app
     a_script_is_told_401_and_not_led_away
     who_lacks_the_group_is_refused_with_our_page
+    a_page_that_wants_a_recent_sign_in_gets_one
     what_the_app_refuses_is_its_own_affair
     an_upload_arrives_whole
     odd_paths_arrive_as_they_were_sent
@@ -114,6 +115,26 @@ async fn who_lacks_the_group_is_refused_with_our_page(proxy: Proxy) {
     assert_eq!(answer.status, 403, "{answer:?}");
     assert!(edge.asked().is_empty());
     assert_eq!(erin.navigate(&edge.wiki("/admin?x=1")).await.status, 200);
+}
+
+async fn a_page_that_wants_a_recent_sign_in_gets_one(proxy: Proxy) {
+    let edge = Edge::start(proxy).await;
+    let jane = edge.signed_in("jane").await;
+    edge.site().pass(301);
+    let page = edge.wiki("/payroll?x=1");
+    let answer = jane.send(Method::GET, &page, script).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (401, "insufficient-user-authentication"));
+    let challenge = answer.header("www-authenticate").unwrap_or_default();
+    assert!(challenge.contains("error=\"insufficient_user_authentication\""), "{answer:?}");
+    let answer = jane.navigate(&page).await;
+    assert_eq!(answer.status, 302, "{answer:?}");
+    let signin = answer.location();
+    assert_eq!((param(&signin, "max_age"), param(&signin, "return_to")), (Some("300".into()), Some(page.clone())));
+    assert!(edge.asked().is_empty());
+    let authorize = jane.get(&signin).await.location();
+    let callback = jane.log_in(&authorize, "jane").await;
+    assert_eq!(jane.get(&callback).await.location(), page);
+    assert_eq!(jane.navigate(&page).await.status, 200);
 }
 
 async fn what_the_app_refuses_is_its_own_affair(proxy: Proxy) {
