@@ -4,23 +4,25 @@ use super::principal::Principal;
 use serde::{Deserialize, Serialize};
 
 /// The requirements of one request: `group` (any of), `scope` (all of), `email_domain` (any of, verified
-/// e-mail only). All kinds named must hold. `machines` lets programs in, too, as naming a scope does.
+/// e-mail only), `client` (any of, registered here). All kinds named must hold, so naming a client leaves people out.
+/// `machines` lets programs in, too, as naming a scope or a client does.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Requirement {
     groups: Vec<String>,
     scopes: Vec<String>,
     email_domains: Vec<String>,
+    clients: Vec<String>,
     machines: bool,
 }
 
 /// The names of requirements in a query.
-pub const NAMES: [&str; 4] = ["group", "scope", "email_domain", "machines"];
+pub const NAMES: [&str; 5] = ["group", "scope", "email_domain", "client", "machines"];
 
 /// The requirement cannot be understood, so nothing is allowed by it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequirement {
     /// A parameter that is not a requirement.
-    #[error("`{0}` is not a requirement; use group, scope, email_domain or machines")]
+    #[error("`{0}` is not a requirement; use group, scope, email_domain, client or machines")]
     Unknown(String),
     /// Several scopes in one requirement, as one might write them elsewhere.
     #[error("one requirement names one scope; repeat `scope` for each")]
@@ -51,12 +53,15 @@ pub enum MissingRequirement {
     /// A program, and nobody said that programs may.
     #[error("this is for people; for programs a rule or a requirement has to name a scope, or say machines = true")]
     Person,
+    /// None of the registered clients.
+    #[error("this is for the registered clients: {0}")]
+    Client(String),
 }
 
 impl Requirement {
     /// Any of `groups`, all of `scopes`, an address at any of `email_domains`; an empty list requires nothing.
     pub fn new(groups: Vec<String>, scopes: Vec<String>, email_domains: Vec<String>) -> Self {
-        Self { groups, scopes, email_domains, machines: false }
+        Self { groups, scopes, email_domains, ..Self::default() }
     }
 
     /// The same, for programs too if `machines` says so.
@@ -64,9 +69,19 @@ impl Requirement {
         Self { machines, ..self }
     }
 
+    /// The same, for these registered clients and nobody else if there are any.
+    pub fn for_clients(self, clients: Vec<String>) -> Self {
+        Self { clients, ..self }
+    }
+
+    /// The registered clients that it names.
+    pub fn clients(&self) -> &[String] {
+        &self.clients
+    }
+
     /// Whether somebody thought of programs here.
     pub fn admits_machines(&self) -> bool {
-        self.machines || !self.scopes.is_empty()
+        self.machines || !self.scopes.is_empty() || !self.clients.is_empty()
     }
 
     /// Refuses a query with requirements in it where they are not judged.
@@ -100,6 +115,7 @@ impl Requirement {
                 "group" => (&mut requirement.groups, "group"),
                 "scope" => (&mut requirement.scopes, "scope"),
                 "email_domain" => (&mut requirement.email_domains, "email_domain"),
+                "client" => (&mut requirement.clients, "client"),
                 "machines" => {
                     let allowed = match &*value {
                         "true" => true,
@@ -129,6 +145,10 @@ impl Requirement {
     /// # Errors
     /// The first requirement that is [`MissingRequirement`].
     pub fn check(&self, principal: &Principal) -> Result<(), MissingRequirement> {
+        let is_named = |client: &str| self.clients.iter().any(|named| named == client);
+        if !self.clients.is_empty() && !principal.registered_client().is_some_and(is_named) {
+            return Err(MissingRequirement::Client(self.clients.join(", ")));
+        }
         if !self.groups.is_empty() && !self.groups.iter().any(|g| principal.groups.contains(g)) {
             return Err(MissingRequirement::Group(self.groups.join(", ")));
         }
@@ -151,6 +171,7 @@ impl std::fmt::Display for Requirement {
             ("one of the groups", &self.groups),
             ("the scopes", &self.scopes),
             ("an e-mail address at", &self.email_domains),
+            ("one of the registered clients", &self.clients),
         ];
         let kinds = kinds.iter().filter(|(_, list)| !list.is_empty());
         let said: Vec<_> = kinds.map(|(kind, list)| format!("{kind} {}", list.join(", "))).collect();
@@ -193,9 +214,14 @@ mod tests {
 
     #[test]
     fn only_who_names_a_scope_or_says_so_thinks_of_machines() {
-        for (query, admits) in
-            [("", false), ("group=a", false), ("machines=false", false), ("scope=a", true), ("machines=true", true)]
-        {
+        for (query, admits) in [
+            ("", false),
+            ("group=a", false),
+            ("machines=false", false),
+            ("scope=a", true),
+            ("client=a", true),
+            ("machines=true", true),
+        ] {
             assert_eq!(Requirement::parse(query).unwrap().admits_machines(), admits, "{query}");
         }
         for (query, refused) in

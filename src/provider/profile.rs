@@ -184,6 +184,7 @@ impl Profile {
             attributes: attributes(id),
             issued_at: id.iat,
             expires_at: access.expires_at.unwrap_or(id.exp),
+            ..Principal::default()
         }
     }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 /// How long a place waits for its first token.
 const PLACEHOLDER_TTL: Duration = Duration::from_secs(600);
 /// The layout of what is sealed here: what another build has written is not found.
-const LAYOUT: &str = "machine token 2";
+const LAYOUT: &str = "machine token 3";
 /// The same of what a token is good for.
-const ISSUED_LAYOUT: &str = "issued token 1";
+const ISSUED_LAYOUT: &str = "issued token 2";
 
 /// The tokens that processes share.
 #[derive(Debug)]

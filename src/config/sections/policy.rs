@@ -1,5 +1,6 @@
 //! `[policy]`, and `[[policy.site]]`: rules for pages.
 
+use super::client::client_name;
 use crate::config::diagnostic::{Mistake, shown};
 use crate::config::reader::{ConfigReader, Field};
 use crate::config::spec::{KeySpec, list, section};
@@ -23,6 +24,11 @@ section! {
      scopes = [\"wiki/write\"]  # all of them\n\
      email_domains = [\"example.com\"]  # a verified address at one of them\n\
      machines = false  # true: for programs too, whatever their scopes\n\
+     \n\
+     [[policy.site]]\n\
+     host = \"wiki.example.com\"\n\
+     path = \"/export\"\n\
+     clients = [\"nightly-report\"]  # for one of these registered clients, and for nobody else\n\
      \n\
      [[policy.site]]\n\
      host = \"wiki.example.com\"\n\
@@ -76,8 +82,17 @@ fn site(table: &mut TableReader<'_>) -> Option<PageRule> {
     let groups = table.optional_list("groups", |groups| each(groups, oauth::group));
     let scopes = table.optional_list("scopes", |scopes| each(scopes, oauth::scope));
     let domains = table.optional_list("email_domains", |domains| each(domains, hosts::host_name));
+    let clients = table.optional_list("clients", |clients| each(clients, client_name));
     let (machines, public) = (table.flag("machines"), table.flag("public"));
-    let entry = match (Requirement::new(groups?, scopes?, domains?).for_machines(machines?), public?) {
+    let (groups, domains, clients) = (groups?, domains?, clients?);
+    let is_mixed = !(clients.is_empty() || groups.is_empty() && domains.is_empty());
+    let requirement = Requirement::new(groups, scopes?, domains).for_machines(machines?).for_clients(clients);
+    let entry = match (requirement, public?) {
+        (_, false) if is_mixed => {
+            let what = "Only people have groups and e-mail addresses, so no client could ever meet this rule.";
+            let mistake = Mistake::new(what, "Name clients and scopes here, and people in a rule for another path.");
+            return table.judge("clients", Err(mistake));
+        }
         (requirement, false) => Ok(RuleAccess::Members(requirement)),
         (requirement, true) if requirement.is_empty() => Ok(RuleAccess::Public),
         _ => Err(Mistake::new(
