@@ -305,7 +305,7 @@ pub(super) fn status_and_code(error: &MachineError) -> (StatusCode, &'static str
             (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable")
         }
         // Not for now: somebody has to mend it.
-        MachineError::TokenType => (StatusCode::BAD_GATEWAY, "server_error"),
+        MachineError::TokenType | MachineError::SharedToken => (StatusCode::BAD_GATEWAY, "server_error"),
         MachineError::Unavailable(_) | MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
         }

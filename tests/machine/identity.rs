@@ -1,7 +1,7 @@
 //! Whose a token is: a registered client's own, unless its upstream is shared.
 
 use super::watched_store::Watched;
-use super::{SECRET, error, token};
+use super::{SECRET, answer_with, error, token};
 use crate::support::{Answer, Browser, Log, Site, until};
 use auth_api::dev::pool::PoolEndpoint;
 use auth_api::domain::machine::SecretHash;
@@ -241,6 +241,22 @@ async fn while_the_store_is_away_nobody_takes_a_clients_token_for_the_upstreams(
     assert!(unknown.status == 503 || unknown.header("x-auth-client-id") == Some("dev-cms-client"), "{unknown:?}");
     store.fail(false);
     assert_eq!(validate(&second, "", &nightly).await.header("x-auth-client-id"), Some("nightly"));
+}
+
+#[tokio::test]
+async fn a_provider_that_issues_one_token_twice_does_not_make_one_client_another() {
+    for (share, status) in [("", 502), ("share = true", 200)] {
+        let text = clients(share, &[("nightly", ""), ("weekly", "")]);
+        let site = Site::with_text(&text, &[("PROVIDER__PROFILE", "oidc")]).await;
+        let answer = json!({"access_token": "one-for-all", "token_type": "bearer", "expires_in": 600});
+        site.pool.fault(PoolEndpoint::TokenClientCredentials, answer_with(&answer));
+        assert_eq!(fetched(&site, "nightly").await, "one-for-all");
+        let second = token(&site, "weekly", SECRET, &[]).await;
+        assert_eq!(second.status, status, "{share}: {second:?}");
+        let known = validate(&site, "", "one-for-all").await;
+        let client = if share.is_empty() { "nightly" } else { "dev-cms-client" };
+        assert_eq!((known.status, known.header("x-auth-client-id")), (200, Some(client)));
+    }
 }
 
 #[tokio::test]

@@ -65,7 +65,11 @@ async fn authlib_fetches_uses_and_revokes_a_token() {
     let python = python();
     let (site, told, _folder) = site().await;
     script(python, "python/with_authlib.py", told).await;
-    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 3, "one before the revocation, one after, one of the other client");
+    assert_eq!(
+        site.pool.count(PoolEndpoint::TokenClientCredentials),
+        3,
+        "one before the revocation, one after, one of the other client"
+    );
 }
 
 #[tokio::test]
@@ -83,5 +87,9 @@ async fn openid_client_discovers_fetches_introspects_and_revokes() {
     installed("openid-client", "openid-client/node_modules/openid-client");
     let (site, told, _folder) = site().await;
     script(component("node"), "openid-client/client.mjs", told).await;
-    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 3, "one before the revocation, one after, one of the other client");
+    assert_eq!(
+        site.pool.count(PoolEndpoint::TokenClientCredentials),
+        3,
+        "one before the revocation, one after, one of the other client"
+    );
 }

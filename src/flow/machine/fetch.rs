@@ -82,9 +82,11 @@ impl RelyingParty {
                     None
                 }
             };
-            let result = self.ask_for_token(request_key, budget_key).await;
-            if let Ok(token) = &result {
-                self.note_issued(token).await;
+            let mut result = self.ask_for_token(request_key, budget_key).await;
+            if let Ok(token) = &result
+                && let Err(error) = self.note_issued(token).await
+            {
+                result = Err(error);
             }
             if let Some(fetch_lease) = fetch_lease {
                 self.share(fetch_lease, &result).await;
@@ -99,7 +101,9 @@ impl RelyingParty {
             Err(MachineError::Unavailable(pause)) => {
                 self.broker.tokens.release(fetch_lease, Some((*pause).min(MAX_PAUSE))).await
             }
-            Err(MachineError::TokenType) => self.broker.tokens.release(fetch_lease, Some(MAX_PAUSE)).await,
+            Err(MachineError::TokenType | MachineError::SharedToken) => {
+                self.broker.tokens.release(fetch_lease, Some(MAX_PAUSE)).await
+            }
             Err(_) => self.broker.tokens.release(fetch_lease, None).await,
         };
         if let Err(error) = shared {

@@ -9,8 +9,9 @@
 //!    is disabled or not registered, its tokens are refused.
 //! 5. The client has to be one that is accepted, as with any bearer: an upstream, or in `provider.accepted_clients`.
 
-use super::Broker;
+use super::{Broker, MachineError};
 use crate::domain::machine::{IssuedToken, MachineToken, TokenHolder};
+use crate::domain::untrusted::UntrustedText;
 use crate::flow::validate::VerifiedBearer;
 use crate::flow::{Error, RelyingParty};
 use crate::provider::Provider;
@@ -63,13 +64,27 @@ impl RelyingParty {
     }
 
     /// Lets every process know a token that is going to be handed out.
-    pub(super) async fn note_issued(&self, token: &MachineToken) {
+    ///
+    /// # Errors
+    /// [`MachineError::SharedToken`].
+    pub(super) async fn note_issued(&self, token: &MachineToken) -> Result<(), MachineError> {
         let hash = token.hash();
         let until = Provider::accepted_until(token.expires_at);
-        if let Err(error) = self.broker.tokens.note_issued(&hash, &token.issued, until).await {
-            tracing::warn!(%error, "issued token write failed: known to this process only");
+        match self.broker.tokens.note_issued(&hash, &token.issued, until).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let client = UntrustedText::new(&token.issued.principal.client_id);
+                tracing::error!(
+                    client = client.as_str(),
+                    "machine token rejected: the provider issued it to another client of this [[machine.upstream]] too; \
+                     set `share = true` there, or give each client an upstream"
+                );
+                return Err(MachineError::SharedToken);
+            }
+            Err(error) => tracing::warn!(%error, "issued token write failed: known to this process only"),
         }
         self.remember_issued(hash, token.issued.clone());
+        Ok(())
     }
 
     /// Lets this process know one that another has fetched.
