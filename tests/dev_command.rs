@@ -73,7 +73,8 @@ fn a_machine_token_is_fetched_and_shown_by_copy_and_paste() {
         String::from_utf8(output.unwrap().stdout).unwrap()
     };
     let shown: serde_json::Value = serde_json::from_str(&sh(&pasted)).unwrap();
-    assert_eq!((&shown["kind"], &shown["client_id"]), (&"machine".into(), &"dev-machine-client".into()), "{shown}");
+    assert_eq!((&shown["kind"], &shown["client_id"]), (&"machine".into(), &"nightly-report".into()), "{shown}");
+    assert_eq!(shown["upstream_client_id"], "dev-machine-client");
     assert_eq!(shown["scopes"], serde_json::json!(["https://api.example.com/orders.read"]));
 
     // The caller's own app client, as the greeting says.

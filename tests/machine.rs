@@ -2,6 +2,7 @@
 
 mod granted;
 mod hostile;
+pub(crate) mod identity;
 mod own_tokens;
 mod watched_store;
 
@@ -13,7 +14,7 @@ use reqwest::Method;
 use std::time::Duration;
 use tower::ServiceExt;
 
-const SECRET: &str = "a-secret-of-a-registered-client-0123456789";
+pub(crate) const SECRET: &str = "a-secret-of-a-registered-client-0123456789";
 
 /// A service that knows one registered client, `nightly`, and lets others pass through.
 async fn site() -> (Site, tempfile::TempDir) {
@@ -257,7 +258,7 @@ async fn a_client_is_introspected_and_revoked_by_itself_only() {
     };
     let known = ask("/introspect", "nightly", SECRET, &access).await.json();
     assert_eq!((known["active"].as_bool(), known["scope"].as_str()), (Some(true), Some("cms/read")));
-    assert_eq!((known["client_id"].as_str(), known["token_type"].as_str()), (Some("dev-cms-client"), Some("Bearer")));
+    assert_eq!((known["client_id"].as_str(), known["token_type"].as_str()), (Some("nightly"), Some("Bearer")));
     assert_eq!(error(&ask("/introspect", "nightly", "wrong", &access).await), (401, "invalid_client".into()));
     for dead in ["", "garbage", "a.b.c"] {
         let answer = ask("/introspect", "nightly", SECRET, dead).await;

@@ -4,7 +4,7 @@
 use super::report::{AnswerSheet, Verdict};
 use super::wire::{WireAnswer, WireClient, claims};
 use super::{AcceptanceRun, MADE_UP, reason, verdict};
-use crate::domain::machine::Scopes;
+use crate::domain::machine::{Scopes, TokenHolder, UpstreamRequest};
 use serde_json::Value;
 
 const QUESTIONS: [&str; 5] =
@@ -14,8 +14,9 @@ pub(super) async fn ask(run: &AcceptanceRun<'_>, sheet: &mut AnswerSheet) {
     let Some((name, upstream)) = run.config.machine.upstreams().next() else {
         return sheet.skip(&QUESTIONS, "no machine.upstream is configured");
     };
-    let none = Scopes::new(Vec::<String>::new());
-    let token = match run.provider.client_credentials(upstream, &none, None).await {
+    let everything = UpstreamRequest { scopes: Scopes::new(Vec::<String>::new()), resource: None };
+    let holder = TokenHolder::Upstream { on_behalf_of: None };
+    let token = match run.provider.client_credentials(upstream, everything, holder).await {
         Ok(token) => token,
         Err(error) => {
             let text = format!("machine.upstream {name}: {}", reason(&error));

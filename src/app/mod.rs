@@ -140,7 +140,7 @@ impl App {
         let callback = config.server.public_url.join("/auth/signin/callback");
         let provider = Provider::new(http, config, callback, clock.clone());
         let config = Arc::new(config.clone());
-        let clients = config.machine.read_clients().map_err(Error::Clients)?;
+        let clients = config.clients().map_err(Error::Clients)?;
         let broker = Broker::new(clients, tokens, config.clone());
         let rp = Arc::new(RelyingParty::new(provider, sessions, clock, metrics, broker, config.clone()));
         let readiness = Readiness::default();

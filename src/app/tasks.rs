@@ -94,7 +94,7 @@ async fn reload_clients(
     last_problem: Arc<Mutex<Option<String>>>,
 ) -> Duration {
     // Reading files blocks; thousands of clients take a while.
-    let read = tokio::task::spawn_blocking(move || config.machine.read_clients()).await;
+    let read = tokio::task::spawn_blocking(move || config.clients()).await;
     let problem = match read {
         Ok(Ok(registry)) => {
             rp.broker.replace_clients(registry);

@@ -4,7 +4,7 @@ use super::{ConfigFlag, EXIT_PROBLEMS, foreign, print};
 use crate::app;
 use crate::domain::page::PathInterpretations;
 use crate::domain::page_rules::Decision;
-use crate::domain::principal::{Principal, PrincipalKind};
+use crate::domain::principal::{MachineIdentity, Principal, PrincipalKind};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,9 @@ pub(super) struct Explain {
     /// The visitor is a program, with --groups "" and --scopes
     #[arg(long, conflicts_with_all = ["sub", "email"])]
     machine: bool,
+    /// The visitor is this registered client, with --groups "" and --scopes
+    #[arg(long, conflicts_with_all = ["sub", "email"])]
+    client: Option<String>,
     #[command(flatten)]
     config: ConfigFlag,
 }
@@ -54,8 +57,13 @@ pub(super) async fn explain(args: Explain) -> anyhow::Result<ExitCode> {
         }
         None => {
             let groups = args.who.groups.into_iter().flatten().filter(|group| !group.is_empty()).collect();
-            let kind = if args.machine { PrincipalKind::Machine } else { PrincipalKind::User };
-            Principal { kind, groups, scopes: args.scopes, email: args.email, ..nobody }
+            let is_machine = args.machine || args.client.is_some();
+            let kind = if is_machine { PrincipalKind::Machine } else { PrincipalKind::User };
+            // Which app client serves it decides nothing.
+            let upstream_client_id = args.client.as_ref().map(|_| String::new());
+            let machine = MachineIdentity { upstream_client_id, ..MachineIdentity::default() };
+            let client_id = args.client.unwrap_or_default();
+            Principal { kind, groups, scopes: args.scopes, email: args.email, client_id, machine, ..nobody }
         }
     };
     let page = match config.return_to_policy().page_at(&args.url) {

@@ -4,14 +4,16 @@
 use url::Url;
 
 use super::RawConfig;
-use super::diagnostic::{Mistake, line, shown};
+use super::diagnostic::{Diagnostic, Mistake, line, shown};
 use super::reader::ConfigReader;
+use super::sections::policy::PolicyConfig;
 use super::sections::provider::ACCOUNT_SCOPE;
 use super::values::hosts::{is_public_suffix, registrable};
 use super::values::issuer::Profile;
 use super::values::urls::PublicUrl;
 
 use crate::domain::host::{ip, is_loopback, within};
+use crate::domain::machine::ClientRegistry;
 
 /// Reports every broken rule.
 pub(super) fn check(raw: &RawConfig, reader: &mut ConfigReader) {
@@ -231,4 +233,21 @@ fn page_rules(raw: &RawConfig, reader: &mut ConfigReader) {
         );
         reader.report(&format!("{} ({})", rules.at, line(&site.host)), Err(mistake));
     }
+}
+
+/// A rule for a client could never be met where its tokens are the upstream's.
+pub(super) fn shared_clients(policy: &PolicyConfig, clients: &ClientRegistry) -> Vec<Diagnostic> {
+    let named = policy.site.iter().flat_map(|site| site.clients().iter().map(move |client| (site, client)));
+    let shared = named.filter(|(_, client)| clients.get(*client).is_some_and(|client| client.upstream.share));
+    shared
+        .map(|(site, client)| {
+            let what = format!(
+                "The rule names the client {}, whose upstream has `share = true`: its tokens do not say whose they are, so \
+                 nobody could meet the rule.",
+                shown(client)
+            );
+            let instead = "Remove `share = true`, give the client an upstream of its own, or name a scope in the rule.";
+            Mistake::new(what, instead).at(format!("policy.site ({})", line(&site.to_string())))
+        })
+        .collect()
 }

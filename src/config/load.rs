@@ -106,7 +106,7 @@ pub fn load(sources: Sources) -> Result<Config, Vec<Diagnostic>> {
     match raw.take() {
         Some(config) if reader.diagnostics.is_empty() => {
             // Their files are read once here, so that a mistake in them stops the start.
-            config.machine.read_clients().map(|_| config)
+            config.clients().map(|_| config)
         }
         _ => Err(reader.diagnostics),
     }

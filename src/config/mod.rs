@@ -50,8 +50,10 @@ pub use values::tokens::Exposed;
 pub use values::urls::PublicUrl;
 
 use crate::domain::host::AllowedHost;
+use crate::domain::machine::ClientRegistry;
 use crate::domain::page_rules::PageRule;
 use crate::domain::return_to::ReturnToPolicy;
+use check::shared_clients;
 use key::ConfigKey;
 use reader::ConfigReader;
 
@@ -135,6 +137,18 @@ impl Config {
     pub fn return_to_policy(&self) -> ReturnToPolicy {
         let own = self.server.public_url.url().clone();
         ReturnToPolicy::new(own, self.return_hosts(), self.return_to.default.as_ref())
+    }
+
+    /// Every registered client, those of the files as they are now.
+    ///
+    /// # Errors
+    /// Every mistake in the files; or that a rule for pages names a client whose tokens do not say whose they are.
+    pub fn clients(&self) -> Result<ClientRegistry, Vec<Diagnostic>> {
+        let clients = self.machine.read_clients()?;
+        match shared_clients(&self.policy, &clients) {
+            diagnostics if diagnostics.is_empty() => Ok(clients),
+            diagnostics => Err(diagnostics),
+        }
     }
 
     /// Where people get AWS credentials.

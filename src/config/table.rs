@@ -185,6 +185,19 @@ impl<'a> TableReader<'a> {
         self.optional_list(name, parse)
     }
 
+    /// A whole number from 1; none where it is left out.
+    pub(super) fn count(&mut self, name: &str) -> Option<Option<u32>> {
+        let count = match self.take(name, KeyShape::Integer(1..=u32::MAX), false) {
+            None => Ok(None),
+            Some(value) => {
+                value.as_integer().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0).map(Some).ok_or_else(|| {
+                    Mistake::new("A whole number from 1 is expected here.", "Write it in digits, without quotes.")
+                })
+            }
+        };
+        self.judge(name, count)
+    }
+
     /// `false` where it is left out.
     pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
         let flag = match self.take(name, KeyShape::Boolean, false) {

@@ -2,7 +2,7 @@
 //! they get.
 
 use super::clock::Timestamp;
-use super::principal::Principal;
+use super::principal::{MachineIdentity, Principal};
 use super::seal::{random, same, sha256};
 use super::store_key::RevocationKey;
 use base64::Engine;
@@ -122,6 +122,8 @@ pub struct Upstream {
     pub secret: SecretString,
     /// Scopes that its tokens may have though nobody asked for them.
     pub unrequested: UnrequestedScopes,
+    /// Whether the clients that it serves share tokens, which then are nobody's in particular.
+    pub share: bool,
 }
 
 /// Which scopes a provider may grant without being asked for them (RFC 6749 §3.3).
@@ -152,17 +154,44 @@ pub struct MachineClient {
     pub secrets: Vec<SecretHash>,
     /// Who answers for it: a person, a team.
     pub owner: String,
+    /// The user on whose behalf it acts, by the provider's `sub`.
+    pub on_behalf_of: Option<String>,
     /// What it may ask for.
     pub scopes: Scopes,
     /// The resources that it may name (RFC 8707 §2), compared character by character.
     pub resources: Vec<String>,
     /// The app client that serves it.
     pub upstream: Arc<Upstream>,
+    /// How many tokens may be fetched for it in an hour, if not as many as for others.
+    pub fetches_per_hour: Option<u32>,
     /// Whether it may do nothing for now.
     pub disabled: bool,
 }
 
 impl MachineClient {
+    /// Whose the tokens are that are fetched for it.
+    pub fn token_holder(&self) -> TokenHolder {
+        match self.upstream.share {
+            true => TokenHolder::Upstream { on_behalf_of: self.on_behalf_of.clone() },
+            false => TokenHolder::Client(self.id.clone()),
+        }
+    }
+
+    /// Makes `principal`, which the provider's token speaks for, this client.
+    pub fn identify(&self, principal: &mut Principal) {
+        let id = std::mem::replace(&mut principal.client_id, self.id.clone());
+        principal.username.clone_from(&self.id);
+        let machine = &mut principal.machine;
+        machine.upstream_client_id = Some(id);
+        machine.owner = Some(self.owner.clone());
+        machine.on_behalf_of.clone_from(&self.on_behalf_of);
+    }
+
+    /// Whether [`MachineClient::identify`] would leave `machine` as it is.
+    pub fn is_described_by(&self, machine: &MachineIdentity) -> bool {
+        machine.owner.as_ref() == Some(&self.owner) && machine.on_behalf_of == self.on_behalf_of
+    }
+
     /// Whether it may name this resource.
     pub fn may_name(&self, resource: &str) -> bool {
         self.resources.iter().any(|own| own == resource)
@@ -219,8 +248,32 @@ pub struct IssuedToken {
     pub principal: Principal,
     /// What was asked for.
     pub requested: UpstreamRequest,
+    /// Whose it is.
+    pub holder: TokenHolder,
     /// What it is refused by once it was revoked.
     pub revocation_keys: Vec<RevocationKey>,
+}
+
+/// Whose a token is that was fetched here. The provider knows the upstream only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TokenHolder {
+    /// A registered client's, by its id.
+    Client(String),
+    /// The upstream's: of a caller's own app client, or of clients that share.
+    Upstream {
+        /// The user on whose behalf all who share it act.
+        on_behalf_of: Option<String>,
+    },
+}
+
+impl TokenHolder {
+    /// The registered client whose it is.
+    pub fn client(&self) -> Option<&str> {
+        match self {
+            Self::Client(id) => Some(id),
+            Self::Upstream { .. } => None,
+        }
+    }
 }
 
 /// What the provider was asked for. It may have granted more.
@@ -239,13 +292,14 @@ impl MachineToken {
         issued_at: Timestamp,
         principal: Principal,
         requested: UpstreamRequest,
+        holder: TokenHolder,
         token_ids: Vec<RevocationKey>,
     ) -> Self {
         let hash = token_hash(access.expose_secret());
         let revocation_keys = std::iter::once(RevocationKey::machine_token(&hash)).chain(token_ids).collect();
         let scopes = Scopes::new(principal.scopes.iter().cloned());
         let expires_at = principal.expires_at;
-        let issued = IssuedToken { principal, requested, revocation_keys };
+        let issued = IssuedToken { principal, requested, holder, revocation_keys };
         Self { access, scopes, issued_at, expires_at, issued }
     }
 

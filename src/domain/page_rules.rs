@@ -35,6 +35,14 @@ impl PageRule {
         matches!(&self.entry, RuleAccess::Members(requirement) if requirement.asks_for_groups())
     }
 
+    /// The registered clients that it is for.
+    pub fn clients(&self) -> &[String] {
+        match &self.entry {
+            RuleAccess::Public => &[],
+            RuleAccess::Members(requirement) => requirement.clients(),
+        }
+    }
+
     fn covers(&self, host: &str) -> bool {
         match self.host.strip_prefix("*.") {
             Some(parent) => host != parent && within(host, parent),

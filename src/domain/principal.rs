@@ -20,6 +20,18 @@ pub enum PrincipalKind {
     Machine,
 }
 
+/// What is known of a program beyond its token.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MachineIdentity {
+    /// Who answers for the client; null if the token is not known to be a registered client's.
+    pub owner: Option<String>,
+    /// The user on whose behalf it acts, by the provider's `sub`, as its registration says.
+    pub on_behalf_of: Option<String>,
+    /// The app client at the provider that serves a registered client: who verifies the token without asking sees this
+    /// one.
+    pub upstream_client_id: Option<String>,
+}
+
 /// Who a verified credential speaks for. The default is somebody of whom nothing is known.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Principal {
@@ -41,7 +53,7 @@ pub struct Principal {
     pub groups: Vec<String>,
     /// The scopes granted to the access token.
     pub scopes: Vec<String>,
-    /// The app client the token was issued to.
+    /// The app client the token was issued to; the registered id if it was fetched here for a registered client.
     pub client_id: String,
     /// The federated identity provider's name, or `COGNITO` for a user of the pool itself. Access tokens
     /// do not say.
@@ -63,6 +75,9 @@ pub struct Principal {
     /// When the token runs out, epoch seconds.
     #[schema(value_type = u64)]
     pub expires_at: Timestamp,
+    /// Of a program only, and as its registration is now: stored nowhere.
+    #[serde(skip)]
+    pub machine: MachineIdentity,
 }
 
 impl Principal {
@@ -73,6 +88,16 @@ impl Principal {
         if !first.amr.is_empty() {
             self.amr.clone_from(&first.amr);
         }
+    }
+
+    /// The id of the registered client that it is.
+    pub fn registered_client(&self) -> Option<&str> {
+        self.machine.upstream_client_id.as_ref().map(|_| self.client_id.as_str())
+    }
+
+    /// What is known of it beyond the token if it is a program.
+    pub(crate) fn machine(&self) -> Option<&MachineIdentity> {
+        (self.kind == PrincipalKind::Machine).then_some(&self.machine)
     }
 
     /// The e-mail address if somebody vouches for it.
@@ -143,7 +168,7 @@ pub const IDENTITY_HEADERS: [IdentityHeader; 9] = [
     },
     IdentityHeader {
         name: "x-auth-client-id",
-        description: "The app client that the token was issued to.",
+        description: "The app client that the token was issued to, or the registered client.",
         value: |principal| encode(&principal.client_id, VALUE),
     },
     IdentityHeader {
@@ -181,6 +206,8 @@ pub(crate) struct ActiveIdentity<'a> {
     active: bool,
     #[serde(flatten)]
     principal: &'a Principal,
+    #[serde(flatten)]
+    machine: Option<&'a MachineIdentity>,
     /// When the session ends, epoch seconds; null for a bearer token.
     #[schema(required, value_type = Option<u64>)]
     session_expires_at: Option<Timestamp>,
@@ -205,7 +232,8 @@ fn always_false() -> Object {
 impl IdentityResponse {
     /// The answer for `principal`, whose session (if it is one) ends at `session_ends`.
     pub fn new(principal: &Principal, session_ends: Option<Timestamp>) -> Self {
-        let answer = ActiveIdentity { active: true, principal, session_expires_at: session_ends };
+        let answer =
+            ActiveIdentity { active: true, principal, machine: principal.machine(), session_expires_at: session_ends };
         let json = serde_json::to_vec(&answer).expect("a principal is plain data");
         let headers = IDENTITY_HEADERS.map(|header| Bytes::from((header.value)(principal)));
         let name = encode(principal.name.as_deref().unwrap_or_default(), VALUE);
@@ -258,6 +286,7 @@ pub(crate) mod tests {
             amr: vec!["pwd".into()],
             issued_at: at(1),
             expires_at: at(2),
+            machine: MachineIdentity::default(),
         }
     }
 

@@ -6,26 +6,28 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The requirements of one request: `group` (any of), `scope` (all of), `email_domain` (any of, verified
-/// e-mail only), `max_age` (seconds since the user authenticated), `acr` (any of). All kinds named must hold. `machines`
-/// lets programs in, too, as naming a scope does.
+/// e-mail only), `client` (any of, registered here), `max_age` (seconds since the user authenticated), `acr` (any of). All
+/// kinds named must hold, so naming a client leaves people out. `machines` lets programs in, too, as naming a scope or a
+/// client does.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Requirement {
     groups: Vec<String>,
     scopes: Vec<String>,
     email_domains: Vec<String>,
+    clients: Vec<String>,
     machines: bool,
     /// How, and how lately, the user has to have authenticated. Judged apart: it can be met by signing in again.
     pub authentication: AuthenticationRequirement,
 }
 
 /// The names of requirements in a query.
-pub const NAMES: [&str; 6] = ["group", "scope", "email_domain", "machines", "max_age", "acr"];
+pub const NAMES: [&str; 7] = ["group", "scope", "email_domain", "client", "machines", "max_age", "acr"];
 
 /// The requirement cannot be understood, so nothing is allowed by it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequirement {
     /// A parameter that is not a requirement.
-    #[error("`{0}` is not a requirement; use group, scope, email_domain, machines, max_age or acr")]
+    #[error("`{0}` is not a requirement; use group, scope, email_domain, client, machines, max_age or acr")]
     Unknown(String),
     /// Several scopes in one requirement, as one might write them elsewhere.
     #[error("one requirement names one scope; repeat `scope` for each")]
@@ -62,6 +64,9 @@ pub enum MissingRequirement {
     /// A program, and nobody said that programs may.
     #[error("this is for people; for programs a rule or a requirement has to name a scope, or say machines = true")]
     Person,
+    /// None of the registered clients.
+    #[error("this is for the registered clients: {0}")]
+    Client(String),
 }
 
 impl Requirement {
@@ -90,9 +95,19 @@ impl Requirement {
         Self { machines, ..self }
     }
 
+    /// The same, for these registered clients and nobody else if there are any.
+    pub fn for_clients(self, clients: Vec<String>) -> Self {
+        Self { clients, ..self }
+    }
+
+    /// The registered clients that it names.
+    pub fn clients(&self) -> &[String] {
+        &self.clients
+    }
+
     /// Whether somebody thought of programs here.
     pub fn admits_machines(&self) -> bool {
-        self.machines || !self.scopes.is_empty()
+        self.machines || !self.scopes.is_empty() || !self.clients.is_empty()
     }
 
     /// Refuses a query with requirements in it where they are not judged.
@@ -126,6 +141,7 @@ impl Requirement {
                 "group" => (&mut requirement.groups, "group"),
                 "scope" => (&mut requirement.scopes, "scope"),
                 "email_domain" => (&mut requirement.email_domains, "email_domain"),
+                "client" => (&mut requirement.clients, "client"),
                 "machines" => {
                     let allowed = value.parse().map_err(|_| InvalidRequirement::Machines)?;
                     if machines.replace(allowed).is_some() {
@@ -160,6 +176,10 @@ impl Requirement {
     /// # Errors
     /// The first requirement that is [`MissingRequirement`].
     pub fn check(&self, principal: &Principal) -> Result<(), MissingRequirement> {
+        let is_named = |client: &str| self.clients.iter().any(|named| named == client);
+        if !self.clients.is_empty() && !principal.registered_client().is_some_and(is_named) {
+            return Err(MissingRequirement::Client(self.clients.join(", ")));
+        }
         if !self.groups.is_empty() && !self.groups.iter().any(|g| principal.groups.contains(g)) {
             return Err(MissingRequirement::Group(self.groups.join(", ")));
         }
@@ -188,6 +208,7 @@ impl std::fmt::Display for Requirement {
             ("one of the groups", &self.groups),
             ("the scopes", &self.scopes),
             ("an e-mail address at", &self.email_domains),
+            ("one of the registered clients", &self.clients),
         ];
         let kinds = kinds.iter().filter(|(_, list)| !list.is_empty());
         let authentication = (!self.authentication.is_empty()).then(|| self.authentication.to_string());
@@ -242,9 +263,14 @@ mod tests {
 
     #[test]
     fn only_who_names_a_scope_or_says_so_thinks_of_machines() {
-        for (query, admits) in
-            [("", false), ("group=a", false), ("machines=false", false), ("scope=a", true), ("machines=true", true)]
-        {
+        for (query, admits) in [
+            ("", false),
+            ("group=a", false),
+            ("machines=false", false),
+            ("scope=a", true),
+            ("client=a", true),
+            ("machines=true", true),
+        ] {
             assert_eq!(Requirement::parse(query).unwrap().admits_machines(), admits, "{query}");
         }
         for (query, refused) in

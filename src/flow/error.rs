@@ -88,6 +88,9 @@ pub enum Error {
 pub struct AccessDenied {
     /// The user or machine.
     pub sub: String,
+    /// The registered client, if it is one: the provider knows the upstream only. No sign-in has one.
+    #[serde(skip)]
+    pub client: Option<String>,
     /// The page without its query, where one is known.
     pub page: Option<String>,
     /// The rule that decided; none for a requirement of the caller.

@@ -11,7 +11,7 @@
 //! No provider call (but for a key never seen), no store write, nothing logged.
 
 use super::{AccessDenied, Error, RelyingParty};
-use crate::domain::machine::{IssuedToken, UpstreamRequest, token_hash};
+use crate::domain::machine::{IssuedToken, token_hash};
 use crate::domain::page::Page;
 use crate::domain::page_rules::{Decision, PageRule};
 use crate::domain::principal::{IdentityResponse, NOBODY, Principal};
@@ -58,20 +58,20 @@ pub struct VerifiedBearer {
     revocation_keys: Vec<RevocationKey>,
     /// The keys that it was verified with; `None` for one that our broker fetched, which needs none.
     generation: Option<u64>,
-    requested: Option<UpstreamRequest>,
+    issued: Option<IssuedToken>,
 }
 
 impl VerifiedBearer {
     /// One that our broker fetched.
-    pub(super) fn issued(token: IssuedToken) -> Self {
-        let identity = IdentityResponse::new(&token.principal, None);
-        let IssuedToken { principal, requested, revocation_keys } = token;
-        Self { principal, identity, revocation_keys, generation: None, requested: Some(requested) }
+    pub(super) fn of_broker(principal: Principal, issued: IssuedToken) -> Self {
+        let identity = IdentityResponse::new(&principal, None);
+        let revocation_keys = issued.revocation_keys.clone();
+        Self { principal, identity, revocation_keys, generation: None, issued: Some(issued) }
     }
 
-    /// What our broker asked for when it fetched it; `None` for anybody else's.
-    pub(super) fn requested(&self) -> Option<&UpstreamRequest> {
-        self.requested.as_ref()
+    /// What our broker noted when it fetched it; `None` for anybody else's.
+    pub(super) fn issued(&self) -> Option<&IssuedToken> {
+        self.issued.as_ref()
     }
 
     /// Who it speaks for.
@@ -148,7 +148,8 @@ impl RelyingParty {
         let denied = |missing, rule: Option<&PageRule>| {
             let page = decision.as_ref().map(|(page, _)| page.url().split('?').next().unwrap_or_default().to_owned());
             let rule = rule.map(ToString::to_string);
-            Box::new(AccessDenied { sub: principal.sub.clone(), page, rule, missing })
+            let client = principal.registered_client().map(str::to_owned);
+            Box::new(AccessDenied { sub: principal.sub.clone(), client, page, rule, missing })
         };
         let open = matches!(decision, Some((_, Decision::Public(_))));
         match self.policy.admit(principal) {
@@ -183,8 +184,9 @@ impl RelyingParty {
     /// [`Error::NotAdmitted`].
     pub fn admit(&self, opened: &OpenedSession) -> Result<(), Error> {
         let principal = &opened.session.principal;
-        let denied = |missing| Box::new(AccessDenied { sub: principal.sub.clone(), page: None, rule: None, missing });
-        self.policy.admit(principal).map_err(|missing| Error::NotAdmitted(denied(missing)))
+        let sub = || principal.sub.clone();
+        let denied = |missing| AccessDenied { sub: sub(), client: None, page: None, rule: None, missing };
+        self.policy.admit(principal).map_err(|missing| Error::NotAdmitted(Box::new(denied(missing))))
     }
 
     async fn identify(&self, credentials: CallerCredentials<'_>) -> Result<Caller, Error> {
@@ -201,18 +203,17 @@ impl RelyingParty {
 
     pub(super) async fn bearer(&self, token: &str) -> Result<Arc<VerifiedBearer>, Error> {
         let hash = token_hash(token);
-        if let Some(bearer) = self.bearers.get(&hash) {
-            // Keys may have been withdrawn since: then the token is judged anew.
-            if bearer.generation.is_none() || self.provider.keys_generation() == bearer.generation {
-                return match self.clock.now() < Provider::accepted_until(bearer.principal.expires_at) {
-                    true => self.unless_ended(bearer).await,
-                    false => Err(Error::InvalidCredentials("the token has expired".into())),
-                };
-            }
-        }
-        // Boxed, so that the way that is nearly always taken carries nothing of it along.
-        let bearer = Box::pin(self.judge_bearer(token, &hash)).await?;
-        self.unless_ended(bearer).await
+        // Keys may have been withdrawn since: then the token is judged anew.
+        let is_current = |bearer: &Arc<VerifiedBearer>| {
+            bearer.generation.is_none() || self.provider.keys_generation() == bearer.generation
+        };
+        let bearer = match self.bearers.get(&hash).filter(is_current) {
+            Some(bearer) if self.clock.now() < Provider::accepted_until(bearer.principal.expires_at) => bearer,
+            Some(_) => return Err(Error::InvalidCredentials("the token has expired".into())),
+            // Boxed, so that the way that is nearly always taken carries nothing of it along.
+            None => Box::pin(self.judge_bearer(token, &hash)).await?,
+        };
+        self.unless_ended(self.as_registered(bearer, &hash)?).await
     }
 
     /// A token that this process has not seen yet: our broker's, else one that stands up to verification.
@@ -222,8 +223,11 @@ impl RelyingParty {
             return Ok(bearer);
         }
         match (self.verify(token, None).await, issued) {
-            (Ok(bearer), _) => {
-                self.bearers.insert(*hash, bearer.clone());
+            (Ok(bearer), issued) => {
+                // Unless it may be a registered client's: then the store has to say so first.
+                if issued.is_ok() {
+                    self.bearers.insert(*hash, bearer.clone());
+                }
                 Ok(bearer)
             }
             // While the store cannot say that it is not ours, nobody calls it dead.
@@ -242,7 +246,7 @@ impl RelyingParty {
         })?;
         let identity = IdentityResponse::new(&verified.principal, None);
         let (principal, revocation_keys, generation) = (verified.principal, verified.names, Some(verified.generation));
-        Ok(Arc::new(VerifiedBearer { principal, identity, revocation_keys, generation, requested: None }))
+        Ok(Arc::new(VerifiedBearer { principal, identity, revocation_keys, generation, issued: None }))
     }
 
     /// A token is good only while it is not revoked and the session that it came with is not ended.

@@ -5,7 +5,7 @@ use super::error::Error;
 use super::token::{self, token_error};
 use super::verify::UnverifiedToken;
 use crate::domain::clock::Timestamp;
-use crate::domain::machine::{MachineToken, Scopes, Upstream, UpstreamRequest};
+use crate::domain::machine::{MachineToken, Scopes, TokenHolder, Upstream, UpstreamRequest};
 use crate::domain::principal::{Principal, PrincipalKind};
 use oauth2::basic::{BasicClient, BasicTokenType};
 use oauth2::{ClientId, ClientSecret, Scope, TokenResponse, TokenUrl};
@@ -19,8 +19,8 @@ impl Provider {
     pub async fn client_credentials(
         &self,
         upstream: &Upstream,
-        scopes: &Scopes,
-        resource: Option<&str>,
+        requested: UpstreamRequest,
+        holder: TokenHolder,
     ) -> Result<MachineToken, Error> {
         let snapshot = self.metadata.snapshot().await?;
         let client = BasicClient::new(ClientId::new(upstream.client_id.clone()))
@@ -28,9 +28,9 @@ impl Provider {
             .set_token_uri(TokenUrl::from_url(snapshot.endpoints.token.clone()))
             .set_auth_type(self.profile.auth_type(&snapshot.endpoints.auth_methods)?);
         let mut request = client.exchange_client_credentials();
-        request = request.add_scopes(scopes.iter().map(|scope| Scope::new(scope.to_owned())));
-        if let Some(resource) = resource {
-            request = request.add_extra_param("resource", resource.to_owned());
+        request = request.add_scopes(requested.scopes.iter().map(|scope| Scope::new(scope.to_owned())));
+        if let Some(resource) = &requested.resource {
+            request = request.add_extra_param("resource", resource.clone());
         }
         let answer = request.request_async(&self.http.for_endpoint("token_machine")).await.map_err(token_error)?;
         // RFC 6749 §7.1: a client must not use a token whose type it does not understand, nor call it another.
@@ -56,12 +56,11 @@ impl Provider {
                 (principal, claims.all_names())
             }
             false => {
-                let granted = response_scopes.unwrap_or_else(|| scopes.clone());
+                let granted = response_scopes.unwrap_or_else(|| requested.scopes.clone());
                 (machine(&upstream.client_id, &granted, now, expires_at), vec![])
             }
         };
-        let requested = UpstreamRequest { scopes: scopes.clone(), resource: resource.map(str::to_owned) };
-        Ok(MachineToken::new(access.clone().into(), now, principal, requested, token_ids))
+        Ok(MachineToken::new(access.clone().into(), now, principal, requested, holder, token_ids))
     }
 }
 

@@ -199,6 +199,7 @@ impl Profile {
             amr: id.amr(),
             issued_at: id.iat,
             expires_at: access.expires_at.unwrap_or(id.exp),
+            ..Principal::default()
         }
     }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 /// How long a place waits for its first token.
 const PLACEHOLDER_TTL: Duration = Duration::from_secs(600);
 /// The layout of what is sealed here: what another build has written is not found.
-const LAYOUT: &str = "machine token 2";
+const LAYOUT: &str = "machine token 3";
 /// The same of what a token is good for.
-const ISSUED_LAYOUT: &str = "issued token 1";
+const ISSUED_LAYOUT: &str = "issued token 2";
 
 /// The tokens that processes share.
 #[derive(Debug)]
@@ -122,17 +122,18 @@ impl MachineTokenStore {
             .await
     }
 
-    /// Keeps what the token with this hash is good for until `until`.
+    /// Keeps what the token with this hash is good for until `until`. `false` if it is another holder's already.
     ///
     /// # Errors
     /// [`Error`]: other processes do not know it.
-    pub async fn note_issued(&self, hash: &[u8; 32], issued: &IssuedToken, until: Timestamp) -> Result<(), Error> {
+    pub async fn note_issued(&self, hash: &[u8; 32], issued: &IssuedToken, until: Timestamp) -> Result<bool, Error> {
         let key = issued_key(hash);
         let plain = postcard::to_stdvec(issued).expect("it is plain data");
         let sealed = self.ring.seal(issued_purpose(&key, &until.as_secs().to_le_bytes()), &plain);
         // It does not idle: it is used where nobody notes that.
         let record = SealedSession { version: 1, ends: until, last_used: until, sealed, ..SealedSession::default() };
-        self.store.create(key, record).await.map(|_| ())
+        let is_new = self.store.create(key, record).await?;
+        Ok(is_new || self.load_issued(hash).await?.is_none_or(|noted| noted.holder == issued.holder))
     }
 
     /// What the token with this hash is good for, if one of the processes has fetched it.

@@ -9,7 +9,7 @@ use super::request_id::RequestId;
 use super::{Web, fallback};
 use crate::domain::clock::Timestamp;
 use crate::domain::machine::{Scopes, TokenResponse, is_resource};
-use crate::domain::principal::{Inactive, PrincipalKind, always_true};
+use crate::domain::principal::{Inactive, MachineIdentity, PrincipalKind, always_true};
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::{ClientCredentials, Introspection, MachineError, TokenRequest};
 use axum::body::{Body, Bytes};
@@ -116,7 +116,7 @@ struct ActiveToken<'a> {
     kind: PrincipalKind,
     /// Its scopes, separated by spaces.
     scope: String,
-    /// The app client that it was issued to.
+    /// The app client that it was issued to, or the registered client.
     client_id: &'a str,
     /// The user, or the client of a machine's token.
     username: &'a str,
@@ -135,6 +135,8 @@ struct ActiveToken<'a> {
     /// The user's groups, if any.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     groups: &'a [String],
+    #[serde(flatten)]
+    machine: Option<&'a MachineIdentity>,
 }
 
 /// What a token is good for
@@ -168,6 +170,7 @@ pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) ->
             sub: &principal.sub,
             iss: web.rp.provider.issuer(),
             groups: &principal.groups,
+            machine: principal.machine(),
         };
         Ok(json(StatusCode::OK, &IntrospectionResponse::Active(active)))
     };
@@ -302,7 +305,7 @@ pub(super) fn status_and_code(error: &MachineError) -> (StatusCode, &'static str
             (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable")
         }
         // Not for now: somebody has to mend it.
-        MachineError::TokenType => (StatusCode::BAD_GATEWAY, "server_error"),
+        MachineError::TokenType | MachineError::SharedToken => (StatusCode::BAD_GATEWAY, "server_error"),
         MachineError::Unavailable(_) | MachineError::Upstream | MachineError::Store(_) | MachineError::Provider(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
         }

@@ -91,6 +91,27 @@ fn resources_and_default_scopes_are_none_unless_they_are_listed() {
 }
 
 #[test]
+fn a_rule_for_a_client_needs_tokens_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("more.toml"), client(&[("id", "\"weekly\"")]).replacen("", "[[client]]\n", 1))
+        .unwrap();
+    let load = |share: &str, named: &str| {
+        let proxies = toml(&[("server.trusted_proxies", "[\"10.0.0.7\"]")]);
+        let text = format!(
+            "{proxies}[machine]\nclients = \"more.toml\"\n[[machine.upstream]]\n{UPSTREAM}{share}\n[[machine.client]]\n{}\
+             [[policy.site]]\nhost = \"auth-api.example.com\"\npath = \"/export\"\nclients = [\"{named}\"]\n",
+            client(&[])
+        );
+        load(Sources { file: Some((folder.path().join("auth-api.toml"), text)), env: vec![] })
+    };
+    for named in ["nightly", "weekly"] {
+        assert!(load("", named).is_ok() && load("share = false", named).is_ok());
+        one(load("share = true", named), "policy.site (auth-api.example.com/export)", "share = true");
+    }
+    assert!(load("share = true", "somebody-else").is_ok(), "whom another upstream may serve one day");
+}
+
+#[test]
 fn mistakes_in_a_client_are_told_with_its_name() {
     let plain = "[\"plain-secret\"]";
     let doubled = format!("[\"{0}\", \"{0}\"]", hash("a"));
@@ -121,6 +142,11 @@ fn mistakes_in_a_client_are_told_with_its_name() {
         ("resources", "[\"https://api.example.com/#a\"]", "without a fragment"),
         ("upstream", "", "required"),
         ("upstream", "\"prod\"", "Write one of: dev."),
+        ("on_behalf_of", "\"\"", "text is expected"),
+        ("on_behalf_of", "\"jane doe\"", "sub"),
+        ("on_behalf_of", "\"jänne\"", "sub"),
+        ("fetches_per_hour", "0", "whole number from 1"),
+        ("fetches_per_hour", "\"5\"", "without quotes"),
         ("disabled", "\"true\"", "without quotes"),
         ("disabled", "1", "neither true nor false"),
     ] {

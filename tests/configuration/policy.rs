@@ -29,6 +29,7 @@ fn good_rules_are_read() {
         "host = \"Wiki.Example.com\"\npath = \"/caf%C3%A9/\"\npublic = true",
         "host = \"example.com\"\nscopes = [\"a/b\"]\nemail_domains = [\"Example.com\"]\npublic = false",
         "host = \"example.com\"\nmachines = true",
+        "host = \"example.com\"\nclients = [\"nightly\"]\nscopes = [\"a/b\"]",
         // The service's own host.
         "host = \"auth-api.example.com\"",
     ] {
@@ -60,6 +61,11 @@ fn a_rule_that_would_not_hold_is_refused() {
     for (keys, at, words) in [
         ("machines = \"yes\"", "machines", "neither true nor false"),
         ("machines = true\npublic = true", "public", "ask for something"),
+        ("clients = []", "clients", "at least one"),
+        ("clients = [\"night ly\"]", "clients", "letters, digits"),
+        ("clients = [\"nightly\"]\npublic = true", "public", "ask for something"),
+        ("clients = [\"nightly\"]\ngroups = [\"admins\"]", "clients", "no client could ever meet"),
+        ("clients = [\"nightly\"]\nemail_domains = [\"example.com\"]", "clients", "no client could ever meet"),
         ("groups = []", "groups", "at least one"),
         ("groups = [\"\"]", "groups", "none of them empty"),
         ("groups = [\" \"]", "groups", "none of them empty"),

@@ -1,6 +1,8 @@
 //! What is ended at one process is over at all.
 
 use super::{Fleet, at};
+use crate::machine::SECRET;
+use crate::machine::identity::clients;
 use crate::support::redis::Redis;
 use crate::support::{Answer, Browser, until};
 use auth_api::dev::pool::{Fault, PoolEndpoint};
@@ -187,4 +189,37 @@ async fn a_token_is_known_again_after_the_store_has_lost_its_data() {
     redis.ask::<()>("FLUSHALL").await;
     until("the other process knows it", async || bearer(fetched[0]).await == 200).await;
     until("and that it was revoked", async || bearer(fetched[1]).await == 401).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
+async fn every_process_knows_whose_a_token_is_and_only_that_client_revokes_it() {
+    let redis = Redis::start().await;
+    let text = clients("", &[("nightly", ""), ("weekly", "")]);
+    let fleet = Fleet::on(2, &at(&redis), &[], &[("AUTH_API_CONFIG", &text)]).await;
+    let ask = async |nth: usize, id: &str, path: &str, form: &[(&str, &str)]| {
+        let url = format!("http://127.0.0.1:{}{path}", fleet.services[nth].port());
+        let shape = |r: reqwest::RequestBuilder| r.basic_auth(id, Some(SECRET)).form(form);
+        Browser::new().send(Method::POST, &url, shape).await
+    };
+    let holder = async |nth: usize, token: &str| {
+        let url = format!("http://127.0.0.1:{}/validate", fleet.services[nth].port());
+        let answer = Browser::new().send(Method::GET, &url, |request| request.bearer_auth(token)).await;
+        answer.header("x-auth-client-id").filter(|_| answer.status == 200).map(str::to_owned)
+    };
+    let grant = [("grant_type", "client_credentials")];
+    let fetched = async |nth: usize, id: &str| {
+        ask(nth, id, "/token", &grant).await.json()["access_token"].as_str().unwrap().to_owned()
+    };
+    let (nightly, weekly) = (fetched(0, "nightly").await, fetched(1, "weekly").await);
+    assert_eq!((fetched(1, "nightly").await, fetched(0, "weekly").await), (nightly.clone(), weekly.clone()));
+    assert_eq!(fleet.pool.count(PoolEndpoint::TokenClientCredentials), 2);
+    for nth in 0..2 {
+        assert_eq!(holder(nth, &nightly).await.as_deref(), Some("nightly"), "at {nth}");
+        assert_eq!(holder(nth, &weekly).await.as_deref(), Some("weekly"), "at {nth}");
+        assert_eq!(ask(nth, "weekly", "/revoke", &[("token", &nightly)]).await.status, 400);
+    }
+    assert_eq!(ask(1, "nightly", "/revoke", &[("token", &nightly)]).await.status, 200);
+    until("it is refused everywhere", async || holder(0, &nightly).await.is_none()).await;
+    assert_eq!(holder(0, &weekly).await.as_deref(), Some("weekly"));
 }

@@ -60,7 +60,7 @@ async fn scopes_that_the_provider_adds_are_named_or_allowed_by_registration() {
     let other = [("PROVIDER__PROFILE", "oidc"), ("MACHINE__PASS_THROUGH", "true")];
     let ask = async |site: &Site| token(site, "nightly", SECRET, &[("scope", "cms/read")]).await;
 
-    let (site, _folder) = registered("", "", &other).await;
+    let (site, _folder) = registered("share = true", "", &other).await;
     let log = Log::capture();
     granted(&site, "profile cms/read email");
     let refused = ask(&site).await;

@@ -34,12 +34,12 @@ async fn about(site: &Site, path: &str, token: &str) -> Answer {
 async fn is_known(site: &Site, token: &str) {
     let known = validate(site, token).await;
     assert_eq!((known.status, known.header("x-auth-kind")), (200, Some("machine")), "{known:?}");
-    assert_eq!(known.header("x-auth-client-id"), Some("dev-cms-client"));
+    assert_eq!(known.header("x-auth-client-id"), Some("nightly"));
     assert_eq!(known.header("x-auth-scopes"), Some("cms/read"));
     assert_eq!(known.json()["kind"], "machine");
     let told = about(site, "/introspect", token).await.json();
     assert_eq!((told["active"].as_bool(), told["kind"].as_str()), (Some(true), Some("machine")), "{told}");
-    assert_eq!((told["scope"].as_str(), told["client_id"].as_str()), (Some("cms/read"), Some("dev-cms-client")));
+    assert_eq!((told["scope"].as_str(), told["client_id"].as_str()), (Some("cms/read"), Some("nightly")));
     assert_eq!(told["exp"].as_u64(), known.header("x-auth-expires").unwrap().parse().ok());
 }
 

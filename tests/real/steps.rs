@@ -58,9 +58,13 @@ pub(super) async fn a_programs_token_is_known_until_it_is_revoked(site: &Site, s
 
     let known = bearer(site, &token).await;
     assert_eq!((known.status, known.header("x-auth-kind")), (200, Some("machine")), "{known:?}");
-    assert_eq!(known.header("x-auth-client-id"), Some("reports"));
+    assert_eq!(known.header("x-auth-client-id"), Some("nightly-report"));
     let told = program(site, "/introspect", &[("token", &token)]).await.json();
-    assert_eq!((told["active"].as_bool(), told["client_id"].as_str()), (Some(true), Some("reports")), "{told:#}");
+    assert_eq!(
+        (told["active"].as_bool(), told["client_id"].as_str()),
+        (Some(true), Some("nightly-report")),
+        "{told:#}"
+    );
 
     assert_eq!(program(site, "/revoke", &[("token", &token)]).await.status, 200);
     let told = program(site, "/introspect", &[("token", &token)]).await.json();

@@ -69,6 +69,12 @@ impl Site {
         Self::plan(configuration, DevOptions { store: Some(store), ..DevOptions::default() }).await
     }
 
+    /// The same with a configuration file's text.
+    pub(crate) async fn over_text(store: Arc<dyn SessionStore>, text: &str, configuration: &[(&str, &str)]) -> Self {
+        let (store, file) = (Some(store), text_of(text));
+        Self::plan(configuration, DevOptions { store, file, ..DevOptions::default() }).await
+    }
+
     /// Over https, as in production, with a certificate that only [`Browser::trusting`] trusts.
     pub(crate) async fn over_https(folder: &Path, configuration: &[(&str, &str)]) -> Self {
         Self::plan(configuration, DevOptions { tls: Some(certificate(folder)), ..DevOptions::default() }).await

@@ -22,6 +22,7 @@ pub(super) fn client(
     let id = table.text("id", client_name);
     let secrets = table.list("secret_hashes", secret_hashes);
     let owner = table.text("owner", |owner| Ok(owner.to_owned()));
+    let on_behalf_of = table.text_or("on_behalf_of", None, |sub| subject(sub).map(Some));
     let allowed = table.list("scopes", scopes);
     let resources = table.list_or_empty("resources", resources);
     let upstream = table.text("upstream", |name| {
@@ -33,14 +34,17 @@ pub(super) fn client(
             )
         })
     });
+    let fetches_per_hour = table.count("fetches_per_hour");
     let disabled = table.flag("disabled");
     Some(MachineClient {
         id: id?,
         secrets: secrets?,
         owner: owner?,
+        on_behalf_of: on_behalf_of?,
         scopes: allowed?,
         resources: resources?,
         upstream: upstream?,
+        fetches_per_hour: fetches_per_hour?,
         disabled: disabled?,
     })
 }
@@ -61,13 +65,23 @@ fn resources(texts: Vec<String>) -> Result<Vec<String>, Mistake> {
 }
 
 /// Ours are plain, so that they are the same in every encoding.
-fn client_name(text: &str) -> Result<String, Mistake> {
+pub(super) fn client_name(text: &str) -> Result<String, Mistake> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     Mistake::text_if(
         text,
         text.len() <= 64 && text.bytes().all(plain),
         format!("{} cannot be the id of a client.", shown(text)),
         "Write letters, digits, `-`, `_` and `.`, at most 64.",
+    )
+}
+
+/// A user as the provider names one (OIDC Core §2).
+fn subject(text: &str) -> Result<String, Mistake> {
+    Mistake::text_if(
+        text,
+        text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic()),
+        format!("{} cannot be the `sub` of a user.", shown(text)),
+        "Write the provider's stable identifier of the user, as /validate tells it: visible ASCII, at most 255.",
     )
 }
 
@@ -127,8 +141,8 @@ pub fn new_client(
     }
     // Whether there is such an upstream is known where the block is going to be.
     let unrequested = UnrequestedScopes::Any;
-    let any = Arc::new(Upstream { client_id: String::new(), secret: SecretString::default(), unrequested });
-    let upstreams = BTreeMap::from([(upstream.to_owned(), any)]);
+    let any = Upstream { client_id: String::new(), secret: SecretString::default(), unrequested, share: false };
+    let upstreams = BTreeMap::from([(upstream.to_owned(), Arc::new(any))]);
     let table: Table = keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     let mut diagnostics = Vec::new();
     let mut report = Report { at: "client", base: Path::new(""), diagnostics: &mut diagnostics };

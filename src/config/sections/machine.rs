@@ -29,14 +29,17 @@ section! {
      client_id = \"1example23456789\"\n\
      client_secret_file = \"/run/secrets/reports-client\"  # or client_secret\n\
      default_scopes = []  # scopes that the provider adds to its tokens though nobody asked (Keycloak: \"email\", \"profile\")\n\
+     share = false  # true: its clients share tokens, which cost less and do not say who calls\n\
      \n\
      [[machine.client]]  # a program that knows only its own secret\n\
      id = \"nightly-report\"\n\
      secret_hashes = [\"sha256:…\"]  # two while a secret is changed\n\
      owner = \"data team\"\n\
+     on_behalf_of = \"34c84488-e0e1-70ae-d2ee-991ad1a898c8\"  # a user's sub: told to whoever is shown its token\n\
      scopes = [\"reports/read\"]\n\
      resources = []  # what it may send as `resource` (RFC 8707), character by character\n\
      upstream = \"reports\"\n\
+     fetches_per_hour = 24  # in place of machine.fetches_per_hour\n\
      disabled = false";
     MachineConfig / RawMachine
 
@@ -200,8 +203,11 @@ fn upstream(table: &mut TableReader<'_>) -> Option<(String, Upstream)> {
     let id = table.text("client_id", oauth::client_id);
     let secret = table.secret("client_secret", oauth::client_secret);
     let added = table.list_or_empty("default_scopes", scopes);
-    let unrequested = UnrequestedScopes::Only(added?);
-    Some((name?, Upstream { client_id: id?, secret: secret?, unrequested }))
+    let share = table.flag("share");
+    Some((
+        name?,
+        Upstream { client_id: id?, secret: secret?, unrequested: UnrequestedScopes::Only(added?), share: share? },
+    ))
 }
 
 fn registered<'a>(upstreams: &'a Field<Upstreams>) -> KeySpec<'a, Vec<MachineClient>> {

@@ -1,5 +1,6 @@
 //! `[policy]`, and `[[policy.site]]`: rules for pages.
 
+use super::client::client_name;
 use crate::config::diagnostic::{Mistake, shown};
 use crate::config::reader::{ConfigReader, Field};
 use crate::config::spec::{KeySpec, list, section};
@@ -26,6 +27,11 @@ section! {
      machines = false  # true: for programs too, whatever their scopes\n\
      max_age = \"15m\"  # who authenticated earlier is asked to do it again\n\
      acr = [\"urn:cognito:loa:2\"]  # one of these classes, where the provider tells them\n\
+     \n\
+     [[policy.site]]\n\
+     host = \"wiki.example.com\"\n\
+     path = \"/export\"\n\
+     clients = [\"nightly-report\"]  # for one of these registered clients, and for nobody else\n\
      \n\
      [[policy.site]]\n\
      host = \"wiki.example.com\"\n\
@@ -79,12 +85,22 @@ fn site(table: &mut TableReader<'_>) -> Option<PageRule> {
     let groups = table.optional_list("groups", |groups| each(groups, oauth::group));
     let scopes = table.optional_list("scopes", |scopes| each(scopes, oauth::scope));
     let domains = table.optional_list("email_domains", |domains| each(domains, hosts::host_name));
+    let clients = table.optional_list("clients", |clients| each(clients, client_name));
     let (machines, public) = (table.flag("machines"), table.flag("public"));
     let max_age = table.text_or("max_age", None, |text| scalar::duration(text).map(Some));
     let acr_values = table.optional_list("acr", |values| each(values, oauth::acr));
-    let requirement = Requirement::new(groups?, scopes?, domains?).for_machines(machines?);
     let authentication = AuthenticationRequirement { max_age: max_age?, acr_values: acr_values? };
+    let (groups, domains, clients) = (groups?, domains?, clients?);
+    let for_people = !(groups.is_empty() && domains.is_empty() && authentication.is_empty());
+    let is_mixed = for_people && !clients.is_empty();
+    let requirement = Requirement::new(groups, scopes?, domains).for_machines(machines?).for_clients(clients);
     let entry = match (requirement.with_authentication(authentication), public?) {
+        (_, false) if is_mixed => {
+            let what =
+                "Only people have groups and e-mail addresses and sign in, so no client could ever meet this rule.";
+            let mistake = Mistake::new(what, "Name clients and scopes here, and people in a rule for another path.");
+            return table.judge("clients", Err(mistake));
+        }
         (requirement, false) => Ok(RuleAccess::Members(requirement)),
         (requirement, true) if requirement.is_empty() => Ok(RuleAccess::Public),
         _ => Err(Mistake::new(

@@ -13,7 +13,7 @@ use super::{Broker, MachineError};
 use crate::config::MachineConfig;
 use crate::domain::backoff::next_second;
 use crate::domain::clock::Timestamp;
-use crate::domain::machine::{MachineClient, SecretHash, UnrequestedScopes, Upstream, new_secret};
+use crate::domain::machine::{MachineClient, SecretHash, TokenHolder, UnrequestedScopes, Upstream, new_secret};
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use secrecy::{ExposeSecret, SecretString};
@@ -74,11 +74,27 @@ impl AuthenticatedClient {
 
     /// For whom a token is fetched.
     pub(super) fn budget_key(&self) -> BudgetKey {
-        let credentials = match self {
-            Self::Registered(_) => None,
-            Self::PassThrough { credentials, .. } => Some(*credentials),
+        let (per_hour, credentials) = match self {
+            Self::Registered(client) => (client.fetches_per_hour, None),
+            Self::PassThrough { credentials, .. } => (None, Some(*credentials)),
         };
-        BudgetKey { client: self.id().to_owned(), credentials }
+        BudgetKey { client: self.id().to_owned(), per_hour, credentials }
+    }
+
+    /// Whose the tokens are that are fetched for it.
+    pub(super) fn token_holder(&self) -> TokenHolder {
+        match self {
+            Self::Registered(client) => client.token_holder(),
+            Self::PassThrough { .. } => TokenHolder::Upstream { on_behalf_of: None },
+        }
+    }
+
+    /// The user on whose behalf it acts.
+    pub fn on_behalf_of(&self) -> Option<&str> {
+        match self {
+            Self::Registered(client) => client.on_behalf_of.as_deref(),
+            Self::PassThrough { .. } => None,
+        }
     }
 
     /// Who answers for it.
@@ -139,6 +155,7 @@ impl Broker {
                     client_id: client_credentials.id,
                     secret: client_credentials.secret,
                     unrequested,
+                    share: false,
                 });
                 let credentials = TokenRequestKey::credentials(&upstream);
                 let secret_confirmed = !is_registered_id && self.cache.is_valid(credentials, now);

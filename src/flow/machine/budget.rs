@@ -16,6 +16,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 pub(super) struct BudgetKey {
     /// The client's id.
     pub(super) client: String,
+    /// How many tokens in an hour, if not as many as for others.
+    pub(super) per_hour: Option<u32>,
     /// What a caller that passes through showed. Until the provider has accepted it, nobody's budget is charged.
     pub(super) credentials: Option<TokenKey>,
 }
@@ -39,9 +41,9 @@ impl FetchBudget {
     }
 
     /// Whether something is left.
-    pub(super) fn check(&self, client: &str, now: Timestamp) -> Result<(), MachineError> {
-        match self.spent().get(client) {
-            Some(spent) if spent.is_of(now) && spent.count >= self.per_hour => {
+    pub(super) fn check(&self, key: &BudgetKey, now: Timestamp) -> Result<(), MachineError> {
+        match self.spent().get(&key.client) {
+            Some(spent) if spent.is_of(now) && spent.count >= self.per_hour(key) => {
                 Err(MachineError::OverBudget((spent.since + HOUR).since(now).max(Duration::from_secs(1))))
             }
             _ => Ok(()),
@@ -49,12 +51,13 @@ impl FetchBudget {
     }
 
     /// Takes one fetch out of the budget, whether or not it is left.
-    pub(super) fn spend(&self, client: &str, now: Timestamp) {
+    pub(super) fn spend(&self, key: &BudgetKey, now: Timestamp) {
+        let (client, per_hour) = (key.client.as_str(), self.per_hour(key));
         let mut all = self.spent();
         match all.get_mut(client).filter(|spent| spent.is_of(now)) {
             Some(spent) => {
                 spent.count = spent.count.saturating_add(1);
-                if spent.count == self.per_hour {
+                if spent.count == per_hour {
                     tracing::warn!(
                         client,
                         tokens = spent.count,
@@ -81,6 +84,10 @@ impl FetchBudget {
         self.spent().retain(|_, spent| spent.is_of(now));
     }
 
+    fn per_hour(&self, key: &BudgetKey) -> u32 {
+        key.per_hour.unwrap_or(self.per_hour)
+    }
+
     fn spent(&self) -> MutexGuard<'_, HashMap<String, HourlyUsage>> {
         // No code that holds this lock leaves anything half done.
         self.spent.lock().unwrap_or_else(PoisonError::into_inner)
@@ -100,20 +107,27 @@ mod tests {
 
     #[test]
     fn a_client_that_is_over_its_budget_waits_for_its_own_hour() {
+        let key = |client: &str| BudgetKey { client: client.into(), per_hour: None, credentials: None };
         let budget = FetchBudget::new(2);
-        assert!(budget.check("a", at(100)).is_ok());
-        budget.spend("a", at(100));
-        budget.spend("a", at(200));
-        assert!(matches!(budget.check("a", at(200)), Err(MachineError::OverBudget(wait)) if wait.as_secs() == 3_500));
-        assert!(matches!(budget.check("a", at(3_699)), Err(MachineError::OverBudget(wait)) if wait.as_secs() == 1));
-        assert!(budget.check("b", at(200)).is_ok() && budget.check("a", at(3_700)).is_ok());
+        assert!(budget.check(&key("a"), at(100)).is_ok());
+        budget.spend(&key("a"), at(100));
+        budget.spend(&key("a"), at(200));
+        assert!(
+            matches!(budget.check(&key("a"), at(200)), Err(MachineError::OverBudget(wait)) if wait.as_secs() == 3_500)
+        );
+        assert!(
+            matches!(budget.check(&key("a"), at(3_699)), Err(MachineError::OverBudget(wait)) if wait.as_secs() == 1)
+        );
+        assert!(budget.check(&key("b"), at(200)).is_ok() && budget.check(&key("a"), at(3_700)).is_ok());
         budget.refund("a");
-        assert!(budget.check("a", at(300)).is_ok());
+        assert!(budget.check(&key("a"), at(300)).is_ok());
         budget.refund("nobody");
-        budget.spend("a", at(4_000));
+        budget.spend(&key("a"), at(4_000));
         budget.sweep(at(4_000));
-        assert!(budget.check("a", at(4_000)).is_ok());
-        budget.spend("a", at(4_000));
-        assert!(budget.check("a", at(4_000)).is_err(), "the sweep forgets nothing that counts");
+        assert!(budget.check(&key("a"), at(4_000)).is_ok());
+        budget.spend(&key("a"), at(4_000));
+        assert!(budget.check(&key("a"), at(4_000)).is_err(), "the sweep forgets nothing that counts");
+        let own = BudgetKey { per_hour: Some(3), ..key("a") };
+        assert!(budget.check(&own, at(4_000)).is_ok(), "a budget of its own");
     }
 }

@@ -3,7 +3,7 @@
 use super::MachineError;
 use crate::domain::backoff::{ExponentialBackoff, jittered};
 use crate::domain::clock::Timestamp;
-use crate::domain::machine::{MachineToken, Scopes, TokenResponse, Upstream};
+use crate::domain::machine::{MachineToken, Scopes, TokenHolder, TokenResponse, Upstream, UpstreamRequest};
 use crate::domain::seal::{random, sha256_of};
 use crate::domain::token::renewal_time;
 use crate::flow::single_flight::SingleFlight;
@@ -40,8 +40,8 @@ pub(super) struct TokenKey([u8; 32]);
 #[derive(Debug, Clone)]
 pub(super) struct TokenRequestKey {
     pub(super) upstream: Arc<Upstream>,
-    pub(super) scopes: Scopes,
-    pub(super) resource: Option<String>,
+    pub(super) requested: UpstreamRequest,
+    pub(super) holder: TokenHolder,
 }
 
 impl TokenRequestKey {
@@ -57,25 +57,30 @@ impl TokenRequestKey {
     }
 
     fn encode_to(&self, sink: &mut dyn FnMut(&[u8])) {
-        let (upstream, resource) = (&self.upstream, self.resource.as_deref());
+        let (upstream, UpstreamRequest { scopes, resource }) = (&self.upstream, &self.requested);
+        let (kind, name) = match &self.holder {
+            TokenHolder::Upstream { on_behalf_of: None } => (0, ""),
+            TokenHolder::Upstream { on_behalf_of: Some(user) } => (1, user.as_str()),
+            TokenHolder::Client(id) => (2, id.as_str()),
+        };
+        sink(&[kind, u8::from(resource.is_some())]);
         let mut text = |text: &str| {
             sink(&(text.len() as u64).to_le_bytes());
             sink(text.as_bytes());
         };
         text(&upstream.client_id);
         text(upstream.secret.expose_secret());
-        self.scopes.iter().for_each(&mut text);
-        // Ends the scopes: no text has this length.
-        sink(&u64::MAX.to_le_bytes());
-        if let Some(resource) = resource {
-            sink(resource.as_bytes());
-        }
-        sink(&[u8::from(resource.is_some())]);
+        text(name);
+        text(resource.as_deref().unwrap_or_default());
+        // The last, so that nothing has to say where they end.
+        scopes.iter().for_each(&mut text);
     }
 
     /// The credentials alone.
     pub(super) fn credentials(upstream: &Arc<Upstream>) -> TokenKey {
-        TokenRequestKey { upstream: upstream.clone(), scopes: Scopes::default(), resource: None }.key()
+        let requested = UpstreamRequest { scopes: Scopes::default(), resource: None };
+        let holder = TokenHolder::Upstream { on_behalf_of: None };
+        TokenRequestKey { upstream: upstream.clone(), requested, holder }.key()
     }
 }
 

@@ -29,6 +29,9 @@ pub enum MachineError {
     /// The provider's token cannot be handed out as a Bearer token (RFC 6749 §7.1).
     #[error("the provider issued a token of another type than Bearer, which is not handed out")]
     TokenType,
+    /// The provider issued one token to two clients, so it cannot say which one shows it.
+    #[error("the provider issued a token that another client has, which is not handed out")]
+    SharedToken,
     /// Too many tokens were fetched for it. The time to wait.
     #[error("too many tokens were fetched for this client; those at hand are still handed out, others in {} s", .0.as_secs())]
     OverBudget(Duration),
@@ -65,7 +68,7 @@ impl MachineError {
             Self::InvalidTarget(_) => "invalid_target",
             Self::TooMany(_) | Self::OverBudget(_) => "limited",
             Self::Unavailable(_) | Self::Store(_) | Self::Provider(_) => "unavailable",
-            Self::Upstream | Self::TokenType => "upstream_refused",
+            Self::Upstream | Self::TokenType | Self::SharedToken => "upstream_refused",
         }
     }
 }

@@ -82,9 +82,11 @@ impl RelyingParty {
                     None
                 }
             };
-            let result = self.ask_for_token(request_key, budget_key).await;
-            if let Ok(token) = &result {
-                self.note_issued(token).await;
+            let mut result = self.ask_for_token(request_key, budget_key).await;
+            if let Ok(token) = &result
+                && let Err(error) = self.note_issued(token).await
+            {
+                result = Err(error);
             }
             if let Some(fetch_lease) = fetch_lease {
                 self.share(fetch_lease, &result).await;
@@ -99,7 +101,9 @@ impl RelyingParty {
             Err(MachineError::Unavailable(pause)) => {
                 self.broker.tokens.release(fetch_lease, Some((*pause).min(MAX_PAUSE))).await
             }
-            Err(MachineError::TokenType) => self.broker.tokens.release(fetch_lease, Some(MAX_PAUSE)).await,
+            Err(MachineError::TokenType | MachineError::SharedToken) => {
+                self.broker.tokens.release(fetch_lease, Some(MAX_PAUSE)).await
+            }
             Err(_) => self.broker.tokens.release(fetch_lease, None).await,
         };
         if let Err(error) = shared {
@@ -125,12 +129,12 @@ impl RelyingParty {
         // Whoever's secret is not known to be right cannot use up what is the real client's.
         let charged = budget_key.credentials.is_none_or(|credentials| cache.is_valid(credentials, now));
         if charged {
-            budget.check(&budget_key.client, now)?;
-            budget.spend(&budget_key.client, now);
+            budget.check(budget_key, now)?;
+            budget.spend(budget_key, now);
         }
         let result = self
             .provider
-            .client_credentials(&request_key.upstream, &request_key.scopes, request_key.resource.as_deref())
+            .client_credentials(&request_key.upstream, request_key.requested.clone(), request_key.holder.clone())
             .await;
         self.metrics.machine_call(result.is_ok());
         self.budget.machines.note(result.as_ref().err()).await;
@@ -138,7 +142,7 @@ impl RelyingParty {
         let billed = !matches!(result, Err(provider::Error::Unavailable { .. } | provider::Error::Refused { .. }));
         match (charged, billed) {
             (true, false) => budget.refund(&budget_key.client),
-            (false, true) => budget.spend(&budget_key.client, now),
+            (false, true) => budget.spend(budget_key, now),
             _ => {}
         }
         self.judge_fetch(request_key, result, now)
@@ -195,7 +199,7 @@ impl RelyingParty {
 /// A token is handed out for the scopes that were asked for. Cognito drops those that an app client may not have,
 /// without a word; others add some of their own, which is fine only where the registration says so.
 fn check_granted_scopes(request_key: &TokenRequestKey, token: MachineToken) -> Result<MachineToken, MachineError> {
-    let missing = request_key.scopes.without(&token.scopes);
+    let missing = request_key.requested.scopes.without(&token.scopes);
     if !missing.is_empty() {
         return Err(MachineError::InvalidScope(format!("the provider does not grant this client: {missing}")));
     }

@@ -8,7 +8,6 @@ use crate::domain::principal::{Principal, PrincipalKind};
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::validate::VerifiedBearer;
 use crate::flow::{Error, RelyingParty};
-use std::sync::Arc;
 
 /// What is known of a token.
 #[derive(Debug)]
@@ -52,9 +51,9 @@ impl RelyingParty {
         let own = &machine.upstream().client_id;
         let hash = token_hash(token);
         // As far as this process knows it: else the store does, where it is found though its client is not accepted.
-        let issued = match self.bearers.get(&hash).filter(|bearer| bearer.requested().is_some()) {
+        let issued = match self.bearers.get(&hash).filter(|bearer| bearer.issued().is_some()) {
             Some(bearer) => Some(bearer),
-            None => self.broker.tokens.load_issued(&hash).await?.map(|issued| Arc::new(VerifiedBearer::issued(issued))),
+            None => self.broker.tokens.load_issued(&hash).await?.map(|issued| self.broker.bearer_of(issued)),
         };
         // Its own token, whether or not our validate accepts those of its app client.
         let verified = match self.verify(token, Some(own)).await {
@@ -64,7 +63,7 @@ impl RelyingParty {
         };
         let Some(bearer) = issued.as_ref().or(verified.as_ref()) else { return Ok(()) };
         let principal = bearer.principal();
-        if principal.kind != PrincipalKind::Machine || principal.client_id != *own || !may_have(&machine, bearer) {
+        if principal.kind != PrincipalKind::Machine || !is_holder(&machine, bearer) {
             return Err(MachineError::UnauthorizedClient("the token was not issued to this client"));
         }
         // By everything that anybody may know it by.
@@ -92,11 +91,18 @@ impl RelyingParty {
     }
 }
 
-/// Whether a machine could have been handed this token.
-fn may_have(machine: &AuthenticatedClient, token: &VerifiedBearer) -> bool {
+/// Whether a machine could have been handed this token: a registered client's is its own, one of the upstream is of all
+/// whom that serves.
+fn is_holder(machine: &AuthenticatedClient, token: &VerifiedBearer) -> bool {
+    match (token.issued().and_then(|issued| issued.holder.client()), machine) {
+        (Some(holder), AuthenticatedClient::Registered(client)) => return client.id == holder,
+        (Some(_), AuthenticatedClient::PassThrough { .. }) => return false,
+        (None, _) if token.principal().client_id != machine.upstream().client_id => return false,
+        (None, _) => {}
+    }
     let AuthenticatedClient::Registered(client) = machine else { return true };
     let granted = || Scopes::new(token.principal().scopes.iter().cloned());
-    match token.requested() {
+    match token.issued().map(|issued| &issued.requested) {
         Some(UpstreamRequest { scopes, resource }) => {
             let scopes = if scopes.is_empty() { granted() } else { scopes.clone() };
             client.scopes.cover(&scopes) && resource.as_deref().is_none_or(|resource| client.may_name(resource))

@@ -5,9 +5,13 @@
 //!    Nothing else is trusted that way.
 //! 3. A store that has lost its data gets it back from whoever has the token at hand. That cannot undo a revocation,
 //!    which is remembered by itself.
-//! 4. The client has to be one that is accepted, as with any bearer: an upstream, or in `provider.accepted_clients`.
+//! 4. What a registered client is called, and who answers for it, is what its registration says at that moment. While it
+//!    is disabled or not registered, its tokens are refused.
+//! 5. The client has to be one that is accepted, as with any bearer: an upstream, or in `provider.accepted_clients`.
 
-use crate::domain::machine::{IssuedToken, MachineToken};
+use super::{Broker, MachineError};
+use crate::domain::machine::{IssuedToken, MachineToken, TokenHolder};
+use crate::domain::untrusted::UntrustedText;
 use crate::flow::validate::VerifiedBearer;
 use crate::flow::{Error, RelyingParty};
 use crate::provider::Provider;
@@ -19,21 +23,74 @@ use std::time::Duration;
 /// How often it is looked whether the store may have lost something; it is in doubt for longer than that.
 const POLL_PERIOD: Duration = Duration::from_millis(250);
 
+impl Broker {
+    /// The bearer of a token that was fetched here, by the registration of its client as it is now.
+    pub(super) fn bearer_of(&self, issued: IssuedToken) -> Arc<VerifiedBearer> {
+        let mut principal = issued.principal.clone();
+        match &issued.holder {
+            TokenHolder::Client(id) => {
+                if let Some(client) = self.registry.load().get(id) {
+                    client.identify(&mut principal);
+                }
+            }
+            TokenHolder::Upstream { on_behalf_of } => principal.machine.on_behalf_of.clone_from(on_behalf_of),
+        }
+        Arc::new(VerifiedBearer::of_broker(principal, issued))
+    }
+}
+
 impl RelyingParty {
+    /// What a token says that this process knows, by the registration of its client as it is now.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`] while its client is disabled or not registered.
+    pub(in crate::flow) fn as_registered(
+        &self,
+        bearer: Arc<VerifiedBearer>,
+        hash: &[u8; 32],
+    ) -> Result<Arc<VerifiedBearer>, Error> {
+        let Some((issued, id)) = bearer.issued().and_then(|issued| Some((issued, issued.holder.client()?))) else {
+            return Ok(bearer);
+        };
+        match self.broker.registry.load().get(id).filter(|client| !client.disabled) {
+            Some(client) if client.is_described_by(&bearer.principal().machine) => Ok(bearer),
+            Some(_) => {
+                let bearer = self.broker.bearer_of(issued.clone());
+                self.bearers.insert(*hash, bearer.clone());
+                Ok(bearer)
+            }
+            None => Err(Error::InvalidCredentials("the client of the token is disabled, or not registered".into())),
+        }
+    }
+
     /// Lets every process know a token that is going to be handed out.
-    pub(super) async fn note_issued(&self, token: &MachineToken) {
+    ///
+    /// # Errors
+    /// [`MachineError::SharedToken`].
+    pub(super) async fn note_issued(&self, token: &MachineToken) -> Result<(), MachineError> {
         let hash = token.hash();
         let until = Provider::accepted_until(token.expires_at);
-        if let Err(error) = self.broker.tokens.note_issued(&hash, &token.issued, until).await {
-            tracing::warn!(%error, "issued token write failed: known to this process only");
+        match self.broker.tokens.note_issued(&hash, &token.issued, until).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let client = UntrustedText::new(&token.issued.principal.client_id);
+                tracing::error!(
+                    client = client.as_str(),
+                    "machine token rejected: the provider issued it to another client of this [[machine.upstream]] too; \
+                     set `share = true` there, or give each client an upstream"
+                );
+                return Err(MachineError::SharedToken);
+            }
+            Err(error) => tracing::warn!(%error, "issued token write failed: known to this process only"),
         }
         self.remember_issued(hash, token.issued.clone());
+        Ok(())
     }
 
     /// Lets this process know one that another has fetched.
     pub(super) fn remember_issued(&self, hash: [u8; 32], issued: IssuedToken) {
         if self.provider.accepts(&issued.principal.client_id) {
-            self.bearers.insert(hash, Arc::new(VerifiedBearer::issued(issued)));
+            self.bearers.insert(hash, self.broker.bearer_of(issued));
         }
     }
 
@@ -73,7 +130,7 @@ impl RelyingParty {
         let alive = issued.filter(|issued| now < Provider::accepted_until(issued.principal.expires_at));
         match alive.filter(|issued| self.provider.accepts(&issued.principal.client_id)) {
             Some(issued) => {
-                let bearer = Arc::new(VerifiedBearer::issued(issued));
+                let bearer = self.broker.bearer_of(issued);
                 self.bearers.insert(*hash, bearer.clone());
                 Ok(Some(bearer))
             }

@@ -10,7 +10,7 @@ use super::MachineError;
 use super::authenticate::{AuthenticatedClient, ClientCredentials};
 use super::cache::{CachedToken, TokenKey, TokenRequestKey};
 use crate::domain::clock::Timestamp;
-use crate::domain::machine::Scopes;
+use crate::domain::machine::{Scopes, UpstreamRequest};
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::RelyingParty;
 use std::net::IpAddr;
@@ -89,6 +89,7 @@ impl RelyingParty {
                     target: "auth_api::audit", client = UntrustedText::new(machine.id()).as_str(), owner = machine.owner(),
                     scopes = UntrustedText::up_to(400, granted.scopes()).as_str(),
                     resource = granted.resource().map(UntrustedText::new).as_ref().map(UntrustedText::as_str), cache,
+                    on_behalf_of = machine.on_behalf_of(),
                     "machine token issued"
                 );
                 Ok(granted)
@@ -200,7 +201,7 @@ impl RelyingParty {
         let budget_key = machine.budget_key();
         let has_budget = || match machine {
             AuthenticatedClient::PassThrough { secret_confirmed: false, .. } => Ok(()),
-            _ => self.broker.budget.check(&budget_key.client, self.clock.now()),
+            _ => self.broker.budget.check(&budget_key, self.clock.now()),
         };
         has_budget()?;
         match self.fetch(key, request_key.clone(), issued_after, budget_key.clone()).await {
@@ -229,7 +230,7 @@ impl RelyingParty {
         request_key: TokenRequestKey,
     ) {
         let budget_key = machine.budget_key();
-        if self.broker.budget.check(&budget_key.client, self.clock.now()).is_err() {
+        if self.broker.budget.check(&budget_key, self.clock.now()).is_err() {
             // It is handed out as long as it lasts; another client may have it renewed.
             entry.renewal_failed();
             return;
@@ -275,5 +276,6 @@ fn request_key(machine: &AuthenticatedClient, request: TokenRequest) -> Result<T
     {
         return Err(MachineError::InvalidTarget("this client may not name that resource"));
     }
-    Ok(TokenRequestKey { upstream: machine.upstream().clone(), scopes, resource: request.resource })
+    let requested = UpstreamRequest { scopes, resource: request.resource };
+    Ok(TokenRequestKey { upstream: machine.upstream().clone(), requested, holder: machine.token_holder() })
 }

@@ -86,7 +86,10 @@ pub(in crate::web) struct RequirementParameters {
     /// The caller must have a verified e-mail address at one of these domains.
     #[param(explode)]
     email_domain: Option<Vec<String>>,
-    /// Whether a program may pass a page that no rule opens to programs. Naming a scope says so, too.
+    /// The caller must be one of these clients, which are registered here.
+    #[param(explode)]
+    client: Option<Vec<String>>,
+    /// Whether a program may pass a page that no rule opens to programs. Naming a scope or a client says so, too.
     #[param(default = false)]
     machines: Option<bool>,
     /// The user has to have authenticated at most so many seconds ago. Otherwise 401 (RFC 9470).

@@ -19,10 +19,12 @@ const fetchToken = async (how, id = told.id, scope = 'cms/read') =>
 const first = await fetchToken(client.ClientSecretBasic(told.secret))
 assert.deepEqual([first.token_type, first.scope], ['bearer', 'cms/read'])
 assert.ok(first.expires_in > 3500 && first.expires_in <= 3600, String(first.expires_in))
+const odd = await fetchToken(client.ClientSecretBasic(told.odd_secret), told.odd_id)
+assert.notEqual(odd.access_token, first.access_token)
 for (const method of [client.ClientSecretBasic, client.ClientSecretPost]) {
   assert.equal((await fetchToken(method(told.secret))).access_token, first.access_token)
   // Odd characters: it form-encodes both parts (RFC 6749 §2.3.1).
-  assert.equal((await fetchToken(method(told.odd_secret), told.odd_id)).access_token, first.access_token)
+  assert.equal((await fetchToken(method(told.odd_secret), told.odd_id)).access_token, odd.access_token)
   for (const id of [told.id, 'nobody here: %41+é']) {
     await assert.rejects(fetchToken(method('wrong'), id), (error) => {
       // A 401 has to come with a challenge, which is what this library tells first.
@@ -46,6 +48,7 @@ const known = await client.fetchProtectedResource(config, first.access_token, va
 assert.deepEqual([known.status, known.headers.get('x-auth-kind')], [200, 'machine'])
 const live = await client.tokenIntrospection(config, first.access_token)
 assert.deepEqual([live.active, live.scope, live.token_type], [true, 'cms/read', 'Bearer'])
+assert.equal(live.client_id, told.id)
 await client.tokenRevocation(config, first.access_token, { token_type_hint: 'access_token' })
 assert.deepEqual(await client.tokenIntrospection(config, first.access_token), { active: false })
 const next = await client.clientCredentialsGrant(config)

@@ -37,12 +37,13 @@ for method in "client_secret_basic", "client_secret_post":
     refused("invalid_scope", method, scope="cms/write")
 # In Basic it does not form-encode (RFC 6749 §2.3.1); in the body, it does.
 odd = fetch("client_secret_post", secret=told["odd_secret"], client_id=told["odd_id"])
-assert odd["access_token"] == first["access_token"], "served by the same app client"
+assert odd["access_token"] != first["access_token"], "another client's, though of the same app client"
 
 holder = session("client_secret_basic")
 token = holder.fetch_token(url + "/token", grant_type="client_credentials")["access_token"]
 known = holder.get(url + "/validate?scope=cms/read")
 assert (known.status_code, known.headers["x-auth-kind"]) == (200, "machine"), known.headers
+assert known.headers["x-auth-client-id"] == told["id"], known.headers
 known = holder.introspect_token(url + "/introspect", token=token).json()
 assert known["active"] is True and known["scope"] == "cms/read", known
 gone = holder.revoke_token(url + "/revoke", token=token)

@@ -49,9 +49,10 @@ for fetch in basic, body:
 assert basic(include_client_id=True)["access_token"] == first["access_token"], "the id in both places"
 # In Basic it does not form-encode (RFC 6749 §2.3.1); in the body, it does.
 odd = body(secret=told["odd_secret"], client_id=told["odd_id"])
-assert odd["access_token"] == first["access_token"], "served by the same app client"
+assert odd["access_token"] != first["access_token"], "another client's, though of the same app client"
 
 holder = session(told["id"], "cms/read")
 holder.fetch_token(url + "/token", client_secret=told["secret"])
 known = holder.get(url + "/validate?scope=cms/read")
 assert (known.status_code, known.headers["x-auth-kind"]) == (200, "machine"), known.headers
+assert known.headers["x-auth-client-id"] == told["id"], known.headers
