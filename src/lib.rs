@@ -20,6 +20,8 @@
 //! - [`config`]: text to one typed struct, a file for each section; [`telemetry`]: log and metrics
 //! - [`app`]: puts it together; [`cli`]: the command line
 //! - `triggers`: Cognito's Lambda triggers; `src/bin/cognito-triggers.rs` runs them
+//! - `authorizer`: a Lambda authorizer for API Gateway and AppSync; `src/bin/api-gateway-authorizer.rs` runs it
+//! - `variables`: reads the environment of the two Lambda functions
 //! - [`guide`]: how to use and run it, the pages of `src/guide`
 //! - `dev`: a development user pool that the service knows only over HTTP, and a demo CMS
 //!
@@ -56,6 +58,8 @@
 //! | problem type | the stable name of an error in RFC 9457 JSON |
 
 pub mod app;
+#[cfg(feature = "lambda")]
+pub mod authorizer;
 pub mod cli;
 pub mod config;
 #[cfg(feature = "dev")]
@@ -82,6 +86,7 @@ macro_rules! guide {
 
 guide! {
     "account" account
+    "api-gateway" api_gateway
     "cognito" cognito
     "configuration" configuration
     "development" development
@@ -108,6 +113,8 @@ pub mod store;
 pub mod telemetry;
 #[cfg(feature = "lambda")]
 pub mod triggers;
+#[cfg(feature = "lambda")]
+mod variables;
 pub mod web;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 #![expect(clippy::too_many_lines, reason = "a table of cases is as long as its cases")]
 
 mod account;
+mod authorizer;
 mod backchannel;
 mod client_command;
 mod configuration;

@@ -35,6 +35,10 @@ pub struct Bearer {
     pub principal: Principal,
     /// What it is refused by when its session has ended or it was revoked.
     pub names: Vec<RevocationKey>,
+    /// When the user authenticated, if it says so.
+    pub auth_time: Option<Timestamp>,
+    /// How (OIDC Core §2), if it says so.
+    pub acr: Option<String>,
     /// The reading of the keys that it was verified with; see [`Provider::keys_generation`].
     pub generation: u64,
 }
@@ -118,7 +122,8 @@ impl Provider {
         if principal.kind == PrincipalKind::User {
             names.extend(claims.sid().map(RevocationKey::provider_session));
         }
-        Ok(Bearer { principal, names, generation: snapshot.keys.generation })
+        let (auth_time, acr) = (claims.auth_time(), claims.other_text("acr").map(str::to_owned));
+        Ok(Bearer { principal, names, auth_time, acr, generation: snapshot.keys.generation })
     }
 
     /// The last second at which a token that runs out at `expires_at` is accepted.
