@@ -5,9 +5,9 @@ use crate::support::{Browser, Site};
 use reqwest::Method;
 use serde_json::json;
 
-/// MiniStack runs the program itself, for REST APIs and for HTTP APIs. It leaves out a `cookies` array (they come in a
-/// header), answers every error of a function at an HTTP API with 500, and knows no context as an identity source, so
-/// that nothing can be kept here.
+/// MiniStack runs the program itself, for REST APIs and for HTTP APIs. At HTTP APIs made by a template it refuses requests
+/// without `Authorization` before it asks anybody, so that cookies are tried at the REST API alone, and answers every
+/// error of a function with 500; at REST APIs it knows no context as an identity source, so nothing can be kept here.
 #[tokio::test]
 #[ignore = "needs MiniStack"]
 async fn people_and_programs_call_emulated_apis_and_others_do_not() {
@@ -35,10 +35,13 @@ async fn people_and_programs_call_emulated_apis_and_others_do_not() {
         // Of the HTTP API the path goes along to the integration, which does not know it.
         let passed = |status: u16| [200, 404].contains(&status);
         for path in ["/orders/7", "/orders/8"] {
-            assert!(passed(call(path, "authorization", &line("erin")).await), "{api}{path}");
-            assert!(passed(call(path, "cookie", &erin.cookies(&site.cms_url)).await), "{api}{path}");
+            let status = call(path, "authorization", &line("erin")).await;
+            assert!(passed(status), "{api}{path}: {status}");
             assert_eq!(call(path, "authorization", &line("jane")).await, 403, "{api}{path}");
-            assert_eq!(call(path, "cookie", &jane.cookies(&site.cms_url)).await, 403, "{api}{path}");
+            if api.contains("/restapis/") {
+                assert_eq!(call(path, "cookie", &erin.cookies(&site.cms_url)).await, 200, "{api}{path}");
+                assert_eq!(call(path, "cookie", &jane.cookies(&site.cms_url)).await, 403, "{api}{path}");
+            }
         }
         for (name, value) in [("authorization", "Bearer dead"), ("cookie", "auth=x"), ("x-auth-groups", "editors")] {
             let status = call("/orders/7", name, value).await;
