@@ -21,6 +21,8 @@
 //! - [`app`]: puts it together; [`cli`]: the command line
 //! - [`acceptance`]: asks a real pool what Cognito's manual leaves open, for `auth-api check --sign-in`
 //! - `triggers`: Cognito's Lambda triggers; `src/bin/cognito-triggers.rs` runs them
+//! - `authorizer`: a Lambda authorizer for API Gateway and AppSync; `src/bin/api-gateway-authorizer.rs` runs it
+//! - `variables`: reads the environment of the two Lambda functions
 //! - [`guide`]: how to use and run it, the pages of `src/guide`
 //! - `dev`: a development user pool that the service knows only over HTTP, and a demo CMS
 //!
@@ -58,6 +60,8 @@
 
 pub mod acceptance;
 pub mod app;
+#[cfg(feature = "lambda")]
+pub mod authorizer;
 pub mod cli;
 pub mod config;
 #[cfg(feature = "dev")]
@@ -85,6 +89,7 @@ macro_rules! guide {
 guide! {
     "acceptance" acceptance
     "account" account
+    "api-gateway" api_gateway
     "cognito" cognito
     "configuration" configuration
     "dev-pool" dev_pool
@@ -112,6 +117,8 @@ pub mod store;
 pub mod telemetry;
 #[cfg(feature = "lambda")]
 pub mod triggers;
+#[cfg(feature = "lambda")]
+mod variables;
 pub mod web;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod acceptance_run;
 mod account;
+mod authorizer;
 mod backchannel;
 mod client_command;
 mod configuration;

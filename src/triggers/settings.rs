@@ -17,7 +17,7 @@
 //! | `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | | set by Lambda |
 //! | `AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER` | AWS's | another address of the user pools API |
 
-use crate::domain::host;
+use crate::variables::VariableReader;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,6 +25,8 @@ use url::Url;
 
 /// Our names begin so; a misspelt one is told rather than passed over.
 const OURS: [&str; 5] = ["LEGACY_", "LINK_", "TRIGGER_", "SIGN_UP_", "ACCESS_TOKEN_"];
+/// What a wrong address would give away.
+const DANGER: &str = "passwords are sent there";
 const KNOWN: [&str; 12] = [
     "LEGACY_LOGIN_URL",
     "LEGACY_LOOKUP_URL",
@@ -95,18 +97,11 @@ impl TriggerSettings {
     /// # Errors
     /// A sentence for every mistake.
     pub fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Vec<String>> {
-        let variables: BTreeMap<String, String> =
-            variables.into_iter().filter(|(_, value)| !value.trim().is_empty()).collect();
-        let mut reader = SettingsReader { variables, wrong: Vec::new() };
-        for name in reader.variables.keys() {
-            if OURS.iter().any(|start| name.starts_with(start)) && !KNOWN.contains(&name.as_str()) {
-                reader.wrong.push(format!("{name} is not known. There are: {}.", KNOWN.join(", ")));
-            }
-        }
+        let mut reader = VariableReader::new(variables, &OURS, &KNOWN);
         let region = reader.needed("AWS_REGION");
         let settings = Self {
-            login_url: reader.url("LEGACY_LOGIN_URL"),
-            lookup_url: reader.url("LEGACY_LOOKUP_URL"),
+            login_url: reader.url("LEGACY_LOGIN_URL", DANGER),
+            lookup_url: reader.url("LEGACY_LOOKUP_URL", DANGER),
             legacy_key: reader.text("LEGACY_API_KEY").map(SecretString::from),
             legacy_key_header: reader.header("LEGACY_API_KEY_HEADER"),
             verifies: reader.addresses("LEGACY_VERIFIES"),
@@ -116,7 +111,12 @@ impl TriggerSettings {
             trusted_providers: reader.list("LINK_TRUSTED_PROVIDERS"),
             refuses_duplicates: reader.choice("SIGN_UP_DUPLICATES", ["allow", "refuse"]),
             email_in_access_token: reader.choice("ACCESS_TOKEN_EMAIL", ["false", "true"]),
-            timeout: reader.timeout("TRIGGER_TIMEOUT"),
+            timeout: reader.duration(
+                "TRIGGER_TIMEOUT",
+                Duration::from_secs(3),
+                Duration::from_millis(100)..=Duration::from_millis(4500),
+                "Cognito waits five seconds. Write 3s or 2500ms, 100ms to 4500ms",
+            ),
             credentials: FunctionCredentials {
                 access_key_id: reader.needed("AWS_ACCESS_KEY_ID"),
                 secret_access_key: reader.needed("AWS_SECRET_ACCESS_KEY").into(),
@@ -125,7 +125,7 @@ impl TriggerSettings {
             endpoint: reader.endpoint("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", &region),
             region,
         };
-        if reader.wrong.is_empty() { Ok(settings) } else { Err(reader.wrong) }
+        reader.finish(settings)
     }
 
     /// The providers whose users may be linked and enrolled.
@@ -135,57 +135,26 @@ impl TriggerSettings {
     }
 }
 
-struct SettingsReader {
-    variables: BTreeMap<String, String>,
-    wrong: Vec<String>,
-}
-
-impl SettingsReader {
-    fn text(&self, name: &str) -> Option<String> {
-        self.variables.get(name).map(|value| value.trim().to_owned())
-    }
-
+impl VariableReader {
     fn needed(&mut self, name: &str) -> String {
         self.text(name).unwrap_or_else(|| {
-            self.wrong.push(format!("{name} is missing. Lambda sets it; elsewhere, set it yourself."));
+            self.mistakes.push(format!("{name} is missing. Lambda sets it; elsewhere, set it yourself."));
             String::new()
         })
-    }
-
-    fn list(&self, name: &str) -> Vec<String> {
-        let text = self.text(name).unwrap_or_default();
-        text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
     }
 
     /// Whether it is the second of two words; without it, the first holds.
     fn choice(&mut self, name: &str, [usual, other]: [&str; 2]) -> bool {
         let text = self.text(name).unwrap_or_else(|| usual.to_owned());
         if text != usual && text != other {
-            self.wrong.push(format!("{name} is {text}. Write {usual} or {other}."));
+            self.mistakes.push(format!("{name} is {text}. Write {usual} or {other}."));
         }
         text == other
     }
 
-    /// https, or http on this machine.
-    fn url(&mut self, name: &str) -> Option<Url> {
-        let text = self.text(name)?;
-        let url = Url::parse(&text).ok().filter(|url| {
-            let local = url.host_str().is_some_and(host::is_loopback);
-            (url.scheme() == "https" || url.scheme() == "http" && local)
-                && url.username().is_empty()
-                && url.password().is_none()
-        });
-        if url.is_none() {
-            // Not the value: somebody may have put a password into it.
-            let how = "passwords are sent there. Write https://…, without a user name and password in it";
-            self.wrong.push(format!("{name} is no address that can be used: {how}."));
-        }
-        url
-    }
-
     fn endpoint(&mut self, name: &str, region: &str) -> String {
         if self.text(name).is_some() {
-            return self.url(name).map(String::from).unwrap_or_default();
+            return self.url(name, DANGER).map(String::from).unwrap_or_default();
         }
         let china = if region.starts_with("cn-") { ".cn" } else { "" };
         format!("https://cognito-idp.{region}.amazonaws.com{china}/")
@@ -194,10 +163,10 @@ impl SettingsReader {
     fn header(&mut self, name: &str) -> String {
         let header = self.text(name).unwrap_or_else(|| "x-api-key".to_owned());
         if http::HeaderName::try_from(header.as_str()).is_err() {
-            self.wrong.push(format!("{name} is not the name of a header: {header}."));
+            self.mistakes.push(format!("{name} is not the name of a header: {header}."));
         }
         if self.text("LEGACY_API_KEY").is_some_and(|key| http::HeaderValue::try_from(key).is_err()) {
-            self.wrong.push("LEGACY_API_KEY cannot go into a header: there is a line break in it.".to_owned());
+            self.mistakes.push("LEGACY_API_KEY cannot go into a header: there is a line break in it.".to_owned());
         }
         header
     }
@@ -205,7 +174,7 @@ impl SettingsReader {
     fn addresses(&mut self, name: &str) -> Vec<String> {
         let list = self.list(name);
         for one in list.iter().filter(|one| !["email", "phone_number"].contains(&one.as_str())) {
-            self.wrong.push(format!("{name} holds {one}. Only email and phone_number can be verified."));
+            self.mistakes.push(format!("{name} holds {one}. Only email and phone_number can be verified."));
         }
         list
     }
@@ -217,29 +186,13 @@ impl SettingsReader {
             let (attribute, field) = pair.split_once('=').unwrap_or_default();
             let (attribute, field) = (attribute.trim(), field.trim());
             if attribute.is_empty() || field.is_empty() {
-                self.wrong.push(format!("{name} holds {pair}. Write attribute=field."));
+                self.mistakes.push(format!("{name} holds {pair}. Write attribute=field."));
             } else if attribute == "sub" || attribute == "identities" || attribute.starts_with("cognito:") {
-                self.wrong.push(format!("{name} sets {attribute}, which Cognito sets itself."));
+                self.mistakes.push(format!("{name} sets {attribute}, which Cognito sets itself."));
             } else if map.insert(attribute.to_owned(), field.to_owned()).is_some() {
-                self.wrong.push(format!("{name} sets {attribute} twice."));
+                self.mistakes.push(format!("{name} sets {attribute} twice."));
             }
         }
         map
-    }
-
-    fn timeout(&mut self, name: &str) -> Duration {
-        let text = self.text(name).unwrap_or_else(|| "3s".to_owned());
-        let milliseconds = match text.strip_suffix("ms") {
-            Some(number) => number.parse().ok(),
-            None => text.strip_suffix('s').and_then(|number| number.parse::<u64>().ok()?.checked_mul(1000)),
-        };
-        match milliseconds.filter(|ms| (100..=4500).contains(ms)) {
-            Some(milliseconds) => Duration::from_millis(milliseconds),
-            None => {
-                let why = "Cognito waits five seconds. Write 3s or 2500ms, 100ms to 4500ms";
-                self.wrong.push(format!("{name} is {text}: {why}."));
-                Duration::from_secs(3)
-            }
-        }
     }
 }

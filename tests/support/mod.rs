@@ -1,6 +1,7 @@
 //! What the tests have in hand: a whole world on free ports, a clock to move, a browser, the log.
 
 mod browser;
+pub(crate) mod lambda;
 mod log;
 mod ports;
 pub(crate) mod process;

@@ -1,6 +1,7 @@
 //! AWS, as far as others have written it anew: MiniStack has CloudFormation, user pools with a hosted UI and identity
 //! pools, moto the administrators' side of user pools. cfn-lint knows what CloudFormation takes.
 
+mod authorizer;
 mod emulators;
 mod parameters;
 mod scripts;

@@ -1,14 +1,17 @@
 """Creates a stack from a template as an operator would, and prints what `aws cloudformation describe-stacks` prints.
 
 Told on standard input, as JSON: endpoint, template (a path), parameters; maybe name, code (a bucket for the triggers),
-secrets, network (that the parameters name one), user (an address, with a password), then (what a second deployment
+secrets, program (to be zipped as `bootstrap` there), upstream (two APIs in front of it are to get an authorizer),
+network (that the parameters name one), user (an address, with a password), then (what a second deployment
 changes, which leaves the other parameters as they are), and taken (a prefix of the hosted UI that somebody else has). Of
 a stack that is refused it prints the reason; of one that is rolled back, its state and the user pools that are left.
 """
 
+import io
 import json
 import pathlib
 import sys
+import zipfile
 
 import boto3
 from botocore.config import Config
@@ -32,6 +35,16 @@ def client(service):
 if "code" in told:
     client("s3").create_bucket(Bucket=told["code"], CreateBucketConfiguration={"LocationConstraint": REGION})
     client("s3").put_object(Bucket=told["code"], Key="cognito-triggers.zip", Body=bytes.fromhex("504b0506" + "00" * 18))
+if "program" in told:
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.write(told["program"], "bootstrap")
+    client("s3").put_object(Bucket=told["code"], Key="api-gateway-authorizer.zip", Body=code.getvalue())
+if "upstream" in told:
+    rest, http = client("apigateway"), client("apigatewayv2")
+    rest_api = rest.create_rest_api(name="rest")["id"]
+    http_api = http.create_api(Name="http", ProtocolType="HTTP")["ApiId"]
+    told["parameters"] |= {"RestApi": rest_api, "HttpApi": http_api}
 if told.get("network"):
     machines = client("ec2")
     vpc = machines.describe_vpcs()["Vpcs"][0]
@@ -113,6 +126,32 @@ if "UserPoolId" in outputs:
         )
         users.admin_set_user_password(UserPoolId=pool, Username=address, Password=password, Permanent=True)
         users.admin_add_user_to_group(UserPoolId=pool, Username=address, GroupName="editors")
+if "upstream" in told:
+    [root] = rest.get_resources(restApiId=rest_api)["items"]
+    any_path = rest.create_resource(restApiId=rest_api, parentId=root["id"], pathPart="{proxy+}")["id"]
+    method = {"restApiId": rest_api, "resourceId": any_path, "httpMethod": "ANY"}
+    rest.put_method(**method, authorizationType="CUSTOM", authorizerId=outputs["RestAuthorizerId"])
+    rest.put_integration(**method, type="HTTP_PROXY", integrationHttpMethod="GET", uri=told["upstream"])
+    rest.create_deployment(restApiId=rest_api, stageName="prod")
+    target = http.create_integration(
+        ApiId=http_api,
+        IntegrationType="HTTP_PROXY",
+        IntegrationMethod="GET",
+        IntegrationUri=told["upstream"],
+        PayloadFormatVersion="1.0",
+    )["IntegrationId"]
+    http.create_route(
+        ApiId=http_api,
+        RouteKey="$default",
+        Target=f"integrations/{target}",
+        AuthorizationType="CUSTOM",
+        AuthorizerId=outputs["HttpAuthorizerId"],
+    )
+    http.create_stage(ApiId=http_api, StageName="$default", AutoDeploy=True)
+    answer["apis"] = [
+        f"{told['endpoint']}/restapis/{rest_api}/prod/_user_request_",
+        f"{told['endpoint']}/_aws/execute-api/{http_api}/$default",
+    ]
 if "TriggersRole" in answer["resources"]:
     roles, role = client("iam"), answer["resources"]["TriggersRole"]
     names = roles.list_role_policies(RoleName=role)["PolicyNames"]

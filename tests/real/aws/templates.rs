@@ -8,8 +8,8 @@ use std::process::Command;
 #[test]
 #[ignore = "needs cfn-lint"]
 fn cloudformation_has_nothing_to_say_against_the_templates() {
-    let templates =
-        ["pool", "service", "provider-oidc", "provider-saml"].map(|name| deploy(&format!("aws/{name}.yaml")));
+    let templates = ["authorizer", "pool", "service", "provider-oidc", "provider-saml"]
+        .map(|name| deploy(&format!("aws/{name}.yaml")));
     for template in &templates {
         let size = std::fs::metadata(template).unwrap().len();
         assert!(size <= 51_200, "{template:?} has {size} bytes: larger ones need a bucket");
