@@ -90,6 +90,7 @@ guide! {
     "acceptance" acceptance
     "account" account
     "api-gateway" api_gateway
+    "architecture" architecture
     "cognito" cognito
     "configuration" configuration
     "dev-pool" dev_pool
