@@ -81,7 +81,7 @@ fn unregistered(run: &AcceptanceRun<'_>, why: &str) -> String {
 /// Whether it is of the original kind, or none of AWS's, and what it is.
 fn issuer_kind(issuer: &str) -> (bool, &'static str) {
     let host = Url::parse(issuer).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    match host.strip_suffix(".amazonaws.com") {
+    match host.strip_suffix(".cn").unwrap_or(&host).strip_suffix(".amazonaws.com") {
         None => (true, "neither: not an issuer of AWS"),
         Some(host) if host.starts_with("issuer-cognito-idp.") => (false, "the newer one"),
         Some(_) => (true, "the original one"),
@@ -225,6 +225,7 @@ mod tests {
         for (host, original, kind) in [
             ("cognito-idp.eu-west-1.amazonaws.com", true, "the original one"),
             ("issuer-cognito-idp.eu-west-1.amazonaws.com", false, "the newer one"),
+            ("cognito-idp.cn-north-1.amazonaws.com.cn", true, "the original one"),
             ("issuer-cognito-idp.example.com", true, "neither: not an issuer of AWS"),
         ] {
             assert_eq!(issuer_kind(&format!("https://{host}/eu-west-1_X")), (original, kind));

@@ -93,6 +93,12 @@ pub(super) async fn token(State(web): State<Arc<Web>>, request: Request) -> Resp
         if !resource.as_deref().is_none_or(is_resource) {
             return Err(MachineError::InvalidTarget("resource must be an absolute URI without a fragment"));
         }
+        // A token for it would be a trigger's answer to one caller, and ours go to whoever may have the same.
+        if form.take("aws_client_metadata").is_some() {
+            return Err(MachineError::InvalidRequest(
+                "aws_client_metadata is not passed on; ask Cognito itself for that token",
+            ));
+        }
         let granted = web.rp.machine_token(client, TokenRequest { scopes, resource }).await?;
         Ok(json_text(StatusCode::OK, format!("{}{}}}", granted.json_head(), granted.expires_in.as_secs())))
     };

@@ -12,6 +12,11 @@ fn an_identity_pool_is_found_by_its_region_and_the_user_pool_by_its_issuer() {
     assert_eq!(pool.endpoint.as_str(), "https://cognito-identity.eu-west-1.amazonaws.com/");
     assert_eq!(pool.login, "cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI");
     assert!(good(&[]).identity_pool().is_none());
+    let beijing = good(&[("aws.identity_pool", "\"cn-north-1:11111111-2222-3333-4444-555555555555\"")]);
+    assert_eq!(
+        beijing.identity_pool().unwrap().endpoint.as_str(),
+        "https://cognito-identity.cn-north-1.amazonaws.com.cn/"
+    );
 }
 
 #[test]

@@ -95,6 +95,15 @@ async fn scopes_that_the_provider_adds_are_named_or_allowed_by_registration() {
 }
 
 #[tokio::test]
+async fn metadata_for_a_trigger_is_refused_and_not_dropped() {
+    let (site, _folder) = registered("", "", &[]).await;
+    let answer =
+        token(&site, "nightly", SECRET, &[("scope", "cms/read"), ("aws_client_metadata", "{\"a\":\"b\"}")]).await;
+    assert_eq!(error(&answer), (400, "invalid_request".into()));
+    assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 0, "it cost nothing");
+}
+
+#[tokio::test]
 async fn a_resource_is_refused_unless_the_registration_lists_it() {
     let ask = async |site: &Site, resource: &str| {
         token(site, "nightly", SECRET, &[("scope", "cms/read"), ("resource", resource)]).await

@@ -51,7 +51,8 @@ impl AwsConfig {
     pub fn pool(&self, issuer: &str) -> Option<IdentityPoolConfig> {
         let id = self.identity_pool.clone()?;
         let region = id.split(':').next().unwrap_or_default();
-        let usual = || Url::parse(&format!("https://cognito-identity.{region}.amazonaws.com/")).ok();
+        let china = if region.starts_with("cn-") { ".cn" } else { "" };
+        let usual = || Url::parse(&format!("https://cognito-identity.{region}.amazonaws.com{china}/")).ok();
         let login = || issuer.split_once("://").map_or(issuer, |(_, rest)| rest).to_owned();
         Some(IdentityPoolConfig {
             endpoint: self.endpoint.clone().or_else(usual)?,
