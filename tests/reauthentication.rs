@@ -282,3 +282,65 @@ async fn copies_of_a_callback_are_all_sent_back() {
     }
     assert_eq!(site.pool.count(PoolEndpoint::TokenCode), 3, "each code is spent once");
 }
+
+#[tokio::test]
+async fn a_sign_in_that_waited_in_another_tab_brings_nobody_back() {
+    for from in [From::Everywhere, From::List] {
+        let site = Site::start().await;
+        let (desk, laptop) = (Browser::new(), Browser::new());
+        desk.sign_in(&site, "jane").await;
+        site.pass(5);
+        // Begun before the user authenticates in the tab beside it.
+        let waiting = laptop.get(&site.auth("/auth/signin")).await.location();
+        site.pass(5);
+        laptop.sign_in(&site, "jane").await;
+        site.pass(300);
+        end_other(&site, &desk, from).await;
+        let callback = laptop.get(&waiting).await.location();
+        assert!(callback.contains("/auth/signin/callback?"), "silent: {callback}");
+        let back = laptop.get(&callback).await.location();
+        assert_eq!(param(&back, "prompt").as_deref(), Some("login"), "{from:?}: {back}");
+        assert_eq!(laptop.validate(&site).await.status, 401, "{from:?}");
+    }
+}
+
+#[tokio::test]
+async fn everywhere_is_not_said_to_be_done_where_nobody_is_signed_in() {
+    let site = Site::start().await;
+    let (jane, thief) = (Browser::new(), Browser::new());
+    jane.sign_in(&site, "jane").await;
+    site.pass(5);
+    thief.sign_in(&site, "jane").await;
+    end_other(&site, &thief, From::List).await;
+    let own = |r: reqwest::RequestBuilder| r.header("sec-fetch-site", "same-origin").header("origin", "null");
+    let out = jane.send(Method::POST, &site.auth("/auth/signout?everywhere=true"), own).await;
+    assert_eq!(out.status, 303);
+    let question = param(&out.location(), "return_to").unwrap();
+    assert_eq!(question, site.auth("/auth/signout?everywhere=true"));
+    let (way, page) = to_page(&jane, &site).await;
+    assert_eq!(type_in(&jane, way.last().unwrap(), &page).await.status, 302);
+    assert_eq!(jane.send(Method::POST, &question, own).await.status, 303);
+    assert_eq!(thief.validate(&site).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_sign_out_reaches_the_session_behind_planted_cookies() {
+    let site = Site::start().await;
+    for planted in [1, 4, 20] {
+        let (jane, phone) = (Browser::new(), Browser::new());
+        jane.sign_in(&site, "jane").await;
+        phone.sign_in(&site, "jane").await;
+        let real = jane.cookies(&site.cms_url);
+        let fakes: String = (0..planted).map(|n| format!("auth={n:0>21}A; ")).collect();
+        let own = |r: reqwest::RequestBuilder| {
+            r.header("cookie", format!("{fakes}{real}"))
+                .header("sec-fetch-site", "same-origin")
+                .header("origin", "null")
+        };
+        let out = Browser::new().send(Method::POST, &site.auth("/auth/signout?everywhere=true"), own).await;
+        assert_eq!(out.status, 303);
+        assert_eq!(jane.validate(&site).await.status, 401, "{planted}");
+        assert_eq!(phone.validate(&site).await.status, 401, "{planted}");
+        site.pass(61);
+    }
+}

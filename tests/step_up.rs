@@ -223,3 +223,31 @@ async fn further_parameters_of_a_sign_in_reach_the_provider() {
     assert_eq!(jane.get(&callback).await.status, 302);
     assert_eq!(jane.validate(&site).await.status, 200);
 }
+
+#[tokio::test]
+async fn each_of_two_lists_of_classes_has_to_be_met() {
+    let site = Site::with_text(RULES, &[]).await;
+    site.pool.tamper_id_token(|draft| {
+        draft.claims.insert("acr".into(), json!("urn:cognito:loa:2"));
+    });
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    let ask = async |path: &str, query: &str| {
+        let (url, page) = (site.auth(&format!("/validate?{query}")), site.cms(path));
+        let shape =
+            |r: reqwest::RequestBuilder| r.header("x-original-url", page.as_str()).header("x-original-method", "GET");
+        jane.send(reqwest::Method::GET, &url, shape).await.status
+    };
+    assert_eq!(ask("/payroll", "").await, 200);
+    assert_eq!(ask("/payroll", "acr=urn:cognito:loa:3").await, 401);
+    assert_eq!(ask("/", "acr=urn:cognito:loa:3").await, 401);
+    assert_eq!(ask("/payroll", "acr=urn:cognito:loa:3&acr=urn:cognito:loa:2").await, 200);
+}
+
+#[tokio::test]
+async fn a_link_cannot_make_a_cookie_that_is_too_large() {
+    let site = Site::start().await;
+    let classes = vec!["urn:example:a-class"; 100].join("%20");
+    let page = Browser::new().get(&site.auth(&format!("/auth/signin?acr_values={classes}"))).await;
+    assert_eq!((page.status, page.set_cookies("auth-signin-").len()), (400, 0));
+}

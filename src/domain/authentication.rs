@@ -37,8 +37,8 @@ impl AuthenticationRequirement {
         self.acr_values.is_empty() || acr.is_some_and(|acr| self.acr_values.iter().any(|value| value == acr))
     }
 
-    /// Asks for what `other` asks, too. Of two lists of classes the first counts: there is no class that is in both
-    /// unless somebody wrote it.
+    /// What to ask for where both are wanted. Each is still judged by itself: of two lists without a common class, only
+    /// the first can be asked for.
     #[must_use]
     pub fn and(self, other: &Self) -> Self {
         let max_age = self.max_age.into_iter().chain(other.max_age).min();

@@ -122,11 +122,10 @@ impl PageRules {
 }
 
 impl<'a> Decision<'a> {
-    /// How, and how lately, all rules together want the user to have authenticated.
-    pub fn authentication(&self) -> AuthenticationRequirement {
-        let Self::Members(rules) = self else { return AuthenticationRequirement::default() };
-        let asked = rules.iter().map(|(_, requirement)| &requirement.authentication);
-        asked.fold(AuthenticationRequirement::default(), AuthenticationRequirement::and)
+    /// How, and how lately, each rule wants the user to have authenticated.
+    pub fn authentication(&self) -> impl Iterator<Item = &'a AuthenticationRequirement> {
+        let rules = if let Self::Members(rules) = self { rules.as_slice() } else { &[] };
+        rules.iter().map(|(_, requirement)| &requirement.authentication)
     }
 
     /// Judges who is signed in. A program passes only where each rule thinks of programs, or the `caller`'s own requirement

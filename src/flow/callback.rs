@@ -310,15 +310,15 @@ impl RelyingParty {
     }
 
     async fn judge_authentication(&self, user: &Principal, transaction: &Transaction) -> Result<(), Error> {
-        // Who was sent to authenticate again may have done so at a provider whose clock is behind ours.
-        let leeway = if transaction.reauthenticate { CLOCK_SKEW } else { Duration::ZERO };
-        // What was done in the course of this sign-in is not from before anything.
-        if let Some(auth_time) = user.auth_time.filter(|auth_time| *auth_time < transaction.started)
-            && self.sessions.is_authentication_revoked(&user.sub, auth_time, leeway).await?
+        // Whenever the sign-in began: it may have waited in another tab while the user authenticated, and was signed out.
+        if let Some(auth_time) = user.auth_time
+            && self.sessions.is_authentication_revoked(&user.sub, auth_time).await?
         {
             return Err(Error::AuthenticationRevoked);
         }
         let asked = &transaction.intent.authentication;
+        // Who was sent to authenticate again may have done so at a provider whose clock is behind ours.
+        let leeway = if transaction.reauthenticate { CLOCK_SKEW } else { Duration::ZERO };
         let recent = |age: Duration| is_recent(user.auth_time, age.saturating_add(leeway), transaction.started);
         if !asked.max_age.is_none_or(recent) {
             return Err(Error::NotReauthenticated);

@@ -31,6 +31,8 @@ const REVOCATION: Duration = Duration::from_secs(3);
 pub struct SignOutRedirect {
     /// The provider's logout; `None` if it has none or was never reached.
     pub provider_logout: Option<url::Url>,
+    /// Whether a session ended. Without one nobody knows whose others were to end.
+    pub was_signed_in: bool,
 }
 
 /// Tokens of sessions that have ended.
@@ -70,7 +72,7 @@ impl RelyingParty {
             }
             ended?;
             let logout = timeout(this.revocation_time(), this.provider.logout_url(tokens.id.as_ref(), &after)).await;
-            Ok(SignOutRedirect { provider_logout: logout.ok().flatten() })
+            Ok(SignOutRedirect { provider_logout: logout.ok().flatten(), was_signed_in: tokens.id.is_some() })
         })
         .await
     }

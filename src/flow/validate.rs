@@ -168,13 +168,13 @@ impl RelyingParty {
             requirement.check(principal).map_err(|missing| Error::Denied(denied(missing, None)))?;
         }
         // Last: nobody is asked to authenticate for what they may not see.
-        let mut unmet = decision.as_ref().map(|(_, decision)| decision.authentication()).unwrap_or_default();
-        if let Some(requirement) = &requirement {
-            unmet = unmet.and(&requirement.authentication);
-        }
-        match unmet.is_met(principal, self.clock.now()) {
-            true => Ok(who),
-            false => Err(Error::InsufficientAuthentication(unmet)),
+        let rules = decision.iter().flat_map(|(_, decision)| decision.authentication());
+        let asked = rules.chain(requirement.as_ref().map(|requirement| &requirement.authentication));
+        let now = self.clock.now();
+        let unmet = asked.filter(|asked| !asked.is_met(principal, now)).cloned();
+        match unmet.reduce(|all, one| all.and(&one)) {
+            None => Ok(who),
+            Some(unmet) => Err(Error::InsufficientAuthentication(unmet)),
         }
     }
 

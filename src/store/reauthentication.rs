@@ -52,23 +52,20 @@ impl Sessions {
     }
 
     /// Whether an authentication no longer counts: a session that came from it was ended from elsewhere, or the user
-    /// signed out everywhere more than `leeway` after it.
+    /// signed out everywhere, after it. One of the very second counts.
     ///
     /// # Errors
     /// [`Error`]: that is not known.
-    pub async fn is_authentication_revoked(
-        &self,
-        sub: &str,
-        auth_time: Timestamp,
-        leeway: Duration,
-    ) -> Result<bool, Error> {
-        if self.is_used(RevocationKey::authentication(sub, auth_time)).await? {
-            return Ok(true);
+    pub async fn is_authentication_revoked(&self, sub: &str, auth_time: Timestamp) -> Result<bool, Error> {
+        for key in [RevocationKey::authentication(sub, auth_time), RevocationKey::authentications(sub)] {
+            // Where the store says an impossible time, everything until now is meant.
+            let ended =
+                self.revoked_until(key).await?.map(|until| (until - PROVIDER_SESSION_MAX).min(self.clock.now()));
+            if ended.is_some_and(|ended| auth_time < ended) {
+                return Ok(true);
+            }
         }
-        let until = self.revoked_until(RevocationKey::authentications(sub)).await?;
-        // Where the store says an impossible time, everything until now is meant.
-        let before = until.map(|until| (until - PROVIDER_SESSION_MAX).min(self.clock.now()));
-        Ok(before.is_some_and(|before| auth_time + leeway < before))
+        Ok(false)
     }
 
     /// Until when a key is revoked, by the store or by what was heard.

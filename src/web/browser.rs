@@ -27,6 +27,8 @@ use tower_sessions::Session;
 
 /// Longer hints for the provider's page are dropped.
 const HINT_MAX: usize = 256;
+/// Characters of all `acr_values` together.
+const ACR_VALUES_MAX: usize = 1_024;
 
 /// Who is signed in here
 #[utoipa::path(
@@ -139,7 +141,9 @@ fn authentication(query: &str) -> Result<AuthenticationRequirement, InvalidRequi
     let max_age = first(query, "max_age").map(|text| seconds(&text).ok_or(InvalidRequirement::MaxAge));
     let acr_values = first(query, "acr_values").unwrap_or_default();
     let acr_values: Vec<_> = acr_values.split(' ').filter(|value| !value.is_empty()).map(str::to_owned).collect();
-    match acr_values.iter().all(|value| is_acr(value)) {
+    // They travel in a cookie.
+    let fits = acr_values.iter().map(|value| value.len() + 1).sum::<usize>() <= ACR_VALUES_MAX;
+    match fits && acr_values.iter().all(|value| is_acr(value)) {
         true => Ok(AuthenticationRequirement { max_age: max_age.transpose()?, acr_values }),
         false => Err(InvalidRequirement::Acr),
     }
@@ -344,6 +348,12 @@ async fn end(
     };
     // Also for a browser whose session was over already.
     forget(web, session, &visitor.headers, &mut out).await;
+    if everywhere && !ended.was_signed_in {
+        // Who it is has to be known first; then the same question comes again.
+        let question = web.rp.return_to.choose(Some(&web.public_url.join("/auth/signout?everywhere=true")));
+        let sign_in = web.public_url.join(&pages::sign_in_link(Some(&question), None));
+        return with(redirect(StatusCode::SEE_OTHER, &sign_in), out);
+    }
     let target = return_to.filter(|raw| !raw.is_empty()).map(|raw| web.rp.return_to.choose(Some(raw)));
     web.jar.set_after_sign_out(&target.map_or(SignOutTarget::Page { everywhere }, SignOutTarget::To), &mut out);
     let location = ended.provider_logout.map_or(back, String::from);

@@ -29,6 +29,8 @@ const AFTER_SIGN_OUT: Duration = Duration::from_secs(3_600);
 const PENDING_BYTES: usize = 5_500;
 /// Cookies of other sign-ins looked at: more are not ours, and each may cost a line to remove.
 const MAX_PENDING_READ: usize = 20;
+/// Cookies of one name that are looked at: browsers keep no more of a whole domain.
+const COOKIES_MAX: usize = 200;
 /// Bytes of a token in one cookie; browsers keep 4,096 with name and attributes.
 const PIECE: usize = 3_800;
 /// Pieces of a token that are put together at most.
@@ -94,6 +96,18 @@ impl CookieJar {
             }
         }
         sent
+    }
+
+    /// All session ids that the browser sent: a sign-out has to reach the one behind those that a sibling has planted.
+    pub fn all_session_ids(&self, headers: &HeaderMap) -> Vec<SessionId> {
+        let sent = pairs(headers).filter(|(name, _)| *name == self.session.as_bytes());
+        let mut ids = Vec::new();
+        for id in sent.filter_map(|(_, value)| SessionId::parse(value)) {
+            if ids.len() < COOKIES_MAX && !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids
     }
 
     /// A `Set-Cookie` with the session cookie.

@@ -99,7 +99,7 @@ impl<S: Send + Sync> FromRequestParts<S> for BrowserSession {
 /// remove the cookie that a sign-in in another tab has just set.
 pub(super) async fn browser_session(State(web): State<Arc<Web>>, mut request: Request, next: Next) -> Response {
     let headers = request.headers().clone();
-    let ids = web.jar.session_ids(&headers).ids().to_vec();
+    let ids = web.jar.all_session_ids(&headers);
     let found = web.rp.session(&ids).await;
     let id = found.as_ref().ok().and_then(|opened| opened.as_deref()).map(cookie_id);
     let session = Session::new(id, Arc::new(BrowserSessionStore(web.rp.clone())), None);
