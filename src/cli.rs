@@ -1,21 +1,21 @@
 //! The command line. Exit codes: 0 good, 1 problems found, 2 cannot run.
 
 mod check;
+mod client;
 #[cfg(feature = "dev")]
 mod dev;
 mod explain;
 mod from_stack;
+mod sessions;
 
 use crate::app::{self, App};
 use crate::config::{self, Config, LogFormat, Problems, Sources};
-use crate::domain::clock::{SystemClock, Timestamp};
+use crate::domain::clock::SystemClock;
 use crate::domain::untrusted::UntrustedText;
 use crate::provider::{self, HttpClient};
 use crate::telemetry;
 use anyhow::{anyhow, bail};
-use chrono::{DateTime, SecondsFormat};
 use clap::{Parser, Subcommand};
-use secrecy::ExposeSecret;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,10 +41,10 @@ enum Command {
     Check(check::Check),
     /// A user's sessions in the configured store
     #[command(subcommand)]
-    Sessions(SessionsCommand),
+    Sessions(sessions::SessionsCommand),
     /// Programs that fetch tokens at POST /token
     #[command(subcommand)]
-    Client(ClientCommand),
+    Client(client::ClientCommand),
     /// The rules for pages and people
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -62,51 +62,6 @@ enum Command {
         /// Ask /readyz instead: whether requests should be sent to it
         #[arg(long)]
         ready: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum SessionsCommand {
-    /// Lists them
-    List {
-        /// The user, by the provider's `sub`
-        #[arg(long)]
-        sub: String,
-        #[command(flatten)]
-        config: ConfigFlag,
-    },
-    /// Ends them, here and at the provider
-    End {
-        /// The user, by the provider's `sub`
-        #[arg(long)]
-        sub: String,
-        /// This session only, as `list` calls it
-        #[arg(long)]
-        handle: Option<String>,
-        #[command(flatten)]
-        config: ConfigFlag,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum ClientCommand {
-    /// Makes a secret, and prints the block that registers the client
-    New {
-        /// How the client calls itself: letters, digits, `-`, `_` and `.`
-        #[arg(long)]
-        id: String,
-        /// Who answers for it: a person, a team
-        #[arg(long)]
-        owner: String,
-        /// What it may ask for; once for each scope
-        #[arg(long, required = true)]
-        scope: Vec<String>,
-        /// What it may name as `resource`; once for each (RFC 8707)
-        #[arg(long)]
-        resource: Vec<String>,
-        /// The `name` of the [[machine.upstream]] that serves it
-        #[arg(long, value_name = "NAME")]
-        upstream: String,
     },
 }
 
@@ -163,14 +118,8 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dev(asked) => dev::dev(asked).await,
         Command::Serve(flag) => serve(&flag.read()?).await.map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::check(args).await,
-        Command::Sessions(SessionsCommand::List { sub, config }) => list_sessions(&config.read()?, &sub).await,
-        Command::Sessions(SessionsCommand::End { sub, handle, config }) => {
-            end_sessions(&config.read()?, &sub, handle.as_deref()).await
-        }
-        Command::Client(ClientCommand::New { id, owner, scope, resource, upstream }) => {
-            let made = config::new_client(&id, &owner, scope, resource, &upstream);
-            print_client(&id, &made.map_err(|found| Problems { within: "what was asked for", found })?)
-        }
+        Command::Sessions(command) => sessions::sessions(command).await,
+        Command::Client(command) => client::client(command).await,
         Command::Policy(PolicyCommand::Explain(asked)) => explain::explain(asked).await,
         Command::Config(ConfigCommand::FromStack(asked)) => from_stack::from_stack(&asked),
         Command::Config(ConfigCommand::Schema) => print(&format!("{:#}\n", config::schema())),
@@ -213,6 +162,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let public = app::bind(config.server.listen, "server.listen")?;
     let ops = config.server.ops_listen.map(|addr| app::bind(addr, "server.ops_listen")).transpose()?;
     let app = App::build(config, Arc::new(SystemClock))?;
+    app.load_clients().await;
     // Caught before anybody is told that it is up.
     let shutdown = shutdown();
     tracing::info!(
@@ -238,58 +188,25 @@ async fn healthcheck(config: &Config, ready: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(EXIT_PROBLEMS))
 }
 
-async fn list_sessions(config: &Config, sub: &str) -> anyhow::Result<ExitCode> {
-    let sessions = app::sessions_of(config, sub).await?;
-    if sessions.is_empty() {
-        return print(&format!("{} has no sessions\n", foreign(sub)));
-    }
-    let mut rows = vec![["HANDLE", "STARTED", "LAST SEEN", "ADDRESS", "PROVIDER", "DEVICE"].map(str::to_owned)];
-    rows.extend(sessions.into_iter().map(|session| {
-        let known = |text: &str| if text.is_empty() { "-".to_owned() } else { foreign(text) };
-        let (address, agent) = (known(&session.device.address), known(&session.device.agent));
-        let provider = known(session.provider.as_deref().unwrap_or_default());
-        [session.handle, time(session.started), time(session.last_seen), address, provider, agent]
-    }));
+/// Rows of cells as aligned columns; the last one is as wide as it likes.
+fn table<const N: usize>(rows: Vec<[String; N]>) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths = [0, 1, 2, 3, 4].map(width);
-    let mut table = String::new();
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
     for row in &rows {
-        for (cell, width) in row.iter().zip(widths) {
-            table += &format!("{cell:width$}  ");
+        let (last, cells) = row.split_last().expect("a table has columns");
+        for (cell, width) in cells.iter().zip(widths) {
+            text += &format!("{cell:width$}  ");
         }
-        table += &row[5];
-        table.push('\n');
+        text += last;
+        text.push('\n');
     }
-    print(&table)
-}
-
-async fn end_sessions(config: &Config, sub: &str, handle: Option<&str>) -> anyhow::Result<ExitCode> {
-    let ended = app::end_sessions_of(config, sub, handle).await?;
-    match (ended.sessions, handle) {
-        (0, None) => print(&format!("{} has no sessions\n", foreign(sub)))?,
-        (0, Some(handle)) => print(&format!("{} has no session {}\n", foreign(sub), foreign(handle)))?,
-        (1, _) => print("1 session ended\n")?,
-        (count, _) => print(&format!("{count} sessions ended\n"))?,
-    };
-    if ended.not_revoked == 0 {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let text = format!(
-        "{} of their refresh tokens could not be revoked at the provider; nobody holds them any more\n",
-        ended.not_revoked
-    );
-    std::io::stderr().write_all(text.as_bytes())?;
-    Ok(ExitCode::from(EXIT_PROBLEMS))
+    text
 }
 
 /// Text of strangers, without what could move a terminal's cursor.
 fn foreign(text: &str) -> String {
     UntrustedText::up_to(256, text).to_string()
-}
-
-fn time(at: Timestamp) -> String {
-    let time = i64::try_from(at.as_secs()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-    time.map_or_else(|| at.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 /// Resolves at SIGTERM or Ctrl-C; both are caught from this call on, not only once it is awaited.
@@ -312,15 +229,6 @@ fn shutdown() -> impl Future<Output = ()> + Send + 'static {
     async {
         let _ = tokio::signal::ctrl_c().await;
     }
-}
-
-fn print_client(id: &str, made: &config::NewClient) -> anyhow::Result<ExitCode> {
-    let secret = made.secret.expose_secret();
-    print(&format!(
-        "client_id      {id}\nclient_secret  {secret}\n\n\
-         The secret is not shown again. Hand it to the client; the configuration needs only its hash:\n\n{}",
-        made.block
-    ))
 }
 
 fn print(text: &str) -> anyhow::Result<ExitCode> {

@@ -1,6 +1,7 @@
 //! Several processes on one Redis, as behind a load balancer, and everything that can happen to them.
 
 mod callback;
+mod clients;
 mod endings;
 mod faults;
 mod from_afar;
@@ -90,6 +91,7 @@ impl Fleet {
     pub(crate) fn command(&self) -> std::process::Command {
         let mut command = command(self.folder.path());
         command.envs(self.settings.iter().map(|(key, value)| (format!("AUTH_API__{key}"), value)));
+        command.envs(self.system.iter().cloned());
         command
     }
 

@@ -4,6 +4,7 @@ mod granted;
 mod hostile;
 pub(crate) mod identity;
 mod own_tokens;
+mod registrations;
 mod watched_store;
 
 use crate::support::{Answer, Browser, Site, until};

@@ -25,6 +25,7 @@ mod https;
 mod logging;
 mod machine;
 mod openapi;
+mod operator;
 mod other_providers;
 mod people;
 mod policy_command;

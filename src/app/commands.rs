@@ -1,12 +1,14 @@
 //! What an operator's commands do with the configured provider and store.
 
-use super::{App, Error, key_ring};
-use crate::config::{Config, StoreUrl};
+use super::operator::{OperatorCommand, execute};
+use super::{Error, key_ring};
+use crate::config::Config;
+use crate::domain::client_registration::{ClientChange, ClientList};
 use crate::domain::clock::SystemClock;
 use crate::domain::finding::Finding;
 use crate::flow::{EndedSessions, OwnSession};
 use crate::provider::{HttpClient, Provider};
-use crate::store::{self, OpenError};
+use crate::store;
 use std::sync::Arc;
 
 /// Asks the provider and the store that `config` names. Leaves no files: they would belong to whoever asks.
@@ -30,7 +32,7 @@ pub async fn probe(config: &Config) -> Result<Vec<Finding>, Error> {
 /// # Errors
 /// [`Error`], a sentence for the operator.
 pub async fn sessions_of(config: &Config, sub: &str) -> Result<Vec<OwnSession>, Error> {
-    Ok(beside_the_service(config)?.rp.sessions_of(sub).await?)
+    execute(config, &OperatorCommand::ListSessions { sub: sub.to_owned() }).await
 }
 
 /// Ends the sessions of the user `sub` in the configured store, or the one called `handle`, and revokes their
@@ -39,18 +41,22 @@ pub async fn sessions_of(config: &Config, sub: &str) -> Result<Vec<OwnSession>, 
 /// # Errors
 /// [`Error`], a sentence for the operator. Some sessions may have ended all the same.
 pub async fn end_sessions_of(config: &Config, sub: &str, handle: Option<&str>) -> Result<EndedSessions, Error> {
-    Ok(beside_the_service(config)?.rp.end_sessions_of(sub, handle).await?)
+    let (sub, handle) = (sub.to_owned(), handle.map(str::to_owned));
+    execute(config, &OperatorCommand::EndSessions { sub, handle }).await
 }
 
-/// The flows over the configured store, for a command. Makes no store where there is none.
-fn beside_the_service(config: &Config) -> Result<App, Error> {
-    match &config.session.store {
-        StoreUrl::Memory => return Err(Error::OnlyInMemory),
-        StoreUrl::Redb(path) if !path.exists() => return Err(Error::NoStore(path.display().to_string())),
-        _ => {}
-    }
-    App::build(config, Arc::new(SystemClock)).map_err(|error| match error {
-        Error::Store(in_use @ OpenError::InUse { .. }) => Error::Busy(in_use),
-        other => other,
-    })
+/// The registered clients, of the configuration and of the configured store.
+///
+/// # Errors
+/// [`Error`], a sentence for the operator.
+pub async fn clients(config: &Config) -> Result<ClientList, Error> {
+    execute(config, &OperatorCommand::ListClients).await
+}
+
+/// Changes the clients that the configured store keeps. All processes go by it within seconds.
+///
+/// # Errors
+/// [`Error`], a sentence for the operator.
+pub async fn change_client(config: &Config, change: ClientChange) -> Result<(), Error> {
+    execute(config, &OperatorCommand::ChangeClient(change)).await
 }

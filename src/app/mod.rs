@@ -1,20 +1,22 @@
 //! The composition root: a configuration becomes a running service.
 //!
-//! `tasks` is the table of what runs beside the requests, `supervisor` watches it, `commands` are the operator's.
+//! `tasks` is the table of what runs beside the requests, `supervisor` watches it, `commands` are the operator's, and `operator`
+//! the way to a service that runs.
 
 mod commands;
+mod operator;
 mod supervisor;
 mod tasks;
 
-pub use self::commands::{end_sessions_of, probe, sessions_of};
+pub use self::commands::{change_client, clients, end_sessions_of, probe, sessions_of};
 pub(crate) use self::supervisor::Supervisor;
-use crate::config::{self, Config};
+use crate::config::{self, Config, StoreUrl};
 use crate::domain::clock::Clock;
 use crate::domain::deployment::Deployment;
 use crate::domain::seal::KeyRing;
 use crate::flow::{self, Broker, RelyingParty};
 use crate::provider::{self, HttpClient, Provider};
-use crate::store::{self, MachineTokenStore, SessionStore, Sessions};
+use crate::store::{self, ClientRegistrations, MachineTokenStore, SessionStore, Sessions};
 use crate::telemetry::Metrics;
 use crate::web::{self, Readiness, Web};
 use axum::Router;
@@ -30,6 +32,8 @@ use std::time::Duration;
 /// thirty seconds after which most supervisors kill.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 const FINISH: Duration = Duration::from_secs(5);
+/// How long a start waits for the clients in the store.
+const FIRST_READ: Duration = Duration::from_secs(2);
 
 /// Why the service cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -61,18 +65,30 @@ pub enum Error {
         /// The system's word.
         why: std::io::Error,
     },
-    /// A command about sessions that only the service itself knows.
-    #[error("session.store is \"memory:\": only the running service has these sessions, and they end with it")]
+    /// A command about what only the service itself knows.
+    #[error("session.store is \"memory:\": only the running service has what is kept there, and it ends with it")]
     OnlyInMemory,
-    /// A command about sessions in a file that is not there: most likely of another configuration.
+    /// A command about what is in a file that is not there: most likely of another configuration.
     #[error("{0} does not exist: is this the configuration that the service runs with?")]
     NoStore(String),
-    /// A command about sessions while the service has its file.
-    #[error("{0}. Stop the service first; with a Redis store this works beside it")]
+    /// A command while a process that does not answer has the file.
+    #[error("{0}, which does not listen beside the file. Is it starting or ending? Try again, or stop it first")]
     Busy(store::OpenError),
-    /// A command about sessions that failed half-way.
+    /// A running service was asked.
+    #[error("the running service did not answer: {0}")]
+    NoAnswer(std::io::Error),
+    /// A running service was asked, and said why not.
+    #[error("{0}")]
+    Refused(String),
+    /// A running service does not understand this program.
+    #[error("the running service is another version of auth-api: use the program that it runs")]
+    OtherVersion,
+    /// A command that failed half-way.
     #[error(transparent)]
     Flow(#[from] flow::Error),
+    /// A change of clients.
+    #[error(transparent)]
+    ClientStore(#[from] flow::ClientStoreError),
 }
 
 /// Takes a port for `what`.
@@ -135,13 +151,14 @@ impl App {
         let tokens = MachineTokenStore::new(store.clone(), ring.clone(), clock.clone());
         let (idle, max_stale, store_timeout) =
             (config.session.idle, config.session.max_stale, config.session.store_timeout);
+        let registrations = ClientRegistrations::new(store.clone(), ring.clone());
         let sessions =
             Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, max_stale, store_timeout);
         let callback = config.server.public_url.join("/auth/signin/callback");
         let provider = Provider::new(http, config, callback, clock.clone());
         let config = Arc::new(config.clone());
         let clients = config.clients().map_err(Error::Clients)?;
-        let broker = Broker::new(clients, tokens, config.clone());
+        let broker = Broker::new(clients, registrations, tokens, config.clone());
         let rp = Arc::new(RelyingParty::new(provider, sessions, clock, metrics, broker, config.clone()));
         let readiness = Readiness::default();
         Ok(Self {
@@ -156,6 +173,14 @@ impl App {
     /// The public listener's routes, for those who call them in process.
     pub fn router(&self) -> Router {
         self.public.clone()
+    }
+
+    /// Reads the clients that are registered in the store, for two seconds at most: before, nobody can say that a client is
+    /// unknown. Where the store does not answer, a background task goes on trying.
+    pub async fn load_clients(&self) {
+        if self.config.machine.upstreams().next().is_some() {
+            let _ = tokio::time::timeout(FIRST_READ, self.rp.broker.refresh_clients()).await;
+        }
     }
 
     /// Starts the background tasks.
@@ -181,7 +206,12 @@ impl App {
         if self.config.server.trusted_proxies.is_empty() {
             tracing::warn!("/validate/browser refuses every request: server.trusted_proxies is empty");
         }
-        let background = self.background();
+        let mut background = self.background();
+        #[cfg(unix)]
+        if let StoreUrl::Redb(path) = &self.config.session.store {
+            let path = path.clone();
+            background.always("operator socket", move |rp| operator::listen(rp, path.clone()));
+        }
         let idle = self.config.server.idle_timeout;
         let (public_handle, ops_handle) = (Handle::new(), Handle::new());
         let public = tokio::spawn(web::listen(public, self.public, tls, idle, public_handle.clone()));

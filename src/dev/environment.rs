@@ -139,6 +139,7 @@ impl DevEnvironment {
             Some(store) => App::over(store, &config, options.clock)?,
             None => App::build(&config, options.clock)?,
         };
+        app.load_clients().await;
         let (rp, router) = (app.rp.clone(), app.router());
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

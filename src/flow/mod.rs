@@ -21,7 +21,9 @@ mod validate;
 
 pub use callback::{CallbackOutcome, FailedCallback};
 pub use error::{AccessDenied, Error};
-pub use machine::{Broker, ClientCredentials, Introspection, MachineError, MachineTokenResponse, TokenRequest};
+pub use machine::{
+    Broker, ClientCredentials, ClientStoreError, Introspection, MachineError, MachineTokenResponse, TokenRequest,
+};
 pub use my_sessions::{EndedSession, EndedSessions, OwnSession};
 pub use renew_ahead::SEARCH_PERIOD as RENEWAL_SEARCH;
 pub use sign_in::SignIn;

@@ -10,10 +10,11 @@ use crate::domain::clock::Timestamp;
 use crate::domain::session::Device;
 use crate::domain::store_key::IndexKey;
 use crate::store::{ListedSession, OpenedSession};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A session as its user sees it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct OwnSession {
     /// Its name in the list.
     pub handle: String,
@@ -45,7 +46,7 @@ pub struct EndedSession {
 }
 
 /// What an operator has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndedSessions {
     /// Sessions.
     pub sessions: usize,

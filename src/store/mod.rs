@@ -4,6 +4,7 @@
 //! records and keeps opened ones at hand. A place sees neither ids nor contents.
 
 mod callbacks;
+mod client_registrations;
 mod in_process_leases;
 mod inspection;
 mod journal;
@@ -26,6 +27,7 @@ mod tombstones;
 #[cfg(test)]
 mod witness;
 
+pub use client_registrations::{ClientRegistrations, RegistrationsText};
 pub use machine_tokens::{FetchLease, FetchOutcome, MachineTokenStore};
 pub use opened_session::{ListedSession, OpenedSession};
 pub use permits::{Priority, SharedRateLimiter};

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 #[derive(Debug)]
 pub(super) struct Watched {
-    store: Arc<dyn SessionStore>,
+    store: Mutex<Arc<dyn SessionStore>>,
     loads: AtomicU64,
     writes: AtomicU64,
     away: AtomicBool,
@@ -25,17 +25,30 @@ pub(super) struct Watched {
     written: Mutex<Vec<u8>>,
 }
 
+/// A store in memory with nothing in it.
+pub(super) fn empty() -> Arc<dyn SessionStore> {
+    store::open(&stored_in(StoreUrl::Memory), &Arc::new(KeyRing::new([]))).unwrap()
+}
+
 impl Watched {
     pub(super) fn new() -> Arc<Self> {
-        let store = store::open(&stored_in(StoreUrl::Memory), &Arc::new(KeyRing::new([]))).unwrap();
         Arc::new(Self {
-            store,
+            store: Mutex::new(empty()),
             loads: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             away: AtomicBool::new(false),
             panics: AtomicBool::new(false),
             written: Mutex::default(),
         })
+    }
+
+    fn inner(&self) -> Arc<dyn SessionStore> {
+        self.store.lock().unwrap().clone()
+    }
+
+    /// From here on another store answers; returns the one before.
+    pub(super) fn replace(&self, store: Arc<dyn SessionStore>) -> Arc<dyn SessionStore> {
+        std::mem::replace(&mut self.store.lock().unwrap(), store)
     }
 
     pub(super) fn loads(&self) -> u64 {
@@ -77,14 +90,14 @@ impl Watched {
 impl SessionStore for Watched {
     async fn create(&self, key: SessionKey, record: SealedSession) -> Result<bool, Error> {
         self.write(Some(&record))?;
-        self.store.create(key, record).await
+        self.inner().create(key, record).await
     }
 
     async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         assert!(!self.panics.swap(false, Ordering::SeqCst), "as the test asked for");
         self.judge()?;
-        self.store.lookup(key).await
+        self.inner().lookup(key).await
     }
 
     async fn update(
@@ -95,74 +108,74 @@ impl SessionStore for Watched {
         fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, Error> {
         self.write(Some(&record))?;
-        self.store.update(key, expected, record, fencing_token).await
+        self.inner().update(key, expected, record, fencing_token).await
     }
 
     async fn touch(&self, last_used: Vec<(SessionKey, Timestamp)>) -> Result<(), Error> {
         self.write(None)?;
-        self.store.touch(last_used).await
+        self.inner().touch(last_used).await
     }
 
     async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
         self.write(Some(&record))?;
-        self.store.restore(key, record).await
+        self.inner().restore(key, record).await
     }
 
     async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error> {
         self.write(None)?;
-        self.store.delete(key, until).await
+        self.inner().delete(key, until).await
     }
 
     async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         self.judge()?;
-        self.store.list(mark).await
+        self.inner().list(mark).await
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {
         self.write(None)?;
-        self.store.lease(key, ttl).await
+        self.inner().lease(key, ttl).await
     }
 
     async fn extend(&self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> Result<bool, Error> {
         self.write(None)?;
-        self.store.extend(key, fencing_token, ttl).await
+        self.inner().extend(key, fencing_token, ttl).await
     }
 
     async fn release(&self, key: SessionKey, fencing_token: FencingToken, after: LeaseRelease) -> Result<(), Error> {
         self.write(None)?;
-        self.store.release(key, fencing_token, after).await
+        self.inner().release(key, fencing_token, after).await
     }
 
     async fn revoke(&self, mark: RevocationKey, until: Timestamp) -> Result<bool, Error> {
         self.write(None)?;
-        self.store.revoke(mark, until).await
+        self.inner().revoke(mark, until).await
     }
 
     async fn revoked_until(&self, mark: RevocationKey) -> Result<Option<Timestamp>, Error> {
         self.judge()?;
-        self.store.revoked_until(mark).await
+        self.inner().revoked_until(mark).await
     }
 
     async fn sweep(&self, now: Timestamp, idle: Option<Duration>) -> Result<u64, Error> {
-        self.store.sweep(now, idle).await
+        self.inner().sweep(now, idle).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
         self.judge()?;
-        self.store.ping().await
+        self.inner().ping().await
     }
 
     async fn acquire(&self, limit: RateLimit, wanted: u32, ahead: Duration) -> Result<Permits, Error> {
         self.judge()?;
-        self.store.acquire(limit, wanted, ahead).await
+        self.inner().acquire(limit, wanted, ahead).await
     }
 
     async fn back_off(&self, limit: RateLimit, pause: Duration) -> Result<(), Error> {
         self.judge()?;
-        self.store.back_off(limit, pause).await
+        self.inner().back_off(limit, pause).await
     }
 
     async fn follow(&self, listener: &dyn InvalidationListener) -> Error {
-        self.store.follow(listener).await
+        self.inner().follow(listener).await
     }
 }

@@ -14,7 +14,7 @@ use crate::config::values::oauth;
 use crate::domain::machine::{MachineClient, Scopes, SecretHash, UnrequestedScopes, Upstream, is_resource, new_secret};
 
 /// Reads a client that one of `upstreams` serves.
-pub(super) fn client(
+pub(in crate::config) fn client(
     table: &mut TableReader<'_>,
     upstreams: &BTreeMap<String, Arc<Upstream>>,
 ) -> Option<MachineClient> {
@@ -103,54 +103,76 @@ fn secret_hashes(texts: Vec<String>) -> Result<Vec<SecretHash>, Mistake> {
     })
 }
 
+/// The keys of a new client's block, in the order in which they are shown.
+const KEYS: [&str; 8] =
+    ["id", "secret_hashes", "owner", "on_behalf_of", "scopes", "resources", "upstream", "fetches_per_hour"];
+
 /// A client that is not registered yet.
 #[derive(Debug)]
 pub struct NewClient {
     /// Its secret. Only its hash is in the block.
     pub secret: SecretString,
-    /// The `[[machine.client]]` block.
-    pub block: String,
+    /// The `[[client]]` block.
+    pub block: Table,
+}
+
+/// What a client is to be.
+#[derive(Debug, Default)]
+pub struct ClientMetadata {
+    /// How it calls itself.
+    pub id: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// The `sub` of the user on whose behalf it acts.
+    pub on_behalf_of: Option<String>,
+    /// What it may ask for.
+    pub scopes: Vec<String>,
+    /// What it may name as `resource`.
+    pub resources: Vec<String>,
+    /// The `name` of the upstream that serves it.
+    pub upstream: String,
+    /// Its own budget.
+    pub fetches_per_hour: Option<u32>,
 }
 
 /// Makes a secret for a client, and the block that registers it.
 ///
 /// # Errors
 /// What a configuration with this block in it would be refused for.
-pub fn new_client(
-    id: &str,
-    owner: &str,
-    scopes: Vec<String>,
-    resources: Vec<String>,
-    upstream: &str,
-) -> Result<NewClient, Vec<Diagnostic>> {
+pub fn new_client(asked: ClientMetadata) -> Result<NewClient, Vec<Diagnostic>> {
     let secret = new_secret();
     let hash = SecretHash::of(secret.expose_secret()).to_string();
-    let mut keys: Vec<(&str, Value)> = vec![
-        ("id", id.into()),
-        ("secret_hashes", vec![hash].into()),
-        ("owner", owner.into()),
-        ("scopes", scopes.into()),
-    ];
-    if !resources.is_empty() {
-        keys.push(("resources", resources.into()));
-    }
-    keys.push(("upstream", upstream.into()));
-    let mut block = "[[machine.client]]  # in a file of machine.clients write [[client]]\n".to_owned();
-    for (key, value) in &keys {
-        block += &format!("{key} = {value}\n");
-    }
     // Whether there is such an upstream is known where the block is going to be.
     let unrequested = UnrequestedScopes::Any;
     let any = Upstream { client_id: String::new(), secret: SecretString::default(), unrequested, share: false };
-    let upstreams = BTreeMap::from([(upstream.to_owned(), Arc::new(any))]);
-    let table: Table = keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let upstreams = BTreeMap::from([(asked.upstream.clone(), Arc::new(any))]);
+    let values = [
+        Some(asked.id.into()),
+        Some(vec![hash].into()),
+        Some(asked.owner.into()),
+        asked.on_behalf_of.map(Value::from),
+        Some(asked.scopes.into()),
+        Some(asked.resources).filter(|resources| !resources.is_empty()).map(Value::from),
+        Some(asked.upstream.into()),
+        asked.fetches_per_hour.map(|count| i64::from(count).into()),
+    ];
+    let block: Table = KEYS.into_iter().zip(values).filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
     let mut diagnostics = Vec::new();
     let mut report = Report { at: "client", base: Path::new(""), diagnostics: &mut diagnostics };
-    let _: Vec<MachineClient> = read_tables(vec![table], &mut report, |table| client(table, &upstreams));
+    let _: Vec<MachineClient> = read_tables(vec![block.clone()], &mut report, |table| client(table, &upstreams));
     if diagnostics.is_empty() {
         return Ok(NewClient { secret, block });
     }
     Err(diagnostics.into_iter().map(as_flag).collect())
+}
+
+impl NewClient {
+    /// The block as it is pasted into a configuration.
+    pub fn text(&self) -> String {
+        let known = KEYS.iter().filter_map(|key| Some((key, self.block.get(*key)?)));
+        let lines: String = known.map(|(key, value)| format!("{key} = {value}\n")).collect();
+        format!("[[machine.client]]  # in a file of machine.clients write [[client]]\n{lines}")
+    }
 }
 
 /// Named as on the command line.
@@ -164,7 +186,7 @@ fn as_flag(mut diagnostic: Diagnostic) -> Diagnostic {
             diagnostic.instead = "Write `--resource` once for each absolute URI without a fragment.".to_owned();
             "--resource".to_owned()
         }
-        key => format!("--{key}"),
+        key => format!("--{}", key.replace('_', "-")),
     };
     diagnostic
 }

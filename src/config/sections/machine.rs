@@ -22,7 +22,7 @@ const CLIENTS_MAX: u64 = 32;
 
 section! {
     machine: "Tokens for programs: POST /token hands them out and fetches each only once.\n\
-     Registered clients are blocks of their own, here or in the files of `clients`; `auth-api client new` prints one:\n\
+     Registered clients are blocks of their own, here or in the files of `clients`; `auth-api client new` prints one, or keeps it in the session store:\n\
      \n\
      [[machine.upstream]]  # an app client at the provider with the client_credentials grant\n\
      name = \"reports\"\n\
@@ -106,6 +106,16 @@ impl MachineConfig {
     /// The app clients at the provider that serve clients here, by their names.
     pub fn upstreams(&self) -> impl Iterator<Item = (&str, &Upstream)> {
         self.upstream.iter().map(|(name, upstream)| (name.as_str(), &**upstream))
+    }
+
+    /// The same, for who reads clients.
+    pub(in crate::config) fn upstream_table(&self) -> &BTreeMap<String, Arc<Upstream>> {
+        &self.upstream
+    }
+
+    /// What the configuration calls an app client of its own.
+    pub fn upstream_name(&self, upstream: &Arc<Upstream>) -> Option<&str> {
+        self.upstream.iter().find_map(|(name, own)| Arc::ptr_eq(own, upstream).then_some(name.as_str()))
     }
 
     /// Every registered client, those of the files as they are now.

@@ -132,14 +132,14 @@ impl Broker {
     /// Authenticates a client at `now`.
     ///
     /// # Errors
-    /// [`MachineError::InvalidClient`], [`MachineError::TooMany`].
+    /// [`MachineError::InvalidClient`], [`MachineError::TooMany`], [`MachineError::Store`].
     pub(super) fn authenticate(
         &self,
         client_credentials: ClientCredentials,
         now: Timestamp,
     ) -> Result<AuthenticatedClient, MachineError> {
         let hash = SecretHash::of(client_credentials.secret.expose_secret());
-        match self.registry.load().get(&client_credentials.id) {
+        match self.registry.load().find(&client_credentials.id)? {
             Some(client) if client.has_secret(&hash) && !client.disabled => {
                 self.count(&client.id)?;
                 Ok(AuthenticatedClient::Registered(client.clone()))

@@ -29,7 +29,7 @@ impl Broker {
         let mut principal = issued.principal.clone();
         match &issued.holder {
             TokenHolder::Client(id) => {
-                if let Some(client) = self.registry.load().get(id) {
+                if let Ok(Some(client)) = self.registry.load().find(id) {
                     client.identify(&mut principal);
                 }
             }
@@ -43,7 +43,8 @@ impl RelyingParty {
     /// What a token says that this process knows, by the registration of its client as it is now.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`] while its client is disabled or not registered.
+    /// [`Error::InvalidCredentials`] while its client is disabled or not registered; [`Error::Store`]: whether it is, is not
+    /// known yet.
     pub(in crate::flow) fn as_registered(
         &self,
         bearer: Arc<VerifiedBearer>,
@@ -52,7 +53,7 @@ impl RelyingParty {
         let Some((issued, id)) = bearer.issued().and_then(|issued| Some((issued, issued.holder.client()?))) else {
             return Ok(bearer);
         };
-        match self.broker.registry.load().get(id).filter(|client| !client.disabled) {
+        match self.broker.registry.load().find(id)?.filter(|client| !client.disabled) {
             Some(client) if client.is_described_by(&bearer.principal().machine) => Ok(bearer),
             Some(_) => {
                 let bearer = self.broker.bearer_of(issued.clone());

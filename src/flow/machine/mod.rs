@@ -11,24 +11,25 @@ mod error;
 mod fetch;
 mod introspect;
 mod issued;
+mod registry;
 mod token;
 
 pub use authenticate::ClientCredentials;
 pub use error::MachineError;
 pub use introspect::Introspection;
+pub use registry::ClientStoreError;
 pub use token::{MachineTokenResponse, TokenRequest};
 
 use crate::config::Config;
 use crate::domain::clock::Timestamp;
 use crate::domain::machine::ClientRegistry;
-use crate::store::MachineTokenStore;
-use arc_swap::ArcSwap;
+use crate::store::{ClientRegistrations, MachineTokenStore};
 use std::sync::Arc;
 
 /// Everything that the machine verbs need beside the rest.
 #[derive(Debug)]
 pub struct Broker {
-    registry: ArcSwap<ClientRegistry>,
+    registry: registry::Registry,
     tokens: MachineTokenStore,
     config: Arc<Config>,
     cache: cache::MachineTokenCache,
@@ -37,17 +38,18 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker for the clients of `registry` that shares what it fetches through `tokens`.
-    pub fn new(registry: ClientRegistry, tokens: MachineTokenStore, config: Arc<Config>) -> Self {
+    /// A broker for the clients of the configuration and those in `registrations`, that shares what it fetches through
+    /// `tokens`.
+    pub fn new(
+        configured: ClientRegistry,
+        registrations: ClientRegistrations,
+        tokens: MachineTokenStore,
+        config: Arc<Config>,
+    ) -> Self {
         let guards = authenticate::RateLimits::new(&config.machine);
         let budget = budget::FetchBudget::new(config.machine.fetches_per_hour);
-        let (registry, cache) = (ArcSwap::from_pointee(registry), cache::MachineTokenCache::default());
-        Self { registry, tokens, config, cache, guards, budget }
-    }
-
-    /// Replaces the registered clients: whoever is disabled or gone stops at once.
-    pub fn replace_clients(&self, registry: ClientRegistry) {
-        self.registry.store(Arc::new(registry));
+        let registry = registry::Registry::new(configured, registrations, &config);
+        Self { registry, tokens, config, cache: cache::MachineTokenCache::default(), guards, budget }
     }
 
     /// Forgets callers that were not seen for a while before `now`.

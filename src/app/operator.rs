@@ -1,0 +1,214 @@
+//! Operators' commands beside a running service. Where the service has the store to itself, a redb file, it does them
+//! itself: it listens on a Unix socket beside the file, which only its own user and root may use. Elsewhere the command
+//! goes to the store directly.
+//!
+//! A request is one JSON document up to the end of what is sent, and so is the answer.
+
+use super::{App, Error};
+use crate::config::{Config, StoreUrl};
+use crate::domain::client_registration::ClientChange;
+use crate::domain::clock::SystemClock;
+use crate::flow::RelyingParty;
+use crate::store::OpenError;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a file is tried that another process has, and how long after another.
+const BUSY_ATTEMPTS: u32 = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a running service can be told by its operator.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum OperatorCommand {
+    /// The sessions of a user: a list of [`crate::flow::OwnSession`].
+    ListSessions { sub: String },
+    /// Ends them, or one: [`crate::flow::EndedSessions`].
+    EndSessions { sub: String, handle: Option<String> },
+    /// The registered clients: [`crate::domain::client_registration::ClientList`].
+    ListClients,
+    /// Changes those in the store; answers with nothing.
+    ChangeClient(ClientChange),
+}
+
+impl OperatorCommand {
+    async fn execute(&self, rp: &RelyingParty) -> Result<Value, Error> {
+        let answer = match self {
+            Self::ListSessions { sub } => serde_json::to_value(rp.sessions_of(sub).await?),
+            Self::EndSessions { sub, handle } => {
+                serde_json::to_value(rp.end_sessions_of(sub, handle.as_deref()).await?)
+            }
+            Self::ListClients => serde_json::to_value(rp.list_clients().await?),
+            Self::ChangeClient(change) => serde_json::to_value(rp.change_clients(change).await?),
+        };
+        Ok(answer.expect("an answer is plain data"))
+    }
+}
+
+/// Has `command` done by the service that runs with `config`, or over its store.
+///
+/// # Errors
+/// [`Error`], a sentence for the operator.
+pub(super) async fn execute<T: DeserializeOwned>(config: &Config, command: &OperatorCommand) -> Result<T, Error> {
+    let answer = match &config.session.store {
+        // The configuration's clients are known without a store.
+        StoreUrl::Memory if !matches!(command, OperatorCommand::ListClients) => return Err(Error::OnlyInMemory),
+        StoreUrl::Redb(path) => in_file(config, path, command).await?,
+        StoreUrl::Memory | StoreUrl::Redis(_) => command.execute(&beside_the_service(config)?.rp).await?,
+    };
+    serde_json::from_value(answer).map_err(|_| Error::OtherVersion)
+}
+
+/// By the service that has the file open, or without one. Tries again for a while if one has it and does not listen: it
+/// is starting, or ending.
+async fn in_file(config: &Config, path: &Path, command: &OperatorCommand) -> Result<Value, Error> {
+    for attempt in 1.. {
+        if let Some(answer) = ask(path, command).await {
+            return answer;
+        }
+        if !path.exists() {
+            return Err(Error::NoStore(path.display().to_string()));
+        }
+        match beside_the_service(config) {
+            Err(Error::Busy(_)) if attempt < BUSY_ATTEMPTS => tokio::time::sleep(BUSY_PAUSE).await,
+            app => return command.execute(&app?.rp).await,
+        }
+    }
+    unreachable!("the last attempt returns")
+}
+
+/// The flows over the configured store, for a command.
+fn beside_the_service(config: &Config) -> Result<App, Error> {
+    App::build(config, Arc::new(SystemClock)).map_err(|error| match error {
+        Error::Store(in_use @ OpenError::InUse { .. }) => Error::Busy(in_use),
+        other => other,
+    })
+}
+
+fn socket_path(store: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.sock", store.display()))
+}
+
+#[cfg(unix)]
+use unix::ask;
+#[cfg(unix)]
+pub(super) use unix::listen;
+
+/// Asks nobody.
+#[cfg(not(unix))]
+async fn ask(_: &Path, _: &OperatorCommand) -> Option<Result<Value, Error>> {
+    None
+}
+
+#[cfg(unix)]
+mod unix {
+    use super::{OperatorCommand, socket_path};
+    use crate::app::Error;
+    use crate::flow::RelyingParty;
+    use serde_json::Value;
+    use std::fs::Permissions;
+    use std::io;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{UnixListener, UnixStream};
+    use tokio::time::timeout;
+
+    /// No command is longer, bytes.
+    const COMMAND_MAX: u64 = 64 << 10;
+    /// How long a command may take to arrive.
+    const READ_TIMEOUT: Duration = Duration::from_secs(5);
+    const ROOT: u32 = 0;
+
+    /// Asks the service that has the file `store` open; `None` if there is none.
+    pub(in crate::app) async fn ask(store: &Path, command: &OperatorCommand) -> Option<Result<Value, Error>> {
+        let stream = UnixStream::connect(socket_path(store)).await.ok()?;
+        let answer = exchange(stream, command).await;
+        let answer =
+            answer.and_then(|answer| serde_json::from_slice::<Result<Value, String>>(&answer).map_err(Into::into));
+        Some(match answer {
+            Ok(answer) => answer.map_err(Error::Refused),
+            Err(error) => Err(Error::NoAnswer(error)),
+        })
+    }
+
+    async fn exchange(mut stream: UnixStream, command: &OperatorCommand) -> io::Result<Vec<u8>> {
+        stream.write_all(&serde_json::to_vec(command)?).await?;
+        stream.shutdown().await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok(answer)
+    }
+
+    /// The socket's name, for as long as somebody listens.
+    struct SocketFile(PathBuf);
+
+    impl Drop for SocketFile {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    /// Does the commands of operators. The caller has the file `store` open, so that no other process uses its socket.
+    pub(in crate::app) async fn listen(rp: Arc<RelyingParty>, store: PathBuf) {
+        let path = socket_path(&store);
+        let (listener, owner) = match bind(&path) {
+            Ok(bound) => bound,
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "operator socket unavailable: commands need the service to be stopped");
+                return std::future::pending().await;
+            }
+        };
+        let _file = SocketFile(path);
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let rp = rp.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = answer(&rp, stream, owner).await {
+                            tracing::warn!(%error, "operator command failed");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "operator socket failed");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    /// The listener, and the user who owns it.
+    fn bind(path: &Path) -> io::Result<(UnixListener, u32)> {
+        if let Err(error) = std::fs::remove_file(path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let listener = UnixListener::bind(path)?;
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        Ok((listener, std::fs::metadata(path)?.uid()))
+    }
+
+    async fn answer(rp: &RelyingParty, mut stream: UnixStream, owner: u32) -> io::Result<()> {
+        // Before its mode was set, anybody could connect.
+        let caller = stream.peer_cred()?.uid();
+        if caller != owner && caller != ROOT {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("the user {caller} is a stranger")));
+        }
+        let mut command = Vec::new();
+        let mut request = (&mut stream).take(COMMAND_MAX);
+        timeout(READ_TIMEOUT, request.read_to_end(&mut command)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        let answer = match serde_json::from_slice::<OperatorCommand>(&command) {
+            Ok(command) => command.execute(rp).await.map_err(|error| error.to_string()),
+            Err(_) => Err(Error::OtherVersion.to_string()),
+        };
+        stream.write_all(&serde_json::to_vec(&answer)?).await?;
+        stream.shutdown().await
+    }
+}

@@ -1,0 +1,79 @@
+//! `auth-api sessions`: a user's sessions in the configured store.
+
+use super::{ConfigFlag, EXIT_PROBLEMS, foreign, print, table};
+use crate::app;
+use crate::config::Config;
+use crate::domain::clock::Timestamp;
+use chrono::{DateTime, SecondsFormat};
+use clap::Subcommand;
+use std::io::Write;
+use std::process::ExitCode;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionsCommand {
+    /// Lists them
+    List {
+        /// The user, by the provider's `sub`
+        #[arg(long)]
+        sub: String,
+        #[command(flatten)]
+        config: ConfigFlag,
+    },
+    /// Ends them, here and at the provider
+    End {
+        /// The user, by the provider's `sub`
+        #[arg(long)]
+        sub: String,
+        /// This session only, as `list` calls it
+        #[arg(long)]
+        handle: Option<String>,
+        #[command(flatten)]
+        config: ConfigFlag,
+    },
+}
+
+pub(super) async fn sessions(command: SessionsCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        SessionsCommand::List { sub, config } => list(&config.read()?, &sub).await,
+        SessionsCommand::End { sub, handle, config } => end(&config.read()?, &sub, handle.as_deref()).await,
+    }
+}
+
+async fn list(config: &Config, sub: &str) -> anyhow::Result<ExitCode> {
+    let sessions = app::sessions_of(config, sub).await?;
+    if sessions.is_empty() {
+        return print(&format!("{} has no sessions\n", foreign(sub)));
+    }
+    let mut rows = vec![["HANDLE", "STARTED", "LAST SEEN", "ADDRESS", "PROVIDER", "DEVICE"].map(str::to_owned)];
+    rows.extend(sessions.into_iter().map(|session| {
+        let known = |text: &str| if text.is_empty() { "-".to_owned() } else { foreign(text) };
+        let (address, agent) = (known(&session.device.address), known(&session.device.agent));
+        let provider = known(session.provider.as_deref().unwrap_or_default());
+        [session.handle, time(session.started), time(session.last_seen), address, provider, agent]
+    }));
+    print(&table(rows))
+}
+
+async fn end(config: &Config, sub: &str, handle: Option<&str>) -> anyhow::Result<ExitCode> {
+    let ended = app::end_sessions_of(config, sub, handle).await?;
+    match (ended.sessions, handle) {
+        (0, None) => print(&format!("{} has no sessions\n", foreign(sub)))?,
+        (0, Some(handle)) => print(&format!("{} has no session {}\n", foreign(sub), foreign(handle)))?,
+        (1, _) => print("1 session ended\n")?,
+        (count, _) => print(&format!("{count} sessions ended\n"))?,
+    };
+    if ended.not_revoked == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = format!(
+        "{} of their refresh tokens could not be revoked at the provider; nobody holds them any more\n",
+        ended.not_revoked
+    );
+    std::io::stderr().write_all(text.as_bytes())?;
+    Ok(ExitCode::from(EXIT_PROBLEMS))
+}
+
+fn time(at: Timestamp) -> String {
+    let time = i64::try_from(at.as_secs()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    time.map_or_else(|| at.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
+}

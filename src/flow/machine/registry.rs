@@ -1,0 +1,202 @@
+//! The registered clients: those of the configuration, and those that the session store keeps for all processes.
+//!
+//! 1. Every process reads the store's every few seconds. What it has read stays in force while the store is away, and is
+//!    written back where the store has lost it.
+//! 2. Until they were read once, nobody can say that a client is unknown.
+
+use super::Broker;
+use crate::config::Config;
+use crate::domain::client_registration::{
+    ClientChange, ClientChangeError, ClientList, ClientStatus, RegistrationPlace,
+};
+use crate::domain::machine::{ClientRegistry, MachineClient};
+use crate::flow::RelyingParty;
+use crate::store::{self, ClientRegistrations, RegistrationsText};
+use arc_swap::{ArcSwap, Guard};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How often a change is tried again after another process was faster.
+const ATTEMPTS: u32 = 10;
+
+/// The clients that count now.
+#[derive(Debug)]
+pub(in crate::flow) struct KnownClients {
+    clients: ClientRegistry,
+    /// Whether the store was asked for its own.
+    is_complete: bool,
+}
+
+impl KnownClients {
+    /// The client called `id`.
+    ///
+    /// # Errors
+    /// [`store::Error::Unavailable`]: it is not in the configuration, and the store was not read yet.
+    pub(in crate::flow) fn find(&self, id: &str) -> Result<Option<&Arc<MachineClient>>, store::Error> {
+        match self.clients.get(id) {
+            None if !self.is_complete => {
+                Err(store::Error::Unavailable("the clients that are registered in it were not read yet".into()))
+            }
+            found => Ok(found),
+        }
+    }
+}
+
+/// All that is known of clients.
+#[derive(Debug)]
+pub(super) struct Registry {
+    current: ArcSwap<KnownClients>,
+    configured: Mutex<Arc<ClientRegistry>>,
+    registrations: ClientRegistrations,
+    /// The store's, as last read or written here.
+    stored: tokio::sync::Mutex<StoredText>,
+}
+
+/// A version of the text in the store; the first is 1.
+#[derive(Debug, Default)]
+struct StoredText {
+    version: u64,
+    text: String,
+}
+
+impl Registry {
+    /// The clients of the configuration, and `registrations` once they are read: at once, if nothing could serve them.
+    pub(super) fn new(configured: ClientRegistry, registrations: ClientRegistrations, config: &Config) -> Self {
+        let is_complete = config.machine.upstreams().next().is_none();
+        let current = ArcSwap::from_pointee(KnownClients { clients: configured.clone(), is_complete });
+        let (configured, stored) = (Mutex::new(configured.into()), tokio::sync::Mutex::default());
+        Self { current, configured, registrations, stored }
+    }
+
+    pub(super) fn load(&self) -> Guard<Arc<KnownClients>> {
+        self.current.load()
+    }
+
+    fn configured(&self) -> Arc<ClientRegistry> {
+        self.configured.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets the clients in `text` count beside the configuration's, and returns what is wrong with them. `is_read`: the
+    /// store has told what it keeps, now or earlier.
+    fn publish(&self, config: &Config, text: &str, is_read: bool) -> Result<Vec<String>, ClientChangeError> {
+        let (clients, diagnostics) = config.registry(&self.configured(), text)?;
+        let is_complete = is_read || self.load().is_complete;
+        self.current.store(Arc::new(KnownClients { clients, is_complete }));
+        Ok(diagnostics.iter().map(ToString::to_string).collect())
+    }
+}
+
+/// Why the clients in the store could not be read or changed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ClientStoreError {
+    /// The change, or the text that the store has.
+    #[error(transparent)]
+    Change(#[from] ClientChangeError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Other processes.
+    #[error("other processes changed the clients at the same time, again and again; nothing was changed")]
+    Contended,
+}
+
+impl Broker {
+    /// Replaces the clients of the configuration: whoever is disabled or gone stops at once.
+    pub fn replace_clients(&self, clients: ClientRegistry) {
+        *self.registry.configured.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(clients);
+    }
+
+    /// Reads the clients that the store keeps, lets all count, and returns the mistakes in the store's.
+    ///
+    /// # Errors
+    /// [`ClientStoreError`]: those read before stay in force.
+    pub async fn refresh_clients(&self) -> Result<Vec<String>, ClientStoreError> {
+        let mut stored = self.registry.stored.lock().await;
+        let read = self.read_stored(&mut stored).await;
+        // The configuration's may have changed, whatever the store does.
+        let mistakes = self.registry.publish(&self.config, &stored.text, read.is_ok())?;
+        read.map(|()| mistakes)
+    }
+
+    async fn read_stored(&self, stored: &mut StoredText) -> Result<(), ClientStoreError> {
+        let registrations = &self.registry.registrations;
+        let found = registrations.load().await?;
+        if stored.version > found.as_ref().map_or(0, |found| found.version) {
+            if registrations.restore(stored.version, &stored.text).await? {
+                tracing::warn!(version = stored.version, "client registrations written back: the store had lost them");
+            }
+            return Ok(());
+        }
+        let Some(RegistrationsText { mut version, text, is_current }) = found else { return Ok(()) };
+        if text != stored.text {
+            // Before it replaces what can be read.
+            self.config.registry(&self.registry.configured(), &text)?;
+            tracing::info!(target: "auth_api::audit", version, "client registrations read");
+        }
+        if !is_current && registrations.put(version, &text).await? {
+            version += 1;
+        }
+        *stored = StoredText { version, text };
+        Ok(())
+    }
+
+    async fn change_stored(&self, change: &ClientChange) -> Result<(), ClientStoreError> {
+        let mut stored = self.registry.stored.lock().await;
+        for _ in 0..ATTEMPTS {
+            self.read_stored(&mut stored).await?;
+            let text = self.config.change_stored_clients(&stored.text, change, &self.registry.configured())?;
+            if text == stored.text {
+                return Ok(());
+            }
+            if self.registry.registrations.put(stored.version, &text).await? {
+                self.registry.publish(&self.config, &text, true)?;
+                *stored = StoredText { version: stored.version + 1, text };
+                return Ok(());
+            }
+        }
+        Err(ClientStoreError::Contended)
+    }
+
+    fn list(&self, mistakes: Vec<String>) -> ClientList {
+        let (known, configured) = (self.registry.load(), self.registry.configured());
+        let status = |client: &Arc<MachineClient>| ClientStatus {
+            id: client.id.clone(),
+            place: match configured.contains_key(&client.id) {
+                true => RegistrationPlace::Configuration,
+                false => RegistrationPlace::Store,
+            },
+            disabled: client.disabled,
+            owner: client.owner.clone(),
+            on_behalf_of: client.on_behalf_of.clone(),
+            scopes: client.scopes.iter().map(str::to_owned).collect(),
+            resources: client.resources.clone(),
+            upstream: self.config.machine.upstream_name(&client.upstream).unwrap_or_default().to_owned(),
+            fetches_per_hour: client.fetches_per_hour,
+            secret_hashes: client.secrets.iter().map(ToString::to_string).collect(),
+        };
+        let mut clients: Vec<_> = known.clients.values().map(status).collect();
+        clients.sort_by(|a, b| a.id.cmp(&b.id));
+        ClientList { clients, mistakes }
+    }
+}
+
+impl RelyingParty {
+    /// The registered clients, for an operator.
+    ///
+    /// # Errors
+    /// [`ClientStoreError`].
+    pub async fn list_clients(&self) -> Result<ClientList, ClientStoreError> {
+        let mistakes = self.broker.refresh_clients().await?;
+        Ok(self.broker.list(mistakes))
+    }
+
+    /// Changes the clients that the store keeps. This process goes by it at once, others within seconds.
+    ///
+    /// # Errors
+    /// [`ClientStoreError`]; after [`ClientStoreError::Store`] the change may have been made all the same.
+    pub async fn change_clients(&self, change: &ClientChange) -> Result<(), ClientStoreError> {
+        self.broker.change_stored(change).await?;
+        let (action, client) = change.name();
+        tracing::info!(target: "auth_api::audit", action, client, "client registration changed");
+        Ok(())
+    }
+}
