@@ -52,6 +52,8 @@ impl Provider {
                 // The token itself says what it is good for.
                 let mut principal = self.profile.bearer(&claims, &self.rules);
                 principal.kind = PrincipalKind::Machine;
+                // Of nobody's authentication, whatever the provider puts into it.
+                (principal.auth_time, principal.acr, principal.amr) = (None, None, vec![]);
                 principal.expires_at = claims.exp.min(expires_at);
                 (principal, claims.all_names())
             }

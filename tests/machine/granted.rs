@@ -250,3 +250,19 @@ async fn a_registered_secret_is_shown_to_nobody_even_if_it_is_mistyped() {
     assert_eq!(site.pool.count(PoolEndpoint::TokenClientCredentials), 1);
     assert_eq!(token(&site, "dev-cms-client", SECRET, &[]).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_program_has_not_authenticated_as_a_person_does_whatever_its_token_says() {
+    for profile in ["cognito", "oidc"] {
+        let (site, _folder) = with(&[("PROVIDER__PROFILE", profile)]).await;
+        let access_token = site.pool.mint_access_token("dev-cms-client", "jane", &["cms/read"]);
+        let answer = json!({ "access_token": access_token, "token_type": "Bearer", "expires_in": 3_600 });
+        site.pool.fault_once(PoolEndpoint::TokenClientCredentials, answer_with(&answer));
+        let granted = token(&site, "nightly", SECRET, &[]).await;
+        assert_eq!(granted.status, 200, "{profile}: {granted:?}");
+        let shape = |r: reqwest::RequestBuilder| r.bearer_auth(&access_token);
+        let json = Browser::new().send(Method::GET, &site.auth("/validate"), shape).await.json();
+        let told = ["kind", "auth_time", "acr", "amr"].map(|name| json[name].clone());
+        assert_eq!(told, [json!("machine"), json!(null), json!(null), json!([])], "{profile}: {json}");
+    }
+}
