@@ -37,6 +37,7 @@ mod renewal;
 mod revocation;
 mod service;
 mod sessions;
+mod several_domains;
 mod sign_in;
 mod sign_out;
 mod stack_command;
