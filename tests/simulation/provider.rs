@@ -72,6 +72,11 @@ impl Provider {
         self.access.get(sign_in).filter(|(_, ends)| now < *ends).map(|(token, _)| token.clone())
     }
 
+    /// Whether it refuses to renew a sign-in, whoever asks.
+    pub(super) fn has_revoked(&self, sign_in: &str) -> bool {
+        self.revoked.contains(sign_in)
+    }
+
     fn answer(&mut self, world: &World, asker: (usize, u64), request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         let base = "https://auth.example.com/oauth2";
         let (status, body) = match request.uri().path() {
