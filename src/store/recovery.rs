@@ -1,6 +1,6 @@
 //! Following changes by other processes, and writing back what the store has lost.
 //!
-//! 1. A loss is recorded as a mark, so that processes that start later know of it.
+//! 1. A loss is recorded as a mark, so that processes that start later know of it. The others keep it as a tombstone.
 //! 2. Tombstones come first: every process that wrote or received one writes it again.
 //! 3. After a moment in which all others do the same, sessions follow: what this process wrote lately and,
 //!    where more than the last moments was lost, all that it has at hand. The newest version of a session
@@ -125,8 +125,7 @@ impl Sessions {
                 }
                 self.extend_held_leases().await;
                 while lost == LostWrites::Everything
-                    && let Err(error) =
-                        self.count_errors(self.store.revoke(RevocationKey::lost_writes(), now + LOST_WRITES_TTL).await)
+                    && let Err(error) = self.write_revocation(RevocationKey::lost_writes(), now + LOST_WRITES_TTL).await
                 {
                     self.try_again(since, &error).await;
                 }
@@ -159,8 +158,13 @@ impl Sessions {
         if self.cache.may_lack_sessions() {
             return Err(Error::Recovering);
         }
-        let until = self.count_errors(self.store.revoked_until(RevocationKey::lost_writes()).await)?;
-        Ok(until.is_some_and(|until| self.clock.now() < until))
+        let (mark, now) = (RevocationKey::lost_writes(), self.clock.now());
+        // The store may have lost the mark, too.
+        if self.cache.tombstones.until(TombstoneKey::Token(mark)).is_some_and(|until| now < until) {
+            return Ok(true);
+        }
+        let until = self.count_errors(self.store.revoked_until(mark).await)?;
+        Ok(until.is_some_and(|until| now < until))
     }
 
     /// Tells the store of the leases that this process holds: it may have lost them.

@@ -371,11 +371,14 @@ impl InvalidationListener for SessionCache {
     }
 
     fn token_revoked(&self, revocation_key: RevocationKey) {
+        let ended = TombstoneKey::Token(revocation_key);
         if revocation_key == RevocationKey::lost_writes() {
-            // Written by a process that found a loss, or expired.
-            return self.distrust_absence(LOSS_DOUBT);
+            // Written by a process that found a loss, expired, or evicted. Not valid without an expiry: as long as it is,
+            // a refused refresh token ends no session.
+            self.distrust_absence(LOSS_DOUBT);
+            return self.tombstones.record_reported(ended);
         }
-        self.tombstones.record_unread(TombstoneKey::Token(revocation_key));
+        self.tombstones.record_unread(ended);
         self.invalidate_revocation(revocation_key);
     }
 

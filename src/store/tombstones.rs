@@ -41,7 +41,7 @@ struct Tombstone {
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
     table: Mutex<TombstoneTable>,
-    /// Notified when a tombstone was reported whose expiry is still to be read.
+    /// Notified when a tombstone was reported that is still to be read.
     pub(super) unread_added: Notify,
 }
 
@@ -80,8 +80,13 @@ impl Tombstones {
         if !table.tombstones.contains_key(&ended) {
             table.insert(ended, None);
         }
-        table.unread.insert(ended);
         drop(table);
+        self.record_reported(ended);
+    }
+
+    /// Has a tombstone read whose key the store reported; only one that it has counts.
+    pub(super) fn record_reported(&self, ended: TombstoneKey) {
+        self.table().unread.insert(ended);
         self.unread_added.notify_one();
     }
 
@@ -103,7 +108,12 @@ impl Tombstones {
     /// Merges the expiry read from the store, or its absence.
     pub(super) fn reconcile(&self, ended: TombstoneKey, found: Option<Timestamp>, now: Timestamp) -> Reconciliation {
         let mut table = self.table();
-        let Some(ending) = table.tombstones.get_mut(&ended) else { return Reconciliation::Settled };
+        let Some(ending) = table.tombstones.get_mut(&ended) else {
+            if found.is_some() {
+                table.insert(ended, found);
+            }
+            return Reconciliation::Settled;
+        };
         match (found, ending.until) {
             (Some(until), table) => {
                 ending.until = Some(until.max(table.unwrap_or_default()));

@@ -74,6 +74,31 @@ async fn a_process_killed_at_work_signs_nobody_out_even_without_a_grace_period()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server"]
+async fn a_loss_of_data_is_remembered_though_redis_evicts_the_mark_of_it() {
+    let redis = Redis::start().await;
+    let mut fleet = Fleet::start(2, &at(&redis)).await;
+    fleet.rotate(0);
+    let jane = fleet.sign_in("jane").await;
+    fleet.all_say("known everywhere", 200, &jane).await;
+    killed_at_work(&mut fleet, &jane).await;
+    // That her refresh token may be spent is known to the lease alone, and from here on to nobody.
+    redis.ask::<()>("FLUSHALL").await;
+    until("she is written back", async || !redis.ask::<Vec<String>>("KEYS *:s:*").await.is_empty()).await;
+    let marks = redis.ask::<Vec<String>>("KEYS *:m:*").await;
+    let evicted = redis.ask::<usize>(&format!("DEL {}", marks.join(" "))).await;
+    assert_eq!(evicted, 2, "of the used code and of the loss");
+    until("renewed as far as it can be", async || {
+        let answer = fleet.refresh(1, &jane).await;
+        assert!([200, 503].contains(&answer.status), "nobody is signed out: {answer:?}");
+        answer.status == 200
+    })
+    .await;
+    assert_eq!(fleet.validate(1, &jane).await, 200);
+    assert_eq!(redis.ask::<Vec<String>>("KEYS *:m:*").await.len(), 2, "for processes that start later");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn a_provider_in_trouble_is_asked_once_and_signs_nobody_out() {
     let redis = Redis::start().await;
     let fleet = Fleet::start(2, &at(&redis)).await;

@@ -1,7 +1,8 @@
 //! What is known to be true of each session, and what its answers are held to.
 //!
 //! 1. Who was signed out is answered 200 by nobody, and neither is the access token, after [`BOUND`] without faults.
-//! 2. Who is signed in is told 401 by nobody, whatever happens. 503 may be said.
+//! 2. Who is signed in is told 401 by nobody, whatever happens, and is signed out by nobody but the provider. 503 may
+//!    be said.
 //! 3. A code is spent once. A refresh token is spent once while nothing is disturbed.
 //!
 //! 4. Who is signed in may be told 401 while only processes have the session that cannot reach the store: nobody waits
@@ -112,6 +113,16 @@ fn somebody_can_tell(world: &World, number: usize) -> bool {
     server.has_record(key) || there.any(|(at, process)| process.remembers(key) && weather.reaches_store(at))
 }
 
+/// Whether the service ended the session though the provider has not: it took a refresh token that was spent in a fault
+/// for one that was revoked.
+fn was_ended_wrongly(world: &World, number: usize) -> bool {
+    let known = world.oracle().known(number);
+    let (key, processes) = (known.key(), world.processes());
+    let is_over =
+        world.server().has_tombstone(key) || processes.iter().flatten().any(|process| process.remembers_end(key));
+    is_over && !world.provider().has_revoked(&known.sign_in)
+}
+
 /// Judges the answer that session `number` had to a question asked at `asked`, when it was in state `before`.
 pub(super) fn judge(world: &World, what: &str, number: usize, before: State, asked: Instant, status: u16) {
     let after = world.oracle().known(number).state;
@@ -133,7 +144,9 @@ pub(super) fn judge(world: &World, what: &str, number: usize, before: State, ask
                 world.violation(format_args!("{what} of s{number} is 200, {late:?} too late after its sign-out"));
             }
         }
-        (401, State::SignedIn) if after == before && somebody_can_tell(world, number) => {
+        (401, State::SignedIn)
+            if after == before && (somebody_can_tell(world, number) || was_ended_wrongly(world, number)) =>
+        {
             world.violation(format_args!("{what} of s{number}, which is signed in, is 401"));
         }
         (502 | 503, _) => {

@@ -2,7 +2,7 @@
 
 use super::World;
 use super::network::{Connection, MAX_STALE, STORE_TIMEOUT};
-use super::provider::{CLIENT, ISSUER, Line, TIMEOUT};
+use super::provider::{Asker, CLIENT, ISSUER, Line, TIMEOUT};
 use crate::app::{App, Supervisor};
 use crate::config::{self, Config, Sources};
 use crate::domain::clock::{Clock, Timestamp};
@@ -14,7 +14,6 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Request};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -35,7 +34,6 @@ pub(super) struct Process {
     rp: Arc<RelyingParty>,
     router: Router,
     gone: CancellationToken,
-    began: Instant,
     _background: Supervisor,
 }
 
@@ -50,7 +48,8 @@ impl Process {
     pub(super) fn start(world: &Arc<World>, number: usize, start: u64) {
         let config = configuration();
         let store = Arc::new(Connection::new(world.clone(), number, start));
-        let (metrics, line) = (Arc::<Metrics>::default(), Line { world: world.clone(), process: number, start });
+        let asker = Asker { process: number, start, began: Instant::now() };
+        let (metrics, line) = (Arc::<Metrics>::default(), Line { world: world.clone(), asker });
         let http = HttpClient::in_process(Arc::new(line), metrics.clone());
         let app = App::compose(store, http, &config, Arc::new(SimulatedClock(world.clone())), metrics);
         let app = app.expect("the configuration is good");
@@ -59,16 +58,10 @@ impl Process {
             rp: app.rp.clone(),
             router: app.router(),
             gone: CancellationToken::new(),
-            began: Instant::now(),
             _background: app.background(),
         };
         world.trace(format_args!("p{number} starts"));
         world.processes()[number] = Some(process);
-    }
-
-    /// Whether it has just been started: it may not know yet of a loss before that.
-    pub(super) fn is_new(&self) -> bool {
-        self.began.elapsed() < Duration::from_secs(5)
     }
 
     /// Whether it could write back this session.

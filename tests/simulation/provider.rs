@@ -27,8 +27,23 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 /// Life of access and ID tokens, seconds.
 const LIFE: u64 = 45;
 
-/// One that was spent, and when.
-type Spent = Option<(usize, u64, Instant)>;
+/// A start of a process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asker {
+    pub(super) process: usize,
+    pub(super) start: u64,
+    pub(super) began: Instant,
+}
+
+impl Asker {
+    /// Whether it may not know yet of a loss before its start. It may have crashed since it asked.
+    fn is_new(&self) -> bool {
+        self.began.elapsed() < Duration::from_secs(5)
+    }
+}
+
+/// Who spent it, and when.
+type Spent = Option<(Asker, Instant)>;
 
 #[derive(Debug)]
 struct Code {
@@ -72,7 +87,12 @@ impl Provider {
         self.access.get(sign_in).filter(|(_, ends)| now < *ends).map(|(token, _)| token.clone())
     }
 
-    fn answer(&mut self, world: &World, asker: (usize, u64), request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+    /// Whether it refuses to renew a sign-in, whoever asks.
+    pub(super) fn has_revoked(&self, sign_in: &str) -> bool {
+        self.revoked.contains(sign_in)
+    }
+
+    fn answer(&mut self, world: &World, asker: Asker, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         let base = "https://auth.example.com/oauth2";
         let (status, body) = match request.uri().path() {
             path if path.ends_with("/openid-configuration") => (
@@ -105,14 +125,14 @@ impl Provider {
         response.body(body.to_string().into_bytes()).expect("the parts are good")
     }
 
-    fn redeem(&mut self, world: &World, asker: (usize, u64), form: &BTreeMap<String, String>) -> Option<Value> {
+    fn redeem(&mut self, world: &World, asker: Asker, form: &BTreeMap<String, String>) -> Option<Value> {
         let code = self.codes.get_mut(&form["code"])?;
-        if let Some((process, start, at)) = code.spent.replace((asker.0, asker.1, Instant::now())) {
+        if let Some((first, at)) = code.spent.replace((asker, Instant::now())) {
             // The claim was lost with the data, and who made it is gone, or who claims again has just started.
-            let unknown = !world.is_alive(process, start) || world.is_new(asker.0);
+            let unknown = !world.is_alive(first.process, first.start) || asker.is_new();
             // The first request may have been under way for as long as who sent it waits.
             if !unknown || !world.was(Disturbance::Loss, at - TIMEOUT) {
-                world.violation(format_args!("a code was spent twice, by p{process} and p{}", asker.0));
+                world.violation(format_args!("a code was spent twice, by p{} and p{}", first.process, asker.process));
             }
             world.stats().codes_spent_twice += 1;
             self.revoked.insert(code.sign_in.clone());
@@ -125,12 +145,15 @@ impl Provider {
         Some(self.issue(world.epoch_seconds(), &user, &sign_in, Some(&nonce)))
     }
 
-    fn renew(&mut self, world: &World, asker: (usize, u64), refresh: &str) -> Option<Value> {
+    fn renew(&mut self, world: &World, asker: Asker, refresh: &str) -> Option<Value> {
         let grant = self.grants.get_mut(refresh)?;
-        if let Some((process, _, at)) = grant.spent.replace((asker.0, asker.1, Instant::now())) {
+        if let Some((first, at)) = grant.spent.replace((asker, Instant::now())) {
             // After a fault nobody may know whether it was spent.
             if world.was_calm_since(at) {
-                world.violation(format_args!("a refresh token was spent twice, by p{process} and p{}", asker.0));
+                world.violation(format_args!(
+                    "a refresh token was spent twice, by p{} and p{}",
+                    first.process, asker.process
+                ));
             }
             world.stats().refresh_tokens_spent_twice += 1;
             return None;
@@ -177,8 +200,7 @@ impl Provider {
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) world: Arc<World>,
-    pub(super) process: usize,
-    pub(super) start: u64,
+    pub(super) asker: Asker,
 }
 
 #[async_trait::async_trait]
@@ -190,7 +212,7 @@ impl InProcess for Line {
             untouched,
             throttled: false,
         };
-        self.world.only_alive(self.process, self.start).await;
+        self.world.only_alive(self.asker.process, self.asker.start).await;
         let (path, away) = {
             let mut weather = self.world.weather();
             (weather.path_to_provider(), weather.is_provider_away())
@@ -200,12 +222,12 @@ impl InProcess for Line {
         }
         let deadline = Instant::now() + TIMEOUT;
         let (tell, told) = oneshot::channel();
-        let (world, asker) = (self.world.clone(), (self.process, self.start));
+        let (world, asker) = (self.world.clone(), self.asker);
         tokio::spawn(async move {
             sleep(path.there).await;
             if !away && !path.loses_request {
                 if request.body().starts_with(b"grant_type=refresh_token") {
-                    faults::follow(&world, Deed::Renew, asker.0);
+                    faults::follow(&world, Deed::Renew, asker.process);
                 }
                 let answer = world.provider().answer(&world, asker, &request);
                 sleep(path.back).await;
@@ -217,7 +239,7 @@ impl InProcess for Line {
             sleep_until(deadline).await;
         });
         let answered = timeout_at(deadline, told).await;
-        self.world.only_alive(self.process, self.start).await;
+        self.world.only_alive(self.asker.process, self.asker.start).await;
         answered.ok().and_then(Result::ok).ok_or_else(|| unavailable("no answer in time", false))
     }
 }

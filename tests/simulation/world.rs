@@ -226,11 +226,6 @@ impl World {
         }
     }
 
-    /// Whether this start of a process was lately.
-    pub(super) fn is_new(&self, process: usize) -> bool {
-        self.processes()[process].as_ref().is_some_and(|process| process.is_new())
-    }
-
     pub(super) fn is_alive(&self, process: usize, start: u64) -> bool {
         self.processes()[process].as_ref().is_some_and(|process| process.start == start)
     }
