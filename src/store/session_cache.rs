@@ -18,7 +18,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Bytes of sessions remembered, about: some 40,000.
@@ -97,7 +97,9 @@ pub(super) struct SessionCache {
     started: Instant,
     /// Milliseconds since the start until which memory is believed; `u64::MAX` if nobody else writes.
     fresh_until: AtomicU64,
-    freshness: watch::Sender<Freshness>,
+    freshness: Mutex<Freshness>,
+    /// Rung when that changes. Not a `watch`, which wakes those who wait in a random order.
+    freshness_changed: Notify,
     /// Milliseconds since the start until which an absent record may have been lost by the store.
     recovering_until: AtomicU64,
     /// The same for sessions alone, which another process may be about to put back: one that was slow to reach the
@@ -122,7 +124,8 @@ impl SessionCache {
             max_stale,
             started: Instant::now(),
             fresh_until: AtomicU64::new(0),
-            freshness: watch::Sender::new(Freshness::Never),
+            freshness: Mutex::new(Freshness::Never),
+            freshness_changed: Notify::new(),
             recovering_until: AtomicU64::new(0),
             absence_distrusted_until: AtomicU64::new(0),
             never_connected: AtomicBool::new(true),
@@ -253,12 +256,19 @@ impl SessionCache {
     /// The store no longer tells what changes. What is remembered is believed as long as it was going to be.
     pub(super) fn disconnected(&self) {
         // Once per lost stream: without a stream every request reads the store, which is authoritative.
-        if let Freshness::At(_) = *self.freshness.borrow() {
+        if let Freshness::At(_) = self.freshness() {
             self.recover_for(AWAY_FOR);
+            self.set_freshness(Freshness::Lost);
         }
-        self.freshness.send_if_modified(|freshness| {
-            *freshness != Freshness::Never && std::mem::replace(freshness, Freshness::Lost) != Freshness::Lost
-        });
+    }
+
+    fn freshness(&self) -> Freshness {
+        *self.freshness.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_freshness(&self, freshness: Freshness) {
+        *self.freshness.lock().unwrap_or_else(PoisonError::into_inner) = freshness;
+        self.freshness_changed.notify_waiters();
     }
 
     /// The store does not answer, or was not contacted yet: its contents are unknown.
@@ -274,10 +284,17 @@ impl SessionCache {
         if self.is_exclusive() {
             return true;
         }
-        let mut freshness = self.freshness.subscribe();
-        let heard = freshness.wait_for(|freshness| !matches!(freshness, Freshness::At(at) if *at < moment));
+        let heard = async {
+            loop {
+                let changed = self.freshness_changed.notified();
+                if !matches!(self.freshness(), Freshness::At(at) if at < moment) {
+                    return;
+                }
+                changed.await;
+            }
+        };
         match tokio::time::timeout(self.max_stale + PROOF_LATE, heard).await {
-            Ok(_) => !self.is_recovering(),
+            Ok(()) => !self.is_recovering(),
             Err(_) => false,
         }
     }
@@ -295,8 +312,8 @@ impl SessionCache {
     /// All that this process knows is back in the store; others may need a moment more.
     pub(super) fn finish_recovery(&self) {
         // What was lost meanwhile has a recovery of its own.
-        let again = *self.freshness.borrow() == Freshness::Lost
-            || self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let again =
+            self.freshness() == Freshness::Lost || self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         if again || !self.is_recovering() {
             return;
         }
@@ -392,7 +409,7 @@ impl InvalidationListener for SessionCache {
     fn synced(&self, at: Instant) {
         let until = at.saturating_duration_since(self.started) + self.max_stale;
         self.fresh_until.store(millis(until), Ordering::Relaxed);
-        self.freshness.send_replace(Freshness::At(at));
+        self.set_freshness(Freshness::At(at));
     }
 
     fn exclusive(&self) {
