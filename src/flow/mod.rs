@@ -33,7 +33,7 @@ use crate::domain::clock::Clock;
 use crate::domain::policy::Policy;
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::session::SessionId;
-use crate::provider::Provider;
+use crate::provider::{BearerIssuers, Provider};
 use crate::store::{self, OpenedSession, Sessions};
 use crate::telemetry::Metrics;
 use futures_util::future::join_all;
@@ -51,6 +51,8 @@ pub const SESSIONS_MAX: usize = 3;
 pub struct RelyingParty {
     /// The OpenID Provider.
     pub provider: Provider,
+    /// The further issuers of bearer tokens.
+    pub bearer_issuers: BearerIssuers,
     /// The live sessions.
     pub sessions: Sessions,
     /// The time.
@@ -91,6 +93,7 @@ impl RelyingParty {
     /// Puts the parts together.
     pub fn new(
         provider: Provider,
+        bearer_issuers: BearerIssuers,
         sessions: Sessions,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
@@ -100,10 +103,11 @@ impl RelyingParty {
         let budget = budget::ProviderBudget::new(&sessions, config.provider.requests_per_second);
         Self {
             provider,
+            bearer_issuers,
             sessions,
             clock,
             return_to: config.return_to_policy(),
-            policy: config.policy.rules(),
+            policy: config.policy.rules(&config.provider),
             metrics,
             broker,
             config,

@@ -222,9 +222,12 @@ impl RelyingParty {
     pub(super) async fn bearer(&self, token: &str) -> Result<Arc<VerifiedBearer>, Error> {
         let hash = token_hash(token);
         // Keys may have been withdrawn since: then the token is judged anew.
-        let is_current = |bearer: &Arc<VerifiedBearer>| {
-            bearer.generation.is_none() || self.provider.keys_generation() == bearer.generation
+        let generation = |bearer: &VerifiedBearer| match &bearer.principal.issuer {
+            TokenIssuer::Provider => self.provider.keys_generation(),
+            TokenIssuer::Further(iss) => self.bearer_issuers.keys_generation(iss),
         };
+        let is_current =
+            |bearer: &Arc<VerifiedBearer>| bearer.generation.is_none() || generation(bearer) == bearer.generation;
         let bearer = match self.bearers.get(&hash).filter(is_current) {
             Some(bearer) if self.clock.now() < Provider::accepted_until(bearer.principal.expires_at) => bearer,
             Some(_) => return Err(Error::InvalidCredentials("the token has expired".into())),
@@ -240,7 +243,11 @@ impl RelyingParty {
         if let Ok(Some(bearer)) = issued {
             return Ok(bearer);
         }
-        match (self.verify(token, None).await, issued) {
+        let verified = match self.bearer_issuers.verify(token).await {
+            Some(verified) => VerifiedBearer::of_issuer(verified),
+            None => self.verify(token, None).await,
+        };
+        match (verified, issued) {
             (Ok(bearer), issued) => {
                 // Unless it may be a registered client's: then the store has to say so first.
                 if issued.is_ok() {
