@@ -91,6 +91,7 @@ guide! {
     "account" account
     "api-gateway" api_gateway
     "architecture" architecture
+    "bearer-issuers" bearer_issuers
     "cognito" cognito
     "configuration" configuration
     "dev-pool" dev_pool

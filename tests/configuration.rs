@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what these tests share sits outside the test functions")]
 
 mod any_input;
+mod bearer_issuers;
 mod cognito;
 mod files;
 mod machine;

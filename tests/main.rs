@@ -7,6 +7,7 @@ mod acceptance_run;
 mod account;
 mod authorizer;
 mod backchannel;
+mod bearer_issuers;
 mod client_command;
 mod configuration;
 mod contrast;

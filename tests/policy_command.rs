@@ -55,6 +55,31 @@ fn it_says_which_rule_decides_and_why() {
     }
 }
 
+#[test]
+fn it_says_what_a_token_of_a_further_issuer_opens() {
+    let (folder, further) = (tempfile::tempdir().unwrap(), "https://login.partner.example");
+    let issuer =
+        format!("[[provider.bearer_issuer]]\nissuer = \"{further}\"\nprofile = \"oidc\"\naccepted_clients = [\"a\"]\n");
+    let feed = format!(
+        "[[policy.site]]\nhost = \"wiki.app.localhost\"\npath = \"/feed\"\nissuers = [\"{further}\"]\nscopes = [\"feed\"]\n"
+    );
+    let base = BASE.replace("groups = [\"staff\", \"admins\"]", "");
+    std::fs::write(folder.path().join("auth-api.toml"), format!("{base}{issuer}{feed}")).unwrap();
+    let machine = ["--groups", "", "--machine", "--scopes", "feed"];
+    for (path, iss, code, words) in [
+        ("/feed", Some(further), 0, "the scopes feed, and a token of https://login.partner.example"),
+        ("/feed", None, 1, "this is not for tokens of the provider"),
+        ("/feed", Some("http://127.0.0.1:1/dev"), 1, "this is not for tokens of the provider"),
+        ("/x", Some(further), 1, "without a rule"),
+        ("/feed", Some("https://nobody.example"), 1, "nobody accepts tokens of"),
+    ] {
+        let issuer: Vec<_> = iss.iter().flat_map(|iss| ["--issuer", *iss]).collect();
+        let (exit, said) =
+            explain(folder.path(), &format!("http://wiki.app.localhost{path}"), &[&machine, &*issuer].concat());
+        assert!(exit == code && said.contains(words), "{path} {iss:?}: {exit} {said}");
+    }
+}
+
 #[tokio::test]
 async fn a_user_who_is_signed_in_is_known_by_name() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,10 +4,10 @@ use super::operator::{OperatorCommand, execute};
 use super::{Error, key_ring};
 use crate::config::Config;
 use crate::domain::client_registration::{ClientChange, ClientList};
-use crate::domain::clock::SystemClock;
+use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::finding::Finding;
 use crate::flow::{EndedSessions, OwnSession};
-use crate::provider::{HttpClient, Provider};
+use crate::provider::{BearerIssuers, HttpClient, Provider};
 use crate::store;
 use std::sync::Arc;
 
@@ -19,10 +19,13 @@ pub async fn probe(config: &Config) -> Result<Vec<Finding>, Error> {
     let own = &config.server.public_url;
     let callback = own.join("/auth/signin/callback");
     let http = HttpClient::new(config.provider.timeout, Arc::default())?;
-    let provider = Provider::new(http, config, callback, Arc::new(SystemClock));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let bearer_issuers = BearerIssuers::new(&http, &config.provider, &clock);
+    let provider = Provider::new(http, config, callback, clock);
     let (back, signed_out) = (config.return_to_policy().choose(None), own.join("/auth/signout/callback"));
     let upstreams: Vec<_> = config.machine.upstreams().collect();
     let mut findings = provider.probe(back, &signed_out, &upstreams).await;
+    findings.extend(bearer_issuers.probe().await);
     findings.extend(store::probe(&config.session, &Arc::new(key_ring(config))).await);
     Ok(findings)
 }

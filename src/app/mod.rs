@@ -15,7 +15,7 @@ use crate::domain::clock::Clock;
 use crate::domain::deployment::Deployment;
 use crate::domain::seal::KeyRing;
 use crate::flow::{self, Broker, RelyingParty};
-use crate::provider::{self, HttpClient, Provider};
+use crate::provider::{self, BearerIssuers, HttpClient, Provider};
 use crate::store::{self, ClientRegistrations, MachineTokenStore, SessionStore, Sessions};
 use crate::telemetry::Metrics;
 use crate::web::{self, Readiness, Web};
@@ -155,11 +155,13 @@ impl App {
         let sessions =
             Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, max_stale, store_timeout);
         let callback = config.server.public_url.join("/auth/signin/callback");
+        let bearer_issuers = BearerIssuers::new(&http, &config.provider, &clock);
         let provider = Provider::new(http, config, callback, clock.clone());
         let config = Arc::new(config.clone());
         let clients = config.clients().map_err(Error::Clients)?;
         let broker = Broker::new(clients, registrations, tokens, config.clone());
-        let rp = Arc::new(RelyingParty::new(provider, sessions, clock, metrics, broker, config.clone()));
+        let rp =
+            Arc::new(RelyingParty::new(provider, bearer_issuers, sessions, clock, metrics, broker, config.clone()));
         let readiness = Readiness::default();
         Ok(Self {
             public: web::router(Web::new(rp.clone(), ring, &config)),

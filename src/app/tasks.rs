@@ -28,6 +28,11 @@ pub(super) fn start(rp: &Arc<RelyingParty>, config: &Arc<Config>) -> Supervisor 
     let mut tasks = Supervisor::new(rp.clone(), rp.metrics.clone());
     let pause = Arc::<Mutex<Option<Duration>>>::default();
     tasks.paced("provider metadata", move |rp| refresh_metadata(rp, pause.clone()));
+    // One each: none waits for another that does not answer.
+    for issuer in &config.provider.bearer_issuer {
+        let (iss, pause) = (Arc::<str>::from(issuer.issuer.as_str()), Arc::<Mutex<Option<Duration>>>::default());
+        tasks.paced("bearer issuer keys", move |rp| refresh_bearer_issuer(rp, iss.clone(), pause.clone()));
+    }
     tasks.every(FLUSH, "session uses", flush);
     tasks.paced("sweep", sweep);
     tasks.always("store changes", follow);
@@ -55,6 +60,17 @@ async fn refresh_metadata(rp: Arc<RelyingParty>, pause: Arc<Mutex<Option<Duratio
     let next = METADATA_RETRY.following(previous);
     *pause = Some(next);
     if rp.provider.has_metadata() { METADATA_RETRY.most } else { next }
+}
+
+/// Reads the keys of a further issuer; ever later while they cannot be had, since a token that needs them asks at once.
+async fn refresh_bearer_issuer(rp: Arc<RelyingParty>, iss: Arc<str>, pause: Arc<Mutex<Option<Duration>>>) -> Duration {
+    let renewed = rp.bearer_issuers.renew(&iss).await;
+    let mut pause = pause.lock().unwrap_or_else(PoisonError::into_inner);
+    *pause = renewed.err().map(|error| {
+        tracing::warn!(%iss, %error, "bearer issuer refresh failed: keeping the last known keys");
+        METADATA_RETRY.following(*pause)
+    });
+    pause.unwrap_or(METADATA_AGE)
 }
 
 /// Writes down which sessions were used.

@@ -2,9 +2,10 @@
 
 use super::{ConfigFlag, EXIT_PROBLEMS, foreign, print};
 use crate::app;
+use crate::config::Config;
 use crate::domain::page::PathInterpretations;
 use crate::domain::page_rules::Decision;
-use crate::domain::principal::{MachineIdentity, Principal, PrincipalKind};
+use crate::domain::principal::{MachineIdentity, Principal, PrincipalKind, TokenIssuer};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,9 @@ pub(super) struct Explain {
     /// The visitor is this registered client, with --groups "" and --scopes
     #[arg(long, conflicts_with_all = ["sub", "email"])]
     client: Option<String>,
+    /// The visitor's token is of this issuer of `[[provider.bearer_issuer]]`, with --groups
+    #[arg(long, value_name = "URL", conflicts_with_all = ["sub", "email", "client"])]
+    issuer: Option<String>,
     #[command(flatten)]
     config: ConfigFlag,
 }
@@ -44,8 +48,13 @@ struct ExplainedCaller {
 /// Prints the decision. Exit code 1 if the visitor is denied.
 pub(super) async fn explain(args: Explain) -> anyhow::Result<ExitCode> {
     let config = args.config.read()?;
+    let issuer = args.issuer.map(|iss| TokenIssuer::named(&iss, &config.provider.issuer)).unwrap_or_default();
+    if !is_accepted(&issuer, &config) {
+        print(&format!("decision  refused: nobody accepts tokens of {}\n", foreign(&issuer.to_string())))?;
+        return Ok(ExitCode::from(EXIT_PROBLEMS));
+    }
     // Any address is a verified one.
-    let nobody = Principal { email_verified: true, ..Principal::default() };
+    let nobody = Principal { email_verified: true, issuer, ..Principal::default() };
     let visitor = match args.who.sub {
         Some(sub) => {
             let Some(newest) = app::sessions_of(&config, &sub).await?.into_iter().next() else {
@@ -73,7 +82,7 @@ pub(super) async fn explain(args: Explain) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_PROBLEMS));
         }
     };
-    let policy = config.policy.rules();
+    let policy = config.policy.rules(&config.provider);
     let decision = policy.sites.judge(&page);
     let plain = PathInterpretations::of(page.path()).is_plain();
     let mut text = format!("page      {}{}\n", page.origin(), page.path());
@@ -84,7 +93,7 @@ pub(super) async fn explain(args: Explain) -> anyhow::Result<ExitCode> {
     let list = |items: &[String]| if items.is_empty() { "none".to_owned() } else { foreign(&items.join(", ")) };
     let email = visitor.email.as_deref().map_or("none".to_owned(), foreign);
     text += &format!("visitor   groups: {}; scopes: {}; ", list(&visitor.groups), list(&visitor.scopes));
-    text += &format!("verified e-mail: {email}\n");
+    text += &format!("verified e-mail: {email}; issuer: {}\n", visitor.issuer);
     let denied = match (&decision, policy.admit(&visitor)) {
         (Decision::Public(_), _) => None,
         (_, Err(missing)) => Some(format!("may not sign in at all ([policy]): {missing}")),
@@ -96,6 +105,11 @@ pub(super) async fn explain(args: Explain) -> anyhow::Result<ExitCode> {
     text += &denied.as_ref().map_or("decision  allowed\n".to_owned(), |why| format!("decision  denied {why}\n"));
     print(&text)?;
     Ok(if denied.is_none() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_PROBLEMS) })
+}
+
+fn is_accepted(issuer: &TokenIssuer, config: &Config) -> bool {
+    let known = |iss| config.provider.bearer_issuer.iter().any(|one| one.issuer == iss);
+    issuer.further().is_none_or(known)
 }
 
 /// A line for each rule that decides.

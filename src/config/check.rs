@@ -14,11 +14,17 @@ use super::values::urls::PublicUrl;
 
 use crate::domain::host::{ip, is_loopback, within};
 use crate::domain::machine::ClientRegistry;
+use crate::domain::page_rules::PageRule;
+use crate::domain::principal::TokenIssuer;
 
 /// Reports every broken rule.
 pub(super) fn check(raw: &RawConfig, reader: &mut ConfigReader) {
     raw.server.check(reader);
-    reader.report(&raw.provider.issuer.at, provider_issuer(raw));
+    reader.report(&raw.provider.issuer.at, local_issuer(raw, raw.provider.issuer.valid()));
+    let further = &raw.provider.bearer_issuer;
+    for one in further.valid().into_iter().flatten() {
+        reader.report(&format!("{} ({})", further.at, line(&one.issuer)), local_issuer(raw, Some(&one.issuer)));
+    }
     reader.report(&raw.cookies.domain.at, cookie_domain(raw));
     cognito(raw, reader);
     check_return_hosts(raw, reader);
@@ -26,8 +32,9 @@ pub(super) fn check(raw: &RawConfig, reader: &mut ConfigReader) {
     page_rules(raw, reader);
 }
 
-fn provider_issuer(raw: &RawConfig) -> Result<(), Mistake> {
-    let (Some(issuer), Some(public_url)) = (raw.provider.issuer.valid(), raw.server.public_url.valid()) else {
+/// An issuer without TLS is for development.
+fn local_issuer(raw: &RawConfig, issuer: Option<&String>) -> Result<(), Mistake> {
+    let (Some(issuer), Some(public_url)) = (issuer, raw.server.public_url.valid()) else {
         return Ok(());
     };
     Mistake::unless(
@@ -221,6 +228,9 @@ fn page_rules(raw: &RawConfig, reader: &mut ConfigReader) {
         );
         reader.report(&rules.at, Err(mistake));
     }
+    for site in sites {
+        reader.report(&format!("{} ({})", rules.at, line(&site.to_string())), named_issuers(raw, site));
+    }
     let Some(public_url) = raw.server.public_url.valid() else { return };
     for site in sites {
         let host = site.host.trim_start_matches("*.");
@@ -233,6 +243,30 @@ fn page_rules(raw: &RawConfig, reader: &mut ConfigReader) {
         );
         reader.report(&format!("{} ({})", rules.at, line(&site.host)), Err(mistake));
     }
+}
+
+/// The issuers that a rule names are configured, and one of them can meet it.
+fn named_issuers(raw: &RawConfig, site: &PageRule) -> Result<(), Mistake> {
+    let (Some(provider), Some(further)) = (raw.provider.issuer.valid(), raw.provider.bearer_issuer.valid()) else {
+        return Ok(());
+    };
+    let mut names = site.issuers().iter().filter_map(TokenIssuer::further).peekable();
+    if names.peek().is_none() {
+        return Ok(());
+    }
+    let is_known = |iss: &str| iss == provider || further.iter().any(|one| one.issuer == iss);
+    if let Some(unknown) = names.clone().find(|iss| !is_known(iss)) {
+        return Err(Mistake::new(
+            format!("The rule names the issuer {}, whose tokens nobody accepts.", shown(unknown)),
+            "Write provider.issuer or the `issuer` of a [[provider.bearer_issuer]], character by character.",
+        ));
+    }
+    Mistake::unless(
+        !site.is_for_the_provider() || names.any(|iss| iss == provider),
+        "Clients of this service, verified addresses and times of authentication are the provider's alone, and the \
+         rule is for other issuers: nobody could meet it.",
+        "Ask for scopes or groups, or name provider.issuer too.",
+    )
 }
 
 /// A rule for a client could never be met where its tokens are the upstream's.

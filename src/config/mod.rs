@@ -33,6 +33,7 @@ pub use reference::{reference, reloadable};
 pub use schema::schema;
 pub use sections::account::AccountConfig;
 pub use sections::aws::{AwsConfig, IdentityPoolConfig};
+pub use sections::bearer_issuer::BearerIssuerConfig;
 pub use sections::client::{ClientMetadata, NewClient, new_client};
 pub use sections::cookies::{CookiesConfig, Secret};
 pub use sections::gateway::{GatewayConfig, HeaderStyle};

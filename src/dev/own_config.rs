@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use url::Url;
 
 /// What depends on the place: addresses, the provider, and secrets, whose files may not exist here.
-const REPLACED: [&str; 29] = [
+const REPLACED: [&str; 30] = [
     "server.public_url",
     "server.listen",
     "server.ops_listen",
@@ -22,6 +22,7 @@ const REPLACED: [&str; 29] = [
     "provider.client_secret",
     "provider.client_secret_file",
     "provider.accepted_clients",
+    "provider.bearer_issuer",
     "provider.groups_claim",
     "provider.authorization_endpoint",
     "provider.token_endpoint",
@@ -73,6 +74,8 @@ impl OwnConfig {
         if written.replace_upstream_secrets() {
             replaced_keys.push("machine.upstream.client_secret".to_owned());
         }
+        // Its only issuer is the pool here.
+        written.tables("policy.site").for_each(|site| drop(site.remove("issuers")));
         written.rename_hosts(|name| renamed(&name.to_ascii_lowercase(), host.as_deref(), domain.as_deref()));
         if has_pool {
             written.env.push((variable("aws.identity_pool"), IDENTITY_POOL.to_owned()));

@@ -6,7 +6,7 @@
 use super::authentication::AuthenticationRequirement;
 use super::host::within;
 use super::page::{Page, PathInterpretations};
-use super::principal::{Principal, PrincipalKind};
+use super::principal::{Principal, PrincipalKind, TokenIssuer};
 use super::requirement::{MissingRequirement, Requirement};
 
 /// One rule.
@@ -41,6 +41,27 @@ impl PageRule {
             RuleAccess::Public => &[],
             RuleAccess::Members(requirement) => requirement.clients(),
         }
+    }
+
+    /// Whether only who comes from the provider could ever meet it.
+    pub fn is_for_the_provider(&self) -> bool {
+        matches!(&self.entry, RuleAccess::Members(requirement) if requirement.is_for_the_provider())
+    }
+
+    /// The issuers that it names.
+    pub fn issuers(&self) -> &[TokenIssuer] {
+        match &self.entry {
+            RuleAccess::Public => &[],
+            RuleAccess::Members(requirement) => requirement.issuers(),
+        }
+    }
+
+    /// The same rule, where the issuer `provider` is the provider's.
+    pub fn at_provider(mut self, provider: &str) -> Self {
+        if let RuleAccess::Members(requirement) = &mut self.entry {
+            requirement.resolve_issuers(provider);
+        }
+        self
     }
 
     fn covers(&self, host: &str) -> bool {
@@ -129,7 +150,7 @@ impl<'a> Decision<'a> {
     }
 
     /// Judges who is signed in. A program passes only where each rule thinks of programs, or the `caller`'s own requirement
-    /// does.
+    /// does; who comes from a further issuer, where each rule names that, or without a rule the `caller` does.
     ///
     /// # Errors
     /// The first rule that is not met, if it is one, and what is missing.
@@ -140,8 +161,10 @@ impl<'a> Decision<'a> {
     ) -> Result<(), (Option<&'a PageRule>, MissingRequirement)> {
         let Self::Members(rules) = self else { return Ok(()) };
         let person = principal.kind == PrincipalKind::User || caller.is_some_and(Requirement::admits_machines);
-        if rules.is_empty() && !person {
-            return Err((None, MissingRequirement::Person));
+        if rules.is_empty() {
+            let admitted = if person { Ok(()) } else { Err(MissingRequirement::Person) };
+            let named = admitted.and_then(|()| caller.unwrap_or(&Requirement::default()).check_issuer(principal));
+            return named.map_err(|missing| (None, missing));
         }
         rules.iter().try_for_each(|(site, requirement)| {
             let admitted =

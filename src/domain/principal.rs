@@ -5,7 +5,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
@@ -18,6 +18,38 @@ pub enum PrincipalKind {
     User,
     /// A program with a client-credentials token.
     Machine,
+}
+
+/// Whose word a credential is. What two issuers call alike (a `sub`, a user name, a client id) has nothing to do with each
+/// other.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub enum TokenIssuer {
+    /// The provider that people sign in at: of every session, and of its own bearer tokens.
+    #[default]
+    Provider,
+    /// One of `[[provider.bearer_issuer]]`, by its `iss`. Never of a session.
+    Further(Arc<str>),
+}
+
+impl TokenIssuer {
+    /// The issuer with this `iss`; `provider` is the provider's.
+    pub fn named(iss: &str, provider: &str) -> Self {
+        if iss == provider { Self::Provider } else { Self::Further(iss.into()) }
+    }
+
+    /// The `iss` of a further one.
+    pub fn further(&self) -> Option<&str> {
+        match self {
+            Self::Provider => None,
+            Self::Further(iss) => Some(iss),
+        }
+    }
+}
+
+impl std::fmt::Display for TokenIssuer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.further().unwrap_or("the provider"))
+    }
 }
 
 /// What is known of a program beyond its token.
@@ -56,7 +88,7 @@ pub struct Principal {
     /// The app client the token was issued to; the registered id if it was fetched here for a registered client.
     pub client_id: String,
     /// The federated identity provider's name, or `COGNITO` for a user of the pool itself. Access tokens
-    /// do not say.
+    /// do not say. Of a token of a further issuer: that issuer.
     #[schema(required)]
     pub provider: Option<String>,
     /// The pool's custom attributes, as `custom:name`.
@@ -75,6 +107,9 @@ pub struct Principal {
     /// When the token runs out, epoch seconds.
     #[schema(value_type = u64)]
     pub expires_at: Timestamp,
+    /// Whose word all this is. Stored nowhere: what is stored is the provider's.
+    #[serde(skip)]
+    pub issuer: TokenIssuer,
     /// Of a program only, and as its registration is now: stored nowhere.
     #[serde(skip)]
     pub machine: MachineIdentity,
@@ -182,7 +217,7 @@ pub const IDENTITY_HEADERS: [IdentityHeader; 9] = [
     IdentityHeader {
         name: "x-auth-provider",
         description: "The identity provider, `COGNITO` for a user of the pool itself. Empty for an access token, which \
-            does not say.",
+            does not say. For a token of a further issuer: that issuer's URL.",
         value: |principal| encode(principal.provider.as_deref().unwrap_or_default(), VALUE),
     },
     IdentityHeader {
@@ -205,12 +240,22 @@ pub(crate) struct ActiveIdentity<'a> {
     #[schema(schema_with = always_true)]
     active: bool,
     #[serde(flatten)]
+    further: Option<FurtherIdentity<'a>>,
+    #[serde(flatten)]
     principal: &'a Principal,
     #[serde(flatten)]
     machine: Option<&'a MachineIdentity>,
     /// When the session ends, epoch seconds; null for a bearer token.
     #[schema(required, value_type = Option<u64>)]
     session_expires_at: Option<Timestamp>,
+}
+
+/// What is told of a token of a further issuer only.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FurtherIdentity<'a> {
+    /// The issuer, one of `[[provider.bearer_issuer]]`: `sub`, `username` and `client_id` are its own, and mean nothing
+    /// without it.
+    iss: &'a str,
 }
 
 /// A stranger on a public page, or a token that is not good.
@@ -232,8 +277,13 @@ fn always_false() -> Object {
 impl IdentityResponse {
     /// The answer for `principal`, whose session (if it is one) ends at `session_ends`.
     pub fn new(principal: &Principal, session_ends: Option<Timestamp>) -> Self {
-        let answer =
-            ActiveIdentity { active: true, principal, machine: principal.machine(), session_expires_at: session_ends };
+        let answer = ActiveIdentity {
+            active: true,
+            further: principal.issuer.further().map(|iss| FurtherIdentity { iss }),
+            principal,
+            machine: principal.machine(),
+            session_expires_at: session_ends,
+        };
         let json = serde_json::to_vec(&answer).expect("a principal is plain data");
         let headers = IDENTITY_HEADERS.map(|header| Bytes::from((header.value)(principal)));
         let name = encode(principal.name.as_deref().unwrap_or_default(), VALUE);
@@ -286,6 +336,7 @@ pub(crate) mod tests {
             amr: vec!["pwd".into()],
             issued_at: at(1),
             expires_at: at(2),
+            issuer: TokenIssuer::Provider,
             machine: MachineIdentity::default(),
         }
     }

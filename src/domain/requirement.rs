@@ -1,33 +1,34 @@
 //! What is demanded of a principal beside being known: by a caller of `/validate`, a rule for pages, or the policy.
 
 use super::authentication::{AuthenticationRequirement, is_acr};
-use super::principal::Principal;
+use super::principal::{Principal, TokenIssuer};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The requirements of one request: `group` (any of), `scope` (all of), `email_domain` (any of, verified
-/// e-mail only), `client` (any of, registered here), `max_age` (seconds since the user authenticated), `acr` (any of). All
-/// kinds named must hold, so naming a client leaves people out. `machines` lets programs in, too, as naming a scope or a
-/// client does.
+/// e-mail only), `client` (any of, registered here), `issuer` (any of; the provider alone where none is named), `max_age`
+/// (seconds since the user authenticated), `acr` (any of). All kinds named must hold, so naming a client leaves people out.
+/// `machines` lets programs in, too, as naming a scope or a client does.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Requirement {
     groups: Vec<String>,
     scopes: Vec<String>,
     email_domains: Vec<String>,
     clients: Vec<String>,
+    issuers: Vec<TokenIssuer>,
     machines: bool,
     /// How, and how lately, the user has to have authenticated. Judged apart: it can be met by signing in again.
     pub authentication: AuthenticationRequirement,
 }
 
 /// The names of requirements in a query.
-pub const NAMES: [&str; 7] = ["group", "scope", "email_domain", "client", "machines", "max_age", "acr"];
+pub const NAMES: [&str; 8] = ["group", "scope", "email_domain", "client", "issuer", "machines", "max_age", "acr"];
 
 /// The requirement cannot be understood, so nothing is allowed by it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequirement {
     /// A parameter that is not a requirement.
-    #[error("`{0}` is not a requirement; use group, scope, email_domain, client, machines, max_age or acr")]
+    #[error("`{0}` is not a requirement; use group, scope, email_domain, client, issuer, machines, max_age or acr")]
     Unknown(String),
     /// Several scopes in one requirement, as one might write them elsewhere.
     #[error("one requirement names one scope; repeat `scope` for each")]
@@ -67,6 +68,9 @@ pub enum MissingRequirement {
     /// None of the registered clients.
     #[error("this is for the registered clients: {0}")]
     Client(String),
+    /// From an issuer that nobody named.
+    #[error("this is not for tokens of {0}: each rule and each requirement for them has to name the issuer")]
+    Issuer(String),
 }
 
 impl Requirement {
@@ -100,6 +104,31 @@ impl Requirement {
         Self { clients, ..self }
     }
 
+    /// The same, for who comes from these issuers: from the provider alone if there are none.
+    pub fn for_issuers(self, issuers: Vec<TokenIssuer>) -> Self {
+        Self { issuers, ..self }
+    }
+
+    /// Finds the provider among the issuers that it names.
+    pub fn resolve_issuers(&mut self, provider: &str) {
+        for issuer in &mut self.issuers {
+            if issuer.further() == Some(provider) {
+                *issuer = TokenIssuer::Provider;
+            }
+        }
+    }
+
+    /// The issuers that it names.
+    pub fn issuers(&self) -> &[TokenIssuer] {
+        &self.issuers
+    }
+
+    /// Whether only who comes from the provider could ever meet it: nobody else is a client here, has a verified
+    /// address, or says how they authenticated.
+    pub fn is_for_the_provider(&self) -> bool {
+        !(self.clients.is_empty() && self.email_domains.is_empty() && self.authentication.is_empty())
+    }
+
     /// The registered clients that it names.
     pub fn clients(&self) -> &[String] {
         &self.clients
@@ -130,11 +159,11 @@ impl Requirement {
         *self == Self::default()
     }
 
-    /// Reads requirements from a URL's query.
+    /// Reads requirements from a URL's query; `provider` is the provider's issuer.
     ///
     /// # Errors
     /// [`InvalidRequirement`] for an unknown name or an empty value: never "allow".
-    pub fn parse(query: &str) -> Result<Self, InvalidRequirement> {
+    pub fn parse(query: &str, provider: &str) -> Result<Self, InvalidRequirement> {
         let (mut requirement, mut machines) = (Self::default(), None);
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let (list, name) = match &*name {
@@ -142,6 +171,11 @@ impl Requirement {
                 "scope" => (&mut requirement.scopes, "scope"),
                 "email_domain" => (&mut requirement.email_domains, "email_domain"),
                 "client" => (&mut requirement.clients, "client"),
+                "issuer" if value.trim().is_empty() => return Err(InvalidRequirement::Empty("issuer")),
+                "issuer" => {
+                    requirement.issuers.push(TokenIssuer::named(&value, provider));
+                    continue;
+                }
                 "machines" => {
                     let allowed = value.parse().map_err(|_| InvalidRequirement::Machines)?;
                     if machines.replace(allowed).is_some() {
@@ -171,11 +205,25 @@ impl Requirement {
         Ok(requirement.for_machines(machines.unwrap_or_default()))
     }
 
+    /// Judges the issuer of `principal`: what it says means nothing to who has not named it.
+    ///
+    /// # Errors
+    /// [`MissingRequirement::Issuer`].
+    pub fn check_issuer(&self, principal: &Principal) -> Result<(), MissingRequirement> {
+        let issuer = &principal.issuer;
+        let is_named = match self.issuers.as_slice() {
+            [] => *issuer == TokenIssuer::Provider,
+            issuers => issuers.contains(issuer),
+        };
+        if is_named { Ok(()) } else { Err(MissingRequirement::Issuer(issuer.to_string())) }
+    }
+
     /// Judges `principal`.
     ///
     /// # Errors
     /// The first requirement that is [`MissingRequirement`].
     pub fn check(&self, principal: &Principal) -> Result<(), MissingRequirement> {
+        self.check_issuer(principal)?;
         let is_named = |client: &str| self.clients.iter().any(|named| named == client);
         if !self.clients.is_empty() && !principal.registered_client().is_some_and(is_named) {
             return Err(MissingRequirement::Client(self.clients.join(", ")));
@@ -212,8 +260,10 @@ impl std::fmt::Display for Requirement {
         ];
         let kinds = kinds.iter().filter(|(_, list)| !list.is_empty());
         let authentication = (!self.authentication.is_empty()).then(|| self.authentication.to_string());
+        let issuers: Vec<_> = self.issuers.iter().map(ToString::to_string).collect();
+        let issuers = (!issuers.is_empty()).then(|| format!("a token of {}", issuers.join(" or ")));
         let said = kinds.map(|(kind, list)| format!("{kind} {}", list.join(", ")));
-        let said: Vec<_> = said.chain(authentication).collect();
+        let said: Vec<_> = said.chain(authentication).chain(issuers).collect();
         f.write_str(if said.is_empty() { "a signed-in visitor" } else { "" })?;
         f.write_str(&said.join(", and "))?;
         f.write_str(if self.machines { "; programs too" } else { "" })
@@ -230,6 +280,8 @@ fn domain_of(email: &str) -> Option<&str> {
 mod tests {
     use super::super::principal::tests::jane;
     use super::*;
+
+    const PROVIDER: &str = "https://ours.example";
 
     #[test]
     fn an_empty_or_unknown_requirement_is_malformed() {
@@ -255,10 +307,13 @@ mod tests {
             "acr=",
             "acr=a%20b",
             "acr=a%22",
+            "issuer=",
+            "issuer=%20",
+            "iss=https://ours.example",
         ] {
-            assert!(Requirement::parse(query).is_err(), "{query}");
+            assert!(Requirement::parse(query, PROVIDER).is_err(), "{query}");
         }
-        assert_eq!(Requirement::parse("").unwrap(), Requirement::default());
+        assert_eq!(Requirement::parse("", PROVIDER).unwrap(), Requirement::default());
     }
 
     #[test]
@@ -271,7 +326,7 @@ mod tests {
             ("client=a", true),
             ("machines=true", true),
         ] {
-            assert_eq!(Requirement::parse(query).unwrap().admits_machines(), admits, "{query}");
+            assert_eq!(Requirement::parse(query, PROVIDER).unwrap().admits_machines(), admits, "{query}");
         }
         for (query, refused) in
             [("", false), ("v=2", false), ("v=2&group", true), ("sco%70e=a", true), ("Group=a", false)]
@@ -282,7 +337,7 @@ mod tests {
 
     #[test]
     fn groups_are_any_of_and_scopes_are_all_of() {
-        let check = |query| Requirement::parse(query).unwrap().check(&jane()).is_ok();
+        let check = |query| Requirement::parse(query, PROVIDER).unwrap().check(&jane()).is_ok();
         assert!(check("group=admins&group=editors"));
         assert!(!check("group=admins"));
         assert!(!check("group=editor"));
@@ -293,7 +348,7 @@ mod tests {
 
     #[test]
     fn an_email_requirement_needs_a_verified_address_with_one_at_sign() {
-        let requirement = Requirement::parse("email_domain=EXAMPLE.com").unwrap();
+        let requirement = Requirement::parse("email_domain=EXAMPLE.com", PROVIDER).unwrap();
         let mut p = jane();
         assert!(requirement.check(&p).is_ok());
         p.email_verified = false;
@@ -306,5 +361,26 @@ mod tests {
         }
         p.email = None;
         assert!(requirement.check(&p).is_err());
+    }
+
+    #[test]
+    fn who_is_not_named_is_the_provider_and_a_further_issuer_has_to_be() {
+        let further = Principal { issuer: TokenIssuer::named("https://theirs.example", PROVIDER), ..jane() };
+        for (query, ours, theirs) in [
+            ("", true, false),
+            ("group=editors&scope=email", true, false),
+            ("machines=true", true, false),
+            ("issuer=https://theirs.example", false, true),
+            ("issuer=https%3A%2F%2Ftheirs.example&issuer=https://ours.example", true, true),
+            ("issuer=https://theirs.example&group=editors", false, true),
+            ("issuer=https://theirs.example&group=admins", false, false),
+            ("issuer=https://theirs.example/", false, false),
+            ("issuer=HTTPS://theirs.example", false, false),
+            ("issuer=the provider", false, false),
+        ] {
+            let requirement = Requirement::parse(query, PROVIDER).unwrap();
+            assert_eq!(requirement.check(&jane()).is_ok(), ours, "{query}");
+            assert_eq!(requirement.check(&further).is_ok(), theirs, "{query}");
+        }
     }
 }

@@ -270,7 +270,14 @@ impl RelyingParty {
         let (verified, transaction) = self.exchange(callback).await?;
         if let Err(missing) = self.policy.admit(&verified.principal) {
             self.revoke_later(verified.tokens.refresh);
-            let denied = AccessDenied { sub: verified.principal.sub, client: None, page: None, rule: None, missing };
+            let denied = AccessDenied {
+                sub: verified.principal.sub,
+                issuer: None,
+                client: None,
+                page: None,
+                rule: None,
+                missing,
+            };
             return Err(Error::NotAdmitted(Box::new(denied)));
         }
         let now = self.clock.now();

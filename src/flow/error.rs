@@ -88,6 +88,9 @@ pub enum Error {
 pub struct AccessDenied {
     /// The user or machine.
     pub sub: String,
+    /// The further issuer whose `sub` that is. No sign-in has one.
+    #[serde(skip)]
+    pub issuer: Option<String>,
     /// The registered client, if it is one: the provider knows the upstream only. No sign-in has one.
     #[serde(skip)]
     pub client: Option<String>,

@@ -35,7 +35,7 @@ use crate::domain::clock::Clock;
 use crate::domain::policy::Policy;
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::session::SessionId;
-use crate::provider::Provider;
+use crate::provider::{BearerIssuers, Provider};
 use crate::store::{self, OpenedSession, Sessions};
 use crate::telemetry::Metrics;
 use futures_util::future::join_all;
@@ -53,6 +53,8 @@ pub const SESSIONS_MAX: usize = 3;
 pub struct RelyingParty {
     /// The OpenID Provider.
     pub provider: Provider,
+    /// The further issuers of bearer tokens.
+    pub bearer_issuers: BearerIssuers,
     /// The live sessions.
     pub sessions: Sessions,
     /// The time.
@@ -93,6 +95,7 @@ impl RelyingParty {
     /// Puts the parts together.
     pub fn new(
         provider: Provider,
+        bearer_issuers: BearerIssuers,
         sessions: Sessions,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
@@ -102,10 +105,11 @@ impl RelyingParty {
         let budget = budget::ProviderBudget::new(&sessions, config.provider.requests_per_second);
         Self {
             provider,
+            bearer_issuers,
             sessions,
             clock,
             return_to: config.return_to_policy(),
-            policy: config.policy.rules(),
+            policy: config.policy.rules(&config.provider),
             metrics,
             broker,
             config,

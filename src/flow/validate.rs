@@ -1,8 +1,8 @@
 //! Validates the credentials of a request; called for every request of every sibling site.
 //!
-//! 1. A bearer token is one that our broker fetched, known by its hash, or is verified locally; the result is kept
-//!    under the token's hash, and refused if it was revoked or its session was ended here. A session is read from
-//!    memory, else from the store.
+//! 1. A bearer token is one that our broker fetched, known by its hash, or is verified locally, by the rules of the issuer
+//!    that it names; the result is kept under the token's hash, and refused if it was revoked or its session was ended
+//!    here. A session is read from memory, else from the store.
 //! 2. The policy is judged: who may be signed in at all, the rules for the page that a proxy asks about, and the
 //!    caller's own requirements. A public page is for strangers, too; a program passes a page only where somebody thought of
 //!    programs.
@@ -14,11 +14,11 @@ use super::{AccessDenied, Error, RelyingParty};
 use crate::domain::machine::{IssuedToken, token_hash};
 use crate::domain::page::Page;
 use crate::domain::page_rules::{Decision, PageRule};
-use crate::domain::principal::{IdentityResponse, NOBODY, Principal};
+use crate::domain::principal::{IdentityResponse, NOBODY, Principal, TokenIssuer};
 use crate::domain::requirement::Requirement;
 use crate::domain::session::SessionId;
 use crate::domain::store_key::RevocationKey;
-use crate::provider::{self, Provider};
+use crate::provider::{self, Bearer, Provider};
 use crate::store::OpenedSession;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
@@ -69,6 +69,19 @@ impl VerifiedBearer {
         Self { principal, identity, revocation_keys, generation: None, issued: Some(issued) }
     }
 
+    /// One that was verified with its issuer's keys.
+    fn of_issuer(verified: Result<Bearer, provider::Error>) -> Result<Arc<Self>, Error> {
+        let verified = verified.map_err(|error| match error {
+            provider::Error::Token(rejected) => Error::InvalidCredentials(rejected.to_string()),
+            unavailable @ provider::Error::Unavailable { .. } => unavailable.into(),
+            // Without keys there is no safe answer, whatever keeps us from them.
+            other => provider::Error::unavailable(other.to_string()).into(),
+        })?;
+        let identity = IdentityResponse::new(&verified.principal, None);
+        let (principal, revocation_keys, generation) = (verified.principal, verified.names, Some(verified.generation));
+        Ok(Arc::new(Self { principal, identity, revocation_keys, generation, issued: None }))
+    }
+
     /// What our broker noted when it fetched it; `None` for anybody else's.
     pub(super) fn issued(&self) -> Option<&IssuedToken> {
         self.issued.as_ref()
@@ -85,8 +98,8 @@ impl VerifiedBearer {
     }
 }
 
-/// Verified bearer tokens by the SHA-256 of the token. There is one issuer and one rule for tokens, and
-/// requirements are judged afterwards, so an entry holds nothing that depends on the caller.
+/// Verified bearer tokens by the SHA-256 of the token. A token has one issuer, which its principal names, and each issuer
+/// one rule for tokens; requirements are judged afterwards, so an entry holds nothing that depends on the caller.
 #[derive(Debug)]
 pub(super) struct BearerCache(Cache<[u8; 32], Arc<VerifiedBearer>>);
 
@@ -137,7 +150,8 @@ impl RelyingParty {
         requirement: Option<&str>,
         page: Option<&Page>,
     ) -> Result<Caller, Error> {
-        let requirement = requirement.filter(|query| !query.is_empty()).map(Requirement::parse).transpose()?;
+        let requirement = requirement.filter(|query| !query.is_empty());
+        let requirement = requirement.map(|query| Requirement::parse(query, self.provider.issuer())).transpose()?;
         let decision = page.filter(|_| !self.policy.sites.is_empty()).map(|page| (page, self.policy.sites.judge(page)));
         let who = match (self.identify(credentials).await, &decision) {
             (Ok(who), _) => who,
@@ -149,19 +163,23 @@ impl RelyingParty {
             let page = decision.as_ref().map(|(page, _)| page.url().split('?').next().unwrap_or_default().to_owned());
             let rule = rule.map(ToString::to_string);
             let client = principal.registered_client().map(str::to_owned);
-            Box::new(AccessDenied { sub: principal.sub.clone(), client, page, rule, missing })
+            let issuer = principal.issuer.further().map(str::to_owned);
+            Box::new(AccessDenied { sub: principal.sub.clone(), issuer, client, page, rule, missing })
         };
-        let open = matches!(decision, Some((_, Decision::Public(_))));
+        let for_everybody = matches!(decision, Some((_, Decision::Public(_)))) && requirement.is_none();
         match self.policy.admit(principal) {
+            // Who has named no further issuer is told of nobody there.
+            Ok(()) if for_everybody && principal.issuer != TokenIssuer::Provider => return Ok(Caller::Nobody),
             Ok(()) => {}
-            Err(_) if open && requirement.is_none() => return Ok(Caller::Nobody),
+            Err(_) if for_everybody => return Ok(Caller::Nobody),
             Err(missing) => return Err(Error::NotAdmitted(denied(missing, None))),
         }
         match (&decision, page) {
             (Some((_, decision)), _) => decision.check(principal, requirement.as_ref()),
             // Without rules it is a page all the same.
             (None, Some(_)) => Decision::Members(vec![]).check(principal, requirement.as_ref()),
-            (None, None) => Ok(()),
+            (None, None) if requirement.is_some() => Ok(()),
+            (None, None) => Requirement::default().check_issuer(principal).map_err(|missing| (None, missing)),
         }
         .map_err(|(site, missing)| Error::Denied(denied(missing, site)))?;
         if let Some(requirement) = &requirement {
@@ -185,7 +203,7 @@ impl RelyingParty {
     pub fn admit(&self, opened: &OpenedSession) -> Result<(), Error> {
         let principal = &opened.session.principal;
         let sub = || principal.sub.clone();
-        let denied = |missing| AccessDenied { sub: sub(), client: None, page: None, rule: None, missing };
+        let denied = |missing| AccessDenied { sub: sub(), issuer: None, client: None, page: None, rule: None, missing };
         self.policy.admit(principal).map_err(|missing| Error::NotAdmitted(Box::new(denied(missing))))
     }
 
@@ -204,9 +222,12 @@ impl RelyingParty {
     pub(super) async fn bearer(&self, token: &str) -> Result<Arc<VerifiedBearer>, Error> {
         let hash = token_hash(token);
         // Keys may have been withdrawn since: then the token is judged anew.
-        let is_current = |bearer: &Arc<VerifiedBearer>| {
-            bearer.generation.is_none() || self.provider.keys_generation() == bearer.generation
+        let generation = |bearer: &VerifiedBearer| match &bearer.principal.issuer {
+            TokenIssuer::Provider => self.provider.keys_generation(),
+            TokenIssuer::Further(iss) => self.bearer_issuers.keys_generation(iss),
         };
+        let is_current =
+            |bearer: &Arc<VerifiedBearer>| bearer.generation.is_none() || generation(bearer) == bearer.generation;
         let bearer = match self.bearers.get(&hash).filter(is_current) {
             Some(bearer) if self.clock.now() < Provider::accepted_until(bearer.principal.expires_at) => bearer,
             Some(_) => return Err(Error::InvalidCredentials("the token has expired".into())),
@@ -222,7 +243,11 @@ impl RelyingParty {
         if let Ok(Some(bearer)) = issued {
             return Ok(bearer);
         }
-        match (self.verify(token, None).await, issued) {
+        let verified = match self.bearer_issuers.verify(token).await {
+            Some(verified) => VerifiedBearer::of_issuer(verified),
+            None => self.verify(token, None).await,
+        };
+        match (verified, issued) {
             (Ok(bearer), issued) => {
                 // Unless it may be a registered client's: then the store has to say so first.
                 if issued.is_ok() {
@@ -236,17 +261,9 @@ impl RelyingParty {
         }
     }
 
-    /// Verifies a token of a client that is accepted, or of `own`.
+    /// Verifies a token of the provider for a client that is accepted, or for `own`.
     pub(super) async fn verify(&self, token: &str, own: Option<&str>) -> Result<Arc<VerifiedBearer>, Error> {
-        let verified = self.provider.verify_bearer(token, own).await.map_err(|error| match error {
-            provider::Error::Token(rejected) => Error::InvalidCredentials(rejected.to_string()),
-            unavailable @ provider::Error::Unavailable { .. } => unavailable.into(),
-            // Without keys there is no safe answer, whatever keeps us from them.
-            other => provider::Error::unavailable(other.to_string()).into(),
-        })?;
-        let identity = IdentityResponse::new(&verified.principal, None);
-        let (principal, revocation_keys, generation) = (verified.principal, verified.names, Some(verified.generation));
-        Ok(Arc::new(VerifiedBearer { principal, identity, revocation_keys, generation, issued: None }))
+        VerifiedBearer::of_issuer(self.provider.verify_bearer(token, own).await)
     }
 
     /// A token is good only while it is not revoked and the session that it came with is not ended.

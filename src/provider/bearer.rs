@@ -41,14 +41,14 @@ pub struct Bearer {
 
 /// The rule that a bearer token is judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BearerKind {
+pub(super) enum BearerKind {
     AccessToken,
     IdToken,
 }
 
 impl UnverifiedToken<'_> {
     /// What the token says it is. `by_token_use`: that the provider always says so in `token_use`.
-    fn kind(&self, by_token_use: bool) -> Result<BearerKind, InvalidToken> {
+    pub(super) fn kind(&self, by_token_use: bool) -> Result<BearerKind, InvalidToken> {
         use BearerKind::{AccessToken, IdToken};
         let typ = self.typ().unwrap_or("JWT").to_ascii_lowercase();
         let claims = self.claims();
@@ -83,13 +83,17 @@ impl UnverifiedToken<'_> {
 
 impl Provider {
     /// Verifies a bearer token: an access token of an accepted client, or of `own`, or an ID token for our client.
-    /// One of `own` may be made for any API.
+    /// One of `own` may be made for any API. A token of another issuer causes no reading of keys.
     ///
     /// # Errors
     /// [`Error::Token`] for a bad token; others while the provider was never read.
     pub async fn verify_bearer(&self, token: &str, own: Option<&str>) -> Result<Bearer, Error> {
         let raw = token;
         let token = UnverifiedToken::parse(raw)?;
+        if token.claims().iss != self.issuer {
+            self.metadata.snapshot().await?;
+            return Err(InvalidToken::Issuer.into());
+        }
         let kind = token.kind(self.profile.has_token_use())?;
         let snapshot = self.metadata.with_untrusted_key(token.kid()).await?;
         let (claims, principal) = match kind {

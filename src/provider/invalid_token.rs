@@ -39,11 +39,14 @@ pub enum InvalidToken {
     #[error("it is a token for another use")]
     TokenUse,
     /// Made for an API that is not ours.
-    #[error("it is meant for an audience that is not in provider.accepted_audiences")]
+    #[error("it is meant for an audience that is not in the accepted_audiences of its issuer")]
     ForeignAudience,
     /// Issued to a client that is not accepted.
-    #[error("it was issued to a client that is not in provider.accepted_clients")]
+    #[error("it was issued to a client that is not in the accepted_clients of its issuer")]
     Client,
+    /// A person's where only programs' are accepted, or the reverse.
+    #[error("it speaks for a kind of principal that is not in the kinds of its issuer")]
+    Kind,
     /// The subject changed.
     #[error("it speaks for another user")]
     Subject,

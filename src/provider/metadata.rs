@@ -1,21 +1,13 @@
 //! Discovery and keys: read once, kept while the provider is down, read again when a token names a
 //! key we have not seen.
 
+use super::discovery::{Endpoints, MetadataSource};
 use super::error::Error;
 use super::http::HttpClient;
-use super::keys::{RsaKey, VerificationKeys};
-use crate::config::ProviderConfig;
+use super::keys::VerificationKeys;
 use crate::domain::clock::{Clock, Timestamp};
-use crate::domain::host::is_loopback;
 use crate::domain::seal::sha256;
 use arc_swap::ArcSwapOption;
-use openidconnect::core::{
-    CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType,
-    CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
-    CoreSubjectIdentifierType,
-};
-use openidconnect::{AdditionalProviderMetadata, ProviderMetadata};
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,51 +22,6 @@ const TRUSTED_READ_PAUSE: Duration = Duration::from_secs(1);
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after a document that cannot be used: that is no outage, and somebody has to mend it.
 const MISTAKE_PAUSE_MAX: Duration = Duration::from_secs(60);
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct AdditionalMetadata {
-    revocation_endpoint: Option<Url>,
-    end_session_endpoint: Option<Url>,
-    authorization_response_iss_parameter_supported: Option<bool>,
-}
-
-impl AdditionalProviderMetadata for AdditionalMetadata {}
-
-type ProviderDocument = ProviderMetadata<
-    AdditionalMetadata,
-    CoreAuthDisplay,
-    CoreClientAuthMethod,
-    CoreClaimName,
-    CoreClaimType,
-    CoreGrantType,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJweKeyManagementAlgorithm,
-    RsaKey,
-    CoreResponseMode,
-    CoreResponseType,
-    CoreSubjectIdentifierType,
->;
-
-/// Where the provider's endpoints are.
-#[derive(Debug, Clone)]
-pub struct Endpoints {
-    /// RFC 6749 §3.1.
-    pub authorization: Url,
-    /// RFC 6749 §3.2.
-    pub token: Url,
-    /// OIDC Core §5.3.
-    pub userinfo: Option<Url>,
-    /// RFC 7009.
-    pub revocation: Option<Url>,
-    /// OIDC RP-initiated logout; for Cognito its own form of it.
-    pub end_session: Option<Url>,
-    /// RFC 7517.
-    pub jwks: Url,
-    /// Whether the token endpoint knows HTTP Basic, and whether it knows the secret in the body.
-    pub auth_methods: Vec<CoreClientAuthMethod>,
-    /// Whether every answer to a sign-in names the issuer (RFC 9207 §3).
-    pub names_issuer: bool,
-}
 
 /// What we know of the provider.
 #[derive(Debug)]
@@ -107,11 +54,10 @@ impl FailedRead {
 /// never more than one.
 type LastRead = Mutex<Option<Timestamp>>;
 
-/// The cached metadata of one provider.
+/// The cached metadata of one issuer.
 #[derive(Debug)]
 pub struct Metadata {
-    /// Addresses in it replace what discovery says.
-    config: ProviderConfig,
+    source: MetadataSource,
     http: HttpClient,
     clock: Arc<dyn Clock>,
     snapshot: ArcSwapOption<ProviderSnapshot>,
@@ -125,9 +71,9 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    pub(super) fn new(config: &ProviderConfig, http: HttpClient, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(source: MetadataSource, http: HttpClient, clock: Arc<dyn Clock>) -> Self {
         Self {
-            config: config.clone(),
+            source,
             http,
             clock,
             snapshot: ArcSwapOption::empty(),
@@ -245,7 +191,7 @@ impl Metadata {
 
     async fn read(&self, failed: &mut Option<FailedRead>) -> Result<Arc<ProviderSnapshot>, Error> {
         let result = async {
-            let endpoints = self.read_endpoints().await?;
+            let endpoints = self.source.read(&self.http).await?;
             let current = self.current();
             let keys = self.read_keys(&endpoints.jwks, current.as_deref().map(|snapshot| &snapshot.keys)).await?;
             Ok(Arc::new(ProviderSnapshot { endpoints: Arc::new(endpoints), keys }))
@@ -275,77 +221,6 @@ impl Metadata {
         }
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
         VerificationKeys::parse(&document, digest, generation).map(Arc::new).map_err(Error::Unusable)
-    }
-
-    async fn read_endpoints(&self) -> Result<Endpoints, Error> {
-        let o = &self.config;
-        if let (Some(authorization), Some(token), Some(jwks)) =
-            (&o.authorization_endpoint, &o.token_endpoint, &o.jwks_uri)
-        {
-            // All that sign-in needs is configured: a provider without discovery works too.
-            return Ok(Endpoints {
-                authorization: authorization.clone(),
-                token: token.clone(),
-                userinfo: o.userinfo_endpoint.clone(),
-                revocation: o.revocation_endpoint.clone(),
-                end_session: o.end_session_endpoint.clone(),
-                jwks: jwks.clone(),
-                auth_methods: vec![],
-                names_issuer: false,
-            });
-        }
-        let address = format!("{}/.well-known/openid-configuration", self.config.issuer.trim_end_matches('/'));
-        let address = Url::parse(&address).map_err(|e| Error::Unusable(format!("{address}: {e}")))?;
-        let document: ProviderDocument =
-            serde_json::from_slice(&self.http.get("discovery", &address).await?).map_err(|e| {
-                Error::Unusable(format!(
-                    "{address} is no discovery document: {e}. A Cognito pool without a domain has no authorization \
-                 endpoint: give the pool a domain"
-                ))
-            })?;
-        if document.issuer().as_str() != self.config.issuer {
-            return Err(Error::Unusable(format!(
-                "{address} names the issuer `{}`, the configuration `{}`: write provider.issuer exactly as the document does",
-                document.issuer().as_str(),
-                self.config.issuer
-            )));
-        }
-        let extra = document.additional_metadata();
-        let token = document.token_endpoint().map(|t| t.url().clone());
-        let endpoints = Endpoints {
-            authorization: o
-                .authorization_endpoint
-                .clone()
-                .unwrap_or_else(|| document.authorization_endpoint().url().clone()),
-            token: o
-                .token_endpoint
-                .clone()
-                .or(token)
-                .ok_or_else(|| Error::Unusable(format!("{address} names no token endpoint")))?,
-            userinfo: o.userinfo_endpoint.clone().or_else(|| document.userinfo_endpoint().map(|u| u.url().clone())),
-            revocation: o.revocation_endpoint.clone().or_else(|| extra.revocation_endpoint.clone()),
-            end_session: o.end_session_endpoint.clone().or_else(|| extra.end_session_endpoint.clone()),
-            jwks: o.jwks_uri.clone().unwrap_or_else(|| document.jwks_uri().url().clone()),
-            auth_methods: document.token_endpoint_auth_methods_supported().cloned().unwrap_or_default(),
-            names_issuer: extra.authorization_response_iss_parameter_supported == Some(true),
-        };
-        self.demand_tls(&endpoints)?;
-        Ok(endpoints)
-    }
-
-    /// Secrets and codes go to no plain-http endpoint, whatever the document says.
-    fn demand_tls(&self, endpoints: &Endpoints) -> Result<(), Error> {
-        let development = Url::parse(&self.config.issuer).is_ok_and(|u| u.scheme() == "http");
-        let e = endpoints;
-        let needed = [Some(&e.authorization), Some(&e.token), Some(&e.jwks)];
-        let all = needed.into_iter().chain([e.userinfo.as_ref(), e.revocation.as_ref(), e.end_session.as_ref()]);
-        for url in all.flatten() {
-            let loopback = development && url.scheme() == "http" && url.host_str().is_some_and(is_loopback);
-            if url.scheme() != "https" && !loopback {
-                return Err(Error::Unusable(format!("the endpoint {url} is not https")));
-            }
-        }
-        Ok(())
     }
 }
 

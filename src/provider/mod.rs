@@ -5,7 +5,9 @@
 
 mod aws;
 mod bearer;
+mod bearer_issuer;
 mod claims;
+mod discovery;
 mod error;
 mod http;
 mod identity_pool;
@@ -23,13 +25,14 @@ mod userinfo;
 mod verify;
 
 pub use bearer::Bearer;
+pub use bearer_issuer::BearerIssuers;
+pub use discovery::Endpoints;
 pub use error::Error;
 pub use http::HttpClient;
 #[cfg(test)]
 pub(crate) use http::InProcess;
 pub use invalid_token::InvalidToken;
 pub use logout::LogoutNotice;
-pub use metadata::Endpoints;
 pub use token::RefreshFailure;
 pub use user_pool::SCOPE as USER_POOLS_SCOPE;
 
@@ -38,6 +41,7 @@ use crate::domain::clock::Clock;
 use crate::domain::principal::Principal;
 use crate::domain::token::TokenSet;
 use crate::domain::transaction::{AuthorizationError, ExpectedIssuer, Transaction};
+use discovery::MetadataSource;
 use metadata::Metadata;
 use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, Scope};
 use profile::MappingRules;
@@ -113,7 +117,11 @@ impl Provider {
             },
             identity_pool,
             redirect_uri,
-            metadata: Arc::new(Metadata::new(config, http.clone(), clock.clone())),
+            metadata: Arc::new(Metadata::new(
+                MetadataSource::Provider(Box::new(config.clone())),
+                http.clone(),
+                clock.clone(),
+            )),
             http,
             clock,
             prompt_support: PromptSupport::default(),

@@ -2,9 +2,9 @@
 //! and 12, RFC 7009).
 
 use super::claims::Claims;
+use super::discovery::Endpoints;
 use super::error::Error;
 use super::invalid_token::InvalidToken;
-use super::metadata::Endpoints;
 use super::profile::{self, AccessTokenClaims, EmailTrust};
 use super::verify::{NonceRule, UnverifiedToken};
 use super::{AuthenticatedUser, Provider};

@@ -101,6 +101,7 @@ pub(super) fn log(refusal: &Refusal, view: &ErrorView) {
                 problem,
                 reason = reason().as_str(),
                 sub = sub.as_str(),
+                iss = denied.issuer,
                 client = denied.client,
                 page,
                 rule,

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +36,7 @@ impl Readiness {
 struct ReadinessResponse {
     ready: bool,
     /// What does not work at the moment, by component.
-    degraded: BTreeMap<&'static str, String>,
+    degraded: BTreeMap<Cow<'static, str>, String>,
 }
 
 /// The ops listener's routes.
@@ -56,17 +57,19 @@ async fn ready(
     let mut degraded = BTreeMap::new();
     let shutting_down = flags.shutting_down.load(Ordering::Acquire);
     if shutting_down {
-        degraded.insert("process", "shutting down".to_owned());
+        degraded.insert("process".into(), "shutting down".to_owned());
     }
     let has_metadata = rp.provider.has_metadata();
     if let Some(error) = rp.provider.metadata_failure() {
-        degraded.insert("provider", error.to_string());
+        degraded.insert("provider".into(), error.to_string());
     } else if !has_metadata {
-        degraded.insert("provider", "the discovery document and keys were never read".to_owned());
+        degraded.insert("provider".into(), "the discovery document and keys were never read".to_owned());
     }
+    // Their tokens alone have to wait: no reason to be not ready.
+    degraded.extend(rp.bearer_issuers.degraded().map(|(iss, why)| (format!("bearer issuer {iss}").into(), why)));
     match rp.sessions.ping().await {
         Ok(()) => flags.store_seen.store(true, Ordering::Release),
-        Err(error) => drop(degraded.insert("store", error.to_string())),
+        Err(error) => drop(degraded.insert("store".into(), error.to_string())),
     }
     let strict = query.is_some_and(|query| query.split('&').any(|pair| pair == "strict=true"));
     let started = has_metadata && flags.store_seen.load(Ordering::Acquire);

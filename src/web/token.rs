@@ -4,7 +4,7 @@ use super::device::Peer;
 use super::error_body::OAuthErrorResponse;
 use super::form::Form;
 use super::layers::{self, BODY_MAX};
-use super::openapi::{AboutTokenErrors, TokenErrors, TokenForm, TokenRequestForm};
+use super::openapi::{AboutTokenErrors, IntrospectionForm, TokenErrors, TokenForm, TokenRequestForm};
 use super::request_id::RequestId;
 use super::{Web, fallback};
 use crate::domain::clock::Timestamp;
@@ -136,7 +136,7 @@ struct ActiveToken<'a> {
     iat: Timestamp,
     /// Whom it speaks for.
     sub: &'a str,
-    /// The provider.
+    /// The provider, or the further issuer that the request names.
     iss: &'a str,
     /// The user's groups, if any.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -148,16 +148,17 @@ struct ActiveToken<'a> {
 /// What a token is good for
 ///
 /// RFC 7662, for clients that may fetch tokens; a client of the caller's own has to have fetched one before. A token
-/// that was fetched here is known by its SHA-256, opaque or not.
+/// that was fetched here is known by its SHA-256, opaque or not. A token of a further issuer is active for who names it.
 #[utoipa::path(
     post, path = "/introspect", operation_id = "introspect", tag = "machine", security(("client" = []), ()),
-    request_body(content = inline(TokenForm), content_type = "application/x-www-form-urlencoded"),
+    request_body(content = inline(IntrospectionForm), content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "What is known of it.", body = IntrospectionResponse), AboutTokenErrors)
 )]
 pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) -> Response {
     let known = async |endpoint_request: TokenEndpointRequest| {
-        let (client, token) = about_token(&endpoint_request)?;
-        let principal = match web.rp.introspect(client, &token).await? {
+        let mut form = read(&endpoint_request)?;
+        let (client, token) = about_token(&endpoint_request, &mut form)?;
+        let principal = match web.rp.introspect(client, &token, form.take("issuer").as_deref()).await? {
             Introspection::Inactive => {
                 let inactive = IntrospectionResponse::Inactive(Inactive { active: false });
                 return Ok(json(StatusCode::OK, &inactive));
@@ -174,7 +175,7 @@ pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) ->
             exp: principal.expires_at,
             iat: principal.issued_at,
             sub: &principal.sub,
-            iss: web.rp.provider.issuer(),
+            iss: principal.issuer.further().unwrap_or(web.rp.provider.issuer()),
             groups: &principal.groups,
             machine: principal.machine(),
         };
@@ -194,7 +195,7 @@ pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) ->
 )]
 pub(super) async fn revoke(State(web): State<Arc<Web>>, request: Request) -> Response {
     let revoked = async |endpoint_request: TokenEndpointRequest| {
-        let (client, token) = about_token(&endpoint_request)?;
+        let (client, token) = about_token(&endpoint_request, &mut read(&endpoint_request)?)?;
         web.rp.revoke_machine_token(client, &token).await?;
         Ok((StatusCode::OK, no_store()).into_response())
     };
@@ -224,9 +225,11 @@ fn read(endpoint_request: &TokenEndpointRequest) -> Result<Form<'_>, MachineErro
 }
 
 /// Who asks, and about which token (RFC 7662 §2.1, RFC 7009 §2.1).
-fn about_token(endpoint_request: &TokenEndpointRequest) -> Result<(ClientCredentials, Cow<'_, str>), MachineError> {
-    let mut form = read(endpoint_request)?;
-    let client = credentials(endpoint_request, &mut form)?;
+fn about_token<'a>(
+    endpoint_request: &TokenEndpointRequest,
+    form: &mut Form<'a>,
+) -> Result<(ClientCredentials, Cow<'a, str>), MachineError> {
+    let client = credentials(endpoint_request, form)?;
     let token = form.take("token").ok_or(MachineError::InvalidRequest("token is missing"))?;
     Ok((client, token))
 }

@@ -69,7 +69,9 @@ fn the_blocks_that_the_reference_shows_are_good_without_their_comment_signs() {
     assert_eq!(config.machine.read_clients().unwrap()["nightly-report"].scopes.to_string(), "reports/read");
     let example = block("# [[policy.site]]");
     let base = super::toml(&[("server.trusted_proxies", "[\"10.0.0.7\"]")]);
-    assert!(!load_toml(format!("{base}{example}")).unwrap().policy.site.is_empty());
+    let issuers = block("# [[provider.bearer_issuer]]");
+    let config = load_toml(format!("{base}{issuers}{example}")).unwrap();
+    assert_eq!((config.policy.site.is_empty(), config.provider.bearer_issuer.len()), (false, 1));
 }
 
 /// What breaks a schema, of the vocabulary that ours has (JSON Schema 2020-12).

@@ -26,6 +26,10 @@ client_secret_file = "/nonexistent/client-secret"
 scopes = ["openid", "email", "profile", "wiki/read"]
 token_endpoint = "https://login.corp.test/token"
 groups_claim = "realm_access.roles"
+[[provider.bearer_issuer]]
+issuer = "https://login.partner.test"
+profile = "oidc"
+accepted_clients = ["robots"]
 [cookies]
 domain = "corp.test"
 keys_file = "/nonexistent/keys"
@@ -41,6 +45,7 @@ email_domains = ["corp.test"]
 host = "Wiki.corp.test"
 path = "/drafts"
 groups = ["writers"]
+issuers = ["https://login.corp.test/realms/people", "https://login.partner.test"]
 [[policy.site]]
 host = "*.corp.test"
 path = "/shared"

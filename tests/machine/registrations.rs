@@ -58,7 +58,7 @@ fn registration(id: &str, upstream: &str) -> (ClientChange, SecretString) {
 /// Whether the secret is good: 1 yes, 0 no, -1 nobody can say.
 async fn admits(process: &RelyingParty, id: &str, secret: &SecretString) -> i8 {
     let shown = ClientCredentials { id: id.to_owned(), secret: secret.clone(), address: None };
-    match process.introspect(shown, "no token").await {
+    match process.introspect(shown, "no token", None).await {
         Ok(_) | Err(MachineError::Provider(_)) => 1,
         Err(MachineError::InvalidClient) => 0,
         Err(MachineError::Store(_)) => -1,

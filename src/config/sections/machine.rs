@@ -22,7 +22,8 @@ const CLIENTS_MAX: u64 = 32;
 
 section! {
     machine: "Tokens for programs: POST /token hands them out and fetches each only once.\n\
-     Registered clients are blocks of their own, here or in the files of `clients`; `auth-api client new` prints one, or keeps it in the session store:\n\
+     Registered clients are blocks of their own, here or in the files of `clients`; `auth-api client new`\n\
+     prints one, or keeps it in the session store:\n\
      \n\
      [[machine.upstream]]  # an app client at the provider with the client_credentials grant\n\
      name = \"reports\"\n\

@@ -2,6 +2,7 @@
 
 pub(super) mod account;
 pub(super) mod aws;
+pub(super) mod bearer_issuer;
 pub(super) mod client;
 pub(super) mod cookies;
 pub(super) mod gateway;
@@ -14,3 +15,10 @@ pub(super) mod server;
 pub(super) mod session;
 pub(super) mod telemetry;
 pub(super) mod validate;
+
+use super::diagnostic::Mistake;
+
+/// The items of a list, each of them right.
+fn each<T>(texts: Vec<String>, parse: impl Fn(&str) -> Result<T, Mistake>) -> Result<Vec<T>, Mistake> {
+    texts.iter().map(|text| parse(text)).collect()
+}

@@ -1,15 +1,18 @@
 //! `[policy]`, and `[[policy.site]]`: rules for pages.
 
 use super::client::client_name;
+use super::each;
+use super::provider::ProviderConfig;
 use crate::config::diagnostic::{Mistake, shown};
 use crate::config::reader::{ConfigReader, Field};
 use crate::config::spec::{KeySpec, list, section};
 use crate::config::table::{TableReader, tables};
-use crate::config::values::{hosts, oauth, scalar};
+use crate::config::values::{hosts, issuer, oauth, scalar};
 use crate::domain::authentication::AuthenticationRequirement;
 use crate::domain::page::PathInterpretations;
 use crate::domain::page_rules::{PageRule, PageRules, RuleAccess};
 use crate::domain::policy::Policy;
+use crate::domain::principal::TokenIssuer;
 use crate::domain::requirement::Requirement;
 
 section! {
@@ -35,6 +38,13 @@ section! {
      \n\
      [[policy.site]]\n\
      host = \"wiki.example.com\"\n\
+     path = \"/feed\"\n\
+     # For tokens of these issuers, each a [[provider.bearer_issuer]] or provider.issuer; left out: provider.issuer alone.\n\
+     issuers = [\"https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_MaChInEs1\"]\n\
+     scopes = [\"feed/read\"]\n\
+     \n\
+     [[policy.site]]\n\
+     host = \"wiki.example.com\"\n\
      path = \"/assets\"\n\
      public = true  # for everybody, signed in or not";
     PolicyConfig / RawPolicy
@@ -51,11 +61,13 @@ section! {
 
 impl PolicyConfig {
     /// The rules themselves.
-    pub fn rules(&self) -> Policy {
-        Policy {
-            admission: Requirement::new(self.groups.clone(), vec![], self.email_domains.clone()),
-            sites: PageRules::new(self.site.clone()),
-        }
+    pub fn rules(&self, provider: &ProviderConfig) -> Policy {
+        // Whose tokens count at all is decided where they are verified.
+        let further = provider.bearer_issuer.iter().map(|further| TokenIssuer::Further(further.issuer.as_str().into()));
+        let issuers = [TokenIssuer::Provider].into_iter().chain(further).collect();
+        let admission = Requirement::new(self.groups.clone(), vec![], self.email_domains.clone());
+        let sites = self.site.iter().map(|site| site.clone().at_provider(&provider.issuer));
+        Policy { admission: admission.for_issuers(issuers), sites: PageRules::new(sites.collect()) }
     }
 }
 
@@ -86,6 +98,9 @@ fn site(table: &mut TableReader<'_>) -> Option<PageRule> {
     let scopes = table.optional_list("scopes", |scopes| each(scopes, oauth::scope));
     let domains = table.optional_list("email_domains", |domains| each(domains, hosts::host_name));
     let clients = table.optional_list("clients", |clients| each(clients, client_name));
+    let issuers = table.optional_list("issuers", |issuers| {
+        each(issuers, |iss| issuer::issuer(iss).map(|iss| TokenIssuer::Further(iss.into())))
+    });
     let (machines, public) = (table.flag("machines"), table.flag("public"));
     let max_age = table.text_or("max_age", None, |text| scalar::duration(text).map(Some));
     let acr_values = table.optional_list("acr", |values| each(values, oauth::acr));
@@ -94,7 +109,8 @@ fn site(table: &mut TableReader<'_>) -> Option<PageRule> {
     let for_people = !(groups.is_empty() && domains.is_empty() && authentication.is_empty());
     let is_mixed = for_people && !clients.is_empty();
     let requirement = Requirement::new(groups, scopes?, domains).for_machines(machines?).for_clients(clients);
-    let entry = match (requirement.with_authentication(authentication), public?) {
+    let requirement = requirement.with_authentication(authentication).for_issuers(issuers?);
+    let entry = match (requirement, public?) {
         (_, false) if is_mixed => {
             let what =
                 "Only people have groups and e-mail addresses and sign in, so no client could ever meet this rule.";
@@ -110,10 +126,6 @@ fn site(table: &mut TableReader<'_>) -> Option<PageRule> {
     };
     let entry = table.judge("public", entry);
     Some(PageRule { host: host?, path: path?, entry: entry? })
-}
-
-fn each(texts: Vec<String>, parse: impl Fn(&str) -> Result<String, Mistake>) -> Result<Vec<String>, Mistake> {
-    texts.iter().map(|text| parse(text)).collect()
 }
 
 fn path(text: &str) -> Result<String, Mistake> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::bearer_issuer::{BearerIssuerConfig, bearer_issuers};
 use crate::config::diagnostic::{Diagnostic, Mistake};
 use crate::config::reader::{ConfigReader, Field};
 use crate::config::spec::{choice, count, duration, list, section, text};
@@ -15,16 +16,24 @@ use crate::config::values::{oauth, urls};
 pub(in crate::config) const ACCOUNT_SCOPE: &str = "aws.cognito.signin.user.admin";
 
 section! {
-    provider: "The OpenID Provider that people sign in at, and this service's app client there.";
+    provider: "The OpenID Provider that people sign in at, and this service's app client there.\n\
+     Access tokens of other issuers count as bearers too, where a rule for pages names the issuer or the caller of\n\
+     /validate does. Each is a block of its own; what it does not list, the issuer cannot say:\n\
+     \n\
+     [[provider.bearer_issuer]]\n\
+     issuer = \"https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_MaChInEs1\"\n\
+     profile = \"cognito\"  # or \"oidc\"\n\
+     accepted_clients = [\"2example34567890\"]  # whose tokens count; no client does by itself\n\
+     accepted_audiences = []  # of tokens that were made for an API\n\
+     kinds = [\"machine\"]  # \"user\" too: people's tokens count\n\
+     scopes = [\"feed/read\"]  # that it may grant; others are left out of its tokens\n\
+     groups = []  # that it may put people in; others are left out\n\
+     groups_claim = \"realm_access.roles\"  # where they are; left out: where its profile has them\n\
+     jwks_uri = \"https://keys.example.com/jwks.json\"  # left out: where its discovery document says";
     ProviderConfig / RawProvider
 
     /// Which provider's habits to expect: "cognito", or "oidc" for any other OpenID Provider.
-    profile: Profile = choice(
-        &[("cognito", Profile::Cognito), ("oidc", Profile::Oidc)],
-        "is not a provider profile.",
-        "Write `cognito` for a Cognito user pool or `oidc` for any other OpenID Provider, in lower case.",
-    )
-        .default("cognito");
+    profile: Profile = choice(issuer::PROFILES, issuer::NO_PROFILE, issuer::PROFILE_ADVICE).default("cognito");
 
     /// The issuer, character by character as in the provider's tokens; a difference refuses every token.
     /// For Cognito it is made of region and user pool id, and is not the domain of the hosted UI.
@@ -114,6 +123,9 @@ section! {
 
     /// Where the keys that sign tokens are published.
     jwks_uri: Option<Url> = text(urls::endpoint).optional("https://login.example.com/jwks.json");
+
+    /// Further issuers whose access tokens count as bearers.
+    bearer_issuer: Vec<BearerIssuerConfig> = bearer_issuers(&issuer);
 }
 
 impl ProviderConfig {

@@ -15,6 +15,12 @@ pub enum Profile {
     Oidc,
 }
 
+/// Their names, and what to say about any other.
+pub(in crate::config) const PROFILES: &[(&str, Profile)] = &[("cognito", Profile::Cognito), ("oidc", Profile::Oidc)];
+pub(in crate::config) const NO_PROFILE: &str = "is not a provider profile.";
+pub(in crate::config) const PROFILE_ADVICE: &str =
+    "Write `cognito` for a Cognito user pool or `oidc` for any other OpenID Provider, in lower case.";
+
 const COGNITO_FORM: &str = "Write `https://cognito-idp.REGION.amazonaws.com/POOL_ID`, for example \
     `https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI`; the pool id is on the user pool's overview page.";
 

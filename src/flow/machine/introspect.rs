@@ -1,10 +1,10 @@
 //! `POST /introspect` (RFC 7662) and `POST /revoke` (RFC 7009): for tokens that the broker fetched, by their hash, and
-//! for others of our issuer by local verification; and by what was ended here. Cognito has neither for machine tokens.
+//! for others by local verification; and by what was ended here. Cognito has neither for machine tokens.
 
 use super::MachineError;
 use super::authenticate::{AuthenticatedClient, ClientCredentials};
 use crate::domain::machine::{Scopes, UpstreamRequest, token_hash};
-use crate::domain::principal::{Principal, PrincipalKind};
+use crate::domain::principal::{Principal, PrincipalKind, TokenIssuer};
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::validate::VerifiedBearer;
 use crate::flow::{Error, RelyingParty};
@@ -19,7 +19,8 @@ pub enum Introspection {
 }
 
 impl RelyingParty {
-    /// Tells an authenticated client what a token is good for.
+    /// Tells an authenticated client what a token is good for. One of a further issuer is good for who names that in
+    /// `iss`.
     ///
     /// # Errors
     /// [`MachineError`].
@@ -27,9 +28,12 @@ impl RelyingParty {
         &self,
         client_credentials: ClientCredentials,
         token: &str,
+        iss: Option<&str>,
     ) -> Result<Introspection, MachineError> {
         self.authenticated(client_credentials)?;
+        let issuer = iss.map(|iss| TokenIssuer::named(iss, self.provider.issuer())).unwrap_or_default();
         match self.bearer(token).await {
+            Ok(bearer) if bearer.principal().issuer != issuer => Ok(Introspection::Inactive),
             Ok(bearer) => Ok(Introspection::Active(Box::new(bearer.principal().clone()))),
             Err(Error::Store(error)) => Err(error.into()),
             Err(Error::Provider(error)) => Err(error.into()),

@@ -5,7 +5,7 @@ use super::MADE_UP;
 use crate::config::Profile;
 use crate::domain::finding::Finding;
 use crate::domain::machine::{Upstream, new_secret};
-use crate::provider::metadata::Endpoints;
+use crate::provider::discovery::Endpoints;
 use crate::provider::token::client_form;
 use crate::provider::{Error, Provider};
 use http::header::{ACCEPT, HeaderValue};

@@ -89,6 +89,10 @@ pub(in crate::web) struct RequirementParameters {
     /// The caller must be one of these clients, which are registered here.
     #[param(explode)]
     client: Option<Vec<String>>,
+    /// The token must be of one of these issuers: `provider.issuer`, or one of `[[provider.bearer_issuer]]`. Without it, of
+    /// `provider.issuer`, unless a rule for the page names others.
+    #[param(explode)]
+    issuer: Option<Vec<String>>,
     /// Whether a program may pass a page that no rule opens to programs. Naming a scope or a client says so, too.
     #[param(default = false)]
     machines: Option<bool>,
@@ -157,6 +161,21 @@ pub(in crate::web) struct TokenForm {
     token: String,
     /// Not needed.
     token_type_hint: Option<String>,
+    /// Without HTTP Basic: the client's id.
+    client_id: Option<String>,
+    /// Without HTTP Basic: its secret.
+    client_secret: Option<String>,
+}
+
+#[derive(ToSchema)]
+pub(in crate::web) struct IntrospectionForm {
+    /// The token.
+    token: String,
+    /// Not needed.
+    token_type_hint: Option<String>,
+    /// The token has to be of this issuer, one of `[[provider.bearer_issuer]]`. Without it, of the provider.
+    #[schema(format = "uri")]
+    issuer: Option<String>,
     /// Without HTTP Basic: the client's id.
     client_id: Option<String>,
     /// Without HTTP Basic: its secret.
