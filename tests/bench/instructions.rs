@@ -4,7 +4,7 @@
 //! `cargo bench --no-default-features --bench instructions` prints them. With `--check` it fails where a figure is more
 //! than two per cent above the one in `tests/data/instructions.toml`. It starts itself under valgrind, which it needs.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark stops where it fails")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops where it fails, and prints")]
 
 use anyhow::{Context, bail, ensure};
 use auth_api::app::App;
@@ -38,8 +38,8 @@ const REQUESTS: usize = 500;
 /// How much a figure may grow before `--check` fails.
 const TOLERANCE: f64 = 1.02;
 const EXPECTED: &str = "tests/data/instructions.toml";
-/// Set in the process that valgrind runs.
-const CASE: &str = "AUTH_API_BENCH_CASE";
+/// Before the case, in the process that valgrind runs.
+const CASE: &str = "--case";
 const CASES: [&str; 6] =
     ["bare_204", "bare_same_answer", "validate", "validate_page_rule", "validate_unmet_requirement", "validate_nobody"];
 
@@ -58,10 +58,11 @@ groups = ["editors"]
 "#;
 
 fn main() -> anyhow::Result<()> {
-    if let Ok(case) = std::env::var(CASE) {
-        return run(&case);
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if let [CASE, case] = &*arguments.iter().map(String::as_str).collect::<Vec<_>>() {
+        return run(case);
     }
-    let check = std::env::args().any(|argument| argument == "--check");
+    let check = arguments.iter().any(|argument| argument == "--check");
     let expected: BTreeMap<String, u64> = toml::from_str(&std::fs::read_to_string(EXPECTED)?)?;
     let mut grown = vec![];
     println!("{:28} {:>12} {:>12} {:>8}", "request", "instructions", "expected", "of bare");
@@ -86,7 +87,7 @@ fn count(case: &str) -> anyhow::Result<u64> {
         .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=*counted_requests*"])
         .arg(format!("--callgrind-out-file={}", output.display()))
         .arg(std::env::current_exe()?)
-        .env(CASE, case)
+        .args([CASE, case])
         .output()
         .context("valgrind cannot be started: is it installed?")?;
     ensure!(ran.status.success(), "{case}: {}", String::from_utf8_lossy(&ran.stderr));
