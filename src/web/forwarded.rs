@@ -6,8 +6,17 @@ use super::device::Peer;
 use super::refusal::{BadForwardedHeaders, Refusal};
 use crate::domain::page::Page;
 use crate::domain::return_to::InvalidReturnTo;
-use axum::http::header::HeaderMap;
+use axum::http::header::{HeaderMap, HeaderName};
 use axum::http::request::Parts;
+
+// Names that were judged once are found sooner than texts.
+static X_FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
+static X_ORIGINAL_URL: HeaderName = HeaderName::from_static("x-original-url");
+static X_ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
+static X_ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
 
 /// The request that a proxy asks about.
 #[derive(Debug)]
@@ -25,11 +34,11 @@ pub(super) struct ForwardedRequest<'a> {
 /// pages: they cannot be judged then, and what cannot be judged is not allowed.
 pub(super) fn forwarded_request<'a>(web: &Web, request: &'a Parts) -> Result<Option<ForwardedRequest<'a>>, Refusal> {
     let headers = &request.headers;
-    let is_present = |name: &&str| headers.get_all(*name).iter().any(|line| !line.is_empty());
-    if !["x-forwarded-uri", "x-original-url"].iter().any(is_present) {
+    let is_present = |name| headers.get_all(name).iter().any(|line| !line.is_empty());
+    if ![&X_FORWARDED_URI, &X_ORIGINAL_URL].into_iter().any(is_present) {
         // Who says so much means a page, and its rules must not be passed over for a name that we do not know.
-        let hints = ["x-original-uri", "x-original-method", "x-forwarded-method"];
-        return match !web.rp.policy.sites.is_empty() && hints.iter().any(|name| headers.contains_key(*name)) {
+        let hints = [&X_ORIGINAL_URI, &X_ORIGINAL_METHOD, &X_FORWARDED_METHOD];
+        return match !web.rp.policy.sites.is_empty() && hints.into_iter().any(|name| headers.contains_key(name)) {
             true => Err(BadForwardedHeaders::Missing.into()),
             false => Ok(None),
         };
@@ -42,12 +51,12 @@ pub(super) fn forwarded_request<'a>(web: &Web, request: &'a Parts) -> Result<Opt
             )),
         };
     }
-    let (forwarded, original) = (one(headers, "x-forwarded-uri")?, one(headers, "x-original-url")?);
+    let (forwarded, original) = (one(headers, &X_FORWARDED_URI)?, one(headers, &X_ORIGINAL_URL)?);
     let original = original.map(|url| web.rp.return_to.page_at(url));
     let forwarded = match forwarded {
         None => None,
         Some(target) => {
-            let (scheme, host) = (one(headers, "x-forwarded-proto")?, one(headers, "x-forwarded-host")?);
+            let (scheme, host) = (one(headers, &X_FORWARDED_PROTO)?, one(headers, &X_FORWARDED_HOST)?);
             let (Some(scheme), Some(host)) = (scheme, host) else { return Err(BadForwardedHeaders::Incomplete.into()) };
             Some(web.rp.return_to.page(scheme, host, target))
         }
@@ -59,19 +68,19 @@ pub(super) fn forwarded_request<'a>(web: &Web, request: &'a Parts) -> Result<Opt
         (Some(page), _) | (None, Some(page)) => page,
         (None, None) => return Ok(None),
     };
-    let method = match one(headers, "x-forwarded-method")? {
+    let method = match one(headers, &X_FORWARDED_METHOD)? {
         Some(method) => Some(method),
-        None => one(headers, "x-original-method")?,
+        None => one(headers, &X_ORIGINAL_METHOD)?,
     };
     Ok(Some(ForwardedRequest { page, method, in_one }))
 }
 
 /// The value of a header that may be there once. An empty one is not there.
-fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Refusal> {
+fn one<'a>(headers: &'a HeaderMap, name: &'static HeaderName) -> Result<Option<&'a str>, Refusal> {
     let mut lines = headers.get_all(name).iter();
     let (Some(line), more) = (lines.next(), lines.next()) else { return Ok(None) };
     if more.is_some() {
-        return Err(BadForwardedHeaders::Twice(name).into());
+        return Err(BadForwardedHeaders::Twice(name.as_str()).into());
     }
     let text = line.to_str().map_err(|_| BadForwardedHeaders::Refused(InvalidReturnTo::Malformed))?;
     Ok(Some(text).filter(|text| !text.is_empty()))

@@ -2,7 +2,7 @@
 //! that no other program on the machine changes.
 //!
 //! `cargo bench --no-default-features --bench instructions` prints them. With `--check` it fails where a figure is more
-//! than two per cent above the one in `tests/data/instructions.toml`. It starts itself under valgrind, which it needs.
+//! than five per cent above the one in `tests/data/instructions.toml`. It starts itself under valgrind, which it needs.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops where it fails, and prints")]
 
@@ -35,8 +35,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Requests that are counted, after as many that are not.
 const REQUESTS: usize = 500;
-/// How much a figure may grow before `--check` fails.
-const TOLERANCE: f64 = 1.02;
+/// How much a figure may grow before `--check` fails: other processors and compilers do the same in other instructions.
+const TOLERANCE: f64 = 1.05;
 const EXPECTED: &str = "tests/data/instructions.toml";
 /// Before the case, in the process that valgrind runs.
 const CASE: &str = "--case";
@@ -75,7 +75,7 @@ fn main() -> anyhow::Result<()> {
             grown.push(case);
         }
     }
-    ensure!(!check || grown.is_empty(), "more instructions than {EXPECTED} says: {}", grown.join(", "));
+    ensure!(!check || grown.is_empty(), "more instructions than in {EXPECTED}: {}", grown.join(", "));
     Ok(())
 }
 
