@@ -84,6 +84,11 @@ impl Edge {
     }
 
     async fn with(proxy: Proxy, changes: Changes<'_>) -> Self {
+        Self::configured(proxy, changes, &[]).await
+    }
+
+    /// The same with further configuration of the service.
+    async fn configured(proxy: Proxy, changes: Changes<'_>, more: &[(&str, &str)]) -> Self {
         let program = proxy.program();
         let app = App::start().await;
         for _ in 0..5 {
@@ -92,7 +97,7 @@ impl Edge {
             let (proxies, home) = ("SERVER__TRUSTED_PROXIES", "RETURN_TO__DEFAULT");
             let preflights = if proxy.hands_on_preflights() { "false" } else { "true" };
             let told = [(proxies, "127.0.0.1/32"), (home, &public_url), ("GATEWAY__PREFLIGHTS", preflights)];
-            let site = Site::behind(&public_url, POLICY, &told).await;
+            let site = Site::behind(&public_url, POLICY, &[&told, more].concat()).await;
             let connections = Relay::start(site.auth_port).await;
             if let Some(running) = Running::start(proxy, &program, port, connections.port, app.port, changes).await {
                 return Self { port, app, site: Some(site), connections: Some(connections), running };
