@@ -41,6 +41,36 @@ async fn without_credentials_it_is_401_and_never_a_redirect() {
 }
 
 #[tokio::test]
+async fn a_head_is_answered_with_the_headers_of_a_get() {
+    let site = Site::with(&[("SERVER__TRUSTED_PROXIES", "127.0.0.1/32")]).await;
+    let (jane, stranger) = (Browser::new(), Browser::new());
+    jane.sign_in(&site, "jane").await;
+    site.pass(301);
+    let page = site.cms("/a?b=c");
+    let proxy = |r: reqwest::RequestBuilder| r.header("x-original-url", &page).header("x-original-method", "PUT");
+    let navigation = |r| proxy(r).header("accept", "text/html");
+    let mut statuses = Vec::new();
+    for browser in [&jane, &stranger] {
+        for path in ["", "?group=nobody", "?max_age=300", "?group", "/browser", "/browser?group=nobody"] {
+            let url = site.auth(&format!("/validate{path}"));
+            let (get, head) =
+                (browser.send(Method::GET, &url, navigation).await, browser.send(Method::HEAD, &url, navigation).await);
+            let comparable = |answer: &Answer| {
+                let mut headers = answer.headers.clone();
+                for name in ["date", "x-request-id"] {
+                    headers.remove(name);
+                }
+                (answer.status, headers)
+            };
+            assert_eq!(comparable(&get), comparable(&head), "{path}");
+            assert_eq!(head.body, "", "{path}");
+            statuses.push(head.status);
+        }
+    }
+    assert_eq!(statuses, [200, 403, 401, 400, 200, 403, 401, 401, 401, 400, 302, 302]);
+}
+
+#[tokio::test]
 async fn every_identity_header_is_in_every_200_and_the_clients_own_are_not_believed() {
     let site = Site::start().await;
     let machine = site.pool.mint_machine_token("dev-web-client", &["https://api.example.com/orders.read"]);

@@ -26,56 +26,104 @@ local answered_with = {
 -- No answer of auth-api's is larger.
 local LARGEST = 262144
 
--- Everything that comes until auth-api hangs up, or nil. The deadline counts for all of it: an answer in drops is
--- none.
-local function exchange(address, question, patience)
+-- The connection of this thread (LuaScope), between two questions, and where it leads.
+local kept, kept_to
+
+local function connect(address, left)
     local host, port = address:match("^(.*):(%d+)$")
-    local deadline = socket.gettime() + patience
     local connection = socket.tcp()
-    local function left()
-        connection:settimeout(math.max(deadline - socket.gettime(), 0.001))
-        return socket.gettime() < deadline
-    end
-    left()
-    if not connection:connect(host, tonumber(port)) then
+    connection:settimeout(left(), "t")
+    if not host or not connection:connect(host, tonumber(port)) then
         connection:close()
         return nil
     end
-    local sent, received, size, whole = 0, {}, 0, false
-    while sent and sent < #question and left() do
-        sent = connection:send(question, sent + 1)
-    end
-    while sent == #question and size <= LARGEST and left() do
-        local data, state, part = connection:receive(8192)
-        data = data or part
-        received[#received + 1], size = data, size + #data
-        if state == "closed" then
-            whole = true
-            break
-        elseif state then
-            break
-        end
-    end
-    connection:close()
-    return whole and table.concat(received) or nil
+    connection:setoption("tcp-nodelay", true)
+    return connection
 end
 
--- Status, headers (lower case) and body of an HTTP/1.0 answer that is whole, or nil.
-local function understand(answer)
-    local head, body = (answer or ""):match("^(HTTP/1%.[01] .-\r\n)\r\n(.*)$")
-    local status = head and tonumber(head:match("^HTTP/1%.[01] (%d%d%d)[ \r]"))
-    if not status then
+-- The kept connection, if it leads there and nothing came on it since the last answer, not even its end.
+local function take(address)
+    local connection = kept
+    kept = nil
+    if not connection then
         return nil
     end
-    local headers = {}
-    for name, value in head:gmatch("\n([^:\r\n]+):[ \t]*([^\r\n]-)[ \t]*\r") do
-        name = name:lower()
-        headers[name] = headers[name] and headers[name] .. ", " .. value or value
+    connection:settimeout(0, "t")
+    local data, state = connection:receive(1)
+    if kept_to == address and not data and state == "timeout" then
+        return connection
     end
-    if headers["content-length"] and tonumber(headers["content-length"]) ~= #body then
+    connection:close()
+end
+
+-- The answer, with its headers in lower case, if it is whole and says how long it is (RFC 9112 section 6.3); or nil, and
+-- whether the connection ended without a word.
+local function understand(connection, left)
+    local function receive(what)
+        connection:settimeout(left(), "t")
+        return connection:receive(what)
+    end
+    local line, state, part = receive("*l")
+    if not line then
+        return nil, state == "closed" and part == ""
+    end
+    local version, status = (line .. " "):match("^HTTP/1%.([01]) ([2-5]%d%d) ")
+    local headers, size = {}, 0
+    while line and line ~= "" and size <= LARGEST do
+        line = receive("*l")
+        local name, value = (line or ""):match("^([^:%s]+):[ \t]*(.-)[ \t]*$")
+        if not status or not line or (line ~= "" and not name) then
+            return nil
+        elseif name then
+            name, size = name:lower(), size + #line
+            headers[name] = headers[name] and headers[name] .. ", " .. value or value
+        end
+    end
+    local length = headers["content-length"] or (status == "204" and "0")
+    if line ~= "" or headers["transfer-encoding"] or not length or not length:find("^%d%d?%d?%d?%d?%d?$") then
         return nil
     end
-    return status, headers, body
+    length = tonumber(length)
+    local body = length == 0 and "" or length <= LARGEST and receive(length)
+    if not body then
+        return nil
+    end
+    local close = version == "0" or (headers["connection"] or ""):lower():find("close", 1, true)
+    return { status = tonumber(status), headers = headers, body = body, close = close }
+end
+
+-- What auth-api answers, or nil. The deadline counts for all of it: an answer in drops is none. A connection that is
+-- not at the end of a whole answer never sees another question.
+local function exchange(address, question, patience)
+    local deadline = socket.gettime() + patience
+    local function left()
+        return math.max(deadline - socket.gettime(), 0)
+    end
+    local function ask(connection)
+        connection:settimeout(left(), "t")
+        local sent, state = connection:send(question)
+        local answer, ended = nil, state == "closed"
+        if sent then
+            answer, ended = understand(connection, left)
+        end
+        if answer and not answer.close then
+            kept, kept_to = connection, address
+        else
+            connection:close()
+        end
+        return answer, ended
+    end
+    local answer, ended = nil, true
+    local connection = take(address)
+    if connection then
+        answer, ended = ask(connection)
+    end
+    -- auth-api may have hung up in the same moment; to ask again changes nothing there.
+    if ended then
+        connection = connect(address, left)
+        answer = connection and ask(connection)
+    end
+    return answer
 end
 
 -- The page for people, if there is one.
@@ -136,7 +184,7 @@ function check(r)
     end
 
     local question = {
-        "GET /validate/browser HTTP/1.0",
+        "GET /validate/browser HTTP/1.1",
         "Host: " .. address,
         "X-Original-URL: " .. site .. page,
         "X-Original-Method: " .. r.method,
@@ -148,8 +196,17 @@ function check(r)
             question[#question + 1] = name .. ": " .. value
         end
     end
+    -- Whoever could write a line of their own here could write the next visitor's question.
+    for _, line in ipairs(question) do
+        if line:find("[%z\r\n]") then
+            return unavailable(r)
+        end
+    end
     local answer = exchange(address, table.concat(question, "\r\n") .. "\r\n\r\n", patience)
-    local status, headers, body = understand(answer)
+    local status, headers, body
+    if answer then
+        status, headers, body = answer.status, answer.headers, answer.body
+    end
 
     -- A preflight has no identity; the app answers its own.
     if status == 200 or status == 204 then

@@ -35,8 +35,9 @@ static NAMES: LazyLock<[HeaderName; IDENTITY_HEADERS.len()]> =
 /// Who sends this request
 ///
 /// For a sibling's server and for reverse proxies. Every method is answered as GET is, so that a proxy may pass on the
-/// method it was asked with; the body is not read, nothing is redirected, and no provider is called for a known key. A
-/// CORS preflight of a page that is allowed is answered with 204 and nobody's identity.
+/// method it was asked with, or ask with HEAD for the headers alone; the body is not read, nothing is redirected, and no
+/// provider is called for a known key. A CORS preflight of a page that is allowed is answered with 204 and nobody's
+/// identity.
 ///
 /// A bearer token counts before the session cookie; the exposed ID token's cookie counts where neither is sent. All
 /// kinds of requirement that are given must be met. An empty or unknown requirement is refused. A trusted proxy

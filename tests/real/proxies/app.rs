@@ -7,9 +7,10 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 type Asked = Arc<Mutex<Vec<Value>>>;
@@ -91,6 +92,15 @@ impl Drop for Impostor {
 impl Impostor {
     /// Says the same to everybody, byte by byte as given, and hangs up; with nothing to say it listens for ever.
     pub(super) async fn start(answer: &'static str) -> Self {
+        Self::serve(answer, true).await
+    }
+
+    /// Says the same to each question, and does not hang up.
+    pub(super) async fn staying(answer: &'static str) -> Self {
+        Self::serve(answer, false).await
+    }
+
+    async fn serve(answer: &'static str, hangs_up: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let serving = tokio::spawn(async move {
@@ -98,15 +108,57 @@ impl Impostor {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 tokio::spawn(async move {
                     let mut head = [0; 65536];
-                    let _ = stream.read(&mut head).await;
-                    if answer.is_empty() {
-                        std::future::pending::<()>().await;
+                    while stream.read(&mut head).await.is_ok_and(|length| length > 0) {
+                        if answer.is_empty() {
+                            std::future::pending::<()>().await;
+                        }
+                        if stream.write_all(answer.as_bytes()).await.is_err() || hangs_up {
+                            break;
+                        }
                     }
-                    let _ = stream.write_all(answer.as_bytes()).await;
                     let _ = stream.shutdown().await;
                 });
             }
         });
         Self { port, serving }
+    }
+}
+
+/// Counts the connections that come in for the service, and hands them on.
+pub(super) struct Relay {
+    pub(super) port: u16,
+    accepted: Arc<AtomicUsize>,
+    serving: JoinHandle<()>,
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Relay {
+    pub(super) async fn start(to: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let accepted = Arc::<AtomicUsize>::default();
+        let count = accepted.clone();
+        let serving = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    if let Ok(mut service) = TcpStream::connect(("127.0.0.1", to)).await {
+                        let _ = copy_bidirectional(&mut stream, &mut service).await;
+                    }
+                });
+            }
+        });
+        Self { port, accepted, serving }
+    }
+
+    /// How many since the start.
+    pub(super) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
     }
 }

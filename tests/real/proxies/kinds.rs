@@ -115,6 +115,15 @@ impl Proxy {
         all
     }
 
+    /// With how many at once no question opens a connection.
+    pub(super) fn questions_at_once(self) -> usize {
+        match self {
+            // It keeps two for what nobody uses (Go's `DefaultMaxIdleConnsPerHost`), whatever anybody says.
+            Self::Traefik => 2,
+            _ => 8,
+        }
+    }
+
     /// The same with a time-out that a test can wait for.
     pub(super) fn impatience(self) -> Changes<'static> {
         match self {

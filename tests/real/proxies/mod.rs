@@ -2,6 +2,7 @@
 
 mod app;
 mod attackers;
+mod connections;
 mod kinds;
 mod mistakes;
 mod outages;
@@ -10,7 +11,7 @@ mod protocols;
 mod raw;
 
 use crate::support::{Browser, Site, certificate, free_port, until};
-use app::App;
+use app::{App, Relay};
 use kinds::Proxy;
 use raw::Raw;
 use reqwest::{Method, RequestBuilder};
@@ -68,6 +69,8 @@ struct Edge {
     app: App,
     /// The service, if it is the real one.
     site: Option<Site>,
+    /// Between the proxy and the service.
+    connections: Option<Relay>,
     running: Running,
 }
 
@@ -81,6 +84,11 @@ impl Edge {
     }
 
     async fn with(proxy: Proxy, changes: Changes<'_>) -> Self {
+        Self::configured(proxy, changes, &[]).await
+    }
+
+    /// The same with further configuration of the service.
+    async fn configured(proxy: Proxy, changes: Changes<'_>, more: &[(&str, &str)]) -> Self {
         let program = proxy.program();
         let app = App::start().await;
         for _ in 0..5 {
@@ -89,9 +97,10 @@ impl Edge {
             let (proxies, home) = ("SERVER__TRUSTED_PROXIES", "RETURN_TO__DEFAULT");
             let preflights = if proxy.hands_on_preflights() { "false" } else { "true" };
             let told = [(proxies, "127.0.0.1/32"), (home, &public_url), ("GATEWAY__PREFLIGHTS", preflights)];
-            let site = Site::behind(&public_url, POLICY, &told).await;
-            if let Some(running) = Running::start(proxy, &program, port, site.auth_port, app.port, changes).await {
-                return Self { port, app, site: Some(site), running };
+            let site = Site::behind(&public_url, POLICY, &[&told, more].concat()).await;
+            let connections = Relay::start(site.auth_port).await;
+            if let Some(running) = Running::start(proxy, &program, port, connections.port, app.port, changes).await {
+                return Self { port, app, site: Some(site), connections: Some(connections), running };
             }
         }
         panic!("{proxy:?} finds no port")
@@ -105,7 +114,7 @@ impl Edge {
             let port = free_port();
             let running = Running::start(proxy, &program, port, auth_port, app.port, proxy.impatience());
             if let Some(running) = running.await {
-                return Self { port, app, site: None, running };
+                return Self { port, app, site: None, connections: None, running };
             }
         }
         panic!("{proxy:?} finds no port")
@@ -147,6 +156,11 @@ impl Edge {
     /// Several requests on one connection.
     async fn converse(&self, text: &str) -> String {
         Raw::converse(self.folder(), self.port, text).await
+    }
+
+    /// How many connections the service was sent since the start.
+    fn connections(&self) -> usize {
+        self.connections.as_ref().unwrap().accepted()
     }
 
     /// What the app was asked, in order.
