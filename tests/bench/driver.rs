@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
 use anyhow::{Context, bail, ensure};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -33,14 +34,7 @@ impl Server {
     /// Starts `serve WHAT` with further configuration, `KEY=VALUE` each.
     pub fn start(what: &str, configuration: &[String]) -> anyhow::Result<Self> {
         let this = std::env::current_exe()?;
-        // A core of its own keeps the driver and the scheduler out of the figure.
-        let mut command = match runs("taskset", "-V") {
-            true => Command::new("taskset"),
-            false => Command::new(&this),
-        };
-        if command.get_program() == "taskset" {
-            command.args(["-c", "0"]).arg(&this);
-        }
+        let mut command = on_one_core(&this);
         let command = command.args(["serve", what]).args(configuration);
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn()?;
@@ -57,12 +51,7 @@ impl Server {
 
     /// User and system seconds spent so far.
     pub fn processor_time(&self) -> anyhow::Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        // The second field is the program's name and may hold spaces.
-        let (_, fields) = stat.rsplit_once(')').context("no process name")?;
-        let ticks =
-            |nth: usize| -> anyhow::Result<f64> { Ok(fields.split_whitespace().nth(nth).context("short")?.parse()?) };
-        Ok((ticks(11)? + ticks(12)?) / TICKS)
+        processor_time(&self.process)
     }
 }
 
@@ -80,6 +69,16 @@ impl Drop for Server {
         drop(self.process.stdin.take());
         let _ = self.process.wait();
     }
+}
+
+/// User and system seconds that a process has spent so far.
+pub fn processor_time(process: &Child) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id()))?;
+    // The second field is the program's name and may hold spaces.
+    let (_, fields) = stat.rsplit_once(')').context("no process name")?;
+    let ticks =
+        |nth: usize| -> anyhow::Result<f64> { Ok(fields.split_whitespace().nth(nth).context("short")?.parse()?) };
+    Ok((ticks(11)? + ticks(12)?) / TICKS)
 }
 
 /// Median, least and most.
@@ -116,6 +115,16 @@ pub fn drive(url: &str, options: &[&str], good: bool) -> anyhow::Result<Requests
     let refused = find("Non-2xx").unwrap_or(0.0);
     ensure!(refused == if good { 0.0 } else { total }, "{url}: {text}");
     Ok(Requests { total, per_second })
+}
+
+/// A program on a core of its own, which keeps the driver and the scheduler out of the figure.
+pub fn on_one_core(program: impl AsRef<OsStr>) -> Command {
+    if !runs("taskset", "-V") {
+        return Command::new(program);
+    }
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(program);
+    command
 }
 
 pub fn runs(program: &str, flag: &str) -> bool {
