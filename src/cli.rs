@@ -8,9 +8,8 @@ mod explain;
 mod from_stack;
 mod sessions;
 
-use crate::app::{self, App};
+use crate::app;
 use crate::config::{self, Config, LogFormat, Problems, Sources};
-use crate::domain::clock::SystemClock;
 use crate::domain::untrusted::UntrustedText;
 use crate::provider::{self, HttpClient};
 use crate::telemetry;
@@ -161,7 +160,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     }
     let public = app::bind(config.server.listen, "server.listen")?;
     let ops = config.server.ops_listen.map(|addr| app::bind(addr, "server.ops_listen")).transpose()?;
-    let app = App::build(config, Arc::new(SystemClock))?;
+    let app = app::build_patiently(config).await?;
     app.load_clients().await;
     // Caught before anybody is told that it is up.
     let shutdown = shutdown();

@@ -72,6 +72,7 @@ fn what_the_configuration_would_refuse_is_refused_at_once() {
         ("--id", &*long, "at most 64"),
         ("--id", "", "text is expected"),
         ("--owner", " ", "text is expected"),
+        ("--owner", &*"a".repeat(257), "at most 256"),
         ("--scope", "cms/read cms/write", "white space"),
         ("--scope", "a\"b", "cannot have"),
         ("--scope", "", "once for each scope"),

@@ -143,6 +143,8 @@ async fn clients_are_registered_changed_and_forgotten_beside_the_service() {
     for (secret, status) in [(first, 200), (second, 200)] {
         assert_eq!(fetch(&service, "weekly", secret).await.status, status);
     }
+    let (code, _, error) = ask(folder, &["client", "rotate", "--id", "weekly"]);
+    assert!(code == 2 && error.contains("has two secrets"), "{code} {error}");
     done(folder, &["client", "rotate", "--id", "weekly", "--retire"]);
     for (secret, status) in [(first, 401), (second, 200)] {
         assert_eq!(fetch(&service, "weekly", secret).await.status, status);

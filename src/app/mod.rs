@@ -9,6 +9,7 @@ mod supervisor;
 mod tasks;
 
 pub use self::commands::{change_client, clients, end_sessions_of, probe, sessions_of};
+pub use self::operator::build_patiently;
 pub(crate) use self::supervisor::Supervisor;
 use crate::config::{self, Config, StoreUrl};
 use crate::domain::clock::Clock;

@@ -62,6 +62,20 @@ pub(super) async fn execute<T: DeserializeOwned>(config: &Config, command: &Oper
     serde_json::from_value(answer).map_err(|_| Error::OtherVersion)
 }
 
+/// The service, once a command or a predecessor that still has the file lets go of it.
+///
+/// # Errors
+/// As [`App::build`].
+pub async fn build_patiently(config: &Config) -> Result<App, Error> {
+    for _ in 1..BUSY_ATTEMPTS {
+        match App::build(config, Arc::new(SystemClock)) {
+            Err(Error::Store(OpenError::InUse { .. })) => tokio::time::sleep(BUSY_PAUSE).await,
+            built => return built,
+        }
+    }
+    App::build(config, Arc::new(SystemClock))
+}
+
 /// By the service that has the file open, or without one. Tries again for a while if one has it and does not listen: it
 /// is starting, or ending.
 async fn in_file(config: &Config, path: &Path, command: &OperatorCommand) -> Result<Value, Error> {
@@ -107,11 +121,12 @@ async fn ask(_: &Path, _: &OperatorCommand) -> Option<Result<Value, Error>> {
 mod unix {
     use super::{OperatorCommand, socket_path};
     use crate::app::Error;
+    use crate::domain::seal::random;
     use crate::flow::RelyingParty;
     use serde_json::Value;
-    use std::fs::Permissions;
+    use std::fs::{DirBuilder, Permissions};
     use std::io;
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
     use std::time::Duration;
@@ -121,14 +136,24 @@ mod unix {
 
     /// No command is longer, bytes.
     const COMMAND_MAX: u64 = 64 << 10;
-    /// How long a command may take to arrive.
-    const READ_TIMEOUT: Duration = Duration::from_secs(5);
+    /// How long a command may take to arrive, and its answer to be taken.
+    const IO_TIMEOUT: Duration = Duration::from_secs(5);
+    /// No answer is longer, bytes.
+    const ANSWER_MAX: u64 = 64 << 20;
+    /// How long a command may take: the provider is asked to revoke tokens.
+    const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
     const ROOT: u32 = 0;
 
     /// Asks the service that has the file `store` open; `None` if there is none.
     pub(in crate::app) async fn ask(store: &Path, command: &OperatorCommand) -> Option<Result<Value, Error>> {
         let stream = UnixStream::connect(socket_path(store)).await.ok()?;
-        let answer = exchange(stream, command).await;
+        let asked = async {
+            let owner = std::fs::metadata(store)?.uid();
+            admit(&stream, owner)?;
+            exchange(stream, command).await
+        };
+        let late = || io::Error::new(io::ErrorKind::TimedOut, format!("nothing came within {ANSWER_TIMEOUT:?}"));
+        let answer = timeout(ANSWER_TIMEOUT, asked).await.unwrap_or_else(|_| Err(late()));
         let answer =
             answer.and_then(|answer| serde_json::from_slice::<Result<Value, String>>(&answer).map_err(Into::into));
         Some(match answer {
@@ -141,8 +166,16 @@ mod unix {
         stream.write_all(&serde_json::to_vec(command)?).await?;
         stream.shutdown().await?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
+        stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
         Ok(answer)
+    }
+
+    /// Refuses the other end unless it is `owner` or root.
+    fn admit(stream: &UnixStream, owner: u32) -> io::Result<()> {
+        match stream.peer_cred()?.uid() {
+            uid if uid == owner || uid == ROOT => Ok(()),
+            uid => Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("the user {uid} is a stranger"))),
+        }
     }
 
     /// The socket's name, for as long as somebody listens.
@@ -183,32 +216,36 @@ mod unix {
         }
     }
 
-    /// The listener, and the user who owns it.
+    /// The listener, and the user who owns it. It is made in a folder that nobody else can enter, and moved to its name
+    /// once it has its mode: whatever has that name is replaced, not followed.
     fn bind(path: &Path) -> io::Result<(UnixListener, u32)> {
-        if let Err(error) = std::fs::remove_file(path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let listener = UnixListener::bind(path)?;
-        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-        Ok((listener, std::fs::metadata(path)?.uid()))
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let private = folder.join(format!(".{:016x}", u64::from_le_bytes(random())));
+        DirBuilder::new().mode(0o700).create(&private)?;
+        let bound = || {
+            let socket = private.join("s");
+            let listener = UnixListener::bind(&socket)?;
+            std::fs::set_permissions(&socket, Permissions::from_mode(0o600))?;
+            let owner = std::fs::metadata(&socket)?.uid();
+            std::fs::rename(&socket, path)?;
+            Ok((listener, owner))
+        };
+        let bound = bound();
+        let _ = std::fs::remove_dir_all(&private);
+        bound
     }
 
     async fn answer(rp: &RelyingParty, mut stream: UnixStream, owner: u32) -> io::Result<()> {
-        // Before its mode was set, anybody could connect.
-        let caller = stream.peer_cred()?.uid();
-        if caller != owner && caller != ROOT {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("the user {caller} is a stranger")));
-        }
+        admit(&stream, owner)?;
         let mut command = Vec::new();
         let mut request = (&mut stream).take(COMMAND_MAX);
-        timeout(READ_TIMEOUT, request.read_to_end(&mut command)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        timeout(IO_TIMEOUT, request.read_to_end(&mut command)).await.map_err(|_| io::ErrorKind::TimedOut)??;
         let answer = match serde_json::from_slice::<OperatorCommand>(&command) {
             Ok(command) => command.execute(rp).await.map_err(|error| error.to_string()),
             Err(_) => Err(Error::OtherVersion.to_string()),
         };
-        stream.write_all(&serde_json::to_vec(&answer)?).await?;
+        let answer = serde_json::to_vec(&answer)?;
+        timeout(IO_TIMEOUT, stream.write_all(&answer)).await.map_err(|_| io::ErrorKind::TimedOut)??;
         stream.shutdown().await
     }
 }

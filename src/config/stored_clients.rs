@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -14,10 +15,13 @@ use super::key::Report;
 use super::sections::client::client;
 use super::table::read_tables;
 use crate::domain::client_registration::{ClientChange, ClientChangeError};
-use crate::domain::machine::{ClientRegistry, MachineClient};
+use crate::domain::machine::{ClientRegistry, MachineClient, Scopes, UnrequestedScopes, Upstream};
+use crate::domain::seal::random;
 
 /// No more than this is kept, bytes: every process reads it every few seconds.
 const SIZE_MAX: usize = 1 << 20;
+/// How many changes a text remembers.
+const CHANGES: usize = 64;
 /// Where a mistake in one of them is.
 const PLACE: &str = "the session store, client";
 
@@ -27,6 +31,9 @@ struct StoredClients {
     /// Clients that may do nothing for now, wherever they are registered.
     #[serde(default)]
     disabled: BTreeSet<String>,
+    /// Random names of the last changes, the newest last: of two texts they tell which one followed the other.
+    #[serde(default)]
+    changes: Vec<String>,
     /// `[[client]]` blocks.
     #[serde(default)]
     client: Vec<Table>,
@@ -83,19 +90,28 @@ impl StoredClients {
                     changed.disabled.remove(id);
                 }
             },
-            ClientChange::AddSecret(id, hash) => changed.set_secrets(id, config, configured, |secrets| {
-                Some([Value::from(hash.as_str())].into_iter().chain(secrets.into_iter().take(1)).collect())
+            ClientChange::AddSecret(id, hash) => changed.set_secrets(id, config, configured, |mut secrets| {
+                if secrets.len() > 1 {
+                    return Err(ClientChangeError::TwoSecrets(line(id)));
+                }
+                secrets.insert(0, hash.as_str().into());
+                Ok(secrets)
             })?,
             ClientChange::ReplaceSecrets(id, hash) => {
-                changed.set_secrets(id, config, configured, |_| Some(vec![hash.as_str().into()]))?;
+                changed.set_secrets(id, config, configured, |_| Ok(vec![hash.as_str().into()]))?;
             }
             ClientChange::RetireSecrets(id) => changed.set_secrets(id, config, configured, |mut secrets| {
-                (secrets.len() > 1).then(|| {
-                    secrets.truncate(1);
-                    secrets
-                })
+                if secrets.len() < 2 {
+                    return Err(ClientChangeError::OnlySecret(line(id)));
+                }
+                secrets.truncate(1);
+                Ok(secrets)
             })?,
         }
+        if changed == *self {
+            return Ok(changed);
+        }
+        changed.note_change();
         if changed.text().len() > SIZE_MAX { Err(ClientChangeError::TooLarge) } else { Ok(changed) }
     }
 
@@ -105,14 +121,22 @@ impl StoredClients {
         id: &str,
         config: &Config,
         configured: &ClientRegistry,
-        edit: impl FnOnce(Vec<Value>) -> Option<Vec<Value>>,
+        edit: impl FnOnce(Vec<Value>) -> Result<Vec<Value>, ClientChangeError>,
     ) -> Result<(), ClientChangeError> {
         let position = self.place(id, configured)?;
         let block = &mut self.client[position];
         let secrets = block.get("secret_hashes").and_then(Value::as_array).cloned().unwrap_or_default();
-        let edited = edit(secrets).ok_or_else(|| ClientChangeError::OnlySecret(id.to_owned()))?;
-        block.insert("secret_hashes".to_owned(), Value::Array(edited));
+        block.insert("secret_hashes".to_owned(), Value::Array(edit(secrets)?));
         self.judge(id, config)
+    }
+
+    fn note_change(&mut self) {
+        self.changes.push(format!("{:016x}", u64::from_le_bytes(random())));
+        self.changes.drain(..self.changes.len().saturating_sub(CHANGES));
+    }
+
+    fn followed(&self, other: &Self) -> bool {
+        other.changes.last().is_none_or(|last| self.changes.contains(last))
     }
 
     fn position(&self, id: &str) -> Option<usize> {
@@ -153,8 +177,39 @@ impl Config {
         Ok(StoredClients::parse(text)?.changed(change, self, configured)?.text())
     }
 
-    /// The clients that count: those of the configuration, and those in the text that the session store has, but those
-    /// that have the id of another or a mistake.
+    /// The text that counts of the one that this process knows and the one that it has found: that which followed the
+    /// other. If neither did, the store has lost changes: then what is in one alone is kept, disabled, and whoever is
+    /// disabled in either is disabled. One that was begun anew adds to what was there.
+    ///
+    /// # Errors
+    /// [`ClientChangeError::Unreadable`].
+    pub fn reconcile_clients(&self, known_text: &str, found_text: &str) -> Result<String, ClientChangeError> {
+        let (known, found) = (StoredClients::parse(known_text)?, StoredClients::parse(found_text)?);
+        if found.followed(&known) {
+            return Ok(found_text.to_owned());
+        }
+        if known.followed(&found) {
+            return Ok(known_text.to_owned());
+        }
+        let have_ancestor = known.changes.iter().any(|change| found.changes.contains(change));
+        let (mut merged, other) = if have_ancestor { (found, known) } else { (known, found) };
+        for block in other.client {
+            let id = id_of(&block).unwrap_or_default().to_owned();
+            if merged.position(&id).is_none() {
+                merged.disabled.insert(id);
+                merged.client.push(block);
+            }
+        }
+        merged.disabled.extend(other.disabled);
+        // It follows both.
+        merged.changes.retain(|change| !other.changes.contains(change));
+        merged.changes.extend(other.changes);
+        merged.note_change();
+        Ok(merged.text())
+    }
+
+    /// The clients that count: those of the configuration, and those in the text that the session store has. One that has
+    /// a mistake is disabled, and one with the id of another is left out.
     ///
     /// # Errors
     /// [`ClientChangeError::Unreadable`].
@@ -166,6 +221,10 @@ impl Config {
         let stored = StoredClients::parse(text)?;
         let (clients, mut diagnostics) = self.read_stored(stored.client.iter());
         let mut registry = configured.clone();
+        // An id that cannot be served here is registered all the same: its secret is nothing for the provider.
+        for id in stored.client.iter().filter_map(id_of) {
+            registry.entry(id.to_owned()).or_insert_with(|| Arc::new(unusable(id)));
+        }
         for client in clients {
             if configured.contains_key(&client.id) {
                 let what = format!("{} is registered in the configuration too, which counts.", shown(&client.id));
@@ -197,6 +256,23 @@ impl Config {
             fits
         });
         (clients, diagnostics)
+    }
+}
+
+/// A client that nobody can be.
+fn unusable(id: &str) -> MachineClient {
+    let unrequested = UnrequestedScopes::Only(Scopes::default());
+    let nobody = Upstream { client_id: String::new(), secret: SecretString::default(), unrequested, share: false };
+    MachineClient {
+        id: id.to_owned(),
+        secrets: vec![],
+        owner: String::new(),
+        on_behalf_of: None,
+        scopes: Scopes::default(),
+        resources: vec![],
+        upstream: Arc::new(nobody),
+        fetches_per_hour: None,
+        disabled: true,
     }
 }
 

@@ -13,7 +13,7 @@ pub enum ClientChange {
     Disable(String),
     /// It may do again what its registration says.
     Enable(String),
-    /// A new secret by its hash, beside the newest of those that it has.
+    /// A new secret by its hash, beside the one that it has.
     AddSecret(String, String),
     /// A new secret by its hash, in place of all that it has.
     ReplaceSecrets(String, String),
@@ -54,6 +54,9 @@ pub enum ClientChangeError {
     /// It has no other.
     #[error("{0} has one secret only, which it needs; `--replace` changes it at once")]
     OnlySecret(String),
+    /// One of them is in use, and nobody here knows which.
+    #[error("{0} has two secrets: stop the older one with `--retire` first, or both with `--replace`")]
+    TwoSecrets(String),
     /// Every process reads all of it.
     #[error("the clients in the session store take more than 1 MiB; register further ones in files of machine.clients")]
     TooLarge,

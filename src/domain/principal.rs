@@ -155,6 +155,14 @@ pub struct IdentityResponse {
     pub groups: Bytes,
 }
 
+impl IdentityResponse {
+    /// How long all of it is.
+    pub fn bytes(&self) -> u64 {
+        let parts = self.headers.iter().chain([&self.json, &self.name, &self.groups]);
+        parts.map(|part| part.len() as u64).sum()
+    }
+}
+
 /// Whom nobody knows: a stranger on a public page.
 pub static NOBODY: LazyLock<IdentityResponse> = LazyLock::new(|| IdentityResponse {
     json: Bytes::from_static(b"{\"active\":false}"),

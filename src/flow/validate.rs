@@ -20,17 +20,21 @@ use crate::domain::session::SessionId;
 use crate::domain::store_key::RevocationKey;
 use crate::provider::{self, Bearer, Provider};
 use crate::store::OpenedSession;
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 
-/// Verified tokens kept at hand.
+/// Verified tokens kept at hand, about, and the bytes of their answers at most.
 const BEARERS: usize = 20_000;
+const BEARER_BYTES: u64 = 64 << 20;
 
 /// What a caller shows, already sorted out by precedence.
 #[derive(Debug)]
 pub enum CallerCredentials<'a> {
-    /// A token in `Authorization: Bearer` (RFC 6750 §2.1), or the exposed ID token's cookie.
+    /// A token in `Authorization: Bearer` (RFC 6750 §2.1).
     Bearer(&'a str),
+    /// The exposed ID token's cookie.
+    ExposedIdToken(&'a str),
     /// The session cookie's values.
     Session(&'a [SessionId]),
     /// Something that is no credential: two `Authorization` lines, a cookie that is no id.
@@ -101,11 +105,21 @@ impl VerifiedBearer {
 /// Verified bearer tokens by the SHA-256 of the token. A token has one issuer, which its principal names, and each issuer
 /// one rule for tokens; requirements are judged afterwards, so an entry holds nothing that depends on the caller.
 #[derive(Debug)]
-pub(super) struct BearerCache(Cache<[u8; 32], Arc<VerifiedBearer>>);
+pub(super) struct BearerCache(Cache<[u8; 32], Arc<VerifiedBearer>, BearerWeighter>);
+
+#[derive(Debug, Clone)]
+struct BearerWeighter;
+
+impl Weighter<[u8; 32], Arc<VerifiedBearer>> for BearerWeighter {
+    fn weight(&self, _: &[u8; 32], bearer: &Arc<VerifiedBearer>) -> u64 {
+        // The answer says everything that the principal holds.
+        2 * bearer.identity.bytes() + 512
+    }
+}
 
 impl Default for BearerCache {
     fn default() -> Self {
-        Self(Cache::new(BEARERS))
+        Self(Cache::with_weighter(BEARERS, BEARER_BYTES, BearerWeighter))
     }
 }
 
@@ -214,6 +228,11 @@ impl RelyingParty {
                 None => Err(Error::InvalidCredentials("the session is over".into())),
             },
             CallerCredentials::Bearer(token) => self.bearer(token).await.map(Caller::Bearer),
+            CallerCredentials::ExposedIdToken(token) => match self.bearer(token).await? {
+                bearer if bearer.principal.issuer == TokenIssuer::Provider => Ok(Caller::Bearer(bearer)),
+                // A sibling site can plant a cookie.
+                _ => Err(Error::InvalidCredentials("the cookie holds a token of another issuer".into())),
+            },
             CallerCredentials::Unreadable => Err(Error::InvalidCredentials("they cannot be read".into())),
             CallerCredentials::None => Err(Error::Anonymous),
         }

@@ -20,6 +20,11 @@ use crate::domain::finding::Finding;
 use crate::domain::principal::{Principal, TokenIssuer};
 use std::sync::Arc;
 
+/// No `sub` is longer (OIDC Core §2), bytes.
+const SUBJECT_MAX: usize = 255;
+/// Nor is a user name or a client's id that is to stand in a header.
+const NAME_MAX: usize = 512;
+
 /// The issuers of `[[provider.bearer_issuer]]`.
 #[derive(Debug)]
 pub struct BearerIssuers(Vec<BearerIssuer>);
@@ -140,6 +145,10 @@ impl BearerIssuer {
         let said = self.config.profile.bearer(claims, &self.rules);
         if !self.config.kinds.contains(&said.kind) {
             return Err(InvalidToken::Kind);
+        }
+        let names = [&said.sub, &said.username, &said.client_id];
+        if said.sub.len() > SUBJECT_MAX || names.iter().any(|name| name.len() > NAME_MAX) {
+            return Err(InvalidToken::TooLong);
         }
         let listed =
             |list: Vec<String>, allowed: &[String]| list.into_iter().filter(|one| allowed.contains(one)).collect();

@@ -47,6 +47,9 @@ pub enum InvalidToken {
     /// A person's where only programs' are accepted, or the reverse.
     #[error("it speaks for a kind of principal that is not in the kinds of its issuer")]
     Kind,
+    /// A `sub`, a user name or a client's id that is longer than any.
+    #[error("its sub, its user name or its client is too long")]
+    TooLong,
     /// The subject changed.
     #[error("it speaks for another user")]
     Subject,

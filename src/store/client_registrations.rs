@@ -54,11 +54,18 @@ impl ClientRegistrations {
     /// # Errors
     /// [`Error`]: whether it was written is not known.
     pub async fn put(&self, after: u64, text: &str) -> Result<bool, Error> {
-        let record = self.seal(after + 1, text);
-        if after == 0 {
-            return self.store.create(key(), record).await;
+        match after {
+            0 => self.store.create(key(), self.seal(1, text)).await,
+            after => self.replace(after, after + 1, text).await,
         }
-        Ok(self.store.update(key(), after, record, None).await? == UpdateOutcome::Done)
+    }
+
+    /// Writes `text` as `version` in place of the version `before`. `false`, and nothing written, if another was faster.
+    ///
+    /// # Errors
+    /// As [`ClientRegistrations::put`].
+    pub async fn replace(&self, before: u64, version: u64, text: &str) -> Result<bool, Error> {
+        Ok(self.store.update(key(), before, self.seal(version, text), None).await? == UpdateOutcome::Done)
     }
 
     /// Writes back a version that the store has lost. `false` if it has the same or a newer one.

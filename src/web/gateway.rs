@@ -204,7 +204,7 @@ async fn identify(
         Authorization::None => match web.jar.exposed_id_token(headers) {
             Some(token) => {
                 exposed = token;
-                CallerCredentials::Bearer(&exposed)
+                CallerCredentials::ExposedIdToken(&exposed)
             }
             None => CallerCredentials::None,
         },

@@ -1,8 +1,8 @@
 //! An issuer that somebody else administers says what it likes.
 
-use super::{BLOCK, MACHINE, ORDERS, PEOPLE, WEB, World};
+use super::{BLOCK, MACHINE, ORDERS, PEOPLE, WEB, World, block, pool};
 use crate::machine::identity::clients;
-use crate::support::Browser;
+use crate::support::{Browser, Site};
 use auth_api::dev::pool::{PoolEndpoint, Signature, UnsignedJwt, UserPool};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -201,4 +201,29 @@ async fn made_up_tokens_make_nobody_read_keys_more_often() {
     world.site.clock.shift(11);
     world.pool.rotate_keys();
     assert_eq!(world.named("", &world.machine()).await.status, 200, "and its new keys are found");
+}
+
+#[tokio::test]
+async fn names_that_would_fill_the_memory_are_refused() {
+    let world = World::start(PEOPLE).await;
+    for (length, status) in [(255, 200), (256, 401), (20_000, 401)] {
+        world.pool.tamper_access_token(move |d| drop(d.claims.insert("sub".into(), json!("%".repeat(length)))));
+        let token = world.pool.mint_access_token(WEB, "jane", &["openid"]);
+        assert_eq!(world.named("", &token).await.status, status, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_that_a_sibling_could_plant_speaks_for_the_provider_alone() {
+    let pool = pool().await;
+    let text = block(&pool.issuer(), BLOCK);
+    let site = Site::with_text(&text, &[("COOKIES__EXPOSE", "id_token")]).await;
+    let url = site.auth(&format!("/validate?issuer={}", pool.issuer()));
+    let token = pool.mint_machine_token(MACHINE, &ORDERS);
+    let status = async |name: &str, value: &str| {
+        let shape = |r: reqwest::RequestBuilder| r.header(name, value);
+        Browser::new().send(Method::GET, &url, shape).await.status
+    };
+    assert_eq!(status("authorization", &format!("Bearer {token}")).await, 200);
+    assert_eq!(status("cookie", &format!("id_token={token}")).await, 401);
 }

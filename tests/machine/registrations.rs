@@ -72,7 +72,7 @@ async fn every_process_knows_what_one_has_registered() {
     let (one, other) = (process(store.clone(), &["a"], &[KEY]), process(store, &["a"], &[KEY]));
     let (register, secret) = registration("weekly", "a");
     assert_eq!(admits(&one, "weekly", &secret).await, -1, "nobody has asked the store yet");
-    assert_eq!(admits(&one, "nightly", &"configured".into()).await, 1, "it needs no store");
+    assert_eq!(admits(&one, "nightly", &"configured".into()).await, -1, "it may have been disabled");
     one.change_clients(&register).await.unwrap();
     assert_eq!(admits(&one, "weekly", &secret).await, 1);
     assert!(other.broker.refresh_clients().await.unwrap().is_empty());
@@ -114,13 +114,63 @@ async fn secrets_are_rotated_one_by_one_or_at_once() {
     assert!(only.to_string().contains("one secret only"), "{only}");
     for (change, expected) in [
         (ClientChange::AddSecret(id(), hash(&second)), [1, 1, 0, 0]),
+        (ClientChange::RetireSecrets(id()), [0, 1, 0, 0]),
         (ClientChange::AddSecret(id(), hash(&third)), [0, 1, 1, 0]),
-        (ClientChange::RetireSecrets(id()), [0, 0, 1, 0]),
         (ClientChange::ReplaceSecrets(id(), hash(&fourth)), [0, 0, 0, 1]),
     ] {
         process.change_clients(&change).await.unwrap();
         assert_eq!(good().await, expected, "{change:?}");
     }
+    // Whichever of two is in use, none is dropped unasked.
+    process.change_clients(&ClientChange::AddSecret(id(), hash(&first))).await.unwrap();
+    let two = process.change_clients(&ClientChange::AddSecret(id(), hash(&second))).await.unwrap_err();
+    assert!(two.to_string().contains("two secrets"), "{two}");
+    assert_eq!(good().await, [1, 0, 0, 1]);
+}
+
+#[tokio::test]
+async fn who_was_disabled_stays_so_though_the_store_loses_the_change() {
+    let store = Watched::new();
+    let knowing = process(store.clone(), &["a"], &[KEY]);
+    let ((register, secret), (later, _)) = (registration("weekly", "a"), registration("monthly", "a"));
+    knowing.change_clients(&register).await.unwrap();
+    knowing.change_clients(&later).await.unwrap();
+    // Emptied; and a command that knows nothing of it is faster than the process that does.
+    store.replace(empty());
+    let command = process(store.clone(), &["a"], &[KEY]);
+    command.change_clients(&ClientChange::Disable("nightly".to_owned())).await.unwrap();
+    let (hurried, its) = registration("hurried", "a");
+    command.change_clients(&hurried).await.unwrap();
+    for _ in 0..2 {
+        knowing.broker.refresh_clients().await.unwrap();
+        command.broker.refresh_clients().await.unwrap();
+    }
+    for process in [&knowing, &command] {
+        assert_eq!(admits(process, "weekly", &secret).await, 1, "it is back");
+        assert_eq!(admits(process, "nightly", &"configured".into()).await, 0, "it is still disabled");
+        assert_eq!(admits(process, "hurried", &its).await, 0, "it may have been removed since");
+    }
+    command.change_clients(&ClientChange::Enable("hurried".to_owned())).await.unwrap();
+    assert_eq!(admits(&command, "hurried", &its).await, 1, "it was not lost");
+    // Two changes that another process has missed are not taken for a loss.
+    command.change_clients(&ClientChange::Enable("nightly".to_owned())).await.unwrap();
+    command.change_clients(&ClientChange::Remove("monthly".to_owned())).await.unwrap();
+    knowing.broker.refresh_clients().await.unwrap();
+    assert_eq!(admits(&knowing, "nightly", &"configured".into()).await, 1);
+}
+
+#[tokio::test]
+async fn a_disabled_client_gets_nothing_from_a_process_that_cannot_read_the_store() {
+    let store = Watched::new();
+    let before = process(store.clone(), &["a"], &[KEY]);
+    before.change_clients(&ClientChange::Disable("nightly".to_owned())).await.unwrap();
+    store.fail(true);
+    let started = process(store.clone(), &["a"], &[KEY]);
+    assert!(started.broker.refresh_clients().await.is_err());
+    assert_eq!(admits(&started, "nightly", &"configured".into()).await, -1);
+    store.fail(false);
+    started.broker.refresh_clients().await.unwrap();
+    assert_eq!(admits(&started, "nightly", &"configured".into()).await, 0);
 }
 
 #[tokio::test]
@@ -178,6 +228,9 @@ async fn a_client_that_this_configuration_cannot_serve_is_left_out_alone() {
     let mistakes = small.broker.refresh_clients().await.unwrap();
     assert!(mistakes.len() == 1 && mistakes[0].contains("(weekly)"), "{mistakes:?}");
     assert_eq!((admits(&small, "weekly", &its).await, admits(&small, "monthly", &good).await), (0, 1));
+    // Registered, and so nothing that could pass through to the provider.
+    let list = small.list_clients().await.unwrap().clients;
+    assert!(list.iter().any(|client| client.id == "weekly" && client.disabled), "{list:?}");
     assert_eq!((admits(&large, "weekly", &its).await, large.list_clients().await.unwrap().clients.len()), (1, 3));
     for (change, mistake) in [
         (registration("yearly", "b").0, "no [[machine.upstream]] `b`"),
@@ -196,6 +249,25 @@ async fn a_client_that_this_configuration_cannot_serve_is_left_out_alone() {
         assert!(error.contains(mistake), "{change:?}: {error}");
     }
     assert_eq!(large.list_clients().await.unwrap().clients.len(), 3, "nothing was written");
+}
+
+#[tokio::test]
+async fn processes_that_disagree_about_the_first_key_do_not_seal_anew_for_ever() {
+    let store = Watched::new();
+    let processes = [&[KEY, NEXT_KEY], &[NEXT_KEY, KEY]].map(|keys| process(store.clone(), &["a"], keys));
+    processes[0].change_clients(&registration("weekly", "a").0).await.unwrap();
+    for _ in 0..2 {
+        for process in &processes {
+            process.broker.refresh_clients().await.unwrap();
+        }
+    }
+    let writes = store.writes();
+    for _ in 0..5 {
+        for process in &processes {
+            process.broker.refresh_clients().await.unwrap();
+        }
+    }
+    assert_eq!(store.writes(), writes);
 }
 
 #[tokio::test]

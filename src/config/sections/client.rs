@@ -21,7 +21,7 @@ pub(in crate::config) fn client(
     table.called("id");
     let id = table.text("id", client_name);
     let secrets = table.list("secret_hashes", secret_hashes);
-    let owner = table.text("owner", |owner| Ok(owner.to_owned()));
+    let owner = table.text("owner", owner_name);
     let on_behalf_of = table.text_or("on_behalf_of", None, |sub| subject(sub).map(Some));
     let allowed = table.list("scopes", scopes);
     let resources = table.list_or_empty("resources", resources);
@@ -72,6 +72,16 @@ pub(super) fn client_name(text: &str) -> Result<String, Mistake> {
         text.len() <= 64 && text.bytes().all(plain),
         format!("{} cannot be the id of a client.", shown(text)),
         "Write letters, digits, `-`, `_` and `.`, at most 64.",
+    )
+}
+
+/// It stands in every line of the audit log about the client.
+fn owner_name(text: &str) -> Result<String, Mistake> {
+    Mistake::text_if(
+        text,
+        text.chars().count() <= 256,
+        "The owner's name is too long for a line of the log.",
+        "Write a name or an address, at most 256 characters.",
     )
 }
 

@@ -2,7 +2,7 @@
 //!
 //! 1. Every process reads the store's every few seconds. What it has read stays in force while the store is away, and is
 //!    written back where the store has lost it.
-//! 2. Until they were read once, nobody can say that a client is unknown.
+//! 2. Until they were read once, nobody can say that a client is unknown, or that none is disabled.
 
 use super::Broker;
 use crate::config::Config;
@@ -30,13 +30,11 @@ impl KnownClients {
     /// The client called `id`.
     ///
     /// # Errors
-    /// [`store::Error::Unavailable`]: it is not in the configuration, and the store was not read yet.
+    /// [`store::Error::Unavailable`]: the store, which may know it or disable it, was not read yet.
     pub(in crate::flow) fn find(&self, id: &str) -> Result<Option<&Arc<MachineClient>>, store::Error> {
-        match self.clients.get(id) {
-            None if !self.is_complete => {
-                Err(store::Error::Unavailable("the clients that are registered in it were not read yet".into()))
-            }
-            found => Ok(found),
+        match self.is_complete {
+            true => Ok(self.clients.get(id)),
+            false => Err(store::Error::Unavailable("the clients that are registered in it were not read yet".into())),
         }
     }
 }
@@ -120,20 +118,31 @@ impl Broker {
     async fn read_stored(&self, stored: &mut StoredText) -> Result<(), ClientStoreError> {
         let registrations = &self.registry.registrations;
         let found = registrations.load().await?;
-        if stored.version > found.as_ref().map_or(0, |found| found.version) {
-            if registrations.restore(stored.version, &stored.text).await? {
+        let Some(RegistrationsText { version, text, is_current }) = found else {
+            if stored.version > 0 && registrations.restore(stored.version, &stored.text).await? {
                 tracing::warn!(version = stored.version, "client registrations written back: the store had lost them");
             }
             return Ok(());
+        };
+        if (version, &text) == (stored.version, &stored.text) {
+            return Ok(());
         }
-        let Some(RegistrationsText { mut version, text, is_current }) = found else { return Ok(()) };
-        if text != stored.text {
-            // Before it replaces what can be read.
-            self.config.registry(&self.registry.configured(), &text)?;
-            tracing::info!(target: "auth_api::audit", version, "client registrations read");
-        }
-        if !is_current && registrations.put(version, &text).await? {
-            version += 1;
+        let is_first = stored.version == 0;
+        // It may have gone back, or have been begun anew by somebody who did not know what we know.
+        let merged = self.config.reconcile_clients(&stored.text, &text)?;
+        // Before it replaces what can be read.
+        self.config.registry(&self.registry.configured(), &merged)?;
+        tracing::info!(target: "auth_api::audit", version, "client registrations read");
+        // Sealed anew once only: processes may disagree about which key is the first.
+        if merged != text || is_first && !is_current {
+            if merged != text {
+                tracing::warn!(version, "client registrations written back: the store had lost some");
+            }
+            let after = version.max(stored.version);
+            if registrations.replace(version, after + 1, &merged).await? {
+                *stored = StoredText { version: after + 1, text: merged };
+            }
+            return Ok(());
         }
         *stored = StoredText { version, text };
         Ok(())
