@@ -120,6 +120,9 @@ async fn an_operator_lists_and_ends_a_users_sessions() {
     let unknown = ask(&["end", "--sub", &sub, "--handle", "AAAAAAAAAAAAAAAA"]);
     assert_eq!(unknown.0, 0);
     assert!(unknown.1.contains("has no session AAAAAAAAAAAAAAAA"), "{unknown:?}");
+    // A handle in sixty-four begins so.
+    let hyphen = ask(&["end", "--sub", &sub, "--handle", "-zAAAAAAAAAAAAAA"]);
+    assert!(hyphen.0 == 0 && hyphen.1.contains("has no session -zAAAAAAAAAAAAAA"), "{hyphen:?}");
     let others = ask(&["end", "--sub", "somebody-else", "--handle", cells[0]]);
     assert!(others.1.contains("has no session"), "{others:?}");
 

@@ -38,7 +38,7 @@ pub(super) enum ClientCommand {
 #[derive(Debug, clap::Args)]
 pub(super) struct New {
     /// How the client calls itself: letters, digits, `-`, `_` and `.`
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     id: String,
     /// Who answers for it: a person, a team
     #[arg(long)]
@@ -53,7 +53,7 @@ pub(super) struct New {
     #[arg(long, value_name = "NAME")]
     upstream: String,
     /// The user on whose behalf it acts, by the provider's `sub`
-    #[arg(long, value_name = "SUB")]
+    #[arg(long, value_name = "SUB", allow_hyphen_values = true)]
     on_behalf_of: Option<String>,
     /// In place of machine.fetches_per_hour
     #[arg(long, value_name = "COUNT")]
@@ -68,7 +68,7 @@ pub(super) struct New {
 #[derive(Debug, clap::Args)]
 pub(super) struct One {
     /// The client
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     id: String,
     #[command(flatten)]
     config: ConfigFlag,

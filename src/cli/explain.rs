@@ -25,7 +25,7 @@ pub(super) struct Explain {
     #[arg(long, conflicts_with_all = ["sub", "email"])]
     machine: bool,
     /// The visitor is this registered client, with --groups "" and --scopes
-    #[arg(long, conflicts_with_all = ["sub", "email"])]
+    #[arg(long, allow_hyphen_values = true, conflicts_with_all = ["sub", "email"])]
     client: Option<String>,
     /// The visitor's token is of this issuer of `[[provider.bearer_issuer]]`, with --groups
     #[arg(long, value_name = "URL", conflicts_with_all = ["sub", "email", "client"])]
@@ -38,7 +38,7 @@ pub(super) struct Explain {
 #[group(required = true, multiple = false)]
 struct ExplainedCaller {
     /// A user who is signed in, by the provider's `sub`: groups are those of the newest session
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     sub: Option<String>,
     /// Somebody in these groups; "" for none
     #[arg(long, value_delimiter = ',')]

@@ -14,7 +14,7 @@ pub(super) enum SessionsCommand {
     /// Lists them
     List {
         /// The user, by the provider's `sub`
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         sub: String,
         #[command(flatten)]
         config: ConfigFlag,
@@ -22,10 +22,10 @@ pub(super) enum SessionsCommand {
     /// Ends them, here and at the provider
     End {
         /// The user, by the provider's `sub`
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         sub: String,
         /// This session only, as `list` calls it
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         handle: Option<String>,
         #[command(flatten)]
         config: ConfigFlag,
