@@ -1,8 +1,8 @@
 //! Instructions that one request executes in this process, without a network, counted by valgrind's callgrind: a figure
 //! that no other program on the machine changes.
 //!
-//! `cargo bench --no-default-features --bench instructions` prints them. With `--check` it fails where a figure is more
-//! than five per cent above the one in `tests/data/instructions.toml`. It starts itself under valgrind, which it needs.
+//! `cargo bench --no-default-features --bench instructions` prints them. With `--check` it fails where a figure of ours is
+//! more than ten per cent above the one in `tests/data/instructions.toml`. It starts itself under valgrind, which it needs.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops where it fails, and prints")]
 
@@ -36,7 +36,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Requests that are counted, after as many that are not.
 const REQUESTS: usize = 500;
 /// How much a figure may grow before `--check` fails: other processors and compilers do the same in other instructions.
-const TOLERANCE: f64 = 1.05;
+const TOLERANCE: f64 = 1.10;
 const EXPECTED: &str = "tests/data/instructions.toml";
 /// Before the case, in the process that valgrind runs.
 const CASE: &str = "--case";
@@ -71,7 +71,7 @@ fn main() -> anyhow::Result<()> {
         let counted = count(case)?;
         let (of, before) = (*bare.get_or_insert(counted), expected.get(case).copied().unwrap_or_default());
         println!("{case:28} {counted:>12} {before:>12} {:>8.2}", counted as f64 / of as f64);
-        if counted as f64 > before as f64 * TOLERANCE {
+        if case.starts_with("validate") && counted as f64 > before as f64 * TOLERANCE {
             grown.push(case);
         }
     }
