@@ -158,14 +158,14 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     if let Some(caution) = config.provider.caution() {
         tracing::warn!("{caution}");
     }
-    let public = app::bind(config.server.listen, "server.listen")?;
+    let public = app::bind_public(&config.server.listen).await?;
     let ops = config.server.ops_listen.map(|addr| app::bind(addr, "server.ops_listen")).transpose()?;
     let app = app::build_patiently(config).await?;
     app.load_clients().await;
     // Caught before anybody is told that it is up.
     let shutdown = shutdown();
     tracing::info!(
-        public_url = %config.server.public_url, listen = %public.local_addr()?,
+        public_url = %config.server.public_url, listen = %public.address()?,
         version = env!("CARGO_PKG_VERSION"), "auth-api is up"
     );
     app.serve(public, ops, shutdown).await?;

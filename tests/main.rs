@@ -46,4 +46,5 @@ mod step_up;
 mod store_outage;
 mod support;
 mod triggers;
+mod unix_socket;
 mod validate;

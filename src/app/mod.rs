@@ -11,7 +11,7 @@ mod tasks;
 pub use self::commands::{change_client, clients, end_sessions_of, probe, sessions_of};
 pub use self::operator::build_patiently;
 pub(crate) use self::supervisor::Supervisor;
-use crate::config::{self, Config, StoreUrl};
+use crate::config::{self, Config, ListenAddress, StoreUrl};
 use crate::domain::clock::Clock;
 use crate::domain::deployment::Deployment;
 use crate::domain::seal::KeyRing;
@@ -19,15 +19,16 @@ use crate::flow::{self, Broker, RelyingParty};
 use crate::provider::{self, BearerIssuers, HttpClient, Provider};
 use crate::store::{self, ClientRegistrations, MachineTokenStore, SessionStore, Sessions};
 use crate::telemetry::Metrics;
-use crate::web::{self, Readiness, Web};
+use crate::web::{self, Listener, Readiness, Web};
 use axum::Router;
-use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How long requests in flight, and then renewals, may take after a shutdown began. Together less than the
 /// thirty seconds after which most supervisors kill.
@@ -66,6 +67,14 @@ pub enum Error {
         /// The system's word.
         why: std::io::Error,
     },
+    /// A Unix socket.
+    #[error("server.listen: {address} cannot be listened on: {why}")]
+    Socket {
+        /// Its address.
+        address: ListenAddress,
+        /// The reason.
+        why: std::io::Error,
+    },
     /// A command about what only the service itself knows.
     #[error("session.store is \"memory:\": only the running service has what is kept there, and it ends with it")]
     OnlyInMemory,
@@ -98,6 +107,25 @@ pub enum Error {
 /// [`Error::Port`].
 pub fn bind(addr: SocketAddr, what: &str) -> Result<TcpListener, Error> {
     TcpListener::bind(addr).map_err(|why| Error::Port { what: what.to_owned(), addr, why })
+}
+
+/// Takes what `server.listen` names.
+///
+/// # Errors
+/// [`Error::Port`] and [`Error::Socket`].
+pub async fn bind_public(address: &ListenAddress) -> Result<Listener, Error> {
+    match address {
+        ListenAddress::Ip(addr) => bind(*addr, "server.listen").map(Listener::Tcp),
+        #[cfg(unix)]
+        ListenAddress::Unix(path) => {
+            let listener = Listener::at_socket(path).await;
+            listener.map_err(|why| Error::Socket { address: address.clone(), why })
+        }
+        #[cfg(not(unix))]
+        ListenAddress::Unix(_) => {
+            Err(Error::Socket { address: address.clone(), why: std::io::ErrorKind::Unsupported.into() })
+        }
+    }
 }
 
 fn key_ring(config: &Config) -> KeyRing {
@@ -198,7 +226,7 @@ impl App {
     /// [`Error::Tls`] and [`Error::Listen`].
     pub async fn serve(
         self,
-        public: TcpListener,
+        public: Listener,
         ops: Option<TcpListener>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), Error> {
@@ -206,7 +234,7 @@ impl App {
             Some((cert, key)) => Some(RustlsConfig::from_pem_file(cert, key).await.map_err(Error::Tls)?),
             None => None,
         };
-        if self.config.server.trusted_proxies.is_empty() {
+        if !self.config.server.has_trusted_proxies() {
             tracing::warn!("/validate/browser refuses every request: server.trusted_proxies is empty");
         }
         let mut background = self.background();
@@ -216,9 +244,11 @@ impl App {
             background.always("operator socket", move |rp| operator::listen(rp, path.clone()));
         }
         let idle = self.config.server.idle_timeout;
-        let (public_handle, ops_handle) = (Handle::new(), Handle::new());
-        let public = tokio::spawn(web::listen(public, self.public, tls, idle, public_handle.clone()));
-        let ops = ops.map(|ops| tokio::spawn(web::listen(ops, self.ops, None, idle, ops_handle.clone())));
+        let (stop_public, stop_ops) = (CancellationToken::new(), CancellationToken::new());
+        let stopped = |stop: &CancellationToken, drain| stop.clone().cancelled_owned().map(move |()| drain);
+        let public = tokio::spawn(web::listen(public, self.public, tls, idle, stopped(&stop_public, DRAIN_TIMEOUT)));
+        let ops = ops
+            .map(|ops| tokio::spawn(web::listen(ops.into(), self.ops, None, idle, stopped(&stop_ops, Duration::ZERO))));
         let (mut public, mut ops) = (public, OptionFuture::from(ops));
         let early = tokio::select! {
             ended = &mut public => Some(ended),
@@ -226,7 +256,7 @@ impl App {
             () = shutdown => None,
         };
         self.readiness.drop_now();
-        public_handle.graceful_shutdown(Some(DRAIN_TIMEOUT));
+        stop_public.cancel();
         let ended = match early {
             Some(ended) => ended,
             None => public.await,
@@ -238,7 +268,7 @@ impl App {
         if let Err(error) = self.rp.sessions.flush().await {
             tracing::warn!(%error, "session use flush failed: shutting down");
         }
-        ops_handle.graceful_shutdown(Some(Duration::ZERO));
+        stop_ops.cancel();
         ended.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(Error::Listen)
     }
 }

@@ -121,12 +121,11 @@ async fn ask(_: &Path, _: &OperatorCommand) -> Option<Result<Value, Error>> {
 mod unix {
     use super::{OperatorCommand, socket_path};
     use crate::app::Error;
-    use crate::domain::seal::random;
     use crate::flow::RelyingParty;
+    use crate::web::SocketFile;
     use serde_json::Value;
-    use std::fs::{DirBuilder, Permissions};
     use std::io;
-    use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+    use std::os::unix::fs::MetadataExt;
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
     use std::time::Duration;
@@ -178,30 +177,24 @@ mod unix {
         }
     }
 
-    /// The socket's name, for as long as somebody listens.
-    struct SocketFile(PathBuf);
-
-    impl Drop for SocketFile {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.0);
-        }
-    }
-
     /// Does the commands of operators. The caller has the file `store` open, so that no other process uses its socket.
     pub(in crate::app) async fn listen(rp: Arc<RelyingParty>, store: PathBuf) {
         let path = socket_path(&store);
-        let (listener, owner) = match bind(&path) {
+        let bound = SocketFile::replace(&path, 0o600).and_then(|(listener, file)| {
+            listener.set_nonblocking(true)?;
+            Ok((UnixListener::from_std(listener)?, file))
+        });
+        let (listener, file) = match bound {
             Ok(bound) => bound,
             Err(error) => {
                 tracing::warn!(%error, path = %path.display(), "operator socket unavailable: commands need the service to be stopped");
                 return std::future::pending().await;
             }
         };
-        let _file = SocketFile(path);
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let rp = rp.clone();
+                    let (rp, owner) = (rp.clone(), file.owner());
                     tokio::spawn(async move {
                         if let Err(error) = answer(&rp, stream, owner).await {
                             tracing::warn!(%error, "operator command failed");
@@ -214,25 +207,6 @@ mod unix {
                 }
             }
         }
-    }
-
-    /// The listener, and the user who owns it. It is made in a folder that nobody else can enter, and moved to its name
-    /// once it has its mode: whatever has that name is replaced, not followed.
-    fn bind(path: &Path) -> io::Result<(UnixListener, u32)> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let private = folder.join(format!(".{:016x}", u64::from_le_bytes(random())));
-        DirBuilder::new().mode(0o700).create(&private)?;
-        let bound = || {
-            let socket = private.join("s");
-            let listener = UnixListener::bind(&socket)?;
-            std::fs::set_permissions(&socket, Permissions::from_mode(0o600))?;
-            let owner = std::fs::metadata(&socket)?.uid();
-            std::fs::rename(&socket, path)?;
-            Ok((listener, owner))
-        };
-        let bound = bound();
-        let _ = std::fs::remove_dir_all(&private);
-        bound
     }
 
     async fn answer(rp: &RelyingParty, mut stream: UnixStream, owner: u32) -> io::Result<()> {

@@ -221,7 +221,8 @@ fn user_pools_api(other: bool, scope: Option<bool>) -> Result<(), Mistake> {
 fn page_rules(raw: &RawConfig, reader: &mut ConfigReader) {
     let rules = &raw.policy.site;
     let Some(sites) = rules.valid().filter(|sites| !sites.is_empty()) else { return };
-    if raw.server.trusted_proxies.valid().is_some_and(Vec::is_empty) {
+    let over_tcp = raw.server.listen.valid().is_some_and(|listen| !listen.is_unix());
+    if over_tcp && raw.server.trusted_proxies.valid().is_some_and(Vec::is_empty) {
         let mistake = Mistake::new(
             "There are rules for pages, but server.trusted_proxies names nobody whose word about a page is believed.",
             "Name the proxies that ask: `trusted_proxies = [\"10.0.0.7\"]`.",

@@ -47,6 +47,7 @@ pub use sections::session::SessionConfig;
 pub use sections::telemetry::{LogFormat, TelemetryConfig};
 pub use sections::validate::ValidateConfig;
 pub use values::issuer::Profile;
+pub use values::listen::ListenAddress;
 pub use values::store_url::{HostPort, RedisServers, RedisUrl, StoreUrl};
 pub use values::tokens::Exposed;
 pub use values::urls::PublicUrl;

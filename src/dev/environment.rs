@@ -143,7 +143,8 @@ impl DevEnvironment {
         let (rp, router) = (app.rp.clone(), app.router());
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        let served = tokio::spawn(async move { Ok(app.serve(listeners.auth, Some(listeners.ops), stopped).await?) });
+        let served =
+            tokio::spawn(async move { Ok(app.serve(listeners.auth.into(), Some(listeners.ops), stopped).await?) });
 
         let cms = CmsSettings {
             auth_base_public: auth_url.clone(),

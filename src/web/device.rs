@@ -1,6 +1,7 @@
 //! The browser behind a request, as far as it shows: what it calls itself and where it comes from.
 
 use super::Web;
+use super::listen::UnixPeer;
 use crate::domain::session::Device;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::Extensions;
@@ -16,9 +17,15 @@ const AGENT_MAX: usize = 256;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The other end of the connection; `None` for a request that came over none.
+/// The other end of the connection.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(Option<IpAddr>);
+pub(super) enum Peer {
+    Address(IpAddr),
+    /// A trusted proxy: only who may open the file connects.
+    UnixSocket,
+    /// A request that came over no connection.
+    Unknown,
+}
 
 impl FromRequestParts<Arc<Web>> for Peer {
     type Rejection = Infallible;
@@ -31,13 +38,20 @@ impl FromRequestParts<Arc<Web>> for Peer {
 impl Peer {
     /// Whom a request came from.
     pub(super) fn of(extensions: &Extensions) -> Self {
-        let info = extensions.get::<ConnectInfo<SocketAddr>>();
-        Self(info.map(|ConnectInfo(addr)| addr.ip().to_canonical()))
+        match extensions.get::<ConnectInfo<SocketAddr>>() {
+            Some(ConnectInfo(addr)) => Self::Address(addr.ip().to_canonical()),
+            None if extensions.get::<ConnectInfo<UnixPeer>>().is_some() => Self::UnixSocket,
+            None => Self::Unknown,
+        }
     }
 
-    /// Whether it is one of `networks`.
-    pub(super) fn is_among(self, networks: &[IpNet]) -> bool {
-        self.0.is_some_and(|peer| networks.iter().any(|network| network.contains(&peer)))
+    /// Whether its word about others counts.
+    pub(super) fn is_trusted(self, proxies: &[IpNet]) -> bool {
+        match self {
+            Self::Address(peer) => proxies.iter().any(|network| network.contains(&peer)),
+            Self::UnixSocket => true,
+            Self::Unknown => false,
+        }
     }
 
     /// The browser that sent `headers`, whose `X-Forwarded-For` counts if a trusted proxy sent it.
@@ -49,32 +63,30 @@ impl Peer {
         }
     }
 
-    /// Where it comes from.
+    /// Where the visitor comes from. Each proxy adds whom it was asked by at the end of `X-Forwarded-For`. Read from
+    /// there, the first that is no trusted proxy is the visitor; everything before it is that one's own claim.
     pub(super) fn address(self, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
-        self.0.map(|peer| visitor(peer, headers, trusted))
-    }
-}
-
-/// Each proxy adds whom it was asked by at the end of `X-Forwarded-For`. Read from there, the first that is
-/// no trusted proxy is the visitor; everything before it is that one's own claim.
-fn visitor(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |addr: &IpAddr| trusted.iter().any(|net| net.contains(addr));
-    if !is_trusted(&peer) {
-        return peer;
-    }
-    let mut farthest = peer;
-    let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
-    for line in lines.into_iter().rev() {
-        for item in line.as_bytes().rsplit(|b| *b == b',') {
-            let Some(addr) = std::str::from_utf8(item).ok().and_then(address) else { return peer };
-            if !is_trusted(&addr) {
-                return addr;
-            }
-            farthest = addr;
+        let peer = match self {
+            Self::Address(peer) => Some(peer),
+            Self::UnixSocket | Self::Unknown => None,
+        };
+        if !self.is_trusted(trusted) {
+            return peer;
         }
+        let mut farthest = peer;
+        let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
+        for line in lines.into_iter().rev() {
+            for item in line.as_bytes().rsplit(|b| *b == b',') {
+                let Some(addr) = std::str::from_utf8(item).ok().and_then(address) else { return peer };
+                if !Self::Address(addr).is_trusted(trusted) {
+                    return Some(addr);
+                }
+                farthest = Some(addr);
+            }
+        }
+        // All of them ours: the one farthest away is a visitor from our own network.
+        farthest
     }
-    // All of them ours: the one farthest away is a visitor from our own network.
-    farthest
 }
 
 /// An address, with a port or not: some proxies add one.
@@ -96,7 +108,11 @@ mod tests {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(line).unwrap());
         }
         let trusted = ["10.0.0.0/8", "192.168.0.7/32", "fd00::/8"].map(|net| net.parse().unwrap());
-        Peer(Some(peer.parse::<IpAddr>().unwrap().to_canonical())).device(&headers, &trusted).address
+        let peer = match peer {
+            "unix" => Peer::UnixSocket,
+            address => Peer::Address(address.parse::<IpAddr>().unwrap().to_canonical()),
+        };
+        peer.device(&headers, &trusted).address
     }
 
     #[test]
@@ -123,6 +139,12 @@ mod tests {
             ("fd00::1", &[b"2001:DB8::1"], "2001:db8::1"),
             ("10.1.1.1", &[b"10.3.3.3, 10.2.2.2"], "10.3.3.3"),
             ("192.168.0.8", &[b"198.51.100.1"], "192.168.0.8"),
+            ("unix", &[], ""),
+            ("unix", &[b"garbage"], ""),
+            ("unix", &[b"unix:"], ""),
+            ("unix", &[b"198.51.100.1"], "198.51.100.1"),
+            ("unix", &[b"1.2.3.4, 198.51.100.1, 10.2.2.2"], "198.51.100.1"),
+            ("unix", &[b"10.3.3.3, 10.2.2.2"], "10.3.3.3"),
         ];
         for (peer, lines, expected) in cases {
             assert_eq!(seen(peer, lines), *expected, "{peer} {lines:?}");
@@ -133,11 +155,11 @@ mod tests {
     fn a_browsers_name_is_cut_and_without_control_characters() {
         let agent = |value: &[u8]| {
             let headers = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_bytes(value).unwrap())]);
-            Peer(None).device(&headers, &[]).agent
+            Peer::Unknown.device(&headers, &[]).agent
         };
         assert_eq!(agent(b"Firefox/1\t(\xc2\x9bX)"), "Firefox/1(X)");
         assert_eq!(agent("ä".repeat(300).as_bytes()), "ä".repeat(256));
         assert_eq!(agent(b"\xff"), "\u{fffd}");
-        assert_eq!(Peer(None).device(&HeaderMap::new(), &[]), Device::default());
+        assert_eq!(Peer::Unknown.device(&HeaderMap::new(), &[]), Device::default());
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn forwarded_request<'a>(web: &Web, request: &'a Parts) -> Result<Opt
             false => Ok(None),
         };
     }
-    if !Peer::of(&request.extensions).is_among(&web.trusted_proxies) {
+    if !Peer::of(&request.extensions).is_trusted(&web.trusted_proxies) {
         return match web.rp.policy.sites.is_empty() {
             true => Ok(None),
             false => Err(Refusal::UntrustedProxy(

@@ -229,7 +229,7 @@ fn count(web: &Web, refusal: Refusal) -> Refusal {
 
 /// Why no page is known.
 fn untold(web: &Web, request: &Parts) -> Refusal {
-    match Peer::of(&request.extensions).is_among(&web.trusted_proxies) {
+    match Peer::of(&request.extensions).is_trusted(&web.trusted_proxies) {
         true => BadForwardedHeaders::Missing.into(),
         false if web.trusted_proxies.is_empty() => Refusal::UntrustedProxy(
             "server.trusted_proxies is empty: name the proxies whose word about the page counts",

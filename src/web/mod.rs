@@ -44,7 +44,9 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 use words::Words;
 
-pub use listen::listen;
+#[cfg(unix)]
+pub use listen::SocketFile;
+pub use listen::{Listener, listen};
 pub use openapi::document as openapi;
 pub use ops::{Readiness, router as ops_router};
 

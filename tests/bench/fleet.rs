@@ -61,11 +61,11 @@ fn serve(what: &str, configuration: &[String]) -> anyhow::Result<()> {
             #[expect(clippy::disallowed_methods, reason = "a stand-in has no document")]
             let bare = Router::new().route("/", any(async || StatusCode::NO_CONTENT));
             tokio::spawn(auth_api::web::listen(
-                listener,
+                listener.into(),
                 bare,
                 None,
                 std::time::Duration::from_secs(75),
-                axum_server::Handle::new(),
+                std::future::pending(),
             ));
             return anyhow::Ok((None, port));
         }

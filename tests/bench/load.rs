@@ -107,7 +107,13 @@ async fn answer() -> Response {
 fn serve_bare() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
-    tokio::spawn(web::listen(listener, bare(), None, std::time::Duration::from_secs(75), axum_server::Handle::new()));
+    tokio::spawn(web::listen(
+        listener.into(),
+        bare(),
+        None,
+        std::time::Duration::from_secs(75),
+        std::future::pending(),
+    ));
     Ok(port)
 }
 

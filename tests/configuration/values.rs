@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use auth_api::config::{LogFormat, Profile, StoreUrl, Support};
 
-use super::{KEY, KEY_2, good, one_problem};
+use super::{KEY, KEY_2, good, one_problem, problems};
 
 #[test]
 fn defaults_are_those_of_the_contract() {
@@ -226,6 +226,46 @@ fn other_values_are_refused_with_a_remedy() {
         one_problem(&[(key, value)], key, words);
     }
     one_problem(&[("session.max_age", "\"4m\"")], "session.refresh_margin", "shorter than session.max_age");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_unix_socket_is_an_absolute_path_without_tls() {
+    let socket = |path: &str| ("server.listen", format!("\"unix:{path}\""));
+    let (key, listen) = socket("/run/auth-api/auth-api.sock");
+    assert_eq!(good(&[(key, &listen)]).server.listen.to_string(), "unix:/run/auth-api/auth-api.sock");
+    let long = |bytes: usize| format!("/{}", "x".repeat(bytes - 1));
+    good(&[(key, &socket(&long(90)).1)]);
+    for (path, words) in [
+        ("", "depend on who starts"),
+        ("auth-api.sock", "Write an absolute path in a folder that this service may write to, `unix:/run/auth-api/"),
+        ("@auth-api", "depend on who starts"),
+        ("/", "names a folder"),
+        ("/run/auth-api/", "names a folder"),
+        ("/run/..", "names a folder"),
+        (&long(108), "its path has 108 bytes, and 90 is the most"),
+    ] {
+        one_problem(&[(key, &socket(path).1)], key, words);
+    }
+    one_problem(
+        &[("server.ops_listen", "\"unix:/run/auth-api/ops.sock\"")],
+        "server.ops_listen",
+        "IP address and a port",
+    );
+
+    // Its proxies need no name, and speak no TLS.
+    let rule = ("policy.site", "[{ host = \"wiki.example.com\" }]");
+    good(&[(key, &listen), rule]);
+    one_problem(&[rule], rule.0, "trusted_proxies");
+    let folder = tempfile::tempdir().unwrap();
+    crate::support::certificate(folder.path());
+    let pem = |name: &str| format!("\"{}\"", folder.path().join(name).display());
+    let tls = [("server.tls_cert_file", pem("cert.pem")), ("server.tls_key_file", pem("key.pem"))];
+    let tls = tls.each_ref().map(|(key, path)| (*key, path.as_str()));
+    good(&tls);
+    let found = problems(&[&tls[..], &[(key, &listen)]].concat());
+    assert!(found.iter().map(|problem| problem.key.as_str()).eq(tls.map(|(key, _)| key)), "{found:#?}");
+    assert!(found[0].to_string().contains("server.listen is a Unix socket"), "{}", found[0]);
 }
 
 #[test]

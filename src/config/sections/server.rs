@@ -10,6 +10,7 @@ use crate::config::diagnostic::{Mistake, shown};
 use crate::config::files::read_file;
 use crate::config::reader::{ConfigReader, Field};
 use crate::config::spec::{duration, fine_duration, list, path, section, text, text_or_empty};
+use crate::config::values::listen::{ListenAddress, listen_address, socket_addr};
 use crate::config::values::urls::{self, PublicUrl};
 
 section! {
@@ -17,7 +18,9 @@ section! {
     ServerConfig / RawServer
 
     /// IP address and port of the public listener. `0.0.0.0:8080` for every interface, as in a container.
-    listen: SocketAddr = text(socket_addr).default("127.0.0.1:8080");
+    /// Or a Unix socket, `unix:/run/auth-api/auth-api.sock`, for a proxy on this machine: its file has mode 0660, and who
+    /// may open it is a trusted proxy.
+    listen: ListenAddress = text(listen_address).default("127.0.0.1:8080");
 
     /// IP address and port for /livez, /readyz and /metrics, which are never on the public listener.
     /// Keep it off the internet. Empty ("") switches it off.
@@ -53,8 +56,9 @@ section! {
     /// Addresses and networks of the proxies in front of this service ("10.0.0.0/8"): whose X-Forwarded-For is
     /// believed: the last address in it that is none of these is the visitor's, as the list of sessions shows it;
     /// and whose word about the page that is asked for is: X-Forwarded-Proto, -Host, -Uri and -Method, or
-    /// X-Original-URL and -Method. While it is empty /validate/browser refuses to work.
-    /// Name only what nobody else can connect from: others could claim any address and any page.
+    /// X-Original-URL and -Method. While it is empty /validate/browser refuses to work over TCP.
+    /// Name only what nobody else can connect from: others could claim any address and any page. Who connects over
+    /// a Unix socket (listen) is trusted without an entry.
     trusted_proxies: Vec<IpNet> = list(proxy).default("");
 
     /// PEM certificate chain, leaf first, when this service ends TLS itself. Goes with tls_key_file.
@@ -74,10 +78,15 @@ impl ServerConfig {
     pub fn tls(&self) -> Option<(&Path, &Path)> {
         self.tls_cert_file.as_deref().zip(self.tls_key_file.as_deref())
     }
+
+    /// Whether there can be a proxy whose word about a page is believed.
+    pub fn has_trusted_proxies(&self) -> bool {
+        self.listen.is_unix() || !self.trusted_proxies.is_empty()
+    }
 }
 
 impl RawServer {
-    /// TLS takes both files, and an https origin.
+    /// TLS takes both files, an https origin, and TCP.
     pub(in crate::config) fn check(&self, reader: &mut ConfigReader) {
         let (cert, key) = (&self.tls_cert_file, &self.tls_key_file);
         let (Some(cert_path), Some(key_path)) = (cert.valid(), key.valid()) else { return };
@@ -88,6 +97,13 @@ impl RawServer {
                     &given.at,
                     Err(Mistake::new(what, format!("Write server.{missing} too, or remove this key."))),
                 );
+            }
+        }
+        if self.listen.valid().is_some_and(ListenAddress::is_unix) {
+            for file in [cert, key].into_iter().filter(|file| file.valid().is_some_and(Option::is_some)) {
+                let what = format!("{} is a Unix socket, and no proxy speaks TLS over one.", self.listen.at);
+                let instead = "Remove the two tls keys: the proxy ends TLS. Or listen on an IP address and a port.";
+                reader.report(&file.at, Err(Mistake::new(what, instead)));
             }
         }
         if let (Some(_), Some(public_url)) = (cert_path.as_ref().or(key_path.as_ref()), self.public_url.valid())
@@ -102,8 +118,8 @@ impl RawServer {
     }
 }
 
-fn listeners(public: &Field<SocketAddr>, ops: &Option<SocketAddr>) -> Result<(), Mistake> {
-    let (Some(address), Some(ops)) = (public.valid(), ops) else {
+fn listeners(public: &Field<ListenAddress>, ops: &Option<SocketAddr>) -> Result<(), Mistake> {
+    let (Some(ListenAddress::Ip(address)), Some(ops)) = (public.valid(), ops) else {
         return Ok(());
     };
     Mistake::unless(
@@ -125,16 +141,6 @@ fn pem(path: &Path, label: &str, what: &str) -> Result<(), Mistake> {
         format!("The file {} holds no {what}, so no browser could connect.", path.display()),
         "Name a PEM file with the right content; certificate and key are easily swapped.",
     )
-}
-
-fn socket_addr(text: &str) -> Result<SocketAddr, Mistake> {
-    text.parse().map_err(|_| {
-        let port = text.rsplit(':').next().filter(|p| p.parse::<u16>().is_ok()).unwrap_or("8080");
-        Mistake::new(
-            format!("{} is not an address to listen on: that takes an IP address and a port.", shown(text)),
-            format!("Write `127.0.0.1:{port}` for this machine only or `0.0.0.0:{port}` for every interface."),
-        )
-    })
 }
 
 /// One entry of `server.trusted_proxies`: an address, or a network in CIDR notation.

@@ -2,6 +2,7 @@
 
 pub(super) mod hosts;
 pub(super) mod issuer;
+pub(super) mod listen;
 pub(super) mod oauth;
 pub(super) mod scalar;
 pub(super) mod store_url;

@@ -2,8 +2,15 @@
 //! holds no connection for long and little memory.
 
 mod answers;
+mod listener;
 mod patience;
+#[cfg(unix)]
+mod socket_file;
 mod stream;
+
+pub use self::listener::{Listener, UnixPeer};
+#[cfg(unix)]
+pub use self::socket_file::SocketFile;
 
 use self::answers::BoundedService;
 use self::patience::ConnectionProgress;
@@ -11,11 +18,11 @@ use self::stream::DeadlineStream;
 use axum::Router;
 use axum_server::accept::Accept;
 use axum_server::tls_rustls::RustlsConfig;
-use axum_server::{Handle, Server};
+use axum_server::{Address, Handle, Server};
 use hyper_util::rt::TokioTimer;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,33 +46,57 @@ const HTTP1_BUFFER: usize = 64 << 10;
 const STREAM_WINDOW: u32 = 32 << 10;
 const CONNECTION_WINDOW: u32 = 64 << 10;
 
-/// Serves `router` until `handle` says otherwise. A connection without a request is closed after `idle_timeout`.
+/// Serves `router` until `shutdown` says how long requests in flight may take from then on. A connection without a
+/// request is closed after `idle_timeout`. `tls` is for TCP.
 ///
 /// # Errors
 /// Of the operating system.
 pub async fn listen(
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     tls: Option<RustlsConfig>,
     idle_timeout: Duration,
-    handle: Handle<SocketAddr>,
+    shutdown: impl Future<Output = Duration>,
 ) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    match tls {
-        Some(tls) => {
-            let server = axum_server::from_tcp_rustls(listener, tls)?;
-            bounded(server, true, idle_timeout).handle(handle).serve(service).await
+    match listener {
+        Listener::Tcp(listener) => {
+            listener.set_nonblocking(true)?;
+            let (service, handle) = (router.into_make_service_with_connect_info::<SocketAddr>(), Handle::new());
+            let Some(tls) = tls else {
+                let server = bounded(axum_server::from_tcp(listener)?, false, idle_timeout).handle(handle.clone());
+                return until(shutdown, handle, server.serve(service)).await;
+            };
+            let server =
+                bounded(axum_server::from_tcp_rustls(listener, tls)?, true, idle_timeout).handle(handle.clone());
+            until(shutdown, handle, server.serve(service)).await
         }
-        None => bounded(axum_server::from_tcp(listener)?, false, idle_timeout).handle(handle).serve(service).await,
+        #[cfg(unix)]
+        Listener::Unix(listener, _file) => {
+            listener.set_nonblocking(true)?;
+            let (service, handle) = (router.into_make_service_with_connect_info::<UnixPeer>(), Handle::new());
+            let server = bounded(axum_server::from_unix(listener)?, false, idle_timeout).handle(handle.clone());
+            until(shutdown, handle, server.serve(service)).await
+        }
     }
 }
 
-fn bounded<A>(
-    server: Server<SocketAddr, A>,
-    tls: bool,
-    idle_timeout: Duration,
-) -> Server<SocketAddr, BoundedAcceptor<A>> {
+/// Serves on, and shuts down when it is time.
+async fn until<A: Address>(
+    shutdown: impl Future<Output = Duration>,
+    handle: Handle<A>,
+    serving: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let stopping = async {
+        handle.graceful_shutdown(Some(shutdown.await));
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = serving => ended,
+        never = stopping => never,
+    }
+}
+
+fn bounded<A: Address, B>(server: Server<A, B>, tls: bool, idle_timeout: Duration) -> Server<A, BoundedAcceptor<B>> {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut server = server.map(|acceptor| BoundedAcceptor { acceptor, permits, tls });
     let builder = server.http_builder();
@@ -128,7 +159,7 @@ mod tests {
     async fn serve(router: Router) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        tokio::spawn(listen(listener.into_std().unwrap(), router, None, IDLE, Handle::new()));
+        tokio::spawn(listen(listener.into_std().unwrap().into(), router, None, IDLE, std::future::pending()));
         addr
     }
 
@@ -198,6 +229,31 @@ mod tests {
         }
         let took = began.elapsed();
         assert!(took >= HEAD_TIMEOUT && took < HEAD_TIMEOUT * 2, "{took:?}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test(start_paused = true)]
+    async fn a_unix_socket_has_the_same_limits() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("s");
+        let listener = Listener::at_socket(&socket).await.unwrap();
+        let body = bytes::Bytes::from(vec![b'x'; 1 << 20]);
+        let router = Router::new().fallback(move || std::future::ready(body.clone()));
+        tokio::spawn(listen(listener, router, None, IDLE, std::future::pending()));
+        let many = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+        for (first, time) in [
+            (&b""[..], HEAD_TIMEOUT),
+            (b"GET / HTTP/1.1\r\nhost: x", HEAD_TIMEOUT),
+            (b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", STALL_TIMEOUT),
+            (&many, STALL_TIMEOUT),
+        ] {
+            let mut client = tokio::net::UnixStream::connect(&socket).await.unwrap();
+            client.write_all(first).await.unwrap();
+            tokio::time::sleep(time + Duration::from_secs(1)).await;
+            let mut rest = Vec::new();
+            let closed = tokio::time::timeout(Duration::from_secs(1), client.read_to_end(&mut rest)).await;
+            assert!(closed.is_ok(), "{:?} holds the connection", String::from_utf8_lossy(first));
+        }
     }
 
     #[tokio::test(start_paused = true)]

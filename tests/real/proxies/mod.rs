@@ -9,6 +9,7 @@ mod outages;
 mod people;
 mod protocols;
 mod raw;
+mod unix_socket;
 
 use crate::support::{Browser, Site, certificate, free_port, until};
 use app::{App, Relay};
