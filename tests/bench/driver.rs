@@ -74,11 +74,27 @@ impl Drop for Server {
 /// User and system seconds that a process has spent so far.
 pub fn processor_time(process: &Child) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id()))?;
-    // The second field is the program's name and may hold spaces.
+    Ok((stat_field(&stat, 11)? + stat_field(&stat, 12)?) / TICKS)
+}
+
+/// The same of all processes of a group, those that have ended included.
+pub fn processor_times_of_group(group: u32) -> anyhow::Result<f64> {
+    let mut sum = 0.0;
+    for process in std::fs::read_dir("/proc")? {
+        let Ok(stat) = std::fs::read_to_string(process?.path().join("stat")) else { continue };
+        if stat_field(&stat, 2)? == f64::from(group) {
+            for nth in 11..=14 {
+                sum += stat_field(&stat, nth)?;
+            }
+        }
+    }
+    Ok(sum / TICKS)
+}
+
+/// A number of `/proc/PID/stat`, counted from the one after the program's name, which may hold spaces.
+fn stat_field(stat: &str, nth: usize) -> anyhow::Result<f64> {
     let (_, fields) = stat.rsplit_once(')').context("no process name")?;
-    let ticks =
-        |nth: usize| -> anyhow::Result<f64> { Ok(fields.split_whitespace().nth(nth).context("short")?.parse()?) };
-    Ok((ticks(11)? + ticks(12)?) / TICKS)
+    Ok(fields.split_whitespace().nth(nth).context("short")?.parse().unwrap_or_default())
 }
 
 /// Median, least and most.
@@ -92,6 +108,8 @@ pub fn spread(values: &[f64]) -> (f64, f64, f64) {
 pub struct Requests {
     pub total: f64,
     pub per_second: f64,
+    /// 99 of a hundred answers took no longer, milliseconds.
+    pub p99: f64,
 }
 
 /// Asks `url` with `options` of wrk for [`SECONDS`]; all answers have to be good, or all bad.
@@ -103,7 +121,7 @@ pub fn drive(url: &str, options: &[&str], good: bool) -> anyhow::Result<Requests
     if wrk.get_program() == "taskset" {
         wrk.args(["-c", "1", "wrk"]);
     }
-    wrk.args(["-t1".into(), format!("-c{CONNECTIONS}"), format!("-d{SECONDS}s")]);
+    wrk.args(["-t1".into(), format!("-c{CONNECTIONS}"), format!("-d{SECONDS}s"), "--latency".into()]);
     let output = wrk.args(options).arg(url).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let number = |line: &str| line.split_whitespace().find_map(|word| word.trim_end_matches(',').parse::<f64>().ok());
@@ -111,10 +129,23 @@ pub fn drive(url: &str, options: &[&str], good: bool) -> anyhow::Result<Requests
     let (Some(total), Some(per_second)) = (find(" requests in "), find("Requests/sec:")) else {
         bail!("wrk: {text}{}", String::from_utf8_lossy(&output.stderr));
     };
+    let p99 = text.lines().find_map(|line| milliseconds(line.trim().strip_prefix("99%")?.trim())).unwrap_or_default();
     ensure!(!text.contains("Socket errors"), "{url}: {text}");
     let refused = find("Non-2xx").unwrap_or(0.0);
     ensure!(refused == if good { 0.0 } else { total }, "{url}: {text}");
-    Ok(Requests { total, per_second })
+    Ok(Requests { total, per_second, p99 })
+}
+
+/// A time as wrk writes it.
+fn milliseconds(time: &str) -> Option<f64> {
+    let unit = time.find(|c: char| c.is_ascii_alphabetic())?;
+    let factor = match &time[unit..] {
+        "us" => 1e-3,
+        "ms" => 1.0,
+        "s" => 1e3,
+        _ => return None,
+    };
+    Some(time[..unit].parse::<f64>().ok()? * factor)
 }
 
 /// A program on a core of its own, which keeps the driver and the scheduler out of the figure.

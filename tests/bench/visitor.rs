@@ -55,3 +55,23 @@ pub fn cookie_of(live: &OpenedSession) -> String {
 pub async fn cookie(world: &DevEnvironment, username: &str) -> anyhow::Result<String> {
     Ok(cookie_of(&*world.rp.sessions.create(session(world, username).await?).await?))
 }
+
+/// Signs in at a page that a client of the dev pool protects, and returns the `Cookie` line for it.
+pub fn sign_in_at(page: &str) -> anyhow::Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let jar = std::sync::Arc::new(reqwest::cookie::Jar::default());
+    runtime.block_on(async {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        #[expect(clippy::disallowed_methods, reason = "the rule is for the service")]
+        let builder = reqwest::Client::builder();
+        let browser = builder.cookie_provider(jar.clone()).tls_certs_only([]).no_proxy().build()?;
+        let form = browser.get(page).send().await?.error_for_status()?;
+        let (url, text) = (form.url().clone(), form.text().await?);
+        let csrf = text.split("name=\"_csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let fields = [("_csrf", csrf.unwrap_or_default()), ("username", "erin"), ("password", "Passw0rd!")];
+        let landed = browser.post(url).form(&fields).send().await?.error_for_status()?;
+        anyhow::ensure!(landed.url().as_str() == page, "the sign-in ended at {}", landed.url());
+        let cookies = reqwest::cookie::CookieStore::cookies(&*jar, landed.url());
+        Ok(cookies.map(|cookies| cookies.to_str().map(str::to_owned)).transpose()?.unwrap_or_default())
+    })
+}
