@@ -98,6 +98,7 @@ guide! {
     "development" development
     "dex" dex
     "django-oauth-toolkit" django_oauth_toolkit
+    "growth" growth
     "keycloak" keycloak
     "machine-clients" machine_clients
     "oidc-provider" oidc_provider

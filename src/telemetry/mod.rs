@@ -9,11 +9,13 @@ pub use writer::flush;
 
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use writer::{DirectWriter, LineWriter};
 
-/// Starts the log on standard error. `filter` is a level or a `tracing` filter such as
+/// Starts the log on standard error. `filter` is a level, or levels by target such as
 /// `info,auth_api=debug`; `json` writes one object a line. Nobody waits for who reads it: what it cannot take is
 /// dropped and counted. Before the process ends, [`flush`] it.
 ///
@@ -38,23 +40,18 @@ fn subscribe<W>(filter: &str, json: bool, output: W) -> Result<(), String>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
+    let named: Targets = filter.replace(' ', "").parse().map_err(|e| format!("telemetry.log cannot be read: {e}"))?;
     // Client libraries may log request heads, tower-sessions ids. A directive of the operator's for one of
     // their modules still wins.
-    let quiet = ["hyper", "h2", "reqwest", "rustls", "tower_sessions_core=off"];
-    let mut env = EnvFilter::try_new(filter).map_err(|e| format!("telemetry.log cannot be read: {e}"))?;
-    for target in quiet {
-        let directive = if target.contains('=') { target.to_owned() } else { format!("{target}=warn") };
-        if let Ok(directive) = directive.parse() {
-            env = env.add_directive(directive);
-        }
-    }
+    let quiet = ["hyper", "h2", "reqwest", "rustls"].map(|target| (target, LevelFilter::WARN));
+    let targets = named.with_targets(quiet).with_target("tower_sessions_core", LevelFilter::OFF);
     let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(env).with_ansi(colours).with_writer(output);
     // A message of its own about a line that it cannot write would be written where that failed.
-    let log = log.log_internal_errors(false);
+    let log = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(output).log_internal_errors(false);
+    let registry = tracing_subscriber::registry();
     let started = match json {
-        true => log.json().flatten_event(true).try_init(),
-        false => log.fmt_fields(fields::quoted()).try_init(),
+        true => registry.with(log.json().flatten_event(true)).with(targets).try_init(),
+        false => registry.with(log.fmt_fields(fields::quoted())).with(targets).try_init(),
     };
     started.map_err(|e| e.to_string())
 }

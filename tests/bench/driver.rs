@@ -33,8 +33,17 @@ pub struct Server {
 impl Server {
     /// Starts `serve WHAT` with further configuration, `KEY=VALUE` each.
     pub fn start(what: &str, configuration: &[String]) -> anyhow::Result<Self> {
-        let this = std::env::current_exe()?;
-        let mut command = on_one_core(&this);
+        Self::start_with(on_one_core(std::env::current_exe()?), what, configuration)
+    }
+
+    /// The same on another core, where everything else goes first.
+    pub fn start_nice(core: usize, what: &str, configuration: &[String]) -> anyhow::Result<Self> {
+        let mut command = on_core(core, "nice");
+        command.args(["-n", "19"]).arg(std::env::current_exe()?);
+        Self::start_with(command, what, configuration)
+    }
+
+    fn start_with(mut command: Command, what: &str, configuration: &[String]) -> anyhow::Result<Self> {
         let command = command.args(["serve", what]).args(configuration);
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn()?;
@@ -49,9 +58,24 @@ impl Server {
         format!("http://127.0.0.1:{}{path}", self.said["port"])
     }
 
+    /// Its port.
+    pub fn port(&self) -> anyhow::Result<u16> {
+        Ok(u16::try_from(self.said["port"].as_u64().context("a port")?)?)
+    }
+
     /// User and system seconds spent so far.
     pub fn processor_time(&self) -> anyhow::Result<f64> {
         processor_time(&self.process)
+    }
+
+    /// The same to the nanosecond, of the threads that it has.
+    pub fn threads_time(&self) -> anyhow::Result<f64> {
+        let mut nanoseconds = 0.0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            let spent = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            nanoseconds += spent.split(' ').next().context("short")?.parse::<f64>()?;
+        }
+        Ok(nanoseconds / 1e9)
     }
 }
 
@@ -150,11 +174,16 @@ fn milliseconds(time: &str) -> Option<f64> {
 
 /// A program on a core of its own, which keeps the driver and the scheduler out of the figure.
 pub fn on_one_core(program: impl AsRef<OsStr>) -> Command {
+    on_core(0, program)
+}
+
+/// The same on a core of choice.
+pub fn on_core(core: usize, program: impl AsRef<OsStr>) -> Command {
     if !runs("taskset", "-V") {
         return Command::new(program);
     }
     let mut command = Command::new("taskset");
-    command.args(["-c", "0"]).arg(program);
+    command.args(["-c", &core.to_string()]).arg(program);
     command
 }
 

@@ -221,6 +221,7 @@ fn other_values_are_refused_with_a_remedy() {
         ("provider.requests_per_second", "0", "whole number"),
         ("telemetry.log", "\"inof\"", "not a log level"),
         ("telemetry.log", "\"auth_api=loud\"", "not a log filter"),
+        ("telemetry.log", "\"auth_api[request]=debug\"", "not a log filter"),
         ("telemetry.format", "\"JSON\"", "lower case"),
     ] {
         one_problem(&[(key, value)], key, words);
@@ -279,7 +280,7 @@ fn other_values_that_people_write_are_accepted() {
         ("session.store", "\"redb:/var/lib/auth-api/sessions.redb\""),
         ("provider.token_endpoint", "\"http://127.0.0.1:9000/token\""),
         ("provider.client_secret", "\"hunter2hunter2\""),
-        ("telemetry.log", "\"warn,auth_api=debug\""),
+        ("telemetry.log", "\"warn, auth_api=debug\""),
         ("provider.accepted_audiences", "[\"account\", \"https://orders.example.com\"]"),
         ("provider.groups_claim", "\"https://example.com/groups\""),
         ("provider.authorize_parameters", "[\"access_type=offline\", \"claims={\\\"a\\\":1}\", \"hint=a=b\", \"x=\"]"),

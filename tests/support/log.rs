@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::io;
 use std::sync::Once;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 thread_local! {
     static LINES: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
@@ -17,8 +19,9 @@ impl Log {
     pub(crate) fn capture() -> Self {
         static START: Once = Once::new();
         START.call_once(|| {
-            let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new("auth_api=debug"));
-            log.with_ansi(false).with_writer(|| ThreadLines).init();
+            let log = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(|| ThreadLines);
+            let targets = Targets::new().with_target("auth_api", tracing::Level::DEBUG);
+            tracing_subscriber::registry().with(log).with(targets).init();
         });
         LINES.set(Some(Vec::new()));
         Self

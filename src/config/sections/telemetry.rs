@@ -3,6 +3,7 @@
 use crate::config::diagnostic::{Mistake, shown};
 use crate::config::reader::{ConfigReader, Field};
 use crate::config::spec::{choice, section, text};
+use tracing_subscriber::filter::Targets;
 
 section! {
     telemetry: "Logs.";
@@ -43,8 +44,9 @@ fn log_filter(text: &str) -> Result<String, Mistake> {
             instead,
         ));
     }
-    match tracing_subscriber::EnvFilter::builder().parse(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(Mistake::new(format!("{} is not a log filter.", shown(text)), instead)),
+    // `[` would begin the name of a span.
+    match text.replace(' ', "").parse::<Targets>() {
+        Ok(_) if !text.contains('[') => Ok(text.to_owned()),
+        _ => Err(Mistake::new(format!("{} is not a log filter.", shown(text)), instead)),
     }
 }
