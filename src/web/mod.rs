@@ -57,7 +57,7 @@ pub struct Web {
     forward: Exposed,
     preflights: bool,
     style: HeaderStyle,
-    aliases: gateway::HeaderAliases,
+    identity_headers: gateway::IdentityHeaders,
     trusted_proxies: Vec<IpNet>,
     words: &'static Words,
     /// Whom people can ask.
@@ -79,7 +79,7 @@ impl Web {
             forward: config.gateway.forward_tokens,
             preflights: config.gateway.preflights,
             style: config.gateway.header_style,
-            aliases: gateway::aliases(config.gateway.header_style),
+            identity_headers: gateway::IdentityHeaders::new(config.gateway.header_style),
             trusted_proxies: config.server.trusted_proxies.clone(),
             words: words::PAGES,
             support: config.pages.support.clone(),
