@@ -33,8 +33,15 @@ pub struct Server {
 impl Server {
     /// Starts `serve WHAT` with further configuration, `KEY=VALUE` each.
     pub fn start(what: &str, configuration: &[String]) -> anyhow::Result<Self> {
-        let this = std::env::current_exe()?;
-        let mut command = on_one_core(&this);
+        Self::start_as(on_one_core(std::env::current_exe()?), what, configuration)
+    }
+
+    /// The same on all cores.
+    pub fn start_everywhere(what: &str, configuration: &[String]) -> anyhow::Result<Self> {
+        Self::start_as(Command::new(std::env::current_exe()?), what, configuration)
+    }
+
+    fn start_as(mut command: Command, what: &str, configuration: &[String]) -> anyhow::Result<Self> {
         let command = command.args(["serve", what]).args(configuration);
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn()?;
