@@ -86,6 +86,6 @@ fn policy(sub: Option<&str>, effect: &str, arn: &str, context: Map<String, Value
 /// The identity headers, named as API Gateway can name them.
 fn context(principal: &Principal) -> Map<String, Value> {
     let identity = IdentityResponse::new(principal, None);
-    let values = identity.headers.iter().map(|value| String::from_utf8_lossy(value).into_owned().into());
+    let values = identity.headers.iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned().into());
     IDENTITY_HEADERS.iter().map(|header| header.name.replace('-', "_")).zip(values).collect()
 }

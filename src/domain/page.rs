@@ -1,6 +1,7 @@
 //! A page that a proxy asks about, and the ways its path can be read.
 
 use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 
 /// Rounds of decoding after which nobody can say what is meant.
 const ROUNDS: usize = 8;
@@ -16,10 +17,10 @@ pub struct Page {
 impl Page {
     /// `origin` is canonical, `host` its host; `target` begins with a slash.
     pub(super) fn new(origin: &str, host: &str, target: &str) -> Self {
-        let url = format!("{origin}{target}");
+        let url = [origin, target].concat();
         let at = origin.find("://").map_or(0, |colon| colon + 3);
-        let end = url.find('?').unwrap_or(url.len());
-        Self { host: at..at + host.len(), path: origin.len()..end, url }
+        let end = target.find('?').unwrap_or(target.len());
+        Self { host: at..at + host.len(), path: origin.len()..origin.len() + end, url }
     }
 
     /// The whole address: visible ASCII without a fragment.
@@ -132,19 +133,17 @@ fn is_firm(segment: &str) -> bool {
 }
 
 /// Decoded until nothing is left to decode. `None`: nobody can say what is meant.
-fn decode(path: &str) -> Option<String> {
-    let mut text = path.to_owned();
+fn decode(path: &str) -> Option<Cow<'_, str>> {
+    let mut text = Cow::Borrowed(path);
     for _ in 0..ROUNDS {
-        let bytes: Vec<u8> = percent_decode_str(&text).collect();
+        let bytes = Cow::from(percent_decode_str(&text));
         if has_overlong(&bytes) || bytes.iter().any(u8::is_ascii_control) {
             return None;
         }
+        // Borrowed where there was nothing to decode.
+        let Cow::Owned(bytes) = bytes else { return Some(text).filter(|text| !has_wide(text.as_bytes())) };
         // Other letters than UTF-8's hide nothing.
-        let next = String::from_utf8_lossy(&bytes).into_owned();
-        if next == text {
-            return Some(text).filter(|text| !has_wide(text.as_bytes()));
-        }
-        text = next;
+        text = String::from_utf8_lossy(&bytes).into_owned().into();
     }
     None
 }
@@ -152,16 +151,19 @@ fn decode(path: &str) -> Option<String> {
 /// Whether ASCII is written in more bytes than it needs, which old decoders take for the letter (RFC 3629 §10).
 fn has_overlong(bytes: &[u8]) -> bool {
     let pair = |b: &[u8]| matches!(b, [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]);
-    bytes.iter().any(|b| matches!(b, 0xc0 | 0xc1)) || bytes.windows(2).any(pair)
+    !bytes.is_ascii() && (bytes.iter().any(|b| matches!(b, 0xc0 | 0xc1)) || bytes.windows(2).any(pair))
 }
 
 /// Whether a letter is written as only IIS decodes it: `%u0061`.
 fn has_wide(text: &[u8]) -> bool {
     let wide = |b: &[u8]| matches!(b, [b'%', b'u' | b'U', code @ ..] if code.iter().all(u8::is_ascii_hexdigit));
-    text.windows(6).any(wide)
+    text.contains(&b'%') && text.windows(6).any(wide)
 }
 
 /// Without what some do not tell apart: capitals, and the foreign letters whose capital or small one is ASCII (ı, ſ, K).
 fn fold(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
     name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).filter(|c| *c != '\u{307}').collect()
 }

@@ -2,6 +2,7 @@
 
 use super::clock::Timestamp;
 use bytes::Bytes;
+use http::HeaderValue;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -147,28 +148,22 @@ impl Principal {
 pub struct IdentityResponse {
     /// The JSON of the principal.
     pub json: Bytes,
-    /// The identity headers' values, in the order of [`IDENTITY_HEADERS`]. All are visible ASCII.
-    pub headers: [Bytes; IDENTITY_HEADERS.len()],
-    /// The display name, as a header's value.
-    pub name: Bytes,
-    /// The groups as others separate them: by commas alone, with spaces as they are.
-    pub groups: Bytes,
+    /// The values of headers: of [`IDENTITY_HEADERS`] in their order, then [`DISPLAY_NAME`], [`PLAIN_GROUPS`] and
+    /// [`JSON_LENGTH`].
+    pub headers: [HeaderValue; JSON_LENGTH + 1],
 }
 
-impl IdentityResponse {
-    /// How long all of it is.
-    pub fn bytes(&self) -> u64 {
-        let parts = self.headers.iter().chain([&self.json, &self.name, &self.groups]);
-        parts.map(|part| part.len() as u64).sum()
-    }
-}
+/// Where the display name is in [`IdentityResponse::headers`].
+pub const DISPLAY_NAME: usize = IDENTITY_HEADERS.len();
+/// The groups as others separate them: by commas alone, with spaces as they are.
+pub const PLAIN_GROUPS: usize = DISPLAY_NAME + 1;
+/// How many bytes the JSON has.
+pub const JSON_LENGTH: usize = PLAIN_GROUPS + 1;
 
 /// Whom nobody knows: a stranger on a public page.
-pub static NOBODY: LazyLock<IdentityResponse> = LazyLock::new(|| IdentityResponse {
-    json: Bytes::from_static(b"{\"active\":false}"),
-    headers: Default::default(),
-    name: Bytes::new(),
-    groups: Bytes::new(),
+pub static NOBODY: LazyLock<IdentityResponse> = LazyLock::new(|| {
+    let texts = std::iter::repeat_n(String::new(), JSON_LENGTH);
+    IdentityResponse::from_parts(Bytes::from_static(b"{\"active\":false}"), texts)
 });
 
 /// A header that says something of a principal.
@@ -293,10 +288,23 @@ impl IdentityResponse {
             session_expires_at: session_ends,
         };
         let json = serde_json::to_vec(&answer).expect("a principal is plain data");
-        let headers = IDENTITY_HEADERS.map(|header| Bytes::from((header.value)(principal)));
+        let headers = IDENTITY_HEADERS.into_iter().map(|header| (header.value)(principal));
         let name = encode(principal.name.as_deref().unwrap_or_default(), VALUE);
         let groups = list(&principal.groups, COMMAS, ",");
-        Self { json: json.into(), headers, name: name.into(), groups: groups.into() }
+        Self::from_parts(json.into(), headers.chain([name, groups]))
+    }
+
+    fn from_parts(json: Bytes, texts: impl Iterator<Item = String>) -> Self {
+        const EMPTY: HeaderValue = HeaderValue::from_static("");
+        let length = HeaderValue::from(json.len());
+        // `encode` leaves nothing that a header cannot hold.
+        let mut values = texts.map(|text| HeaderValue::try_from(text).unwrap_or(EMPTY)).chain([length]);
+        Self { json, headers: std::array::from_fn(|_| values.next().unwrap_or(EMPTY)) }
+    }
+
+    /// How long all of it is.
+    pub fn bytes(&self) -> u64 {
+        (self.json.len() + self.headers.iter().map(HeaderValue::len).sum::<usize>()) as u64
     }
 }
 
@@ -351,7 +359,7 @@ pub(crate) mod tests {
 
     fn header(principal: &Principal, name: &str) -> String {
         let at = IDENTITY_HEADERS.iter().position(|header| header.name == name).unwrap();
-        String::from_utf8(IdentityResponse::new(principal, None).headers[at].to_vec()).unwrap()
+        IdentityResponse::new(principal, None).headers[at].to_str().unwrap().to_owned()
     }
 
     #[test]

@@ -49,8 +49,8 @@ impl Write for LimitedWriter {
         for c in text.chars() {
             self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;
             match c {
-                // Whoever writes a line puts quotes around the whole and escapes these.
-                '"' | '\'' | '\\' => self.shown.push(c),
+                // Quotes and backslashes too: whoever writes a line puts quotes around the whole and escapes these.
+                ' '..='~' => self.shown.push(c),
                 c => self.shown.extend(c.escape_debug()),
             }
         }

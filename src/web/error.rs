@@ -12,6 +12,7 @@ use crate::domain::untrusted::UntrustedText;
 use crate::flow::Error;
 use crate::provider;
 use axum::Json;
+use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
@@ -93,18 +94,16 @@ pub(super) fn log(refusal: &Refusal, view: &ErrorView) {
             tracing::debug!(status, problem, reason = reason().as_str(), "request refused");
         }
         Refusal::Flow(Error::Denied(denied) | Error::NotAdmitted(denied)) => {
-            let (page, rule) = (denied.page.as_ref().map(|page| UntrustedText::up_to(SENTENCE, page)), &denied.rule);
-            let (page, sub) = (page.as_ref().map(UntrustedText::as_str), UntrustedText::new(&denied.sub));
-            let rule = rule.as_deref();
+            let page = || denied.page.as_ref().map(|page| UntrustedText::up_to(SENTENCE, page));
             tracing::info!(
                 status,
                 problem,
                 reason = reason().as_str(),
-                sub = sub.as_str(),
+                sub = UntrustedText::new(&denied.sub).as_str(),
                 iss = denied.issuer,
                 client = denied.client,
-                page,
-                rule,
+                page = page().as_ref().map(UntrustedText::as_str),
+                rule = denied.rule,
                 "request denied"
             );
         }
@@ -196,15 +195,23 @@ pub(super) fn body(
     signin_url: Option<String>,
 ) -> Response {
     let body = ProblemDetails {
-        r#type: format!("urn:auth-api:problem:{slug}"),
+        r#type: ["urn:auth-api:problem:", slug].concat(),
         title,
         status: status.as_u16(),
         detail,
         instance: id,
         signin_url,
     };
-    let json = serde_json::to_vec(&body).unwrap_or_default();
-    (status, [(CONTENT_TYPE, "application/problem+json"), (CACHE_CONTROL, "no-store")], json).into_response()
+    // Room for nearly all of them, and for the headers that others add.
+    let mut json = Vec::with_capacity(512);
+    let _ = serde_json::to_writer(&mut json, &body);
+    let mut response = Response::new(Body::from(json));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.reserve(8);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// A form that is too large, or whose sender went away.

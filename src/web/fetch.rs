@@ -5,8 +5,8 @@ use super::Web;
 use super::forwarded::ForwardedRequest;
 use super::origin::RequestOrigin;
 use axum::http::header::{
-    ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, HeaderValue,
-    VARY,
+    ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, HeaderName,
+    HeaderValue, VARY,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
@@ -39,16 +39,21 @@ pub(super) fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
     headers.insert(VARY, HeaderValue::from_static("origin"));
 }
 
+// Names that were judged once are found sooner than texts.
+static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
+
 /// Whether a person waits for a page in a window of its own: by Fetch Metadata, else by what is accepted.
 pub(super) fn is_navigation(headers: &HeaderMap) -> bool {
     let is = |name, value| headers.get(name).map(|found: &HeaderValue| found == value);
-    match is("sec-fetch-mode", "navigate") {
-        Some(navigates) => navigates && is("sec-fetch-dest", "document") != Some(false),
+    match is(&SEC_FETCH_MODE, "navigate") {
+        Some(navigates) => navigates && is(&SEC_FETCH_DEST, "document") != Some(false),
         None => {
             let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
             let html = accepted.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
             html.into_iter().any(|range| range.eq_ignore_ascii_case("text/html"))
-                && !headers.contains_key("x-requested-with")
+                && !headers.contains_key(&X_REQUESTED_WITH)
         }
     }
 }

@@ -10,7 +10,7 @@ use super::request_id::{RequestId, X_REQUEST_ID};
 use super::security_headers::private;
 use super::{Web, browser, error, layers, pages, problem_page};
 use crate::config::HeaderStyle;
-use crate::domain::principal::{IDENTITY_HEADERS, IdentityResponse};
+use crate::domain::principal::{DISPLAY_NAME, IDENTITY_HEADERS, IdentityResponse, JSON_LENGTH, PLAIN_GROUPS};
 use crate::domain::return_to::ReturnTo;
 use crate::flow::{Caller, CallerCredentials, Error};
 use crate::telemetry::metrics::ValidateResult;
@@ -20,17 +20,13 @@ use axum::http::StatusCode;
 use axum::http::header::*;
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
-use axum::response::Response;
-use bytes::Bytes;
+use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
-use std::sync::{Arc, LazyLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What Envoy puts the page behind (`path_prefix`).
 const ENVOY: &str = "/validate/envoy";
-
-/// The identity headers' names, judged once and not in each answer.
-static NAMES: LazyLock<[HeaderName; IDENTITY_HEADERS.len()]> =
-    LazyLock::new(|| IDENTITY_HEADERS.map(|header| HeaderName::from_static(header.name)));
 
 /// Who sends this request
 ///
@@ -254,9 +250,11 @@ fn refusal(web: &Web, request: &Parts, id: &RequestId, mut response: Response) -
 
 /// Nobody is known by it. A proxy that reads it as "let through" lets the site answer.
 fn preflight(web: &Web, sent: &HeaderMap) -> Response {
-    let mut response = identified(web, &Caller::Nobody, Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
+    *headers = identity_headers(web, &Caller::Nobody);
+    headers.remove(CONTENT_TYPE);
+    headers.remove(CONTENT_LENGTH);
     if let Some(origin) = RequestOrigin::of(web, sent).allowed() {
         allow(headers, origin);
     }
@@ -272,25 +270,13 @@ fn preflight(web: &Web, sent: &HeaderMap) -> Response {
 }
 
 fn identity_response(web: &Web, who: &Caller) -> Response {
-    let mut response = identified(web, who, Body::from(who.identity().json.clone()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut response = Response::new(Body::from(who.identity().json.clone()));
+    *response.headers_mut() = identity_headers(web, who);
     response
 }
 
-fn identified(web: &Web, who: &Caller, body: Body) -> Response {
-    let identity = who.identity();
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.reserve(IDENTITY_HEADERS.len() + web.aliases.len() + 4);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Identity encodes what no header can hold.
-    let value = |value: &Bytes| HeaderValue::from_maybe_shared(value.clone()).unwrap_or(HeaderValue::from_static(""));
-    for (name, bytes) in NAMES.iter().zip(&identity.headers) {
-        headers.insert(name.clone(), value(bytes));
-    }
-    for (name, header) in &web.aliases {
-        headers.insert(name.clone(), value(header(identity)));
-    }
+fn identity_headers(web: &Web, who: &Caller) -> HeaderMap {
+    let mut headers = web.identity_headers.with_values(who.identity());
     let tokens = match who {
         Caller::Session(opened) => Some(&opened.session.tokens),
         Caller::Bearer(_) | Caller::Nobody => None,
@@ -312,31 +298,56 @@ fn identified(web: &Web, who: &Caller, body: Body) -> Response {
             headers.insert(HeaderName::from_static(name), value);
         }
     }
-    response
+    headers
 }
 
-/// Further names, and what stands under them.
-pub(super) type HeaderAliases = Vec<(HeaderName, HeaderValueOf)>;
-type HeaderValueOf = fn(&IdentityResponse) -> &Bytes;
+/// The headers of an answer about somebody.
+#[derive(Debug)]
+pub(super) struct IdentityHeaders {
+    /// All of them, with what is always the same. A copy hashes no name, and has the same order.
+    template: HeaderMap,
+    /// For each in that order, where its value is in [`IdentityResponse::headers`]; none if it is always the same.
+    places: Vec<Option<usize>>,
+}
 
-/// The names that applications behind others read.
-pub(super) fn aliases(style: HeaderStyle) -> HeaderAliases {
-    let names: &[(&'static str, HeaderValueOf)] = match style {
+impl IdentityHeaders {
+    pub(super) fn new(style: HeaderStyle) -> Self {
+        let ours = IDENTITY_HEADERS.iter().enumerate().map(|(place, header)| (header.name, place));
+        // A length that is there is left alone by axum, which would write it anew each time.
+        let length = [(CONTENT_LENGTH.as_str(), JSON_LENGTH)];
+        let places: BTreeMap<_, _> = ours.chain(aliases(style).iter().copied()).chain(length).collect();
+        let constant = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+        let names = places.keys().map(|name| (HeaderName::from_static(name), "")).chain(constant);
+        let template: HeaderMap = names.map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
+        let places = template.keys().map(|name| places.get(name.as_str()).copied()).collect();
+        Self { template, places }
+    }
+
+    fn with_values(&self, identity: &IdentityResponse) -> HeaderMap {
+        let mut headers = self.template.clone();
+        for (value, place) in headers.values_mut().zip(&self.places) {
+            if let Some(place) = place {
+                *value = identity.headers[*place].clone();
+            }
+        }
+        headers
+    }
+}
+
+/// The names that applications behind others read, and where the values are in [`IdentityResponse::headers`].
+fn aliases(style: HeaderStyle) -> &'static [(&'static str, usize)] {
+    match style {
         HeaderStyle::XAuth => &[],
         HeaderStyle::XAuthRequest => &[
-            ("x-auth-request-user", |identity| &identity.headers[0]),
-            ("x-auth-request-preferred-username", |identity| &identity.headers[1]),
-            ("x-auth-request-email", |identity| &identity.headers[2]),
-            ("x-auth-request-groups", |identity| &identity.groups),
+            ("x-auth-request-user", 0),
+            ("x-auth-request-preferred-username", 1),
+            ("x-auth-request-email", 2),
+            ("x-auth-request-groups", PLAIN_GROUPS),
         ],
-        HeaderStyle::Remote => &[
-            ("remote-user", |identity| &identity.headers[1]),
-            ("remote-email", |identity| &identity.headers[2]),
-            ("remote-groups", |identity| &identity.groups),
-            ("remote-name", |identity| &identity.name),
-        ],
-    };
-    names.iter().map(|(name, header)| (HeaderName::from_static(name), *header)).collect()
+        HeaderStyle::Remote => {
+            &[("remote-user", 1), ("remote-email", 2), ("remote-groups", PLAIN_GROUPS), ("remote-name", DISPLAY_NAME)]
+        }
+    }
 }
 
 enum Authorization<'a> {
@@ -361,5 +372,26 @@ fn bearer(headers: &HeaderMap) -> Authorization<'_> {
     match std::str::from_utf8(token.trim_ascii()) {
         Ok(token) if !token.is_empty() => Authorization::Bearer(token),
         _ => Authorization::Ambiguous,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::principal::tests::jane;
+
+    #[test]
+    fn every_header_has_the_value_that_belongs_to_it() {
+        let identity = IdentityResponse::new(&jane(), None);
+        for style in [HeaderStyle::XAuth, HeaderStyle::XAuthRequest, HeaderStyle::Remote] {
+            let headers = IdentityHeaders::new(style).with_values(&identity);
+            let ours = IDENTITY_HEADERS.iter().enumerate().map(|(place, header)| (header.name, place));
+            for (name, place) in ours.chain(aliases(style).iter().copied()) {
+                assert_eq!(headers[name], identity.headers[place], "{name}");
+            }
+            assert_eq!(headers[CONTENT_LENGTH], identity.json.len().to_string().as_str());
+            assert_eq!(headers[CONTENT_TYPE], "application/json");
+            assert_eq!(headers[CACHE_CONTROL], "no-store");
+        }
     }
 }

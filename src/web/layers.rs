@@ -1,7 +1,7 @@
 //! What holds for many routes: CORS, limits, requirements that are not read.
 
 use super::origin::RequestOrigin;
-use super::request_id::RequestId;
+use super::request_id::{RequestId, request_id};
 use super::{Web, error};
 use crate::domain::requirement::Requirement;
 use crate::flow;
@@ -61,12 +61,15 @@ pub(super) async fn no_requirements(id: RequestId, request: Request, next: Next)
     }
 }
 
-/// Bounds on body and time, and no panic beyond this point.
+/// Bounds on body and time, no panic beyond this point, and the request's id. Together: a call of `layer` for each would
+/// box each request and response once more.
 pub(super) fn limited<S: Clone + Send + Sync + 'static>(router: Router<S>, time: Duration) -> Router<S> {
-    router
-        .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, time))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| error::panicked()))
+    router.layer((
+        axum::middleware::from_fn(request_id),
+        CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| error::panicked()),
+        TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, time),
+        DefaultBodyLimit::max(BODY_MAX),
+    ))
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub struct Web {
     forward: Exposed,
     preflights: bool,
     style: HeaderStyle,
-    aliases: gateway::HeaderAliases,
+    identity_headers: gateway::IdentityHeaders,
     trusted_proxies: Vec<IpNet>,
     words: &'static Words,
     /// Whom people can ask.
@@ -81,7 +81,7 @@ impl Web {
             forward: config.gateway.forward_tokens,
             preflights: config.gateway.preflights,
             style: config.gateway.header_style,
-            aliases: gateway::aliases(config.gateway.header_style),
+            identity_headers: gateway::IdentityHeaders::new(config.gateway.header_style),
             trusted_proxies: config.server.trusted_proxies.clone(),
             words: words::PAGES,
             support: config.pages.support.clone(),
@@ -174,6 +174,6 @@ pub fn router(web: Arc<Web>) -> Router {
         .method_not_allowed_fallback(fallback::method_not_allowed)
         .layer(axum::middleware::map_response(security_headers::private))
         .merge(Router::from(metadata));
-    let app = layers::limited(app, web.request_limit).layer(axum::middleware::from_fn(request_id::request_id));
+    let app = layers::limited(app, web.request_limit);
     app.merge(Router::from(machines.merge(gateway))).merge(envoy()).with_state(web)
 }

@@ -100,7 +100,8 @@ pub(super) async fn token(State(web): State<Arc<Web>>, request: Request) -> Resp
             ));
         }
         let granted = web.rp.machine_token(client, TokenRequest { scopes, resource }).await?;
-        Ok(json_text(StatusCode::OK, format!("{}{}}}", granted.json_head(), granted.expires_in.as_secs())))
+        let seconds = granted.expires_in.as_secs().to_string();
+        Ok(json_text(StatusCode::OK, [granted.json_head(), &seconds, "}"].concat()))
     };
     answer(&web, request, granted).await
 }
@@ -276,7 +277,7 @@ fn basic(line: &HeaderValue) -> Option<(String, String)> {
 }
 
 fn form_decode(text: &str) -> Option<String> {
-    if !text.contains(['+', '%']) {
+    if !text.bytes().any(|b| matches!(b, b'+' | b'%')) {
         return Some(text.to_owned());
     }
     let text = text.replace('+', " ");

@@ -33,17 +33,22 @@ pub struct Server {
 impl Server {
     /// Starts `serve WHAT` with further configuration, `KEY=VALUE` each.
     pub fn start(what: &str, configuration: &[String]) -> anyhow::Result<Self> {
-        Self::start_with(on_one_core(std::env::current_exe()?), what, configuration)
+        Self::start_as(on_one_core(std::env::current_exe()?), what, configuration)
     }
 
     /// The same on another core, where everything else goes first.
     pub fn start_nice(core: usize, what: &str, configuration: &[String]) -> anyhow::Result<Self> {
         let mut command = on_core(core, "nice");
         command.args(["-n", "19"]).arg(std::env::current_exe()?);
-        Self::start_with(command, what, configuration)
+        Self::start_as(command, what, configuration)
     }
 
-    fn start_with(mut command: Command, what: &str, configuration: &[String]) -> anyhow::Result<Self> {
+    /// The same on all cores.
+    pub fn start_everywhere(what: &str, configuration: &[String]) -> anyhow::Result<Self> {
+        Self::start_as(Command::new(std::env::current_exe()?), what, configuration)
+    }
+
+    fn start_as(mut command: Command, what: &str, configuration: &[String]) -> anyhow::Result<Self> {
         let command = command.args(["serve", what]).args(configuration);
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn()?;

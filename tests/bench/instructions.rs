@@ -1,8 +1,9 @@
-//! Instructions that one request executes in this process, without a network, counted by valgrind's callgrind: a figure
-//! that no other program on the machine changes.
+//! Instructions and allocations of one request in this process, without a network, counted by valgrind's callgrind: figures
+//! that no other program on the machine changes. Each answer is compared with a bare handler's that says the same.
 //!
-//! `cargo bench --no-default-features --bench instructions` prints them. With `--check` it fails where a figure of ours is
-//! more than ten per cent above the one in `tests/data/instructions.toml`. It starts itself under valgrind, which it needs.
+//! `cargo bench --no-default-features --bench instructions` prints them. With `--check` it fails where a request takes more
+//! than ten per cent more instructions than `tests/data/instructions.toml` has, or an allocation more. It starts itself under
+//! valgrind, which it needs.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops where it fails, and prints")]
 
@@ -10,18 +11,20 @@ use anyhow::{Context, bail, ensure};
 use auth_api::app::App;
 use auth_api::config::{Sources, load};
 use auth_api::domain::clock::SystemClock;
-use auth_api::domain::principal::{IDENTITY_HEADERS, Principal};
+use auth_api::domain::machine::SecretHash;
+use auth_api::domain::principal::Principal;
 use auth_api::domain::session::{Device, Session, SignInContext};
 use auth_api::domain::token::{TokenIds, TokenSet};
-use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE};
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::any;
+use axum::{Json, Router};
 use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use futures_util::FutureExt;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -33,104 +36,161 @@ use tower::ServiceExt;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What Rust calls of it to get memory.
+const ALLOCATING: [&str; 3] = ["mi_malloc_aligned", "mi_zalloc_aligned", "mi_realloc_aligned"];
 /// Requests that are counted, after as many that are not.
 const REQUESTS: usize = 500;
-/// How much a figure may grow before `--check` fails: other processors and compilers do the same in other instructions.
+/// How many more instructions `--check` allows: other processors and compilers do the same in others.
 const TOLERANCE: f64 = 1.10;
 const EXPECTED: &str = "tests/data/instructions.toml";
-/// Before the case, in the process that valgrind runs.
+/// Before the case and who answers, in the process that valgrind runs.
 const CASE: &str = "--case";
-const CASES: [&str; 6] =
-    ["bare_204", "bare_same_answer", "validate", "validate_page_rule", "validate_unmet_requirement", "validate_nobody"];
+const CASES: [&str; 10] = [
+    "validate",
+    "validate_page_rule",
+    "validate_bearer",
+    "validate_unmet_requirement",
+    "validate_nobody",
+    "token",
+    "openapi",
+    "front_page",
+    "denied_page",
+    "not_found_page",
+];
+const SECRET: &str = "a-secret-of-this-benchmark-as-long-as-ours-are";
 
-const CONFIG: &str = r#"
-server = { public_url = "https://auth-api.example.com", trusted_proxies = ["127.0.0.1"] }
-cookies = { domain = "example.com", keys = ["a key of this benchmark, 32 bytes and more"] }
+fn config(provider: &str) -> String {
+    let hash = SecretHash::of(SECRET);
+    format!(
+        r#"
+server = {{ public_url = "http://auth-api.example.localhost", trusted_proxies = ["127.0.0.1"] }}
+cookies = {{ domain = "example.localhost", keys = ["a key of this benchmark, 32 bytes and more"] }}
 session.store = "memory:"
 [provider]
-issuer = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_aB3dE5fG7"
+profile = "oidc"
+issuer = "{provider}"
 client_id = "web"
 client_secret = "secret"
 [[policy.site]]
-host = "wiki.example.com"
+host = "wiki.example.localhost"
 path = "/edit"
 groups = ["editors"]
-"#;
+[[policy.site]]
+host = "wiki.example.localhost"
+path = "/admin"
+groups = ["admins"]
+[machine]
+requests_per_second = 1000000
+[[machine.upstream]]
+name = "one"
+client_id = "upstream"
+client_secret = "secret"
+[[machine.client]]
+id = "nightly"
+secret_hashes = ["{hash}"]
+owner = "me"
+scopes = ["cms/read"]
+upstream = "one"
+"#
+    )
+}
+
+/// What one request takes.
+#[derive(Debug, Default, Clone, Copy, serde::Deserialize)]
+struct Cost {
+    instructions: u64,
+    allocations: u64,
+}
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    if let [CASE, case] = &*arguments.iter().map(String::as_str).collect::<Vec<_>>() {
-        return run(case);
+    if let [CASE, case, who] = &*arguments.iter().map(String::as_str).collect::<Vec<_>>() {
+        return run(case, *who == "bare");
     }
     let check = arguments.iter().any(|argument| argument == "--check");
-    let expected: BTreeMap<String, u64> = toml::from_str(&std::fs::read_to_string(EXPECTED)?)?;
+    let expected: BTreeMap<String, Cost> = toml::from_str(&std::fs::read_to_string(EXPECTED)?)?;
     let mut grown = vec![];
-    println!("{:28} {:>12} {:>12} {:>8}", "request", "instructions", "expected", "of bare");
-    let mut bare = None;
+    println!("{:28} {:^30}   allocations", "", "instructions");
+    println!("{:28} {:>8} {:>8} {:>6} {:>6}   now expected bare", "request", "now", "expected", "bare", "ratio");
     for case in CASES {
-        let counted = count(case)?;
-        let (of, before) = (*bare.get_or_insert(counted), expected.get(case).copied().unwrap_or_default());
-        println!("{case:28} {counted:>12} {before:>12} {:>8.2}", counted as f64 / of as f64);
-        if case.starts_with("validate") && counted as f64 > before as f64 * TOLERANCE {
+        let (ours, bare) = (count(case, "ours")?, count(case, "bare")?);
+        let before = expected.get(case).copied().unwrap_or_default();
+        println!(
+            "{case:28} {:>8} {:>8} {:>6} {:>6.2}   {:>3} {:>8} {:>4}",
+            ours.instructions,
+            before.instructions,
+            bare.instructions,
+            ours.instructions as f64 / bare.instructions as f64,
+            ours.allocations,
+            before.allocations,
+            bare.allocations
+        );
+        if ours.instructions as f64 > before.instructions as f64 * TOLERANCE || ours.allocations > before.allocations {
             grown.push(case);
         }
     }
-    ensure!(!check || grown.is_empty(), "more instructions than in {EXPECTED}: {}", grown.join(", "));
+    ensure!(!check || grown.is_empty(), "more than in {EXPECTED}: {}", grown.join(", "));
     Ok(())
 }
 
-/// Runs one case under valgrind, and returns the instructions of one request.
-fn count(case: &str) -> anyhow::Result<u64> {
+/// Runs one case under valgrind.
+fn count(case: &str, who: &str) -> anyhow::Result<Cost> {
     let folder = tempfile::tempdir()?;
     let output = folder.path().join("callgrind.out");
     let ran = Command::new("valgrind")
-        .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=*counted_requests*"])
+        .args([
+            "--tool=callgrind",
+            "--collect-atstart=no",
+            "--toggle-collect=*counted_requests*",
+            "--compress-strings=no",
+        ])
         .arg(format!("--callgrind-out-file={}", output.display()))
         .arg(std::env::current_exe()?)
-        .args([CASE, case])
+        .args([CASE, case, who])
         .output()
         .context("valgrind cannot be started: is it installed?")?;
     ensure!(ran.status.success(), "{case}: {}", String::from_utf8_lossy(&ran.stderr));
     let profile = std::fs::read_to_string(&output)?;
     let total = profile.lines().find_map(|line| line.strip_prefix("totals: ").or(line.strip_prefix("summary: ")));
-    let total: u64 = total.context("callgrind has counted nothing")?.trim().parse()?;
-    Ok(total / REQUESTS as u64)
+    let instructions: u64 = total.context("callgrind has counted nothing")?.trim().parse()?;
+    let (mut allocations, mut callee) = (0, "");
+    for line in profile.lines() {
+        if let Some(name) = line.strip_prefix("cfn=") {
+            callee = name;
+        } else if let Some(calls) = line.strip_prefix("calls=").filter(|_| ALLOCATING.contains(&callee)) {
+            allocations += calls.split(' ').next().unwrap_or_default().parse::<u64>()?;
+        }
+    }
+    // Calls are counted from the start, by as many requests that are not measured, too.
+    let requests = REQUESTS as u64;
+    Ok(Cost { instructions: instructions / requests, allocations: allocations / (2 * requests) })
 }
 
-fn run(case: &str) -> anyhow::Result<()> {
+fn run(case: &str, bare: bool) -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
-    let file = Some(("auth-api.toml".into(), CONFIG.to_owned()));
+    let file = Some(("auth-api.toml".into(), config(&runtime.block_on(provider())?)));
     let config = load(Sources { file, env: vec![] }).map_err(|mistakes| anyhow::anyhow!("{mistakes:?}"))?;
     let app = App::build(&config, Arc::new(SystemClock))?;
     // Nobody else writes to a store in memory: from here on what is remembered is believed.
     let rp = app.rp.clone();
     runtime.spawn(async move { rp.sessions.follow().await });
-    runtime.block_on(tokio::task::yield_now());
+    runtime.block_on(app.load_clients());
     let live = runtime.block_on(app.rp.sessions.create(session(&app)))?;
-    let cookie = format!("__Secure-auth={}", BASE64_URL_SAFE_NO_PAD.encode(live.id.as_bytes()));
-    let get = |uri: &str| Request::get(uri).header("user-agent", "sibling/1.0").header("accept", "*/*");
-    let signed_in = |uri: &str| get(uri).header(COOKIE, &cookie);
-    let page = || {
-        let request = signed_in("/validate").extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000))));
-        let request = request.header("x-forwarded-proto", "https");
-        request.header("x-forwarded-host", "wiki.example.com").header("x-forwarded-uri", "/edit/page?version=7")
-    };
-    let bodiless = |request: axum::http::request::Builder| request.body(Body::empty()).unwrap();
-    let (router, request, status): (Router, &dyn Fn() -> Request<Body>, u16) = match case {
-        "bare_204" => (bare(async || StatusCode::NO_CONTENT), &|| bodiless(signed_in("/validate")), 204),
-        "bare_same_answer" => (bare(async || same_answer()), &|| bodiless(signed_in("/validate")), 200),
-        "validate" => (app.router(), &|| bodiless(signed_in("/validate")), 200),
-        "validate_page_rule" => (app.router(), &|| bodiless(page()), 200),
-        "validate_unmet_requirement" => (app.router(), &|| bodiless(signed_in("/validate?group=nobody")), 403),
-        "validate_nobody" => (app.router(), &|| bodiless(get("/validate")), 401),
-        _ => bail!("there is no case {case}"),
-    };
-    // The first requests fill what is remembered.
+    let cookie = format!("auth={}", BASE64_URL_SAFE_NO_PAD.encode(live.id.as_bytes()));
+    let request = || request(case, &cookie).unwrap();
+    // The first answers fill what is remembered.
+    runtime.block_on(app.router().oneshot(self::request("token", &cookie)?))?;
+    let first = runtime.block_on(app.router().oneshot(request()))?;
+    let mut answer =
+        BareAnswer { status: first.status(), headers: first.headers().clone(), body: body(&runtime, first)? };
+    ensure!(answer.status == expected_status(case), "{case} is answered with {}: {:?}", answer.status, answer.body);
+    answer.headers.remove(CONTENT_LENGTH);
+    let router = if bare { answer.router() } else { app.router() };
     let requests = || -> Vec<_> { (0..REQUESTS).map(|_| request()).collect() };
     for request in requests() {
-        ensure!(ask(&router, request).status() == status, "{case} is not answered with {status}");
+        black_box(ask(&router, request));
     }
     black_box(counted_requests(&router, requests()));
     Ok(())
@@ -146,22 +206,98 @@ fn ask(router: &Router, request: Request<Body>) -> Response<Body> {
     router.clone().oneshot(request).now_or_never().unwrap().unwrap()
 }
 
-fn bare<H: axum::handler::Handler<T, ()>, T: 'static>(handler: H) -> Router {
-    #[expect(clippy::disallowed_methods, reason = "a stand-in has no document")]
-    Router::new().route("/validate", any(handler))
+fn body(runtime: &tokio::runtime::Runtime, response: Response<Body>) -> anyhow::Result<bytes::Bytes> {
+    Ok(runtime.block_on(to_bytes(response.into_body(), usize::MAX))?)
 }
 
-/// As many headers and as long a body as `/validate` answers with.
-fn same_answer() -> Response<Body> {
-    let mut response = Response::new(Body::from(bytes::Bytes::from_static(&[b'x'; 512])));
-    let headers = response.headers_mut();
-    headers.reserve(IDENTITY_HEADERS.len() + 2);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    for header in IDENTITY_HEADERS {
-        headers.insert(HeaderName::from_static(header.name), HeaderValue::from_static("jane.doe@example.com"));
+fn expected_status(case: &str) -> StatusCode {
+    match case {
+        "validate_nobody" => StatusCode::UNAUTHORIZED,
+        "validate_unmet_requirement" | "denied_page" => StatusCode::FORBIDDEN,
+        "not_found_page" => StatusCode::NOT_FOUND,
+        _ => StatusCode::OK,
     }
-    response
+}
+
+fn request(case: &str, cookie: &str) -> anyhow::Result<Request<Body>> {
+    const FORM: &str = "grant_type=client_credentials&scope=cms%2Fread";
+    let get = |uri: &str| Request::get(uri).header("user-agent", "sibling/1.0").header(ACCEPT, "*/*");
+    let signed_in = |uri: &str| get(uri).header(COOKIE, cookie);
+    let of_page = |uri: &str, page: &str| {
+        let request = Request::get(uri).header("user-agent", "sibling/1.0").header(COOKIE, cookie);
+        let request = request.extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000))));
+        let request = request.header("x-forwarded-proto", "http").header("x-forwarded-host", "wiki.example.localhost");
+        request.header("x-forwarded-uri", page)
+    };
+    let (request, body) = match case {
+        "validate" => (signed_in("/validate"), ""),
+        "validate_page_rule" => (of_page("/validate", "/edit/page?version=7").header(ACCEPT, "*/*"), ""),
+        "validate_bearer" => (get("/validate").header(AUTHORIZATION, format!("Bearer {}", token())), ""),
+        "validate_unmet_requirement" => (signed_in("/validate?group=nobody"), ""),
+        "validate_nobody" => (get("/validate"), ""),
+        "token" => {
+            let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("nightly:{SECRET}")));
+            let form = (CONTENT_TYPE, "application/x-www-form-urlencoded");
+            (Request::post("/token").header(AUTHORIZATION, basic).header(form.0, form.1), FORM)
+        }
+        "openapi" => (get("/openapi.json"), ""),
+        "front_page" => (Request::get("/").header(COOKIE, cookie).header(ACCEPT, "text/html"), ""),
+        "denied_page" => (of_page("/validate/browser", "/admin").header(ACCEPT, "text/html"), ""),
+        "not_found_page" => (Request::get("/nothing").header(ACCEPT, "text/html"), ""),
+        _ => bail!("there is no case {case}"),
+    };
+    Ok(request.body(Body::from(body))?)
+}
+
+/// As much as an answer of ours says, without asking anything first.
+struct BareAnswer {
+    status: StatusCode,
+    headers: axum::http::HeaderMap,
+    body: bytes::Bytes,
+}
+
+impl BareAnswer {
+    fn router(&self) -> Router {
+        let headers: Arc<[_]> = self.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let (status, body) = (self.status, self.body.clone());
+        let answer = any(move || {
+            let mut response = Response::new(Body::from(body.clone()));
+            *response.status_mut() = status;
+            response.headers_mut().reserve(headers.len());
+            response.headers_mut().extend(headers.iter().cloned());
+            std::future::ready(response)
+        });
+        let routes = ["/validate", "/validate/browser", "/token", "/openapi.json", "/", "/nothing"];
+        #[expect(clippy::disallowed_methods, reason = "a stand-in has no document")]
+        routes.into_iter().fold(Router::new(), |router, path| router.route(path, answer.clone()))
+    }
+}
+
+/// As long as Cognito's.
+fn token() -> String {
+    "t".repeat(900)
+}
+
+/// Starts a provider that knows one machine, and returns its issuer.
+#[expect(clippy::disallowed_methods, reason = "a stand-in has no document")]
+async fn provider() -> anyhow::Result<String> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let issuer = format!("http://{}", listener.local_addr()?);
+    let endpoint = |path: &str| format!("{issuer}{path}");
+    let metadata = json!({
+        "issuer": issuer, "authorization_endpoint": endpoint("/authorize"), "token_endpoint": endpoint("/token"),
+        "jwks_uri": endpoint("/keys"), "response_types_supported": ["code"], "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+    });
+    let modulus = BASE64_URL_SAFE_NO_PAD.encode([0xAB; 256]);
+    let keys =
+        json!({ "keys": [{ "kty": "RSA", "kid": "1", "alg": "RS256", "use": "sig", "n": modulus, "e": "AQAB" }] });
+    let granted = json!({ "access_token": token(), "token_type": "Bearer", "expires_in": 3_600, "scope": "cms/read" });
+    let answer = |json: serde_json::Value| any(move || std::future::ready(Json(json.clone())));
+    let router = Router::new().route("/.well-known/openid-configuration", answer(metadata));
+    let router = router.route("/keys", answer(keys)).route("/token", answer(granted));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(issuer)
 }
 
 /// What a sign-in of a Cognito user leaves: tokens of the lengths that Cognito's have.

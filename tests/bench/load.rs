@@ -17,13 +17,19 @@ use auth_api::domain::principal::IDENTITY_HEADERS;
 use auth_api::web;
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Path;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
 use axum::response::Response;
 use axum::routing::any;
+use bytes::Bytes;
 use driver::{CONNECTIONS, SECONDS, Server, can_measure, drive, spread};
 use std::io::Read;
 use std::net::TcpListener;
+use std::sync::LazyLock;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,7 +39,7 @@ const ROUNDS: usize = 7;
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
-        Some("serve") => serve(arguments.get(1).map_or("", String::as_str)),
+        Some("serve") => serve(&arguments[1], arguments.get(2).map_or(Ok(1), |threads| threads.parse())?),
         // Cargo says `--bench` when it means it; anything else only asks whether this builds and starts.
         _ if !arguments.iter().any(|a| a == "--bench") => Ok(()),
         _ if !can_measure(&[("wrk", "-v")]) => Ok(()),
@@ -44,9 +50,9 @@ fn main() -> anyhow::Result<()> {
 // --- the servers ---
 
 /// Serves until standard input closes, after a line of JSON that says where and what to ask with.
-fn serve(what: &str) -> anyhow::Result<()> {
+fn serve(what: &str, threads: usize) -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let (world, said) = runtime.block_on(async {
         if what == "bare" {
             return anyhow::Ok((None, serde_json::json!({ "port": serve_bare()? })));
@@ -59,6 +65,7 @@ fn serve(what: &str) -> anyhow::Result<()> {
              [machine]\nrequests_per_second = 1000000\n[telemetry]\nlog = \"off\"\n\
              [server]\ntrusted_proxies = [\"127.0.0.1\"]\n\
              [[policy.site]]\nhost = \"wiki.app.localhost\"\npath = \"/admin\"\ngroups = [\"admins\"]\n\
+             [[policy.site]]\nhost = \"wiki.app.localhost\"\npath = \"/staff\"\ngroups = [\"nobody\"]\n\
              [[machine.client]]\nid = \"nightly\"\nsecret_hashes = [\"{hash}\"]\nowner = \"me\"\n\
              scopes = [\"cms/read\"]\nupstream = \"dev\"\n"
         );
@@ -76,7 +83,30 @@ fn serve(what: &str) -> anyhow::Result<()> {
 
 #[expect(clippy::disallowed_methods, reason = "a stand-in has no document")]
 fn bare() -> Router {
-    Router::new().route("/", any(async || StatusCode::NO_CONTENT)).route("/answer", any(answer))
+    Router::new()
+        .route("/", any(async || StatusCode::NO_CONTENT))
+        .route("/answer", any(answer))
+        .route("/page/{length}", any(async |Path(length): Path<usize>| page(length)))
+}
+
+/// A page of so many bytes, with as many headers as one of ours.
+fn page(length: usize) -> Response {
+    static BODY: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![b'x'; 1 << 20]));
+    let mut response = Response::new(Body::from(BODY.slice(..length)));
+    let headers = response.headers_mut();
+    headers.reserve(8);
+    for (name, value) in [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-store"),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'"),
+        (HeaderName::from_static("x-request-id"), "0123456789abcdef"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// As much as a validate answers, without asking anything first.
@@ -126,7 +156,7 @@ const TOKEN: &str = "wrk.method = 'POST'\n\
     wrk.headers['Authorization'] = 'Basic bmlnaHRseTphLXNlY3JldC1mb3ItdGhlLWJlbmNobWFyaw=='\n";
 
 struct Mode<'a> {
-    name: &'static str,
+    name: String,
     server: &'a Server,
     url: String,
     options: Vec<String>,
@@ -135,48 +165,79 @@ struct Mode<'a> {
     micros: Vec<f64>,
 }
 
+impl<'a> Mode<'a> {
+    fn new(name: impl Into<String>, server: &'a Server, path: &str, headers: &[&str]) -> Self {
+        let options = headers.iter().flat_map(|header| ["-H".to_owned(), (*header).to_owned()]).collect();
+        let (name, url) = (name.into(), server.url(path));
+        Self { name, server, url, options, good: true, per_second: vec![], micros: vec![] }
+    }
+
+    fn refused(self) -> Self {
+        Self { good: false, ..self }
+    }
+}
+
+/// The pages, in pairs of ours and a bare handler's that is as long.
+fn pages<'a>(ours: &'a Server, bare: &'a Server, cookie: &str) -> anyhow::Result<Vec<Mode<'a>>> {
+    const HTML: &str = "Accept: text/html";
+    let of_page = ["x-forwarded-proto: http", "x-forwarded-host: wiki.app.localhost", "x-forwarded-uri: /staff"];
+    let asked: [(&str, &str, Vec<&str>, bool); 4] = [
+        ("openapi document", "/openapi.json", vec![], true),
+        ("front page, signed in", "/", vec![cookie, HTML], true),
+        ("page: not found", "/nothing", vec![HTML], false),
+        ("page: denied", "/validate/browser", [&of_page[..], &[cookie, HTML]].concat(), false),
+    ];
+    #[expect(clippy::disallowed_methods, reason = "a measurement asks its own servers")]
+    let client = reqwest::Client::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut modes = vec![];
+    for (name, path, headers, good) in asked {
+        let request = headers
+            .iter()
+            .filter_map(|line| line.split_once(": "))
+            .fold(client.get(ours.url(path)), |request, (name, value)| request.header(name, value));
+        let length = runtime.block_on(async { request.send().await?.bytes().await })?.len();
+        let mode = Mode::new(name, ours, path, &headers);
+        modes.push(if good { mode } else { mode.refused() });
+        modes.push(Mode::new(format!("  bare, {length} bytes"), bare, &format!("/page/{length}"), &headers));
+    }
+    Ok(modes)
+}
+
 fn measure() -> anyhow::Result<()> {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let (ours, bare) = (Server::start("ours", &[])?, Server::start("bare", &[])?);
-    let said = |name: &str| ours.said[name].as_str().unwrap().to_owned();
-    let cookie = Some(format!("Cookie: {}", said("cookie")));
-    let bearer = Some(format!("Authorization: Bearer {}", said("bearer")));
-    let mode = |name, server, url, header: &Option<String>, good| Mode {
-        name,
-        server,
-        url,
-        options: header.iter().flat_map(|header| ["-H".to_owned(), header.clone()]).collect(),
-        good,
-        per_second: vec![],
-        micros: vec![],
-    };
-    let validate = ours.url("/validate");
+    let [one, two] = ["1", "2"].map(|threads| Server::start_everywhere("ours", &[threads.to_owned()]));
+    let (one, two) = (one?, two?);
+    let said = |server: &Server, name: &str| server.said[name].as_str().unwrap().to_owned();
+    let cookie_of = |server: &Server| format!("Cookie: {}", said(server, "cookie"));
+    let (cookie, bearer) = (cookie_of(&ours), format!("Authorization: Bearer {}", said(&ours, "bearer")));
+    let (cookie, bearer) = (cookie.as_str(), bearer.as_str());
     let folder = tempfile::tempdir()?;
     let script = folder.path().join("token.lua");
     std::fs::write(&script, TOKEN)?;
-    let script = script.display().to_string();
+    let rule = ["x-forwarded-proto: http", "x-forwarded-host: wiki.app.localhost", "x-forwarded-uri: /admin/a?b=c"];
     let mut modes = vec![
-        mode("bare axum handler, 204", &bare, bare.url("/"), &cookie, true),
-        mode("validate, session cookie", &ours, validate.clone(), &cookie, true),
+        Mode::new("bare axum handler, 204", &bare, "/", &[cookie]),
+        Mode::new("validate, session cookie", &ours, "/validate", &[cookie]),
+        Mode::new("validate, of a page with a rule", &ours, "/validate", &[&rule[..], &[cookie]].concat()),
+        Mode::new("validate, bearer seen before", &ours, "/validate", &[bearer]),
+        Mode::new("validate, nobody: 401", &ours, "/validate", &[]).refused(),
+        Mode::new("validate, 403", &ours, "/validate?group=nobody", &[cookie]).refused(),
         Mode {
-            options: [
-                "x-forwarded-proto: http",
-                "x-forwarded-host: wiki.app.localhost",
-                "x-forwarded-uri: /admin/a?b=c",
-            ]
-            .into_iter()
-            .chain(cookie.as_deref())
-            .flat_map(|header| ["-H".to_owned(), header.to_owned()])
-            .collect(),
-            ..mode("validate, of a page with a rule", &ours, validate.clone(), &None, true)
+            options: vec!["-s".into(), script.display().to_string()],
+            ..Mode::new("token, registered, cached", &ours, "/token", &[])
         },
-        mode("validate, bearer seen before", &ours, validate.clone(), &bearer, true),
-        mode("validate, nobody: 401", &ours, validate, &None, false),
+        Mode::new("bare, 200 with as much to say", &bare, "/answer", &[cookie]),
+        Mode::new("the same once more", &bare, "/answer", &[cookie]),
         Mode {
-            options: vec!["-s".into(), script],
-            ..mode("token, registered, cached", &ours, ours.url("/token"), &None, true)
+            options: vec!["-s".into(), script.display().to_string()],
+            ..Mode::new("  bare, POST, as long", &bare, "/page/1000", &[])
         },
-        mode("bare, 200 with as much to say", &bare, bare.url("/answer"), &cookie, true),
+        Mode::new("validate, all cores, 1 thread", &one, "/validate", &[&cookie_of(&one)]),
+        Mode::new("validate, all cores, 2 threads", &two, "/validate", &[&cookie_of(&two)]),
     ];
+    modes.extend(pages(&ours, &bare, cookie)?);
     println!("wrk -t1 -c{CONNECTIONS} -d{SECONDS}s, {ROUNDS} rounds in turn; one worker thread on each side\n");
     for _ in 0..ROUNDS {
         for mode in &mut modes {

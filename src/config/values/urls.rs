@@ -37,7 +37,7 @@ impl PublicUrl {
 
     /// The origin followed by `path`, which starts with a slash.
     pub fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.origin)
+        [&self.origin, path].concat()
     }
 }
 

@@ -7,9 +7,10 @@ use crate::store::OpenedSession;
 use crate::web::security_headers::set_content_security_policy;
 use crate::web::words::Words;
 use askama::Template;
+use axum::body::Body;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use axum::response::{IntoResponse, Response};
 
 /// `GET /`
 #[derive(Template)]
@@ -112,10 +113,15 @@ pub(super) struct SignedOutPage {
 
 /// The page, or a bare 500 if a template fails, which only a broken formatter could cause.
 pub(super) fn render(page: &impl Template) -> Response {
-    match page.render() {
-        Ok(html) => Html(html).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    // Room for each of our pages, and for the headers that layers add.
+    let mut html = String::with_capacity(4 << 10);
+    if page.render_into(&mut html).is_err() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
+    let mut response = Response::new(Body::from(html));
+    response.headers_mut().reserve(10);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
 }
 
 /// Lets the page's form be redirected to `targets` (CSP sources), too.
