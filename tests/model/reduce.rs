@@ -34,7 +34,8 @@ impl World {
             self.renewals >= scenario.renewals && !self.processes.iter().any(|process| process.work.renews());
         for process in &mut self.processes {
             let settled = process.recovery == Recovery::Done && process.link.is_some_and(|link| !link.flushed);
-            if last && settled && no_renewals && process.at_hand.is_some() {
+            let is_safe = !protocol.cold_tokens || self.store.session.is_some_and(|record| record.whole && record.is_complete());
+            if last && settled && no_renewals && process.at_hand.is_some() && is_safe {
                 (process.created, process.updated) = (None, None);
             }
             if !process.alive {
