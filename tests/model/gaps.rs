@@ -22,6 +22,7 @@ fn a_fail_over_that_lost_a_renewal_ends_the_session() {
     let path = [
         TakeLease(1),
         ReloadUnderLease(1),
+        ReadTokens(1),
         FailOver,
         Connect { process: 2, canary_found: true },
         SpendRefreshToken(1),
@@ -34,6 +35,7 @@ fn a_fail_over_that_lost_a_renewal_ends_the_session() {
         Settle(0),
         TakeLease(0),
         ReloadUnderLease(0),
+        ReadTokens(0),
         SpendRefreshToken(0),
         WriteRenewed(0),
     ];

@@ -4,21 +4,21 @@
 //! come. Here [stateright](https://docs.rs/stateright) tries them all, for one session, three processes and a few faults.
 //!
 //! # What is modelled
-//! - A **store** with the keys of one session: record, tombstone, revocations, claim of the code, landing, lease; and a
-//!   **replica** that is any earlier state of it. A fail-over leaves the replica; a flush, a restart and an eviction leave less.
+//! - A **store** with the keys of one session: record, tokens, tombstone, revocations, claim of the code, landing, lease;
+//!   and a **replica** that is any earlier state of it. A fail-over leaves the replica; a flush, a restart and an eviction leave less.
 //! - Three **processes**, each with the session at hand, the endings that it knows, its journal, and one request at
-//!   work. Each step of a request is a step of the model, so that everything can come between two of them.
+//!   work. What is at hand is without tokens: only the journal of the process that wrote them has these, for 45 seconds. Each step of a request is a step of the model, so that everything can come between two of them.
 //! - A **push channel** to each process. Messages wait for as long as they like and are lost when the channel breaks;
 //!   commands have a connection of their own, so a process may meet a store that lost data before it hears of that.
 //! - A **provider** whose codes and refresh tokens are good for one use, and that revokes what a code issued that
-//!   comes twice.
+//!   comes twice. In some searches it keeps the refresh token instead.
 //!
 //! A [`protocol::Protocol`] is a set of measures, each a switch: `FIRST` is how the service began, `MENDED` has all of
 //! them, `TODAY` those that the service takes now. A [`protocol::Scenario`] says how many requests and faults there are.
 //!
 //! # What is left out
 //! - Time is phases. "The bound has passed" is: every channel is heard, every recovery is over ([`world::World::is_calm`]).
-//!   A grace is modelled as waiting for what the others do in it.
+//!   A grace is modelled as waiting for what the others do in it. Access tokens run out, all at once, only in calm.
 //! - A read and its entry in memory are one step, as the cache's placeholder guarantees. So are all messages that wait on
 //!   one channel, all endings that one process writes back, and a request's arrival with its first call to the store.
 //! - Sessions do not reach their own end; a provider's grace period for a spent token is none; a call to the store either
@@ -33,10 +33,15 @@
 //!    nobody puts the session back while a process is awake that knows and had the time to say so. Promised only while one
 //!    process that was told, or the store's data, survives: states in which neither does are cut off.
 //! 2. Nobody whose session survives anywhere is told 401, at any moment; and no session ends for a refusal that was
-//!    our own doing. Not promised once only a process that stands still has the session.
+//!    our own doing. Not promised once only a process that stands still has the session. A session whose tokens are lost
+//!    everywhere (by an emptied store later than 45 seconds after the write; by a crash of the writer and a loss within
+//!    them) survives until its access token runs out, and is over then. One whose access token has run out already ends
+//!    with its tokens.
 //! 3. A code is spent once; a refresh token is spent once while anybody has what it brought, unless only a process has it
 //!    that stood still meanwhile.
 //! 4. One process at a time asks the provider to renew, unless one stood still until its lease ran out or was lost.
+//! 5. Tokens that survive in the store, or in the journal of a process that lives and does not stand still, are with
+//!    their session in the store after the bound, and that has its own end.
 //!
 //! Beside them, what must be possible is checked to happen: signing in, a second copy that lands, renewal, sign-out, a session that is
 //! put back. Otherwise a model that does nothing would hold.
@@ -80,6 +85,7 @@
 #![expect(clippy::panic, reason = "a check that fails says where")]
 
 mod check;
+mod experiments;
 mod faults;
 mod first;
 mod gaps;
@@ -95,4 +101,5 @@ mod renewal;
 mod sign_in;
 mod sign_out;
 mod store;
+mod tokens;
 mod world;

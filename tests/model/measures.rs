@@ -26,15 +26,15 @@ pub(super) fn needed_on(without: Protocol, scenario: Scenario, breaks: &'static 
 }
 
 /// After a fail-over, everybody but `gone` connects and recovers.
-fn recovery(gone: Option<usize>) -> Vec<Action> {
+pub(super) fn recovery(gone: Option<usize>) -> Vec<Action> {
     let there: Vec<usize> = (0..3).filter(|at| Some(*at) != gone).collect();
     let steps: [fn(usize) -> Action; 4] =
         [|process| Connect { process, canary_found: true }, WriteBackEndings, WriteBackSessions, Settle];
     steps.iter().flat_map(|step| there.iter().map(|at| step(*at))).collect()
 }
 
-fn renewal(at: usize) -> [Action; 4] {
-    [TakeLease(at), ReloadUnderLease(at), SpendRefreshToken(at), WriteRenewed(at)]
+pub(super) fn renewal(at: usize) -> [Action; 5] {
+    [TakeLease(at), ReloadUnderLease(at), ReadTokens(at), SpendRefreshToken(at), WriteRenewed(at)]
 }
 
 #[test]
@@ -63,8 +63,7 @@ fn endings_before_sessions() {
 #[test]
 fn restoring_by_version() {
     let scenario = Scenario { renewals: 3, faults: 1, kinds: FAIL_OVER, ..QUIET };
-    let spend = [TakeLease(0), ReloadUnderLease(0), SpendRefreshToken(0)];
-    let path = [&[Replicate][..], &renewal(1), &renewal(1), &[FailOver], &recovery(None), &spend].concat();
+    let path = [&[Replicate][..], &renewal(1), &renewal(1), &[FailOver], &recovery(None), &renewal(0)[..4]].concat();
     needed_on(Protocol { restore_by_version: false, ..MENDED }, scenario, ONE_REFRESH, &path);
 }
 
@@ -100,8 +99,7 @@ fn proofs_of_absence() {
 #[test]
 fn restored_leases() {
     let scenario = Scenario { renewals: 2, faults: 1, kinds: FAIL_OVER, ..QUIET };
-    let spend = [TakeLease(0), ReloadUnderLease(0), SpendRefreshToken(0)];
-    let path = [&[Replicate][..], &renewal(1)[..3], &[FailOver], &recovery(None), &spend].concat();
+    let path = [&[Replicate][..], &renewal(1)[..4], &[FailOver], &recovery(None), &renewal(0)[..4]].concat();
     needed_on(Protocol { restored_leases: false, ..MENDED }, scenario, ONE_LEASE, &path);
 }
 

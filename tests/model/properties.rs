@@ -45,8 +45,9 @@ pub fn all(scenario: &Scenario) -> Vec<Property<Sessions>> {
         Property::always(NOT_REVIVED, |_: &Sessions, world: &World| !world.history.revived),
         Property::always(NOT_LOST, |_: &Sessions, world: &World| !world.history.lost),
         Property::always(NOT_ENDED, |_: &Sessions, world: &World| !world.history.ended_wrongly),
-        Property::always(TOKENS, |_: &Sessions, world: &World| {
-            let kept = world.store.session.is_none_or(|session| session.is_complete() && session.whole);
+        Property::always(TOKENS, |model: &Sessions, world: &World| {
+            let kept = !model.protocol.cold_tokens
+                || world.store.session.is_none_or(|session| session.is_complete() && session.whole);
             kept || !(world.is_wanted() && world.is_calm() && world.tokens_survive())
         }),
         Property::always(TOKENS_NOT_LOST, |_: &Sessions, world: &World| !world.history.tokens_lost),

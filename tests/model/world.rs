@@ -363,7 +363,7 @@ impl Model for Sessions {
         let lasts = action != Action::AccessTokensRunOut || state.tokens_survive();
         next.history.lost |= state.is_wanted() && state.survives() && lasts && !next.survives() && !suffered;
         let wakes = matches!(action, Action::Wake(_));
-        let has_tokens = state.is_wanted() && state.tokens_survive();
+        let has_tokens = self.protocol.cold_tokens && state.is_wanted() && state.tokens_survive();
         next.history.tokens_lost |= has_tokens && next.is_wanted() && !next.tokens_survive() && !suffered && !wakes;
         next.remember();
         if self.reduction != Reduction::None {

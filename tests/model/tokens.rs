@@ -1,0 +1,88 @@
+//! Tokens are in the store and in the journal of the process that wrote them; the memory of the others has the session
+//! without. What keeps them together, each measure needed as those of [`measures`](super::measures).
+
+use super::check::{END, QUIET, holds, large};
+use super::measures::{needed, needed_on, recovery, renewal};
+use super::properties::{ONE_REFRESH, TOKENS};
+use super::protocol::{Kinds, Protocol, Scenario};
+use super::world::Action::*;
+
+const MENDED: Protocol = Protocol::MENDED;
+const FAIL_OVER: Kinds = Kinds { fail_over: true, ..Kinds::NONE };
+const CRASH_AND_FAIL_OVER: Kinds = Kinds { crash: true, ..FAIL_OVER };
+const FLUSH: Kinds = Kinds { flush: true, ..Kinds::NONE };
+const CRASH_AND_FLUSH: Kinds = Kinds { crash: true, ..FLUSH };
+
+/// A fail-over lost the session; who has read it is faster than who wrote it.
+#[test]
+fn a_session_without_tokens_wins() {
+    needed(Protocol { tokens_win: false, ..MENDED }, Scenario { faults: 1, kinds: FAIL_OVER, ..QUIET }, TOKENS);
+}
+
+/// A fail-over brought back the session before its renewal. Who has read the renewed one puts it back without tokens, over
+/// the old refresh token; who has renewed it must not take that one for the right one.
+#[test]
+fn an_old_refresh_token_keeps_out_the_new_one() {
+    let scenario = Scenario { renewals: 2, faults: 1, kinds: FAIL_OVER, ..QUIET };
+    let path = [&[Replicate][..], &renewal(1), &[Load(0), FailOver], &recovery(None)].concat();
+    needed_on(Protocol { named_tokens: false, ..MENDED }, scenario, TOKENS, &path);
+    assert_eq!(super::check::walk(MENDED, scenario, &path), [""; 0]);
+}
+
+/// A fail-over between the two reads of a renewal: the session is the renewed one, the refresh token the one before.
+#[test]
+fn a_renewal_spends_the_refresh_token_of_another_version() {
+    let scenario = Scenario { renewals: 2, faults: 1, kinds: FAIL_OVER, ..QUIET };
+    let path = [&[Replicate][..], &renewal(1), &renewal(1)[..2], &[FailOver], &renewal(1)[2..4]].concat();
+    needed_on(Protocol { named_tokens: false, ..MENDED }, scenario, ONE_REFRESH, &path);
+}
+
+/// The provider keeps its refresh token; who renewed is gone, and so is what it wrote. The session is put back without
+/// tokens over the older version, whose refresh token is still the right one.
+#[test]
+fn a_session_without_tokens_removes_those_that_are_there() {
+    let scenario = Scenario { renewals: 2, rotates: false, faults: 2, kinds: CRASH_AND_FAIL_OVER, ..QUIET };
+    let path = [&[Replicate][..], &renewal(1), &[Load(2), Crash(1), FailOver], &recovery(Some(1))].concat();
+    needed_on(Protocol { lasting_tokens: false, ..MENDED }, scenario, TOKENS, &path);
+    // It would end with an access token that can be renewed.
+    needed_on(Protocol { derived_ends: false, ..MENDED }, scenario, TOKENS, &path);
+    assert_eq!(super::check::walk(MENDED, scenario, &path), [""; 0]);
+}
+
+/// The same, and the older version with the refresh token is put back last.
+#[test]
+fn a_newer_session_keeps_out_its_refresh_token() {
+    let scenario = Scenario { renewals: 2, rotates: false, faults: 2, kinds: CRASH_AND_FLUSH, ..QUIET };
+    let hear = [Hear(0), Hear(2), WriteBackEndings(0), WriteBackEndings(2)];
+    let rest = [WriteBackSessions(2), WriteBackSessions(0), Settle(0), Settle(2), Hear(0), Hear(2)];
+    let path = [&renewal(1)[..], &[Load(2), Crash(1), Flush], &hear, &rest].concat();
+    needed_on(Protocol { lasting_tokens: false, ..MENDED }, scenario, TOKENS, &path);
+    needed_on(Protocol { derived_ends: false, ..MENDED }, scenario, TOKENS, &path);
+    assert_eq!(super::check::walk(MENDED, scenario, &path), [""; 0]);
+}
+
+/// The store is emptied while the provider is asked, and the session is put back without tokens; the answer has no new
+/// refresh token.
+#[test]
+fn an_update_leaves_alone_what_is_not_there() {
+    let scenario = Scenario { renewals: 1, rotates: false, faults: 1, kinds: FLUSH, ..QUIET };
+    let hear = [Hear(0), Hear(1), Hear(2), WriteBackEndings(0), WriteBackEndings(1), WriteBackEndings(2)];
+    let sessions = [WriteBackSessions(0), WriteBackSessions(1), WriteBackSessions(2), WriteRenewed(1)];
+    let rest = [Settle(0), Settle(1), Settle(2), Hear(0), Hear(1), Hear(2)];
+    let path = [&[Replicate, TimePasses][..], &renewal(1)[..4], &[Flush], &hear, &sessions, &rest].concat();
+    needed_on(Protocol { complete_updates: false, ..MENDED }, scenario, TOKENS, &path);
+    assert_eq!(super::check::walk(MENDED, scenario, &path), [""; 0]);
+}
+
+#[test]
+fn a_provider_that_keeps_its_refresh_token() {
+    let kinds = Kinds { fail_over: true, flush: true, ..Kinds::NONE };
+    let scenario = Scenario { renewals: 2, rotates: false, faults: 1, kinds, ..QUIET };
+    holds("renewals, the same refresh token", MENDED, scenario, END, 10_000);
+}
+
+#[test]
+fn a_provider_that_keeps_its_refresh_token_with_any_fault() {
+    let scenario = Scenario { renewals: 2, rotates: false, faults: 1, kinds: Kinds::ALL, ..QUIET };
+    large("renewals, the same refresh token, any fault", MENDED, scenario, END, 100_000);
+}
