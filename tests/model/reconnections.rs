@@ -50,10 +50,11 @@ fn a_session_that_was_put_back_is_not_kept_for_the_next_loss() {
 }
 
 /// A tombstone is evicted before a process has heard of it. That one reads, puts the session back and renews it,
-/// beside the one whose renewal began before the sign-out.
+/// beside the one whose renewal began before the sign-out. That asks for tokens in memory: without, what is put back cannot
+/// be renewed.
 #[test]
 fn a_read_puts_back_what_it_has_not_heard_the_end_of() {
     let kinds = Kinds { evict: true, ..Kinds::NONE };
-    let without = Protocol { proven_restorations: false, ..MENDED };
+    let without = Protocol { proven_restorations: false, cold_tokens: false, ..MENDED };
     needed(without, Scenario { renewals: 2, sign_outs: 1, faults: 1, kinds, ..QUIET }, ONE_LEASE);
 }

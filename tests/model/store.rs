@@ -1,9 +1,9 @@
 //! The store: what it keeps, what a replica of it has, and what it tells.
 
+use super::protocol::Protocol;
+
 /// How many processes there are.
 pub const PROCESSES: usize = 3;
-
-use super::protocol::Protocol;
 
 /// A session's record, and its tokens where they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,15 +39,14 @@ impl Record {
         Self { refresh: self.refresh.or(refresh), ..self }
     }
 
+    /// As the store ends it.
+    fn ending(self, protocol: &Protocol) -> Self {
+        Self { whole: if protocol.derived_ends { self.is_complete() } else { self.whole }, ..self }
+    }
+
     /// The names of all tokens that the session had so far, a bit each.
     pub fn tokens(self) -> u8 {
         (1 << self.version) - 1
-    }
-}
-
-impl Record {
-    fn ending(self, protocol: &Protocol) -> Self {
-        Self { whole: if protocol.derived_ends { self.is_complete() } else { self.whole }, ..self }
     }
 }
 

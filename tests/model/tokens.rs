@@ -1,7 +1,7 @@
 //! Tokens are in the store and in the journal of the process that wrote them; the memory of the others has the session
 //! without. What keeps them together, each measure needed as those of [`measures`](super::measures).
 
-use super::check::{END, QUIET, holds, large};
+use super::check::{END, QUIET, holds, large, walk};
 use super::measures::{needed, needed_on, recovery, renewal};
 use super::properties::{ONE_REFRESH, TOKENS};
 use super::protocol::{Kinds, Protocol, Scenario};
@@ -26,7 +26,7 @@ fn an_old_refresh_token_keeps_out_the_new_one() {
     let scenario = Scenario { renewals: 2, faults: 1, kinds: FAIL_OVER, ..QUIET };
     let path = [&[Replicate][..], &renewal(1), &[Load(0), FailOver], &recovery(None)].concat();
     needed_on(Protocol { named_tokens: false, ..MENDED }, scenario, TOKENS, &path);
-    assert_eq!(super::check::walk(MENDED, scenario, &path), [""; 0]);
+    assert_eq!(walk(MENDED, scenario, &path), [""; 0]);
 }
 
 /// A fail-over between the two reads of a renewal: the session is the renewed one, the refresh token the one before.
@@ -46,7 +46,7 @@ fn a_session_without_tokens_removes_those_that_are_there() {
     needed_on(Protocol { lasting_tokens: false, ..MENDED }, scenario, TOKENS, &path);
     // It would end with an access token that can be renewed.
     needed_on(Protocol { derived_ends: false, ..MENDED }, scenario, TOKENS, &path);
-    assert_eq!(super::check::walk(MENDED, scenario, &path), [""; 0]);
+    assert_eq!(walk(MENDED, scenario, &path), [""; 0]);
 }
 
 /// The same, and the older version with the refresh token is put back last.
@@ -58,7 +58,7 @@ fn a_newer_session_keeps_out_its_refresh_token() {
     let path = [&renewal(1)[..], &[Load(2), Crash(1), Flush], &hear, &rest].concat();
     needed_on(Protocol { lasting_tokens: false, ..MENDED }, scenario, TOKENS, &path);
     needed_on(Protocol { derived_ends: false, ..MENDED }, scenario, TOKENS, &path);
-    assert_eq!(super::check::walk(MENDED, scenario, &path), [""; 0]);
+    assert_eq!(walk(MENDED, scenario, &path), [""; 0]);
 }
 
 /// The store is emptied while the provider is asked, and the session is put back without tokens; the answer has no new
@@ -71,7 +71,7 @@ fn an_update_leaves_alone_what_is_not_there() {
     let rest = [Settle(0), Settle(1), Settle(2), Hear(0), Hear(1), Hear(2)];
     let path = [&[Replicate, TimePasses][..], &renewal(1)[..4], &[Flush], &hear, &sessions, &rest].concat();
     needed_on(Protocol { complete_updates: false, ..MENDED }, scenario, TOKENS, &path);
-    assert_eq!(super::check::walk(MENDED, scenario, &path), [""; 0]);
+    assert_eq!(walk(MENDED, scenario, &path), [""; 0]);
 }
 
 #[test]
