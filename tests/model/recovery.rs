@@ -96,7 +96,9 @@ impl World {
         if let Work::Claimed(copy) = process.work {
             process.work = Work::Awaiting(copy);
         }
-        if let (true, Work::Leased(abandoned) | Work::Reloaded(_, abandoned) | Work::Ready(_, abandoned)) = (protocol.restored_leases, process.work) {
+        if let (true, Work::Leased(abandoned) | Work::Reloaded(_, abandoned) | Work::Ready(_, abandoned)) =
+            (protocol.restored_leases, process.work)
+        {
             process.work = Work::Idle;
             self.release(at, abandoned);
         }

@@ -140,7 +140,9 @@ impl World {
             Updated::Done => true,
             // The store lost the session, or its newest version.
             Updated::Gone if protocol.restore_by_version => self.store.restore(protocol, new),
-            Updated::Stale(version) if protocol.restore_by_version && version < new.version => self.store.restore(protocol, new),
+            Updated::Stale(version) if protocol.restore_by_version && version < new.version => {
+                self.store.restore(protocol, new)
+            }
             Updated::Gone | Updated::Stale(_) => false,
         };
         self.release(at, false);

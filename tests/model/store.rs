@@ -161,7 +161,10 @@ impl Data {
             None => Some(record),
             Some(old) if old.version < record.version => match protocol.named_tokens {
                 true => Some(if protocol.lasting_tokens { record.with_tokens_of(Some(old)) } else { record }),
-                false => Some(Record { refresh: record.refresh.or(old.refresh.filter(|_| protocol.lasting_tokens)), ..record }),
+                false => Some(Record {
+                    refresh: record.refresh.or(old.refresh.filter(|_| protocol.lasting_tokens)),
+                    ..record
+                }),
             },
             Some(old) if old.version == record.version => brings(&old).then_some(record),
             Some(old) => {
