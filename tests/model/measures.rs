@@ -1,6 +1,6 @@
 //! Each measure of the second edition is needed: with any one of them left out, something breaks.
 
-use super::check::{QUIET, walk, way, written};
+use super::check::{QUIET, is_large, walk, way, written};
 use super::properties::{ALIVE, NOT_ENDED, NOT_LOST, NOT_REVIVED, ONE_CODE, ONE_LEASE, ONE_REFRESH, SIGNED_OUT};
 use super::protocol::{Kinds, Protocol, Scenario};
 use super::world::Action::{self, *};
@@ -23,6 +23,14 @@ pub(super) fn needed(without: Protocol, scenario: Scenario, breaks: &'static str
 pub(super) fn needed_on(without: Protocol, scenario: Scenario, breaks: &'static str, path: &[Action]) {
     let broken = walk(without, scenario, path);
     assert!(broken.contains(&breaks), "does not break {breaks}, but {broken:?}:{}", written(path));
+}
+
+/// The same, and `MODEL_LARGE=1` has the checker find it all the same.
+pub(super) fn needed_on_or_large(without: Protocol, scenario: Scenario, breaks: &'static str, path: &[Action]) {
+    needed_on(without, scenario, breaks, path);
+    if is_large() {
+        needed(without, scenario, breaks);
+    }
 }
 
 /// After a fail-over, everybody but `gone` connects and recovers.

@@ -166,8 +166,9 @@ impl Process {
     }
 
     /// The newest version that it could put back when the access tokens of these have run out.
-    pub fn restorable(&self, ran_out: u8) -> Option<Record> {
-        let at_hand = self.at_hand.map(|record| record.with_tokens_of(self.journal()));
+    pub fn restorable(&self, protocol: &Protocol, ran_out: u8) -> Option<Record> {
+        let older = self.journal().filter(|_| protocol.lasting_tokens);
+        let at_hand = self.at_hand.map(|record| record.with_tokens_of(older));
         let lasts = |record: &Record| record.is_complete() || record.version > ran_out;
         let at_hand = at_hand.filter(lasts).map(|record| Record { whole: record.is_complete(), ..record });
         at_hand.max(self.journal().filter(lasts))

@@ -37,7 +37,7 @@ pub fn all(scenario: &Scenario) -> Vec<Property<Sessions>> {
             !world.is_calm() || (0..PROCESSES).all(|at| !world.processes[at].alive || refused(at))
         }),
         Property::always(ALIVE, |model: &Sessions, world: &World| {
-            let alive = world.is_wanted() && world.survives();
+            let alive = world.is_wanted() && world.survives(&model.protocol);
             !alive
                 || (0..PROCESSES)
                     .all(|at| !world.processes[at].alive || world.validate(&model.protocol, at) != Answer::Invalid)

@@ -53,6 +53,9 @@ pub struct Protocol {
     pub lasting_tokens: bool,
     /// A session without its tokens ends with its access token for as long as it is without. Else for good.
     pub derived_ends: bool,
+    /// A renewal gives up when the record that it read says that the tokens were lost, though they are there by now: it
+    /// would write that record's early end once more. Without `derived_ends` only, since nothing says so with it.
+    pub rechecked_records: bool,
     /// An update that leaves the refresh token alone, and finds none, brings it.
     pub complete_updates: bool,
 }
@@ -83,6 +86,7 @@ impl Protocol {
         named_tokens: false,
         lasting_tokens: false,
         derived_ends: false,
+        rechecked_records: false,
         complete_updates: false,
     };
 
@@ -111,11 +115,18 @@ impl Protocol {
         named_tokens: true,
         lasting_tokens: true,
         derived_ends: true,
+        rechecked_records: true,
         complete_updates: true,
     };
 
-    /// What the service does: one measure is left out on purpose ([`gaps`](super::gaps)).
-    pub const TODAY: Self = Self { doubted_reconnections: false, ..Self::MENDED };
+    /// What the service does, without the measures of [`gaps`](super::gaps).
+    pub const TODAY: Self = Self {
+        doubted_reconnections: false,
+        lasting_tokens: false,
+        derived_ends: false,
+        rechecked_records: false,
+        ..Self::MENDED
+    };
 }
 
 /// What happens in a check, at most.

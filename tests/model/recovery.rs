@@ -144,7 +144,7 @@ impl World {
             // Nothing to put back.
         } else if protocol.restore_by_version {
             let at_hand = process.at_hand.filter(|_| process.everything || process.recent);
-            let newest = Process { at_hand, ..process }.restorable(self.ran_out);
+            let newest = Process { at_hand, ..process }.restorable(protocol, self.ran_out);
             if newest.is_some_and(|newest| self.store.restore(protocol, newest)) && protocol.kept_restorations {
                 self.processes[at].created = newest;
             }

@@ -47,7 +47,7 @@ impl World {
     pub fn load(&mut self, protocol: &Protocol, at: usize) {
         let doubted = protocol.proven_restorations && self.is_absence_doubted(protocol, at);
         let store = self.store;
-        let restorable = self.processes[at].restorable(self.ran_out);
+        let restorable = self.processes[at].restorable(protocol, self.ran_out);
         let restorable = restorable.filter(|_| protocol.kept_sessions && !doubted);
         let process = &mut self.processes[at];
         if store.tombstone {
@@ -77,7 +77,8 @@ impl World {
             true => self.is_absence_doubted(protocol, at),
             false => self.processes[at].recovers(protocol.cautious_start),
         };
-        match self.store.session.filter(|record| record.names.is_some() && !doubted) {
+        let renewable = |record: &Record| record.whole || protocol.derived_ends || !protocol.rechecked_records;
+        match self.store.session.filter(|record| record.names.is_some() && renewable(record) && !doubted) {
             Some(record) if protocol.cold_tokens => {
                 self.processes[at].work = Work::Reloaded(record.at_hand(protocol), abandoned);
             }

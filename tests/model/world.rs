@@ -225,7 +225,9 @@ impl World {
             (false, Some(_)) => Answer::Valid,
             (false, None) if self.is_absence_doubted(protocol, at) => Answer::Unavailable,
             // It is put back.
-            (false, None) if protocol.kept_sessions && process.restorable(self.ran_out).is_some() => Answer::Valid,
+            (false, None) if protocol.kept_sessions && process.restorable(protocol, self.ran_out).is_some() => {
+                Answer::Valid
+            }
             (false, None) => Answer::Invalid,
         }
     }
@@ -248,8 +250,8 @@ impl World {
     }
 
     /// Whether somebody could put the session back, or the store has it.
-    pub fn survives(&self) -> bool {
-        self.store.session.is_some() || self.awake().any(|process| process.restorable(self.ran_out).is_some())
+    pub fn survives(&self, protocol: &Protocol) -> bool {
+        self.store.session.is_some() || self.awake().any(|process| process.restorable(protocol, self.ran_out).is_some())
     }
 
     /// Whether the store or somebody awake has the tokens of the session's newest version, if it has any.
@@ -279,13 +281,14 @@ impl World {
     }
 
     /// Notes who is left that knows.
-    fn remember(&mut self) {
+    fn remember(&mut self, protocol: &Protocol) {
         let promised = self.history.promised;
         let told = self.store.tombstone || self.awake().any(|process| process.told);
         let revoked = self.store.revoked & promised == promised
             || self.awake().any(|process| (process.revoked | process.own_revoked) & promised == promised);
         self.history.forgotten |= self.history.left && !(told && revoked);
-        self.history.unreachable |= !self.survives() && self.processes.iter().any(|process| process.newest().is_some());
+        self.history.unreachable |=
+            !self.survives(protocol) && self.processes.iter().any(|process| process.newest().is_some());
         let version = |record: Option<Record>| record.map(|record| record.version);
         let newest = self.awake().map(Process::newest).fold(self.store.session, Option::max);
         self.history.outdated |= self.processes.iter().any(|process| version(process.newest()) > version(newest));
@@ -361,11 +364,12 @@ impl Model for Sessions {
         let suffered = next.faults != state.faults;
         // A session without tokens ends then.
         let lasts = action != Action::AccessTokensRunOut || state.tokens_survive();
-        next.history.lost |= state.is_wanted() && state.survives() && lasts && !next.survives() && !suffered;
+        next.history.lost |=
+            state.is_wanted() && state.survives(&self.protocol) && lasts && !next.survives(&self.protocol) && !suffered;
         let wakes = matches!(action, Action::Wake(_));
         let has_tokens = self.protocol.cold_tokens && state.is_wanted() && state.tokens_survive();
         next.history.tokens_lost |= has_tokens && next.is_wanted() && !next.tokens_survive() && !suffered && !wakes;
-        next.remember();
+        next.remember(&self.protocol);
         if self.reduction != Reduction::None {
             next.forget_unseen(self);
         }
