@@ -20,7 +20,13 @@ pub const ONE_REFRESH: &str = "a refresh token is spent once";
 pub const ONE_LEASE: &str = "a held lease excludes";
 
 pub fn all(scenario: &Scenario) -> Vec<Property<Sessions>> {
-    let mut all = vec![
+    let mut all = invariants();
+    all.extend(possible(scenario));
+    all
+}
+
+fn invariants() -> Vec<Property<Sessions>> {
+    vec![
         Property::always(SIGNED_OUT, |model: &Sessions, world: &World| {
             !(world.history.left && world.is_calm())
                 || (0..PROCESSES)
@@ -64,8 +70,12 @@ pub fn all(scenario: &Scenario) -> Vec<Property<Sessions>> {
             let asking = world.awake().filter(|process| matches!(process.work, Work::Answered(..)));
             asking.count() <= 1 || world.history.lease_ran_out
         }),
-        Property::sometimes("somebody is signed in", |_: &Sessions, world: &World| world.history.signed_in),
-    ];
+    ]
+}
+
+fn possible(scenario: &Scenario) -> Vec<Property<Sessions>> {
+    let mut all =
+        vec![Property::sometimes("somebody is signed in", |_: &Sessions, world: &World| world.history.signed_in)];
     if scenario.callbacks > 1 {
         all.push(Property::sometimes("a copy of the callback lands, too", |_: &Sessions, world: &World| {
             world.history.copies == [Copied::SignedIn; 2]

@@ -43,23 +43,29 @@ impl World {
         !remembered && !refused && process.link.is_some()
     }
 
-    /// Reads the session for a request, and puts it back if the store has lost it.
+    /// Reads the session for a request, and puts it back if the store has lost it, or the version that is at hand.
     pub fn load(&mut self, protocol: &Protocol, at: usize) {
         let doubted = protocol.proven_restorations && self.is_absence_doubted(protocol, at);
         let store = self.store;
         let restorable = self.processes[at].restorable(protocol, self.ran_out);
-        let restorable = restorable.filter(|_| protocol.kept_sessions && !doubted);
+        let is_lost = |newer: &Record| match store.session {
+            Some(there) => protocol.restore_by_version && there.version < newer.version,
+            None => true,
+        };
+        let restorable = restorable.filter(|record| protocol.kept_sessions && is_lost(record));
         let process = &mut self.processes[at];
         if store.tombstone {
             process.told = true;
             if protocol.remembered_endings { process.learn_ending() } else { process.forget() }
+        } else if let Some(record) = restorable {
+            if !doubted {
+                process.keep(protocol, record);
+                self.store.restore(protocol, record);
+                self.restored(at);
+                self.push(Some(at), Pushes { session: true, ..Pushes::default() });
+            }
         } else if let Some(record) = store.session {
             process.keep(protocol, record);
-        } else if let Some(record) = restorable {
-            process.keep(protocol, record);
-            self.store.restore(protocol, record);
-            self.restored(at);
-            self.push(Some(at), Pushes { session: true, ..Pushes::default() });
         }
     }
 
