@@ -131,7 +131,7 @@ fn a_renewal_keeps_the_end_of_a_session_without_tokens() {
 fn a_new_refresh_token_needs_none_of_the_older_version() {
     let kinds = Kinds { flush: true, restart: true, stand_still: true, ..CRASH_AND_FAIL_OVER };
     let scenario = Scenario { renewals: 1, faults: 2, kinds, ..QUIET };
-    large("a renewal, whole records, two faults", WHOLE_RECORDS, scenario, END, 3_000_000);
+    large("a renewal, whole records, two faults", WHOLE_RECORDS, scenario, END, 2_000_000);
 }
 
 #[test]
@@ -165,5 +165,5 @@ fn two_renewals_with_the_same_refresh_token_survive_any_fault() {
 fn a_renewal_survives_any_two_faults_that_take_no_process() {
     let kinds = Kinds { crash: false, stand_still: false, ..Kinds::ALL };
     let scenario = Scenario { renewals: 1, faults: 2, kinds, ..QUIET };
-    large("today, a renewal, two faults that take no process", TODAY, scenario, END, 4_000_000);
+    large("today, a renewal, two faults that take no process", TODAY, scenario, END, 2_000_000);
 }
