@@ -76,6 +76,7 @@
 //! | `MENDED` | two renewals | any one | 512,522 | 34 |
 //! | `MENDED` | two renewals, the provider keeps its refresh token | any one | 510,504 | 34 |
 //! | `MENDED` | two copies of a callback, then a sign-out | any one | 4,812,430 | 32 |
+//! | `MENDED` | two renewals and a sign-out | any one | 22,999,149 | 37 |
 //! | `MENDED` | two copies of a callback | any two | 12,579,371 | 43 |
 //! | `MENDED` | a sign-out, and one of the processes starts late | any two | 22,762,878 | 37 |
 //! | `MENDED` | two copies of a callback, then a sign-out | any two | 6,605,509 | 12, bounded |
@@ -85,8 +86,7 @@
 //! | `TODAY` | two renewals, the provider keeps its refresh token | any one | 1,018,154 | 34 |
 //! | `TODAY` | a renewal | any two that take no process | 3,981,328 | 41 |
 //!
-//! and, without a figure here, two renewals and a sign-out with any one fault and with any two (11 steps), and two renewals
-//! with any two (24 steps). Later, that one meets a known limit: a renewal is lost by a fail-over while its process stands
+//! and, without a figure here, with any two faults, two renewals and a sign-out (11 steps) and two renewals (24 steps). Later, that one meets a known limit: a renewal is lost by a fail-over while its process stands
 //! still, another is refused for the spent token and writes the session without one; the first wakes and does not put its
 //! tokens back over the same version.
 //!
