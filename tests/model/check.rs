@@ -8,7 +8,7 @@ use std::time::Instant;
 
 /// Nothing happens unless it is said.
 pub const QUIET: Scenario =
-    Scenario { callbacks: 0, renewals: 0, sign_outs: 0, spares: 0, faults: 0, kinds: Kinds::NONE };
+    Scenario { callbacks: 0, renewals: 0, rotates: true, sign_outs: 0, spares: 0, faults: 0, kinds: Kinds::NONE };
 
 /// The depth of a search that goes to the end.
 pub const END: usize = 1_000;
@@ -105,7 +105,7 @@ pub fn way(protocol: Protocol, scenario: Scenario, property: &'static str, limit
 /// The steps that lead through these states, which have the processes in order, with each process under its own number.
 fn actions(model: &Sessions, states: Vec<World>) -> Vec<Action> {
     let single = Sessions { reduction: Reduction::Unseen, ..*model };
-    let mut world = World::first(&model.scenario);
+    let mut world = World::first(&model.protocol, &model.scenario);
     let steps = states.into_iter().skip(1).map(|state| {
         let mut possible = Vec::new();
         single.actions(&world, &mut possible);
@@ -132,7 +132,7 @@ pub fn written(path: &[Action]) -> String {
 /// The invariants that a path breaks.
 pub fn walk(protocol: Protocol, scenario: Scenario, path: &[Action]) -> Vec<&'static str> {
     let model = Sessions { protocol, scenario, reduction: Reduction::None };
-    let mut world = World::first(&scenario);
+    let mut world = World::first(&protocol, &scenario);
     let mut broken = BTreeSet::new();
     for action in path {
         let mut possible = Vec::new();

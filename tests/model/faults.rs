@@ -6,11 +6,14 @@ use super::store::{Data, Lease, Pushes};
 use super::world::{Action, Copied, World};
 
 impl World {
-    pub fn environment(&self, scenario: &Scenario, actions: &mut Vec<Action>) {
+    pub fn environment(&self, protocol: &Protocol, scenario: &Scenario, actions: &mut Vec<Action>) {
         if self.replica != self.store {
             actions.push(Action::Replicate);
         } else if self.is_calm() && self.awake().all(|process| process.work == Work::Idle) {
             actions.push(Action::TimePasses);
+            if protocol.cold_tokens && self.history.signed_in {
+                actions.push(Action::AccessTokensRunOut);
+            }
         }
         for (at, process) in self.processes.iter().enumerate() {
             if !process.alive {
@@ -52,6 +55,10 @@ impl World {
             Action::Wake(at) => self.processes[at].still = false,
             Action::Replicate => self.replica = self.store,
             Action::TimePasses => self.time_passes(protocol),
+            Action::AccessTokensRunOut => {
+                self.time_passes(protocol);
+                self.run_out();
+            }
             fault => {
                 self.faults += 1;
                 self.fault(fault);
@@ -120,6 +127,19 @@ impl World {
         for process in self.processes.iter_mut().filter(|process| process.alive) {
             process.link = None;
             process.loss = process.loss.max(if process.heard { loss } else { Loss::Nothing });
+        }
+    }
+
+    /// An hour. Nobody renews, since nobody is at work.
+    fn run_out(&mut self) {
+        let there = self.store.session.map_or(0, |record| record.version);
+        let at_hand = self.processes.iter().filter_map(|process| process.at_hand);
+        self.ran_out = at_hand.fold(there, |newest, record| newest.max(record.version));
+        for data in [&mut self.store, &mut self.replica] {
+            data.session = data.session.filter(|record| record.whole);
+        }
+        for process in self.processes.iter_mut().filter(|process| process.at_hand.is_some_and(|record| !record.whole)) {
+            process.forget();
         }
     }
 

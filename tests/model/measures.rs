@@ -1,6 +1,6 @@
 //! Each measure of the second edition is needed: with any one of them left out, something breaks.
 
-use super::check::{QUIET, walk, way, written};
+use super::check::{QUIET, is_large, walk, way, written};
 use super::properties::{ALIVE, NOT_ENDED, NOT_LOST, NOT_REVIVED, ONE_CODE, ONE_LEASE, ONE_REFRESH, SIGNED_OUT};
 use super::protocol::{Kinds, Protocol, Scenario};
 use super::world::Action::{self, *};
@@ -25,16 +25,24 @@ pub(super) fn needed_on(without: Protocol, scenario: Scenario, breaks: &'static 
     assert!(broken.contains(&breaks), "does not break {breaks}, but {broken:?}:{}", written(path));
 }
 
+/// The same, and `MODEL_LARGE=1` has the checker find it all the same.
+pub(super) fn needed_on_or_large(without: Protocol, scenario: Scenario, breaks: &'static str, path: &[Action]) {
+    needed_on(without, scenario, breaks, path);
+    if is_large() {
+        needed(without, scenario, breaks);
+    }
+}
+
 /// After a fail-over, everybody but `gone` connects and recovers.
-fn recovery(gone: Option<usize>) -> Vec<Action> {
+pub(super) fn recovery(gone: Option<usize>) -> Vec<Action> {
     let there: Vec<usize> = (0..3).filter(|at| Some(*at) != gone).collect();
     let steps: [fn(usize) -> Action; 4] =
         [|process| Connect { process, canary_found: true }, WriteBackEndings, WriteBackSessions, Settle];
     steps.iter().flat_map(|step| there.iter().map(|at| step(*at))).collect()
 }
 
-fn renewal(at: usize) -> [Action; 4] {
-    [TakeLease(at), ReloadUnderLease(at), SpendRefreshToken(at), WriteRenewed(at)]
+pub(super) fn renewal(at: usize) -> [Action; 5] {
+    [TakeLease(at), ReloadUnderLease(at), ReadTokens(at), SpendRefreshToken(at), WriteRenewed(at)]
 }
 
 #[test]
@@ -63,8 +71,7 @@ fn endings_before_sessions() {
 #[test]
 fn restoring_by_version() {
     let scenario = Scenario { renewals: 3, faults: 1, kinds: FAIL_OVER, ..QUIET };
-    let spend = [TakeLease(0), ReloadUnderLease(0), SpendRefreshToken(0)];
-    let path = [&[Replicate][..], &renewal(1), &renewal(1), &[FailOver], &recovery(None), &spend].concat();
+    let path = [&[Replicate][..], &renewal(1), &renewal(1), &[FailOver], &recovery(None), &renewal(0)[..4]].concat();
     needed_on(Protocol { restore_by_version: false, ..MENDED }, scenario, ONE_REFRESH, &path);
 }
 
@@ -100,8 +107,7 @@ fn proofs_of_absence() {
 #[test]
 fn restored_leases() {
     let scenario = Scenario { renewals: 2, faults: 1, kinds: FAIL_OVER, ..QUIET };
-    let spend = [TakeLease(0), ReloadUnderLease(0), SpendRefreshToken(0)];
-    let path = [&[Replicate][..], &renewal(1)[..3], &[FailOver], &recovery(None), &spend].concat();
+    let path = [&[Replicate][..], &renewal(1)[..4], &[FailOver], &recovery(None), &renewal(0)[..4]].concat();
     needed_on(Protocol { restored_leases: false, ..MENDED }, scenario, ONE_LEASE, &path);
 }
 

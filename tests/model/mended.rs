@@ -15,28 +15,28 @@ fn two_copies_of_a_callback() {
 #[test]
 fn a_session_survives_a_fail_over() {
     let kinds = Kinds { fail_over: true, ..Kinds::NONE };
-    holds("fail-over", MENDED, Scenario { faults: 1, kinds, ..QUIET }, END, 800);
+    holds("fail-over", MENDED, Scenario { faults: 1, kinds, ..QUIET }, END, 1_500);
 }
 
 #[test]
 fn a_session_survives_an_emptied_store() {
     let kinds = Kinds { flush: true, restart: true, ..Kinds::NONE };
-    holds("emptied store", MENDED, Scenario { faults: 1, kinds, ..QUIET }, END, 500);
+    holds("emptied store", MENDED, Scenario { faults: 1, kinds, ..QUIET }, END, 1_500);
 }
 
 #[test]
 fn two_copies_of_a_callback_with_any_fault() {
-    holds("sign-in, any fault", MENDED, Scenario { callbacks: 2, ..ANY_FAULT }, END, 80_000);
+    large("sign-in, any fault", MENDED, Scenario { callbacks: 2, ..ANY_FAULT }, END, 150_000);
 }
 
 #[test]
 fn a_sign_out_with_any_fault() {
-    holds("sign-out, any fault", MENDED, Scenario { sign_outs: 1, ..ANY_FAULT }, END, 80_000);
+    holds("sign-out, any fault", MENDED, Scenario { sign_outs: 1, ..ANY_FAULT }, END, 150_000);
 }
 
 #[test]
 fn two_renewals_with_any_fault() {
-    holds("renewals, any fault", MENDED, Scenario { renewals: 2, ..ANY_FAULT }, END, 150_000);
+    large("renewals, any fault", MENDED, Scenario { renewals: 2, ..ANY_FAULT }, END, 500_000);
 }
 
 #[test]
@@ -62,9 +62,10 @@ fn a_sign_out_and_a_late_process_with_any_two_faults() {
     large("sign-out, a process that starts, two faults", MENDED, scenario, END, 8_000_000);
 }
 
+/// Later, who stood still does not put its tokens back over the same version without any.
 #[test]
 fn two_renewals_with_any_two_faults() {
-    large("renewals, two faults", MENDED, Scenario { renewals: 2, ..ANY_TWO_FAULTS }, END, 8_000_000);
+    large("renewals, two faults", MENDED, Scenario { renewals: 2, ..ANY_TWO_FAULTS }, 24, 1_000_000);
 }
 
 /// Too many states to meet all.

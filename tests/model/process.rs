@@ -1,5 +1,6 @@
 //! A process: what it remembers, what it hears, and what it is doing.
 
+use super::protocol::Protocol;
 use super::store::{Pushes, Record};
 
 /// What a process is doing. One thing at a time; the others wait in line.
@@ -19,6 +20,8 @@ pub enum Work {
     /// It took the lease; whether it was abandoned.
     Leased(bool),
     /// It read the session under the lease.
+    Reloaded(Record, bool),
+    /// It read the tokens, too.
     Ready(Record, bool),
     /// The provider answered with a new refresh token, or refused.
     Answered(Record, Option<u8>, bool),
@@ -45,7 +48,7 @@ impl Work {
 
     /// Whether it is a renewal.
     pub fn renews(self) -> bool {
-        matches!(self, Self::Leased(_) | Self::Ready(..) | Self::Answered(..))
+        matches!(self, Self::Leased(_) | Self::Reloaded(..) | Self::Ready(..) | Self::Answered(..))
     }
 }
 
@@ -152,9 +155,23 @@ impl Process {
         self.link.is_some_and(Pushes::is_empty)
     }
 
-    /// The newest version that it could put back.
+    /// The newest version that it knows, with tokens if it has them.
     pub fn newest(&self) -> Option<Record> {
-        self.at_hand.max(self.created).max(self.updated.map(|(_, record)| record))
+        self.at_hand.max(self.journal())
+    }
+
+    /// The newest version that it wrote lately.
+    pub fn journal(&self) -> Option<Record> {
+        self.created.max(self.updated.map(|(_, record)| record))
+    }
+
+    /// The newest version that it could put back when the access tokens of these have run out.
+    pub fn restorable(&self, protocol: &Protocol, ran_out: u8) -> Option<Record> {
+        let older = self.journal().filter(|_| protocol.lasting_tokens);
+        let at_hand = self.at_hand.map(|record| record.with_tokens_of(older));
+        let lasts = |record: &Record| record.is_complete() || record.version > ran_out;
+        let at_hand = at_hand.filter(lasts).map(|record| Record { whole: record.is_complete(), ..record });
+        at_hand.max(self.journal().filter(lasts))
     }
 
     /// The session is over, as it knows: nothing to put back.
@@ -168,7 +185,8 @@ impl Process {
         (self.at_hand, self.confirmed, self.recent) = (None, false, false);
     }
 
-    pub fn keep(&mut self, record: Record) {
+    pub fn keep(&mut self, protocol: &Protocol, record: Record) {
+        let record = record.at_hand(protocol);
         (self.at_hand, self.confirmed, self.recent) = (Some(record), self.link.is_some(), true);
     }
 }

@@ -41,6 +41,23 @@ pub struct Protocol {
     pub proven_restorations: bool,
     /// A reconnection, too, makes refused refresh tokens doubtful, not only a store that lost everything.
     pub doubted_reconnections: bool,
+    /// Tokens are in the store, and in the journal of the process that wrote them; memory has the session without.
+    pub cold_tokens: bool,
+    /// What is put back with tokens replaces the same version without.
+    pub tokens_win: bool,
+    /// A record says which refresh token is its own. Another one in the store is none: it is not spent, and no reason
+    /// not to put back the right one.
+    pub named_tokens: bool,
+    /// A record that is put back without tokens leaves those that are there, and brings tokens to a newer record of
+    /// which they are.
+    pub lasting_tokens: bool,
+    /// A session without its tokens ends with its access token for as long as it is without. Else for good.
+    pub derived_ends: bool,
+    /// A renewal gives up when the record that it read says that the tokens were lost, though they are there by now: it
+    /// would write that record's early end once more. Without `derived_ends` only, since nothing says so with it.
+    pub rechecked_records: bool,
+    /// An update that leaves the refresh token alone, and finds none, brings it.
+    pub complete_updates: bool,
 }
 
 impl Protocol {
@@ -64,6 +81,13 @@ impl Protocol {
         kept_over_reconnections: false,
         proven_restorations: false,
         doubted_reconnections: false,
+        cold_tokens: false,
+        tokens_win: false,
+        named_tokens: false,
+        lasting_tokens: false,
+        derived_ends: false,
+        rechecked_records: false,
+        complete_updates: false,
     };
 
     /// The second edition, with all that it takes.
@@ -86,10 +110,23 @@ impl Protocol {
         kept_over_reconnections: true,
         proven_restorations: true,
         doubted_reconnections: true,
+        cold_tokens: true,
+        tokens_win: true,
+        named_tokens: true,
+        lasting_tokens: true,
+        derived_ends: true,
+        rechecked_records: true,
+        complete_updates: true,
     };
 
-    /// What the service does: one measure is left out on purpose ([`gaps`](super::gaps)).
-    pub const TODAY: Self = Self { doubted_reconnections: false, ..Self::MENDED };
+    /// What the service does, without the measures of [`gaps`](super::gaps).
+    pub const TODAY: Self = Self {
+        doubted_reconnections: false,
+        lasting_tokens: false,
+        derived_ends: false,
+        rechecked_records: false,
+        ..Self::MENDED
+    };
 }
 
 /// What happens in a check, at most.
@@ -99,6 +136,8 @@ pub struct Scenario {
     pub callbacks: u8,
     /// Renewals of the session's tokens.
     pub renewals: u8,
+    /// The provider answers with a new refresh token each time. Else the first one stays good.
+    pub rotates: bool,
     /// Requests to sign out.
     pub sign_outs: u8,
     /// Processes that start later than the others.

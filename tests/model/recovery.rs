@@ -1,6 +1,6 @@
 //! Hearing what others change, and writing back what the store lost.
 
-use super::process::{Loss, Recovery, Work};
+use super::process::{Loss, Process, Recovery, Work};
 use super::protocol::Protocol;
 use super::store::{Lease, Pushes, Updated};
 use super::world::{Action, World};
@@ -96,7 +96,9 @@ impl World {
         if let Work::Claimed(copy) = process.work {
             process.work = Work::Awaiting(copy);
         }
-        if let (true, Work::Leased(abandoned) | Work::Ready(_, abandoned)) = (protocol.restored_leases, process.work) {
+        if let (true, Work::Leased(abandoned) | Work::Reloaded(_, abandoned) | Work::Ready(_, abandoned)) =
+            (protocol.restored_leases, process.work)
+        {
             process.work = Work::Idle;
             self.release(at, abandoned);
         }
@@ -142,14 +144,14 @@ impl World {
             // Nothing to put back.
         } else if protocol.restore_by_version {
             let at_hand = process.at_hand.filter(|_| process.everything || process.recent);
-            let newest = at_hand.max(process.created).max(process.updated.map(|(_, record)| record));
-            if newest.is_some_and(|newest| self.store.restore(newest)) && protocol.kept_restorations {
+            let newest = Process { at_hand, ..process }.restorable(protocol, self.ran_out);
+            if newest.is_some_and(|newest| self.store.restore(protocol, newest)) && protocol.kept_restorations {
                 self.processes[at].created = newest;
             }
         } else {
             process.created.map(|record| self.store.create(record));
             if let Some((expected, record)) = process.updated
-                && self.store.update(None, expected, record) == Updated::Gone
+                && self.store.update(protocol, None, expected, record) == Updated::Gone
             {
                 self.store.create(record);
             }

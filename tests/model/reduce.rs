@@ -32,9 +32,11 @@ impl World {
         let last = self.faults >= scenario.faults;
         let no_renewals =
             self.renewals >= scenario.renewals && !self.processes.iter().any(|process| process.work.renews());
+        let is_complete = self.store.session.is_some_and(|record| record.whole && record.is_complete());
         for process in &mut self.processes {
             let settled = process.recovery == Recovery::Done && process.link.is_some_and(|link| !link.flushed);
-            if last && settled && no_renewals && process.at_hand.is_some() {
+            let is_safe = !protocol.cold_tokens || (is_complete && self.store.session >= process.newest());
+            if last && settled && no_renewals && process.at_hand.is_some() && is_safe {
                 (process.created, process.updated) = (None, None);
             }
             if !process.alive {

@@ -22,6 +22,7 @@ impl World {
                 }
             }
             Work::Leased(_) => actions.push(Action::ReloadUnderLease(at)),
+            Work::Reloaded(..) => actions.push(Action::ReadTokens(at)),
             Work::Ready(..) => actions.push(Action::SpendRefreshToken(at)),
             Work::Answered(..) => actions.push(Action::WriteRenewed(at)),
             _ => {}
@@ -42,21 +43,29 @@ impl World {
         !remembered && !refused && process.link.is_some()
     }
 
-    /// Reads the session for a request, and puts it back if the store has lost it.
+    /// Reads the session for a request, and puts it back if the store has lost it, or the version that is at hand.
     pub fn load(&mut self, protocol: &Protocol, at: usize) {
         let doubted = protocol.proven_restorations && self.is_absence_doubted(protocol, at);
         let store = self.store;
+        let restorable = self.processes[at].restorable(protocol, self.ran_out);
+        let is_lost = |newer: &Record| match store.session {
+            Some(there) => protocol.restore_by_version && there.version < newer.version,
+            None => true,
+        };
+        let restorable = restorable.filter(|record| protocol.kept_sessions && is_lost(record));
         let process = &mut self.processes[at];
         if store.tombstone {
             process.told = true;
             if protocol.remembered_endings { process.learn_ending() } else { process.forget() }
+        } else if let Some(record) = restorable {
+            if !doubted {
+                process.keep(protocol, record);
+                self.store.restore(protocol, record);
+                self.restored(at);
+                self.push(Some(at), Pushes { session: true, ..Pushes::default() });
+            }
         } else if let Some(record) = store.session {
-            process.keep(record);
-        } else if let Some(record) = process.at_hand.filter(|_| protocol.kept_sessions && !doubted) {
-            process.keep(record);
-            self.store.session = Some(record);
-            self.restored(at);
-            self.push(Some(at), Pushes { session: true, ..Pushes::default() });
+            process.keep(protocol, record);
         }
     }
 
@@ -74,31 +83,49 @@ impl World {
             true => self.is_absence_doubted(protocol, at),
             false => self.processes[at].recovers(protocol.cautious_start),
         };
-        match self.store.session.filter(|record| record.refresh.is_some() && !doubted) {
-            Some(record) => self.processes[at].work = Work::Ready(record, abandoned),
-            None => {
-                self.release(at, abandoned);
-                self.idle(at);
+        let renewable = |record: &Record| record.whole || protocol.derived_ends || !protocol.rechecked_records;
+        match self.store.session.filter(|record| record.names.is_some() && renewable(record) && !doubted) {
+            Some(record) if protocol.cold_tokens => {
+                self.processes[at].work = Work::Reloaded(record.at_hand(protocol), abandoned);
             }
+            Some(record) => self.processes[at].work = Work::Ready(record, abandoned),
+            None => self.give_up(at, abandoned),
         }
     }
 
-    pub fn spend_refresh_token(&mut self, at: usize) {
+    /// Who finds none asks nobody.
+    pub fn read_tokens(&mut self, protocol: &Protocol, at: usize) {
+        let Work::Reloaded(record, abandoned) = self.processes[at].work else { return };
+        let there = self.store.session.and_then(|there| there.refresh);
+        match there.filter(|refresh| !protocol.named_tokens || Some(*refresh) == record.names) {
+            Some(refresh) => {
+                self.processes[at].work = Work::Ready(Record { refresh: Some(refresh), ..record }, abandoned);
+            }
+            None => self.give_up(at, abandoned),
+        }
+    }
+
+    fn give_up(&mut self, at: usize, abandoned: bool) {
+        self.release(at, abandoned);
+        self.idle(at);
+    }
+
+    pub fn spend_refresh_token(&mut self, rotates: bool, at: usize) {
         let Work::Ready(record, abandoned) = self.processes[at].work else { return };
         let Some(refresh) = record.refresh else { return };
         let good = refresh == self.provider.refresh && !self.provider.revoked;
         if good {
-            self.provider.refresh += 1;
+            self.provider.refresh += u8::from(rotates);
         } else {
             let excused = self.provider.revoked || self.history.lease_ran_out || self.history.outdated;
             self.history.refresh_twice |= !excused && self.has_newer(refresh, at);
         }
-        self.processes[at].work = Work::Answered(record, good.then_some(refresh + 1), abandoned);
+        self.processes[at].work = Work::Answered(record, good.then_some(self.provider.refresh), abandoned);
     }
 
     /// Whether the outcome of an earlier spend is known to anybody but this process.
     fn has_newer(&self, refresh: u8, at: usize) -> bool {
-        let newer = |record: Option<Record>| record.is_some_and(|record| record.refresh > Some(refresh));
+        let newer = |record: Option<Record>| record.is_some_and(|record| record.names > Some(refresh));
         let others = self.others(at).any(|other| {
             newer(other.newest()) || matches!(other.work, Work::Answered(_, new, _) if new > Some(refresh))
         });
@@ -115,12 +142,14 @@ impl World {
 
     /// The lost renewal's version is not known; it was one more than the old one.
     fn write(&mut self, protocol: &Protocol, at: usize, old: Record, refresh: Option<u8>) {
-        let new = Record { version: old.version + 1, refresh };
-        let written = match self.store.update(Some(at as u8), old.version, new) {
+        let new = Record { whole: old.whole || protocol.derived_ends, ..Record::new(old.version + 1, refresh) };
+        let written = match self.store.update(protocol, Some(at as u8), old.version, new) {
             Updated::Done => true,
             // The store lost the session, or its newest version.
-            Updated::Gone if protocol.restore_by_version => self.store.restore(new),
-            Updated::Stale(version) if protocol.restore_by_version && version < new.version => self.store.restore(new),
+            Updated::Gone if protocol.restore_by_version => self.store.restore(protocol, new),
+            Updated::Stale(version) if protocol.restore_by_version && version < new.version => {
+                self.store.restore(protocol, new)
+            }
             Updated::Gone | Updated::Stale(_) => false,
         };
         self.release(at, false);
@@ -128,7 +157,7 @@ impl World {
         let ended = self.store.tombstone;
         let process = &mut self.processes[at];
         if written {
-            process.keep(new);
+            process.keep(protocol, new);
             process.updated = Some((old.version, new));
             process.doubts_tokens = false;
             self.push(Some(at), Pushes { session: true, ..Pushes::default() });

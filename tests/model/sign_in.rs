@@ -65,11 +65,11 @@ impl World {
 
     pub fn create_session(&mut self, protocol: &Protocol, at: usize) {
         let Work::Exchanged(copy, good) = self.processes[at].work else { return };
-        let record = Record { version: 1, refresh: Some(1) };
+        let record = Record::new(1, Some(1));
         let created = good && self.store.create(record);
         if created {
             self.push(Some(at), Pushes { session: true, ..Pushes::default() });
-            self.processes[at].keep(record);
+            self.processes[at].keep(protocol, record);
             self.processes[at].created = Some(record);
         }
         if protocol.code_claims {

@@ -49,6 +49,8 @@ pub struct History {
     pub outdated: bool,
     /// Those who had the session at hand let go of it while the store lacked it.
     pub lost: bool,
+    /// Tokens that survived a fault were lost afterwards.
+    pub tokens_lost: bool,
     /// A session was put back while somebody was awake who knew of its end.
     pub revived: bool,
     /// A session was ended for a refusal that was our own doing.
@@ -64,6 +66,8 @@ pub struct World {
     pub processes: [Process; PROCESSES],
     pub provider: Provider,
     pub history: History,
+    /// Access tokens up to this version of the session have run out.
+    pub ran_out: u8,
     pub faults: u8,
     pub renewals: u8,
     pub sign_outs: u8,
@@ -81,6 +85,7 @@ pub enum Action {
     Load(usize),
     TakeLease(usize),
     ReloadUnderLease(usize),
+    ReadTokens(usize),
     SpendRefreshToken(usize),
     WriteRenewed(usize),
     RevokeTokens(usize),
@@ -97,6 +102,7 @@ pub enum Action {
     Wake(usize),
     Replicate,
     TimePasses,
+    AccessTokensRunOut,
     Crash(usize),
     FailOver,
     Flush,
@@ -140,7 +146,7 @@ pub enum Answer {
 }
 
 impl World {
-    pub fn first(scenario: &Scenario) -> Self {
+    pub fn first(protocol: &Protocol, scenario: &Scenario) -> Self {
         let mut processes = [Process::connected(); PROCESSES];
         for spare in processes.iter_mut().rev().take(scenario.spares.into()) {
             *spare = Process::DEAD;
@@ -150,10 +156,10 @@ impl World {
         let signed_in = scenario.callbacks == 0;
         let mut provider = Provider { refresh: 1, ..Provider::default() };
         if signed_in {
-            let record = Record { version: 1, refresh: Some(1) };
+            let record = Record::new(1, Some(1));
             store.session = Some(record);
             provider.code_spent = true;
-            processes[0].keep(record);
+            processes[0].keep(protocol, record);
             processes[0].created = Some(record);
         }
         let history = History {
@@ -170,11 +176,12 @@ impl World {
             unreachable: false,
             outdated: false,
             lost: false,
+            tokens_lost: false,
             revived: false,
             ended_wrongly: false,
         };
-        let (replica, faults, renewals, sign_outs) = (Data::EMPTY, 0, 0, 0);
-        Self { store, replica, processes, provider, history, faults, renewals, sign_outs }
+        let (replica, ran_out, faults, renewals, sign_outs) = (Data::EMPTY, 0, 0, 0, 0);
+        Self { store, replica, processes, provider, history, ran_out, faults, renewals, sign_outs }
     }
 
     /// Tells all processes but the one that wrote.
@@ -218,7 +225,9 @@ impl World {
             (false, Some(_)) => Answer::Valid,
             (false, None) if self.is_absence_doubted(protocol, at) => Answer::Unavailable,
             // It is put back.
-            (false, None) if protocol.kept_sessions && process.at_hand.is_some() => Answer::Valid,
+            (false, None) if protocol.kept_sessions && process.restorable(protocol, self.ran_out).is_some() => {
+                Answer::Valid
+            }
             (false, None) => Answer::Invalid,
         }
     }
@@ -241,8 +250,18 @@ impl World {
     }
 
     /// Whether somebody could put the session back, or the store has it.
-    pub fn survives(&self) -> bool {
-        self.store.session.is_some() || self.awake().any(|process| process.newest().is_some())
+    pub fn survives(&self, protocol: &Protocol) -> bool {
+        self.store.session.is_some() || self.awake().any(|process| process.restorable(protocol, self.ran_out).is_some())
+    }
+
+    /// Whether the store or somebody awake has the tokens of the session's newest version, if it has any.
+    pub fn tokens_survive(&self) -> bool {
+        let newest = self.awake().map(Process::newest).fold(self.store.session, Option::max);
+        let journals = self.awake().filter_map(Process::journal);
+        newest.is_some_and(|newest| {
+            let own = |record: Record| record.refresh == newest.names;
+            newest.names.is_none() || self.store.session.into_iter().chain(journals).any(own)
+        })
     }
 
     /// Whether somebody is signed in who did not ask to leave.
@@ -262,15 +281,17 @@ impl World {
     }
 
     /// Notes who is left that knows.
-    fn remember(&mut self) {
+    fn remember(&mut self, protocol: &Protocol) {
         let promised = self.history.promised;
         let told = self.store.tombstone || self.awake().any(|process| process.told);
         let revoked = self.store.revoked & promised == promised
             || self.awake().any(|process| (process.revoked | process.own_revoked) & promised == promised);
         self.history.forgotten |= self.history.left && !(told && revoked);
-        self.history.unreachable |= !self.survives() && self.processes.iter().any(|process| process.newest().is_some());
+        self.history.unreachable |=
+            !self.survives(protocol) && self.processes.iter().any(|process| process.newest().is_some());
+        let version = |record: Option<Record>| record.map(|record| record.version);
         let newest = self.awake().map(Process::newest).fold(self.store.session, Option::max);
-        self.history.outdated |= self.processes.iter().any(|process| process.newest() > newest);
+        self.history.outdated |= self.processes.iter().any(|process| version(process.newest()) > version(newest));
         let lease = self.store.lease;
         let holders = self.processes.iter().enumerate().filter(|(_, process)| process.still && process.work.renews());
         self.history.lease_ran_out |= holders.into_iter().any(|(at, _)| lease != Lease::Held(at as u8));
@@ -283,7 +304,7 @@ impl World {
     }
 
     fn steps(&self, model: &Sessions, actions: &mut Vec<Action>) {
-        self.environment(&model.scenario, actions);
+        self.environment(&model.protocol, &model.scenario, actions);
         for (at, process) in self.processes.iter().enumerate() {
             if process.alive && !process.still {
                 self.sign_in_steps(&model.protocol, at, actions);
@@ -294,8 +315,9 @@ impl World {
         }
     }
 
-    fn take(&mut self, protocol: &Protocol, action: Action) {
+    fn take(&mut self, model: &Sessions, action: Action) {
         use Action as A;
+        let (protocol, rotates) = (&model.protocol, model.scenario.rotates);
         match action {
             A::CallbackArrives { copy, at } => self.callback_arrives(protocol, copy, at),
             A::Exchange(at) => self.exchange(protocol, at),
@@ -306,7 +328,8 @@ impl World {
             A::Load(at) => self.load(protocol, at),
             A::TakeLease(at) => self.take_lease(at),
             A::ReloadUnderLease(at) => self.reload(protocol, at),
-            A::SpendRefreshToken(at) => self.spend_refresh_token(at),
+            A::ReadTokens(at) => self.read_tokens(protocol, at),
+            A::SpendRefreshToken(at) => self.spend_refresh_token(rotates, at),
             A::WriteRenewed(at) => self.write_renewed(protocol, at),
             A::RevokeTokens(at) => self.revoke_tokens(protocol, at),
             A::EndSession(at) => self.end_session(at),
@@ -328,7 +351,7 @@ impl Model for Sessions {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::first(&self.scenario)]
+        vec![World::first(&self.protocol, &self.scenario)]
     }
 
     fn actions(&self, state: &World, actions: &mut Vec<Action>) {
@@ -337,10 +360,16 @@ impl Model for Sessions {
 
     fn next_state(&self, state: &World, action: Action) -> Option<World> {
         let mut next = *state;
-        next.take(&self.protocol, action);
+        next.take(self, action);
         let suffered = next.faults != state.faults;
-        next.history.lost |= state.is_wanted() && state.survives() && !next.survives() && !suffered;
-        next.remember();
+        // A session without tokens ends then.
+        let lasts = action != Action::AccessTokensRunOut || state.tokens_survive();
+        next.history.lost |=
+            state.is_wanted() && state.survives(&self.protocol) && lasts && !next.survives(&self.protocol) && !suffered;
+        let wakes = matches!(action, Action::Wake(_));
+        let has_tokens = self.protocol.cold_tokens && state.is_wanted() && state.tokens_survive();
+        next.history.tokens_lost |= has_tokens && next.is_wanted() && !next.tokens_survive() && !suffered && !wakes;
+        next.remember(&self.protocol);
         if self.reduction != Reduction::None {
             next.forget_unseen(self);
         }
