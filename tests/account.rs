@@ -3,7 +3,6 @@
 
 use crate::support::{Answer, Browser, Log, Site, until};
 use auth_api::dev::pool::{Fault, IDENTITY_POOL, PoolEndpoint};
-use auth_api::domain::session::SessionId;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
@@ -265,14 +264,11 @@ async fn who_is_disabled_or_signed_out_at_the_pool_is_out_within_the_interval() 
 async fn a_session_of_somebody_who_may_not_sign_in_any_more_gets_nothing() {
     let site = site(&[("POLICY__GROUPS", "admins")]).await;
     let erin = signed_in(&site, "erin").await;
-    let cookies = erin.cookies(&site.auth_url);
-    let id = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("auth=")).unwrap();
-    let live = site.rp.sessions.load(SessionId::parse(id.as_bytes()).unwrap()).await.unwrap().unwrap();
     assert_eq!(credentials(&erin, &site).await.status, 200);
     // As if it were from before the policy.
-    let mut session = live.session.clone();
+    let mut session = site.session(&erin).await.session.clone();
     session.principal.groups = vec!["editors".into()];
-    let old = site.rp.sessions.create(session).await.unwrap();
+    let old = site.rp.sessions.create(session, site.tokens(&erin).await).await.unwrap();
     let browser = Browser::new();
     let cookie = format!("auth={}; Domain=app.localhost; Path=/", BASE64_URL_SAFE_NO_PAD.encode(old.id.as_bytes()));
     browser.plant(&site.auth_url, &cookie);

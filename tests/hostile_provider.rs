@@ -5,7 +5,6 @@ mod documents;
 
 use crate::support::{Browser, Log, Site};
 use auth_api::dev::pool::{Fault, PoolEndpoint, Rotation, Signature, UnsignedJwt};
-use auth_api::domain::session::SessionId;
 use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -319,10 +318,7 @@ async fn a_token_type_is_bearer_however_it_is_spelled() {
 
 /// The refresh token that a browser's session holds.
 async fn refresh_token(site: &Site, browser: &Browser) -> String {
-    let cookies = browser.cookies(&site.cms_url);
-    let id = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("auth=")).unwrap();
-    let live = site.rp.sessions.load(SessionId::parse(id.as_bytes()).unwrap()).await.unwrap().unwrap();
-    live.session.tokens.refresh.as_ref().unwrap().expose_secret().to_owned()
+    site.tokens(browser).await.refresh.unwrap().expose_secret().to_owned()
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@ mod claims;
 
 use crate::support::{Answer, Browser, Log, Site, until};
 use auth_api::dev::pool::{Fault, PoolEndpoint};
-use auth_api::domain::session::SessionId;
 use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -29,10 +28,7 @@ async fn discovery_says(site: &Site, name: &'static str, value: Value) {
 
 /// What the session of a browser holds: access token, ID token, refresh token.
 async fn tokens(site: &Site, browser: &Browser) -> [String; 3] {
-    let cookies = browser.cookies(&site.cms_url);
-    let id = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("auth=")).unwrap();
-    let live = site.rp.sessions.load(SessionId::parse(id.as_bytes()).unwrap()).await.unwrap().unwrap();
-    let tokens = &live.session.tokens;
+    let tokens = site.tokens(browser).await;
     let refresh = tokens.refresh.as_ref().map(|refresh| refresh.expose_secret().to_owned());
     [tokens.access.expose_secret().to_owned(), tokens.id.expose_secret().to_owned(), refresh.unwrap_or_default()]
 }

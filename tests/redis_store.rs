@@ -17,7 +17,9 @@ use auth_api::config::{HostPort, RedisServers, RedisUrl, StoreUrl};
 use auth_api::domain::clock::{Clock, SystemClock, Timestamp};
 use auth_api::domain::session::SessionId;
 use auth_api::domain::store_key::{IndexKey, RevocationKey, SessionKey};
-use auth_api::store::{LeaseOutcome, LeaseRelease, RateLimit, SealedSession, SessionStore, UpdateOutcome};
+use auth_api::store::{
+    LeaseOutcome, LeaseRelease, RateLimit, SealedSession, SealedTokens, SessionStore, UpdateOutcome,
+};
 use futures_util::future::join_all;
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,7 @@ fn record(version: u64) -> SealedSession {
         sealed: b"sealed".to_vec(),
         summary: b"card".to_vec(),
         listed: vec![],
+        tokens: SealedTokens::default(),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::support::{Answer, Browser, Site, until};
 use auth_api::dev::pool::{Fault, PoolEndpoint, UnsignedJwt};
-use auth_api::domain::session::SessionId;
 use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -44,10 +43,7 @@ async fn end(site: &Site, browser: &Browser, handle: &str) -> Answer {
 
 /// The tokens behind a browser's session.
 async fn tokens(site: &Site, browser: &Browser) -> [String; 2] {
-    let cookies = browser.cookies(&site.cms_url);
-    let id = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("auth=")).unwrap();
-    let live = site.rp.sessions.load(SessionId::parse(id.as_bytes()).unwrap()).await.unwrap().unwrap();
-    let tokens = &live.session.tokens;
+    let tokens = site.tokens(browser).await;
     [&tokens.access, &tokens.id].map(|token| token.expose_secret().to_owned())
 }
 

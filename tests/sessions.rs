@@ -9,7 +9,7 @@ use auth_api::domain::session::SessionId;
 use auth_api::domain::store_key::{IndexKey, RevocationKey};
 use auth_api::store::{
     self, LeaseOutcome, LeaseRelease, Lookup, OpenError, Permits, RateLimit, RestoreOutcome, SealedSession,
-    SessionStore, UpdateOutcome,
+    SealedTokens, SessionStore, UpdateOutcome,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ const A_WHILE: Duration = Duration::from_secs(30);
 /// What every store must do, whatever it is made of.
 pub(crate) async fn keeps_the_contract(store: Arc<dyn SessionStore>) {
     keeps_records(&*store).await;
+    keeps_tokens_apart(&*store).await;
     lists_sessions(&*store).await;
     grants_leases(&*store).await;
     remembers_marks(&*store).await;
@@ -89,7 +90,50 @@ fn live(version: u64, sealed: &[u8]) -> SealedSession {
         sealed: sealed.to_vec(),
         summary: card,
         listed: vec![],
+        tokens: SealedTokens::default(),
     }
+}
+
+async fn keeps_tokens_apart(store: &dyn SessionStore) {
+    let parts = |access: Option<&str>, refresh: Option<&str>| SealedTokens {
+        access: access.map(|part| part.as_bytes().to_vec()),
+        refresh: refresh.map(|part| part.as_bytes().to_vec()),
+    };
+    let record = |version, tokens| SealedSession { tokens, ..live(version, b"x") };
+    let without = |version| record(version, SealedTokens::default());
+    let key = SessionId::random().key();
+    assert_eq!(store.load_tokens(key).await.unwrap(), SealedTokens::default());
+    assert!(store.create(key, record(1, parts(Some("a1"), Some("r1")))).await.unwrap());
+    assert_eq!(store.load(key).await.unwrap(), Some(without(1)), "who somebody is comes without tokens");
+    assert_eq!(store.load_tokens(key).await.unwrap(), parts(Some("a1"), Some("r1")));
+
+    let update =
+        async |expected, tokens| store.update(key, expected, record(expected + 1, tokens), None).await.unwrap();
+    assert_eq!(update(1, parts(Some("a2"), None)).await, UpdateOutcome::Done);
+    assert_eq!(store.load_tokens(key).await.unwrap(), parts(Some("a2"), Some("r1")), "the refresh token stays");
+    assert_eq!(update(2, SealedTokens::default()).await, UpdateOutcome::Done);
+    assert_eq!(update(3, parts(None, Some("r4"))).await, UpdateOutcome::Done);
+    assert_eq!(store.load_tokens(key).await.unwrap(), parts(Some("a2"), Some("r4")));
+    store.touch(vec![(key, at(SEEN + 300))]).await.unwrap();
+    assert_eq!(store.load_tokens(key).await.unwrap(), parts(Some("a2"), Some("r4")), "a touch leaves them alone");
+
+    // The store has lost the last version; somebody has it without tokens, then somebody with them.
+    let restore = async |version, tokens| store.restore(key, record(version, tokens)).await.unwrap();
+    assert_eq!(restore(4, parts(Some("x"), Some("x"))).await, RestoreOutcome::Newer, "nothing is missing");
+    assert_eq!(restore(5, SealedTokens::default()).await, RestoreOutcome::Done);
+    assert_eq!(store.load_tokens(key).await.unwrap(), SealedTokens::default(), "none of another version");
+    assert_eq!(update(5, parts(Some("a6"), None)).await, UpdateOutcome::Incomplete, "there is none to stay");
+    assert_eq!(store.load(key).await.unwrap().unwrap().version, 5);
+    assert_eq!(restore(5, SealedTokens::default()).await, RestoreOutcome::Newer);
+    assert_eq!(restore(5, parts(Some("a5"), Some("r5"))).await, RestoreOutcome::Done, "it brings what is missing");
+    assert_eq!(restore(5, SealedTokens::default()).await, RestoreOutcome::Newer);
+    assert_eq!(store.load_tokens(key).await.unwrap(), parts(Some("a5"), Some("r5")));
+
+    let deleted = store.delete(key, at(SEEN + 1_000)).await.unwrap().unwrap();
+    assert_eq!((deleted.version, deleted.tokens), (5, parts(Some("a5"), Some("r5"))), "to be revoked");
+    assert_eq!(store.load_tokens(key).await.unwrap(), SealedTokens::default());
+    assert_eq!(restore(6, parts(Some("a"), Some("r"))).await, RestoreOutcome::Ended);
+    assert_eq!(store.load_tokens(key).await.unwrap(), SealedTokens::default());
 }
 
 async fn lists_sessions(store: &dyn SessionStore) {

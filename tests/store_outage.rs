@@ -9,7 +9,7 @@ use auth_api::domain::seal::KeyRing;
 use auth_api::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use auth_api::store::{
     self, Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit,
-    RestoreOutcome, SealedSession, SessionStore, UpdateOutcome,
+    RestoreOutcome, SealedSession, SealedTokens, SessionStore, UpdateOutcome,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -73,6 +73,11 @@ impl SessionStore for Shaky {
     async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
         self.judge()?;
         self.store.restore(key, record).await
+    }
+
+    async fn load_tokens(&self, key: SessionKey) -> Result<SealedTokens, Error> {
+        self.judge()?;
+        self.store.load_tokens(key).await
     }
 
     async fn update(

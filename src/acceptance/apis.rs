@@ -9,7 +9,7 @@ pub(super) async fn ask(run: &AcceptanceRun<'_>, user: &AuthenticatedUser, sheet
     userinfo(run, user, sheet).await;
     let (id, scopes) = ("get_user", &user.principal.scopes);
     if scopes.iter().any(|scope| scope == USER_POOLS_SCOPE) {
-        match run.provider.get_user(&user.tokens.access).await {
+        match run.provider.get_user(&user.token_set.access).await {
             Ok(_) => sheet.note(id, Verdict::AsExpected, "yes"),
             Err(error) => sheet.note(id, verdict(&error, Verdict::Differs), reason(&error)),
         }
@@ -20,7 +20,7 @@ pub(super) async fn ask(run: &AcceptanceRun<'_>, user: &AuthenticatedUser, sheet
     if !run.provider.has_identity_pool() {
         return sheet.skip(&[id], "aws.identity_pool is not configured");
     }
-    match run.provider.identity_id(Some(&user.tokens.id)).await {
+    match run.provider.identity_id(Some(&user.token_set.id)).await {
         Ok(_) => sheet.note(id, Verdict::AsExpected, "yes"),
         Err(error) => sheet.note(id, verdict(&error, Verdict::Breaks), reason(&error)),
     }
@@ -28,7 +28,7 @@ pub(super) async fn ask(run: &AcceptanceRun<'_>, user: &AuthenticatedUser, sheet
 
 async fn userinfo(run: &AcceptanceRun<'_>, user: &AuthenticatedUser, sheet: &mut AnswerSheet) {
     const ID: &str = "userinfo.email_verified";
-    let answer = match run.wire.userinfo(&user.tokens.access).await {
+    let answer = match run.wire.userinfo(&user.token_set.access).await {
         None => return sheet.skip(&[ID], "the provider has no userinfo endpoint"),
         Some(Err(why)) => return sheet.skip(&[ID], &why),
         Some(Ok(answer)) => answer,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 const HEADER_MAX: usize = 7 << 10;
 
 pub(super) async fn ask(run: &AcceptanceRun<'_>, user: &AuthenticatedUser, sheet: &mut AnswerSheet) {
-    let tokens = &user.tokens;
+    let tokens = &user.token_set;
     let (id_token, access_token) = (tokens.id.expose_secret(), tokens.access.expose_secret());
     let (id, access) = (claims(id_token), claims(access_token));
 

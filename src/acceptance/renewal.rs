@@ -14,7 +14,7 @@ const AFTER: [&str; 6] =
     ["refresh.rotation", "refresh.reuse", "revoke.refresh_token", "revoke.again", "revoke.refresh", "revoke.userinfo"];
 
 pub(super) async fn ask(run: &AcceptanceRun<'_>, user: AuthenticatedUser, sheet: &mut AnswerSheet) {
-    let Some(first) = user.tokens.refresh.clone() else {
+    let Some(first) = user.token_set.refresh.clone() else {
         sheet.skip(&[&["refresh.tokens"], &CLAIMS[..], &AFTER].concat(), "the sign-in gave no refresh token");
         return;
     };
@@ -45,7 +45,7 @@ fn compare(user: &AuthenticatedUser, answer: &WireAnswer, sheet: &mut AnswerShee
         return;
     };
     sheet.hide(&renewed);
-    let (before, after) = (claims(user.tokens.id.expose_secret()), claims(&renewed));
+    let (before, after) = (claims(user.token_set.id.expose_secret()), claims(&renewed));
     for (id, name) in CLAIMS.into_iter().zip(["nonce", "at_hash", "origin_jti", "auth_time"]) {
         let (old, new) = (before.get(name), after.get(name));
         let (verdict, text) = match (old, new) {
@@ -73,13 +73,14 @@ async fn go_on(
     sheet.note("refresh.rotation", Verdict::AsExpected, text);
     if let Some(rotated) = &rotated {
         sheet.hide(rotated.expose_secret());
-        user.tokens.refresh = Some(rotated.clone());
+        user.token_set.refresh = Some(rotated.clone());
     }
-    let (mut access, mut refresh) = (user.tokens.access.clone(), user.tokens.refresh.clone());
-    match run.provider.refresh(&session(run, user)).await {
+    let (mut access, mut refresh) = (user.token_set.access.clone(), user.token_set.refresh.clone());
+    let token_set = user.token_set.clone();
+    match run.provider.refresh(&session(run, user), &token_set).await {
         Ok(renewed) => {
             sheet.note("refresh.tokens", Verdict::AsExpected, "yes");
-            (access, refresh) = (renewed.tokens.access, renewed.tokens.refresh);
+            (access, refresh) = (renewed.token_set.access, renewed.token_set.refresh);
         }
         Err(failure) => {
             let error = &failure.error;
@@ -110,6 +111,7 @@ fn session(run: &AcceptanceRun<'_>, user: AuthenticatedUser) -> Session {
         renewed: now,
         ends: now + run.config.session.max_age,
         version: 0,
+        refresh_version: 0,
     }
 }
 

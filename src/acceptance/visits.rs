@@ -64,7 +64,7 @@ impl From<String> for FailedSignIn {
 }
 
 fn auth_time(user: &AuthenticatedUser) -> Option<i64> {
-    claims(user.tokens.id.expose_secret()).get("auth_time")?.as_i64()
+    claims(user.token_set.id.expose_secret()).get("auth_time")?.as_i64()
 }
 
 impl VisitChain<'_, '_> {
@@ -91,7 +91,7 @@ impl VisitChain<'_, '_> {
         let callback = self.run.accept(transaction, landing).await.map_err(refused)?;
         let failed = |error| FailedSignIn { why: reason(&error), verdict: verdict(&error, Verdict::Breaks) };
         let (user, _) = self.run.provider.exchange(callback).await.map_err(failed)?;
-        let tokens = &user.tokens;
+        let tokens = &user.token_set;
         for token in [&tokens.id, &tokens.access].into_iter().chain(&tokens.refresh) {
             self.sheet.hide(token.expose_secret());
         }
@@ -178,7 +178,7 @@ impl VisitChain<'_, '_> {
         let page = self.typed(&landing, &user);
         let text = if page { "the page comes" } else { "no page: prompt is ignored" };
         self.sheet.judge("prompt.login", page, Verdict::Differs, text);
-        if page && claims(user.tokens.id.expose_secret()).contains_key("identities") {
+        if page && claims(user.token_set.id.expose_secret()).contains_key("identities") {
             self.sheet.note("federated.second_sign_in", Verdict::AsExpected, "yes, the test user could");
         }
         Ok(())

@@ -17,7 +17,7 @@ use crate::domain::deployment::Deployment;
 use crate::domain::seal::KeyRing;
 use crate::flow::{self, Broker, RelyingParty};
 use crate::provider::{self, BearerIssuers, HttpClient, Provider};
-use crate::store::{self, ClientRegistrations, MachineTokenStore, SessionStore, Sessions};
+use crate::store::{self, CachePolicy, ClientRegistrations, MachineTokenStore, SessionStore, Sessions};
 use crate::telemetry::Metrics;
 use crate::web::{self, Listener, Readiness, Web};
 use axum::Router;
@@ -178,11 +178,15 @@ impl App {
     ) -> Result<Self, Error> {
         let ring = Arc::new(key_ring(config));
         let tokens = MachineTokenStore::new(store.clone(), ring.clone(), clock.clone());
-        let (idle, max_stale, store_timeout) =
-            (config.session.idle, config.session.max_stale, config.session.store_timeout);
+        let policy = CachePolicy {
+            idle: config.session.idle,
+            max_stale: config.session.max_stale,
+            memory: config.session.cache_memory,
+            read_timeout: config.session.store_timeout,
+            keep_tokens: config.cookies.expose.any() || config.gateway.forward_tokens.any(),
+        };
         let registrations = ClientRegistrations::new(store.clone(), ring.clone());
-        let sessions =
-            Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), idle, max_stale, store_timeout);
+        let sessions = Sessions::new(store, ring.clone(), clock.clone(), metrics.clone(), policy);
         let callback = config.server.public_url.join("/auth/signin/callback");
         let bearer_issuers = BearerIssuers::new(&http, &config.provider, &clock);
         let provider = Provider::new(http, config, callback, clock.clone());

@@ -211,11 +211,25 @@ pub fn is_resource(text: &str) -> bool {
     url::Url::parse(text).is_ok() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
 }
 
+// A token is written only into a record that is sealed right after.
+mod exposed {
+    use super::*;
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(secret: &SecretString, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(secret.expose_secret())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+        String::deserialize(from).map(SecretString::from)
+    }
+}
+
 /// A token that was fetched for a machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MachineToken {
     /// The token.
-    #[serde(with = "super::token::exposed")]
+    #[serde(with = "exposed")]
     access: SecretString,
     /// What was granted.
     pub scopes: Scopes,

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
@@ -92,8 +91,11 @@ pub struct Principal {
     /// do not say. Of a token of a further issuer: that issuer.
     #[schema(required)]
     pub provider: Option<String>,
-    /// The pool's custom attributes, as `custom:name`.
-    pub attributes: BTreeMap<String, String>,
+    /// The pool's custom attributes, as `custom:name`, in the order of their names. Few: a list takes less memory than a
+    /// tree.
+    #[serde(with = "as_map")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub attributes: Vec<(String, String)>,
     /// When the user authenticated at the provider, epoch seconds; null where it does not say. No renewal moves it.
     #[schema(required, value_type = Option<u64>)]
     pub auth_time: Option<Timestamp>,
@@ -114,6 +116,19 @@ pub struct Principal {
     /// Of a program only, and as its registration is now: stored nowhere.
     #[serde(skip)]
     pub machine: MachineIdentity,
+}
+
+mod as_map {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::collections::BTreeMap;
+
+    pub fn serialize<S: Serializer>(pairs: &[(String, String)], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
+        Ok(BTreeMap::deserialize(from)?.into_iter().collect())
+    }
 }
 
 impl Principal {
@@ -143,7 +158,7 @@ impl Principal {
 }
 
 /// A principal as we answer it, made once for each session version or verified token so that a
-/// validate only hands out shared bytes.
+/// validate only hands out shared bytes. One allocation holds all of them.
 #[derive(Debug, Clone)]
 pub struct IdentityResponse {
     /// The JSON of the principal.
@@ -163,7 +178,7 @@ pub const JSON_LENGTH: usize = PLAIN_GROUPS + 1;
 /// Whom nobody knows: a stranger on a public page.
 pub static NOBODY: LazyLock<IdentityResponse> = LazyLock::new(|| {
     let texts = std::iter::repeat_n(String::new(), JSON_LENGTH);
-    IdentityResponse::from_parts(Bytes::from_static(b"{\"active\":false}"), texts)
+    IdentityResponse::from_parts(b"{\"active\":false}".to_vec(), texts)
 });
 
 /// A header that says something of a principal.
@@ -291,15 +306,22 @@ impl IdentityResponse {
         let headers = IDENTITY_HEADERS.into_iter().map(|header| (header.value)(principal));
         let name = encode(principal.name.as_deref().unwrap_or_default(), VALUE);
         let groups = list(&principal.groups, COMMAS, ",");
-        Self::from_parts(json.into(), headers.chain([name, groups]))
+        Self::from_parts(json, headers.chain([name, groups]))
     }
 
-    fn from_parts(json: Bytes, texts: impl Iterator<Item = String>) -> Self {
-        const EMPTY: HeaderValue = HeaderValue::from_static("");
-        let length = HeaderValue::from(json.len());
+    fn from_parts(json: Vec<u8>, texts: impl Iterator<Item = String>) -> Self {
+        let (length, mut all) = (json.len(), json);
+        let mut places = [(0, 0); JSON_LENGTH + 1];
+        for (place, text) in places.iter_mut().zip(texts.chain([length.to_string()])) {
+            *place = (all.len(), all.len() + text.len());
+            all.extend_from_slice(text.as_bytes());
+        }
+        all.shrink_to_fit();
+        let all = Bytes::from(all);
         // `encode` leaves nothing that a header cannot hold.
-        let mut values = texts.map(|text| HeaderValue::try_from(text).unwrap_or(EMPTY)).chain([length]);
-        Self { json, headers: std::array::from_fn(|_| values.next().unwrap_or(EMPTY)) }
+        let value = |(start, end)| HeaderValue::from_maybe_shared(all.slice(start..end));
+        let headers = places.map(|place| value(place).unwrap_or(HeaderValue::from_static("")));
+        Self { json: all.slice(..length), headers }
     }
 
     /// How long all of it is.
@@ -346,7 +368,7 @@ pub(crate) mod tests {
             scopes: vec!["openid".into(), "email".into()],
             client_id: "6o7h".into(),
             provider: Some("COGNITO".into()),
-            attributes: BTreeMap::from([("custom:legacy_id".into(), "42".into())]),
+            attributes: vec![("custom:legacy_id".into(), "42".into())],
             auth_time: Some(at(0)),
             acr: None,
             amr: vec!["pwd".into()],

@@ -5,10 +5,9 @@ use super::principal::Principal;
 use super::return_to::ReturnTo;
 use super::seal::{random, sha256};
 use super::store_key::{IndexKey, SessionKey};
-use super::token::{TokenIds, TokenSet};
+use super::token::{TokenIds, TokenMetadata};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 /// The session cookie's value: 128 random bits. Whoever holds it is signed in.
@@ -52,13 +51,13 @@ impl std::fmt::Debug for SessionId {
     }
 }
 
-/// Everything we hold for a signed-in browser.
+/// A signed-in browser, without its tokens.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Session {
     /// Who signed in, as of the last ID token.
     pub principal: Principal,
-    /// The tokens behind it.
-    pub tokens: TokenSet,
+    /// What is known of its tokens.
+    pub tokens: TokenMetadata,
     /// The sign-in that made it.
     pub sign_in: SignInContext,
     /// When the browser signed in.
@@ -69,6 +68,8 @@ pub struct Session {
     pub ends: Timestamp,
     /// Counts the writes of this record, for compare-and-set.
     pub version: u64,
+    /// The version that brought the refresh token, or said that there is none: one of another version may be spent.
+    pub refresh_version: u64,
 }
 
 /// Which sign-in made a session and where that one went, so that a reloaded callback goes there too.
@@ -110,10 +111,9 @@ pub struct SessionSummary {
     pub started: Timestamp,
     /// When the user authenticated at the provider, where it says.
     pub auth_time: Option<Timestamp>,
-    /// What has to be revoked when it ends.
-    #[serde(with = "super::token::exposed_option")]
-    pub refresh: Option<SecretString>,
-    /// What its tokens are refused by afterwards.
+    /// [`Session::refresh_version`].
+    pub refresh_version: u64,
+    /// What its tokens are refused by when it has ended.
     pub token_ids: TokenIds,
 }
 
@@ -129,9 +129,21 @@ impl Session {
             device: self.sign_in.device.clone(),
             started: self.started,
             auth_time: self.principal.auth_time,
-            refresh: self.tokens.refresh.clone(),
+            refresh_version: self.refresh_version,
             token_ids: self.tokens.ids.clone(),
         }
+    }
+
+    /// When it ends if its tokens are lost: it lasts as long as its access token would have, or as long as ever if there
+    /// was nothing to renew it with anyway.
+    pub fn ends_without_tokens(&self) -> Timestamp {
+        if self.tokens.renewable { self.ends.min(self.tokens.expires_at) } else { self.ends }
+    }
+
+    /// The session once its tokens are lost.
+    pub fn without_tokens(&self) -> Self {
+        let tokens = TokenMetadata { renewable: false, ..self.tokens.clone() };
+        Self { ends: self.ends_without_tokens(), tokens, ..self.clone() }
     }
 
     /// What it is listed under.

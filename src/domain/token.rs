@@ -1,25 +1,30 @@
-//! The tokens that the provider issued for a session.
+//! The tokens that the provider issued for a session, and what is known of them without having them.
 
 use super::clock::Timestamp;
 use super::store_key::{IndexKey, RevocationKey};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What the token endpoint answered (RFC 6749 §5.1, OIDC Core §3.1.3.3), already verified.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What the token endpoint answered (RFC 6749 §5.1, OIDC Core §3.1.3.3), already verified. Most of a session's bytes, and
+/// needed only to renew it, to call the provider for its user, and to hand tokens on.
+#[derive(Debug, Clone)]
 pub struct TokenSet {
     /// The access token.
-    #[serde(with = "exposed")]
     pub access: SecretString,
     /// The ID token as it came.
-    #[serde(with = "exposed")]
     pub id: SecretString,
     /// The refresh token, where the provider gave one. It never leaves the service.
-    #[serde(with = "exposed_option")]
     pub refresh: Option<SecretString>,
+}
+
+/// What is known of a session's tokens without having them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TokenMetadata {
     /// When the access token runs out.
     pub expires_at: Timestamp,
+    /// Whether there is a refresh token.
+    pub renewable: bool,
     /// The ids by which the tokens are revoked.
     pub ids: TokenIds,
     /// The provider's own session (`sid`), where it says.
@@ -87,35 +92,10 @@ impl TokenIds {
     }
 }
 
-impl TokenSet {
+impl TokenMetadata {
     /// The life left in the access token at `now`.
     pub fn remaining(&self, now: Timestamp) -> Duration {
         self.expires_at.since(now)
-    }
-}
-
-// Tokens are written only into records that are sealed right after.
-pub(super) mod exposed {
-    use super::*;
-
-    pub fn serialize<S: Serializer>(secret: &SecretString, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(secret.expose_secret())
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
-        String::deserialize(from).map(SecretString::from)
-    }
-}
-
-pub(super) mod exposed_option {
-    use super::*;
-
-    pub fn serialize<S: Serializer>(secret: &Option<SecretString>, to: S) -> Result<S::Ok, S::Error> {
-        secret.as_ref().map(ExposeSecret::expose_secret).serialize(to)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
-        Ok(Option::<String>::deserialize(from)?.map(SecretString::from))
     }
 }
 

@@ -5,6 +5,7 @@
 //! 3. After a change the tokens are renewed, so that siblings see it at once.
 
 use super::{Error, RelyingParty};
+use crate::domain::token::TokenSet;
 use crate::domain::user::User;
 use crate::provider::{self, USER_POOLS_SCOPE};
 use crate::store::{OpenedSession, Priority};
@@ -24,10 +25,16 @@ impl RelyingParty {
         if opened.session.tokens.remaining(self.clock.now()) >= MIN_TOKEN_LIFE {
             return Ok(opened.clone());
         }
-        match opened.session.tokens.refresh {
-            Some(_) => self.renewal(opened, Priority::Interactive).await,
-            None => Err(Error::InvalidCredentials("the tokens have run out, and there is no refresh token".into())),
+        match opened.session.tokens.renewable {
+            true => self.renewal(opened, Priority::Interactive).await,
+            false => Err(Error::InvalidCredentials("the tokens have run out, and there is no refresh token".into())),
         }
+    }
+
+    /// The tokens of a session, which memory does not hold.
+    pub(super) async fn tokens(&self, opened: &OpenedSession) -> Result<TokenSet, Error> {
+        let lost = || Error::InvalidCredentials("the session store has lost the tokens of this session".into());
+        self.sessions.tokens(opened).await?.ok_or_else(lost)
     }
 
     /// Attributes that people may change.
@@ -53,10 +60,10 @@ impl RelyingParty {
         }
         let opened = self.with_fresh_tokens(opened).await?;
         self.admit(&opened)?;
-        let (user, opened) = match self.ask_account(&opened, change).await {
+        let (user, opened) = match self.ask_account(&self.tokens(&opened).await?, change).await {
             Err(error) if error.is_not_authorized() => {
                 let renewed = self.renewal(&opened, Priority::Interactive).await?;
-                (self.ask_account(&renewed, change).await, renewed)
+                (self.ask_account(&self.tokens(&renewed).await?, change).await, renewed)
             }
             answer => (answer, opened),
         };
@@ -73,15 +80,10 @@ impl RelyingParty {
         Ok(user)
     }
 
-    async fn ask_account(
-        &self,
-        opened: &OpenedSession,
-        change: &BTreeMap<String, String>,
-    ) -> Result<User, provider::Error> {
-        let access = &opened.session.tokens.access;
+    async fn ask_account(&self, tokens: &TokenSet, change: &BTreeMap<String, String>) -> Result<User, provider::Error> {
         if !change.is_empty() {
-            self.provider.update_user(access, change).await?;
+            self.provider.update_user(&tokens.access, change).await?;
         }
-        self.provider.get_user(access).await
+        self.provider.get_user(&tokens.access).await
     }
 }

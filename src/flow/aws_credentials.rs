@@ -85,7 +85,8 @@ impl RelyingParty {
     }
 
     async fn fetch_credentials(&self, opened: &OpenedSession) -> Result<Arc<AwsCredentials>, Error> {
-        let (sub, token) = (&opened.session.principal.sub, &opened.session.tokens.id);
+        let (sub, tokens) = (&opened.session.principal.sub, self.tokens(opened).await?);
+        let token = &tokens.id;
         let credentials = match self.credentials_of(sub, token).await {
             Err(error) if error.may_be_another_identity() => {
                 self.aws.identities.remove(sub);

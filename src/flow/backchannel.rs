@@ -56,9 +56,9 @@ impl RelyingParty {
             if sub.is_some_and(|sub| listed.summary.sub != sub) {
                 continue;
             }
-            let summary = self.end_remotely(&listed).await?;
+            let removed = self.end_remotely(&listed).await?;
             ended += 1;
-            self.revoke_later(summary.refresh);
+            self.revoke_later(removed.refresh);
         }
         Ok(ended)
     }

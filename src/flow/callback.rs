@@ -20,6 +20,7 @@ use crate::domain::principal::Principal;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::{Device, Session, SessionId, SignInContext};
 use crate::domain::sign_in::SignInIntent;
+use crate::domain::token::TokenSet;
 use crate::domain::transaction::{AuthorizationError, CallbackError, CallbackParams, Transaction, VerifiedCallback};
 use crate::store::OpenedSession;
 use quick_cache::sync::Cache;
@@ -269,7 +270,7 @@ impl RelyingParty {
     ) -> Result<Arc<OpenedSession>, Error> {
         let (verified, transaction) = self.exchange(callback).await?;
         if let Err(missing) = self.policy.admit(&verified.principal) {
-            self.revoke_later(verified.tokens.refresh);
+            self.revoke_later(verified.token_set.refresh);
             let denied = AccessDenied {
                 sub: verified.principal.sub,
                 issuer: None,
@@ -289,9 +290,10 @@ impl RelyingParty {
             renewed: now,
             ends: now + self.config.session.max_age,
             version: 1,
+            refresh_version: 1,
         };
-        let refresh = session.tokens.refresh.clone();
-        match self.create_if_authenticated(session, &transaction).await {
+        let refresh = verified.token_set.refresh.clone();
+        match self.create_if_authenticated(session, verified.token_set, &transaction).await {
             Err(error) => {
                 self.revoke_later(refresh);
                 Err(error)
@@ -304,9 +306,10 @@ impl RelyingParty {
     async fn create_if_authenticated(
         &self,
         session: Session,
+        tokens: TokenSet,
         transaction: &Transaction,
     ) -> Result<Arc<OpenedSession>, Error> {
-        let created = self.sessions.create(session).await?;
+        let created = self.sessions.create(session, tokens).await?;
         match self.judge_authentication(&created.session.principal, transaction).await {
             Ok(()) => Ok(created),
             Err(error) => {
@@ -341,7 +344,7 @@ impl RelyingParty {
     pub async fn end_replaced(self: &Arc<Self>, old: impl IntoIterator<Item = SessionId>) {
         for id in old {
             match self.sessions.end(id).await {
-                Ok(Some(old)) => self.revoke_later(old.tokens.refresh),
+                Ok(Some(ended)) => self.revoke_later(ended.tokens.and_then(|tokens| tokens.refresh)),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "replaced session end failed"),
             }

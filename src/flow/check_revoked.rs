@@ -39,8 +39,8 @@ impl RelyingParty {
             {
                 return;
             }
-            let access = &opened.session.tokens.access;
-            let result = self.provider.get_user(access).await;
+            let Ok(tokens) = self.tokens(&opened).await else { continue };
+            let result = self.provider.get_user(&tokens.access).await;
             budget.note(result.as_ref().err()).await;
             let mut now = self.clock.now();
             match result {

@@ -122,9 +122,9 @@ impl RelyingParty {
         let listed = self.sessions.list(IndexKey::user(sub)).await?;
         for listed in listed.iter().filter(|listed| handle.is_none_or(|handle| listed.handle() == handle)) {
             match self.end_remotely(listed).await {
-                Ok(summary) => {
+                Ok(ended) => {
                     sessions += 1;
-                    refresh.extend(summary.refresh);
+                    refresh.extend(ended.refresh);
                 }
                 Err(error) => failed = Some(error),
             }

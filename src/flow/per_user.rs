@@ -29,7 +29,7 @@ impl RelyingParty {
         let mut refresh = Vec::new();
         for listed in &all[..too_many] {
             match self.end_listed_session(listed).await {
-                Ok(summary) => refresh.extend(summary.refresh),
+                Ok(ended) => refresh.extend(ended.refresh),
                 Err(error) => tracing::warn!(%error, "excess session end failed"),
             }
         }

@@ -24,9 +24,9 @@ use super::{Error, PANICKED, RelyingParty, lease_time, poll_pause};
 use crate::domain::backoff::next_second;
 use crate::domain::session::{Session, SessionId};
 use crate::domain::store_key::SessionKey;
-use crate::domain::token::TokenSet;
+use crate::domain::token::{TokenMetadata, TokenSet};
 use crate::provider::{self, AuthenticatedUser, RefreshFailure};
-use crate::store::{FencingToken, LeaseOutcome, LeaseRelease, OpenedSession, Priority, SessionUpdate};
+use crate::store::{FencingToken, LeaseOutcome, LeaseRelease, OpenedSession, Priority, SessionUpdate, TokenChange};
 use secrecy::SecretString;
 use std::future::Future;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ use tokio::time::Instant;
 const MIN_RENEWAL_AGE: Duration = Duration::from_secs(5);
 /// `Retry-After` if the provider sent none.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(2);
+/// When a renewal is tried again that was refused while nobody knows whether the store has lost writes.
+const RECOVERY_PAUSE: Duration = Duration::from_secs(5);
 /// How long a renewal waits for a permit of the shared rate limit.
 const MAX_PERMIT_WAIT: Duration = Duration::from_secs(15);
 /// Pauses before a renewed session is written again.
@@ -73,15 +75,15 @@ impl RelyingParty {
             false => session.tokens.remaining(now) >= self.config.session.refresh_margin,
         };
         // Who may not be signed in any more, as far as we know, may be so by now at the provider.
-        match (self.admit(&opened), &session.tokens.refresh) {
+        match (self.admit(&opened), session.tokens.renewable) {
             (Ok(()), _) if fresh => Ok(opened),
             // A provider that gave no refresh token leaves nothing to renew; the session has its own end.
-            (Ok(()), None) => Ok(opened),
-            (Err(_), None) => {
+            (Ok(()), false) => Ok(opened),
+            (Err(_), false) => {
                 self.sessions.end(opened.id).await?;
                 Err(Error::SessionEnded)
             }
-            (_, Some(_)) => {
+            (_, true) => {
                 // Who insists has time: there is life left.
                 let runs_out = session.tokens.remaining(now) < self.config.session.refresh_margin;
                 let priority = if runs_out { Priority::Interactive } else { Priority::Background };
@@ -131,24 +133,44 @@ impl RelyingParty {
             Ok(lease) => lease,
             Err(renewed_by_another) => return Ok(renewed_by_another),
         };
+        // Its tokens were lost meanwhile. Whoever puts them back puts back its own end, too: it has to be read again.
+        if !lease.opened.session.tokens.renewable {
+            self.release(opened.id, lease.fencing_token, unused_release(lease.abandoned)).await;
+            return Ok(lease.opened);
+        }
         if let Err(left) = self.wait_for_permit(&lease, priority, hurry).await {
             self.release(opened.id, lease.fencing_token, unused_release(lease.abandoned)).await;
             return Err(Error::NotRenewed(cooling_down(left)));
         }
+        let tokens = match self.sessions.tokens(&lease.opened).await {
+            Ok(Some(tokens)) => tokens,
+            // Lost by every store: there is nothing to renew.
+            Ok(None) => {
+                self.release(opened.id, lease.fencing_token, unused_release(lease.abandoned)).await;
+                return Ok(lease.opened);
+            }
+            Err(error) => {
+                self.release(opened.id, lease.fencing_token, unused_release(lease.abandoned)).await;
+                return Err(error.into());
+            }
+        };
         let is_dead = |error: &provider::Error| {
             error.is_invalid_grant() || self.refusals.record_failure(opened.id.key(), error, self.clock.now())
         };
-        let result = self.request_renewal(&lease).await;
+        let renewing = self.provider.refresh(&lease.opened.session, &tokens);
+        let result = self.while_extending_lease(&lease, renewing).await;
         self.budget.tokens.note(result.as_ref().err().map(|failed| &failed.error)).await;
         match result {
             Ok(renewed) => {
                 self.refusals.forget(opened.id.key());
-                self.store_renewed(&lease, renewed).await
+                self.store_renewed(&lease, &tokens, renewed).await
             }
-            Err(RefreshFailure { error, .. }) if is_dead(&error) => self.handle_invalid_grant(&lease, &error).await,
+            Err(RefreshFailure { error, .. }) if is_dead(&error) => {
+                self.handle_invalid_grant(&lease, &tokens, &error).await
+            }
             Err(RefreshFailure { error, rotated, spent }) => {
                 let (kept, spent) = match rotated {
-                    Some(refresh) => (self.store_rotated_token(&lease, refresh).await, true),
+                    Some(refresh) => (self.store_rotated_token(&lease, &tokens, refresh).await, true),
                     None => (false, spent),
                 };
                 let pause = self.note_failure(&lease.opened, Some(&error), spent && !kept);
@@ -231,10 +253,6 @@ impl RelyingParty {
         if ours.is_ok_and(|ours| ours) { Ok(()) } else { Err(DEFAULT_RETRY_AFTER) }
     }
 
-    async fn request_renewal(&self, lease: &RenewalLease) -> Result<AuthenticatedUser, RefreshFailure> {
-        self.while_extending_lease(lease, self.provider.refresh(&lease.opened.session)).await
-    }
-
     /// Keeps the lease while something takes its time.
     async fn while_extending_lease<T>(&self, lease: &RenewalLease, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
@@ -258,12 +276,13 @@ impl RelyingParty {
     async fn store_renewed(
         self: &Arc<Self>,
         lease: &RenewalLease,
+        old_tokens: &TokenSet,
         renewed: AuthenticatedUser,
     ) -> Result<Arc<OpenedSession>, Error> {
         let (old, id) = (&lease.opened.session, lease.opened.id);
         if let Err(missing) = self.policy.admit(&renewed.principal) {
             self.sessions.end(id).await?;
-            self.revoke_later(renewed.tokens.refresh);
+            self.revoke_later(renewed.token_set.refresh);
             tracing::info!(sub = %old.principal.sub, %missing, "session ended: user no longer admitted by policy");
             return Err(Error::SessionEnded);
         }
@@ -274,11 +293,11 @@ impl RelyingParty {
             renewed: self.clock.now(),
             ..old.clone()
         };
-        match self.update(lease, &session).await? {
+        match self.update(lease, &session, old_tokens, &renewed.token_set).await? {
             SessionUpdate::Done(opened) => Ok(opened),
             SessionUpdate::Stale => self.sessions.reload(id).await?.ok_or_else(ended),
             SessionUpdate::Gone => {
-                self.revoke_later(session.tokens.refresh);
+                self.revoke_later(renewed.token_set.refresh);
                 Err(ended())
             }
         }
@@ -288,6 +307,7 @@ impl RelyingParty {
     async fn handle_invalid_grant(
         &self,
         lease: &RenewalLease,
+        old_tokens: &TokenSet,
         error: &provider::Error,
     ) -> Result<Arc<OpenedSession>, Error> {
         let (old, id) = (&lease.opened.session, lease.opened.id);
@@ -296,9 +316,9 @@ impl RelyingParty {
             return Ok(now);
         }
         let Ok(lost_writes) = self.sessions.has_lost_writes().await else {
-            let pause = self.note_failure(&lease.opened, Some(error), false);
-            self.release_with_cooldown(lease, pause, false).await;
-            return Err(Error::NotRenewed(cooling_down(DEFAULT_RETRY_AFTER)));
+            // No failure of the session or of the provider: nothing grows.
+            self.release_with_cooldown(lease, RECOVERY_PAUSE, false).await;
+            return Err(Error::NotRenewed(cooling_down(RECOVERY_PAUSE)));
         };
         if !lease.abandoned && !lost_writes {
             // A process that was suspended beyond its lease may be refused because the next holder has used the token.
@@ -314,21 +334,27 @@ impl RelyingParty {
             sub = %old.principal.sub,
             "refresh token lost: consumed by an interrupted renewal; session kept without one for a day"
         );
-        let tokens = TokenSet { refresh: None, ..old.tokens.clone() };
+        let token_set = TokenSet { refresh: None, ..old_tokens.clone() };
+        let tokens = TokenMetadata { renewable: false, ..old.tokens.clone() };
         let ends = old.ends.min(self.clock.now() + ORPHANED_TTL);
         let session = Session { tokens, ends, version: old.version + 1, ..old.clone() };
-        match self.update(lease, &session).await? {
+        match self.update(lease, &session, old_tokens, &token_set).await? {
             SessionUpdate::Done(opened) => Ok(opened),
             SessionUpdate::Stale | SessionUpdate::Gone => self.sessions.reload(id).await?.ok_or_else(ended),
         }
     }
 
     /// Stores a rotated refresh token whose token response failed verification. `false` if it is lost.
-    async fn store_rotated_token(self: &Arc<Self>, lease: &RenewalLease, refresh: SecretString) -> bool {
+    async fn store_rotated_token(
+        self: &Arc<Self>,
+        lease: &RenewalLease,
+        old_tokens: &TokenSet,
+        refresh: SecretString,
+    ) -> bool {
         let old = &lease.opened.session;
-        let tokens = TokenSet { refresh: Some(refresh.clone()), ..old.tokens.clone() };
-        let session = Session { tokens, version: old.version + 1, ..old.clone() };
-        match self.update(lease, &session).await {
+        let token_set = TokenSet { refresh: Some(refresh.clone()), ..old_tokens.clone() };
+        let session = Session { version: old.version + 1, ..old.clone() };
+        match self.update(lease, &session, old_tokens, &token_set).await {
             Ok(SessionUpdate::Gone) => self.revoke_later(Some(refresh)),
             Ok(_) => {}
             Err(error) => {
@@ -353,17 +379,24 @@ impl RelyingParty {
     }
 
     /// Writes a session, more than once if the store hiccups: a rotated token cannot be had again.
-    async fn update(&self, lease: &RenewalLease, session: &Session) -> Result<SessionUpdate, Error> {
+    async fn update(
+        &self,
+        lease: &RenewalLease,
+        session: &Session,
+        old: &TokenSet,
+        new: &TokenSet,
+    ) -> Result<SessionUpdate, Error> {
         let (id, expected) = (lease.opened.id, lease.opened.session.version);
+        let change = TokenChange::Replaced { old, new };
         for pause in STORE_RETRIES {
-            match self.sessions.update(id, expected, session, Some(lease.fencing_token)).await {
+            match self.sessions.update(id, expected, session, change, Some(lease.fencing_token)).await {
                 // Stale also if the write that seemed to fail was done: the caller reads what is there.
                 Ok(updated) => return Ok(updated),
                 Err(error) => tracing::warn!(%error, "renewed session write failed: retrying"),
             }
             tokio::time::sleep(pause).await;
         }
-        Ok(self.sessions.update(id, expected, session, Some(lease.fencing_token)).await?)
+        Ok(self.sessions.update(id, expected, session, change, Some(lease.fencing_token)).await?)
     }
 }
 

@@ -125,7 +125,7 @@ impl RelyingParty {
             return vec![];
         }
         let at_hand = self.sessions.cached().into_iter().filter(|opened| {
-            opened.session.tokens.refresh.is_some()
+            opened.session.tokens.renewable
                 && now >= self.schedule.due_at(opened)
                 && now.since(opened.last_used()) <= MAX_IDLE
                 && !self.backoffs.is_backing_off(opened.id.key(), now)

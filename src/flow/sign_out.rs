@@ -8,10 +8,10 @@
 //! 4. The browser goes to the provider's logout, or that page would sign it straight back in.
 
 use super::{Error, RelyingParty};
-use crate::domain::session::{SessionId, SessionSummary};
+use crate::domain::session::SessionId;
 use crate::domain::store_key::IndexKey;
 use crate::provider::USER_POOLS_SCOPE;
-use crate::store::ListedSession;
+use crate::store::{ListedSession, RemovedListed, RemovedSession};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use secrecy::SecretString;
@@ -38,6 +38,8 @@ pub struct SignOutRedirect {
 /// Tokens of sessions that have ended.
 #[derive(Default)]
 struct EndedTokens {
+    /// Whether there was a session, with tokens or without.
+    was_signed_in: bool,
     /// To be revoked.
     refresh: Vec<SecretString>,
     /// One of the browser's own, for the provider's logout.
@@ -72,7 +74,7 @@ impl RelyingParty {
             }
             ended?;
             let logout = timeout(this.revocation_time(), this.provider.logout_url(tokens.id.as_ref(), &after)).await;
-            Ok(SignOutRedirect { provider_logout: logout.ok().flatten(), was_signed_in: tokens.id.is_some() })
+            Ok(SignOutRedirect { provider_logout: logout.ok().flatten(), was_signed_in: tokens.was_signed_in })
         })
         .await
     }
@@ -91,14 +93,16 @@ impl RelyingParty {
         // Every id is tried, whatever becomes of another.
         for id in ids {
             match self.sessions.end(*id).await {
-                Ok(Some(session)) => {
+                Ok(Some(RemovedSession { session, tokens: ended })) => {
                     self.metrics.sign_out();
                     tracing::info!(sub = %session.principal.sub, "session ended: signed out");
+                    tokens.was_signed_in = true;
+                    let Some(ended) = ended else { continue };
                     if everywhere && session.principal.scopes.iter().any(|scope| scope == USER_POOLS_SCOPE) {
-                        tokens.global.push(session.tokens.access);
+                        tokens.global.push(ended.access);
                     }
-                    tokens.refresh.extend(session.tokens.refresh);
-                    tokens.id.get_or_insert(session.tokens.id);
+                    tokens.refresh.extend(ended.refresh);
+                    tokens.id.get_or_insert(ended.id);
                 }
                 Ok(None) => {}
                 Err(error) => failed = Some(error),
@@ -118,7 +122,7 @@ impl RelyingParty {
             let listed = self.sessions.list(IndexKey::user(sub)).await?;
             for other in listed.iter().filter(|listed| !own.contains(&listed.handle())) {
                 match self.end_remotely(other).await {
-                    Ok(summary) => refresh.extend(summary.refresh),
+                    Ok(ended) => refresh.extend(ended.refresh),
                     Err(error) => failed = Some(error),
                 }
             }
@@ -127,17 +131,17 @@ impl RelyingParty {
     }
 
     /// Ends a session that is not the one that asks: its browser has to authenticate again.
-    pub(super) async fn end_remotely(&self, listed: &ListedSession) -> Result<SessionSummary, Error> {
+    pub(super) async fn end_remotely(&self, listed: &ListedSession) -> Result<RemovedListed, Error> {
         self.sessions.require_reauthentication(listed).await?;
         self.end_listed_session(listed).await
     }
 
     /// Ends a session of a list. Its refresh token is left to be revoked.
-    pub(super) async fn end_listed_session(&self, listed: &ListedSession) -> Result<SessionSummary, Error> {
-        let summary = self.sessions.end_listed(listed).await?;
+    pub(super) async fn end_listed_session(&self, listed: &ListedSession) -> Result<RemovedListed, Error> {
+        let ended = self.sessions.end_listed(listed).await?;
         self.metrics.sign_out();
-        tracing::info!(sub = %summary.sub, "session ended: signed out from another session, by an operator or by the provider");
-        Ok(summary)
+        tracing::info!(sub = %ended.summary.sub, "session ended: signed out from another session, by an operator or by the provider");
+        Ok(ended)
     }
 
     /// Has the provider end everything of the users of these access tokens. Whether it did.

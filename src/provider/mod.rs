@@ -39,7 +39,7 @@ pub use user_pool::SCOPE as USER_POOLS_SCOPE;
 use crate::config::{self, Config, IdentityPoolConfig};
 use crate::domain::clock::Clock;
 use crate::domain::principal::Principal;
-use crate::domain::token::TokenSet;
+use crate::domain::token::{TokenMetadata, TokenSet};
 use crate::domain::transaction::{AuthorizationError, ExpectedIssuer, Transaction};
 use discovery::MetadataSource;
 use metadata::Metadata;
@@ -58,7 +58,9 @@ pub struct AuthenticatedUser {
     /// Who it is.
     pub principal: Principal,
     /// The tokens.
-    pub tokens: TokenSet,
+    pub token_set: TokenSet,
+    /// What is known of them.
+    pub tokens: TokenMetadata,
 }
 
 /// The OpenID Provider.

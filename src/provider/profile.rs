@@ -12,7 +12,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth2::AuthType;
 use openidconnect::core::CoreClientAuthMethod;
 use serde_json::Value;
-use std::collections::BTreeMap;
+
 use url::Url;
 
 /// The host of Google's issuer.
@@ -338,7 +338,7 @@ pub(super) fn scopes(scope: Option<&str>) -> Vec<String> {
     scope.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect()
 }
 
-fn attributes(claims: &Claims) -> BTreeMap<String, String> {
+fn attributes(claims: &Claims) -> Vec<(String, String)> {
     let custom = claims.other.iter().filter(|(name, _)| name.starts_with("custom:"));
     custom
         .map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))

@@ -10,7 +10,7 @@ use super::verify::{NonceRule, UnverifiedToken};
 use super::{AuthenticatedUser, Provider};
 use crate::domain::session::Session;
 use crate::domain::store_key::{IndexKey, RevocationKey};
-use crate::domain::token::{TokenIds, TokenSet};
+use crate::domain::token::{TokenIds, TokenMetadata, TokenSet};
 use crate::domain::transaction::{Transaction, VerifiedCallback};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -95,7 +95,7 @@ impl Provider {
         let id = answer.extra_fields().id_token.as_deref();
         let id = id.ok_or_else(|| Error::Unusable("it holds no ID token; is `openid` among the scopes?".into()))?;
         let verified = self.judge(&answer, id, NonceRule::Exactly(&transaction.nonce()), EmailTrust::Now).await?;
-        if verified.tokens.refresh.is_none() && !self.said_unrefreshable.swap(true, Ordering::Relaxed) {
+        if !verified.tokens.renewable && !self.said_unrefreshable.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "refresh token missing: the provider issued no refresh token, so sessions keep the claims of their sign-in \
                  until they end: add `offline_access` to provider.scopes, or what the provider asks for to \
@@ -109,8 +109,8 @@ impl Provider {
     ///
     /// # Errors
     /// [`RefreshFailure`]; [`Error::is_invalid_grant`] tells a dead session from a passing fault.
-    pub async fn refresh(&self, session: &Session) -> Result<AuthenticatedUser, RefreshFailure> {
-        let answer = self.ask_for_renewal(session).await?;
+    pub async fn refresh(&self, session: &Session, tokens: &TokenSet) -> Result<AuthenticatedUser, RefreshFailure> {
+        let answer = self.ask_for_renewal(tokens.refresh.as_ref()).await?;
         let rotated = refresh_token(&answer);
         // Whose it is comes first: somebody else's may be wrong in other ways, too, and must not be kept for that.
         let claimed = self.claimed_subject(&answer);
@@ -121,7 +121,7 @@ impl Provider {
         }
         let judged = match &claimed {
             Err(rejected) => Err(rejected.clone().into()),
-            Ok(_) => self.judge_renewal(session, &answer).await,
+            Ok(_) => self.judge_renewal(session, tokens, &answer).await,
         };
         let known_whose = claimed.is_ok_and(|claimed| claimed.is_some());
         judged.map_err(|error| match error {
@@ -141,8 +141,8 @@ impl Provider {
         Ok(Some(UnverifiedToken::parse(token)?.into_claims().sub))
     }
 
-    async fn ask_for_renewal(&self, session: &Session) -> Result<TokenEndpointAnswer, RefreshFailure> {
-        let refresh = session.tokens.refresh.as_ref().ok_or_else(|| Error::Refused {
+    async fn ask_for_renewal(&self, refresh: Option<&SecretString>) -> Result<TokenEndpointAnswer, RefreshFailure> {
+        let refresh = refresh.ok_or_else(|| Error::Refused {
             code: "invalid_grant".into(),
             description: Some("this session has no refresh token".into()),
         })?;
@@ -155,24 +155,29 @@ impl Provider {
             .map_err(|error| RefreshFailure { rotated: None, spent: error.may_have_been_done(), error })
     }
 
-    async fn judge_renewal(&self, session: &Session, answer: &TokenEndpointAnswer) -> Result<AuthenticatedUser, Error> {
-        let old_id = session.tokens.id.expose_secret();
+    async fn judge_renewal(
+        &self,
+        session: &Session,
+        old: &TokenSet,
+        answer: &TokenEndpointAnswer,
+    ) -> Result<AuthenticatedUser, Error> {
         let vouched = EmailTrust::For(session.principal.verified_email());
         let mut verified = match id_token(answer) {
             Some(id) => {
-                let first = UnverifiedToken::parse(old_id)?;
+                let first = UnverifiedToken::parse(old.id.expose_secret())?;
                 self.judge(answer, id, NonceRule::AbsentOr(first.nonce()), vouched).await?
             }
-            None => self.judge_without_id_token(session, answer, vouched).await?,
+            None => self.judge_without_id_token(session, &old.id, answer, vouched).await?,
         };
         if verified.principal.sub != session.principal.sub {
             return Err(Error::Token(InvalidToken::Subject));
         }
         verified.principal.keep_authentication(&session.principal);
-        let tokens = &mut verified.tokens;
-        if tokens.refresh.is_none() {
-            tokens.refresh.clone_from(&session.tokens.refresh);
+        if verified.token_set.refresh.is_none() {
+            verified.token_set.refresh.clone_from(&old.refresh);
         }
+        let tokens = &mut verified.tokens;
+        tokens.renewable = verified.token_set.refresh.is_some();
         tokens.provider_session = tokens.provider_session.or(session.tokens.provider_session);
         tokens.ids.add_alive(&session.tokens.ids, self.clock.now());
         Ok(verified)
@@ -182,24 +187,25 @@ impl Provider {
     async fn judge_without_id_token(
         &self,
         session: &Session,
+        old_id: &SecretString,
         answer: &TokenEndpointAnswer,
         vouched: EmailTrust<'_>,
     ) -> Result<AuthenticatedUser, Error> {
-        let mut tokens = self.tokens(answer, session.tokens.id.expose_secret())?;
+        let (token_set, mut tokens) = self.tokens(answer, old_id.expose_secret())?;
         let mut principal = session.principal.clone();
-        if let Some(access) = self.judge_access(&mut tokens, &principal.sub).await? {
+        if let Some(access) = self.judge_access(&token_set.access, &mut tokens, &principal.sub).await? {
             principal.scopes = profile::scopes(access.scope.as_deref());
         } else if let Some(scopes) = granted_scopes(answer) {
             principal.scopes = scopes;
         }
         principal.expires_at = tokens.expires_at;
         let snapshot = self.metadata.snapshot().await?;
-        let claims = UnverifiedToken::parse(session.tokens.id.expose_secret())?.into_claims();
+        let claims = UnverifiedToken::parse(old_id.expose_secret())?.into_claims();
         if let Some(claims) = self.renewed_claims(claims, &snapshot, answer.access_token().secret()).await? {
             let access = AccessTokenClaims { scopes: principal.scopes, expires_at: Some(principal.expires_at) };
             principal = self.profile.user(&claims, access, &self.rules, vouched);
         }
-        Ok(AuthenticatedUser { principal, tokens })
+        Ok(AuthenticatedUser { principal, tokens, token_set })
     }
 
     /// Revokes a refresh token (RFC 7009). A provider without the endpoint has nothing to revoke.
@@ -233,25 +239,31 @@ impl Provider {
         nonce: NonceRule<'_>,
         vouched: EmailTrust<'_>,
     ) -> Result<AuthenticatedUser, Error> {
-        let mut tokens = self.tokens(answer, id)?;
+        let (token_set, mut tokens) = self.tokens(answer, id)?;
         let raw_access = answer.access_token().secret();
         let token = UnverifiedToken::parse(id)?;
         let snapshot = self.metadata.with_key(token.kid()).await?;
         let claims = token.id_token(&snapshot.keys, self.expected(), nonce, Some(raw_access))?;
         tokens.ids.add(claims.own_name(id), claims.exp);
         tokens.provider_session = claims.sid().map(IndexKey::provider_session);
-        let scopes = match self.judge_access(&mut tokens, &claims.sub).await? {
+        let scopes = match self.judge_access(&token_set.access, &mut tokens, &claims.sub).await? {
             Some(access) => profile::scopes(access.scope.as_deref()),
             None => granted_scopes(answer).unwrap_or_else(|| self.scopes.clone()),
         };
         let claims = self.with_userinfo(claims, &snapshot, raw_access).await?;
         let access = AccessTokenClaims { scopes, expires_at: Some(tokens.expires_at) };
-        Ok(AuthenticatedUser { principal: self.profile.user(&claims, access, &self.rules, vouched), tokens })
+        let principal = self.profile.user(&claims, access, &self.rules, vouched);
+        Ok(AuthenticatedUser { principal, tokens, token_set })
     }
 
     /// Judges an access token that is a JWT: ours, and the same user's. Notes what any other is called.
-    async fn judge_access(&self, tokens: &mut TokenSet, sub: &str) -> Result<Option<Claims>, Error> {
-        let raw = tokens.access.expose_secret();
+    async fn judge_access(
+        &self,
+        access: &SecretString,
+        tokens: &mut TokenMetadata,
+        sub: &str,
+    ) -> Result<Option<Claims>, Error> {
+        let raw = access.expose_secret();
         if !self.profile.has_jwt_access_tokens() {
             // A bearer that is none of these is never accepted.
             let (name, ends) = match UnverifiedToken::parse(raw) {
@@ -272,20 +284,20 @@ impl Provider {
         Ok(Some(access))
     }
 
-    fn tokens(&self, answer: &TokenEndpointAnswer, id: &str) -> Result<TokenSet, Error> {
+    fn tokens(&self, answer: &TokenEndpointAnswer, id: &str) -> Result<(TokenSet, TokenMetadata), Error> {
         let access = answer.access_token().secret();
         if access.is_empty() {
             return Err(Error::Unusable("its access token is empty".into()));
         }
-        let lifetime = lifetime(answer.expires_in());
-        Ok(TokenSet {
-            access: access.clone().into(),
-            id: id.to_owned().into(),
-            refresh: refresh_token(answer),
-            expires_at: self.clock.now() + lifetime,
+        let tokens =
+            TokenSet { access: access.clone().into(), id: id.to_owned().into(), refresh: refresh_token(answer) };
+        let metadata = TokenMetadata {
+            expires_at: self.clock.now() + lifetime(answer.expires_in()),
+            renewable: tokens.refresh.is_some(),
             ids: TokenIds::default(),
             provider_session: None,
-        })
+        };
+        Ok((tokens, metadata))
     }
 
     /// How we say who we are. A public client has no secret to show.

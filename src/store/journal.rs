@@ -42,6 +42,13 @@ impl WriteJournal {
     }
 }
 
+impl WriteJournal {
+    /// The newest record of one session.
+    pub(super) fn newest(&self, key: SessionKey) -> Option<SealedSession> {
+        self.writes().iter().rev().find(|(_, written, _)| *written == key).map(|(_, _, record)| record.clone())
+    }
+}
+
 fn prune(writes: &mut VecDeque<(Instant, SessionKey, SealedSession)>) {
     while writes.front().is_some_and(|(at, ..)| at.elapsed() > REPLICATION_WINDOW) || writes.len() > WRITES {
         writes.pop_front();

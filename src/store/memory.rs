@@ -4,7 +4,7 @@ use super::in_process_leases::InProcessLeases;
 use super::rate_limit::{Permits, RateLimit, RateLimiters};
 use super::{
     Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, RestoreOutcome, SealedSession,
-    SessionStore, UpdateOutcome, exclusive,
+    SealedTokens, SessionStore, UpdateOutcome, exclusive,
 };
 use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
@@ -51,6 +51,12 @@ impl MemoryStore {
     }
 }
 
+fn without_tokens(record: &SealedSession) -> SealedSession {
+    let SealedSession { version, ends, last_used, ref sealed, ref summary, ref listed, tokens: _ } = *record;
+    let (sealed, summary, listed) = (sealed.clone(), summary.clone(), listed.clone());
+    SealedSession { version, ends, last_used, sealed, summary, listed, tokens: SealedTokens::default() }
+}
+
 #[async_trait]
 impl SessionStore for MemoryStore {
     async fn create(&self, key: SessionKey, record: SealedSession) -> Result<bool, Error> {
@@ -63,8 +69,12 @@ impl SessionStore for MemoryStore {
     }
 
     async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error> {
-        let found = self.table().records.get(&key).cloned().map(Lookup::Found);
+        let found = self.table().records.get(&key).map(without_tokens).map(Lookup::Found);
         Ok(found.or_else(|| self.local.tombstone(key).map(Lookup::Ended)).unwrap_or(Lookup::Absent))
+    }
+
+    async fn load_tokens(&self, key: SessionKey) -> Result<SealedTokens, Error> {
+        Ok(self.table().records.get(&key).map(|record| record.tokens.clone()).unwrap_or_default())
     }
 
     async fn update(
@@ -75,14 +85,13 @@ impl SessionStore for MemoryStore {
         fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, Error> {
         let mut table = self.table();
-        let last_used = match table.records.get(&key) {
-            None => return Ok(UpdateOutcome::Gone),
-            Some(old) if old.version != expected || !self.local.admits(key, fencing_token) => {
-                return Ok(UpdateOutcome::Stale);
-            }
-            Some(old) => old.last_used.max(record.last_used),
-        };
-        table.put(key, SealedSession { last_used, ..record });
+        let Some(old) = table.records.get(&key) else { return Ok(UpdateOutcome::Gone) };
+        if old.version != expected || !self.local.admits(key, fencing_token) {
+            return Ok(UpdateOutcome::Stale);
+        }
+        let last_used = old.last_used.max(record.last_used);
+        let Some(tokens) = record.tokens.over(old.tokens.clone()) else { return Ok(UpdateOutcome::Incomplete) };
+        table.put(key, SealedSession { last_used, tokens, ..record });
         if let Some(fencing_token) = fencing_token {
             self.local.release(key, fencing_token, LeaseRelease::Free);
         }
@@ -104,7 +113,7 @@ impl SessionStore for MemoryStore {
         if self.local.tombstone(key).is_some() {
             return Ok(RestoreOutcome::Ended);
         }
-        if table.records.get(&key).is_some_and(|there| there.version >= record.version) {
+        if table.records.get(&key).is_some_and(|there| !record.is_restored_over(there, &there.tokens)) {
             return Ok(RestoreOutcome::Newer);
         }
         table.put(key, record);
@@ -120,7 +129,7 @@ impl SessionStore for MemoryStore {
     async fn list(&self, index_key: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         let table = self.table();
         let matching = table.lists.range((index_key, SessionKey([0; 32]))..=(index_key, SessionKey([0xff; 32])));
-        Ok(matching.filter_map(|(_, key)| Some((*key, table.records.get(key)?.clone()))).collect())
+        Ok(matching.filter_map(|(_, key)| Some((*key, without_tokens(table.records.get(key)?)))).collect())
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {

@@ -8,6 +8,7 @@ mod client_registrations;
 mod in_process_leases;
 mod inspection;
 mod journal;
+mod listing;
 mod machine_tokens;
 mod memory;
 mod opened_session;
@@ -22,18 +23,21 @@ mod redis;
 mod revocation;
 mod sealing;
 mod session_cache;
+mod session_tokens;
 mod sessions;
+mod token_change;
 mod tombstones;
 #[cfg(test)]
 mod witness;
 
 pub use client_registrations::{ClientRegistrations, RegistrationsText};
 pub use machine_tokens::{FetchLease, FetchOutcome, MachineTokenStore};
-pub use opened_session::{ListedSession, OpenedSession};
+pub use opened_session::{ListedSession, OpenedSession, RemovedListed, RemovedSession};
 pub use permits::{Priority, SharedRateLimiter};
 pub use probe::probe;
 pub use rate_limit::{Permits, RateLimit};
-pub use sessions::{SessionUpdate, Sessions};
+pub use sessions::{CachePolicy, SessionUpdate, Sessions};
+pub use token_change::TokenChange;
 
 use crate::config::{SessionConfig, StoreUrl};
 use crate::domain::clock::Timestamp;
@@ -59,9 +63,41 @@ pub struct SealedSession {
     pub summary: Vec<u8>,
     /// What it is listed under: its user, the provider's session.
     pub listed: Vec<IndexKey>,
+    /// The session's tokens: most of its bytes, and read by themselves ([`SessionStore::load_tokens`]).
+    pub tokens: SealedTokens,
+}
+
+/// The tokens of a session in two parts, of which a renewal often changes only one. In a write, `None` leaves a part as
+/// it is; what is read without its tokens has neither.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct SealedTokens {
+    /// The access token and the ID token, sealed under the session's id.
+    pub access: Option<Vec<u8>>,
+    /// The refresh token if there is one, sealed under the session's key: whoever ends the session from afar revokes it.
+    pub refresh: Option<Vec<u8>>,
+}
+
+impl SealedTokens {
+    /// Whether both parts are there.
+    pub fn are_complete(&self) -> bool {
+        self.access.is_some() && self.refresh.is_some()
+    }
+
+    /// What becomes of `old` when this is written by an update; `None` if a part that was to stay is not there.
+    pub fn over(self, old: Self) -> Option<Self> {
+        let partial = self.access.is_some() != self.refresh.is_some();
+        let written = Self { access: self.access.or(old.access), refresh: self.refresh.or(old.refresh) };
+        (!partial || written.are_complete()).then_some(written)
+    }
 }
 
 impl SealedSession {
+    /// Whether this may be restored over what is there, which a store has with `tokens`.
+    pub fn is_restored_over(&self, there: &Self, tokens: &SealedTokens) -> bool {
+        let completes = self.tokens.are_complete() && !tokens.are_complete();
+        self.version > there.version || (self.version == there.version && completes)
+    }
+
     /// Whether the session is over at `now`, by its end or by idling for `idle`.
     pub fn is_over(&self, now: Timestamp, idle: Option<Duration>) -> bool {
         now >= self.ends || idle.is_some_and(|idle| now >= self.last_used + idle)
@@ -77,6 +113,8 @@ pub enum UpdateOutcome {
     Stale,
     /// There is no such session any more; nothing was written.
     Gone,
+    /// A part of the tokens that was to stay is not there; nothing was written. Again, with all parts.
+    Incomplete,
 }
 
 /// What a store has of a session.
@@ -261,12 +299,14 @@ pub const MIN_TOMBSTONE_TTL: Duration = Duration::from_secs(3_600);
 pub trait SessionStore: Send + Sync + std::fmt::Debug {
     /// Writes a new record. `false`, and nothing written, if the key is taken or has a tombstone.
     async fn create(&self, key: SessionKey, record: SealedSession) -> Result<bool, Error>;
-    /// Reads a record, over or not, or its tombstone.
+    /// Reads a record without its tokens, over or not, or its tombstone.
     async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error>;
     /// Reads a record, over or not.
     async fn load(&self, key: SessionKey) -> Result<Option<SealedSession>, Error> {
         Ok(self.lookup(key).await?.record())
     }
+    /// Reads the tokens of a session, as far as they are there.
+    async fn load_tokens(&self, key: SessionKey) -> Result<SealedTokens, Error>;
     /// Replaces the record if its version is still `expected`. Never creates one. With a `fencing_token`, also only
     /// if no later holder has the lease; the lease is given back then.
     async fn update(
@@ -278,12 +318,13 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     ) -> Result<UpdateOutcome, Error>;
     /// Moves `last_used` of the records that exist, forwards only.
     async fn touch(&self, last_used: Vec<(SessionKey, Timestamp)>) -> Result<(), Error>;
-    /// Writes a record that the store has lost, unless the same or a newer version or a tombstone is there.
+    /// Writes a record that the store has lost, unless the same or a newer version or a tombstone is there. Of the same
+    /// version, one with its tokens replaces one without; one without removes the tokens of an older version.
     async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error>;
-    /// Removes a record and returns it. Leaves a tombstone, there or not, until `until`, and for
+    /// Removes a record and returns it with its tokens. Leaves a tombstone, there or not, until `until`, and for
     /// [`MIN_TOMBSTONE_TTL`] at least. A store of one process, which nobody can write back to, may keep it for that long only.
     async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error>;
-    /// The records listed under `mark`, over or not.
+    /// The records listed under `mark`, without their tokens, over or not.
     async fn list(&self, index_key: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error>;
     /// Takes the lease of a session for `ttl`, if nobody has it.
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error>;

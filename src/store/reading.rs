@@ -2,6 +2,7 @@
 
 use super::tombstones::TombstoneKey;
 use super::{Error, Lookup, OpenedSession, RestoreOutcome, SealedSession, Sessions, UpdateOutcome};
+use crate::domain::clock::Timestamp;
 use crate::domain::session::SessionId;
 use crate::domain::store_key::SessionKey;
 use std::sync::Arc;
@@ -21,8 +22,11 @@ impl Sessions {
             }
             Lookup::Found(record) => {
                 self.cache.drop_superseded(&key);
-                let opened = (!record.is_over(self.clock.now(), self.idle)).then(|| self.sealer.session(&id, &record));
-                Ok(opened.flatten().map(|session| OpenedSession::new(id, session, record.last_used)))
+                let alive = (!record.is_over(self.clock.now(), self.idle)).then(|| self.sealer.session(&id, &record));
+                match alive.flatten() {
+                    Some(session) => self.opened(id, session, record.last_used).await.map(Some),
+                    None => Ok(None),
+                }
             }
             Lookup::Ended(until) => {
                 self.record_tombstone(TombstoneKey::Session(key), until);
@@ -49,25 +53,37 @@ impl Sessions {
         if !is_synced || self.cache.may_lack_sessions() {
             return Err(Error::Recovering);
         }
-        let Some(opened) = self.cached_or_superseded(&key).filter(|opened| !self.is_over(opened)) else {
-            return Ok(None);
-        };
-        let record = self.sealer.seal(&id, &opened.session, opened.last_used());
+        let Some(record) = self.restorable(key) else { return Ok(None) };
         match self.restore(key, &record).await? {
             RestoreOutcome::Done => {
                 self.cache.drop_superseded(&key);
                 tracing::warn!("session restored: missing from the store");
-                Ok(Some(opened))
+                match self.sealer.session(&id, &record) {
+                    Some(session) => self.opened(id, session, record.last_used).await.map(Some),
+                    None => Ok(None),
+                }
             }
             RestoreOutcome::Ended => Ok(None),
             // Another process was faster, with this version or a newer one.
             RestoreOutcome::Newer => match self.count_errors(self.store.lookup(key).await)? {
-                Lookup::Found(record) => Ok(self
-                    .sealer
-                    .session(&id, &record)
-                    .map(|session| OpenedSession::new(id, session, record.last_used))),
+                Lookup::Found(record) => match self.sealer.session(&id, &record) {
+                    Some(session) => self.opened(id, session, record.last_used).await.map(Some),
+                    None => Ok(None),
+                },
                 Lookup::Ended(_) | Lookup::Absent => Ok(None),
             },
+        }
+    }
+
+    /// What this process can put back of a session that it did not write lately: with its tokens where they are kept in
+    /// memory, otherwise without, and then for as long as the access token would have lasted.
+    pub(super) fn record_at_hand(&self, opened: &OpenedSession, last_used: Timestamp) -> SealedSession {
+        match &opened.tokens {
+            Some(tokens) => SealedSession {
+                tokens: self.sealer.seal_tokens(&opened.id, tokens, opened.session.refresh_version),
+                ..self.sealer.seal(&opened.id, &opened.session, last_used)
+            },
+            None => self.sealer.seal(&opened.id, &opened.session.without_tokens(), last_used),
         }
     }
 
@@ -75,8 +91,17 @@ impl Sessions {
         self.cache.peek(key).or_else(|| self.cache.superseded(key))
     }
 
+    /// What this process can put back of a session that is not over.
+    fn restorable(&self, key: SessionKey) -> Option<SealedSession> {
+        let opened = self.cached_or_superseded(&key).filter(|opened| !self.is_over(opened))?;
+        let written = self.journal.newest(key).filter(|written| written.version >= opened.session.version);
+        let record = written.unwrap_or_else(|| self.record_at_hand(&opened, opened.last_used()));
+        (!record.is_over(self.clock.now(), self.idle)).then_some(record)
+    }
+
     fn has_newer(&self, key: &SessionKey, version: u64) -> bool {
-        self.cached_or_superseded(key).is_some_and(|opened| opened.session.version > version && !self.is_over(&opened))
+        let newer = self.cached_or_superseded(key).is_some_and(|opened| opened.session.version > version);
+        newer && self.restorable(*key).is_some_and(|record| record.version > version)
     }
 
     /// An update that finds an older version, or neither a record nor a tombstone, shows that the store has lost the

@@ -10,11 +10,10 @@
 use super::journal::REPLICATION_WINDOW;
 use super::session_cache::LostWrites;
 use super::tombstones::{Reconciliation, TombstoneKey};
-use super::{Error, Lookup, OpenedSession, RestoreOutcome, SealedSession, Sessions};
+use super::{Error, Lookup, RestoreOutcome, SealedSession, Sessions};
 use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{RevocationKey, SessionKey};
 use futures_util::future::join_all;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -109,7 +108,7 @@ impl Sessions {
                 let within = (lost == LostWrites::Recent).then_some(REPLICATION_WINDOW);
                 let tombstones = self.cache.tombstones.to_write_back(within, now);
                 // As it is now: nothing grows old while the store takes no writes.
-                let mut sessions: Vec<_> = self.journal.recent().into_iter().collect();
+                let mut sessions = self.journal.recent();
                 if lost == LostWrites::Everything {
                     let at_hand = self.cache.take_candidates();
                     let (sealed, ended) = (at_hand.len(), tombstones.len());
@@ -118,11 +117,15 @@ impl Sessions {
                         tombstones = ended,
                         "store data lost: writing sessions and tombstones back"
                     );
-                    let seal = |opened: &Arc<OpenedSession>| {
-                        (opened.id.key(), self.sealer.seal(&opened.id, &opened.session, now))
-                    };
-                    sessions.extend(at_hand.iter().map(seal));
+                    for opened in at_hand {
+                        let written = sessions.get(&opened.id.key()).map(|written| written.version);
+                        let record = self.record_at_hand(&opened, now);
+                        if written.is_none_or(|written| written < record.version) && !record.is_over(now, self.idle) {
+                            sessions.insert(opened.id.key(), record);
+                        }
+                    }
                 }
+                let sessions: Vec<_> = sessions.into_iter().collect();
                 self.extend_held_leases().await;
                 while lost == LostWrites::Everything
                     && let Err(error) = self.write_revocation(RevocationKey::lost_writes(), now + LOST_WRITES_TTL).await
@@ -211,7 +214,11 @@ impl Sessions {
         let restored = self.count_errors(self.store.restore(key, record.clone()).await)?;
         match restored {
             // It can be lost again.
-            RestoreOutcome::Done => self.journal_write(key, record.clone()),
+            RestoreOutcome::Done => {
+                self.journal_write(key, record.clone());
+                // What is at hand here may end later than what was written.
+                self.cache.invalidate(key);
+            }
             RestoreOutcome::Newer => {}
             RestoreOutcome::Ended => {
                 self.cache.invalidate(key);

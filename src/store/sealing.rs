@@ -1,24 +1,28 @@
-//! Sessions into records and back.
+//! Sessions and their tokens into records and back.
 
-use super::SealedSession;
+use super::{SealedSession, SealedTokens};
 use crate::domain::clock::Timestamp;
 use crate::domain::seal::{KeyRing, Purpose};
 use crate::domain::session::{Session, SessionId, SessionSummary};
 use crate::domain::store_key::SessionKey;
-use serde::Serialize;
+use crate::domain::token::TokenSet;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// The encoding of the sealed parts: the fields of [`Session`] and [`SessionSummary`] in their order, and of what they
 /// are made of. Raise it when any of that changes.
-const ENCODING: u8 = 6;
+const ENCODING: u8 = 7;
 
 #[derive(Debug)]
 pub(super) struct SessionSealer(pub(super) Arc<KeyRing>);
 
 impl SessionSealer {
-    /// The record of a session that was used at `now`.
+    /// The record of a session that was used at `now`, without tokens.
     pub(super) fn seal(&self, id: &SessionId, session: &Session, now: Timestamp) -> SealedSession {
         let bound = bound(session.version, session.ends);
         SealedSession {
@@ -28,7 +32,42 @@ impl SessionSealer {
             sealed: self.0.seal(for_session(id, &bound), &encode(session)),
             summary: self.0.seal(for_summary(&id.key(), &bound), &encode(&session.summary())),
             listed: session.listed(),
+            tokens: SealedTokens::default(),
         }
+    }
+
+    pub(super) fn seal_tokens(&self, id: &SessionId, tokens: &TokenSet, refresh_version: u64) -> SealedTokens {
+        let pair = [&tokens.access, &tokens.id].map(|token| StoredToken::new(token.expose_secret()));
+        let refresh = tokens.refresh.as_ref().map(|token| StoredToken::new(token.expose_secret()));
+        SealedTokens {
+            access: Some(self.0.seal(for_tokens(id), &encode(&pair))),
+            refresh: Some(self.0.seal(for_refresh(&id.key(), &refresh_version.to_le_bytes()), &encode(&refresh))),
+        }
+    }
+
+    /// `None` if a part is missing or does not open, or the refresh token is of another version.
+    pub(super) fn tokens(&self, id: &SessionId, sealed: &SealedTokens, refresh_version: u64) -> Option<TokenSet> {
+        let plain = self.0.open(for_tokens(id), sealed.access.as_ref()?).ok();
+        let [access, id_token]: [StoredToken; 2] = logged(plain.as_deref().and_then(|plain| decode(plain)))?;
+        let refresh = self.open_refresh(&id.key(), sealed.refresh.as_ref()?, refresh_version)?;
+        Some(TokenSet { access: access.into_text(), id: id_token.into_text(), refresh })
+    }
+
+    /// The refresh token of a session whose id is not known.
+    pub(super) fn refresh(
+        &self,
+        key: &SessionKey,
+        sealed: &SealedTokens,
+        refresh_version: u64,
+    ) -> Option<SecretString> {
+        self.open_refresh(key, sealed.refresh.as_ref()?, refresh_version)?
+    }
+
+    fn open_refresh(&self, key: &SessionKey, sealed: &[u8], version: u64) -> Option<Option<SecretString>> {
+        // Not logged: a store that has lost the newest write has the refresh token before it.
+        let plain = self.0.open(for_refresh(key, &version.to_le_bytes()), sealed).ok()?;
+        let refresh: Option<StoredToken> = logged(decode(&plain))?;
+        Some(refresh.map(StoredToken::into_text))
     }
 
     /// A record that does not open is nobody's session: the caller is not signed in by it.
@@ -42,6 +81,43 @@ impl SessionSealer {
         let bound = bound(record.version, record.ends);
         let plain = self.0.open(for_summary(&key, &bound), &record.summary).ok();
         logged(plain.as_deref().and_then(|plain| decode(plain)))
+    }
+}
+
+/// A token as it is stored: base64url takes a third more than what it stands for.
+#[derive(Serialize, Deserialize)]
+enum StoredToken {
+    /// The decoded parts of a JWS or a JWE in compact serialization (RFC 7515 §7.1, RFC 7516 §7.1).
+    Compact(Vec<Zeroizing<Vec<u8>>>),
+    /// Anything else.
+    Text(Zeroizing<String>),
+}
+
+impl StoredToken {
+    fn new(token: &str) -> Self {
+        // Strict: what decodes is encoded to the same text again.
+        let parts = token.split('.').map(|part| BASE64_URL_SAFE_NO_PAD.decode(part).map(Zeroizing::new));
+        match parts.collect() {
+            Ok(parts) => Self::Compact(parts),
+            Err(_) => Self::Text(Zeroizing::new(token.to_owned())),
+        }
+    }
+
+    fn into_text(self) -> SecretString {
+        match self {
+            Self::Text(text) => text.as_str().into(),
+            Self::Compact(parts) => {
+                let length = parts.iter().map(|part| part.len() * 4 / 3 + 2).sum();
+                let mut text = String::with_capacity(length);
+                for (nth, part) in parts.iter().enumerate() {
+                    if nth > 0 {
+                        text.push('.');
+                    }
+                    BASE64_URL_SAFE_NO_PAD.encode_string(part.as_slice(), &mut text);
+                }
+                text.into()
+            }
+        }
     }
 }
 
@@ -80,6 +156,14 @@ fn for_summary<'a>(key: &'a SessionKey, bound: &'a [u8]) -> Purpose<'a> {
     Purpose { label: "card", context: &key.0, bound }
 }
 
+fn for_tokens(id: &SessionId) -> Purpose<'_> {
+    Purpose { label: "tokens", context: id.as_bytes(), bound: &[] }
+}
+
+fn for_refresh<'a>(key: &'a SessionKey, version: &'a [u8]) -> Purpose<'a> {
+    Purpose { label: "refresh", context: &key.0, bound: version }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,7 +173,7 @@ mod tests {
     use crate::domain::seal::sha256;
     use crate::domain::session::{Device, SignInContext};
     use crate::domain::store_key::{IndexKey, RevocationKey};
-    use crate::domain::token::{TokenIds, TokenSet};
+    use crate::domain::token::{TokenIds, TokenMetadata};
 
     fn session() -> Session {
         let url = url::Url::parse("https://auth.example.com/").unwrap();
@@ -97,11 +181,9 @@ mod tests {
         let device = Device { agent: "a browser".into(), address: "192.0.2.1".into() };
         Session {
             principal: jane(),
-            tokens: TokenSet {
-                access: "an access token".into(),
-                id: "an ID token".into(),
-                refresh: Some("a refresh token".into()),
+            tokens: TokenMetadata {
                 expires_at: at(4),
+                renewable: true,
                 ids: TokenIds::new([RevocationKey([5; 32])], at(6)),
                 provider_session: Some(IndexKey([7; 32])),
             },
@@ -110,6 +192,7 @@ mod tests {
             renewed: at(9),
             ends: at(10),
             version: 11,
+            refresh_version: 12,
         }
     }
 
@@ -118,7 +201,25 @@ mod tests {
     fn a_change_of_what_is_sealed_raises_the_encoding() {
         let session = session();
         let encoded = [encode(&session), encode(&session.summary())].map(|plain| sha256(&plain)[..4].to_vec());
-        let known = [[219, 132, 119, 115], [142, 250, 204, 185]];
+        let known = [[33, 255, 224, 59], [91, 199, 88, 105]];
         assert_eq!(encoded, known, "raise ENCODING, and then write the new hashes here");
+    }
+
+    #[test]
+    fn every_token_comes_back_as_it_was() {
+        let sealer = SessionSealer(Arc::new(KeyRing::new([b"a key of this test, 32 bytes long".as_slice()])));
+        let id = SessionId::random();
+        for token in ["", ".", "opaque", "a+b/c=", "eyJh.eyJz.c2ln", "eyJh..aXY.Y3Q.dGFn", "QQ", "QR", "ä.b", "QUJD."]
+        {
+            let tokens = TokenSet { access: token.into(), id: token.into(), refresh: Some(token.into()) };
+            let sealed = sealer.seal_tokens(&id, &tokens, 7);
+            let opened = sealer.tokens(&id, &sealed, 7).unwrap();
+            let refresh = sealer.refresh(&id.key(), &sealed, 7).unwrap();
+            assert!(sealer.tokens(&id, &sealed, 8).is_none(), "a refresh token of another version");
+            let texts = [&opened.access, &opened.id, opened.refresh.as_ref().unwrap(), &refresh];
+            assert!(texts.iter().all(|text| text.expose_secret() == token), "{token}");
+            let without = SealedTokens { refresh: None, ..sealed };
+            assert!(sealer.tokens(&id, &without, 7).is_none());
+        }
     }
 }

@@ -21,8 +21,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Bytes of sessions remembered, about: some 40,000.
-const BYTES: u64 = 256 << 20;
+/// What a session takes at least, for the size of the table.
+const MIN_BYTES: u64 = 2_000;
 /// Marks remembered.
 const MARKS: usize = 100_000;
 /// Sessions remembered of which the store has announced another version.
@@ -113,9 +113,10 @@ pub(super) struct SessionCache {
 }
 
 impl SessionCache {
-    pub(super) fn new(metrics: Arc<Metrics>, max_stale: Duration) -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>, max_stale: Duration, memory: u64) -> Self {
+        let sessions = usize::try_from(memory / MIN_BYTES).unwrap_or(usize::MAX);
         Self {
-            sessions: Cache::with_weighter(50_000, BYTES, ByteWeighter),
+            sessions: Cache::with_weighter(sessions, memory, ByteWeighter),
             superseded: Cache::new(SUPERSEDED),
             candidates: Mutex::default(),
             revocations: Cache::new(MARKS),

@@ -2,16 +2,19 @@
 //! at hand so that a session seen before costs one hash and one look-up.
 
 use super::journal::WriteJournal;
-use super::opened_session::{ListedSession, OpenedSession};
+use super::opened_session::{OpenedSession, RemovedSession};
 use super::sealing::SessionSealer;
 use super::session_cache::SessionCache;
+use super::token_change::TokenChange;
 use super::tombstones::TombstoneKey;
-use super::{Error, FencingToken, LeaseOutcome, LeaseRelease, Lookup, SessionStore, UpdateOutcome, touch_step};
+use super::{
+    Error, FencingToken, LeaseOutcome, LeaseRelease, Lookup, SealedSession, SessionStore, UpdateOutcome, touch_step,
+};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::seal::KeyRing;
-use crate::domain::session::{Session, SessionId, SessionSummary};
-use crate::domain::store_key::{IndexKey, SessionKey};
-use crate::domain::token::TokenIds;
+use crate::domain::session::{Session, SessionId};
+use crate::domain::store_key::SessionKey;
+use crate::domain::token::{TokenIds, TokenSet};
 use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -36,6 +39,21 @@ pub enum SessionUpdate {
     Gone,
 }
 
+/// What is kept in memory, and for how long it is believed.
+#[derive(Debug, Clone, Copy)]
+pub struct CachePolicy {
+    /// The time without use after which a session ends.
+    pub idle: Option<Duration>,
+    /// How long memory is believed after the store was last heard.
+    pub max_stale: Duration,
+    /// How many bytes of sessions are remembered.
+    pub memory: u64,
+    /// How long reading takes at most.
+    pub read_timeout: Duration,
+    /// Whether tokens are kept with their sessions, because requests need them.
+    pub keep_tokens: bool,
+}
+
 /// The live sessions.
 #[derive(Debug)]
 pub struct Sessions {
@@ -46,6 +64,7 @@ pub struct Sessions {
     read_timeout: Duration,
     /// The time without use after which a session ends.
     pub(super) idle: Option<Duration>,
+    pub(super) keep_tokens: bool,
     pub(super) cache: SessionCache,
     pub(super) journal: WriteJournal,
     touched: Mutex<BTreeMap<SessionKey, Timestamp>>,
@@ -54,35 +73,34 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Sessions in `store`, ending after `idle` without use if given; memory is believed for
-    /// `max_stale` after the store was last heard; reading takes `read_timeout` at most.
+    /// Sessions in `store`.
     pub fn new(
         store: Arc<dyn SessionStore>,
         ring: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
-        idle: Option<Duration>,
-        max_stale: Duration,
-        read_timeout: Duration,
+        policy: CachePolicy,
     ) -> Self {
-        let cache = SessionCache::new(metrics.clone(), max_stale);
+        let CachePolicy { idle, max_stale, memory, read_timeout, keep_tokens } = policy;
+        let cache = SessionCache::new(metrics.clone(), max_stale, memory);
         let (sealer, journal, read_timeout) =
             (SessionSealer(ring), WriteJournal::default(), read_timeout + TIMEOUT_SLACK);
         let (touched, held_leases) = (Mutex::default(), Mutex::default());
-        Self { store, sealer, clock, metrics, read_timeout, idle, cache, journal, touched, held_leases }
+        Self { store, sealer, clock, metrics, read_timeout, idle, keep_tokens, cache, journal, touched, held_leases }
     }
 
     /// Stores a new session under a new id.
     ///
     /// # Errors
     /// [`Error`]: the session does not exist then.
-    pub async fn create(&self, session: Session) -> Result<Arc<OpenedSession>, Error> {
+    pub async fn create(&self, session: Session, tokens: TokenSet) -> Result<Arc<OpenedSession>, Error> {
         let (id, now) = (SessionId::random(), self.clock.now());
-        let record = self.sealer.seal(&id, &session, now);
+        let sealed_tokens = self.sealer.seal_tokens(&id, &tokens, session.refresh_version);
+        let record = SealedSession { tokens: sealed_tokens, ..self.sealer.seal(&id, &session, now) };
         match self.count_errors(self.store.create(id.key(), record.clone()).await)? {
             true => {
                 self.journal_write(id.key(), record);
-                Ok(OpenedSession::new(id, session, now))
+                Ok(OpenedSession::new(id, session, self.keep_tokens.then_some(tokens), now))
             }
             // 128 random bits do not repeat.
             false => Err(Error::IdTaken),
@@ -173,11 +191,24 @@ impl Sessions {
         id: SessionId,
         expected: u64,
         session: &Session,
+        change: TokenChange<'_>,
         fencing_token: Option<FencingToken>,
     ) -> Result<SessionUpdate, Error> {
         let (key, now) = (id.key(), self.clock.now());
-        let record = self.sealer.seal(&id, session, now);
-        let outcome = self.count_errors(self.store.update(key, expected, record.clone(), fencing_token).await);
+        let mut session = session.clone();
+        if change.brings_refresh_token() {
+            session.refresh_version = session.version;
+        }
+        let mut record = self.sealer.seal(&id, &session, now);
+        if let TokenChange::Replaced { new, .. } = change {
+            record.tokens = self.sealer.seal_tokens(&id, new, session.refresh_version);
+        }
+        let tokens = change.parts(&record.tokens);
+        let changed = SealedSession { tokens, ..record.clone() };
+        let mut outcome = self.count_errors(self.store.update(key, expected, changed, fencing_token).await);
+        if let Ok(UpdateOutcome::Incomplete) = outcome {
+            outcome = self.count_errors(self.store.update(key, expected, record.clone(), fencing_token).await);
+        }
         self.cache.invalidate(key);
         let outcome = match outcome? {
             UpdateOutcome::Done => UpdateOutcome::Done,
@@ -187,9 +218,13 @@ impl Sessions {
         Ok(match outcome {
             UpdateOutcome::Done => {
                 self.journal_write(key, record);
-                SessionUpdate::Done(OpenedSession::new(id, session.clone(), now))
+                let tokens = match change {
+                    TokenChange::Replaced { new, .. } if self.keep_tokens => Some(new.clone()),
+                    _ => None,
+                };
+                SessionUpdate::Done(OpenedSession::new(id, session, tokens, now))
             }
-            UpdateOutcome::Stale => SessionUpdate::Stale,
+            UpdateOutcome::Stale | UpdateOutcome::Incomplete => SessionUpdate::Stale,
             UpdateOutcome::Gone => SessionUpdate::Gone,
         })
     }
@@ -198,11 +233,18 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`]: it may still be alive.
-    pub async fn end(&self, id: SessionId) -> Result<Option<Session>, Error> {
+    pub async fn end(&self, id: SessionId) -> Result<Option<RemovedSession>, Error> {
         let (key, started) = (id.key(), Instant::now());
         // Looked up first, so that strangers' ids cause no write.
+        let mut tokens = None;
         let session = match self.count_errors(self.store.lookup(key).await)? {
-            Lookup::Found(record) => self.sealer.session(&id, &record),
+            Lookup::Found(record) => {
+                let session = self.sealer.session(&id, &record);
+                if let Some(session) = &session {
+                    tokens = self.read_tokens(&id, session).await?;
+                }
+                session
+            }
             Lookup::Ended(until) => {
                 self.record_tombstone(TombstoneKey::Session(key), until);
                 return Ok(None);
@@ -217,13 +259,17 @@ impl Sessions {
         let token_ids = session.as_ref().map(|session| &session.tokens.ids);
         let ends = session.as_ref().map_or_else(|| self.clock.now() + UNKNOWN_END, |session| session.ends);
         let record = self.remove(key, ends, token_ids).await?;
+        let sealed = record.as_ref().map(|record| record.tokens.clone()).unwrap_or_default();
         let ended = record.and_then(|record| self.sealer.session(&id, &record));
+        if let Some(ended) = &ended {
+            tokens = self.sealer.tokens(&id, &sealed, ended.refresh_version).or(tokens);
+        }
         // A renewal may have come between.
         if let Some(newer) = ended.as_ref().map(|ended| &ended.tokens.ids).filter(|newer| Some(*newer) != token_ids) {
             self.revoke(newer).await?;
         }
         // A delete that had to be sent twice finds nothing the second time.
-        Ok(ended.or(session))
+        Ok(ended.or(session).map(|session| RemovedSession { session, tokens }))
     }
 
     /// Ends a session that is still as in `opened`, if no later holder has its lease. `false` if it is not.
@@ -234,7 +280,8 @@ impl Sessions {
         let (session, expected) = (&opened.session, opened.session.version);
         // From this write on the session is over for every process; the tombstone is kept until its original end.
         let over = Session { ends: self.clock.now(), version: expected + 1, ..session.clone() };
-        if let SessionUpdate::Stale = self.update(opened.id, expected, &over, Some(fencing_token)).await? {
+        let over = self.update(opened.id, expected, &over, TokenChange::Kept, Some(fencing_token)).await?;
+        if let SessionUpdate::Stale = over {
             return Ok(false);
         }
         let (key, token_ids) = (opened.id.key(), &session.tokens.ids);
@@ -247,44 +294,6 @@ impl Sessions {
             token_ids.iter().for_each(|id| self.cache.tombstones.record_unread(TombstoneKey::Token(id.key)));
         }
         removed.map(|_| true)
-    }
-
-    /// The live sessions listed under `index`, the newest first.
-    ///
-    /// # Errors
-    /// [`Error`]: there may be others.
-    pub async fn list(&self, index: IndexKey) -> Result<Vec<ListedSession>, Error> {
-        let now = self.clock.now();
-        let records = self.count_errors(self.store.list(index).await)?;
-        if self.cache.is_recovering() {
-            return Err(Error::Recovering);
-        }
-        let alive = records.into_iter().filter(|(_, record)| !record.is_over(now, self.idle));
-        let listed = alive.filter_map(|(key, record)| {
-            Some(ListedSession {
-                key,
-                summary: self.sealer.summary(key, &record)?,
-                last_used: record.last_used,
-                ends: record.ends,
-            })
-        });
-        let mut listed: Vec<_> = listed.collect();
-        listed.sort_by_key(|listed| std::cmp::Reverse(listed.summary.started));
-        Ok(listed)
-    }
-
-    /// Ends a listed session and returns its latest summary.
-    ///
-    /// # Errors
-    /// [`Error`]: it may still be alive.
-    pub async fn end_listed(&self, listed: &ListedSession) -> Result<SessionSummary, Error> {
-        let record = self.remove(listed.key, listed.ends, Some(&listed.summary.token_ids)).await?;
-        let summary = record.and_then(|record| self.sealer.summary(listed.key, &record));
-        if let Some(summary) = summary.as_ref().filter(|summary| summary.token_ids != listed.summary.token_ids) {
-            self.revoke(&summary.token_ids).await?;
-        }
-        // A delete that had to be sent twice finds nothing the second time.
-        Ok(summary.unwrap_or_else(|| listed.summary.clone()))
     }
 
     /// The sessions in this process's cache.
@@ -342,12 +351,12 @@ impl Sessions {
     }
 
     /// Removes a record once its tokens are refused. The tombstone is kept until the session's own end.
-    async fn remove(
+    pub(super) async fn remove(
         &self,
         key: SessionKey,
         ends: Timestamp,
         token_ids: Option<&TokenIds>,
-    ) -> Result<Option<super::SealedSession>, Error> {
+    ) -> Result<Option<SealedSession>, Error> {
         if let Some(token_ids) = token_ids {
             self.revoke(token_ids).await?;
         }
@@ -386,7 +395,7 @@ impl Sessions {
     }
 
     /// Keeps a write that a shared store may lose.
-    pub(super) fn journal_write(&self, key: SessionKey, record: super::SealedSession) {
+    pub(super) fn journal_write(&self, key: SessionKey, record: SealedSession) {
         if !self.cache.is_exclusive() {
             self.journal.record(key, record);
         }

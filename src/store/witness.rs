@@ -2,12 +2,16 @@
 
 use super::Sessions;
 use super::tombstones::TombstoneKey;
+use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{RevocationKey, SessionKey};
 
 impl Sessions {
-    /// Whether this process could write a session back.
-    pub(crate) fn remembers(&self, key: SessionKey) -> bool {
-        self.cache.peek(&key).is_some() || self.journal.recent().contains_key(&key)
+    /// The newest version of a session that this process could write back, and when that would end: without its tokens it
+    /// lasts as long as they do.
+    pub(crate) fn remembered(&self, key: SessionKey) -> Option<(u64, Timestamp)> {
+        let at_hand =
+            self.cache.peek(&key).map(|opened| (opened.session.version, opened.session.ends_without_tokens()));
+        at_hand.max(self.journal.newest(key).map(|record| (record.version, record.ends)))
     }
 
     /// Whether this process knows that a session has ended.

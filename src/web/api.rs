@@ -192,7 +192,7 @@ pub(super) async fn refresh(
     match web.rp.refresh(sent.ids(), force).await {
         Ok(opened) => {
             let mut response = json(&opened.identity.json);
-            web.jar.set_exposed(&headers, Some((&opened.session, web.rp.clock.now())), response.headers_mut());
+            web.jar.set_exposed(&headers, Some((&opened, web.rp.clock.now())), response.headers_mut());
             response
         }
         Err(error) => {

@@ -107,7 +107,7 @@ pub(super) async fn sign_in(
             if web.jar.exposes() {
                 // The sibling may have sent the browser for the tokens' cookies, which end before the session.
                 let renewed = web.rp.refresh(&visitor.ids, false).await.ok().or(opened);
-                web.jar.set_exposed(&visitor.headers, renewed.as_deref().map(|l| (&l.session, now)), &mut out);
+                web.jar.set_exposed(&visitor.headers, renewed.as_deref().map(|opened| (opened, now)), &mut out);
             }
             with(redirect(StatusCode::FOUND, return_to.as_str()), out)
         }
@@ -188,7 +188,7 @@ pub(super) async fn callback(
             tracing::info!(sub = %p.sub, provider = p.provider.as_deref(), "user signed in");
             let (now, target) = (web.rp.clock.now(), &opened.session.sign_in.return_to);
             web.jar.note_sign_in(&headers, target, now, &mut out);
-            web.jar.set_exposed(&headers, Some((&opened.session, now)), &mut out);
+            web.jar.set_exposed(&headers, Some((&opened, now)), &mut out);
             redirect(StatusCode::FOUND, target.as_str())
         }
         Ok(CallbackOutcome::Already(return_to)) => redirect(StatusCode::FOUND, return_to.as_str()),

@@ -4,10 +4,11 @@ use crate::config::{Config, Exposed};
 use crate::domain::clock::Timestamp;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::seal::{KeyRing, Purpose, sha256};
-use crate::domain::session::{Session, SessionId};
+use crate::domain::session::SessionId;
 use crate::domain::sign_in::SignInIntent;
 use crate::domain::transaction::Transaction;
 use crate::flow::SESSIONS_MAX;
+use crate::store::OpenedSession;
 use axum::http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -212,20 +213,22 @@ impl CookieJar {
     }
 
     /// Sets the exposed tokens of `session` (none: removes them), in pieces where they are long.
-    pub fn set_exposed(&self, headers: &HeaderMap, session: Option<(&Session, Timestamp)>, out: &mut HeaderMap) {
+    pub fn set_exposed(&self, headers: &HeaderMap, session: Option<(&OpenedSession, Timestamp)>, out: &mut HeaderMap) {
         for (wanted, kind) in [(self.expose.id_token, "id_token"), (self.expose.access_token, "access_token")] {
             if !wanted {
                 continue;
             }
             let base = self.exposed_name(kind);
             let mut set = Vec::new();
-            if let Some((session, now)) = session {
-                let token = if kind == "id_token" { &session.tokens.id } else { &session.tokens.access };
+            if let Some((opened, now)) = session
+                && let Some(tokens) = &opened.tokens
+            {
+                let token = if kind == "id_token" { &tokens.id } else { &tokens.access };
                 let token = token.expose_secret();
                 if !token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b)) {
                     continue; // no b64token (RFC 6750 §2.1): it would not survive a cookie
                 }
-                let age = session.tokens.remaining(now);
+                let age = opened.session.tokens.remaining(now);
                 let pieces: Vec<&str> = split(token, PIECE);
                 if pieces.len() > PIECES_MAX {
                     tracing::warn!(cookie = kind, bytes = token.len(), "token cookie not set: token too long");

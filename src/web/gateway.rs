@@ -278,7 +278,7 @@ fn identity_response(web: &Web, who: &Caller) -> Response {
 fn identity_headers(web: &Web, who: &Caller) -> HeaderMap {
     let mut headers = web.identity_headers.with_values(who.identity());
     let tokens = match who {
-        Caller::Session(opened) => Some(&opened.session.tokens),
+        Caller::Session(opened) => opened.tokens.as_ref(),
         Caller::Bearer(_) | Caller::Nobody => None,
     };
     let forward = [

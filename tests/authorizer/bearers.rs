@@ -92,11 +92,7 @@ async fn a_bearer_that_was_revoked_lives_on_unless_validate_is_asked() {
     let site = Site::start().await;
     let browser = crate::support::Browser::new();
     browser.sign_in(&site, "erin").await;
-    let cookies = browser.cookies(&site.cms_url);
-    let id = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("auth=")).unwrap();
-    let id = auth_api::domain::session::SessionId::parse(id.as_bytes()).unwrap();
-    let opened = site.rp.sessions.load(id).await.unwrap().unwrap();
-    let token = secrecy::ExposeSecret::expose_secret(&opened.session.tokens.access).to_owned();
+    let token = secrecy::ExposeSecret::expose_secret(&site.tokens(&browser).await.access).to_owned();
     let (here, there) = (verifying(&site, &[]), asking(&site.auth("/validate"), &[]));
     for authorizer in [&here, &there] {
         assert_eq!(judge(authorizer, &bearer_event(&token)).await, "allowed");

@@ -15,6 +15,7 @@ use auth_api::config::{self, Sources};
 use auth_api::dev::environment::{DevEnvironment, DevOptions};
 use auth_api::domain::clock::SystemClock;
 use auth_api::domain::session::Session;
+use auth_api::domain::token::TokenSet;
 use auth_api::flow::RelyingParty;
 use axum::Router;
 use axum::http::StatusCode;
@@ -118,7 +119,7 @@ impl Drop for Redis {
 /// This process as one more of the fleet, without a listener.
 struct Member {
     rp: Arc<RelyingParty>,
-    pattern: Session,
+    pattern: (Session, TokenSet),
 }
 
 impl Member {
@@ -140,7 +141,10 @@ impl Member {
 
     /// Stores sessions; the first `shown` cookies.
     async fn fill(&self, count: usize, shown: usize) -> anyhow::Result<Vec<String>> {
-        let create = async |_| self.rp.sessions.create(self.pattern.clone()).await;
+        let create = async |_| {
+            let (session, tokens) = self.pattern.clone();
+            self.rp.sessions.create(session, tokens).await
+        };
         let mut made = futures_util::stream::iter(0..count).map(create).buffer_unordered(256);
         let mut cookies = Vec::with_capacity(shown);
         while let Some(live) = made.next().await {
@@ -208,7 +212,8 @@ fn revocation_lag(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::
         let client = reqwest::Client::builder().no_proxy().build()?;
         let mut lags = Vec::new();
         for _ in 0..SIGN_OUTS {
-            let live = member.rp.sessions.create(member.pattern.clone()).await?;
+            let (session, tokens) = member.pattern.clone();
+            let live = member.rp.sessions.create(session, tokens).await?;
             let cookie = visitor::cookie_of(&live);
             let ask = async || anyhow::Ok(client.get(&url).header("cookie", &cookie).send().await?.status().as_u16());
             anyhow::ensure!(ask().await? == 200 && ask().await? == 200, "a new session is known");

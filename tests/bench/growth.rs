@@ -114,11 +114,11 @@ impl Constants {
         let active = sessions * active;
         let sign_ins = sessions * sign_ins_per_day / DAY * peak;
         let renewals = active / (RENEWED_AT * access_token_seconds);
-        // As many end as begin. Each process writes a canary each second, which is pushed to all.
-        let events = [(&self.sign_in, sign_ins), (&self.sign_out, sign_ins), (&self.renewal, renewals)];
-        let events = [events.as_slice(), &[(&self.idle, processes)]].concat();
+        // As many end as begin. Each process writes a canary each second, which is pushed to it alone.
+        let writes = [(&self.sign_in, sign_ins), (&self.sign_out, sign_ins), (&self.renewal, renewals)];
+        let pushes = writes.iter().map(|(event, rate)| event.pushes * rate).sum::<f64>() + self.idle.pushes;
+        let events = [writes.as_slice(), &[(&self.idle, processes)]].concat();
         let sum = |of: fn(&Event) -> f64| events.iter().map(|(event, rate)| of(event) * rate).sum::<f64>();
-        let pushes = sum(|event| event.pushes);
         let hit_ratio = self.hit_ratio(active, processes, self.session.cache);
         let validates = active * validates_per_second;
         let misses = validates * (1.0 - hit_ratio);

@@ -14,7 +14,7 @@ use auth_api::domain::clock::SystemClock;
 use auth_api::domain::machine::SecretHash;
 use auth_api::domain::principal::Principal;
 use auth_api::domain::session::{Device, Session, SignInContext};
-use auth_api::domain::token::{TokenIds, TokenSet};
+use auth_api::domain::token::{TokenIds, TokenMetadata, TokenSet};
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE};
@@ -177,7 +177,8 @@ fn run(case: &str, bare: bool) -> anyhow::Result<()> {
     let rp = app.rp.clone();
     runtime.spawn(async move { rp.sessions.follow().await });
     runtime.block_on(app.load_clients());
-    let live = runtime.block_on(app.rp.sessions.create(session(&app)))?;
+    let (session, tokens) = session(&app);
+    let live = runtime.block_on(app.rp.sessions.create(session, tokens))?;
     let cookie = format!("auth={}", BASE64_URL_SAFE_NO_PAD.encode(live.id.as_bytes()));
     let request = || request(case, &cookie).unwrap();
     // The first answers fill what is remembered.
@@ -301,7 +302,7 @@ async fn provider() -> anyhow::Result<String> {
 }
 
 /// What a sign-in of a Cognito user leaves: tokens of the lengths that Cognito's have.
-fn session(app: &App) -> Session {
+fn session(app: &App) -> (Session, TokenSet) {
     let now = app.rp.clock.now();
     let expires_at = now + Duration::from_secs(3_600);
     let principal = Principal {
@@ -319,17 +320,15 @@ fn session(app: &App) -> Session {
         expires_at,
         ..Principal::default()
     };
-    let tokens = TokenSet {
+    let token_set = TokenSet {
         access: "a".repeat(1_050).into(),
         id: "i".repeat(1_250).into(),
         refresh: Some("r".repeat(1_780).into()),
-        expires_at,
-        ids: TokenIds::default(),
-        provider_session: None,
     };
+    let tokens = TokenMetadata { expires_at, renewable: true, ids: TokenIds::default(), provider_session: None };
     let sign_in =
         SignInContext { tag: String::new(), return_to: app.rp.return_to.choose(None), device: Device::default() };
-    Session {
+    let session = Session {
         principal,
         tokens,
         sign_in,
@@ -337,5 +336,7 @@ fn session(app: &App) -> Session {
         renewed: now,
         ends: now + Duration::from_secs(86_400),
         version: 1,
-    }
+        refresh_version: 1,
+    };
+    (session, token_set)
 }

@@ -4,7 +4,7 @@
 
 use auth_api::dev::environment::DevEnvironment;
 use auth_api::domain::session::{Device, Session, SignInContext};
-use auth_api::domain::token::{TokenIds, TokenSet};
+use auth_api::domain::token::{TokenIds, TokenMetadata, TokenSet};
 use auth_api::store::OpenedSession;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -20,22 +20,21 @@ pub fn bearer(world: &DevEnvironment, username: &str) -> String {
 }
 
 /// A session of `username` as a sign-in leaves it.
-pub async fn session(world: &DevEnvironment, username: &str) -> anyhow::Result<Session> {
+pub async fn session(world: &DevEnvironment, username: &str) -> anyhow::Result<(Session, TokenSet)> {
     let (access, id) = (bearer(world, username), world.pool.mint_id_token(CLIENT, username));
     let mut principal = world.rp.provider.verify_bearer(&id, None).await?.principal;
     principal.scopes = SCOPES.map(str::to_owned).into();
     let now = world.rp.clock.now();
-    let tokens = TokenSet {
-        access: access.into(),
-        id: id.into(),
-        refresh: None,
+    let token_set = TokenSet { access: access.into(), id: id.into(), refresh: None };
+    let tokens = TokenMetadata {
         expires_at: principal.expires_at,
+        renewable: false,
         ids: TokenIds::default(),
         provider_session: None,
     };
     let sign_in =
         SignInContext { tag: String::new(), return_to: world.rp.return_to.choose(None), device: Device::default() };
-    Ok(Session {
+    let session = Session {
         tokens,
         principal,
         sign_in,
@@ -43,7 +42,9 @@ pub async fn session(world: &DevEnvironment, username: &str) -> anyhow::Result<S
         renewed: now,
         ends: now + Duration::from_secs(86_400),
         version: 1,
-    })
+        refresh_version: 1,
+    };
+    Ok((session, token_set))
 }
 
 /// The `Cookie` line of a session that is stored.
@@ -53,7 +54,8 @@ pub fn cookie_of(live: &OpenedSession) -> String {
 
 /// The `Cookie` line of a new session of `username`.
 pub async fn cookie(world: &DevEnvironment, username: &str) -> anyhow::Result<String> {
-    Ok(cookie_of(&*world.rp.sessions.create(session(world, username).await?).await?))
+    let (session, tokens) = session(world, username).await?;
+    Ok(cookie_of(&*world.rp.sessions.create(session, tokens).await?))
 }
 
 /// Signs in at a page that a client of the dev pool protects, and returns the `Cookie` line for it.

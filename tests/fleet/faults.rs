@@ -5,6 +5,8 @@ use super::{Fleet, at, durable};
 use crate::redis_store::sentinels;
 use crate::support::redis::Redis;
 use crate::support::{Browser, until};
+use auth_api::dev::pool::PoolEndpoint;
+use reqwest::Method;
 use std::time::{Duration, Instant};
 
 /// What a session that goes on may be answered: known, or try again.
@@ -125,6 +127,60 @@ async fn an_emptied_redis_is_filled_again_with_who_is_signed_in_and_nobody_else(
         fleet.all_say("who signed out stays out", 401, browser).await;
     }
     assert_eq!(fleet.refresh(1, &jane).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
+async fn a_session_whose_tokens_are_lost_lasts_as_long_as_its_access_token() {
+    let redis = Redis::start().await;
+    let mut fleet = Fleet::start(2, &at(&redis)).await;
+    let (jane, erin) = (fleet.sign_in("jane").await, fleet.sign_in("erin").await);
+    for browser in [&jane, &erin] {
+        fleet.all_say("known everywhere", 200, browser).await;
+    }
+    // Who wrote her tokens, and would write them back, is gone.
+    fleet.services[0].child.kill().unwrap();
+    fleet.services[0].child.wait().unwrap();
+    redis.ask::<()>("FLUSHALL").await;
+    let identity = async |browser| fleet.ask(1, browser, Method::GET, "/validate").await.json();
+    until("written back without them", async || {
+        redis.ask::<Vec<String>>("KEYS *:s:*").await.len() >= 2 && {
+            let identity = identity(&jane).await;
+            identity["session_expires_at"] == identity["expires_at"]
+        }
+    })
+    .await;
+    assert_eq!(redis.ask::<Vec<String>>("KEYS *:a:*").await, [""; 0]);
+    assert_eq!(fleet.refresh(1, &jane).await.status, 200, "there is nothing to renew");
+    assert_eq!(fleet.pool.count(PoolEndpoint::TokenRefresh), 0);
+    assert_eq!(fleet.sign_out(1, &jane).await, 303);
+    assert_eq!(fleet.validate(1, &jane).await, 401);
+    assert_eq!(fleet.validate(1, &erin).await, 200);
+}
+
+/// What a renewal writes follows what the provider gave.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
+async fn a_renewal_leaves_the_refresh_token_in_redis_alone() {
+    let redis = Redis::start().await;
+    let fleet = Fleet::start(1, &at(&redis)).await;
+    let mut known = String::new();
+    for (grace, refresh_token_changes) in [(None, false), (Some(0), true)] {
+        grace.into_iter().for_each(|seconds| fleet.rotate(seconds));
+        let jane = fleet.sign_in("jane").await;
+        let names = redis.ask::<Vec<String>>("KEYS *:a:*").await;
+        known = names.into_iter().find(|name| *name != known).unwrap();
+        let parts = async || {
+            let names = [":s:", ":a:", ":f:"].map(|kind| known.replace(":a:", kind));
+            redis.ask::<[Vec<u8>; 3]>(&format!("MGET {}", names.join(" "))).await
+        };
+        let before = parts().await;
+        assert_eq!(fleet.refresh(0, &jane).await.status, 200);
+        let after = parts().await;
+        let changed: Vec<_> = before.iter().zip(&after).map(|(before, after)| before != after).collect();
+        assert_eq!(changed, [true, true, refresh_token_changes]);
+    }
+    assert_eq!(fleet.pool.count(PoolEndpoint::TokenRefresh), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use auth_api::domain::seal::KeyRing;
 use auth_api::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use auth_api::store::{
     self, Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit,
-    RestoreOutcome, SealedSession, SessionStore, UpdateOutcome,
+    RestoreOutcome, SealedSession, SealedTokens, SessionStore, UpdateOutcome,
 };
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -98,6 +98,11 @@ impl SessionStore for Watched {
         assert!(!self.panics.swap(false, Ordering::SeqCst), "as the test asked for");
         self.judge()?;
         self.inner().lookup(key).await
+    }
+
+    async fn load_tokens(&self, key: SessionKey) -> Result<SealedTokens, Error> {
+        self.judge()?;
+        self.inner().load_tokens(key).await
     }
 
     async fn update(

@@ -120,13 +120,8 @@ impl Protocol {
     };
 
     /// What the service does, without the measures of [`gaps`](super::gaps).
-    pub const TODAY: Self = Self {
-        doubted_reconnections: false,
-        lasting_tokens: false,
-        derived_ends: false,
-        rechecked_records: false,
-        ..Self::MENDED
-    };
+    pub const TODAY: Self =
+        Self { doubted_reconnections: false, lasting_tokens: false, derived_ends: false, ..Self::MENDED };
 }
 
 /// What happens in a check, at most.

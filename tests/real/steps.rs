@@ -2,7 +2,6 @@
 
 use super::guides::PROGRAM_SECRET;
 use crate::support::{Answer, Browser, Site};
-use auth_api::domain::session::SessionId;
 use reqwest::Method;
 use secrecy::ExposeSecret;
 
@@ -14,10 +13,7 @@ pub(super) struct Tokens {
 }
 
 pub(super) async fn tokens(site: &Site, browser: &Browser) -> Tokens {
-    let cookies = browser.cookies(&site.cms_url);
-    let id = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("auth=")).unwrap();
-    let live = site.rp.sessions.load(SessionId::parse(id.as_bytes()).unwrap()).await.unwrap().unwrap();
-    let tokens = &live.session.tokens;
+    let tokens = site.tokens(browser).await;
     let [access, id, refresh] =
         [&tokens.access, &tokens.id, tokens.refresh.as_ref().unwrap()].map(|token| token.expose_secret().to_owned());
     Tokens { access, id, refresh }

@@ -7,7 +7,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use crate::store::{
     Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit, RestoreOutcome,
-    SealedSession, SessionStore, UpdateOutcome,
+    SealedSession, SealedTokens, SessionStore, UpdateOutcome,
 };
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -158,6 +158,10 @@ impl SessionStore for Connection {
 
     async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error> {
         self.call(move |server| server.lookup(key)).await
+    }
+
+    async fn load_tokens(&self, key: SessionKey) -> Result<SealedTokens, Error> {
+        self.call(move |server| server.load_tokens(key)).await
     }
 
     async fn update(

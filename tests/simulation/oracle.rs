@@ -2,7 +2,7 @@
 //!
 //! 1. Who was signed out is answered 200 by nobody, and neither is the access token, after [`BOUND`] without faults.
 //! 2. Who is signed in is told 401 by nobody, whatever happens, and is signed out by nobody but the provider. 503 may
-//!    be said.
+//!    be said. Whose tokens were lost with the data is signed in until the access token would have run out.
 //! 3. A code is spent once. A refresh token is spent once while nothing is disturbed.
 //!
 //! 4. Who is signed in may be told 401 while only processes have the session that cannot reach the store: nobody waits
@@ -14,6 +14,7 @@ use super::World;
 use super::draw;
 use super::faults::Kind;
 use super::network::MAX_STALE;
+use crate::domain::clock::Timestamp;
 use crate::domain::session::SessionId;
 use crate::domain::store_key::{RevocationKey, SessionKey};
 use std::collections::BTreeMap;
@@ -89,7 +90,10 @@ impl Oracle {
         for known in self.sessions.values_mut() {
             let key = known.key();
             let remembered = match known.state {
-                State::SignedIn => server.has_record(key) || alive().any(|process| process.remembers(key)),
+                State::SignedIn => {
+                    let copies = alive().filter_map(|process| process.remembered(key)).chain(server.remembered(key));
+                    lasts(copies, world)
+                }
                 State::Ended(_) => {
                     let mark = RevocationKey::token(&known.sign_in);
                     (server.has_tombstone(key) || alive().any(|process| process.remembers_end(key)))
@@ -105,12 +109,19 @@ impl Oracle {
     }
 }
 
+/// Whether the newest of these versions has not reached its end. A session whose tokens were lost ends with its access
+/// token.
+fn lasts(copies: impl Iterator<Item = (u64, Timestamp)>, world: &World) -> bool {
+    copies.max().is_some_and(|(_, ends)| world.now() < ends)
+}
+
 /// Whether the store has the session, or a process has it that can reach the store.
 fn somebody_can_tell(world: &World, number: usize) -> bool {
     let key = world.oracle().known(number).key();
     let (server, processes, weather) = (world.server(), world.processes(), world.weather());
-    let mut there = processes.iter().enumerate().filter_map(|(at, process)| Some((at, process.as_ref()?)));
-    server.has_record(key) || there.any(|(at, process)| process.remembers(key) && weather.reaches_store(at))
+    let there = processes.iter().enumerate().filter(|(at, _)| weather.reaches_store(*at));
+    let copies = there.filter_map(|(_, process)| process.as_ref()?.remembered(key));
+    lasts(copies.chain(server.remembered(key)), world)
 }
 
 /// Whether the service ended the session though the provider has not: it took a refresh token that was spent in a fault

@@ -65,8 +65,8 @@ impl Process {
     }
 
     /// Whether it could write back this session.
-    pub(super) fn remembers(&self, key: SessionKey) -> bool {
-        self.rp.sessions.remembers(key)
+    pub(super) fn remembered(&self, key: SessionKey) -> Option<(u64, Timestamp)> {
+        self.rp.sessions.remembered(key)
     }
 
     /// Whether it knows that this session has ended.

@@ -5,7 +5,9 @@
 
 use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
-use crate::store::{FencingToken, LeaseOutcome, LeaseRelease, Lookup, RestoreOutcome, SealedSession, UpdateOutcome};
+use crate::store::{
+    FencingToken, LeaseOutcome, LeaseRelease, Lookup, RestoreOutcome, SealedSession, SealedTokens, UpdateOutcome,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -113,8 +115,12 @@ impl Server {
     }
 
     pub(super) fn lookup(&self, key: SessionKey) -> Lookup {
-        let found = self.data.records.get(&key).map(|record| Lookup::Found((**record).clone()));
+        let found = self.data.records.get(&key).map(|record| Lookup::Found(without_tokens(record)));
         found.or_else(|| self.data.tombstones.get(&key).map(|until| Lookup::Ended(*until))).unwrap_or(Lookup::Absent)
+    }
+
+    pub(super) fn load_tokens(&self, key: SessionKey) -> SealedTokens {
+        self.data.records.get(&key).map(|record| record.tokens.clone()).unwrap_or_default()
     }
 
     pub(super) fn update(
@@ -125,12 +131,15 @@ impl Server {
         fencing_token: Option<FencingToken>,
     ) -> UpdateOutcome {
         let Some(old) = self.data.records.get(&key) else { return UpdateOutcome::Gone };
-        if **old == record {
+        let tokens = record.tokens.clone().over(old.tokens.clone());
+        let written = tokens.map(|tokens| SealedSession { tokens, ..record });
+        if written.as_ref() == Some(&**old) {
             return UpdateOutcome::Done;
         }
         if old.version != expected {
             return UpdateOutcome::Stale;
         }
+        let Some(record) = written else { return UpdateOutcome::Incomplete };
         if let (Some(fencing_token), Some(lease)) = (fencing_token, self.data.leases.get_mut(&key))
             && lease.holder.is_some()
         {
@@ -157,7 +166,7 @@ impl Server {
         if self.data.tombstones.contains_key(&key) {
             return RestoreOutcome::Ended;
         }
-        if self.data.records.get(&key).is_some_and(|there| there.version >= record.version) {
+        if self.data.records.get(&key).is_some_and(|there| !record.is_restored_over(there, &there.tokens)) {
             return RestoreOutcome::Newer;
         }
         self.put(key, record);
@@ -181,7 +190,7 @@ impl Server {
 
     pub(super) fn list(&self, mark: IndexKey) -> Vec<(SessionKey, SealedSession)> {
         let of_mark = self.data.records.iter().filter(|(_, record)| record.listed.contains(&mark));
-        of_mark.map(|(key, record)| (*key, (**record).clone())).collect()
+        of_mark.map(|(key, record)| (*key, without_tokens(record))).collect()
     }
 
     pub(super) fn lease(&mut self, key: SessionKey, ttl: Duration, asker: u64) -> LeaseOutcome {
@@ -330,9 +339,10 @@ impl Server {
         self.remember();
     }
 
-    /// Whether it has the newest version of a session.
-    pub(super) fn has_record(&self, key: SessionKey) -> bool {
-        self.data.records.get(&key).is_some_and(|record| record.version >= self.newest[&key])
+    /// The version and the end of a session, if it has the newest version.
+    pub(super) fn remembered(&self, key: SessionKey) -> Option<(u64, Timestamp)> {
+        let record = self.data.records.get(&key).filter(|record| record.version >= self.newest[&key]);
+        record.map(|record| (record.version, record.ends))
     }
 
     pub(super) fn has_tombstone(&self, key: SessionKey) -> bool {
@@ -364,6 +374,10 @@ impl Server {
     fn micros(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_micros()).expect("the run is short") + 1
     }
+}
+
+fn without_tokens(record: &SealedSession) -> SealedSession {
+    SealedSession { tokens: SealedTokens::default(), ..record.clone() }
 }
 
 impl Listener {

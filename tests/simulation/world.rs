@@ -7,6 +7,7 @@ use super::oracle::Oracle;
 use super::process::Process;
 use super::provider::{self, Provider};
 use super::server::{Sabotage, Server};
+use crate::domain::clock::Timestamp;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -200,6 +201,10 @@ impl World {
 
     pub(super) fn epoch_seconds(&self) -> u64 {
         provider::seconds(self.began.elapsed())
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_secs(self.epoch_seconds())
     }
 
     /// Whether nothing was disturbed since shortly before `at`.

@@ -14,7 +14,9 @@ pub(crate) use ports::free_port;
 use auth_api::config::{self, StoreUrl};
 use auth_api::dev::environment::{DevEnvironment, DevOptions};
 use auth_api::domain::clock::{ShiftedClock, Timestamp};
-use auth_api::store::SessionStore;
+use auth_api::domain::session::SessionId;
+use auth_api::domain::token::TokenSet;
+use auth_api::store::{OpenedSession, SessionStore};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +37,18 @@ impl Deref for Site {
 }
 
 impl Site {
+    /// The session of a browser.
+    pub(crate) async fn session(&self, browser: &Browser) -> Arc<OpenedSession> {
+        let cookies = browser.cookies(&self.cms_url);
+        let id = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("auth=")).unwrap();
+        self.rp.sessions.load(SessionId::parse(id.as_bytes()).unwrap()).await.unwrap().unwrap()
+    }
+
+    /// The tokens behind it.
+    pub(crate) async fn tokens(&self, browser: &Browser) -> TokenSet {
+        self.rp.sessions.tokens(&*self.session(browser).await).await.unwrap().unwrap()
+    }
+
     pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
@@ -143,6 +157,7 @@ pub(crate) fn stored_in(store: StoreUrl) -> config::SessionConfig {
         store,
         store_timeout: Duration::from_secs(1),
         max_stale: Duration::from_millis(250),
+        cache_memory: 64 << 20,
         max_age: Duration::from_secs(30 * 86_400),
         idle: None,
         sign_in_timeout: Duration::from_secs(3_600),

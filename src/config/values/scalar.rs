@@ -48,6 +48,20 @@ pub(in crate::config) fn price(text: &str) -> Result<f64, Mistake> {
     })
 }
 
+/// Bytes: `256MB`, `2GB`; from 16 MB to 256 GB.
+pub(in crate::config) fn memory_size(text: &str) -> Result<u64, Mistake> {
+    let size = [("MB", 1 << 20), ("GB", 1 << 30)].into_iter().find_map(|(unit, bytes)| {
+        let digits = text.strip_suffix(unit).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+        digits.parse::<u64>().ok()?.checked_mul(bytes)
+    });
+    size.filter(|size| (16 << 20..=256 << 30).contains(size)).ok_or_else(|| {
+        Mistake::new(
+            format!("{} is not an amount of memory from 16MB to 256GB.", shown(text)),
+            "Write digits and a unit, `256MB` or `2GB`.",
+        )
+    })
+}
+
 /// [`duration`], or milliseconds: `250ms`.
 pub(in crate::config) fn fine_duration(text: &str) -> Result<Duration, Mistake> {
     match text.strip_suffix("ms").filter(|digits| digits.bytes().all(|b| b.is_ascii_digit())).map(str::parse) {

@@ -12,6 +12,13 @@ pub struct Exposed {
     pub access_token: bool,
 }
 
+impl Exposed {
+    /// Whether there is any.
+    pub fn any(&self) -> bool {
+        self.id_token || self.access_token
+    }
+}
+
 /// The name of one.
 #[derive(Clone, Copy, Debug)]
 enum TokenName {

@@ -9,7 +9,7 @@ use super::in_process_leases::InProcessLeases;
 use super::rate_limit::{Permits, RateLimit, RateLimiters};
 use super::{
     Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, OpenError, RestoreOutcome,
-    SealedSession, SessionStore, UpdateOutcome, exclusive,
+    SealedSession, SealedTokens, SessionStore, UpdateOutcome, exclusive,
 };
 use crate::domain::clock::Timestamp;
 use crate::domain::seal::{KeyRing, Purpose};
@@ -25,9 +25,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use writer::{BATCH, Reply, Write, decode, is_over, write_all};
+use writer::{BATCH, Reply, Write, decode, is_over, sealed_tokens, write_all};
 
 const SESSIONS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("sessions");
+/// Their tokens, in two parts.
+const TOKENS: TableDefinition<'_, &[u8; 32], SealedParts> = TableDefinition::new("tokens");
+/// The access and ID tokens; the refresh token. Either may be missing.
+type SealedParts = (Option<&'static [u8]>, Option<&'static [u8]>);
 /// The sessions listed under a mark.
 const LISTS: MultimapTableDefinition<'_, &[u8; 32], &[u8; 32]> = MultimapTableDefinition::new("lists");
 /// Marks and when they are forgotten.
@@ -35,7 +39,7 @@ const REVOCATIONS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("m
 /// Sessions that are being renewed: one that is here at start was left in the middle of it.
 const RENEWING: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("at_work");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const FORMAT: &[u8] = b"3";
+const FORMAT: &[u8] = b"4";
 const OWNER_PREFIX: &str = "the session store of";
 const OWNER_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: FORMAT };
 
@@ -168,6 +172,7 @@ fn create(path: &Path, ring: &KeyRing) -> Result<(), String> {
 /// A reader finds no table that was never opened for writing.
 fn open_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(SESSIONS)?;
+    transaction.open_table(TOKENS)?;
     transaction.open_multimap_table(LISTS)?;
     transaction.open_table(REVOCATIONS)?;
     transaction.open_table(RENEWING)?;
@@ -237,6 +242,14 @@ impl SessionStore for Redb {
             .await?;
         let ended = || self.file.leases.tombstone(key).map(Lookup::Ended);
         Ok(found.map(Lookup::Found).or_else(ended).unwrap_or(Lookup::Absent))
+    }
+
+    async fn load_tokens(&self, key: SessionKey) -> Result<SealedTokens, Error> {
+        self.read(move |db| {
+            let tokens = db.begin_read()?.open_table(TOKENS)?;
+            Ok(tokens.get(&key.0)?.map(|parts| sealed_tokens(parts.value())).unwrap_or_default())
+        })
+        .await
     }
 
     async fn update(

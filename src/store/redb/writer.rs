@@ -1,10 +1,12 @@
 //! The one thread that writes.
 
-use super::{DatabaseFile, LISTS, RENEWING, REVOCATIONS, SESSIONS};
+use super::{DatabaseFile, LISTS, RENEWING, REVOCATIONS, SESSIONS, SealedParts, TOKENS};
 use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use crate::store::in_process_leases::InProcessLeases;
-use crate::store::{Error, FencingToken, LeaseOutcome, LeaseRelease, RestoreOutcome, SealedSession, UpdateOutcome};
+use crate::store::{
+    Error, FencingToken, LeaseOutcome, LeaseRelease, RestoreOutcome, SealedSession, SealedTokens, UpdateOutcome,
+};
 use redb::{ReadableTable, WriteTransaction};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -82,7 +84,7 @@ fn apply(tables: &mut Tables<'_>, leases: &InProcessLeases, write: Write) -> Res
         Write::Touch(last_used, reply) => {
             for (key, last_used) in last_used {
                 if let Some(old) = tables.get(key)?.filter(|old| old.last_used < last_used) {
-                    tables.put(key, &SealedSession { last_used, ..old })?;
+                    tables.put_without_tokens(key, &SealedSession { last_used, ..old })?;
                 }
             }
             answer(reply, ())
@@ -128,6 +130,7 @@ fn answer<T: 'static>(reply: Reply<T>, value: T) -> CommitReply {
 
 struct Tables<'t> {
     sessions: redb::Table<'t, &'static [u8; 32], &'static [u8]>,
+    tokens: redb::Table<'t, &'static [u8; 32], SealedParts>,
     lists: redb::MultimapTable<'t, &'static [u8; 32], &'static [u8; 32]>,
     revocations: redb::Table<'t, &'static [u8; 32], u64>,
     at_work: redb::Table<'t, &'static [u8; 32], ()>,
@@ -137,6 +140,7 @@ impl<'t> Tables<'t> {
     fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
         Ok(Self {
             sessions: transaction.open_table(SESSIONS)?,
+            tokens: transaction.open_table(TOKENS)?,
             lists: transaction.open_multimap_table(LISTS)?,
             revocations: transaction.open_table(REVOCATIONS)?,
             at_work: transaction.open_table(RENEWING)?,
@@ -147,7 +151,21 @@ impl<'t> Tables<'t> {
         Ok(self.sessions.get(&key.0)?.and_then(|value| decode(value.value())))
     }
 
+    fn get_tokens(&self, key: SessionKey) -> Result<SealedTokens, redb::Error> {
+        Ok(self.tokens.get(&key.0)?.map(|parts| sealed_tokens(parts.value())).unwrap_or_default())
+    }
+
+    /// Writes a record, and its tokens as they are in it.
     fn put(&mut self, key: SessionKey, record: &SealedSession) -> Result<(), redb::Error> {
+        let SealedTokens { access, refresh } = &record.tokens;
+        match record.tokens == SealedTokens::default() {
+            true => drop(self.tokens.remove(&key.0)?),
+            false => drop(self.tokens.insert(&key.0, (access.as_deref(), refresh.as_deref()))?),
+        }
+        self.put_without_tokens(key, record)
+    }
+
+    fn put_without_tokens(&mut self, key: SessionKey, record: &SealedSession) -> Result<(), redb::Error> {
         for index_key in &record.listed {
             self.lists.insert(&index_key.0, &key.0)?;
         }
@@ -167,7 +185,9 @@ impl<'t> Tables<'t> {
         if old.version != expected || !leases.admits(key, fencing_token) {
             return Ok(UpdateOutcome::Stale);
         }
-        self.put(key, &SealedSession { last_used: old.last_used.max(record.last_used), ..record })?;
+        let last_used = old.last_used.max(record.last_used);
+        let Some(tokens) = record.tokens.over(self.get_tokens(key)?) else { return Ok(UpdateOutcome::Incomplete) };
+        self.put(key, &SealedSession { last_used, tokens, ..record })?;
         if let Some(fencing_token) = fencing_token {
             self.at_work.remove(&key.0)?;
             leases.release(key, fencing_token, LeaseRelease::Free);
@@ -183,7 +203,7 @@ impl<'t> Tables<'t> {
     ) -> Result<RestoreOutcome, redb::Error> {
         Ok(match self.get(key)? {
             _ if leases.tombstone(key).is_some() => RestoreOutcome::Ended,
-            Some(there) if there.version >= record.version => RestoreOutcome::Newer,
+            Some(there) if !record.is_restored_over(&there, &self.get_tokens(key)?) => RestoreOutcome::Newer,
             _ => {
                 self.put(key, record)?;
                 RestoreOutcome::Done
@@ -207,6 +227,8 @@ impl<'t> Tables<'t> {
     /// Removes a record, readable or not.
     fn remove(&mut self, key: SessionKey) -> Result<Option<SealedSession>, redb::Error> {
         let old = self.sessions.remove(&key.0)?.map(|value| decode(value.value()).unwrap_or_default());
+        let tokens = self.tokens.remove(&key.0)?.map(|parts| sealed_tokens(parts.value())).unwrap_or_default();
+        let old = old.map(|old| SealedSession { tokens, ..old });
         for index_key in old.iter().flat_map(|record| &record.listed) {
             self.lists.remove(&index_key.0, &key.0)?;
         }
@@ -217,7 +239,7 @@ impl<'t> Tables<'t> {
 
 /// The numbers come first, so that a sweep reads no more.
 fn encode(record: &SealedSession) -> Vec<u8> {
-    let SealedSession { version, ends, last_used, sealed, summary, listed } = record;
+    let SealedSession { version, ends, last_used, sealed, summary, listed, tokens: _ } = record;
     let listed: Vec<[u8; 32]> = listed.iter().map(|index_key| index_key.0).collect();
     postcard::to_stdvec(&(version, ends, last_used, listed, summary, sealed)).expect("a record is plain data")
 }
@@ -232,7 +254,12 @@ pub(super) fn decode(bytes: &[u8]) -> Option<SealedSession> {
         sealed,
         summary,
         listed: listed.into_iter().map(IndexKey).collect(),
+        tokens: SealedTokens::default(),
     })
+}
+
+pub(super) fn sealed_tokens((access, refresh): (Option<&[u8]>, Option<&[u8]>)) -> SealedTokens {
+    SealedTokens { access: access.map(<[u8]>::to_vec), refresh: refresh.map(<[u8]>::to_vec) }
 }
 
 pub(super) fn is_over(bytes: &[u8], now: Timestamp, idle: Option<Duration>) -> bool {

@@ -18,7 +18,7 @@ mod warnings;
 
 use super::{
     Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, MIN_TOMBSTONE_TTL, Permits,
-    RateLimit, RestoreOutcome, SealedSession, SessionStore, UpdateOutcome, Warning,
+    RateLimit, RestoreOutcome, SealedSession, SealedTokens, SessionStore, UpdateOutcome, Warning,
 };
 use crate::config::{self, RedisUrl};
 use crate::domain::clock::Timestamp;
@@ -120,7 +120,7 @@ impl Redis {
         let names = self.names.session(key);
         // However many processes saw a use, it is written once.
         let step = super::touch_step(self.idle).as_secs();
-        let touch = KeyedCommand::script(&scripts::TOUCH, &[&names.record, &names.used]);
+        let touch = KeyedCommand::script(&scripts::TOUCH, &[&names.record, &names.used, &names.access, &names.refresh]);
         let touch = touch.arg(last_used).arg(self.idle_ms()).arg(EXPIRY_SLACK.as_secs()).arg(step);
         self.client.run_until(&touch, deadline).await
     }
@@ -136,6 +136,11 @@ fn timestamp(text: &[u8]) -> Option<Timestamp> {
     std::str::from_utf8(text.split(|b| *b == b' ').next()?).ok()?.parse().ok().map(Timestamp::from_secs)
 }
 
+/// An empty argument leaves a part as it is: a sealed one is never empty.
+fn with_tokens(command: KeyedCommand, SealedTokens { access, refresh }: SealedTokens) -> KeyedCommand {
+    command.arg(access.unwrap_or_default()).arg(refresh.unwrap_or_default())
+}
+
 fn record((bytes, used): (Option<Vec<u8>>, Option<u64>)) -> Option<SealedSession> {
     decode(&bytes?, used)
 }
@@ -146,23 +151,30 @@ impl SessionStore for Redis {
         let deadline = self.client.deadline();
         self.list(key, &record, deadline).await?;
         let (names, write) = (self.names.session(key), self.write_id());
-        let create = KeyedCommand::script(&scripts::CREATE, &[&names.record, &names.used, &names.tombstone]);
-        let create = create.arg(encode(&record, &write)).arg(record.last_used).arg(self.expiry(&record)).arg(write);
-        self.client.run_until(&create, deadline).await
+        let keys = [&*names.record, &names.used, &names.tombstone, &names.access, &names.refresh];
+        let create = KeyedCommand::script(&scripts::CREATE, &keys).arg(encode(&record, &write));
+        let create = create.arg(record.last_used).arg(self.expiry(&record)).arg(write);
+        self.client.run_until(&with_tokens(create, record.tokens), deadline).await
     }
 
     async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error> {
         self.lookup_until(key, self.client.deadline()).await
     }
 
+    async fn load_tokens(&self, key: SessionKey) -> Result<SealedTokens, Error> {
+        let names = self.names.session(key);
+        let (access, refresh) = self.client.run(&KeyedCommand::new("MGET", &names.access).arg(&names.refresh)).await?;
+        Ok(SealedTokens { access, refresh })
+    }
+
     async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
         let deadline = self.client.deadline();
         self.list(key, &record, deadline).await?;
         let names = self.names.session(key);
-        let restore = KeyedCommand::script(&scripts::RESTORE, &[&names.record, &names.used, &names.tombstone]);
-        let restore = restore.arg(encode(&record, &self.write_id())).arg(record.version);
-        let restore = restore.arg(record.last_used).arg(self.expiry(&record));
-        Ok(match self.client.run_until(&restore, deadline).await? {
+        let keys = [&*names.record, &names.used, &names.tombstone, &names.access, &names.refresh];
+        let restore = KeyedCommand::script(&scripts::RESTORE, &keys).arg(encode(&record, &self.write_id()));
+        let restore = restore.arg(record.version).arg(record.last_used).arg(self.expiry(&record));
+        Ok(match self.client.run_until(&with_tokens(restore, record.tokens), deadline).await? {
             1 => RestoreOutcome::Done,
             0 => RestoreOutcome::Newer,
             _ => RestoreOutcome::Ended,
@@ -180,7 +192,8 @@ impl SessionStore for Redis {
         // Again, though it was there: what an index lost comes back.
         self.list(key, &record, deadline).await?;
         let (names, write) = (self.names.session(key), self.write_id());
-        let update = KeyedCommand::script(&scripts::UPDATE, &[&names.record, &names.used, &names.lease]);
+        let keys = [&*names.record, &names.used, &names.lease, &names.access, &names.refresh];
+        let update = KeyedCommand::script(&scripts::UPDATE, &keys);
         let update =
             update.arg(expected).arg(encode(&record, &write)).arg(record.last_used).arg(record.ends.min(MAX_TIMESTAMP));
         let update = update
@@ -188,9 +201,10 @@ impl SessionStore for Redis {
             .arg(EXPIRY_SLACK.as_secs())
             .arg(fencing_token.map(|fencing_token| fencing_token.0.to_string()).unwrap_or_default());
         let update = update.arg(REMEMBER_LEASE.as_millis()).arg(write);
-        Ok(match self.client.run_until(&update, deadline).await? {
+        Ok(match self.client.run_until(&with_tokens(update, record.tokens), deadline).await? {
             1 => UpdateOutcome::Done,
             0 => UpdateOutcome::Stale,
+            -2 => UpdateOutcome::Incomplete,
             _ => UpdateOutcome::Gone,
         })
     }
@@ -204,9 +218,12 @@ impl SessionStore for Redis {
     async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error> {
         let deadline = self.client.deadline();
         let (names, until) = (self.names.session(key), until.min(MAX_TIMESTAMP));
-        let keys = [&*names.record, &names.used, &names.lease, &names.tombstone];
+        let keys = [&*names.record, &names.used, &names.lease, &names.tombstone, &names.access, &names.refresh];
         let delete = KeyedCommand::script(&scripts::DELETE, &keys).arg(until).arg(expiry(until));
-        let old = record(self.client.run_until(&delete.arg(MIN_TOMBSTONE_TTL.as_millis()), deadline).await?);
+        let delete = delete.arg(MIN_TOMBSTONE_TTL.as_millis());
+        let (old, used, access, refresh) = self.client.run_until(&delete, deadline).await?;
+        let tokens = SealedTokens { access, refresh };
+        let old = record((old, used)).map(|old| SealedSession { tokens, ..old });
         // One that stays is found to have no record, and removed then.
         join_all(old.iter().flat_map(|old| &old.listed).map(async |index_key| {
             let remove = KeyedCommand::new("ZREM", &self.names.index(*index_key)).arg(&key.0);

@@ -5,16 +5,18 @@
 //! PREFIX:u:{SESSION}  its last use      PREFIX:i:{MARK}  the sessions listed under it
 //! PREFIX:l:{SESSION}  its lease         PREFIX:h:{NAME}  written to measure how soon it is told
 //! PREFIX:d:{SESSION}  its tombstone     PREFIX:mark      sealed with our keys
+//! PREFIX:a:{SESSION}  its access and ID tokens                PREFIX:f:{SESSION}  its refresh token
 //! PREFIX:r:{LIMIT}    a rate limit      PREFIX:q:{LIMIT}:PROCESS  its last answer to a process
 //! ```
 //!
-//! The last use has a key of its own so that writing it triggers no invalidation. The hash tag in braces decides
+//! The last use has a key of its own so that writing it triggers no invalidation, and the tokens have theirs so that
+//! who only asks who somebody is reads no tokens, and a renewal that brings no refresh token writes none. The hash tag in braces decides
 //! the slot in a cluster, so that all keys of one session are on one server.
 
 use crate::domain::clock::Timestamp;
 use crate::domain::store_key::IndexKey;
 use crate::domain::store_key::{RevocationKey, SessionKey};
-use crate::store::SealedSession;
+use crate::store::{SealedSession, SealedTokens};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
@@ -28,6 +30,8 @@ pub(super) struct SessionNames {
     pub(super) used: String,
     pub(super) lease: String,
     pub(super) tombstone: String,
+    pub(super) access: String,
+    pub(super) refresh: String,
 }
 
 /// What a key that changed stands for.
@@ -44,7 +48,14 @@ impl Names {
     pub(super) fn session(&self, key: SessionKey) -> SessionNames {
         let tag = BASE64_URL_SAFE_NO_PAD.encode(key.0);
         let name = |kind| format!("{}:{kind}:{{{tag}}}", self.0);
-        SessionNames { record: name('s'), used: name('u'), lease: name('l'), tombstone: name('d') }
+        SessionNames {
+            record: name('s'),
+            used: name('u'),
+            lease: name('l'),
+            tombstone: name('d'),
+            access: name('a'),
+            refresh: name('f'),
+        }
     }
 
     pub(super) fn revocation(&self, revocation_key: RevocationKey) -> String {
@@ -71,9 +82,11 @@ impl Names {
         format!("{}:mark", self.0)
     }
 
-    /// The prefixes of the keys whose changes the servers push.
-    pub(super) fn tracked_prefixes(&self) -> [String; 4] {
-        ['s', 'd', 'm', 'h'].map(|kind| format!("{}:{kind}:", self.0))
+    /// The prefixes of the keys whose changes the servers push. Of the canaries, `process` has its own pushed only: with
+    /// many processes, those of the others would be most of what is pushed.
+    pub(super) fn tracked_prefixes(&self, process: &str) -> [String; 4] {
+        ["s:".to_owned(), "d:".to_owned(), "m:".to_owned(), format!("h:{{{process}-")]
+            .map(|kind| format!("{}:{kind}", self.0))
     }
 
     /// `None` for a key that is not ours, or whose changes are of no interest.
@@ -125,7 +138,8 @@ pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<SealedSession> {
     let (index_keys, left) = rest.as_chunks::<32>();
     let listed = index_keys.iter().copied().map(IndexKey).collect();
     let last_used = Timestamp::from_secs(last_used.max(used.unwrap_or_default()));
-    left.is_empty().then_some(SealedSession { version, ends, last_used, sealed, summary, listed })
+    let tokens = SealedTokens::default();
+    left.is_empty().then_some(SealedSession { version, ends, last_used, sealed, summary, listed, tokens })
 }
 
 #[cfg(test)]
@@ -148,7 +162,8 @@ mod tests {
         for other in [session.used.as_bytes(), index.as_bytes(), b"a-bc:s:{x}", b"a-b:s:{x}", b"a-b:s:", b"\xff"] {
             assert_eq!(names.parse(other), None);
         }
-        assert!([&session.used, &session.lease, &session.tombstone].iter().all(|n| slot(n) == slot(&session.record)));
+        let others = [&session.used, &session.lease, &session.tombstone, &session.access, &session.refresh];
+        assert!(others.iter().all(|name| slot(name) == slot(&session.record)));
     }
 
     #[test]
@@ -160,6 +175,7 @@ mod tests {
             sealed: b"a b c ".to_vec(),
             summary: vec![],
             listed: vec![IndexKey([1; 32]), IndexKey([2; 32])],
+            tokens: SealedTokens::default(),
         };
         let bytes = encode(&record, "w");
         assert_eq!(decode(&bytes, None).as_ref(), Some(&record));

@@ -56,7 +56,7 @@ impl Redis {
         let open = self.client.connector.connect(&at, move |push| drop(pushes.send(push))).await?;
         let mut tracking = redis::cmd("CLIENT");
         tracking.arg("TRACKING").arg("ON").arg("BCAST");
-        for prefix in self.names.tracked_prefixes() {
+        for prefix in self.names.tracked_prefixes(&self.process) {
             tracking.arg("PREFIX").arg(prefix);
         }
         open.query::<()>(&tracking).await?;
