@@ -163,6 +163,15 @@ impl Fleet {
         self.ask(nth, browser, Method::POST, "/auth/signout").await.status
     }
 
+    /// Waits until a process hears of changes: what it reads from here on, it remembers.
+    pub(crate) async fn hears(&self, nth: usize) {
+        until("it hears of changes", async || {
+            let metrics = Browser::new().get(&format!("{}/metrics", self.services[nth].ops)).await.body;
+            !metrics.contains("auth_api_revocation_lag_seconds_count 0")
+        })
+        .await;
+    }
+
     /// Waits until every process answers so.
     pub(crate) async fn all_say(&self, what: &str, status: u16, browser: &Browser) {
         for nth in 0..self.services.len() {

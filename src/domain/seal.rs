@@ -148,6 +148,11 @@ impl KeyRing {
         tag
     }
 
+    /// Whether there are keys that open and no longer seal.
+    pub fn has_older_keys(&self) -> bool {
+        self.keys.len() > 1
+    }
+
     /// Whether the first key, the one that seals, sealed this.
     pub fn is_current(&self, sealed: &[u8]) -> bool {
         let id = sealed.get(1..1 + KEY_ID_LEN);

@@ -33,8 +33,13 @@ impl RelyingParty {
 
     /// The tokens of a session, which memory does not hold.
     pub(super) async fn tokens(&self, opened: &OpenedSession) -> Result<TokenSet, Error> {
+        if let Some(tokens) = self.sessions.tokens(opened).await? {
+            return Ok(tokens);
+        }
         let lost = || Error::InvalidCredentials("the session store has lost the tokens of this session".into());
-        self.sessions.tokens(opened).await?.ok_or_else(lost)
+        // A renewal may have written others meanwhile.
+        let renewed = self.sessions.reload(opened.id).await?.ok_or_else(lost)?;
+        self.sessions.tokens(&renewed).await?.ok_or_else(lost)
     }
 
     /// Attributes that people may change.

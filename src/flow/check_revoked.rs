@@ -28,18 +28,28 @@ const RETRY_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct RevocationChecks(Mutex<HashMap<SessionKey, Timestamp>>);
 
+impl RevocationChecks {
+    fn note(&self, opened: &OpenedSession, at: Timestamp) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(opened.id.key(), at);
+    }
+}
+
 impl RelyingParty {
     /// Asks about the sessions that are due.
     pub async fn check_revoked(self: &Arc<Self>, interval: Duration) {
         let mut unanswered = 0;
         for opened in self.due_for_revocation_check(interval) {
+            let Ok(tokens) = self.tokens(&opened).await else {
+                // Lost, or the store is away: there is nothing to ask with.
+                self.revocation_checks.note(&opened, self.clock.now());
+                continue;
+            };
             let budget = &self.budget.users;
             if budget.acquire(Priority::Background, MAX_PERMIT_WAIT).await.is_err()
                 || self.budget.tokens.check_backoff().is_err()
             {
                 return;
             }
-            let Ok(tokens) = self.tokens(&opened).await else { continue };
             let result = self.provider.get_user(&tokens.access).await;
             budget.note(result.as_ref().err()).await;
             let mut now = self.clock.now();
@@ -64,7 +74,7 @@ impl RelyingParty {
                     tracing::warn!(sub = %opened.session.principal.sub, %error, "revocation check failed");
                 }
             }
-            self.revocation_checks.0.lock().unwrap_or_else(PoisonError::into_inner).insert(opened.id.key(), now);
+            self.revocation_checks.note(&opened, now);
             if unanswered >= MAX_UNANSWERED {
                 return;
             }

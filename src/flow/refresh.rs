@@ -77,17 +77,24 @@ impl RelyingParty {
         // Who may not be signed in any more, as far as we know, may be so by now at the provider.
         match (self.admit(&opened), session.tokens.renewable) {
             (Ok(()), _) if fresh => Ok(opened),
-            // A provider that gave no refresh token leaves nothing to renew; the session has its own end.
-            (Ok(()), false) => Ok(opened),
-            (Err(_), false) => {
-                self.sessions.end(opened.id).await?;
-                Err(Error::SessionEnded)
-            }
+            (_, false) => self.keep_unrenewable(opened).await,
             (_, true) => {
                 // Who insists has time: there is life left.
                 let runs_out = session.tokens.remaining(now) < self.config.session.refresh_margin;
                 let priority = if runs_out { Priority::Interactive } else { Priority::Background };
                 self.renewal(&opened, priority).await
+            }
+        }
+    }
+
+    /// A session without a refresh token, because the provider gave none or it was lost, has its own end. Who may not be
+    /// signed in any more is signed out.
+    async fn keep_unrenewable(&self, opened: Arc<OpenedSession>) -> Result<Arc<OpenedSession>, Error> {
+        match self.admit(&opened) {
+            Ok(()) => Ok(opened),
+            Err(_) => {
+                self.sessions.end(opened.id).await?;
+                Err(Error::SessionEnded)
             }
         }
     }
@@ -136,7 +143,7 @@ impl RelyingParty {
         // Its tokens were lost meanwhile. Whoever puts them back puts back its own end, too: it has to be read again.
         if !lease.opened.session.tokens.renewable {
             self.release(opened.id, lease.fencing_token, unused_release(lease.abandoned)).await;
-            return Ok(lease.opened);
+            return self.keep_unrenewable(lease.opened).await;
         }
         if let Err(left) = self.wait_for_permit(&lease, priority, hurry).await {
             self.release(opened.id, lease.fencing_token, unused_release(lease.abandoned)).await;
@@ -144,11 +151,7 @@ impl RelyingParty {
         }
         let tokens = match self.sessions.tokens(&lease.opened).await {
             Ok(Some(tokens)) => tokens,
-            // Lost by every store: there is nothing to renew.
-            Ok(None) => {
-                self.release(opened.id, lease.fencing_token, unused_release(lease.abandoned)).await;
-                return Ok(lease.opened);
-            }
+            Ok(None) => return self.handle_lost_tokens(lease).await,
             Err(error) => {
                 self.release(opened.id, lease.fencing_token, unused_release(lease.abandoned)).await;
                 return Err(error.into());
@@ -340,6 +343,23 @@ impl RelyingParty {
         let session = Session { tokens, ends, version: old.version + 1, ..old.clone() };
         match self.update(lease, &session, old_tokens, &token_set).await? {
             SessionUpdate::Done(opened) => Ok(opened),
+            SessionUpdate::Stale | SessionUpdate::Gone => self.sessions.reload(id).await?.ok_or_else(ended),
+        }
+    }
+
+    /// The store has the session and not its tokens: they were evicted, or are sealed with a key that is gone.
+    async fn handle_lost_tokens(&self, lease: RenewalLease) -> Result<Arc<OpenedSession>, Error> {
+        let (old, id) = (&lease.opened.session, lease.opened.id);
+        if !self.sessions.has_lost_tokens(&lease.opened).await.unwrap_or(false) {
+            self.release_with_cooldown(&lease, RECOVERY_PAUSE, false).await;
+            return Err(Error::NotRenewed(cooling_down(RECOVERY_PAUSE)));
+        }
+        tracing::warn!(sub = %old.principal.sub, "tokens lost: session kept until its access token runs out");
+        let session = Session { version: old.version + 1, ..old.without_tokens() };
+        let written = self.sessions.update(id, old.version, &session, TokenChange::Kept, Some(lease.fencing_token));
+        match written.await? {
+            SessionUpdate::Done(opened) if self.clock.now() < session.ends => self.keep_unrenewable(opened).await,
+            SessionUpdate::Done(_) => Err(Error::SessionEnded),
             SessionUpdate::Stale | SessionUpdate::Gone => self.sessions.reload(id).await?.ok_or_else(ended),
         }
     }

@@ -217,7 +217,7 @@ impl Sessions {
             RestoreOutcome::Done => {
                 self.journal_write(key, record.clone());
                 // What is at hand here may end later than what was written.
-                self.cache.invalidate(key);
+                self.cache.supersede(key);
             }
             RestoreOutcome::Newer => {}
             RestoreOutcome::Ended => {

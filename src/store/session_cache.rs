@@ -204,6 +204,13 @@ impl SessionCache {
         self.superseded.get(key)
     }
 
+    /// Reads the session from the store next time, and keeps what is remembered in case that the store loses it.
+    pub(super) fn supersede(&self, key: SessionKey) {
+        if let Some((_, CachedSession::Present(opened))) = self.sessions.remove(&key) {
+            self.superseded.insert(key, opened);
+        }
+    }
+
     pub(super) fn drop_superseded(&self, key: &SessionKey) {
         self.superseded.remove(key);
     }
@@ -377,9 +384,7 @@ impl InvalidationListener for SessionCache {
     }
 
     fn session_changed(&self, key: SessionKey) {
-        if let Some((_, CachedSession::Present(opened))) = self.sessions.remove(&key) {
-            self.superseded.insert(key, opened);
-        }
+        self.supersede(key);
     }
 
     fn session_ended(&self, key: SessionKey) {

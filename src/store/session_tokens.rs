@@ -6,6 +6,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::session::{Session, SessionId};
 use crate::domain::token::TokenSet;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 impl Sessions {
     /// The tokens of a session. `None` if the store has lost them.
@@ -21,6 +22,29 @@ impl Sessions {
             None if self.cache.may_lack_sessions() => Err(Error::Recovering),
             tokens => Ok(tokens),
         }
+    }
+
+    /// Whether the tokens of a session are lost for good: the store has this version without them, and nothing is about to
+    /// be put back.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn has_lost_tokens(&self, opened: &OpenedSession) -> Result<bool, Error> {
+        let asked = Instant::now();
+        if self.read_tokens(&opened.id, &opened.session).await?.is_some() {
+            return Ok(false);
+        }
+        let there = self.count_errors(self.store.load(opened.id.key()).await)?;
+        let same = there.is_some_and(|record| record.version == opened.session.version);
+        Ok(same && self.cache.synced_since(asked).await && !self.cache.may_lack_sessions())
+    }
+
+    /// The tokens of a session as far as this process has them itself.
+    pub(super) fn tokens_at_hand(&self, opened: &OpenedSession) -> Option<TokenSet> {
+        opened.tokens.clone().or_else(|| {
+            let written = self.journal.newest(opened.id.key())?;
+            self.sealer.tokens(&opened.id, &written.tokens, opened.session.refresh_version)
+        })
     }
 
     pub(super) async fn read_tokens(&self, id: &SessionId, session: &Session) -> Result<Option<TokenSet>, Error> {

@@ -203,13 +203,17 @@ impl Sessions {
         if let TokenChange::Replaced { new, .. } = change {
             record.tokens = self.sealer.seal_tokens(&id, new, session.refresh_version);
         }
-        let tokens = change.parts(&record.tokens);
+        let tokens = change.parts(&record.tokens, self.sealer.0.has_older_keys());
         let changed = SealedSession { tokens, ..record.clone() };
         let mut outcome = self.count_errors(self.store.update(key, expected, changed, fencing_token).await);
         if let Ok(UpdateOutcome::Incomplete) = outcome {
             outcome = self.count_errors(self.store.update(key, expected, record.clone(), fencing_token).await);
         }
         self.cache.invalidate(key);
+        if outcome.is_err() {
+            // It may be written, and lost again before anybody reads it.
+            self.journal_write(key, record.clone());
+        }
         let outcome = match outcome? {
             UpdateOutcome::Done => UpdateOutcome::Done,
             other => self.update_after_loss(key, expected, &record, other).await?,
@@ -251,7 +255,10 @@ impl Sessions {
             }
             // The store may have lost it a moment ago, and somebody may write it back.
             Lookup::Absent => match self.cached_or_superseded(&key) {
-                Some(opened) => Some(opened.session.clone()),
+                Some(opened) => {
+                    tokens = self.tokens_at_hand(&opened);
+                    Some(opened.session.clone())
+                }
                 None if !self.cache.synced_since(started).await || self.cache.may_lack_sessions() => None,
                 None => return Ok(None),
             },

@@ -30,9 +30,13 @@ impl TokenChange<'_> {
         }
     }
 
-    /// What has to be written of the sealed new tokens.
-    pub(super) fn parts(&self, sealed: &SealedTokens) -> SealedTokens {
+    /// What has to be written of the sealed new tokens: all of it while `keys_change`, or a part would stay under a key
+    /// that is about to go.
+    pub(super) fn parts(&self, sealed: &SealedTokens, keys_change: bool) -> SealedTokens {
         let Self::Replaced { old, new } = self else { return SealedTokens::default() };
+        if keys_change {
+            return sealed.clone();
+        }
         let same_access = is_same(&old.access, &new.access) && is_same(&old.id, &new.id);
         SealedTokens {
             access: sealed.access.clone().filter(|_| !same_access),
@@ -43,4 +47,31 @@ impl TokenChange<'_> {
 
 fn is_same(old: &SecretString, new: &SecretString) -> bool {
     old.expose_secret() == new.expose_secret()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(access: &str, refresh: Option<&str>) -> TokenSet {
+        TokenSet { access: access.into(), id: "id".into(), refresh: refresh.map(Into::into) }
+    }
+
+    #[test]
+    fn what_differs_is_written_and_everything_while_keys_change() {
+        let sealed = SealedTokens { access: Some(vec![1]), refresh: Some(vec![2]) };
+        let old = tokens("a", Some("r"));
+        for (new, access, refresh) in [
+            (tokens("a", Some("r")), false, false),
+            (tokens("b", Some("r")), true, false),
+            (tokens("a", Some("s")), false, true),
+            (tokens("b", None), true, true),
+        ] {
+            let change = TokenChange::Replaced { old: &old, new: &new };
+            let parts = change.parts(&sealed, false);
+            assert_eq!((parts.access.is_some(), parts.refresh.is_some()), (access, refresh));
+            assert_eq!(change.parts(&sealed, true), sealed, "no part stays under an older key");
+        }
+        assert_eq!(TokenChange::Kept.parts(&sealed, true), SealedTokens::default());
+    }
 }

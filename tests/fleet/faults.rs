@@ -110,11 +110,7 @@ async fn an_emptied_redis_is_filled_again_with_who_is_signed_in_and_nobody_else(
     for browser in [&jane, &gone, &late] {
         until("known at the first", async || fleet.validate(0, browser).await == 200).await;
     }
-    until("what is known there is believed", async || {
-        let metrics = Browser::new().get(&format!("{}/metrics", fleet.services[0].ops)).await.body;
-        !metrics.contains("auth_api_revocation_lag_seconds_count 0")
-    })
-    .await;
+    fleet.hears(0).await;
     for browser in [&jane, &gone, &late] {
         assert_eq!(fleet.validate(0, browser).await, 200);
     }
@@ -134,6 +130,7 @@ async fn an_emptied_redis_is_filled_again_with_who_is_signed_in_and_nobody_else(
 async fn a_session_whose_tokens_are_lost_lasts_as_long_as_its_access_token() {
     let redis = Redis::start().await;
     let mut fleet = Fleet::start(2, &at(&redis)).await;
+    fleet.hears(1).await;
     let (jane, erin) = (fleet.sign_in("jane").await, fleet.sign_in("erin").await);
     for browser in [&jane, &erin] {
         fleet.all_say("known everywhere", 200, browser).await;
@@ -156,6 +153,41 @@ async fn a_session_whose_tokens_are_lost_lasts_as_long_as_its_access_token() {
     assert_eq!(fleet.sign_out(1, &jane).await, 303);
     assert_eq!(fleet.validate(1, &jane).await, 401);
     assert_eq!(fleet.validate(1, &erin).await, 200);
+}
+
+/// As a Redis leaves them that evicts what was used least.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
+async fn a_session_whose_tokens_alone_are_gone_ends_with_its_access_token() {
+    let redis = Redis::start().await;
+    let fleet = Fleet::start(1, &at(&redis)).await;
+    let jane = fleet.sign_in("jane").await;
+    assert_eq!(fleet.validate(0, &jane).await, 200);
+    let [refresh] = &redis.ask::<Vec<String>>("KEYS *:f:*").await[..] else { panic!("one session") };
+    assert_eq!(redis.ask::<usize>(&format!("DEL {refresh}")).await, 1);
+    until("the renewal notices", async || {
+        let answer = fleet.refresh(0, &jane).await;
+        assert!([200, 503].contains(&answer.status), "{answer:?}");
+        answer.status == 200
+    })
+    .await;
+    let identity = fleet.ask(0, &jane, Method::GET, "/validate").await.json();
+    assert_eq!(identity["session_expires_at"], identity["expires_at"]);
+    assert_eq!(fleet.pool.count(PoolEndpoint::TokenRefresh), 0, "there is nothing to ask with");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
+async fn a_sign_out_right_after_a_loss_revokes_the_refresh_token() {
+    let redis = Redis::start().await;
+    let fleet = Fleet::start(1, &at(&redis)).await;
+    fleet.hears(0).await;
+    let jane = fleet.sign_in("jane").await;
+    until("known", async || fleet.validate(0, &jane).await == 200).await;
+    redis.ask::<()>("FLUSHALL").await;
+    assert_eq!(fleet.sign_out(0, &jane).await, 303);
+    until("it is revoked", async || fleet.pool.count(PoolEndpoint::Revoke) == 1).await;
+    assert_eq!(fleet.validate(0, &jane).await, 401);
 }
 
 /// What a renewal writes follows what the provider gave.

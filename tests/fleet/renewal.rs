@@ -78,6 +78,7 @@ async fn a_loss_of_data_is_remembered_though_redis_evicts_the_mark_of_it() {
     let redis = Redis::start().await;
     let mut fleet = Fleet::start(2, &at(&redis)).await;
     fleet.rotate(0);
+    fleet.hears(1).await;
     let jane = fleet.sign_in("jane").await;
     fleet.all_say("known everywhere", 200, &jane).await;
     killed_at_work(&mut fleet, &jane).await;
