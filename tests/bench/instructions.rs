@@ -163,6 +163,8 @@ fn count(case: &str, who: &str) -> anyhow::Result<Cost> {
     }
     // Calls are counted from the start, by as many requests that are not measured, too.
     let requests = REQUESTS as u64;
+    // Without symbols there is nothing to count, and nothing would ever grow.
+    ensure!(instructions > 0 && allocations > 0, "callgrind has counted nothing for {case}: are there symbols?");
     Ok(Cost { instructions: instructions / requests, allocations: allocations / (2 * requests) })
 }
 
