@@ -2,7 +2,7 @@
 //! that no other program on the machine changes. Each answer is compared with a bare handler's that says the same.
 //!
 //! `cargo bench --no-default-features --bench instructions` prints them. With `--check` it fails where a request takes more
-//! than ten per cent more instructions than `tests/data/instructions.toml` has, or an allocation more. It starts itself under
+//! than ten per cent more instructions than `tests/data/instructions.toml` has, or an allocation more (one in 25). It starts itself under
 //! valgrind, which it needs.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops where it fails, and prints")]
@@ -125,7 +125,9 @@ fn main() -> anyhow::Result<()> {
             before.allocations,
             bare.allocations
         );
-        if ours.instructions as f64 > before.instructions as f64 * TOLERANCE || ours.allocations > before.allocations {
+        // A page makes so many that one more or less depends on the compiler.
+        let allocations = before.allocations + before.allocations / 25;
+        if ours.instructions as f64 > before.instructions as f64 * TOLERANCE || ours.allocations > allocations {
             grown.push(case);
         }
     }
