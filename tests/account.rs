@@ -266,7 +266,7 @@ async fn a_session_of_somebody_who_may_not_sign_in_any_more_gets_nothing() {
     let erin = signed_in(&site, "erin").await;
     assert_eq!(credentials(&erin, &site).await.status, 200);
     // As if it were from before the policy.
-    let mut session = site.session(&erin).await.session.clone();
+    let mut session = site.session(&erin).await.session();
     session.principal.groups = vec!["editors".into()];
     let old = site.rp.sessions.create(session, site.tokens(&erin).await).await.unwrap();
     let browser = Browser::new();

@@ -86,6 +86,7 @@ fn policy(sub: Option<&str>, effect: &str, arn: &str, context: Map<String, Value
 /// The identity headers, named as API Gateway can name them.
 fn context(principal: &Principal) -> Map<String, Value> {
     let identity = IdentityResponse::new(principal, None);
-    let values = identity.headers.iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned().into());
-    IDENTITY_HEADERS.iter().map(|header| header.name.replace('-', "_")).zip(values).collect()
+    let value = |which| String::from_utf8_lossy(identity.header(which).as_bytes()).into_owned();
+    let names = IDENTITY_HEADERS.iter().map(|header| header.name.replace('-', "_"));
+    names.enumerate().map(|(which, name)| (name, value(which).into())).collect()
 }

@@ -149,6 +149,14 @@ impl<'a> Decision<'a> {
         rules.iter().map(|(_, requirement)| &requirement.authentication)
     }
 
+    /// Whether no rule has to be met by who is signed in.
+    pub fn is_for_every_session(&self) -> bool {
+        match self {
+            Self::Public(_) => true,
+            Self::Members(rules) => rules.is_empty(),
+        }
+    }
+
     /// Judges who is signed in. A program passes only where each rule thinks of programs, or the `caller`'s own requirement
     /// does; who comes from a further issuer, where each rule names that, or without a rule the `caller` does.
     ///

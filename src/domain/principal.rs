@@ -158,17 +158,18 @@ impl Principal {
 }
 
 /// A principal as we answer it, made once for each session version or verified token so that a
-/// validate only hands out shared bytes. One allocation holds all of them.
+/// validate only hands out shared bytes. One allocation holds all of them: the JSON, and behind it those values of headers
+/// that do not stand in it as they are.
 #[derive(Debug, Clone)]
 pub struct IdentityResponse {
-    /// The JSON of the principal.
-    pub json: Bytes,
-    /// The values of headers: of [`IDENTITY_HEADERS`] in their order, then [`DISPLAY_NAME`], [`PLAIN_GROUPS`] and
+    texts: Bytes,
+    json_length: u32,
+    /// Where each value begins and ends: of [`IDENTITY_HEADERS`] in their order, then [`DISPLAY_NAME`], [`PLAIN_GROUPS`] and
     /// [`JSON_LENGTH`].
-    pub headers: [HeaderValue; JSON_LENGTH + 1],
+    places: [(u32, u32); JSON_LENGTH + 1],
 }
 
-/// Where the display name is in [`IdentityResponse::headers`].
+/// Which of [`IdentityResponse::header`] is the display name.
 pub const DISPLAY_NAME: usize = IDENTITY_HEADERS.len();
 /// The groups as others separate them: by commas alone, with spaces as they are.
 pub const PLAIN_GROUPS: usize = DISPLAY_NAME + 1;
@@ -313,20 +314,32 @@ impl IdentityResponse {
         let (length, mut all) = (json.len(), json);
         let mut places = [(0, 0); JSON_LENGTH + 1];
         for (place, text) in places.iter_mut().zip(texts.chain([length.to_string()])) {
-            *place = (all.len(), all.len() + text.len());
-            all.extend_from_slice(text.as_bytes());
+            let start = memchr::memmem::find(&all, text.as_bytes()).unwrap_or_else(|| {
+                all.extend_from_slice(text.as_bytes());
+                all.len() - text.len()
+            });
+            *place = (start as u32, (start + text.len()) as u32);
         }
         all.shrink_to_fit();
-        let all = Bytes::from(all);
+        Self { texts: all.into(), json_length: length as u32, places }
+    }
+
+    /// The JSON of the principal.
+    pub fn json(&self) -> Bytes {
+        self.texts.slice(..self.json_length as usize)
+    }
+
+    /// The value of a header.
+    pub fn header(&self, which: usize) -> HeaderValue {
+        let (start, end) = self.places[which];
         // `encode` leaves nothing that a header cannot hold.
-        let value = |(start, end)| HeaderValue::from_maybe_shared(all.slice(start..end));
-        let headers = places.map(|place| value(place).unwrap_or(HeaderValue::from_static("")));
-        Self { json: all.slice(..length), headers }
+        let value = HeaderValue::from_maybe_shared(self.texts.slice(start as usize..end as usize));
+        value.unwrap_or(HeaderValue::from_static(""))
     }
 
     /// How long all of it is.
     pub fn bytes(&self) -> u64 {
-        (self.json.len() + self.headers.iter().map(HeaderValue::len).sum::<usize>()) as u64
+        self.texts.len() as u64
     }
 }
 
@@ -381,13 +394,13 @@ pub(crate) mod tests {
 
     fn header(principal: &Principal, name: &str) -> String {
         let at = IDENTITY_HEADERS.iter().position(|header| header.name == name).unwrap();
-        IdentityResponse::new(principal, None).headers[at].to_str().unwrap().to_owned()
+        IdentityResponse::new(principal, None).header(at).to_str().unwrap().to_owned()
     }
 
     #[test]
     fn the_json_is_the_contracts() {
         let json: serde_json::Value =
-            serde_json::from_slice(&IdentityResponse::new(&jane(), Some(at(3))).json).unwrap();
+            serde_json::from_slice(&IdentityResponse::new(&jane(), Some(at(3))).json()).unwrap();
         assert_eq!(
             json,
             serde_json::json!({

@@ -22,10 +22,10 @@ impl RelyingParty {
         self: &Arc<Self>,
         opened: &Arc<OpenedSession>,
     ) -> Result<Arc<OpenedSession>, Error> {
-        if opened.session.tokens.remaining(self.clock.now()) >= MIN_TOKEN_LIFE {
+        if opened.remaining(self.clock.now()) >= MIN_TOKEN_LIFE {
             return Ok(opened.clone());
         }
-        match opened.session.tokens.renewable {
+        match opened.renewable {
             true => self.renewal(opened, Priority::Interactive).await,
             false => Err(Error::InvalidCredentials("the tokens have run out, and there is no refresh token".into())),
         }
@@ -60,7 +60,7 @@ impl RelyingParty {
         if let Some(name) = change.keys().find(|name| !self.config.account.writable.contains(name)) {
             return Err(Error::NotWritable(name.chars().take(64).collect()));
         }
-        if !opened.session.principal.scopes.iter().any(|scope| scope == USER_POOLS_SCOPE) {
+        if !opened.principal().scopes.iter().any(|scope| scope == USER_POOLS_SCOPE) {
             return Err(Error::NotOffered("the session's access token lacks the scope aws.cognito.signin.user.admin"));
         }
         let opened = self.with_fresh_tokens(opened).await?;
@@ -77,7 +77,7 @@ impl RelyingParty {
             other => other.into(),
         })?;
         if !change.is_empty() {
-            tracing::info!(sub = %opened.session.principal.sub, attributes = ?change.keys(), "user attributes changed");
+            tracing::info!(sub = %opened.principal().sub, attributes = ?change.keys(), "user attributes changed");
             if let Err(error) = self.renewal(&opened, Priority::Interactive).await {
                 tracing::warn!(%error, "session renewal failed after attribute change");
             }

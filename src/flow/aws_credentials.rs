@@ -68,7 +68,7 @@ impl RelyingParty {
             None => return Err(Error::Anonymous),
         };
         self.admit(&opened)?;
-        let holder = (opened.id.key(), opened.session.version);
+        let holder = (opened.id.key(), opened.version);
         let fresh = |found: &AwsCredentials| found.expires_at.since(self.clock.now()) >= MARGIN;
         if let Some(stale) = self.aws.credentials.get(&holder).filter(|found| !fresh(found)) {
             self.aws.credentials.remove_if(&holder, |found| Arc::ptr_eq(found, &stale));
@@ -85,7 +85,7 @@ impl RelyingParty {
     }
 
     async fn fetch_credentials(&self, opened: &OpenedSession) -> Result<Arc<AwsCredentials>, Error> {
-        let (sub, tokens) = (&opened.session.principal.sub, self.tokens(opened).await?);
+        let (sub, tokens) = (&opened.principal().sub, self.tokens(opened).await?);
         let token = &tokens.id;
         let credentials = match self.credentials_of(sub, token).await {
             Err(error) if error.may_be_another_identity() => {

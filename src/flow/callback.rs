@@ -157,13 +157,13 @@ impl RelyingParty {
         device: Device,
     ) -> Result<CallbackOutcome, Error> {
         let tag = params.state.as_deref().map(Transaction::tag).unwrap_or_default();
-        let completed = opened.map(|opened| &opened.session.sign_in).filter(|arrival| arrival.tag == tag);
+        let completed = opened.map(|opened| opened.session().sign_in).filter(|arrival| arrival.tag == tag);
         let Some(transaction) = transaction else {
             return match (opened, params.error) {
                 // A reload of a callback that did its work.
-                (Some(_), None) => Ok(CallbackOutcome::Already(
-                    completed.map_or_else(|| self.return_to.choose(None), |a| a.return_to.clone()),
-                )),
+                (Some(_), None) => {
+                    Ok(CallbackOutcome::Already(completed.map_or_else(|| self.return_to.choose(None), |a| a.return_to)))
+                }
                 // Cognito does not always return the state with an error. It decides nothing; it is shown, without
                 // a text that anybody could have put into the link.
                 (None, Some(refusal)) if params.state.is_none() => {
@@ -310,7 +310,7 @@ impl RelyingParty {
         transaction: &Transaction,
     ) -> Result<Arc<OpenedSession>, Error> {
         let created = self.sessions.create(session, tokens).await?;
-        match self.judge_authentication(&created.session.principal, transaction).await {
+        match self.judge_authentication(&created.principal(), transaction).await {
             Ok(()) => Ok(created),
             Err(error) => {
                 self.sessions.end(created.id).await?;

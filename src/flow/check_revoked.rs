@@ -57,7 +57,7 @@ impl RelyingParty {
                 Ok(_) => unanswered = 0,
                 Err(error) if error.is_not_authorized() => match self.renewal(&opened, Priority::Background).await {
                     Err(Error::SessionEnded) => {
-                        tracing::info!(sub = %opened.session.principal.sub, "session ended: user disabled or signed out at the provider");
+                        tracing::info!(sub = %opened.principal().sub, "session ended: user disabled or signed out at the provider");
                     }
                     // Ended meanwhile, or revoked alone while the user may still come in: nothing to do.
                     Ok(_) | Err(Error::InvalidCredentials(_)) => {}
@@ -71,7 +71,7 @@ impl RelyingParty {
                 }
                 Err(error) => {
                     // It may be about this one alone.
-                    tracing::warn!(sub = %opened.session.principal.sub, %error, "revocation check failed");
+                    tracing::warn!(sub = %opened.principal().sub, %error, "revocation check failed");
                 }
             }
             self.revocation_checks.note(&opened, now);
@@ -86,13 +86,16 @@ impl RelyingParty {
         let mut last_checked = self.revocation_checks.0.lock().unwrap_or_else(PoisonError::into_inner);
         last_checked.retain(|_, at| now.since(*at) < interval);
         let due = self.sessions.cached().into_iter().filter(|opened| {
-            let session = &opened.session;
-            now.since(opened.last_used()) <= MAX_IDLE
+            let due = now.since(opened.last_used()) <= MAX_IDLE
                 && !last_checked.contains_key(&opened.id.key())
                 // Just told by the provider itself.
-                && now.since(session.renewed) >= interval
-                && now < session.tokens.expires_at
-                && session.principal.scopes.iter().any(|scope| scope == USER_POOLS_SCOPE)
+                && now.since(opened.renewed) >= interval
+                && now < opened.expires_at;
+            let can_ask = due && opened.principal().scopes.iter().any(|scope| scope == USER_POOLS_SCOPE);
+            if due && !can_ask {
+                last_checked.insert(opened.id.key(), now);
+            }
+            can_ask
         });
         due.collect()
     }

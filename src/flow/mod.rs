@@ -144,10 +144,10 @@ impl RelyingParty {
         for loaded in Box::pin(join_all(ids.iter().map(|id| self.sessions.load(*id)))).await {
             match loaded {
                 Ok(Some(opened)) => match &newest {
-                    Some(other) if opened.session.principal.sub != other.session.principal.sub => {
+                    Some(other) if opened.principal().sub != other.principal().sub => {
                         return Err(Error::AmbiguousSession);
                     }
-                    Some(other) if opened.session.started < other.session.started => {}
+                    Some(other) if opened.started < other.started => {}
                     _ => newest = Some(opened),
                 },
                 Ok(None) => {}

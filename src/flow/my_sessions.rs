@@ -80,7 +80,7 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::Store`].
     pub async fn my_sessions(&self, me: &OpenedSession) -> Result<Vec<OwnSession>, Error> {
-        let listed = self.sessions.list(IndexKey::user(&me.session.principal.sub)).await?;
+        let listed = self.sessions.list(IndexKey::user(&me.principal().sub)).await?;
         Ok(listed.into_iter().map(|listed| OwnSession::new(listed, Some(me))).collect())
     }
 
@@ -89,7 +89,7 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::NoSuchSession`] if the user has none of that name; [`Error::Store`]: it may still be alive.
     pub async fn end_mine(self: &Arc<Self>, me: &OpenedSession, handle: &str) -> Result<EndedSession, Error> {
-        let (sub, own) = (me.session.principal.sub.clone(), me.id.key().handle());
+        let (sub, own) = (me.principal().sub, me.id.key().handle());
         let (this, handle) = (self.clone(), handle.to_owned());
         self.run_to_completion(async move {
             let listed = this.sessions.list(IndexKey::user(&sub)).await?;

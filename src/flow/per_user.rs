@@ -22,7 +22,7 @@ impl RelyingParty {
 
     async fn try_end_oldest(self: &Arc<Self>, new: &OpenedSession) -> Result<(), Error> {
         let Some(most) = self.config.session.per_user else { return Ok(()) };
-        let sub = &new.session.principal.sub;
+        let sub = &new.principal().sub;
         let mut all = self.sessions.list(IndexKey::user(sub)).await?;
         all.sort_by_cached_key(|listed| (listed.summary.started, listed.handle()));
         let too_many = all.len().saturating_sub(most);

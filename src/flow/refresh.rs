@@ -69,18 +69,18 @@ impl RelyingParty {
             return Err(Error::Anonymous);
         }
         let opened = self.session(ids).await?.ok_or_else(|| Error::InvalidCredentials("the session is over".into()))?;
-        let (now, session) = (self.clock.now(), &opened.session);
+        let now = self.clock.now();
         let fresh = match force {
-            true => now.since(session.renewed) < MIN_RENEWAL_AGE && session.version > 1,
-            false => session.tokens.remaining(now) >= self.config.session.refresh_margin,
+            true => now.since(opened.renewed) < MIN_RENEWAL_AGE && opened.version > 1,
+            false => opened.remaining(now) >= self.config.session.refresh_margin,
         };
         // Who may not be signed in any more, as far as we know, may be so by now at the provider.
-        match (self.admit(&opened), session.tokens.renewable) {
+        match (self.admit(&opened), opened.renewable) {
             (Ok(()), _) if fresh => Ok(opened),
             (_, false) => self.keep_unrenewable(opened).await,
             (_, true) => {
                 // Who insists has time: there is life left.
-                let runs_out = session.tokens.remaining(now) < self.config.session.refresh_margin;
+                let runs_out = opened.remaining(now) < self.config.session.refresh_margin;
                 let priority = if runs_out { Priority::Interactive } else { Priority::Background };
                 self.renewal(&opened, priority).await
             }
@@ -136,12 +136,12 @@ impl RelyingParty {
         hurry: &Notify,
     ) -> Result<Arc<OpenedSession>, Error> {
         self.budget.tokens.check_backoff().map_err(|left| Error::NotRenewed(cooling_down(left)))?;
-        let lease = match self.acquire_lease(opened.id, opened.session.version).await? {
+        let lease = match self.acquire_lease(opened.id, opened.version).await? {
             Ok(lease) => lease,
             Err(renewed_by_another) => return Ok(renewed_by_another),
         };
         // Its tokens were lost meanwhile. Whoever puts them back puts back its own end, too: it has to be read again.
-        if !lease.opened.session.tokens.renewable {
+        if !lease.opened.renewable {
             self.release(opened.id, lease.fencing_token, unused_release(lease.abandoned)).await;
             return self.keep_unrenewable(lease.opened).await;
         }
@@ -160,7 +160,8 @@ impl RelyingParty {
         let is_dead = |error: &provider::Error| {
             error.is_invalid_grant() || self.refusals.record_failure(opened.id.key(), error, self.clock.now())
         };
-        let renewing = self.provider.refresh(&lease.opened.session, &tokens);
+        let session = lease.opened.session();
+        let renewing = self.provider.refresh(&session, &tokens);
         let result = self.while_extending_lease(&lease, renewing).await;
         self.budget.tokens.note(result.as_ref().err().map(|failed| &failed.error)).await;
         match result {
@@ -206,7 +207,7 @@ impl RelyingParty {
                 }
                 (Err(error), _) => return Err(error.into()),
             };
-            if opened.session.version != version {
+            if opened.version != version {
                 if let LeaseOutcome::Taken { fencing_token, abandoned } = leased {
                     self.release(id, fencing_token, unused_release(abandoned)).await;
                 }
@@ -282,7 +283,7 @@ impl RelyingParty {
         old_tokens: &TokenSet,
         renewed: AuthenticatedUser,
     ) -> Result<Arc<OpenedSession>, Error> {
-        let (old, id) = (&lease.opened.session, lease.opened.id);
+        let (old, id) = (lease.opened.session(), lease.opened.id);
         if let Err(missing) = self.policy.admit(&renewed.principal) {
             self.sessions.end(id).await?;
             self.revoke_later(renewed.token_set.refresh);
@@ -294,7 +295,7 @@ impl RelyingParty {
             tokens: renewed.tokens,
             version: old.version + 1,
             renewed: self.clock.now(),
-            ..old.clone()
+            ..old
         };
         match self.update(lease, &session, old_tokens, &renewed.token_set).await? {
             SessionUpdate::Done(opened) => Ok(opened),
@@ -313,9 +314,9 @@ impl RelyingParty {
         old_tokens: &TokenSet,
         error: &provider::Error,
     ) -> Result<Arc<OpenedSession>, Error> {
-        let (old, id) = (&lease.opened.session, lease.opened.id);
+        let (old, id) = (lease.opened.session(), lease.opened.id);
         let now = self.sessions.reload(id).await?.ok_or_else(ended)?;
-        if now.session.version != old.version {
+        if now.version != old.version {
             return Ok(now);
         }
         let Ok(lost_writes) = self.sessions.has_lost_writes().await else {
@@ -327,7 +328,7 @@ impl RelyingParty {
             // A process that was suspended beyond its lease may be refused because the next holder has used the token.
             if !self.sessions.end_unchanged(&lease.opened, lease.fencing_token).await? {
                 let now = self.sessions.reload(id).await?.ok_or_else(ended)?;
-                let renewed = now.session.version != old.version;
+                let renewed = now.version != old.version;
                 return if renewed { Ok(now) } else { Err(Error::NotRenewed(cooling_down(DEFAULT_RETRY_AFTER))) };
             }
             tracing::info!(sub = %old.principal.sub, %error, "session ended: refresh token rejected by the provider");
@@ -349,7 +350,7 @@ impl RelyingParty {
 
     /// The store has the session and not its tokens: they were evicted, or are sealed with a key that is gone.
     async fn handle_lost_tokens(&self, lease: RenewalLease) -> Result<Arc<OpenedSession>, Error> {
-        let (old, id) = (&lease.opened.session, lease.opened.id);
+        let (old, id) = (lease.opened.session(), lease.opened.id);
         if !self.sessions.has_lost_tokens(&lease.opened).await.unwrap_or(false) {
             self.release_with_cooldown(&lease, RECOVERY_PAUSE, false).await;
             return Err(Error::NotRenewed(cooling_down(RECOVERY_PAUSE)));
@@ -371,7 +372,7 @@ impl RelyingParty {
         old_tokens: &TokenSet,
         refresh: SecretString,
     ) -> bool {
-        let old = &lease.opened.session;
+        let old = lease.opened.session();
         let token_set = TokenSet { refresh: Some(refresh.clone()), ..old_tokens.clone() };
         let session = Session { version: old.version + 1, ..old.clone() };
         match self.update(lease, &session, old_tokens, &token_set).await {
@@ -406,7 +407,7 @@ impl RelyingParty {
         old: &TokenSet,
         new: &TokenSet,
     ) -> Result<SessionUpdate, Error> {
-        let (id, expected) = (lease.opened.id, lease.opened.session.version);
+        let (id, expected) = (lease.opened.id, lease.opened.version);
         let change = TokenChange::Replaced { old, new };
         for pause in STORE_RETRIES {
             match self.sessions.update(id, expected, session, change, Some(lease.fencing_token)).await {

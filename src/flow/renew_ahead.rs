@@ -71,10 +71,9 @@ impl Default for RenewalSchedule {
 impl RenewalSchedule {
     /// When the session's tokens are due for renewal.
     fn due_at(&self, opened: &OpenedSession) -> Timestamp {
-        let session = &opened.session;
         // A provider may issue tokens that practically never expire: the session's end bounds them.
-        let life = session.tokens.expires_at.min(session.ends).since(session.renewed);
-        session.renewed + renewal_time(life, opened.id.key().0[0] ^ self.salt)
+        let life = opened.expires_at.min(opened.ends).since(opened.renewed);
+        opened.renewed + renewal_time(life, opened.id.key().0[0] ^ self.salt)
     }
 
     fn is_paused(&self, now: Timestamp) -> bool {
@@ -125,7 +124,7 @@ impl RelyingParty {
             return vec![];
         }
         let at_hand = self.sessions.cached().into_iter().filter(|opened| {
-            opened.session.tokens.renewable
+            opened.renewable
                 && now >= self.schedule.due_at(opened)
                 && now.since(opened.last_used()) <= MAX_IDLE
                 && !self.backoffs.is_backing_off(opened.id.key(), now)
@@ -133,7 +132,7 @@ impl RelyingParty {
         let due = self.backoffs.in_doubt(now).into_iter().chain(at_hand);
         let due = due.filter(|opened| !self.renewals.contains(opened.id.key()));
         let mut due: Vec<_> = due.map(|opened| (self.backoffs.has_failed(opened.id.key()), opened)).collect();
-        due.sort_by_key(|(failed, opened)| (*failed, opened.session.tokens.expires_at, opened.id.key()));
+        due.sort_by_key(|(failed, opened)| (*failed, opened.expires_at, opened.id.key()));
         due.dedup_by_key(|(_, opened)| opened.id.key());
         due
     }

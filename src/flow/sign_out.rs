@@ -117,7 +117,7 @@ impl RelyingParty {
         let mut failed = None;
         for id in ids {
             let Some(opened) = self.sessions.load(*id).await? else { continue };
-            let sub = &opened.session.principal.sub;
+            let sub = &opened.principal().sub;
             self.sessions.require_reauthentication_of_user(sub).await?;
             let listed = self.sessions.list(IndexKey::user(sub)).await?;
             for other in listed.iter().filter(|listed| !own.contains(&listed.handle())) {

@@ -22,6 +22,7 @@ use crate::provider::{self, Bearer, Provider};
 use crate::store::OpenedSession;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Verified tokens kept at hand, about, and the bytes of their answers at most.
@@ -143,10 +144,10 @@ impl Caller {
         }
     }
 
-    fn principal(&self) -> Option<&Principal> {
+    fn principal(&self) -> Option<Cow<'_, Principal>> {
         match self {
-            Self::Session(opened) => Some(&opened.session.principal),
-            Self::Bearer(bearer) => Some(&bearer.principal),
+            Self::Session(opened) => Some(Cow::Owned(opened.principal())),
+            Self::Bearer(bearer) => Some(Cow::Borrowed(&bearer.principal)),
             Self::Nobody => None,
         }
     }
@@ -172,7 +173,14 @@ impl RelyingParty {
             (Err(_), Some((_, Decision::Public(_)))) if requirement.is_none() => return Ok(Caller::Nobody),
             (Err(error), _) => return Err(error),
         };
+        if let (Caller::Session(_), None) = (&who, &requirement)
+            && self.policy.admission.is_empty()
+            && decision.as_ref().is_none_or(|(_, decision)| decision.is_for_every_session())
+        {
+            return Ok(who);
+        }
         let Some(principal) = who.principal() else { return Ok(who) };
+        let principal = &*principal;
         let denied = |missing, rule: Option<&PageRule>| {
             let page = decision.as_ref().map(|(page, _)| page.url().split('?').next().unwrap_or_default().to_owned());
             let rule = rule.map(ToString::to_string);
@@ -214,10 +222,21 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::NotAdmitted`].
     pub fn admit(&self, opened: &OpenedSession) -> Result<(), Error> {
-        let principal = &opened.session.principal;
-        let sub = || principal.sub.clone();
-        let denied = |missing| AccessDenied { sub: sub(), issuer: None, client: None, page: None, rule: None, missing };
-        self.policy.admit(principal).map_err(|missing| Error::NotAdmitted(Box::new(denied(missing))))
+        if self.policy.admission.is_empty() {
+            return Ok(());
+        }
+        let principal = opened.principal();
+        self.policy.admit(&principal).map_err(|missing| {
+            let sub = principal.sub;
+            Error::NotAdmitted(Box::new(AccessDenied {
+                sub,
+                issuer: None,
+                client: None,
+                page: None,
+                rule: None,
+                missing,
+            }))
+        })
     }
 
     async fn identify(&self, credentials: CallerCredentials<'_>) -> Result<Caller, Error> {

@@ -5,6 +5,7 @@
 
 mod callbacks;
 mod client_registrations;
+mod encoding;
 mod in_process_leases;
 mod inspection;
 mod journal;

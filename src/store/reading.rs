@@ -78,12 +78,13 @@ impl Sessions {
     /// What this process can put back of a session that it did not write lately: with its tokens where they are kept in
     /// memory, otherwise without, and then for as long as the access token would have lasted.
     pub(super) fn record_at_hand(&self, opened: &OpenedSession, last_used: Timestamp) -> SealedSession {
+        let session = opened.session();
         match &opened.tokens {
             Some(tokens) => SealedSession {
-                tokens: self.sealer.seal_tokens(&opened.id, tokens, opened.session.refresh_version),
-                ..self.sealer.seal(&opened.id, &opened.session, last_used)
+                tokens: self.sealer.seal_tokens(&opened.id, tokens, session.refresh_version),
+                ..self.sealer.seal(&opened.id, &session, last_used)
             },
-            None => self.sealer.seal(&opened.id, &opened.session.without_tokens(), last_used),
+            None => self.sealer.seal(&opened.id, &session.without_tokens(), last_used),
         }
     }
 
@@ -94,13 +95,13 @@ impl Sessions {
     /// What this process can put back of a session that is not over.
     fn restorable(&self, key: SessionKey) -> Option<SealedSession> {
         let opened = self.cached_or_superseded(&key).filter(|opened| !self.is_over(opened))?;
-        let written = self.journal.newest(key).filter(|written| written.version >= opened.session.version);
+        let written = self.journal.newest(key).filter(|written| written.version >= opened.version);
         let record = written.unwrap_or_else(|| self.record_at_hand(&opened, opened.last_used()));
         (!record.is_over(self.clock.now(), self.idle)).then_some(record)
     }
 
     fn has_newer(&self, key: &SessionKey, version: u64) -> bool {
-        let newer = self.cached_or_superseded(key).is_some_and(|opened| opened.session.version > version);
+        let newer = self.cached_or_superseded(key).is_some_and(|opened| opened.version > version);
         newer && self.restorable(*key).is_some_and(|record| record.version > version)
     }
 

@@ -51,12 +51,12 @@ pub(super) enum CachedSession {
 }
 
 #[derive(Debug, Clone)]
-struct ByteWeighter;
+pub(super) struct ByteWeighter;
 
 impl Weighter<SessionKey, CachedSession> for ByteWeighter {
     fn weight(&self, _: &SessionKey, entry: &CachedSession) -> u64 {
         match entry {
-            CachedSession::Present(opened) => opened.bytes,
+            CachedSession::Present(opened) => opened.bytes(),
             CachedSession::Absent(_) => 128,
         }
     }

@@ -15,9 +15,9 @@ impl Sessions {
     /// [`Error`]: whether they are there is not known.
     pub async fn tokens(&self, opened: &OpenedSession) -> Result<Option<TokenSet>, Error> {
         if let Some(tokens) = &opened.tokens {
-            return Ok(Some(tokens.clone()));
+            return Ok(Some(TokenSet::clone(tokens)));
         }
-        match self.read_tokens(&opened.id, &opened.session).await? {
+        match self.read_tokens(&opened.id, opened.refresh_version).await? {
             // They may be about to be put back.
             None if self.cache.may_lack_sessions() => Err(Error::Recovering),
             tokens => Ok(tokens),
@@ -31,25 +31,25 @@ impl Sessions {
     /// [`Error`].
     pub async fn has_lost_tokens(&self, opened: &OpenedSession) -> Result<bool, Error> {
         let asked = Instant::now();
-        if self.read_tokens(&opened.id, &opened.session).await?.is_some() {
+        if self.read_tokens(&opened.id, opened.refresh_version).await?.is_some() {
             return Ok(false);
         }
         let there = self.count_errors(self.store.load(opened.id.key()).await)?;
-        let same = there.is_some_and(|record| record.version == opened.session.version);
+        let same = there.is_some_and(|record| record.version == opened.version);
         Ok(same && self.cache.synced_since(asked).await && !self.cache.may_lack_sessions())
     }
 
     /// The tokens of a session as far as this process has them itself.
     pub(super) fn tokens_at_hand(&self, opened: &OpenedSession) -> Option<TokenSet> {
-        opened.tokens.clone().or_else(|| {
+        opened.tokens.as_deref().cloned().or_else(|| {
             let written = self.journal.newest(opened.id.key())?;
-            self.sealer.tokens(&opened.id, &written.tokens, opened.session.refresh_version)
+            self.sealer.tokens(&opened.id, &written.tokens, opened.refresh_version)
         })
     }
 
-    pub(super) async fn read_tokens(&self, id: &SessionId, session: &Session) -> Result<Option<TokenSet>, Error> {
+    pub(super) async fn read_tokens(&self, id: &SessionId, refresh_version: u64) -> Result<Option<TokenSet>, Error> {
         let sealed = self.count_errors(self.store.load_tokens(id.key()).await)?;
-        Ok(self.sealer.tokens(id, &sealed, session.refresh_version))
+        Ok(self.sealer.tokens(id, &sealed, refresh_version))
     }
 
     /// A session that was read, with its tokens if they are kept.
@@ -59,7 +59,7 @@ impl Sessions {
         session: Session,
         last_used: Timestamp,
     ) -> Result<Arc<OpenedSession>, Error> {
-        let tokens = if self.keep_tokens { self.read_tokens(&id, &session).await? } else { None };
-        Ok(OpenedSession::new(id, session, tokens, last_used))
+        let tokens = if self.keep_tokens { self.read_tokens(&id, session.refresh_version).await? } else { None };
+        Ok(OpenedSession::new(id, &session, tokens, last_used))
     }
 }

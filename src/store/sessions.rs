@@ -100,7 +100,7 @@ impl Sessions {
         match self.count_errors(self.store.create(id.key(), record.clone()).await)? {
             true => {
                 self.journal_write(id.key(), record);
-                Ok(OpenedSession::new(id, session, self.keep_tokens.then_some(tokens), now))
+                Ok(OpenedSession::new(id, &session, self.keep_tokens.then_some(tokens), now))
             }
             // 128 random bits do not repeat.
             false => Err(Error::IdTaken),
@@ -146,7 +146,7 @@ impl Sessions {
     /// As [`Sessions::load`].
     pub async fn reload(&self, id: SessionId) -> Result<Option<Arc<OpenedSession>>, Error> {
         let opened = self.read(id, id.key()).await?;
-        Ok(opened.filter(|opened| self.clock.now() < opened.session.ends))
+        Ok(opened.filter(|opened| self.clock.now() < opened.ends))
     }
 
     /// Takes the lease of a session: whoever has it may renew its tokens.
@@ -226,7 +226,7 @@ impl Sessions {
                     TokenChange::Replaced { new, .. } if self.keep_tokens => Some(new.clone()),
                     _ => None,
                 };
-                SessionUpdate::Done(OpenedSession::new(id, session, tokens, now))
+                SessionUpdate::Done(OpenedSession::new(id, &session, tokens, now))
             }
             UpdateOutcome::Stale | UpdateOutcome::Incomplete => SessionUpdate::Stale,
             UpdateOutcome::Gone => SessionUpdate::Gone,
@@ -245,7 +245,7 @@ impl Sessions {
             Lookup::Found(record) => {
                 let session = self.sealer.session(&id, &record);
                 if let Some(session) = &session {
-                    tokens = self.read_tokens(&id, session).await?;
+                    tokens = self.read_tokens(&id, session.refresh_version).await?;
                 }
                 session
             }
@@ -257,7 +257,7 @@ impl Sessions {
             Lookup::Absent => match self.cached_or_superseded(&key) {
                 Some(opened) => {
                     tokens = self.tokens_at_hand(&opened);
-                    Some(opened.session.clone())
+                    Some(opened.session())
                 }
                 None if !self.cache.synced_since(started).await || self.cache.may_lack_sessions() => None,
                 None => return Ok(None),
@@ -284,7 +284,7 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: it may still be alive.
     pub async fn end_unchanged(&self, opened: &OpenedSession, fencing_token: FencingToken) -> Result<bool, Error> {
-        let (session, expected) = (&opened.session, opened.session.version);
+        let (session, expected) = (opened.session(), opened.version);
         // From this write on the session is over for every process; the tombstone is kept until its original end.
         let over = Session { ends: self.clock.now(), version: expected + 1, ..session.clone() };
         let over = self.update(opened.id, expected, &over, TokenChange::Kept, Some(fencing_token)).await?;
@@ -389,7 +389,7 @@ impl Sessions {
     /// Whether a session is over, as far as is known here.
     pub(super) fn is_over(&self, opened: &OpenedSession) -> bool {
         let now = self.clock.now();
-        now >= opened.session.ends || self.idle.is_some_and(|idle| now >= opened.last_used() + idle)
+        now >= opened.ends || self.idle.is_some_and(|idle| now >= opened.last_used() + idle)
     }
 
     pub(super) async fn with_read_timeout<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

@@ -9,8 +9,7 @@ impl Sessions {
     /// The newest version of a session that this process could write back, and when that would end: without its tokens it
     /// lasts as long as they do.
     pub(crate) fn remembered(&self, key: SessionKey) -> Option<(u64, Timestamp)> {
-        let at_hand =
-            self.cache.peek(&key).map(|opened| (opened.session.version, opened.session.ends_without_tokens()));
+        let at_hand = self.cache.peek(&key).map(|opened| (opened.version, opened.session().ends_without_tokens()));
         at_hand.max(self.journal.newest(key).map(|record| (record.version, record.ends)))
     }
 

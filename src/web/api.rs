@@ -31,7 +31,7 @@ use utoipa::ToSchema;
 )]
 pub(super) async fn session(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
     match visitor.session {
-        Ok(Some(opened)) if web.rp.admit(&opened).is_ok() => json(&opened.identity.json),
+        Ok(Some(opened)) if web.rp.admit(&opened).is_ok() => json(opened.identity.json()),
         Ok(_) => nobody(&web, &visitor.ids, &id),
         Err(error) => unknown(&web, error, &id),
     }
@@ -191,7 +191,7 @@ pub(super) async fn refresh(
     }
     match web.rp.refresh(sent.ids(), force).await {
         Ok(opened) => {
-            let mut response = json(&opened.identity.json);
+            let mut response = json(opened.identity.json());
             web.jar.set_exposed(&headers, Some((&opened, web.rp.clock.now())), response.headers_mut());
             response
         }
@@ -209,8 +209,8 @@ pub(super) async fn refresh(
     }
 }
 
-fn json(body: &bytes::Bytes) -> Response {
-    ([(CONTENT_TYPE, "application/json")], body.clone()).into_response()
+fn json(body: bytes::Bytes) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// This document
@@ -219,5 +219,5 @@ fn json(body: &bytes::Bytes) -> Response {
     responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object, content_type = "application/json"))
 )]
 pub(super) async fn openapi(State(web): State<Arc<Web>>) -> Response {
-    json(&web.openapi)
+    json(web.openapi.clone())
 }

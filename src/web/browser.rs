@@ -184,9 +184,10 @@ pub(super) async fn callback(
     let device = peer.device(&headers, &web.trusted_proxies);
     let response = match land(&web, visitor, &session, &query, transaction, device).await {
         Ok(CallbackOutcome::SignedIn(opened)) => {
-            let p = &opened.session.principal;
+            let signed_in = opened.session();
+            let p = &signed_in.principal;
             tracing::info!(sub = %p.sub, provider = p.provider.as_deref(), "user signed in");
-            let (now, target) = (web.rp.clock.now(), &opened.session.sign_in.return_to);
+            let (now, target) = (web.rp.clock.now(), &signed_in.sign_in.return_to);
             web.jar.note_sign_in(&headers, target, now, &mut out);
             web.jar.set_exposed(&headers, Some((&opened, now)), &mut out);
             redirect(StatusCode::FOUND, target.as_str())

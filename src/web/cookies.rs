@@ -228,7 +228,7 @@ impl CookieJar {
                 if !token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b)) {
                     continue; // no b64token (RFC 6750 §2.1): it would not survive a cookie
                 }
-                let age = opened.session.tokens.remaining(now);
+                let age = opened.remaining(now);
                 let pieces: Vec<&str> = split(token, PIECE);
                 if pieces.len() > PIECES_MAX {
                     tracing::warn!(cookie = kind, bytes = token.len(), "token cookie not set: token too long");

@@ -270,7 +270,7 @@ fn preflight(web: &Web, sent: &HeaderMap) -> Response {
 }
 
 fn identity_response(web: &Web, who: &Caller) -> Response {
-    let mut response = Response::new(Body::from(who.identity().json.clone()));
+    let mut response = Response::new(Body::from(who.identity().json()));
     *response.headers_mut() = identity_headers(web, who);
     response
 }
@@ -306,7 +306,7 @@ fn identity_headers(web: &Web, who: &Caller) -> HeaderMap {
 pub(super) struct IdentityHeaders {
     /// All of them, with what is always the same. A copy hashes no name, and has the same order.
     template: HeaderMap,
-    /// For each in that order, where its value is in [`IdentityResponse::headers`]; none if it is always the same.
+    /// For each in that order, where its value is in [`IdentityResponse::header`]; none if it is always the same.
     places: Vec<Option<usize>>,
 }
 
@@ -327,14 +327,14 @@ impl IdentityHeaders {
         let mut headers = self.template.clone();
         for (value, place) in headers.values_mut().zip(&self.places) {
             if let Some(place) = place {
-                *value = identity.headers[*place].clone();
+                *value = identity.header(*place);
             }
         }
         headers
     }
 }
 
-/// The names that applications behind others read, and where the values are in [`IdentityResponse::headers`].
+/// The names that applications behind others read, and where the values are in [`IdentityResponse::header`].
 fn aliases(style: HeaderStyle) -> &'static [(&'static str, usize)] {
     match style {
         HeaderStyle::XAuth => &[],
@@ -387,9 +387,9 @@ mod tests {
             let headers = IdentityHeaders::new(style).with_values(&identity);
             let ours = IDENTITY_HEADERS.iter().enumerate().map(|(place, header)| (header.name, place));
             for (name, place) in ours.chain(aliases(style).iter().copied()) {
-                assert_eq!(headers[name], identity.headers[place], "{name}");
+                assert_eq!(headers[name], identity.header(place), "{name}");
             }
-            assert_eq!(headers[CONTENT_LENGTH], identity.json.len().to_string().as_str());
+            assert_eq!(headers[CONTENT_LENGTH], identity.json().len().to_string().as_str());
             assert_eq!(headers[CONTENT_TYPE], "application/json");
             assert_eq!(headers[CACHE_CONTROL], "no-store");
         }

@@ -47,7 +47,7 @@ impl SessionStore for BrowserSessionStore {
         Ok(opened.map(|opened| Record {
             id: *id,
             data: [(ID.to_owned(), id.to_string().into())].into(),
-            expiry_date: at(opened.session.ends),
+            expiry_date: at(opened.ends),
         }))
     }
 
@@ -61,7 +61,7 @@ impl SessionStore for BrowserSessionStore {
 /// Makes the response issue the cookie of a new session.
 pub(super) async fn issue(session: &Session, opened: &OpenedSession) -> Result<(), Error> {
     let id = cookie_id(opened);
-    session.set_expiry(Some(Expiry::AtDateTime(at(opened.session.ends))));
+    session.set_expiry(Some(Expiry::AtDateTime(at(opened.ends))));
     if session.id() == Some(id) {
         return Ok(());
     }

@@ -132,8 +132,8 @@ pub(super) fn with_form_targets(mut response: Response, targets: &[String]) -> R
 
 /// What to call a signed-in person.
 pub(super) fn display_name(opened: &OpenedSession) -> String {
-    let p = &opened.session.principal;
-    p.name.clone().unwrap_or_else(|| p.username.clone())
+    let p = opened.principal();
+    p.name.unwrap_or(p.username)
 }
 
 /// Our own sign-in address, leading to `return_to`.
