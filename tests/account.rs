@@ -2,12 +2,13 @@
 //! administrator of the user pool does to it.
 
 use crate::support::{Answer, Browser, Log, Site, until};
-use auth_api::dev::pool::{Fault, IDENTITY_POOL, PoolEndpoint};
+use auth_api::dev::pool::{Fault, IDENTITY_POOL, PoolEndpoint, Rotation};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const SCOPES: (&str, &str) = ("PROVIDER__SCOPES", "openid,email,profile,aws.cognito.signin.user.admin");
@@ -258,6 +259,18 @@ async fn who_is_disabled_or_signed_out_at_the_pool_is_out_within_the_interval() 
     site.pool.fault(PoolEndpoint::Api, Fault::Status { status: 500, content_type: "text/html", body: String::new() });
     check().await;
     assert_eq!(gary.validate(&site).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_call_that_has_read_the_session_before_a_renewal_takes_the_new_tokens() {
+    let site = site(&[]).await;
+    site.pool.edit_client("dev-web-client", |client| client.rotation = Rotation::On { grace_seconds: 0 });
+    let jane = signed_in(&site, "jane").await;
+    let before = site.session(&jane).await;
+    assert_eq!(jane.post(&site.auth("/refresh?force=true"), &[]).await.status, 200);
+    assert!(site.session(&jane).await.version > before.version);
+    let user = site.rp.account(&before, &BTreeMap::new()).await.unwrap();
+    assert_eq!(user.sub, Some(before.principal().sub));
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! How, and how lately, a user has to have authenticated: step-up authentication (RFC 9470, OIDC Core §3.1.2.1).
 
+use super::claims::{Authentication, Claims};
 use super::clock::Timestamp;
-use super::principal::{Principal, PrincipalKind};
+use super::principal::PrincipalKind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -24,12 +25,15 @@ impl AuthenticationRequirement {
         self.max_age.is_none() && self.acr_values.is_empty()
     }
 
-    /// Whether `principal` meets it at `now`. A program never does: it does not authenticate as a user.
-    pub fn is_met(&self, principal: &Principal, now: Timestamp) -> bool {
-        self.is_empty()
-            || principal.kind == PrincipalKind::User
-                && self.max_age.is_none_or(|max_age| is_recent(principal.auth_time, max_age, now))
-                && self.admits_acr(principal.acr.as_deref())
+    /// Whether it is met at `now`. A program never does: it does not authenticate as a user.
+    pub fn is_met(&self, claims: &dyn Claims, now: Timestamp) -> bool {
+        if self.is_empty() {
+            return true;
+        }
+        let Authentication { auth_time, acr } = claims.authentication();
+        claims.kind() == PrincipalKind::User
+            && self.max_age.is_none_or(|max_age| is_recent(auth_time, max_age, now))
+            && self.admits_acr(acr.as_deref())
     }
 
     /// Whether an authentication of this class is good enough.

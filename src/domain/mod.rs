@@ -4,6 +4,7 @@ pub mod authentication;
 pub mod aws;
 pub mod backoff;
 pub mod callback_key;
+pub mod claims;
 pub mod client_registration;
 pub mod clock;
 pub mod deployment;

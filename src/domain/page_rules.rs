@@ -4,9 +4,10 @@
 //! public rule, and has to meet every rule that some reading of it meets.
 
 use super::authentication::AuthenticationRequirement;
+use super::claims::Claims;
 use super::host::within;
 use super::page::{Page, PathInterpretations};
-use super::principal::{Principal, PrincipalKind, TokenIssuer};
+use super::principal::{PrincipalKind, TokenIssuer};
 use super::requirement::{MissingRequirement, Requirement};
 
 /// One rule.
@@ -149,14 +150,6 @@ impl<'a> Decision<'a> {
         rules.iter().map(|(_, requirement)| &requirement.authentication)
     }
 
-    /// Whether no rule has to be met by who is signed in.
-    pub fn is_for_every_session(&self) -> bool {
-        match self {
-            Self::Public(_) => true,
-            Self::Members(rules) => rules.is_empty(),
-        }
-    }
-
     /// Judges who is signed in. A program passes only where each rule thinks of programs, or the `caller`'s own requirement
     /// does; who comes from a further issuer, where each rule names that, or without a rule the `caller` does.
     ///
@@ -164,20 +157,20 @@ impl<'a> Decision<'a> {
     /// The first rule that is not met, if it is one, and what is missing.
     pub fn check(
         &self,
-        principal: &Principal,
+        claims: &dyn Claims,
         caller: Option<&Requirement>,
     ) -> Result<(), (Option<&'a PageRule>, MissingRequirement)> {
         let Self::Members(rules) = self else { return Ok(()) };
-        let person = principal.kind == PrincipalKind::User || caller.is_some_and(Requirement::admits_machines);
+        let person = claims.kind() == PrincipalKind::User || caller.is_some_and(Requirement::admits_machines);
         if rules.is_empty() {
             let admitted = if person { Ok(()) } else { Err(MissingRequirement::Person) };
-            let named = admitted.and_then(|()| caller.unwrap_or(&Requirement::default()).check_issuer(principal));
+            let named = admitted.and_then(|()| caller.unwrap_or(&Requirement::default()).check_issuer(claims));
             return named.map_err(|missing| (None, missing));
         }
         rules.iter().try_for_each(|(site, requirement)| {
             let admitted =
                 if person || requirement.admits_machines() { Ok(()) } else { Err(MissingRequirement::Person) };
-            admitted.and_then(|()| requirement.check(principal)).map_err(|missing| (Some(*site), missing))
+            admitted.and_then(|()| requirement.check(claims)).map_err(|missing| (Some(*site), missing))
         })
     }
 }

@@ -1,7 +1,8 @@
 //! What an operator decides: who may sign in at all, and who may see which page.
 
+use super::claims::Claims;
 use super::page_rules::PageRules;
-use super::principal::{Principal, PrincipalKind};
+use super::principal::PrincipalKind;
 use super::requirement::{MissingRequirement, Requirement};
 
 /// Who may sign in at all, and who may see which page.
@@ -14,13 +15,13 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Judges whether `principal` may be signed in.
+    /// Judges whether somebody may be signed in.
     ///
     /// # Errors
     /// What is [`MissingRequirement`].
-    pub fn admit(&self, principal: &Principal) -> Result<(), MissingRequirement> {
-        match principal.kind {
-            PrincipalKind::User => self.admission.check(principal),
+    pub fn admit(&self, claims: &dyn Claims) -> Result<(), MissingRequirement> {
+        match claims.kind() {
+            PrincipalKind::User => self.admission.check(claims),
             PrincipalKind::Machine => Ok(()),
         }
     }

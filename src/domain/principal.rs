@@ -1,10 +1,13 @@
 //! Who a credential speaks for, and how we say it: one JSON object and nine header values.
 
+use super::claims::{Authentication, Claims};
 use super::clock::Timestamp;
 use bytes::Bytes;
 use http::HeaderValue;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
@@ -141,11 +144,6 @@ impl Principal {
         }
     }
 
-    /// The id of the registered client that it is.
-    pub fn registered_client(&self) -> Option<&str> {
-        self.machine.upstream_client_id.as_ref().map(|_| self.client_id.as_str())
-    }
-
     /// What is known of it beyond the token if it is a program.
     pub(crate) fn machine(&self) -> Option<&MachineIdentity> {
         (self.kind == PrincipalKind::Machine).then_some(&self.machine)
@@ -169,7 +167,12 @@ pub struct IdentityResponse {
     places: [(u32, u32); JSON_LENGTH + 1],
 }
 
-/// Which of [`IdentityResponse::header`] is the display name.
+/// Which of [`IdentityResponse::header`] is the subject, and so on.
+const SUBJECT: usize = 0;
+const EMAIL: usize = 2;
+const GROUPS: usize = 3;
+const SCOPES: usize = 4;
+/// Which is the display name.
 pub const DISPLAY_NAME: usize = IDENTITY_HEADERS.len();
 /// The groups as others separate them: by commas alone, with spaces as they are.
 pub const PLAIN_GROUPS: usize = DISPLAY_NAME + 1;
@@ -329,17 +332,75 @@ impl IdentityResponse {
         self.texts.slice(..self.json_length as usize)
     }
 
+    /// Who it is of, as far as the JSON says: nothing is left out for a user of the provider.
+    ///
+    /// # Panics
+    /// For [`NOBODY`].
+    pub fn principal(&self) -> Principal {
+        serde_json::from_slice(&self.texts[..self.json_length as usize]).expect("a principal is plain data")
+    }
+
     /// The value of a header.
     pub fn header(&self, which: usize) -> HeaderValue {
-        let (start, end) = self.places[which];
         // `encode` leaves nothing that a header cannot hold.
-        let value = HeaderValue::from_maybe_shared(self.texts.slice(start as usize..end as usize));
-        value.unwrap_or(HeaderValue::from_static(""))
+        HeaderValue::from_maybe_shared(self.texts.slice(self.place(which))).unwrap_or(HeaderValue::from_static(""))
+    }
+
+    fn place(&self, which: usize) -> Range<usize> {
+        let (start, end) = self.places[which];
+        start as usize..end as usize
+    }
+
+    /// What `encode` made a header of.
+    fn decoded(&self, which: usize) -> Cow<'_, str> {
+        percent_decode(&self.texts[self.place(which)]).decode_utf8_lossy()
+    }
+
+    /// Whether what `list` made a header of has this item.
+    fn has_item(&self, which: usize, separator: u8, item: &str) -> bool {
+        let list = &self.texts[self.place(which)];
+        let mut items = list.split(|byte| *byte == separator).map(percent_decode);
+        !list.is_empty() && items.any(|own| own.eq(item.bytes()))
     }
 
     /// How long all of it is.
     pub fn bytes(&self) -> u64 {
         self.texts.len() as u64
+    }
+}
+
+/// Of a user of the provider: what nothing is left out of. What `encode` has written is decoded again, exactly.
+impl Claims for IdentityResponse {
+    fn sub(&self) -> Cow<'_, str> {
+        self.decoded(SUBJECT)
+    }
+
+    fn kind(&self) -> PrincipalKind {
+        PrincipalKind::User
+    }
+
+    fn issuer(&self) -> &TokenIssuer {
+        &TokenIssuer::Provider
+    }
+
+    fn registered_client(&self) -> Option<&str> {
+        None
+    }
+
+    fn has_group(&self, group: &str) -> bool {
+        self.has_item(GROUPS, b',', group)
+    }
+
+    fn has_scope(&self, scope: &str) -> bool {
+        self.has_item(SCOPES, b' ', scope)
+    }
+
+    fn verified_email(&self) -> Option<Cow<'_, str>> {
+        Some(self.decoded(EMAIL)).filter(|email| !email.is_empty())
+    }
+
+    fn authentication(&self) -> Authentication {
+        serde_json::from_slice(&self.texts[..self.json_length as usize]).unwrap_or_default()
     }
 }
 
@@ -410,6 +471,46 @@ pub(crate) mod tests {
                 "auth_time": 0, "acr": null, "amr": ["pwd"], "issued_at": 1, "expires_at": 2, "session_expires_at": 3
             })
         );
+    }
+
+    #[test]
+    fn the_json_has_all_of_a_user() {
+        let mut odd = jane();
+        for text in ["", " ", "\0\r\n\t\u{7f}", "\"\\/", "}],\"active\":false", "ä€😀\u{2028}", "jane"] {
+            let text = || text.to_owned();
+            (odd.sub, odd.username, odd.email, odd.name) = (text(), text(), Some(text()), Some(text()));
+            (odd.groups, odd.scopes, odd.amr) = (vec![text(), text()], vec![], vec![text()]);
+            (odd.provider, odd.acr, odd.auth_time) = (None, Some(text()), None);
+            odd.attributes = vec![(format!("custom:{}", text()), text())];
+            odd.expires_at = Timestamp::from_secs(u64::MAX);
+            let identity = IdentityResponse::new(&odd, Some(at(3)));
+            assert_eq!(identity.principal(), odd);
+            let both: [&dyn Claims; 2] = [&identity, &odd];
+            let said = both.map(|claims| (claims.sub().into_owned(), claims.kind(), claims.authentication()));
+            assert_eq!(said[0], said[1]);
+            let emails = both.map(|claims| claims.verified_email().unwrap_or_default().into_owned());
+            assert_eq!(emails[0], emails[1]);
+        }
+        assert_eq!(IdentityResponse::new(&jane(), None).principal(), jane());
+    }
+
+    #[test]
+    fn each_group_and_scope_is_told_from_others() {
+        let names = ["a", "a,b", " a", "a ", "A", "%61", "a%2Cb", "ä", "a b", ""];
+        let of = |groups: &[&str]| {
+            let list: Vec<_> = groups.iter().map(|group| (*group).to_owned()).collect();
+            IdentityResponse::new(&Principal { groups: list.clone(), scopes: list, ..jane() }, None)
+        };
+        for own in names {
+            for lists in [vec![own], vec!["x", own, "y"]] {
+                let identity = of(&lists);
+                for other in names.into_iter().filter(|other| !other.is_empty()) {
+                    let found = [identity.has_group(other), identity.has_scope(other)];
+                    assert_eq!(found, [own == other; 2], "{lists:?} {other}");
+                }
+            }
+        }
+        assert!(!of(&[]).has_group("") && !of(&[]).has_scope(""), "none is not an empty one");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What is demanded of a principal beside being known: by a caller of `/validate`, a rule for pages, or the policy.
 
 use super::authentication::{AuthenticationRequirement, is_acr};
-use super::principal::{Principal, TokenIssuer};
+use super::claims::Claims;
+use super::principal::TokenIssuer;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -205,12 +206,12 @@ impl Requirement {
         Ok(requirement.for_machines(machines.unwrap_or_default()))
     }
 
-    /// Judges the issuer of `principal`: what it says means nothing to who has not named it.
+    /// Judges the issuer: what it says means nothing to who has not named it.
     ///
     /// # Errors
     /// [`MissingRequirement::Issuer`].
-    pub fn check_issuer(&self, principal: &Principal) -> Result<(), MissingRequirement> {
-        let issuer = &principal.issuer;
+    pub fn check_issuer(&self, claims: &dyn Claims) -> Result<(), MissingRequirement> {
+        let issuer = claims.issuer();
         let is_named = match self.issuers.as_slice() {
             [] => *issuer == TokenIssuer::Provider,
             issuers => issuers.contains(issuer),
@@ -218,24 +219,25 @@ impl Requirement {
         if is_named { Ok(()) } else { Err(MissingRequirement::Issuer(issuer.to_string())) }
     }
 
-    /// Judges `principal`.
+    /// Judges somebody.
     ///
     /// # Errors
     /// The first requirement that is [`MissingRequirement`].
-    pub fn check(&self, principal: &Principal) -> Result<(), MissingRequirement> {
-        self.check_issuer(principal)?;
+    pub fn check(&self, claims: &dyn Claims) -> Result<(), MissingRequirement> {
+        self.check_issuer(claims)?;
         let is_named = |client: &str| self.clients.iter().any(|named| named == client);
-        if !self.clients.is_empty() && !principal.registered_client().is_some_and(is_named) {
+        if !self.clients.is_empty() && !claims.registered_client().is_some_and(is_named) {
             return Err(MissingRequirement::Client(self.clients.join(", ")));
         }
-        if !self.groups.is_empty() && !self.groups.iter().any(|g| principal.groups.contains(g)) {
+        if !self.groups.is_empty() && !self.groups.iter().any(|group| claims.has_group(group)) {
             return Err(MissingRequirement::Group(self.groups.join(", ")));
         }
-        if let Some(missing) = self.scopes.iter().find(|s| !principal.scopes.contains(s)) {
+        if let Some(missing) = self.scopes.iter().find(|scope| !claims.has_scope(scope)) {
             return Err(MissingRequirement::Scope(missing.clone()));
         }
         if !self.email_domains.is_empty() {
-            let domain = principal.verified_email().and_then(domain_of);
+            let email = claims.verified_email();
+            let domain = email.as_deref().and_then(domain_of);
             if !self.email_domains.iter().any(|d| domain.is_some_and(|have| have.eq_ignore_ascii_case(d))) {
                 return Err(MissingRequirement::EmailDomain(self.email_domains.join(", ")));
             }
@@ -278,6 +280,7 @@ fn domain_of(email: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::principal::Principal;
     use super::super::principal::tests::jane;
     use super::*;
 

@@ -11,6 +11,7 @@
 //! No provider call (but for a key never seen), no store write, nothing logged.
 
 use super::{AccessDenied, Error, RelyingParty};
+use crate::domain::claims::Claims;
 use crate::domain::machine::{IssuedToken, token_hash};
 use crate::domain::page::Page;
 use crate::domain::page_rules::{Decision, PageRule};
@@ -22,7 +23,6 @@ use crate::provider::{self, Bearer, Provider};
 use crate::store::OpenedSession;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Verified tokens kept at hand, about, and the bytes of their answers at most.
@@ -144,10 +144,10 @@ impl Caller {
         }
     }
 
-    fn principal(&self) -> Option<Cow<'_, Principal>> {
+    fn claims(&self) -> Option<&dyn Claims> {
         match self {
-            Self::Session(opened) => Some(Cow::Owned(opened.principal())),
-            Self::Bearer(bearer) => Some(Cow::Borrowed(&bearer.principal)),
+            Self::Session(opened) => Some(&opened.identity),
+            Self::Bearer(bearer) => Some(&bearer.principal),
             Self::Nobody => None,
         }
     }
@@ -173,44 +173,37 @@ impl RelyingParty {
             (Err(_), Some((_, Decision::Public(_)))) if requirement.is_none() => return Ok(Caller::Nobody),
             (Err(error), _) => return Err(error),
         };
-        if let (Caller::Session(_), None) = (&who, &requirement)
-            && self.policy.admission.is_empty()
-            && decision.as_ref().is_none_or(|(_, decision)| decision.is_for_every_session())
-        {
-            return Ok(who);
-        }
-        let Some(principal) = who.principal() else { return Ok(who) };
-        let principal = &*principal;
+        let Some(claims) = who.claims() else { return Ok(who) };
         let denied = |missing, rule: Option<&PageRule>| {
             let page = decision.as_ref().map(|(page, _)| page.url().split('?').next().unwrap_or_default().to_owned());
             let rule = rule.map(ToString::to_string);
-            let client = principal.registered_client().map(str::to_owned);
-            let issuer = principal.issuer.further().map(str::to_owned);
-            Box::new(AccessDenied { sub: principal.sub.clone(), issuer, client, page, rule, missing })
+            let client = claims.registered_client().map(str::to_owned);
+            let issuer = claims.issuer().further().map(str::to_owned);
+            Box::new(AccessDenied { sub: claims.sub().into_owned(), issuer, client, page, rule, missing })
         };
         let for_everybody = matches!(decision, Some((_, Decision::Public(_)))) && requirement.is_none();
-        match self.policy.admit(principal) {
+        match self.policy.admit(claims) {
             // Who has named no further issuer is told of nobody there.
-            Ok(()) if for_everybody && principal.issuer != TokenIssuer::Provider => return Ok(Caller::Nobody),
+            Ok(()) if for_everybody && *claims.issuer() != TokenIssuer::Provider => return Ok(Caller::Nobody),
             Ok(()) => {}
             Err(_) if for_everybody => return Ok(Caller::Nobody),
             Err(missing) => return Err(Error::NotAdmitted(denied(missing, None))),
         }
         match (&decision, page) {
-            (Some((_, decision)), _) => decision.check(principal, requirement.as_ref()),
+            (Some((_, decision)), _) => decision.check(claims, requirement.as_ref()),
             // Without rules it is a page all the same.
-            (None, Some(_)) => Decision::Members(vec![]).check(principal, requirement.as_ref()),
+            (None, Some(_)) => Decision::Members(vec![]).check(claims, requirement.as_ref()),
             (None, None) if requirement.is_some() => Ok(()),
-            (None, None) => Requirement::default().check_issuer(principal).map_err(|missing| (None, missing)),
+            (None, None) => Requirement::default().check_issuer(claims).map_err(|missing| (None, missing)),
         }
         .map_err(|(site, missing)| Error::Denied(denied(missing, site)))?;
         if let Some(requirement) = &requirement {
-            requirement.check(principal).map_err(|missing| Error::Denied(denied(missing, None)))?;
+            requirement.check(claims).map_err(|missing| Error::Denied(denied(missing, None)))?;
         }
         // Last: nobody is asked to authenticate for what they may not see.
         let rules = decision.iter().flat_map(|(_, decision)| decision.authentication());
         let asked = rules.chain(requirement.as_ref().map(|requirement| &requirement.authentication));
-        let unmet = asked.filter(|asked| !asked.is_empty() && !asked.is_met(principal, self.clock.now())).cloned();
+        let unmet = asked.filter(|asked| !asked.is_empty() && !asked.is_met(claims, self.clock.now())).cloned();
         match unmet.reduce(|all, one| all.and(&one)) {
             None => Ok(who),
             Some(unmet) => Err(Error::InsufficientAuthentication(unmet)),
@@ -222,21 +215,15 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::NotAdmitted`].
     pub fn admit(&self, opened: &OpenedSession) -> Result<(), Error> {
-        if self.policy.admission.is_empty() {
-            return Ok(());
-        }
-        let principal = opened.principal();
-        self.policy.admit(&principal).map_err(|missing| {
-            let sub = principal.sub;
-            Error::NotAdmitted(Box::new(AccessDenied {
-                sub,
-                issuer: None,
-                client: None,
-                page: None,
-                rule: None,
-                missing,
-            }))
-        })
+        let denied = |missing| AccessDenied {
+            sub: opened.identity.sub().into_owned(),
+            issuer: None,
+            client: None,
+            page: None,
+            rule: None,
+            missing,
+        };
+        self.policy.admit(&opened.identity).map_err(|missing| Error::NotAdmitted(Box::new(denied(missing))))
     }
 
     async fn identify(&self, credentials: CallerCredentials<'_>) -> Result<Caller, Error> {

@@ -1,6 +1,5 @@
 //! How sessions, and what belongs to them, are encoded in a record's sealed parts and in memory.
 
-use crate::domain::principal::Principal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -19,14 +18,6 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
 pub(super) fn decode<T: DeserializeOwned>(plain: &[u8]) -> Option<T> {
     match plain.split_first() {
         Some((&ENCODING, value)) => postcard::from_bytes(value).ok(),
-        _ => None,
-    }
-}
-
-/// The principal of an encoded session, its first field.
-pub(super) fn decode_principal(session: &[u8]) -> Option<Principal> {
-    match session.split_first() {
-        Some((&ENCODING, fields)) => postcard::take_from_bytes(fields).ok().map(|(principal, _)| principal),
         _ => None,
     }
 }
@@ -70,11 +61,5 @@ mod tests {
         let encoded = [encode(&session), encode(&session.summary())].map(|plain| sha256(&plain)[..4].to_vec());
         let known = [[33, 255, 224, 59], [91, 199, 88, 105]];
         assert_eq!(encoded, known, "raise ENCODING, and then write the new hashes here");
-    }
-
-    #[test]
-    fn the_principal_comes_first() {
-        let session = session();
-        assert_eq!(decode_principal(&encode(&session)), Some(session.principal));
     }
 }

@@ -1,6 +1,6 @@
 //! Sessions that are open: one that was asked for, and one as its user's list shows it.
 
-use super::encoding::{decode, decode_principal, encode};
+use super::encoding::{decode, encode};
 use crate::domain::clock::Timestamp;
 use crate::domain::principal::{IdentityResponse, Principal};
 use crate::domain::session::{Session, SessionId, SessionSummary};
@@ -38,13 +38,19 @@ pub struct OpenedSession {
     pub identity: IdentityResponse,
     /// Its tokens, where [`CachePolicy::keep_tokens`](super::CachePolicy::keep_tokens) says so and the store has them.
     pub tokens: Option<Box<TokenSet>>,
-    /// The whole session.
+    /// The session without its principal, which the identity has.
     encoded: Box<[u8]>,
     pub(super) last_used: AtomicU64,
 }
 
 impl OpenedSession {
-    pub(super) fn new(id: SessionId, session: &Session, tokens: Option<TokenSet>, last_used: Timestamp) -> Arc<Self> {
+    pub(super) fn new(
+        id: SessionId,
+        mut session: Session,
+        tokens: Option<TokenSet>,
+        last_used: Timestamp,
+    ) -> Arc<Self> {
+        let principal = std::mem::take(&mut session.principal);
         Arc::new(Self {
             id,
             version: session.version,
@@ -54,21 +60,22 @@ impl OpenedSession {
             ends: session.ends,
             expires_at: session.tokens.expires_at,
             renewable: session.tokens.renewable,
-            identity: IdentityResponse::new(&session.principal, Some(session.ends)),
+            identity: IdentityResponse::new(&principal, Some(session.ends)),
             tokens: tokens.map(Box::new),
-            encoded: encode(session).as_slice().into(),
+            encoded: encode(&session).as_slice().into(),
             last_used: AtomicU64::new(last_used.as_secs()),
         })
     }
 
     /// The whole session.
     pub fn session(&self) -> Session {
-        decode(&self.encoded).expect("it was encoded here")
+        let session: Session = decode(&self.encoded).expect("it was encoded here");
+        Session { principal: self.principal(), ..session }
     }
 
     /// Who signed in.
     pub fn principal(&self) -> Principal {
-        decode_principal(&self.encoded).expect("it was encoded here")
+        self.identity.principal()
     }
 
     /// The life left in the access token at `now`.

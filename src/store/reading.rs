@@ -94,10 +94,11 @@ impl Sessions {
 
     /// What this process can put back of a session that is not over.
     fn restorable(&self, key: SessionKey) -> Option<SealedSession> {
-        let opened = self.cached_or_superseded(&key).filter(|opened| !self.is_over(opened))?;
+        let now = self.clock.now();
+        let opened = self.cached_or_superseded(&key).filter(|opened| !self.is_over(opened, now))?;
         let written = self.journal.newest(key).filter(|written| written.version >= opened.version);
         let record = written.unwrap_or_else(|| self.record_at_hand(&opened, opened.last_used()));
-        (!record.is_over(self.clock.now(), self.idle)).then_some(record)
+        (!record.is_over(now, self.idle)).then_some(record)
     }
 
     fn has_newer(&self, key: &SessionKey, version: u64) -> bool {

@@ -60,6 +60,6 @@ impl Sessions {
         last_used: Timestamp,
     ) -> Result<Arc<OpenedSession>, Error> {
         let tokens = if self.keep_tokens { self.read_tokens(&id, session.refresh_version).await? } else { None };
-        Ok(OpenedSession::new(id, &session, tokens, last_used))
+        Ok(OpenedSession::new(id, session, tokens, last_used))
     }
 }

@@ -100,7 +100,7 @@ impl Sessions {
         match self.count_errors(self.store.create(id.key(), record.clone()).await)? {
             true => {
                 self.journal_write(id.key(), record);
-                Ok(OpenedSession::new(id, &session, self.keep_tokens.then_some(tokens), now))
+                Ok(OpenedSession::new(id, session, self.keep_tokens.then_some(tokens), now))
             }
             // 128 random bits do not repeat.
             false => Err(Error::IdTaken),
@@ -112,28 +112,26 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: whether it is alive is not known.
     pub async fn load(&self, id: SessionId) -> Result<Option<Arc<OpenedSession>>, Error> {
-        let key = id.key();
-        let remembered = self.cache.get(&key).filter(|opened| {
-            // Use by other processes is not reported, so an idle session may still be alive in the store.
-            let idles = self.is_over(opened);
-            if idles {
-                self.cache.invalidate(key);
+        let (key, mut now) = (id.key(), self.clock.now());
+        let opened = match self.cache.get(&key) {
+            Some(opened) if !self.is_over(&opened, now) => opened,
+            remembered => {
+                // Use by other processes is not reported, so an idle session may still be alive in the store.
+                if remembered.is_some() {
+                    self.cache.invalidate(key);
+                }
+                // Boxed to keep the future of the cache hit small.
+                let reading = Box::pin(self.with_read_timeout(self.cache.get_or_read(key, self.read(id, key))));
+                let Some(opened) = reading.await? else { return Ok(None) };
+                now = self.clock.now();
+                if self.is_over(&opened, now) {
+                    self.cache.invalidate(key);
+                    return Ok(None);
+                }
+                opened
             }
-            !idles
-        });
-        let opened = match remembered {
-            Some(opened) => opened,
-            // Boxed to keep the future of the cache hit small.
-            None => match Box::pin(self.with_read_timeout(self.cache.get_or_read(key, self.read(id, key)))).await? {
-                Some(opened) => opened,
-                None => return Ok(None),
-            },
         };
-        if self.is_over(&opened) {
-            self.cache.invalidate(key);
-            return Ok(None);
-        }
-        let (now, last_used) = (self.clock.now(), opened.last_used());
+        let last_used = opened.last_used();
         if now >= last_used + touch_step(self.idle) {
             self.touch(&opened, key, last_used, now);
         }
@@ -226,7 +224,7 @@ impl Sessions {
                     TokenChange::Replaced { new, .. } if self.keep_tokens => Some(new.clone()),
                     _ => None,
                 };
-                SessionUpdate::Done(OpenedSession::new(id, &session, tokens, now))
+                SessionUpdate::Done(OpenedSession::new(id, session, tokens, now))
             }
             UpdateOutcome::Stale | UpdateOutcome::Incomplete => SessionUpdate::Stale,
             UpdateOutcome::Gone => SessionUpdate::Gone,
@@ -387,8 +385,7 @@ impl Sessions {
     }
 
     /// Whether a session is over, as far as is known here.
-    pub(super) fn is_over(&self, opened: &OpenedSession) -> bool {
-        let now = self.clock.now();
+    pub(super) fn is_over(&self, opened: &OpenedSession, now: Timestamp) -> bool {
         now >= opened.ends || self.idle.is_some_and(|idle| now >= opened.last_used() + idle)
     }
 

@@ -248,7 +248,7 @@ fn memory(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::Result<(
     // Whatever it needs to serve at all.
     drive(&url, &["-H", &format!("Cookie: {}", cookies[0])], true)?;
     let before = server.memory()?;
-    let script = many(folder.path(), &cookies)?;
+    let [script, _] = many(folder.path(), &cookies)?;
     for _ in 0..3 {
         drive(&url, &["-s", &script], true)?;
     }
@@ -257,26 +257,39 @@ fn memory(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::Result<(
     Ok(())
 }
 
-/// The same traffic on a store with a thousand sessions and on one with a million.
+/// The same traffic on a store with a thousand sessions and on one with a million, all of them read before.
 fn a_million(runtime: &Runtime) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (small, large) = (Redis::start()?, Redis::start()?);
     let few = runtime.block_on(async { Member::join(&small).await?.fill(FEW, FEW).await })?;
     let began = Instant::now();
-    let many_cookies = runtime.block_on(async { Member::join(&large).await?.fill(MANY, 200_000).await })?;
+    let many_cookies = runtime.block_on(async { Member::join(&large).await?.fill(MANY, MANY).await })?;
     println!("\n{MANY} sessions stored in {:.0} s", began.elapsed().as_secs_f64());
     // One for each kind of traffic: what they remember is the kind's own.
-    let servers = [&small, &large, &large].map(|redis| Server::start("ours", &redis.configuration("")));
-    let servers = servers.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-    let folders = ["few", "same", "spread"].map(|name| folder.path().join(name));
-    folders.iter().try_for_each(std::fs::create_dir)?;
-    let modes = [
-        ("1,000 sessions", &servers[0], many(&folders[0], &few)?),
-        ("1,000,000, of which 1,000 are at work", &servers[1], many(&folders[1], &many_cookies[..FEW])?),
-        ("1,000,000, of which 200,000 are", &servers[2], many(&folders[2], &many_cookies)?),
+    let kinds = [
+        ("1,000 sessions", &small, &few[..], "256MB"),
+        ("1,000,000, of which 1,000 are at work", &large, &many_cookies[..FEW], "256MB"),
+        ("1,000,000, of which 200,000 are", &large, &many_cookies[..200_000], "256MB"),
+        ("1,000,000, of which 200,000 are", &large, &many_cookies[..200_000], "512MB"),
+        ("1,000,000, all at work", &large, &many_cookies[..], "2GB"),
     ];
-    let mut rates = [const { Vec::new() }; 3];
-    let mut micros = [const { Vec::new() }; 3];
+    let mut modes = vec![];
+    for (nth, (name, redis, cookies, memory)) in kinds.into_iter().enumerate() {
+        let mut configuration = redis.configuration("");
+        configuration.push(format!("SESSION__CACHE_MEMORY={memory}"));
+        let (server, folder) = (Server::start("ours", &configuration)?, folder.path().join(nth.to_string()));
+        std::fs::create_dir(&folder)?;
+        let [each, any] = many(&folder, cookies)?;
+        let mut asked = 0.0;
+        while asked < 2.0 * cookies.len() as f64 {
+            // Each time wrk begins with the first of them.
+            let seconds = format!("-d{}s", 2 + cookies.len() / 5_000);
+            asked += drive(&server.url("/validate"), &["-s", &each, &seconds], true)?.total;
+        }
+        modes.push((format!("{name}, cache_memory {memory}"), server, any));
+    }
+    let mut rates = vec![vec![]; modes.len()];
+    let mut micros = rates.clone();
     for _ in 0..ROUNDS {
         for ((rates, micros), (_, server, script)) in rates.iter_mut().zip(&mut micros).zip(&modes) {
             let before = server.processor_time()?;
@@ -286,23 +299,32 @@ fn a_million(runtime: &Runtime) -> anyhow::Result<()> {
         }
     }
     println!("validates with, median of {ROUNDS} rounds in turn: a second, of the first, µs per request\n");
-    for ((name, ..), (rate, micros)) in modes.iter().zip(rates.iter().zip(&micros)) {
+    for ((name, server, _), (rate, micros)) in modes.iter().zip(rates.iter().zip(&micros)) {
         let ratios: Vec<_> = rate.iter().zip(&rates[0]).map(|(this, first)| this / first).collect();
-        println!("{name:40} {:>8.0} {:>6.2} {:>7.2}", spread(rate).0, spread(&ratios).0, spread(micros).0);
+        let (ratio, least, most) = spread(&ratios);
+        let megabytes = server.memory()? / 1e6;
+        println!(
+            "{name:60} {:>8.0} {ratio:>6.2} [{least:.2} .. {most:.2}] {:>7.2} {megabytes:>6.0} MB",
+            spread(rate).0,
+            spread(micros).0
+        );
     }
     Ok(())
 }
 
-/// A script for wrk that asks with one cookie after the other.
-fn many(folder: &Path, cookies: &[String]) -> anyhow::Result<String> {
+/// Scripts for wrk: one asks with one cookie after the other, one with any of them.
+fn many(folder: &Path, cookies: &[String]) -> anyhow::Result<[String; 2]> {
     let list = folder.join("cookies");
     std::fs::write(&list, cookies.join("\n"))?;
-    let script = folder.join("many.lua");
-    let text = format!(
-        "local all, at = {{}}, 0\nfor line in io.lines({:?}) do all[#all + 1] = {{ Cookie = line }} end\n\
-         request = function() at = at % #all + 1; return wrk.format('GET', nil, all[at]) end\n",
-        list.display().to_string()
-    );
-    std::fs::write(&script, text)?;
-    Ok(script.display().to_string())
+    let list = list.display().to_string();
+    let script = |name: &str, next: &str| {
+        let script = folder.join(name);
+        let text = format!(
+            "local all, at = {{}}, 0\nfor line in io.lines({list:?}) do all[#all + 1] = {{ Cookie = line }} end\n\
+             math.randomseed(os.time())\n\
+             request = function() at = {next}; return wrk.format('GET', nil, all[at]) end\n"
+        );
+        std::fs::write(&script, text).map(|()| script.display().to_string())
+    };
+    Ok([script("each.lua", "at % #all + 1")?, script("any.lua", "math.random(#all)")?])
 }

@@ -178,6 +178,27 @@ async fn a_session_whose_tokens_alone_are_gone_ends_with_its_access_token() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server"]
+async fn who_is_not_admitted_any_more_and_has_no_tokens_is_signed_out_by_a_renewal() {
+    let redis = Redis::start().await;
+    let mut fleet = Fleet::start(1, &at(&redis)).await;
+    let jane = fleet.sign_in("jane").await;
+    fleet.set("POLICY__GROUPS", "nobody");
+    fleet.restart(0);
+    for parts in ["*:a:*", "*:f:*"] {
+        let [part] = &redis.ask::<Vec<String>>(&format!("KEYS {parts}")).await[..] else { panic!("one session") };
+        assert_eq!(redis.ask::<usize>(&format!("DEL {part}")).await, 1);
+    }
+    until("the renewal notices", async || {
+        let answer = fleet.refresh(0, &jane).await;
+        assert!([401, 503].contains(&answer.status), "{answer:?}");
+        answer.status == 401
+    })
+    .await;
+    assert_eq!(fleet.validate(0, &jane).await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn a_sign_out_right_after_a_loss_revokes_the_refresh_token() {
     let redis = Redis::start().await;
     let fleet = Fleet::start(1, &at(&redis)).await;

@@ -86,44 +86,6 @@ fn a_newer_session_keeps_out_its_refresh_token() {
     assert_eq!(walk(MENDED, scenario, &heard), [""; 0]);
 }
 
-/// Whoever wrote the session stands still, and the fail-over loses it. Another puts it back without tokens, and reads it for
-/// a renewal; then the first wakes and puts it back with its tokens. The renewal has them now, and writes the early end once
-/// more: a session that was just renewed ends with the access token before.
-#[test]
-fn a_renewal_keeps_the_end_of_a_session_without_tokens() {
-    let without = Protocol { rechecked_records: false, ..WHOLE_RECORDS };
-    let kinds = Kinds { fail_over: true, stand_still: true, ..Kinds::NONE };
-    let scenario = Scenario { renewals: 1, faults: 2, kinds, ..QUIET };
-    let path = [
-        StandStill(0),
-        Load(1),
-        FailOver,
-        Connect { process: 2, canary_found: true },
-        Connect { process: 1, canary_found: true },
-        WriteBackEndings(2),
-        WriteBackEndings(1),
-        WriteBackSessions(2),
-        WriteBackSessions(1),
-        Settle(2),
-        Settle(1),
-        Hear(2),
-        Wake(0),
-        Connect { process: 0, canary_found: true },
-        TakeLease(1),
-        ReloadUnderLease(1),
-        WriteBackEndings(0),
-        WriteBackSessions(0),
-        Settle(0),
-        ReadTokens(1),
-        SpendRefreshToken(1),
-        Hear(1),
-        WriteRenewed(1),
-        Hear(0),
-        Hear(2),
-    ];
-    needed_on_or_large(without, scenario, TOKENS, &path);
-}
-
 /// Where each renewal brings a new refresh token, the older version's is of no use.
 #[test]
 fn a_new_refresh_token_needs_none_of_the_older_version() {

@@ -1,7 +1,9 @@
 //! Each measure of the second edition is needed: with any one of them left out, something breaks.
 
 use super::check::{QUIET, is_large, walk, way, written};
-use super::properties::{ALIVE, NOT_ENDED, NOT_LOST, NOT_REVIVED, ONE_CODE, ONE_LEASE, ONE_REFRESH, SIGNED_OUT};
+use super::properties::{
+    ALIVE, NOT_ENDED, NOT_LOST, NOT_REVIVED, ONE_CODE, ONE_LEASE, ONE_REFRESH, SIGNED_OUT, TOKENS,
+};
 use super::protocol::{Kinds, Protocol, Scenario};
 use super::world::Action::{self, *};
 
@@ -125,4 +127,42 @@ fn nothing_helps_against_the_eviction_of_sessions() {
     let kinds = Kinds { evict_session: true, ..Kinds::NONE };
     let scenario = Scenario { faults: 1, kinds, ..QUIET };
     assert!(way(MENDED, scenario, ALIVE, 20).is_some());
+}
+
+/// Whoever wrote the session stands still, and the fail-over loses it. Another puts it back without tokens, and reads it for
+/// a renewal; then the first wakes and puts it back with its tokens. The renewal has them now, and writes the early end once
+/// more: a session that was just renewed ends with the access token before.
+#[test]
+fn rechecked_records() {
+    let without = Protocol { rechecked_records: false, lasting_tokens: false, derived_ends: false, ..MENDED };
+    let kinds = Kinds { stand_still: true, ..FAIL_OVER };
+    let scenario = Scenario { renewals: 1, faults: 2, kinds, ..QUIET };
+    let path = [
+        StandStill(0),
+        Load(1),
+        FailOver,
+        Connect { process: 2, canary_found: true },
+        Connect { process: 1, canary_found: true },
+        WriteBackEndings(2),
+        WriteBackEndings(1),
+        WriteBackSessions(2),
+        WriteBackSessions(1),
+        Settle(2),
+        Settle(1),
+        Hear(2),
+        Wake(0),
+        Connect { process: 0, canary_found: true },
+        TakeLease(1),
+        ReloadUnderLease(1),
+        WriteBackEndings(0),
+        WriteBackSessions(0),
+        Settle(0),
+        ReadTokens(1),
+        SpendRefreshToken(1),
+        Hear(1),
+        WriteRenewed(1),
+        Hear(0),
+        Hear(2),
+    ];
+    needed_on_or_large(without, scenario, TOKENS, &path);
 }
