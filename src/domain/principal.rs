@@ -169,6 +169,7 @@ pub struct IdentityResponse {
 
 /// Which of [`IdentityResponse::header`] is the subject, and so on.
 const SUBJECT: usize = 0;
+const USERNAME: usize = 1;
 const EMAIL: usize = 2;
 const GROUPS: usize = 3;
 const SCOPES: usize = 4;
@@ -340,6 +341,14 @@ impl IdentityResponse {
         serde_json::from_slice(&self.texts[..self.json_length as usize]).expect("a principal is plain data")
     }
 
+    /// What to call who it is of.
+    pub fn display_name(&self) -> Cow<'_, str> {
+        match self.decoded(DISPLAY_NAME) {
+            unknown if unknown.is_empty() => self.decoded(USERNAME),
+            name => name,
+        }
+    }
+
     /// The value of a header.
     pub fn header(&self, which: usize) -> HeaderValue {
         // `encode` leaves nothing that a header cannot hold.
@@ -488,6 +497,7 @@ pub(crate) mod tests {
             let both: [&dyn Claims; 2] = [&identity, &odd];
             let said = both.map(|claims| (claims.sub().into_owned(), claims.kind(), claims.authentication()));
             assert_eq!(said[0], said[1]);
+            assert_eq!(identity.display_name(), odd.name.as_deref().unwrap());
             let emails = both.map(|claims| claims.verified_email().unwrap_or_default().into_owned());
             assert_eq!(emails[0], emails[1]);
         }

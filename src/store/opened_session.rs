@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What a remembered session takes beside its texts.
-const OVERHEAD: usize = 500;
+const OVERHEAD: usize = 560;
 
 /// An opened session, in as little memory as it can be answered from: what each request reads stands ready, the rest is
 /// decoded when something needs it. Without its tokens, unless every request needs them.

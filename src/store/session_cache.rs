@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// What a session takes at least, for the size of the table.
-const MIN_BYTES: u64 = 2_000;
+const MIN_BYTES: u64 = 1_000;
 /// Marks remembered.
 const MARKS: usize = 100_000;
 /// Sessions remembered of which the store has announced another version.

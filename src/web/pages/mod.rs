@@ -132,8 +132,7 @@ pub(super) fn with_form_targets(mut response: Response, targets: &[String]) -> R
 
 /// What to call a signed-in person.
 pub(super) fn display_name(opened: &OpenedSession) -> String {
-    let p = opened.principal();
-    p.name.unwrap_or(p.username)
+    opened.identity.display_name().into_owned()
 }
 
 /// Our own sign-in address, leading to `return_to`.
