@@ -127,11 +127,7 @@ const DOORS: [(&[&str], &[&str], &str); 14] = [
         "listening belongs in web/listen.rs, starting and stopping in app",
     ),
     (&["tower_sessions"], &["web"], "the browser's session is web's; a flow takes and gives ids"),
-    (
-        &["openidconnect", "oauth2", "jsonwebtoken"],
-        &["provider"],
-        "give provider a method that takes and returns types of domain",
-    ),
+    (&["openidconnect", "oauth2"], &["provider"], "give provider a method that takes and returns types of domain"),
     (
         &["reqwest"],
         &["outbound", "dev/cms"],

@@ -117,7 +117,10 @@ impl Provider {
             }
         };
         let mut names = claims.all_names();
-        names.push(RevocationKey::whole_token(raw));
+        // As `own_name`, which the keys are written by.
+        if names.is_empty() {
+            names.push(RevocationKey::whole_token(raw));
+        }
         // A machine may revoke its own token, and no other of the same session.
         if principal.kind == PrincipalKind::User {
             names.extend(claims.sid().map(RevocationKey::provider_session));

@@ -17,6 +17,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::time::Duration;
 
 /// The time after which a caller may try again when the provider names no time.
@@ -72,7 +73,12 @@ fn detail(problem: Problem, refusal: &Refusal) -> Cow<'static, str> {
             "the provider's token did not pass verification".into()
         }
         (_, Refusal::Flow(Error::NoCredentials(error))) => error.credentials_hint().into(),
-        _ => refusal.to_string().into(),
+        _ => {
+            // Room for nearly all of them: they are put together of many pieces.
+            let mut text = String::with_capacity(128);
+            let _ = write!(text, "{refusal}");
+            text.into()
+        }
     }
 }
 

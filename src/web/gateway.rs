@@ -6,7 +6,7 @@ use super::forwarded::{self, ForwardedRequest};
 use super::openapi::*;
 use super::origin::RequestOrigin;
 use super::refusal::{BadForwardedHeaders, Refusal};
-use super::request_id::{RequestId, X_REQUEST_ID};
+use super::request_id::RequestId;
 use super::security_headers::private;
 use super::{Web, browser, error, layers, pages, problem_page};
 use crate::config::HeaderStyle;
@@ -242,9 +242,7 @@ fn refusal(web: &Web, request: &Parts, id: &RequestId, mut response: Response) -
         let readable = HeaderValue::from_static("www-authenticate, retry-after, x-request-id");
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, readable);
     }
-    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-        headers.insert(X_REQUEST_ID, id);
-    }
+    id.set_header(&mut response);
     response
 }
 

@@ -44,16 +44,17 @@ struct TokenEndpointRequest {
 
 /// Reads a request, has `flow` answer it, and sets the request id. No tower layers here: they would cost as much as
 /// the rest of answering with a cached token.
-async fn answer<F>(web: &Web, request: Request, flow: impl FnOnce(TokenEndpointRequest) -> F) -> Response
-where
-    F: Future<Output = Result<Response, MachineError>>,
-{
+async fn answer(
+    web: &Web,
+    request: Request,
+    flow: impl AsyncFnOnce(&TokenEndpointRequest) -> Result<Response, MachineError>,
+) -> Response {
     let id = RequestId::new();
     let work = async {
         let (head, body) = request.into_parts();
         let address = Peer::of(&head.extensions).address(&head.headers, &web.trusted_proxies);
         let answered = match axum::body::to_bytes(body, BODY_MAX).await {
-            Ok(body) => flow(TokenEndpointRequest { head, body, address }).await,
+            Ok(body) => flow(&TokenEndpointRequest { head, body, address }).await,
             Err(_) => Err(MachineError::InvalidRequest("the body is too large, or incomplete")),
         };
         answered.unwrap_or_else(|error| refuse(&error))
@@ -79,14 +80,14 @@ where
     )
 )]
 pub(super) async fn token(State(web): State<Arc<Web>>, request: Request) -> Response {
-    let granted = async |endpoint_request: TokenEndpointRequest| {
-        let mut form = read(&endpoint_request)?;
+    let granted = async |endpoint_request: &TokenEndpointRequest| {
+        let mut form = read(endpoint_request)?;
         match form.take("grant_type").as_deref() {
             Some("client_credentials") => {}
             Some(_) => return Err(MachineError::UnsupportedGrantType),
             None => return Err(MachineError::InvalidRequest("grant_type is missing")),
         }
-        let client = credentials(&endpoint_request, &mut form)?;
+        let client = credentials(endpoint_request, &mut form)?;
         let scopes: Result<Scopes, _> = form.take("scope").as_deref().unwrap_or_default().parse();
         let scopes = scopes.map_err(|e| MachineError::InvalidScope(e.to_string()))?;
         let resource = form.take("resource").map(Cow::into_owned);
@@ -156,9 +157,9 @@ struct ActiveToken<'a> {
     responses((status = 200, description = "What is known of it.", body = IntrospectionResponse), AboutTokenErrors)
 )]
 pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) -> Response {
-    let known = async |endpoint_request: TokenEndpointRequest| {
-        let mut form = read(&endpoint_request)?;
-        let (client, token) = about_token(&endpoint_request, &mut form)?;
+    let known = async |endpoint_request: &TokenEndpointRequest| {
+        let mut form = read(endpoint_request)?;
+        let (client, token) = about_token(endpoint_request, &mut form)?;
         let principal = match web.rp.introspect(client, &token, form.take("issuer").as_deref()).await? {
             Introspection::Inactive => {
                 let inactive = IntrospectionResponse::Inactive(Inactive { active: false });
@@ -195,8 +196,8 @@ pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) ->
     responses((status = 200, description = "It is not good any more, or never was."), AboutTokenErrors)
 )]
 pub(super) async fn revoke(State(web): State<Arc<Web>>, request: Request) -> Response {
-    let revoked = async |endpoint_request: TokenEndpointRequest| {
-        let (client, token) = about_token(&endpoint_request, &mut read(&endpoint_request)?)?;
+    let revoked = async |endpoint_request: &TokenEndpointRequest| {
+        let (client, token) = about_token(endpoint_request, &mut read(endpoint_request)?)?;
         web.rp.revoke_machine_token(client, &token).await?;
         Ok((StatusCode::OK, no_store()).into_response())
     };
@@ -271,14 +272,15 @@ fn basic(line: &HeaderValue) -> Option<(String, String)> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let pair = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
-    let (id, secret) = pair.split_once(':')?;
+    let mut id = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let secret = id.split_off(id.find(':')? + 1);
+    id.pop();
     Some((form_decode(id)?, form_decode(secret)?)).filter(|(id, _)| !id.is_empty())
 }
 
-fn form_decode(text: &str) -> Option<String> {
+fn form_decode(text: String) -> Option<String> {
     if !text.bytes().any(|b| matches!(b, b'+' | b'%')) {
-        return Some(text.to_owned());
+        return Some(text);
     }
     let text = text.replace('+', " ");
     percent_encoding::percent_decode_str(&text).decode_utf8().ok().map(Cow::into_owned)
@@ -298,7 +300,9 @@ fn json_text(status: StatusCode, body: String) -> Response {
     let headers = response.headers_mut();
     headers.reserve(8);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.extend(no_store());
+    for (name, value) in no_store() {
+        headers.insert(name, value);
+    }
     response
 }
 
