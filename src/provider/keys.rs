@@ -22,7 +22,7 @@ pub struct RsaKey {
     n: Vec<u8>,
     #[serde(with = "base64url")]
     e: Vec<u8>,
-    /// The key as aws-lc takes it, made once: that takes half as long as to verify a signature.
+    /// The key as aws-lc takes it, made once: for each signature anew it would take microseconds.
     #[serde(skip)]
     parsed: Option<ParsedPublicKey>,
 }
