@@ -1,15 +1,14 @@
 //! Several processes on one Redis: what a validate costs there, how soon a sign-out counts elsewhere, and
 //! what a million sessions change.
 //!
-//! `cargo bench --bench fleet` (needs `wrk` and `redis-server`; Linux; 8 GB of memory for the million). Like
-//! `load`, it compares processes with one worker thread each, in turn.
+//! `cargo bench --bench fleet` (needs `wrk` and `redis-server`; Linux; 8 GB of memory for the million, which
+//! `-- million` measures alone). Like `load`, it compares processes with one worker thread each, in turn.
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
 mod driver;
 mod visitor;
 
-use anyhow::Context;
 use auth_api::app::App;
 use auth_api::config::{self, Sources};
 use auth_api::dev::environment::{DevEnvironment, DevOptions};
@@ -47,7 +46,7 @@ fn main() -> anyhow::Result<()> {
         Some("serve") => serve(&arguments[1], &arguments[2..]),
         _ if !arguments.iter().any(|a| a == "--bench") => Ok(()),
         _ if !can_measure(&[("wrk", "-v"), ("redis-server", "--version")]) => Ok(()),
-        _ => measure(),
+        _ => measure(arguments.iter().any(|argument| argument == "million")),
     }
 }
 
@@ -55,29 +54,28 @@ fn main() -> anyhow::Result<()> {
 fn serve(what: &str, configuration: &[String]) -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let (world, port) = runtime.block_on(async {
-        if what == "bare" {
-            let listener = TcpListener::bind("127.0.0.1:0")?;
-            let port = listener.local_addr()?.port();
-            #[expect(clippy::disallowed_methods, reason = "a stand-in has no document")]
-            let bare = Router::new().route("/", any(async || StatusCode::NO_CONTENT));
-            tokio::spawn(auth_api::web::listen(
-                listener.into(),
-                bare,
-                None,
-                std::time::Duration::from_secs(75),
-                std::future::pending(),
-            ));
-            return anyhow::Ok((None, port));
+    let _entered = runtime.enter();
+    let router = match what {
+        #[expect(clippy::disallowed_methods, reason = "a stand-in has no document")]
+        "bare" => Router::new().route("/", any(async || StatusCode::NO_CONTENT)),
+        _ => {
+            let app = app(configuration)?;
+            let rp = app.rp.clone();
+            runtime.spawn(async move { rp.sessions.follow().await });
+            app.router()
         }
-        let world =
-            DevEnvironment::start(DevOptions { configuration: pairs(configuration), ..DevOptions::default() }).await?;
-        let port = url::Url::parse(&world.auth_url)?.port().context("a port")?;
-        Ok((Some(world), port))
-    })?;
-    println!("{}", serde_json::json!({ "port": port }));
+    };
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("{}", serde_json::json!({ "port": listener.local_addr()?.port() }));
+    let idle = std::time::Duration::from_secs(75);
+    runtime.spawn(auth_api::web::listen(listener.into(), router, None, idle, std::future::pending()));
     std::io::stdin().read_to_end(&mut Vec::new())?;
-    world.map_or(Ok(()), |world| runtime.block_on(world.stop()))
+    Ok(())
+}
+
+fn app(configuration: &[String]) -> anyhow::Result<App> {
+    let config = config::load(Sources { file: None, env: pairs(configuration) });
+    Ok(App::build(&config.map_err(|problems| anyhow::anyhow!("{problems:?}"))?, Arc::new(SystemClock))?)
 }
 
 fn pairs(configuration: &[String]) -> Vec<(String, String)> {
@@ -120,23 +118,27 @@ impl Drop for Redis {
 struct Member {
     rp: Arc<RelyingParty>,
     pattern: (Session, TokenSet),
+    /// What all of the fleet have.
+    deployment: Vec<String>,
 }
 
 impl Member {
     async fn join(redis: &Redis) -> anyhow::Result<Self> {
         let world = DevEnvironment::start(DevOptions::default()).await?;
         let pattern = visitor::session(&world, "erin").await?;
-        let mut env = pairs(&redis.configuration(""));
-        for (key, value) in [
-            ("SERVER__PUBLIC_URL", "http://auth-api.app.localhost:1"),
-            ("PROVIDER__ISSUER", &world.pool.issuer()),
-            ("PROVIDER__CLIENT_ID", visitor::CLIENT),
-            ("COOKIES__DOMAIN", "app.localhost"),
-        ] {
-            env.push((format!("AUTH_API__{key}"), value.to_owned()));
-        }
-        let config = config::load(Sources { file: None, env }).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
-        Ok(Self { rp: App::build(&config, Arc::new(SystemClock))?.rp, pattern })
+        let deployment = [
+            "SERVER__PUBLIC_URL=http://auth-api.app.localhost:1".to_owned(),
+            format!("PROVIDER__ISSUER={}", world.pool.issuer()),
+            format!("PROVIDER__CLIENT_ID={}", visitor::CLIENT),
+            "COOKIES__DOMAIN=app.localhost".to_owned(),
+        ];
+        let deployment = deployment.to_vec();
+        Ok(Self { rp: app(&[&redis.configuration("")[..], &deployment].concat())?.rp, pattern, deployment })
+    }
+
+    /// The configuration of another process.
+    fn configuration(&self, redis: &Redis, user: &str) -> Vec<String> {
+        [&redis.configuration(user)[..], &self.deployment].concat()
     }
 
     /// Stores sessions; the first `shown` cookies.
@@ -157,9 +159,12 @@ impl Member {
     }
 }
 
-fn measure() -> anyhow::Result<()> {
+fn measure(million_alone: bool) -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if million_alone {
+        return a_million(&runtime);
+    }
     let redis = Redis::start()?;
     let member = runtime.block_on(Member::join(&redis))?;
     processor_time(&runtime, &redis, &member)?;
@@ -175,8 +180,10 @@ fn processor_time(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::
     std::io::Write::write_all(&mut client, b"ACL SETUSER blind on nopass ~* &* +@all -client|tracking\r\n")?;
     client.read_exact(&mut [0; 5])?;
     let bare = Server::start("bare", &[])?;
-    let (warm, blind) =
-        (Server::start("ours", &redis.configuration(""))?, Server::start("ours", &redis.configuration("blind:x@"))?);
+    let (warm, blind) = (
+        Server::start("ours", &member.configuration(redis, ""))?,
+        Server::start("ours", &member.configuration(redis, "blind:x@"))?,
+    );
     let cookie = format!("Cookie: {}", runtime.block_on(member.fill(1, 1))?[0]);
     let modes = [
         ("bare axum handler, 204", &bare, bare.url("/")),
@@ -201,7 +208,7 @@ fn processor_time(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::
 
 /// From the end of a session at one process to the first 401 at another, which serves others meanwhile.
 fn revocation_lag(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::Result<()> {
-    let other = Server::start("ours", &redis.configuration(""))?;
+    let other = Server::start("ours", &member.configuration(redis, ""))?;
     let url = other.url("/validate");
     let busy = format!("Cookie: {}", runtime.block_on(member.fill(1, 1))?[0]);
     let seconds = "-d20s";
@@ -243,7 +250,7 @@ fn revocation_lag(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::
 fn memory(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::Result<()> {
     let cookies = runtime.block_on(member.fill(WEIGHED, WEIGHED))?;
     let folder = tempfile::tempdir()?;
-    let server = Server::start("ours", &redis.configuration(""))?;
+    let server = Server::start("ours", &member.configuration(redis, ""))?;
     let url = server.url("/validate");
     // Whatever it needs to serve at all.
     drive(&url, &["-H", &format!("Cookie: {}", cookies[0])], true)?;
@@ -261,21 +268,21 @@ fn memory(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::Result<(
 fn a_million(runtime: &Runtime) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (small, large) = (Redis::start()?, Redis::start()?);
-    let few = runtime.block_on(async { Member::join(&small).await?.fill(FEW, FEW).await })?;
+    let members = [runtime.block_on(Member::join(&small))?, runtime.block_on(Member::join(&large))?];
+    let few = runtime.block_on(members[0].fill(FEW, FEW))?;
     let began = Instant::now();
-    let many_cookies = runtime.block_on(async { Member::join(&large).await?.fill(MANY, MANY).await })?;
+    let many_cookies = runtime.block_on(members[1].fill(MANY, MANY))?;
     println!("\n{MANY} sessions stored in {:.0} s", began.elapsed().as_secs_f64());
     // One for each kind of traffic: what they remember is the kind's own.
     let kinds = [
-        ("1,000 sessions", &small, &few[..], "256MB"),
-        ("1,000,000, of which 1,000 are at work", &large, &many_cookies[..FEW], "256MB"),
-        ("1,000,000, of which 200,000 are", &large, &many_cookies[..200_000], "256MB"),
-        ("1,000,000, of which 200,000 are", &large, &many_cookies[..200_000], "512MB"),
-        ("1,000,000, all at work", &large, &many_cookies[..], "2GB"),
+        ("1,000 sessions", members[0].configuration(&small, ""), &few[..], "256MB"),
+        ("1,000,000, of which 1,000 are at work", members[1].configuration(&large, ""), &many_cookies[..FEW], "256MB"),
+        ("1,000,000, of which 200,000 are", members[1].configuration(&large, ""), &many_cookies[..200_000], "256MB"),
+        ("1,000,000, of which 200,000 are", members[1].configuration(&large, ""), &many_cookies[..200_000], "512MB"),
+        ("1,000,000, all at work", members[1].configuration(&large, ""), &many_cookies[..], "2GB"),
     ];
     let mut modes = vec![];
-    for (nth, (name, redis, cookies, memory)) in kinds.into_iter().enumerate() {
-        let mut configuration = redis.configuration("");
+    for (nth, (name, mut configuration, cookies, memory)) in kinds.into_iter().enumerate() {
         configuration.push(format!("SESSION__CACHE_MEMORY={memory}"));
         let (server, folder) = (Server::start("ours", &configuration)?, folder.path().join(nth.to_string()));
         std::fs::create_dir(&folder)?;
