@@ -2,7 +2,7 @@
 
 use crate::real::component;
 use crate::support::process::command;
-use auth_api::domain::principal::IDENTITY_HEADERS;
+use auth_api::domain::identity::IDENTITY_HEADERS;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -2,7 +2,8 @@
 
 use super::failure::AuthorizationFailure;
 use crate::domain::clock::Timestamp;
-use crate::domain::principal::{IDENTITY_HEADERS, IdentityResponse, Principal};
+use crate::domain::identity::{IDENTITY_HEADERS, IdentityResponse};
+use crate::domain::principal::Principal;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! How, and how lately, a user has to have authenticated: step-up authentication (RFC 9470, OIDC Core §3.1.2.1).
 
-use super::claims::{Authentication, Claims};
 use super::clock::Timestamp;
 use super::principal::PrincipalKind;
+use super::subject::{Authentication, Subject};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -26,12 +26,12 @@ impl AuthenticationRequirement {
     }
 
     /// Whether it is met at `now`. A program never does: it does not authenticate as a user.
-    pub fn is_met(&self, claims: &dyn Claims, now: Timestamp) -> bool {
+    pub fn is_met(&self, subject: &dyn Subject, now: Timestamp) -> bool {
         if self.is_empty() {
             return true;
         }
-        let Authentication { auth_time, acr } = claims.authentication();
-        claims.kind() == PrincipalKind::User
+        let Authentication { auth_time, acr } = subject.authentication();
+        subject.kind() == PrincipalKind::User
             && self.max_age.is_none_or(|max_age| is_recent(auth_time, max_age, now))
             && self.admits_acr(acr.as_deref())
     }

@@ -4,11 +4,11 @@
 //! public rule, and has to meet every rule that some reading of it meets.
 
 use super::authentication::AuthenticationRequirement;
-use super::claims::Claims;
 use super::host::within;
 use super::page::{Page, PathInterpretations};
 use super::principal::{PrincipalKind, TokenIssuer};
 use super::requirement::{MissingRequirement, Requirement};
+use super::subject::Subject;
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,20 +157,20 @@ impl<'a> Decision<'a> {
     /// The first rule that is not met, if it is one, and what is missing.
     pub fn check(
         &self,
-        claims: &dyn Claims,
+        subject: &dyn Subject,
         caller: Option<&Requirement>,
     ) -> Result<(), (Option<&'a PageRule>, MissingRequirement)> {
         let Self::Members(rules) = self else { return Ok(()) };
-        let person = claims.kind() == PrincipalKind::User || caller.is_some_and(Requirement::admits_machines);
+        let person = subject.kind() == PrincipalKind::User || caller.is_some_and(Requirement::admits_machines);
         if rules.is_empty() {
             let admitted = if person { Ok(()) } else { Err(MissingRequirement::Person) };
-            let named = admitted.and_then(|()| caller.unwrap_or(&Requirement::default()).check_issuer(claims));
+            let named = admitted.and_then(|()| caller.unwrap_or(&Requirement::default()).check_issuer(subject));
             return named.map_err(|missing| (None, missing));
         }
         rules.iter().try_for_each(|(site, requirement)| {
             let admitted =
                 if person || requirement.admits_machines() { Ok(()) } else { Err(MissingRequirement::Person) };
-            admitted.and_then(|()| requirement.check(claims)).map_err(|missing| (Some(*site), missing))
+            admitted.and_then(|()| requirement.check(subject)).map_err(|missing| (Some(*site), missing))
         })
     }
 }

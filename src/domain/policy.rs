@@ -1,9 +1,9 @@
 //! What an operator decides: who may sign in at all, and who may see which page.
 
-use super::claims::Claims;
 use super::page_rules::PageRules;
 use super::principal::PrincipalKind;
 use super::requirement::{MissingRequirement, Requirement};
+use super::subject::Subject;
 
 /// Who may sign in at all, and who may see which page.
 #[derive(Debug, Clone, Default)]
@@ -19,9 +19,9 @@ impl Policy {
     ///
     /// # Errors
     /// What is [`MissingRequirement`].
-    pub fn admit(&self, claims: &dyn Claims) -> Result<(), MissingRequirement> {
-        match claims.kind() {
-            PrincipalKind::User => self.admission.check(claims),
+    pub fn admit(&self, subject: &dyn Subject) -> Result<(), MissingRequirement> {
+        match subject.kind() {
+            PrincipalKind::User => self.admission.check(subject),
             PrincipalKind::Machine => Ok(()),
         }
     }

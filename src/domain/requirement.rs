@@ -1,8 +1,8 @@
 //! What is demanded of a principal beside being known: by a caller of `/validate`, a rule for pages, or the policy.
 
 use super::authentication::{AuthenticationRequirement, is_acr};
-use super::claims::Claims;
 use super::principal::TokenIssuer;
+use super::subject::Subject;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -210,8 +210,8 @@ impl Requirement {
     ///
     /// # Errors
     /// [`MissingRequirement::Issuer`].
-    pub fn check_issuer(&self, claims: &dyn Claims) -> Result<(), MissingRequirement> {
-        let issuer = claims.issuer();
+    pub fn check_issuer(&self, subject: &dyn Subject) -> Result<(), MissingRequirement> {
+        let issuer = subject.issuer();
         let is_named = match self.issuers.as_slice() {
             [] => *issuer == TokenIssuer::Provider,
             issuers => issuers.contains(issuer),
@@ -223,20 +223,20 @@ impl Requirement {
     ///
     /// # Errors
     /// The first requirement that is [`MissingRequirement`].
-    pub fn check(&self, claims: &dyn Claims) -> Result<(), MissingRequirement> {
-        self.check_issuer(claims)?;
+    pub fn check(&self, subject: &dyn Subject) -> Result<(), MissingRequirement> {
+        self.check_issuer(subject)?;
         let is_named = |client: &str| self.clients.iter().any(|named| named == client);
-        if !self.clients.is_empty() && !claims.registered_client().is_some_and(is_named) {
+        if !self.clients.is_empty() && !subject.registered_client().is_some_and(is_named) {
             return Err(MissingRequirement::Client(self.clients.join(", ")));
         }
-        if !self.groups.is_empty() && !self.groups.iter().any(|group| claims.has_group(group)) {
+        if !self.groups.is_empty() && !self.groups.iter().any(|group| subject.has_group(group)) {
             return Err(MissingRequirement::Group(self.groups.join(", ")));
         }
-        if let Some(missing) = self.scopes.iter().find(|scope| !claims.has_scope(scope)) {
+        if let Some(missing) = self.scopes.iter().find(|scope| !subject.has_scope(scope)) {
             return Err(MissingRequirement::Scope(missing.clone()));
         }
         if !self.email_domains.is_empty() {
-            let email = claims.verified_email();
+            let email = subject.verified_email();
             let domain = email.as_deref().and_then(domain_of);
             if !self.email_domains.iter().any(|d| domain.is_some_and(|have| have.eq_ignore_ascii_case(d))) {
                 return Err(MissingRequirement::EmailDomain(self.email_domains.join(", ")));

@@ -11,14 +11,15 @@
 //! No provider call (but for a key never seen), no store write, nothing logged.
 
 use super::{AccessDenied, Error, RelyingParty};
-use crate::domain::claims::Claims;
+use crate::domain::identity::{IdentityResponse, NOBODY};
 use crate::domain::machine::{IssuedToken, token_hash};
 use crate::domain::page::Page;
 use crate::domain::page_rules::{Decision, PageRule};
-use crate::domain::principal::{IdentityResponse, NOBODY, Principal, TokenIssuer};
+use crate::domain::principal::{Principal, TokenIssuer};
 use crate::domain::requirement::Requirement;
 use crate::domain::session::SessionId;
 use crate::domain::store_key::RevocationKey;
+use crate::domain::subject::Subject;
 use crate::provider::{self, Bearer, Provider};
 use crate::store::OpenedSession;
 use quick_cache::Weighter;
@@ -144,7 +145,7 @@ impl Caller {
         }
     }
 
-    fn claims(&self) -> Option<&dyn Claims> {
+    fn subject(&self) -> Option<&dyn Subject> {
         match self {
             Self::Session(opened) => Some(&opened.identity),
             Self::Bearer(bearer) => Some(&bearer.principal),
@@ -173,37 +174,37 @@ impl RelyingParty {
             (Err(_), Some((_, Decision::Public(_)))) if requirement.is_none() => return Ok(Caller::Nobody),
             (Err(error), _) => return Err(error),
         };
-        let Some(claims) = who.claims() else { return Ok(who) };
+        let Some(subject) = who.subject() else { return Ok(who) };
         let denied = |missing, rule: Option<&PageRule>| {
             let page = decision.as_ref().map(|(page, _)| page.url().split('?').next().unwrap_or_default().to_owned());
             let rule = rule.map(ToString::to_string);
-            let client = claims.registered_client().map(str::to_owned);
-            let issuer = claims.issuer().further().map(str::to_owned);
-            Box::new(AccessDenied { sub: claims.sub().into_owned(), issuer, client, page, rule, missing })
+            let client = subject.registered_client().map(str::to_owned);
+            let issuer = subject.issuer().further().map(str::to_owned);
+            Box::new(AccessDenied { sub: subject.sub().into_owned(), issuer, client, page, rule, missing })
         };
         let for_everybody = matches!(decision, Some((_, Decision::Public(_)))) && requirement.is_none();
-        match self.policy.admit(claims) {
+        match self.policy.admit(subject) {
             // Who has named no further issuer is told of nobody there.
-            Ok(()) if for_everybody && *claims.issuer() != TokenIssuer::Provider => return Ok(Caller::Nobody),
+            Ok(()) if for_everybody && *subject.issuer() != TokenIssuer::Provider => return Ok(Caller::Nobody),
             Ok(()) => {}
             Err(_) if for_everybody => return Ok(Caller::Nobody),
             Err(missing) => return Err(Error::NotAdmitted(denied(missing, None))),
         }
         match (&decision, page) {
-            (Some((_, decision)), _) => decision.check(claims, requirement.as_ref()),
+            (Some((_, decision)), _) => decision.check(subject, requirement.as_ref()),
             // Without rules it is a page all the same.
-            (None, Some(_)) => Decision::Members(vec![]).check(claims, requirement.as_ref()),
+            (None, Some(_)) => Decision::Members(vec![]).check(subject, requirement.as_ref()),
             (None, None) if requirement.is_some() => Ok(()),
-            (None, None) => Requirement::default().check_issuer(claims).map_err(|missing| (None, missing)),
+            (None, None) => Requirement::default().check_issuer(subject).map_err(|missing| (None, missing)),
         }
         .map_err(|(site, missing)| Error::Denied(denied(missing, site)))?;
         if let Some(requirement) = &requirement {
-            requirement.check(claims).map_err(|missing| Error::Denied(denied(missing, None)))?;
+            requirement.check(subject).map_err(|missing| Error::Denied(denied(missing, None)))?;
         }
         // Last: nobody is asked to authenticate for what they may not see.
         let rules = decision.iter().flat_map(|(_, decision)| decision.authentication());
         let asked = rules.chain(requirement.as_ref().map(|requirement| &requirement.authentication));
-        let unmet = asked.filter(|asked| !asked.is_empty() && !asked.is_met(claims, self.clock.now())).cloned();
+        let unmet = asked.filter(|asked| !asked.is_empty() && !asked.is_met(subject, self.clock.now())).cloned();
         match unmet.reduce(|all, one| all.and(&one)) {
             None => Ok(who),
             Some(unmet) => Err(Error::InsufficientAuthentication(unmet)),

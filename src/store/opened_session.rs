@@ -2,7 +2,8 @@
 
 use super::encoding::{decode, encode};
 use crate::domain::clock::Timestamp;
-use crate::domain::principal::{IdentityResponse, Principal};
+use crate::domain::identity::IdentityResponse;
+use crate::domain::principal::Principal;
 use crate::domain::session::{Session, SessionId, SessionSummary};
 use crate::domain::store_key::SessionKey;
 use crate::domain::token::TokenSet;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What a remembered session takes beside its texts.
-const OVERHEAD: usize = 560;
+const OVERHEAD: usize = 500;
 
 /// An opened session, in as little memory as it can be answered from: what each request reads stands ready, the rest is
 /// decoded when something needs it. Without its tokens, unless every request needs them.

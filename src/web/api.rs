@@ -8,7 +8,7 @@ use super::request_id::RequestId;
 use super::session_layer::BrowserSession;
 use super::{Web, error, pages};
 use crate::domain::clock::Timestamp;
-use crate::domain::principal::ActiveIdentity;
+use crate::domain::identity::ActiveIdentity;
 use crate::domain::session::SessionId;
 use crate::flow::{Error, OwnSession};
 use axum::Json;

@@ -10,7 +10,7 @@ use super::request_id::RequestId;
 use super::security_headers::private;
 use super::{Web, browser, error, layers, pages, problem_page};
 use crate::config::HeaderStyle;
-use crate::domain::principal::{DISPLAY_NAME, IDENTITY_HEADERS, IdentityResponse, JSON_LENGTH, PLAIN_GROUPS};
+use crate::domain::identity::{DISPLAY_NAME, IDENTITY_HEADERS, IdentityResponse, JSON_LENGTH, PLAIN_GROUPS};
 use crate::domain::return_to::ReturnTo;
 use crate::flow::{Caller, CallerCredentials, Error};
 use crate::telemetry::metrics::ValidateResult;

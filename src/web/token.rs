@@ -8,8 +8,9 @@ use super::openapi::{AboutTokenErrors, IntrospectionForm, TokenErrors, TokenForm
 use super::request_id::RequestId;
 use super::{Web, fallback};
 use crate::domain::clock::Timestamp;
+use crate::domain::identity::{Inactive, always_true};
 use crate::domain::machine::{Scopes, TokenResponse, is_resource};
-use crate::domain::principal::{Inactive, MachineIdentity, PrincipalKind, always_true};
+use crate::domain::principal::{MachineIdentity, PrincipalKind};
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::{ClientCredentials, Introspection, MachineError, TokenRequest};
 use axum::body::{Body, Bytes};

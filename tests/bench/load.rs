@@ -12,8 +12,8 @@ mod driver;
 mod visitor;
 
 use auth_api::dev::environment::{DevEnvironment, DevOptions};
+use auth_api::domain::identity::IDENTITY_HEADERS;
 use auth_api::domain::machine::SecretHash;
-use auth_api::domain::principal::IDENTITY_HEADERS;
 use auth_api::web;
 use axum::Router;
 use axum::body::Body;

@@ -44,7 +44,7 @@ section! {
             "Write a time from `50ms` to `1h`; `250ms` suits most.",
         );
 
-    /// How much memory the sessions that a process remembers may take, from 16MB to 256GB: about 1.5 KB each, more with
+    /// How much memory the sessions that a process remembers may take, from 16MB to 256GB: about 1.2 KB each, more with
     /// long names or many groups. Those that are not remembered are read from the store, which takes longer.
     cache_memory: u64 = text(scalar::memory_size).default("256MB");
 

@@ -9,7 +9,7 @@ pub(super) use responses::*;
 
 use super::Routes;
 use super::error_body::{OAuthErrorResponse, ProblemDetails};
-use crate::domain::principal::{ActiveIdentity, IDENTITY_HEADERS, Inactive};
+use crate::domain::identity::{ActiveIdentity, IDENTITY_HEADERS, Inactive};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 use utoipa::openapi::{OpenApi as OpenApiDocument, RefOr, Response};

@@ -1,7 +1,7 @@
 //! The answers that several routes share. A refusal is described by the table that answers it, so that its status, its
 //! code and its headers cannot differ from the document's.
 
-use crate::domain::principal::{ActiveIdentity, IDENTITY_HEADERS, Inactive};
+use crate::domain::identity::{ActiveIdentity, IDENTITY_HEADERS, Inactive};
 use crate::flow::MachineError;
 use crate::store;
 use crate::web::error_body::{OAuthErrorResponse, ProblemDetails};

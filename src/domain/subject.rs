@@ -5,7 +5,7 @@ use super::principal::{Principal, PrincipalKind, TokenIssuer};
 use std::borrow::Cow;
 
 /// What is known of somebody whose credential was verified.
-pub trait Claims {
+pub trait Subject {
     /// The issuer's stable identifier.
     fn sub(&self) -> Cow<'_, str>;
     /// A person or a program.
@@ -33,7 +33,7 @@ pub struct Authentication {
     pub acr: Option<String>,
 }
 
-impl Claims for Principal {
+impl Subject for Principal {
     fn sub(&self) -> Cow<'_, str> {
         Cow::Borrowed(&self.sub)
     }
