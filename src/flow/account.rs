@@ -5,6 +5,7 @@
 //! 3. After a change the tokens are renewed, so that siblings see it at once.
 
 use super::{Error, RelyingParty};
+use crate::domain::subject::Subject;
 use crate::domain::token::TokenSet;
 use crate::domain::user::User;
 use crate::provider::{self, USER_POOLS_SCOPE};
@@ -60,7 +61,7 @@ impl RelyingParty {
         if let Some(name) = change.keys().find(|name| !self.config.account.writable.contains(name)) {
             return Err(Error::NotWritable(name.chars().take(64).collect()));
         }
-        if !opened.principal().scopes.iter().any(|scope| scope == USER_POOLS_SCOPE) {
+        if !opened.identity.has_scope(USER_POOLS_SCOPE) {
             return Err(Error::NotOffered("the session's access token lacks the scope aws.cognito.signin.user.admin"));
         }
         let opened = self.with_fresh_tokens(opened).await?;

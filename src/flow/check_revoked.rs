@@ -9,6 +9,7 @@
 use super::{Error, RelyingParty};
 use crate::domain::clock::Timestamp;
 use crate::domain::store_key::SessionKey;
+use crate::domain::subject::Subject;
 use crate::provider::{self, USER_POOLS_SCOPE};
 use crate::store::{OpenedSession, Priority};
 use std::collections::HashMap;
@@ -86,16 +87,12 @@ impl RelyingParty {
         let mut last_checked = self.revocation_checks.0.lock().unwrap_or_else(PoisonError::into_inner);
         last_checked.retain(|_, at| now.since(*at) < interval);
         let due = self.sessions.cached().into_iter().filter(|opened| {
-            let due = now.since(opened.last_used()) <= MAX_IDLE
+            now.since(opened.last_used()) <= MAX_IDLE
                 && !last_checked.contains_key(&opened.id.key())
                 // Just told by the provider itself.
                 && now.since(opened.renewed) >= interval
-                && now < opened.expires_at;
-            let can_ask = due && opened.principal().scopes.iter().any(|scope| scope == USER_POOLS_SCOPE);
-            if due && !can_ask {
-                last_checked.insert(opened.id.key(), now);
-            }
-            can_ask
+                && now < opened.expires_at
+                && opened.identity.has_scope(USER_POOLS_SCOPE)
         });
         due.collect()
     }
