@@ -9,7 +9,7 @@ mod from_stack;
 mod sessions;
 
 use crate::app;
-use crate::config::{self, Config, LogFormat, Problems, Sources};
+use crate::config::{self, Config, ConfigWatch, LogFormat, Problems, Sources};
 use crate::domain::untrusted::UntrustedText;
 use crate::provider::{self, HttpClient};
 use crate::telemetry;
@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Sign-in for sibling sites with AWS Cognito's hosted UI.
 #[derive(Debug, Parser)]
@@ -115,7 +116,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         #[cfg(feature = "dev")]
         Command::Dev(asked) => dev::dev(asked).await,
-        Command::Serve(flag) => serve(&flag.read()?).await.map(|()| ExitCode::SUCCESS),
+        Command::Serve(flag) => serve(flag.watch()?).await.map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::check(args).await,
         Command::Sessions(command) => sessions::sessions(command).await,
         Command::Client(command) => client::client(command).await,
@@ -144,16 +145,25 @@ impl ConfigFlag {
     }
 
     fn read(&self) -> anyhow::Result<Config> {
+        Ok(config::load(self.announced()?).map_err(Problems::in_configuration)?)
+    }
+
+    fn watch(&self) -> anyhow::Result<ConfigWatch> {
+        Ok(ConfigWatch::new(self.announced()?, true).map_err(Problems::in_configuration)?)
+    }
+
+    fn announced(&self) -> anyhow::Result<Sources> {
         let sources = self.sources()?;
         if sources.file.is_none() {
             // Most likely the wrong folder; said before the list of what is missing.
             let _ = writeln!(std::io::stderr(), "no ./auth-api.toml here: only the environment is read");
         }
-        Ok(config::load(sources).map_err(Problems::in_configuration)?)
+        Ok(sources)
     }
 }
 
-async fn serve(config: &Config) -> anyhow::Result<()> {
+async fn serve(watch: ConfigWatch) -> anyhow::Result<()> {
+    let config = watch.config();
     telemetry::start(&config.telemetry.log, config.telemetry.format == LogFormat::Json).map_err(|e| anyhow!(e))?;
     if let Some(caution) = config.provider.caution() {
         tracing::warn!("{caution}");
@@ -163,12 +173,12 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let app = app::build_patiently(config).await?;
     app.load_clients().await;
     // Caught before anybody is told that it is up.
-    let shutdown = shutdown();
+    let (shutdown, reload) = (shutdown(), hangups());
     tracing::info!(
         public_url = %config.server.public_url, listen = %public.address()?,
         version = env!("CARGO_PKG_VERSION"), "auth-api is up"
     );
-    app.serve(public, ops, shutdown).await?;
+    app.reloading(watch, reload).serve(public, ops, shutdown).await?;
     tracing::info!("auth-api has stopped");
     Ok(())
 }
@@ -228,6 +238,24 @@ fn shutdown() -> impl Future<Output = ()> + Send + 'static {
     async {
         let _ = tokio::signal::ctrl_c().await;
     }
+}
+
+/// Told at each SIGHUP. It is caught from this call on.
+fn hangups() -> Arc<Notify> {
+    let requests = Arc::<Notify>::default();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut signals) = signal(SignalKind::hangup()) {
+            let requests = requests.clone();
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    requests.notify_one();
+                }
+            });
+        }
+    }
+    requests
 }
 
 fn print(text: &str) -> anyhow::Result<ExitCode> {

@@ -9,6 +9,7 @@ mod files;
 mod machine;
 mod policy;
 mod reference;
+mod reload;
 mod sites;
 mod store_url;
 mod values;

@@ -211,6 +211,7 @@ fn metrics() -> BTreeSet<String> {
     metrics.machine_token("");
     metrics.machine_call(true);
     metrics.background_task_ended("");
+    metrics.reload(true);
     let text = metrics.render();
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     types.map(|(name, kind)| if kind == "counter" { format!("{name}_total") } else { name.to_owned() }).collect()

@@ -1,17 +1,19 @@
 //! The composition root: a configuration becomes a running service.
 //!
-//! `tasks` is the table of what runs beside the requests, `supervisor` watches it, `commands` are the operator's, and `operator`
-//! the way to a service that runs.
+//! `tasks` is the table of what runs beside the requests, `supervisor` watches it, `reload` takes up a changed
+//! configuration, `commands` are the operator's, and `operator` the way to a service that runs.
 
 mod commands;
 mod operator;
+mod reload;
 mod supervisor;
 mod tasks;
 
 pub use self::commands::{change_client, clients, end_sessions_of, probe, sessions_of};
 pub use self::operator::build_patiently;
+use self::reload::{Reloader, read_tls};
 pub(crate) use self::supervisor::Supervisor;
-use crate::config::{self, Config, ListenAddress, StoreUrl};
+use crate::config::{self, Config, ConfigWatch, ListenAddress, StoreUrl};
 use crate::domain::clock::Clock;
 use crate::domain::deployment::Deployment;
 use crate::domain::seal::KeyRing;
@@ -21,13 +23,13 @@ use crate::store::{self, CachePolicy, ClientRegistrations, MachineTokenStore, Se
 use crate::telemetry::Metrics;
 use crate::web::{self, Listener, Readiness, Web};
 use axum::Router;
-use axum_server::tls_rustls::RustlsConfig;
 use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// How long requests in flight, and then renewals, may take after a shutdown began. Together less than the
@@ -128,7 +130,7 @@ pub async fn bind_public(address: &ListenAddress) -> Result<Listener, Error> {
     }
 }
 
-fn key_ring(config: &Config) -> KeyRing {
+pub(crate) fn key_ring(config: &Config) -> KeyRing {
     let (provider, origin) = (&config.provider, config.server.public_url.as_str());
     let deployment = Deployment::new(&provider.issuer, &provider.client_id, origin);
     KeyRing::new(config.cookies.keys.iter().map(|key| key.expose())).bound_to(deployment)
@@ -143,6 +145,8 @@ pub struct App {
     ops: Router,
     readiness: Readiness,
     config: Arc<Config>,
+    ring: Arc<KeyRing>,
+    watch: Option<(ConfigWatch, Arc<Notify>)>,
 }
 
 impl App {
@@ -151,8 +155,8 @@ impl App {
     /// # Errors
     /// [`Error`], a sentence for the operator.
     pub fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let store = store::open(&config.session, &Arc::new(key_ring(config)))?;
-        Self::over(store, config, clock)
+        let ring = Arc::new(key_ring(config));
+        Self::with_http(store::open(&config.session, &ring)?, ring, config, clock)
     }
 
     /// Puts the service together over a store that is open already.
@@ -160,9 +164,18 @@ impl App {
     /// # Errors
     /// [`Error::Provider`] and [`Error::Clients`].
     pub fn over(store: Arc<dyn SessionStore>, config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        Self::with_http(store, Arc::new(key_ring(config)), config, clock)
+    }
+
+    fn with_http(
+        store: Arc<dyn SessionStore>,
+        ring: Arc<KeyRing>,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::default());
         let http = HttpClient::new(config.provider.timeout, metrics.clone())?;
-        Self::compose(store, http, config, clock, metrics)
+        Self::compose(store, ring, http, config, clock, metrics)
     }
 
     /// Puts the service together over a store and a way to the provider.
@@ -171,12 +184,12 @@ impl App {
     /// [`Error::Clients`].
     pub(crate) fn compose(
         store: Arc<dyn SessionStore>,
+        ring: Arc<KeyRing>,
         http: HttpClient,
         config: &Config,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
-        let ring = Arc::new(key_ring(config));
         let tokens = MachineTokenStore::new(store.clone(), ring.clone(), clock.clone());
         let policy = CachePolicy {
             idle: config.session.idle,
@@ -197,12 +210,20 @@ impl App {
             Arc::new(RelyingParty::new(provider, bearer_issuers, sessions, clock, metrics, broker, config.clone()));
         let readiness = Readiness::default();
         Ok(Self {
-            public: web::router(Web::new(rp.clone(), ring, &config)),
+            public: web::router(Web::new(rp.clone(), ring.clone(), &config)),
             ops: web::ops_router(rp.clone(), readiness.clone()),
             config,
             rp,
             readiness,
+            ring,
+            watch: None,
         })
+    }
+
+    /// Goes by what a reload may change of `watch`, when `requests` is told and when files have changed.
+    #[must_use]
+    pub fn reloading(self, watch: ConfigWatch, requests: Arc<Notify>) -> Self {
+        Self { watch: Some((watch, requests)), ..self }
     }
 
     /// The public listener's routes, for those who call them in process.
@@ -234,14 +255,16 @@ impl App {
         ops: Option<TcpListener>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), Error> {
-        let tls = match self.config.server.tls() {
-            Some((cert, key)) => Some(RustlsConfig::from_pem_file(cert, key).await.map_err(Error::Tls)?),
-            None => None,
-        };
+        let tls = read_tls(&self.config).await?;
         if !self.config.server.has_trusted_proxies() {
             tracing::warn!("/validate/browser refuses every request: server.trusted_proxies is empty");
         }
         let mut background = self.background();
+        if let Some((watch, requests)) = self.watch {
+            let (watch, ring, readiness) = (Mutex::new(watch), self.ring, self.readiness.clone());
+            let reloader = Arc::new(Reloader { watch, requests, ring, tls: tls.clone(), readiness });
+            background.always("configuration", move |rp| reloader.clone().run(rp));
+        }
         #[cfg(unix)]
         if let StoreUrl::Redb(path) = &self.config.session.store {
             let path = path.clone();

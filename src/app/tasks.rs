@@ -17,7 +17,7 @@ const METADATA_RETRY: ExponentialBackoff =
 const FLUSH: Duration = Duration::from_secs(10);
 /// How often ended sessions are removed.
 const SWEEP: Duration = Duration::from_secs(5 * 60);
-/// How often the clients' files are looked at, and the clients in the store.
+/// How often the clients in the store are looked at.
 const CLIENTS: Duration = Duration::from_secs(3);
 /// How often the store's set-up is looked at, and soon again where it could not be.
 const INSPECTION: (Duration, Duration) = (Duration::from_secs(5 * 60), Duration::from_secs(5));
@@ -40,8 +40,8 @@ pub(super) fn start(rp: &Arc<RelyingParty>, config: &Arc<Config>) -> Supervisor 
     let last_warnings = Arc::<Mutex<Vec<store::Warning>>>::default();
     tasks.paced("store set-up", move |rp| inspect_store(rp, last_warnings.clone()));
     if config.machine.upstreams().next().is_some() {
-        let (config, problem) = (config.clone(), Arc::<Mutex<Option<String>>>::default());
-        tasks.paced("client registrations", move |rp| reload_clients(rp, config.clone(), problem.clone()));
+        let problem = Arc::<Mutex<Option<String>>>::default();
+        tasks.paced("client registrations", move |rp| refresh_clients(rp, problem.clone()));
     }
     tasks.always("renewals", renew_ahead);
     if let Some(interval) = config.validate.check_revoked {
@@ -102,29 +102,16 @@ async fn inspect_store(rp: Arc<RelyingParty>, last_warnings: Arc<Mutex<Vec<store
     INSPECTION.0
 }
 
-/// Reloads the clients of the files and of the store. While a file contains a mistake, or the store does not answer, the
-/// last valid clients stay in use, and the problem is logged once.
-async fn reload_clients(
-    rp: Arc<RelyingParty>,
-    config: Arc<Config>,
-    last_problem: Arc<Mutex<Option<String>>>,
-) -> Duration {
-    let mut problem = None;
-    if config.machine.clients.is_some() {
-        // Reading files blocks; thousands of clients take a while.
-        match tokio::task::spawn_blocking(move || config.clients()).await {
-            Ok(Ok(clients)) => rp.broker.replace_clients(clients),
-            Ok(Err(problems)) => problem = problems.first().map(ToString::to_string),
-            Err(error) => problem = Some(error.to_string()),
-        }
-    }
-    match rp.broker.refresh_clients().await {
-        Ok(mistakes) => problem = problem.or_else(|| mistakes.into_iter().next()),
-        Err(error) => problem = problem.or_else(|| Some(error.to_string())),
-    }
+/// Reads the clients of the store again. While one contains a mistake, or the store does not answer, the last valid
+/// clients stay in use, and the problem is logged once.
+async fn refresh_clients(rp: Arc<RelyingParty>, last_problem: Arc<Mutex<Option<String>>>) -> Duration {
+    let problem = match rp.broker.refresh_clients().await {
+        Ok(mistakes) => mistakes.into_iter().next(),
+        Err(error) => Some(error.to_string()),
+    };
     let mut last_problem = last_problem.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(problem) = problem.as_ref().filter(|_| *last_problem != problem) {
-        tracing::error!(reason = %problem, "client reload failed: keeping the last known clients");
+        tracing::error!(reason = %problem, "client refresh failed: keeping the last known clients");
     }
     *last_problem = problem;
     CLIENTS

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -30,6 +30,21 @@ pub(super) fn read_up_to(megabytes: u64, path: &Path) -> Result<Zeroizing<String
         Ok(_) => Ok(content),
         Err(error) => Err(wrong_file(path, &format!("cannot be read ({error})"))),
     }
+}
+
+/// The file, or the .toml files of the folder in the order of their names.
+pub(super) fn files_at(path: &Path) -> Result<Vec<PathBuf>, Mistake> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = std::fs::read_dir(path).map_err(|error| {
+        let what = format!("The folder {} cannot be read ({error}).", path.display());
+        Mistake::new(what, "Make it readable for the user that runs the service.")
+    })?;
+    let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|e| e == "toml")).collect();
+    files.sort();
+    Ok(files)
 }
 
 fn wrong_file(path: &Path, what: &str) -> Mistake {

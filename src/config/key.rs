@@ -108,6 +108,7 @@ impl ConfigKey {
 }
 
 /// A value before parsing.
+#[derive(Clone, PartialEq)]
 pub(super) enum RawValue {
     Text(Zeroizing<String>),
     List(Vec<String>),

@@ -15,6 +15,7 @@ use super::reader::{ConfigReader, Written};
 use super::suggest::{folded, unknown, unknown_section};
 use super::table::{array_of_tables, syntax};
 use super::{Config, RawConfig};
+use crate::domain::machine::ClientRegistry;
 
 /// The variable that holds a whole configuration, where no file can be given: in the task definition of a container.
 pub const TEXT_VARIABLE: &str = "AUTH_API_CONFIG";
@@ -81,34 +82,70 @@ impl Sources {
 
 /// Reads and checks a configuration. The error holds every mistake, never none.
 pub fn load(sources: Sources) -> Result<Config, Vec<Diagnostic>> {
-    let mut input = Input { keys: RawConfig::keys(), written: HashMap::new(), diagnostics: Vec::new() };
-    let mut base = PathBuf::new();
-    let mut readable = true;
-    if let Some((path, text)) = &sources.file {
-        base = path.parent().map(Path::to_owned).unwrap_or_default();
-        match text.trim_start_matches('\u{feff}').parse::<toml::Table>() {
-            Ok(table) => input.add_file(table),
-            Err(error) => {
-                input.diagnostics.push(syntax(path, text, &error));
-                readable = false;
+    WrittenConfig::of(sources)?.load().map(|loaded| loaded.config)
+}
+
+/// What was written, before it is judged.
+#[derive(Clone)]
+pub(super) struct WrittenConfig {
+    /// By the paths of keys.
+    pub(super) values: HashMap<String, Written>,
+    /// Relative paths start here.
+    base: PathBuf,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// A configuration, and what it was made of.
+pub(super) struct LoadedConfig {
+    pub(super) config: Config,
+    /// The registered clients.
+    pub(super) clients: ClientRegistry,
+    /// What was written for each key, what stands in a secret's file included.
+    pub(super) values: HashMap<String, RawValue>,
+    /// Files and folders whose content a reload takes, by the keys that name them.
+    pub(super) paths: Vec<(String, PathBuf)>,
+}
+
+impl WrittenConfig {
+    /// # Errors
+    /// Where the text is not TOML: what it would have said is unknown, so every further complaint could be a false one.
+    pub(super) fn of(sources: Sources) -> Result<Self, Vec<Diagnostic>> {
+        let mut input = Input { keys: RawConfig::keys(), written: HashMap::new(), diagnostics: Vec::new() };
+        let mut base = PathBuf::new();
+        let mut readable = true;
+        if let Some((path, text)) = &sources.file {
+            base = path.parent().map(Path::to_owned).unwrap_or_default();
+            match text.trim_start_matches('\u{feff}').parse::<toml::Table>() {
+                Ok(table) => input.add_file(table),
+                Err(error) => {
+                    input.diagnostics.push(syntax(path, text, &error));
+                    readable = false;
+                }
             }
         }
-    }
-    input.add_env(sources.env);
-    if !readable {
-        // What the file would have said is unknown, so every further complaint could be a false one.
-        return Err(input.diagnostics);
-    }
-    let Input { written, diagnostics, .. } = input;
-    let mut reader = ConfigReader { written, base, diagnostics, ..ConfigReader::default() };
-    let raw = RawConfig::read(&mut reader);
-    check(&raw, &mut reader);
-    match raw.take() {
-        Some(config) if reader.diagnostics.is_empty() => {
-            // Their files are read once here, so that a mistake in them stops the start.
-            config.clients().map(|_| config)
+        input.add_env(sources.env);
+        if !readable {
+            return Err(input.diagnostics);
         }
-        _ => Err(reader.diagnostics),
+        let Input { written: values, diagnostics, .. } = input;
+        Ok(Self { values, base, diagnostics })
+    }
+
+    /// # Errors
+    /// Every mistake.
+    pub(super) fn load(self) -> Result<LoadedConfig, Vec<Diagnostic>> {
+        let Self { values: written, base, diagnostics } = self;
+        let mut reader = ConfigReader { written, base, diagnostics, ..ConfigReader::default() };
+        let raw = RawConfig::read(&mut reader);
+        check(&raw, &mut reader);
+        match raw.take() {
+            Some(config) if reader.diagnostics.is_empty() => {
+                // A mistake in their files stops the start.
+                let clients = config.clients()?;
+                Ok(LoadedConfig { config, clients, values: reader.values, paths: reader.paths })
+            }
+            _ => Err(reader.diagnostics),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::key::{ConfigKey, DefaultValue, KeyShape, RawValue, Report, empty};
 use super::spec::KeySpec;
 
 /// A value and the name it was written under.
+#[derive(Clone)]
 pub(super) struct Written {
     pub(super) at: String,
     pub(super) raw: RawValue,
@@ -44,12 +45,16 @@ pub(super) struct ConfigReader {
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Every key that was asked for, in order.
     pub(super) keys: Vec<ConfigKey>,
+    /// What was written for each key, what stands in a secret's file included.
+    pub(super) values: HashMap<String, RawValue>,
+    /// Files and folders whose content a reload takes, by the keys that name them.
+    pub(super) paths: Vec<(String, PathBuf)>,
 }
 
 impl ConfigReader {
     /// Reads the key `name` of `section`.
     pub(super) fn read<T>(&mut self, section: &'static str, name: &str, doc: &str, spec: KeySpec<'_, T>) -> Field<T> {
-        let KeySpec { shape, default, absent, file, reloads, parse } = spec;
+        let KeySpec { shape, default, absent, file, reloads, is_path, parse } = spec;
         let doc = doc.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n");
         let key = ConfigKey { section, name: name.to_owned(), shape, default, doc, reloads };
         self.keys.push(key.clone());
@@ -70,6 +75,13 @@ impl ConfigReader {
                 return Field { at: key.path(), value: None };
             }
         };
+        if let RawValue::Text(text) = &written.raw
+            && is_path
+            && reloads
+        {
+            self.paths.push((key.path(), self.base.join(&**text)));
+        }
+        self.values.insert(key.path(), written.raw.clone());
         let mut report = Report { at: &written.at, base: &self.base, diagnostics: &mut self.diagnostics };
         let value = parse(written.raw, &mut report);
         Field { at: written.at, value }
@@ -89,7 +101,14 @@ impl ConfigReader {
                 "Remove one of the two; the file keeps the secret out of process listings and version control.",
             )),
             (None, RawValue::Text(name)) if name.is_empty() => Err(empty()),
-            (None, RawValue::Text(name)) => secret_in(&self.base.join(&*name)),
+            (None, RawValue::Text(name)) => {
+                let path = self.base.join(&*name);
+                let content = secret_in(&path);
+                if file.reloads {
+                    self.paths.push((key.path(), path));
+                }
+                content
+            }
             (None, _) => return Some(Written { at, raw: RawValue::Mistyped }),
         };
         let raw = match content {

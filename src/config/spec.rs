@@ -19,13 +19,15 @@ pub(super) struct KeySpec<'a, T> {
     /// Example and documentation of the key with `_file` behind its name.
     pub(super) file: Option<(&'static str, &'static str)>,
     pub(super) reloads: bool,
+    /// The value is the path of a file or a folder, whose content counts.
+    pub(super) is_path: bool,
     pub(super) parse: Parse<'a, T>,
 }
 
 impl<'a, T: 'a> KeySpec<'a, T> {
     pub(super) fn new(shape: KeyShape, parse: impl FnOnce(RawValue, &mut Report<'_>) -> Option<T> + 'a) -> Self {
         let default = DefaultValue::Required("");
-        Self { shape, default, absent: None, file: None, reloads: false, parse: Box::new(parse) }
+        Self { shape, default, absent: None, file: None, reloads: false, is_path: false, parse: Box::new(parse) }
     }
 
     /// `value` holds without the key.
@@ -40,9 +42,9 @@ impl<'a, T: 'a> KeySpec<'a, T> {
 
     /// It may be left out.
     pub(super) fn optional(self, example: &'static str) -> KeySpec<'a, Option<T>> {
-        let KeySpec { shape, file, reloads, parse, .. } = self;
+        let KeySpec { shape, file, reloads, is_path, parse, .. } = self;
         let parse: Parse<'a, Option<T>> = Box::new(|raw, report| parse(raw, report).map(Some));
-        KeySpec { shape, default: DefaultValue::Absent(example), absent: Some(None), file, reloads, parse }
+        KeySpec { shape, default: DefaultValue::Absent(example), absent: Some(None), file, reloads, is_path, parse }
     }
 
     /// It is a secret, which a file may hold instead: of a list, one item a line.
@@ -90,7 +92,7 @@ pub(super) fn text_with_base<'a, T: 'a>(parse: impl Fn(&str, &Path) -> Result<T,
 
 /// A path.
 pub(super) fn path<'a>() -> KeySpec<'a, PathBuf> {
-    text_with_base(|text, base| Ok(base.join(text)))
+    KeySpec { is_path: true, ..text_with_base(|text, base| Ok(base.join(text))) }
 }
 
 /// `90s`, `5m`, `12h`, `30d`.

@@ -7,7 +7,7 @@ use super::legacy::LegacyLogin;
 use super::pool::{AppClient, MfaConfiguration, PoolSettings, PoolUser, UserPool};
 use super::pool_contents;
 use crate::app::{App, bind};
-use crate::config::{self, Problems, Sources};
+use crate::config::{ConfigWatch, Problems, Sources};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::seal::random;
 use crate::flow::RelyingParty;
@@ -130,7 +130,8 @@ impl DevEnvironment {
         let pool_url = format!("http://{}:{pool_port}", settings.host);
         let issuer = format!("{pool_url}/{}", settings.pool_id);
         let env = variables(&options, [auth_port, ops_port], [&auth_url, &cms_url, &pool_url, &issuer]);
-        let config = config::load(Sources { file: options.file, env }).map_err(Problems::in_configuration)?;
+        let watch = ConfigWatch::new(Sources { file: options.file, env }, false).map_err(Problems::in_configuration)?;
+        let config = watch.config().clone();
         if options.own_configuration {
             pool_contents::furnish(&mut settings, &config).map_err(Problems::in_configuration)?;
         }
@@ -140,6 +141,7 @@ impl DevEnvironment {
             None => App::build(&config, options.clock)?,
         };
         app.load_clients().await;
+        let app = app.reloading(watch, Arc::default());
         let (rp, router) = (app.rp.clone(), app.router());
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

@@ -7,8 +7,10 @@
 //! Layout: version (1 byte) · ring key id (4) · nonce (12) · ciphertext · tag (16).
 
 use super::deployment::Deployment;
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 const VERSION: u8 = 1;
@@ -29,7 +31,7 @@ pub struct Purpose<'a> {
 /// The server's secret keys: the first seals, every one opens.
 #[derive(Debug)]
 pub struct KeyRing {
-    keys: Vec<RingKey>,
+    keys: ArcSwap<Vec<RingKey>>,
     deployment: Deployment,
 }
 
@@ -62,14 +64,12 @@ impl KeyType for OutputLength {
 impl KeyRing {
     /// A ring of `keys` in order of preference. Each should hold at least 32 bytes of entropy.
     pub fn new<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let salt = Salt::new(HKDF_SHA256, b"auth-api key ring v1");
-        let keys = keys.into_iter().map(|key| {
-            let prk = salt.extract(key);
-            let mut id = [0; KEY_ID_LEN];
-            expand(&prk, &[b"key id"], &mut id);
-            RingKey { id, prk }
-        });
-        Self { keys: keys.collect(), deployment: Deployment::default() }
+        Self { keys: ArcSwap::from_pointee(derived(keys)), deployment: Deployment::default() }
+    }
+
+    /// Takes `keys` in place of those before, for all that share this ring.
+    pub fn replace<'a>(&self, keys: impl IntoIterator<Item = &'a [u8]>) {
+        self.keys.store(Arc::new(derived(keys)));
     }
 
     /// The same keys for one deployment: nothing that another has sealed opens.
@@ -81,7 +81,7 @@ impl KeyRing {
     /// The same keys for no deployment in particular.
     #[must_use]
     pub fn unbound(&self) -> Self {
-        Self { keys: self.keys.clone(), deployment: Deployment::default() }
+        Self { keys: ArcSwap::new(self.keys.load_full()), deployment: Deployment::default() }
     }
 
     /// Whose it is.
@@ -94,7 +94,8 @@ impl KeyRing {
     /// # Panics
     /// If the ring is empty or the operating system gives no randomness.
     pub fn seal(&self, purpose: Purpose<'_>, plain: &[u8]) -> Vec<u8> {
-        let key = self.keys.first().expect("configuration demands a key");
+        let keys = self.keys.load();
+        let key = keys.first().expect("configuration demands a key");
         let nonce = random::<NONCE_LEN>();
         let mut sealed = Vec::with_capacity(HEADER_LEN + plain.len() + AES_256_GCM.tag_len());
         sealed.push(VERSION);
@@ -119,7 +120,8 @@ impl KeyRing {
         if *version != VERSION {
             return Err(Unsealable);
         }
-        let key = self.keys.iter().find(|key| key.id == id).ok_or(Unsealable)?;
+        let keys = self.keys.load();
+        let key = keys.iter().find(|key| key.id == id).ok_or(Unsealable)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealable)?;
         let mut body = Zeroizing::new(body.to_vec());
         let plain = key
@@ -138,7 +140,8 @@ impl KeyRing {
     /// # Panics
     /// If the ring is empty.
     pub fn tag(&self, label: &'static str, data: &[u8]) -> [u8; 32] {
-        let key = self.keys.first().expect("configuration demands a key");
+        let keys = self.keys.load();
+        let key = keys.first().expect("configuration demands a key");
         let mut tag = [0; 32];
         expand(
             &key.prk,
@@ -150,13 +153,13 @@ impl KeyRing {
 
     /// Whether there are keys that open and no longer seal.
     pub fn has_older_keys(&self) -> bool {
-        self.keys.len() > 1
+        self.keys.load().len() > 1
     }
 
     /// Whether the first key, the one that seals, sealed this.
     pub fn is_current(&self, sealed: &[u8]) -> bool {
         let id = sealed.get(1..1 + KEY_ID_LEN);
-        self.keys.first().is_some_and(|key| id == Some(&key.id))
+        self.keys.load().first().is_some_and(|key| id == Some(&key.id))
     }
 }
 
@@ -168,6 +171,17 @@ impl RingKey {
         expand(&self.prk, &info, key.as_mut());
         LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_ref()).expect("32 bytes are an AES-256 key"))
     }
+}
+
+fn derived<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Vec<RingKey> {
+    let salt = Salt::new(HKDF_SHA256, b"auth-api key ring v1");
+    let keys = keys.into_iter().map(|key| {
+        let prk = salt.extract(key);
+        let mut id = [0; KEY_ID_LEN];
+        expand(&prk, &[b"key id"], &mut id);
+        RingKey { id, prk }
+    });
+    keys.collect()
 }
 
 fn expand(prk: &Prk, info: &[&[u8]], out: &mut [u8]) {
@@ -284,6 +298,10 @@ mod tests {
         assert!(both.open(p, &old.seal(p, b"value")).is_ok());
         assert!(old.open(p, &both.seal(p, b"value")).is_err());
         assert!(both.is_current(&both.seal(p, b"value")) && !both.is_current(&old.seal(p, b"value")));
+        let sealed = old.seal(p, b"value");
+        old.replace([NEW, OLD]);
+        assert!(old.open(p, &sealed).is_ok() && old.open(p, &both.seal(p, b"value")).is_ok());
+        assert!(both.is_current(&old.seal(p, b"value")));
     }
 
     #[test]

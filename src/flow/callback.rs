@@ -161,9 +161,9 @@ impl RelyingParty {
         let Some(transaction) = transaction else {
             return match (opened, params.error) {
                 // A reload of a callback that did its work.
-                (Some(_), None) => {
-                    Ok(CallbackOutcome::Already(completed.map_or_else(|| self.return_to.choose(None), |a| a.return_to)))
-                }
+                (Some(_), None) => Ok(CallbackOutcome::Already(
+                    completed.map_or_else(|| self.rules().return_to.choose(None), |a| a.return_to),
+                )),
                 // Cognito does not always return the state with an error. It decides nothing; it is shown, without
                 // a text that anybody could have put into the link.
                 (None, Some(refusal)) if params.state.is_none() => {
@@ -269,7 +269,7 @@ impl RelyingParty {
         device: Device,
     ) -> Result<Arc<OpenedSession>, Error> {
         let (verified, transaction) = self.exchange(callback).await?;
-        if let Err(missing) = self.policy.admit(&verified.principal) {
+        if let Err(missing) = self.rules().policy.admit(&verified.principal) {
             self.revoke_later(verified.token_set.refresh);
             let denied = AccessDenied {
                 sub: verified.principal.sub,

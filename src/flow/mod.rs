@@ -32,12 +32,14 @@ pub use validate::{Caller, CallerCredentials};
 
 use crate::config::Config;
 use crate::domain::clock::Clock;
+use crate::domain::machine::ClientRegistry;
 use crate::domain::policy::Policy;
 use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::session::SessionId;
 use crate::provider::{BearerIssuers, Provider};
 use crate::store::{self, OpenedSession, Sessions};
 use crate::telemetry::Metrics;
+use arc_swap::{ArcSwap, Guard};
 use futures_util::future::join_all;
 use std::future::Future;
 use std::sync::Arc;
@@ -59,14 +61,11 @@ pub struct RelyingParty {
     pub sessions: Sessions,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Where browsers may be sent.
-    pub return_to: ReturnToPolicy,
-    /// Who may sign in, and who may see which page.
-    pub policy: Policy,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// Tokens for machines.
     pub broker: Broker,
+    rules: ArcSwap<Rules>,
     config: Arc<Config>,
     aws: aws_credentials::AwsCredentialsCache,
     revocation_checks: check_revoked::RevocationChecks,
@@ -78,6 +77,21 @@ pub struct RelyingParty {
     budget: budget::ProviderBudget,
     schedule: renew_ahead::RenewalSchedule,
     tasks: TaskTracker,
+}
+
+/// What the operator decides about pages and people. A reload replaces it as a whole.
+#[derive(Debug)]
+pub struct Rules {
+    /// Where browsers may be sent.
+    pub return_to: ReturnToPolicy,
+    /// Who may sign in, and who may see which page.
+    pub policy: Policy,
+}
+
+impl Rules {
+    fn new(config: &Config) -> Self {
+        Self { return_to: config.return_to_policy(), policy: config.policy.rules(&config.provider) }
+    }
 }
 
 /// How long a process has for a request to the provider before another one tries: longer than the provider and the
@@ -108,8 +122,7 @@ impl RelyingParty {
             bearer_issuers,
             sessions,
             clock,
-            return_to: config.return_to_policy(),
-            policy: config.policy.rules(&config.provider),
+            rules: ArcSwap::from_pointee(Rules::new(&config)),
             metrics,
             broker,
             config,
@@ -124,6 +137,18 @@ impl RelyingParty {
             schedule: renew_ahead::RenewalSchedule::default(),
             tasks: TaskTracker::new(),
         }
+    }
+
+    /// The rules of this moment.
+    pub fn rules(&self) -> Guard<Arc<Rules>> {
+        self.rules.load()
+    }
+
+    /// Goes by what a reload may change in `config`, and by `clients`, from now on.
+    pub async fn reload(&self, config: Arc<Config>, clients: ClientRegistry) {
+        self.rules.store(Arc::new(Rules::new(&config)));
+        self.provider.reload(&config);
+        self.broker.reload(config, clients).await;
     }
 
     /// The live session among the ids that a browser sent: it may hold a stale or a planted one too. Of several of one

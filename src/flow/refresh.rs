@@ -284,7 +284,7 @@ impl RelyingParty {
         renewed: AuthenticatedUser,
     ) -> Result<Arc<OpenedSession>, Error> {
         let (old, id) = (lease.opened.session(), lease.opened.id);
-        if let Err(missing) = self.policy.admit(&renewed.principal) {
+        if let Err(missing) = self.rules().policy.admit(&renewed.principal) {
             self.sessions.end(id).await?;
             self.revoke_later(renewed.token_set.refresh);
             tracing::info!(sub = %old.principal.sub, %missing, "session ended: user no longer admitted by policy");

@@ -168,7 +168,9 @@ impl RelyingParty {
     ) -> Result<Caller, Error> {
         let requirement = requirement.filter(|query| !query.is_empty());
         let requirement = requirement.map(|query| Requirement::parse(query, self.provider.issuer())).transpose()?;
-        let decision = page.filter(|_| !self.policy.sites.is_empty()).map(|page| (page, self.policy.sites.judge(page)));
+        let rules = self.rules();
+        let policy = &rules.policy;
+        let decision = page.filter(|_| !policy.sites.is_empty()).map(|page| (page, policy.sites.judge(page)));
         let who = match (self.identify(credentials).await, &decision) {
             (Ok(who), _) => who,
             (Err(_), Some((_, Decision::Public(_)))) if requirement.is_none() => return Ok(Caller::Nobody),
@@ -183,7 +185,7 @@ impl RelyingParty {
             Box::new(AccessDenied { sub: subject.sub().into_owned(), issuer, client, page, rule, missing })
         };
         let for_everybody = matches!(decision, Some((_, Decision::Public(_)))) && requirement.is_none();
-        match self.policy.admit(subject) {
+        match policy.admit(subject) {
             // Who has named no further issuer is told of nobody there.
             Ok(()) if for_everybody && *subject.issuer() != TokenIssuer::Provider => return Ok(Caller::Nobody),
             Ok(()) => {}
@@ -224,7 +226,7 @@ impl RelyingParty {
             rule: None,
             missing,
         };
-        self.policy.admit(&opened.identity).map_err(|missing| Error::NotAdmitted(Box::new(denied(missing))))
+        self.rules().policy.admit(&opened.identity).map_err(|missing| Error::NotAdmitted(Box::new(denied(missing))))
     }
 
     async fn identify(&self, credentials: CallerCredentials<'_>) -> Result<Caller, Error> {

@@ -108,7 +108,6 @@ impl BearerIssuer {
                 issuer_host: String::new(),
                 trust_email_from: vec![],
                 groups_claim: config.groups_claim.clone(),
-                groups_matter: false,
             },
             config: config.clone(),
             metadata: Arc::new(Metadata::new(source, http.clone(), clock.clone())),

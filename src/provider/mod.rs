@@ -41,6 +41,7 @@ use crate::domain::clock::Clock;
 use crate::domain::principal::Principal;
 use crate::domain::token::{TokenMetadata, TokenSet};
 use crate::domain::transaction::{AuthorizationError, ExpectedIssuer, Transaction};
+use arc_swap::ArcSwap;
 use discovery::MetadataSource;
 use metadata::Metadata;
 use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, Scope};
@@ -69,7 +70,7 @@ pub struct Provider {
     profile: config::Profile,
     issuer: String,
     client_id: String,
-    client_secret: Option<SecretString>,
+    reloadable: ArcSwap<ReloadableSettings>,
     scopes: Vec<String>,
     accepted_clients: Vec<String>,
     accepted_audiences: Vec<String>,
@@ -86,10 +87,24 @@ pub struct Provider {
     said_unrefreshable: AtomicBool,
 }
 
+/// What a reload replaces.
+#[derive(Debug)]
+struct ReloadableSettings {
+    client_secret: Option<SecretString>,
+    /// Whether something asks for groups.
+    groups_matter: bool,
+}
+
+impl ReloadableSettings {
+    fn new(config: &Config) -> Self {
+        Self { client_secret: config.provider.client_secret.clone(), groups_matter: config.groups_matter() }
+    }
+}
+
 impl Provider {
     /// The provider that `config` names, asked by `http`; it returns browsers to `redirect_uri`. Reads nothing yet.
     pub fn new(http: HttpClient, config: &Config, redirect_uri: String, clock: Arc<dyn Clock>) -> Self {
-        let (identity_pool, groups_matter) = (config.identity_pool(), config.groups_matter());
+        let (identity_pool, reloadable) = (config.identity_pool(), ReloadableSettings::new(config));
         let serving = config.machine.upstream_ids().map(str::to_owned);
         let config = &config.provider;
         let host = Url::parse(&config.issuer).ok().and_then(|u| u.host_str().map(str::to_owned));
@@ -97,7 +112,7 @@ impl Provider {
             profile: config.profile,
             issuer: config.issuer.clone(),
             client_id: config.client_id.clone(),
-            client_secret: config.client_secret.clone(),
+            reloadable: ArcSwap::from_pointee(reloadable),
             scopes: config.scopes.clone(),
             // Tokens of the machine clients that we serve are ours too.
             accepted_clients: config.accepted_clients.iter().cloned().chain(serving).collect(),
@@ -110,7 +125,6 @@ impl Provider {
                 issuer_host: host.unwrap_or_default(),
                 trust_email_from: config.trust_email_from.clone(),
                 groups_claim: config.groups_claim.clone(),
-                groups_matter,
             },
             user_pools: match (&config.user_pools_endpoint, config.profile) {
                 (Some(url), _) => Some(url.clone()),
@@ -128,6 +142,11 @@ impl Provider {
             clock,
             prompt_support: PromptSupport::default(),
         }
+    }
+
+    /// Goes by what a reload may change in `config` from now on.
+    pub fn reload(&self, config: &Config) {
+        self.reloadable.store(Arc::new(ReloadableSettings::new(config)));
     }
 
     /// The issuer, exactly as configured.

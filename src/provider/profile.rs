@@ -330,7 +330,6 @@ pub(super) struct MappingRules {
     pub(super) issuer_host: String,
     pub(super) trust_email_from: Vec<String>,
     pub(super) groups_claim: Option<String>,
-    pub(super) groups_matter: bool,
 }
 
 /// RFC 6749 §3.3: words between spaces.

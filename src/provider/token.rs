@@ -228,7 +228,8 @@ impl Provider {
     /// on loopback.
     fn revocation(&self, url: &Url, endpoints: &Endpoints, token: &str) -> Result<oauth2::HttpRequest, Error> {
         let auth_type = self.auth_type(endpoints)?;
-        client_form(url, auth_type, &self.client_id, self.client_secret.as_ref(), &[("token", token)])
+        let settings = self.reloadable.load();
+        client_form(url, auth_type, &self.client_id, settings.client_secret.as_ref(), &[("token", token)])
     }
 
     /// Judges a token endpoint's answer as a whole: no part of it counts unless every part is good.
@@ -302,7 +303,7 @@ impl Provider {
 
     /// How we say who we are. A public client has no secret to show.
     fn auth_type(&self, endpoints: &Endpoints) -> Result<AuthType, Error> {
-        match self.client_secret {
+        match self.reloadable.load().client_secret {
             Some(_) => self.profile.auth_type(&endpoints.auth_methods),
             None => Ok(AuthType::RequestBody),
         }
@@ -315,7 +316,7 @@ impl Provider {
             .set_token_uri(TokenUrl::from_url(endpoints.token.clone()))
             .set_redirect_uri(redirect)
             .set_auth_type(self.auth_type(endpoints)?);
-        Ok(match &self.client_secret {
+        Ok(match &self.reloadable.load().client_secret {
             Some(secret) => client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned())),
             None => client,
         })

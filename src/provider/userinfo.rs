@@ -49,7 +49,8 @@ impl Provider {
     }
 
     fn needs_userinfo(&self, claims: &Claims) -> bool {
-        claims.lacks_a_profile() || self.rules.groups_matter && self.profile.lacks_groups(claims, &self.rules)
+        claims.lacks_a_profile()
+            || self.reloadable.load().groups_matter && self.profile.lacks_groups(claims, &self.rules)
     }
 
     async fn userinfo(&self, url: &Url, access: &str) -> Result<Map<String, Value>, Error> {

@@ -72,6 +72,7 @@ pub struct Metrics {
     machine_calls: Family<Labels<1>, Counter>,
     machine_saved: Counter<f64, AtomicU64>,
     background_ends: Family<Labels<1>, Counter>,
+    reloads: Family<Labels<1>, Counter>,
 }
 
 impl Default for Metrics {
@@ -118,6 +119,7 @@ impl Default for Metrics {
                 "background_task_ends",
                 "Background tasks that ended, by a panic or by themselves, and were started again",
             ),
+            reloads: add(all, "config_reloads", "Reloads of the configuration, by outcome"),
             registry: {
                 let dropped = "Lines of the log that could not be written, or that nobody read in time";
                 registry.register("log_lines_dropped", dropped, super::writer::dropped());
@@ -203,6 +205,11 @@ impl Metrics {
     /// Counts a background task that ended and is started again.
     pub fn background_task_ended(&self, task: &'static str) {
         self.background_ends.get_or_create(&[("task", task)]).inc();
+    }
+
+    /// Counts a reload of the configuration.
+    pub fn reload(&self, applied: bool) {
+        self.reloads.get_or_create(&[("outcome", if applied { "applied" } else { "refused" })]).inc();
     }
 
     /// The text for `/metrics`.

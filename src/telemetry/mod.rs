@@ -9,11 +9,17 @@ pub use writer::flush;
 
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 use writer::{DirectWriter, LineWriter};
+
+/// What decides which lines are logged.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Starts the log on standard error. `filter` is a level, or levels by target such as
 /// `info,auth_api=debug`; `json` writes one object a line. Nobody waits for who reads it: what it cannot take is
@@ -40,20 +46,35 @@ fn subscribe<W>(filter: &str, json: bool, output: W) -> Result<(), String>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let named: Targets = filter.replace(' ', "").parse().map_err(|e| format!("telemetry.log cannot be read: {e}"))?;
-    // Client libraries may log request heads, tower-sessions ids. A directive of the operator's for one of
-    // their modules still wins.
-    let quiet = ["hyper", "h2", "reqwest", "rustls"].map(|target| (target, LevelFilter::WARN));
-    let targets = named.with_targets(quiet).with_target("tower_sessions_core", LevelFilter::OFF);
+    let targets = targets(filter)?;
     let colours = std::io::stderr().is_terminal();
     // A message of its own about a line that it cannot write would be written where that failed.
     let log = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(output).log_internal_errors(false);
     let registry = tracing_subscriber::registry();
+    let (targets, handle) = reload::Layer::new(targets);
     let started = match json {
-        true => registry.with(log.json().flatten_event(true)).with(targets).try_init(),
-        false => registry.with(log.fmt_fields(fields::quoted())).with(targets).try_init(),
+        true => registry.with(targets).with(log.json().flatten_event(true)).try_init(),
+        false => registry.with(targets).with(log.fmt_fields(fields::quoted())).try_init(),
     };
-    started.map_err(|e| e.to_string())
+    started.map_err(|e| e.to_string())?;
+    let _ = FILTER.set(handle);
+    Ok(())
+}
+
+/// Logs by another filter from now on, one that the configuration has judged. Does nothing where no log was started.
+pub fn set_filter(filter: &str) {
+    if let (Some(handle), Ok(targets)) = (FILTER.get(), targets(filter)) {
+        // It fails once the log is gone, when nobody reads it.
+        let _ = handle.reload(targets);
+    }
+}
+
+fn targets(filter: &str) -> Result<Targets, String> {
+    let named: Targets = filter.replace(' ', "").parse().map_err(|e| format!("telemetry.log cannot be read: {e}"))?;
+    // Client libraries may log request heads, tower-sessions ids. A directive of the operator's for one of
+    // their modules still wins.
+    let quiet = ["hyper", "h2", "reqwest", "rustls"].map(|target| (target, LevelFilter::WARN));
+    Ok(named.with_targets(quiet).with_target("tower_sessions_core", LevelFilter::OFF))
 }
 
 /// The usual words about a panic go to standard error, which may stand still.

@@ -43,7 +43,7 @@ pub(super) async fn home(State(web): State<Arc<Web>>, visitor: BrowserSession, i
     match visitor.session {
         Ok(opened) => {
             let name = opened.as_deref().map(pages::display_name);
-            let onward = Some(web.rp.return_to.choose(None).as_str().to_owned());
+            let onward = Some(web.rp.rules().return_to.choose(None).as_str().to_owned());
             let onward = onward.filter(|onward| *onward != web.public_url.join("/"));
             pages::render(&pages::FrontPage {
                 words: web.words,
@@ -132,7 +132,7 @@ fn intent(web: &Web, query: &str) -> SignInIntent {
         lang: hint(query, "lang"),
         resource: first(query, "resource").filter(|resource| !resource.is_empty()),
         sign_up: first(query, "screen").is_some_and(|screen| screen == pages::SIGN_UP),
-        ..SignInIntent::plain(web.rp.return_to.choose(first(query, "return_to").as_deref()))
+        ..SignInIntent::plain(web.rp.rules().return_to.choose(first(query, "return_to").as_deref()))
     }
 }
 
@@ -273,7 +273,8 @@ pub(super) async fn confirm_sign_out(
         Err(error) => return problem_page::page(&web, error, &id, &Attempted::SignOut),
     };
     // Chromium holds the whole chain of redirects after a form to form-action.
-    let allowed = web.rp.return_to.hosts().iter().map(|a| format!("https://{0}:* https://*.{0}:*", a.host));
+    let rules = web.rp.rules();
+    let allowed = rules.return_to.hosts().iter().map(|a| format!("https://{0}:* https://*.{0}:*", a.host));
     let mut targets: Vec<String> = allowed.chain(web.rp.provider.logout_origin()).collect();
     if !web.public_url.is_https() {
         targets.push("http:".into());
@@ -351,11 +352,11 @@ async fn end(
     forget(web, session, &visitor.headers, &mut out).await;
     if everywhere && !ended.was_signed_in {
         // Who it is has to be known first; then the same question comes again.
-        let question = web.rp.return_to.choose(Some(&web.public_url.join("/auth/signout?everywhere=true")));
+        let question = web.rp.rules().return_to.choose(Some(&web.public_url.join("/auth/signout?everywhere=true")));
         let sign_in = web.public_url.join(&pages::sign_in_link(Some(&question), None));
         return with(redirect(StatusCode::SEE_OTHER, &sign_in), out);
     }
-    let target = return_to.filter(|raw| !raw.is_empty()).map(|raw| web.rp.return_to.choose(Some(raw)));
+    let target = return_to.filter(|raw| !raw.is_empty()).map(|raw| web.rp.rules().return_to.choose(Some(raw)));
     web.jar.set_after_sign_out(&target.map_or(SignOutTarget::Page { everywhere }, SignOutTarget::To), &mut out);
     let location = ended.provider_logout.map_or(back, String::from);
     with(redirect(StatusCode::SEE_OTHER, &location), out)

@@ -44,13 +44,14 @@ pub(super) fn forwarded_request<'a>(web: &Web, request: &'a Parts) -> Result<Opt
     if ![&X_FORWARDED_URI, &X_ORIGINAL_URL].into_iter().any(is_present) {
         // Who says so much means a page, and its rules must not be passed over for a name that we do not know.
         let hints = [&X_ORIGINAL_URI, &X_ORIGINAL_METHOD, &X_FORWARDED_METHOD];
-        return match !web.rp.policy.sites.is_empty() && hints.into_iter().any(|name| headers.contains_key(name)) {
+        return match !web.rp.rules().policy.sites.is_empty() && hints.into_iter().any(|name| headers.contains_key(name))
+        {
             true => Err(BadForwardedHeaders::Missing.into()),
             false => Ok(None),
         };
     }
     if !Peer::of(&request.extensions).is_trusted(&web.trusted_proxies) {
-        return match web.rp.policy.sites.is_empty() {
+        return match web.rp.rules().policy.sites.is_empty() {
             true => Ok(None),
             false => Err(Refusal::UntrustedProxy(
                 "there are rules for pages, and the page was told by an address that is not in server.trusted_proxies",
@@ -58,13 +59,13 @@ pub(super) fn forwarded_request<'a>(web: &Web, request: &'a Parts) -> Result<Opt
         };
     }
     let (forwarded, original) = (one(headers, &X_FORWARDED_URI)?, one(headers, &X_ORIGINAL_URL)?);
-    let original = original.map(|url| web.rp.return_to.page_at(url));
+    let original = original.map(|url| web.rp.rules().return_to.page_at(url));
     let forwarded = match forwarded {
         None => None,
         Some(target) => {
             let (scheme, host) = (one(headers, &X_FORWARDED_PROTO)?, one(headers, &X_FORWARDED_HOST)?);
             let (Some(scheme), Some(host)) = (scheme, host) else { return Err(BadForwardedHeaders::Incomplete.into()) };
-            Some(web.rp.return_to.page(scheme, host, target))
+            Some(web.rp.rules().return_to.page(scheme, host, target))
         }
     };
     let (forwarded, original) = (forwarded.transpose(), original.transpose());

@@ -49,8 +49,10 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
     match ask(&web, &request, request.uri.query(), ValidateEndpoint::Server).await {
         Ok(answer) => answer,
         Err((error, page_request)) => {
-            let (id, back) =
-                (RequestId::new(), page_request.map(|page_request| web.rp.return_to.back_to(&page_request.page)));
+            let (id, back) = (
+                RequestId::new(),
+                page_request.map(|page_request| web.rp.rules().return_to.back_to(&page_request.page)),
+            );
             let url = signin_url(&web, &error, back.as_ref());
             let response = id.span().in_scope(|| error::problem(error, &id, Some(url)));
             refusal(&web, &request, &id, response)
@@ -99,7 +101,8 @@ async fn for_a_browser(
         Ok(answer) => return answer,
         Err(refused) => refused,
     };
-    let (id, back) = (RequestId::new(), page_request.map(|page_request| web.rp.return_to.back_to(&page_request.page)));
+    let (id, back) =
+        (RequestId::new(), page_request.map(|page_request| web.rp.rules().return_to.back_to(&page_request.page)));
     let response = id.span().in_scope(|| match is_navigation(&request.headers) {
         true => match (&error, &back) {
             (

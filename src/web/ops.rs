@@ -22,12 +22,18 @@ pub struct Readiness(Arc<ReadinessFlags>);
 struct ReadinessFlags {
     store_seen: AtomicBool,
     shutting_down: AtomicBool,
+    reload_refused: AtomicBool,
 }
 
 impl Readiness {
     /// From now on `/readyz` answers 503, so that a load balancer turns away before the listener closes.
     pub fn drop_now(&self) {
         self.0.shutting_down.store(true, Ordering::Release);
+    }
+
+    /// Whether the configuration that was read last does not count.
+    pub fn set_reload_refused(&self, refused: bool) {
+        self.0.reload_refused.store(refused, Ordering::Release);
     }
 }
 
@@ -58,6 +64,9 @@ async fn ready(
     let shutting_down = flags.shutting_down.load(Ordering::Acquire);
     if shutting_down {
         degraded.insert("process".into(), "shutting down".to_owned());
+    }
+    if flags.reload_refused.load(Ordering::Acquire) {
+        degraded.insert("configuration".into(), "the last reload was refused: the log says why".to_owned());
     }
     let has_metadata = rp.provider.has_metadata();
     if let Some(error) = rp.provider.metadata_failure() {

@@ -27,7 +27,7 @@ impl<'a> RequestOrigin<'a> {
 
     /// Whether scripts of pages of `origin` may call us, and read what we say.
     pub(super) fn allows(web: &Web, origin: &HeaderValue) -> bool {
-        origin.to_str().is_ok_and(|origin| web.rp.return_to.allows_origin(origin))
+        origin.to_str().is_ok_and(|origin| web.rp.rules().return_to.allows_origin(origin))
     }
 
     /// The page's origin, if its scripts may read what we say.

@@ -34,7 +34,7 @@ pub(super) enum Attempted {
 impl Attempted {
     /// A sign-in of which no more than this is known.
     pub(super) fn sign_in(web: &Web, return_to: Option<ReturnTo>) -> Self {
-        Self::SignIn(SignInIntent::plain(return_to.unwrap_or_else(|| web.rp.return_to.choose(None))))
+        Self::SignIn(SignInIntent::plain(return_to.unwrap_or_else(|| web.rp.rules().return_to.choose(None))))
     }
 }
 
@@ -141,7 +141,7 @@ fn link(step: NextStep, web: &Web, problem: Problem, attempt: &Attempted) -> Opt
         Attempted::SignIn(intent) => Some(intent),
         Attempted::SignOut | Attempted::Visit => None,
     };
-    let intent = known.cloned().unwrap_or_else(|| SignInIntent::plain(web.rp.return_to.choose(None)));
+    let intent = known.cloned().unwrap_or_else(|| SignInIntent::plain(web.rp.rules().return_to.choose(None)));
     let words = web.words;
     let (words, href) = match step {
         // There is a session; a sign-in would only lead here again.

@@ -330,8 +330,11 @@ fn session(app: &App) -> (Session, TokenSet) {
         refresh: Some("r".repeat(1_780).into()),
     };
     let tokens = TokenMetadata { expires_at, renewable: true, ids: TokenIds::default(), provider_session: None };
-    let sign_in =
-        SignInContext { tag: String::new(), return_to: app.rp.return_to.choose(None), device: Device::default() };
+    let sign_in = SignInContext {
+        tag: String::new(),
+        return_to: app.rp.rules().return_to.choose(None),
+        device: Device::default(),
+    };
     let session = Session {
         principal,
         tokens,

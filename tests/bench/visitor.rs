@@ -32,8 +32,11 @@ pub async fn session(world: &DevEnvironment, username: &str) -> anyhow::Result<(
         ids: TokenIds::default(),
         provider_session: None,
     };
-    let sign_in =
-        SignInContext { tag: String::new(), return_to: world.rp.return_to.choose(None), device: Device::default() };
+    let sign_in = SignInContext {
+        tag: String::new(),
+        return_to: world.rp.rules().return_to.choose(None),
+        device: Device::default(),
+    };
     let session = Session {
         tokens,
         principal,

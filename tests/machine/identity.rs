@@ -184,7 +184,7 @@ async fn who_is_disabled_or_gone_is_refused_at_once_with_the_token_that_it_has()
     assert_eq!(status().await, 200);
     std::fs::write(&file, block("mary", false)).unwrap();
     until("another owner", async || validate(&site, "", &token).await.json()["owner"] == "mary").await;
-    for (what, text) in [("disabled", block("mary", true)), ("gone", String::new())] {
+    for (what, text) in [("disabled", block("mary", true)), ("gone", "# nobody\n".to_owned())] {
         std::fs::write(&file, text).unwrap();
         until(what, async || status().await == 401).await;
         assert_eq!(about(&site, "/introspect", ("other", SECRET), &token).await.body, "{\"active\":false}");

@@ -3,7 +3,7 @@
 use super::World;
 use super::network::{Connection, MAX_STALE, STORE_TIMEOUT};
 use super::provider::{Asker, CLIENT, ISSUER, Line, TIMEOUT};
-use crate::app::{App, Supervisor};
+use crate::app::{App, Supervisor, key_ring};
 use crate::config::{self, Config, Sources};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::store_key::{RevocationKey, SessionKey};
@@ -51,7 +51,14 @@ impl Process {
         let asker = Asker { process: number, start, began: Instant::now() };
         let (metrics, line) = (Arc::<Metrics>::default(), Line { world: world.clone(), asker });
         let http = HttpClient::in_process(Arc::new(line), metrics.clone());
-        let app = App::compose(store, http, &config, Arc::new(SimulatedClock(world.clone())), metrics);
+        let app = App::compose(
+            store,
+            Arc::new(key_ring(&config)),
+            http,
+            &config,
+            Arc::new(SimulatedClock(world.clone())),
+            metrics,
+        );
         let app = app.expect("the configuration is good");
         let process = Self {
             start,

@@ -9,7 +9,7 @@ use toml::Table;
 
 use super::client::{client, scopes};
 use crate::config::diagnostic::{Diagnostic, Mistake, line, shown};
-use crate::config::files::read_up_to;
+use crate::config::files::{files_at, read_up_to};
 use crate::config::key::Report;
 use crate::config::reader::{ConfigReader, Field};
 use crate::config::spec::{KeySpec, count, duration, flag, path, price, section};
@@ -70,8 +70,8 @@ section! {
             "Write a time from `1s` to `4m`; `60s` suits most.",
         );
 
-    /// A file, or a folder of .toml files, with more `[[client]]` blocks. Read again within five seconds when something
-    /// changes; while it has a mistake, what was read before stays.
+    /// A file, or a folder of .toml files, with more `[[client]]` blocks. A change counts within ten seconds; while there
+    /// is a mistake in it, what was read before stays.
     clients: Option<PathBuf> = path().optional("clients.d").reloads();
 
     /// What one registered client may ask for in a second.
@@ -126,7 +126,13 @@ impl MachineConfig {
     pub fn read_clients(&self) -> Result<ClientRegistry, Vec<Diagnostic>> {
         let mut diagnostics = Vec::new();
         let mut clients = self.client.clone();
-        let files = self.clients.as_ref().map(|path| files(path, &mut diagnostics)).unwrap_or_default();
+        let files = match self.clients.as_deref().map_or(Ok(vec![]), files_at) {
+            Ok(files) => files,
+            Err(mistake) => {
+                diagnostics.push(mistake.at("machine.clients"));
+                vec![]
+            }
+        };
         for path in files {
             clients.extend(self.clients_in(&path, &mut diagnostics));
         }
@@ -170,27 +176,6 @@ impl MachineConfig {
                 diagnostics.push(mistake.at(file));
                 vec![]
             }
-        }
-    }
-}
-
-/// The file, or the .toml files of the folder in the order of their names.
-fn files(path: &Path, diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
-    if !path.is_dir() {
-        return vec![path.to_owned()];
-    }
-    match std::fs::read_dir(path) {
-        Ok(entries) => {
-            let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
-            let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|e| e == "toml")).collect();
-            files.sort();
-            files
-        }
-        Err(error) => {
-            let what = format!("The folder {} cannot be read ({error}).", path.display());
-            diagnostics
-                .push(Mistake::new(what, "Make it readable for the user that runs the service.").at("machine.clients"));
-            vec![]
         }
     }
 }

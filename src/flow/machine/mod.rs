@@ -48,7 +48,7 @@ impl Broker {
     ) -> Self {
         let guards = authenticate::RateLimits::new(&config.machine);
         let budget = budget::FetchBudget::new(config.machine.fetches_per_hour);
-        let registry = registry::Registry::new(configured, registrations, &config);
+        let registry = registry::Registry::new(configured, registrations, config.clone());
         Self { registry, tokens, config, cache: cache::MachineTokenCache::default(), guards, budget }
     }
 

@@ -43,10 +43,17 @@ impl KnownClients {
 #[derive(Debug)]
 pub(super) struct Registry {
     current: ArcSwap<KnownClients>,
-    configured: Mutex<Arc<ClientRegistry>>,
+    configured: Mutex<Configured>,
     registrations: ClientRegistrations,
     /// The store's, as last read or written here.
     stored: tokio::sync::Mutex<StoredText>,
+}
+
+/// The clients of the configuration, and the rules by which those of the store are judged.
+#[derive(Debug, Clone)]
+struct Configured {
+    config: Arc<Config>,
+    clients: Arc<ClientRegistry>,
 }
 
 /// A version of the text in the store; the first is 1.
@@ -54,14 +61,17 @@ pub(super) struct Registry {
 struct StoredText {
     version: u64,
     text: String,
+    /// Whether the key that seals was compared with the one that sealed it.
+    is_compared: bool,
 }
 
 impl Registry {
     /// The clients of the configuration, and `registrations` once they are read: at once, if nothing could serve them.
-    pub(super) fn new(configured: ClientRegistry, registrations: ClientRegistrations, config: &Config) -> Self {
+    pub(super) fn new(clients: ClientRegistry, registrations: ClientRegistrations, config: Arc<Config>) -> Self {
         let is_complete = config.machine.upstreams().next().is_none();
-        let current = ArcSwap::from_pointee(KnownClients { clients: configured.clone(), is_complete });
-        let (configured, stored) = (Mutex::new(configured.into()), tokio::sync::Mutex::default());
+        let current = ArcSwap::from_pointee(KnownClients { clients: clients.clone(), is_complete });
+        let configured = Mutex::new(Configured { config, clients: clients.into() });
+        let stored = tokio::sync::Mutex::default();
         Self { current, configured, registrations, stored }
     }
 
@@ -69,14 +79,15 @@ impl Registry {
         self.current.load()
     }
 
-    fn configured(&self) -> Arc<ClientRegistry> {
+    fn configured(&self) -> Configured {
         self.configured.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Lets the clients in `text` count beside the configuration's, and returns what is wrong with them. `is_read`: the
     /// store has told what it keeps, now or earlier.
-    fn publish(&self, config: &Config, text: &str, is_read: bool) -> Result<Vec<String>, ClientChangeError> {
-        let (clients, diagnostics) = config.registry(&self.configured(), text)?;
+    fn publish(&self, text: &str, is_read: bool) -> Result<Vec<String>, ClientChangeError> {
+        let configured = self.configured();
+        let (clients, diagnostics) = configured.config.registry(&configured.clients, text)?;
         let is_complete = is_read || self.load().is_complete;
         self.current.store(Arc::new(KnownClients { clients, is_complete }));
         Ok(diagnostics.iter().map(ToString::to_string).collect())
@@ -98,9 +109,14 @@ pub enum ClientStoreError {
 }
 
 impl Broker {
-    /// Replaces the clients of the configuration: whoever is disabled or gone stops at once.
-    pub fn replace_clients(&self, clients: ClientRegistry) {
-        *self.registry.configured.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(clients);
+    /// Goes by the clients of another configuration: whoever is disabled or gone stops at once.
+    pub(in crate::flow) async fn reload(&self, config: Arc<Config>, clients: ClientRegistry) {
+        let configured = Configured { config, clients: clients.into() };
+        *self.registry.configured.lock().unwrap_or_else(PoisonError::into_inner) = configured;
+        let mut stored = self.registry.stored.lock().await;
+        stored.is_compared = false;
+        // A text that cannot be read is reported where it is read.
+        let _ = self.registry.publish(&stored.text, false);
     }
 
     /// Reads the clients that the store keeps, lets all count, and returns the mistakes in the store's.
@@ -110,8 +126,7 @@ impl Broker {
     pub async fn refresh_clients(&self) -> Result<Vec<String>, ClientStoreError> {
         let mut stored = self.registry.stored.lock().await;
         let read = self.read_stored(&mut stored).await;
-        // The configuration's may have changed, whatever the store does.
-        let mistakes = self.registry.publish(&self.config, &stored.text, read.is_ok())?;
+        let mistakes = self.registry.publish(&stored.text, read.is_ok())?;
         read.map(|()| mistakes)
     }
 
@@ -124,27 +139,27 @@ impl Broker {
             }
             return Ok(());
         };
-        if (version, &text) == (stored.version, &stored.text) {
+        if (version, &text) == (stored.version, &stored.text) && (is_current || stored.is_compared) {
             return Ok(());
         }
-        let is_first = stored.version == 0;
         // It may have gone back, or have been begun anew by somebody who did not know what we know.
-        let merged = self.config.reconcile_clients(&stored.text, &text)?;
+        let configured = self.registry.configured();
+        let merged = configured.config.reconcile_clients(&stored.text, &text)?;
         // Before it replaces what can be read.
-        self.config.registry(&self.registry.configured(), &merged)?;
+        configured.config.registry(&configured.clients, &merged)?;
         tracing::info!(target: "auth_api::audit", version, "client registrations read");
         // Sealed anew once only: processes may disagree about which key is the first.
-        if merged != text || is_first && !is_current {
+        if merged != text || !stored.is_compared && !is_current {
             if merged != text {
                 tracing::warn!(version, "client registrations written back: the store had lost some");
             }
             let after = version.max(stored.version);
             if registrations.replace(version, after + 1, &merged).await? {
-                *stored = StoredText { version: after + 1, text: merged };
+                *stored = StoredText { version: after + 1, text: merged, is_compared: true };
             }
             return Ok(());
         }
-        *stored = StoredText { version, text };
+        *stored = StoredText { version, text, is_compared: true };
         Ok(())
     }
 
@@ -152,13 +167,14 @@ impl Broker {
         let mut stored = self.registry.stored.lock().await;
         for _ in 0..ATTEMPTS {
             self.read_stored(&mut stored).await?;
-            let text = self.config.change_stored_clients(&stored.text, change, &self.registry.configured())?;
+            let configured = self.registry.configured();
+            let text = configured.config.change_stored_clients(&stored.text, change, &configured.clients)?;
             if text == stored.text {
                 return Ok(());
             }
             if self.registry.registrations.put(stored.version, &text).await? {
-                self.registry.publish(&self.config, &text, true)?;
-                *stored = StoredText { version: stored.version + 1, text };
+                self.registry.publish(&text, true)?;
+                *stored = StoredText { version: stored.version + 1, text, is_compared: true };
                 return Ok(());
             }
         }
@@ -169,7 +185,7 @@ impl Broker {
         let (known, configured) = (self.registry.load(), self.registry.configured());
         let status = |client: &Arc<MachineClient>| ClientStatus {
             id: client.id.clone(),
-            place: match configured.contains_key(&client.id) {
+            place: match configured.clients.contains_key(&client.id) {
                 true => RegistrationPlace::Configuration,
                 false => RegistrationPlace::Store,
             },
@@ -178,7 +194,7 @@ impl Broker {
             on_behalf_of: client.on_behalf_of.clone(),
             scopes: client.scopes.iter().map(str::to_owned).collect(),
             resources: client.resources.clone(),
-            upstream: self.config.machine.upstream_name(&client.upstream).unwrap_or_default().to_owned(),
+            upstream: configured.config.machine.upstream_name(&client.upstream).unwrap_or_default().to_owned(),
             fetches_per_hour: client.fetches_per_hour,
             secret_hashes: client.secrets.iter().map(ToString::to_string).collect(),
         };

@@ -72,7 +72,8 @@ impl Provider {
             ("redirect_uri", &self.redirect_uri),
             ("code_verifier", &verifier),
         ];
-        let client = ProbedClient { id: &self.client_id, secret: self.client_secret.as_ref() };
+        let settings = self.reloadable.load_full();
+        let client = ProbedClient { id: &self.client_id, secret: settings.client_secret.as_ref() };
         let Some(_) = client.secret else { return self.probe_without_secret(endpoints, client, &form).await };
         match self.compare(endpoints, client, &form).await {
             Ok(ProbeVerdict::Taken(_)) => Finding::Good("the provider takes the client's secret".into()),

@@ -49,6 +49,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Redb {
     file: Arc<DatabaseFile>,
     writer: mpsc::Sender<Write>,
+    ring: Arc<KeyRing>,
     limiters: RateLimiters,
 }
 
@@ -82,7 +83,7 @@ impl DatabaseFile {
 }
 
 impl Redb {
-    pub(super) fn open(path: &Path, ring: &KeyRing) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, ring: &Arc<KeyRing>) -> Result<Self, OpenError> {
         let shown = path.display().to_string();
         if !path.exists() {
             create(path, ring).map_err(|why| OpenError::Io { path: shown.clone(), why })?;
@@ -118,7 +119,7 @@ impl Redb {
             .name("redb-writer".into())
             .spawn(move || write_all(&target, &requests))
             .map_err(|e| OpenError::Io { path: shown, why: e.to_string() })?;
-        Ok(Self { file, writer, limiters: RateLimiters::default() })
+        Ok(Self { file, writer, ring: ring.clone(), limiters: RateLimiters::default() })
     }
 
     async fn write<T>(&self, request: impl FnOnce(Reply<T>) -> Write) -> Result<T, Error> {
@@ -200,7 +201,18 @@ fn owner(ring: &KeyRing) -> String {
     format!("{OWNER_PREFIX}: {}", ring.deployment())
 }
 
-/// Whose mark the file has; ours is sealed anew, so that it follows a rotation of the keys.
+/// Seals the mark anew unless the key that seals has, so that it follows a rotation of the keys.
+fn renew_owner(db: &Database, ring: &KeyRing) -> Result<(), redb::Error> {
+    let sealed = db.begin_read()?.open_table(META)?.get("mark")?.map(|value| value.value().to_vec());
+    if ring.is_current(&sealed.unwrap_or_default()) {
+        return Ok(());
+    }
+    let transaction = db.begin_write()?;
+    write_owner(&transaction, ring)?;
+    Ok(transaction.commit()?)
+}
+
+/// Whose mark the file has; ours follows the keys.
 fn check_owner(db: &Database, ring: &KeyRing) -> Result<FileOwner, String> {
     let read = || -> Result<_, redb::Error> {
         let transaction = db.begin_read()?;
@@ -219,12 +231,7 @@ fn check_owner(db: &Database, ring: &KeyRing) -> Result<FileOwner, String> {
     if *found != owner(ring).as_bytes() {
         return Ok(FileOwner::Other(String::from_utf8_lossy(&found).into_owned()));
     }
-    let renew = || -> Result<(), redb::Error> {
-        let transaction = db.begin_write()?;
-        write_owner(&transaction, ring)?;
-        Ok(transaction.commit()?)
-    };
-    renew().map(|()| FileOwner::Ours).map_err(|e| e.to_string())
+    renew_owner(db, ring).map(|()| FileOwner::Ours).map_err(|e| e.to_string())
 }
 
 #[async_trait]
@@ -340,7 +347,9 @@ impl SessionStore for Redb {
 
     async fn ping(&self) -> Result<(), Error> {
         // An empty write goes the whole way to the disk.
-        self.write(|reply| Write::Touch(vec![], reply)).await
+        self.write(|reply| Write::Touch(vec![], reply)).await?;
+        let ring = self.ring.clone();
+        self.read(move |db| renew_owner(db, &ring)).await
     }
 
     async fn acquire(&self, limit: RateLimit, wanted: u32, ahead: Duration) -> Result<Permits, Error> {
@@ -386,7 +395,7 @@ mod tests {
     #[tokio::test]
     async fn after_a_failure_the_file_is_opened_again() {
         let folder = tempfile::tempdir().unwrap();
-        let ring = KeyRing::new([b"a key of this test, 32 bytes long".as_slice()]);
+        let ring = Arc::new(KeyRing::new([b"a key of this test, 32 bytes long".as_slice()]));
         let store = Redb::open(&folder.path().join("s.redb"), &ring).unwrap();
         let key = SessionId::random().key();
         let record = SealedSession { version: 1, ends: at(1), last_used: at(1), ..SealedSession::default() };
