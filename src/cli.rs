@@ -14,7 +14,8 @@ use crate::domain::untrusted::UntrustedText;
 use crate::provider::{self, HttpClient};
 use crate::telemetry;
 use anyhow::{anyhow, bail};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ use tokio::sync::Notify;
 
 /// Sign-in for sibling sites with AWS Cognito's hosted UI.
 #[derive(Debug, Parser)]
-#[command(name = "auth-api", version, about)]
+#[command(name = "auth-api", version = VERSION, about)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -55,6 +56,16 @@ enum Command {
     ConfigReference,
     /// The OpenAPI 3.1 document
     Openapi(ConfigFlag),
+    /// Completions of this command line for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// The manual page of the program, or of one of its commands, in roff
+    Man {
+        /// The command: `sessions end`
+        command: Vec<String>,
+    },
     /// For a container: asks /livez of the running service
     Healthcheck {
         #[command(flatten)]
@@ -85,6 +96,9 @@ struct ConfigFlag {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
+
+/// The version, and which commit it was built of.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("AUTH_API_BUILD"), ")");
 
 const EXIT_PROBLEMS: u8 = 1;
 const EXIT_CANNOT_RUN: u8 = 2;
@@ -132,6 +146,8 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             };
             print(&format!("{:#}\n", crate::web::openapi(&url)))
         }
+        Command::Completions { shell } => print(&completions(shell)?),
+        Command::Man { command } => print(&manual(&command)?),
         Command::Healthcheck { config, ready } => healthcheck(&config.read()?, ready).await,
     }
 }
@@ -176,11 +192,30 @@ async fn serve(watch: ConfigWatch) -> anyhow::Result<()> {
     let (shutdown, reload) = (shutdown(), hangups());
     tracing::info!(
         public_url = %config.server.public_url, listen = %public.address()?,
-        version = env!("CARGO_PKG_VERSION"), "auth-api is up"
+        version = VERSION, "auth-api is up"
     );
     app.reloading(watch, reload).serve(public, ops, shutdown).await?;
     tracing::info!("auth-api has stopped");
     Ok(())
+}
+
+fn completions(shell: Shell) -> anyhow::Result<String> {
+    let (mut command, mut script) = (Arguments::command(), Vec::new());
+    clap_complete::generate(shell, &mut command, "auth-api", &mut script);
+    Ok(String::from_utf8(script)?)
+}
+
+/// The page of the program, or of the command that `names` lead to.
+fn manual(names: &[String]) -> anyhow::Result<String> {
+    let mut command = Arguments::command();
+    command.build();
+    let mut command = &command;
+    for name in names {
+        command = command.find_subcommand(name).ok_or_else(|| anyhow!("there is no command {}", foreign(name)))?;
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    Ok(String::from_utf8(page)?)
 }
 
 async fn healthcheck(config: &Config, ready: bool) -> anyhow::Result<ExitCode> {

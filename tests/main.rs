@@ -34,6 +34,7 @@ mod real;
 mod reauthentication;
 mod redis_store;
 mod refresh;
+mod release;
 mod reload;
 mod renewal;
 mod revocation;
