@@ -101,6 +101,7 @@ guide! {
     "growth" growth
     "keycloak" keycloak
     "machine-clients" machine_clients
+    "moving" moving
     "oidc-provider" oidc_provider
     "operations" operations
     "other-providers" other_providers
