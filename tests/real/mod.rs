@@ -5,10 +5,12 @@
 mod aws;
 mod browser;
 mod chromium;
+mod container;
 mod dex;
 mod django;
 mod guides;
 mod keycloak;
+mod kubernetes;
 mod machine_clients;
 mod oidc_provider;
 mod proxies;
