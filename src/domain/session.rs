@@ -93,7 +93,7 @@ pub struct Device {
 }
 
 /// What can be known of a session without its id, for its user's list and to end it from afar.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct SessionSummary {
     /// Whose it is.
     pub sub: String,
@@ -132,6 +132,31 @@ impl Session {
             refresh_version: self.refresh_version,
             token_ids: self.tokens.ids.clone(),
         }
+    }
+
+    /// The session without what its summary has of it.
+    #[must_use]
+    pub fn without_summary(&self) -> Self {
+        self.clone().with_summary(SessionSummary::default())
+    }
+
+    /// The whole of a session [without its summary](Self::without_summary).
+    #[must_use]
+    pub fn with_summary(mut self, summary: SessionSummary) -> Self {
+        let principal = &mut self.principal;
+        if principal.email_verified {
+            principal.email = summary.email;
+        }
+        principal.sub = summary.sub;
+        principal.provider = summary.provider;
+        principal.groups = summary.groups;
+        principal.scopes = summary.scopes;
+        principal.auth_time = summary.auth_time;
+        self.sign_in.device = summary.device;
+        self.tokens.ids = summary.token_ids;
+        self.started = summary.started;
+        self.refresh_version = summary.refresh_version;
+        self
     }
 
     /// When it ends if its tokens are lost: it lasts as long as its access token would have, or as long as ever if there

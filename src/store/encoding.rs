@@ -5,9 +5,9 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 /// The encoding of the sealed parts: the fields of [`Session`](crate::domain::session::Session) and
-/// [`SessionSummary`](crate::domain::session::SessionSummary) in their order, and of what they are made of. Raise it when any
-/// of that changes.
-const ENCODING: u8 = 7;
+/// [`SessionSummary`](crate::domain::session::SessionSummary) in their order, and of what they are made of, and the dictionary
+/// of the tokens' claims. Raise it when any of that changes.
+const ENCODING: u8 = 8;
 
 pub(super) fn encode<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
     let mut plain = Zeroizing::new(vec![ENCODING]);
@@ -23,7 +23,8 @@ pub(super) fn decode<T: DeserializeOwned>(plain: &[u8]) -> Option<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::compression::DICTIONARY;
     use super::*;
     use crate::domain::clock::at;
     use crate::domain::principal::tests::jane;
@@ -33,7 +34,7 @@ mod tests {
     use crate::domain::store_key::{IndexKey, RevocationKey};
     use crate::domain::token::{TokenIds, TokenMetadata};
 
-    fn session() -> Session {
+    pub(in crate::store) fn session() -> Session {
         let url = url::Url::parse("https://auth.example.com/").unwrap();
         let return_to = ReturnToPolicy::new(url, vec![], None).parse("/next").unwrap();
         let device = Device { agent: "a browser".into(), address: "192.0.2.1".into() };
@@ -58,8 +59,10 @@ mod tests {
     #[test]
     fn a_change_of_what_is_sealed_raises_the_encoding() {
         let session = session();
-        let encoded = [encode(&session), encode(&session.summary())].map(|plain| sha256(&plain)[..4].to_vec());
-        let known = [[33, 255, 224, 59], [91, 199, 88, 105]];
+        let dictionary = Zeroizing::new(DICTIONARY.into());
+        let encoded = [encode(&session), encode(&session.summary()), dictionary];
+        let encoded = encoded.map(|plain| sha256(&plain)[..4].to_vec());
+        let known = [[132, 149, 239, 177], [29, 79, 250, 246], [192, 208, 146, 240]];
         assert_eq!(encoded, known, "raise ENCODING, and then write the new hashes here");
     }
 }

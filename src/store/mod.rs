@@ -5,6 +5,7 @@
 
 mod callbacks;
 mod client_registrations;
+mod compression;
 mod encoding;
 mod in_process_leases;
 mod inspection;
@@ -16,6 +17,7 @@ mod opened_session;
 mod permits;
 mod probe;
 mod rate_limit;
+mod read_sessions;
 mod reading;
 mod reauthentication;
 mod recovery;
@@ -26,6 +28,7 @@ mod sealing;
 mod session_cache;
 mod session_tokens;
 mod sessions;
+mod stored_tokens;
 mod token_change;
 mod tombstones;
 #[cfg(test)]
@@ -58,7 +61,7 @@ pub struct SealedSession {
     pub ends: Timestamp,
     /// When the session was last used, as far as was written.
     pub last_used: Timestamp,
-    /// The session, sealed under its id. `version` and `ends` are bound into the seal.
+    /// The session without its summary, sealed under its id. `version` and `ends` are bound into both seals.
     pub sealed: Vec<u8>,
     /// What can be known of the session without its id, sealed under its key.
     pub summary: Vec<u8>,

@@ -18,22 +18,40 @@ impl Sessions {
         match self.count_errors(self.store.lookup(key).await)? {
             // A fail-over may have lost the version that was read before.
             Lookup::Found(record) if self.has_newer(&key, record.version) => {
-                self.restore_from_cache(id, key, started).await
+                Box::pin(self.restore_from_cache(id, key, started)).await
             }
             Lookup::Found(record) => {
                 self.cache.drop_superseded(&key);
-                let alive = (!record.is_over(self.clock.now(), self.idle)).then(|| self.sealer.session(&id, &record));
-                match alive.flatten() {
-                    Some(session) => self.opened(id, session, record.last_used).await.map(Some),
-                    None => Ok(None),
+                match record.is_over(self.clock.now(), self.idle) {
+                    true => Ok(None),
+                    false => self.open_record(id, key, &record).await,
                 }
             }
             Lookup::Ended(until) => {
                 self.record_tombstone(TombstoneKey::Session(key), until);
                 Ok(None)
             }
-            Lookup::Absent => self.restore_from_cache(id, key, started).await,
+            Lookup::Absent => Box::pin(self.restore_from_cache(id, key, started)).await,
         }
+    }
+
+    /// While every request reads the store, most find what the one before has found: that is opened once.
+    async fn open_record(
+        &self,
+        id: SessionId,
+        key: SessionKey,
+        record: &SealedSession,
+    ) -> Result<Option<Arc<OpenedSession>>, Error> {
+        let reads = (!self.cache.is_fresh()).then_some(&self.cache.reads);
+        if let Some(opened) = reads.and_then(|reads| reads.get(&key, record)) {
+            return Ok(Some(opened));
+        }
+        let Some(session) = self.sealer.session(&id, record) else { return Ok(None) };
+        let opened = self.opened(id, session, record.last_used).await?;
+        // Tokens that are missing may be put back.
+        let reads = reads.filter(|_| opened.tokens.is_some() || !self.keep_tokens);
+        reads.inspect(|reads| reads.insert(key, record.clone(), opened.clone()));
+        Ok(Some(opened))
     }
 
     /// A session with neither a record nor a tombstone was not ended: the store has lost it. A process that still

@@ -1,18 +1,15 @@
 //! Sessions and their tokens into records and back.
 
 use super::encoding::{decode, encode};
+use super::stored_tokens::{decode_tokens, encode_tokens};
 use super::{SealedSession, SealedTokens};
 use crate::domain::clock::Timestamp;
 use crate::domain::seal::{KeyRing, Purpose};
 use crate::domain::session::{Session, SessionId, SessionSummary};
 use crate::domain::store_key::SessionKey;
 use crate::domain::token::TokenSet;
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
 #[derive(Debug)]
 pub(super) struct SessionSealer(pub(super) Arc<KeyRing>);
@@ -25,7 +22,7 @@ impl SessionSealer {
             version: session.version,
             ends: session.ends,
             last_used: now,
-            sealed: self.0.seal(for_session(id, &bound), &encode(session)),
+            sealed: self.0.seal(for_session(id, &bound), &encode(&session.without_summary())),
             summary: self.0.seal(for_summary(&id.key(), &bound), &encode(&session.summary())),
             listed: session.listed(),
             tokens: SealedTokens::default(),
@@ -33,20 +30,21 @@ impl SessionSealer {
     }
 
     pub(super) fn seal_tokens(&self, id: &SessionId, tokens: &TokenSet, refresh_version: u64) -> SealedTokens {
-        let pair = [&tokens.access, &tokens.id].map(|token| StoredToken::new(token.expose_secret()));
-        let refresh = tokens.refresh.as_ref().map(|token| StoredToken::new(token.expose_secret()));
+        let pair = encode_tokens(&[tokens.access.expose_secret(), tokens.id.expose_secret()]);
+        let refresh = encode_tokens(tokens.refresh.as_ref().map(ExposeSecret::expose_secret).as_slice());
         SealedTokens {
-            access: Some(self.0.seal(for_tokens(id), &encode(&pair))),
-            refresh: Some(self.0.seal(for_refresh(&id.key(), &refresh_version.to_le_bytes()), &encode(&refresh))),
+            access: Some(self.0.seal(for_tokens(id), &pair)),
+            refresh: Some(self.0.seal(for_refresh(&id.key(), &refresh_version.to_le_bytes()), &refresh)),
         }
     }
 
     /// `None` if a part is missing or does not open, or the refresh token is of another version.
     pub(super) fn tokens(&self, id: &SessionId, sealed: &SealedTokens, refresh_version: u64) -> Option<TokenSet> {
         let plain = self.0.open(for_tokens(id), sealed.access.as_ref()?).ok();
-        let [access, id_token]: [StoredToken; 2] = logged(plain.as_deref().and_then(|plain| decode(plain)))?;
+        let pair = plain.as_deref().and_then(|plain| decode_tokens(plain)?.try_into().ok());
+        let [access, id_token]: [SecretString; 2] = logged(pair)?;
         let refresh = self.open_refresh(&id.key(), sealed.refresh.as_ref()?, refresh_version)?;
-        Some(TokenSet { access: access.into_text(), id: id_token.into_text(), refresh })
+        Some(TokenSet { access, id: id_token, refresh })
     }
 
     /// The refresh token of a session whose id is not known.
@@ -62,58 +60,21 @@ impl SessionSealer {
     fn open_refresh(&self, key: &SessionKey, sealed: &[u8], version: u64) -> Option<Option<SecretString>> {
         // Not logged: a store that has lost the newest write has the refresh token before it.
         let plain = self.0.open(for_refresh(key, &version.to_le_bytes()), sealed).ok()?;
-        let refresh: Option<StoredToken> = logged(decode(&plain))?;
-        Some(refresh.map(StoredToken::into_text))
+        Some(logged(decode_tokens(&plain))?.pop())
     }
 
     /// A record that does not open is nobody's session: the caller is not signed in by it.
     pub(super) fn session(&self, id: &SessionId, record: &SealedSession) -> Option<Session> {
         let bound = bound(record.version, record.ends);
         let plain = self.0.open(for_session(id, &bound), &record.sealed).ok();
-        logged(plain.as_deref().and_then(|plain| decode(plain)))
+        let rest: Session = logged(plain.as_deref().and_then(|plain| decode(plain)))?;
+        Some(rest.with_summary(self.summary(id.key(), record)?))
     }
 
     pub(super) fn summary(&self, key: SessionKey, record: &SealedSession) -> Option<SessionSummary> {
         let bound = bound(record.version, record.ends);
         let plain = self.0.open(for_summary(&key, &bound), &record.summary).ok();
         logged(plain.as_deref().and_then(|plain| decode(plain)))
-    }
-}
-
-/// A token as it is stored: base64url takes a third more than what it stands for.
-#[derive(Serialize, Deserialize)]
-enum StoredToken {
-    /// The decoded parts of a JWS or a JWE in compact serialization (RFC 7515 §7.1, RFC 7516 §7.1).
-    Compact(Vec<Zeroizing<Vec<u8>>>),
-    /// Anything else.
-    Text(Zeroizing<String>),
-}
-
-impl StoredToken {
-    fn new(token: &str) -> Self {
-        // Strict: what decodes is encoded to the same text again.
-        let parts = token.split('.').map(|part| BASE64_URL_SAFE_NO_PAD.decode(part).map(Zeroizing::new));
-        match parts.collect() {
-            Ok(parts) => Self::Compact(parts),
-            Err(_) => Self::Text(Zeroizing::new(token.to_owned())),
-        }
-    }
-
-    fn into_text(self) -> SecretString {
-        match self {
-            Self::Text(text) => text.as_str().into(),
-            Self::Compact(parts) => {
-                let length = parts.iter().map(|part| part.len() * 4 / 3 + 2).sum();
-                let mut text = String::with_capacity(length);
-                for (nth, part) in parts.iter().enumerate() {
-                    if nth > 0 {
-                        text.push('.');
-                    }
-                    BASE64_URL_SAFE_NO_PAD.encode_string(part.as_slice(), &mut text);
-                }
-                text.into()
-            }
-        }
     }
 }
 
@@ -149,14 +110,47 @@ fn for_refresh<'a>(key: &'a SessionKey, version: &'a [u8]) -> Purpose<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::encoding::tests::session;
     use super::*;
+    use crate::domain::clock::at;
+
+    #[test]
+    fn a_session_is_stored_in_two_parts_and_comes_back_whole() {
+        let sealer = SessionSealer(Arc::new(KeyRing::new([b"a key of this test, 32 bytes long".as_slice()])));
+        let (id, mut session) = (SessionId::random(), session());
+        for verified in [true, false] {
+            session.principal.email_verified = verified;
+            let record = sealer.seal(&id, &session, at(0));
+            let (opened, summary) = (sealer.session(&id, &record).unwrap(), sealer.summary(id.key(), &record).unwrap());
+            assert_eq!(format!("{opened:?}"), format!("{session:?}"));
+            assert_eq!(format!("{summary:?}"), format!("{:?}", session.summary()));
+            let other = sealer.seal(&id, &Session { version: 12, ..session.clone() }, at(0));
+            assert!(
+                sealer.session(&id, &SealedSession { summary: other.summary, ..record }).is_none(),
+                "of another write"
+            );
+        }
+    }
 
     #[test]
     fn every_token_comes_back_as_it_was() {
         let sealer = SessionSealer(Arc::new(KeyRing::new([b"a key of this test, 32 bytes long".as_slice()])));
         let id = SessionId::random();
-        for token in ["", ".", "opaque", "a+b/c=", "eyJh.eyJz.c2ln", "eyJh..aXY.Y3Q.dGFn", "QQ", "QR", "ä.b", "QUJD."]
-        {
+        for token in [
+            "",
+            ".",
+            "opaque",
+            "a+b/c=",
+            "eyJh.eyJz.c2ln",
+            "eyJh..aXY.Y3Q.dGFn",
+            "QQ",
+            "QR",
+            "ä.b",
+            "QUJD.",
+            "Q.Q.Q",
+            "e30.e30.e30",
+            "..",
+        ] {
             let tokens = TokenSet { access: token.into(), id: token.into(), refresh: Some(token.into()) };
             let sealed = sealer.seal_tokens(&id, &tokens, 7);
             let opened = sealer.tokens(&id, &sealed, 7).unwrap();

@@ -8,6 +8,7 @@
 //! Ended sessions and revoked tokens are kept separately ([`Tombstones`]) and override the store.
 
 use super::OpenedSession;
+use super::read_sessions::ReadSessions;
 use super::tombstones::{TombstoneKey, Tombstones};
 use super::{Error, InvalidationListener};
 use crate::domain::store_key::{RevocationKey, SessionKey};
@@ -90,6 +91,8 @@ pub(super) struct SessionCache {
     /// What was remembered when the store lost its data.
     candidates: Mutex<Vec<Arc<OpenedSession>>>,
     revocations: Cache<RevocationKey, bool>,
+    /// What was read while nothing here was believed.
+    pub(super) reads: ReadSessions,
     /// What is over.
     pub(super) tombstones: Tombstones,
     metrics: Arc<Metrics>,
@@ -120,6 +123,7 @@ impl SessionCache {
             superseded: Cache::new(SUPERSEDED),
             candidates: Mutex::default(),
             revocations: Cache::new(MARKS),
+            reads: ReadSessions::default(),
             tombstones: Tombstones::default(),
             metrics,
             max_stale,
@@ -348,7 +352,8 @@ impl SessionCache {
         self.absence_distrusted_until.fetch_max(self.now() + millis(how_long), Ordering::Relaxed);
     }
 
-    fn is_fresh(&self) -> bool {
+    /// Whether memory is believed.
+    pub(super) fn is_fresh(&self) -> bool {
         let until = self.fresh_until.load(Ordering::Relaxed);
         until == u64::MAX || self.now() < until
     }
@@ -376,6 +381,7 @@ impl InvalidationListener for SessionCache {
         self.all().into_iter().for_each(|opened| self.superseded.insert(opened.id.key(), opened));
         self.sessions.clear();
         self.revocations.clear();
+        self.reads.clear();
         if lost || again {
             self.recover_for(AWAY_FOR);
         }

@@ -120,8 +120,9 @@ impl Sessions {
                 if remembered.is_some() {
                     self.cache.invalidate(key);
                 }
-                // Boxed to keep the future of the cache hit small.
-                let reading = Box::pin(self.with_read_timeout(self.cache.get_or_read(key, self.read(id, key))));
+                // Boxed to keep the future of the cache hit small, and itself from being moved through several others.
+                let read = Box::pin(self.read(id, key));
+                let reading = Box::pin(self.with_read_timeout(self.cache.get_or_read(key, read)));
                 let Some(opened) = reading.await? else { return Ok(None) };
                 now = self.clock.now();
                 if self.is_over(&opened, now) {

@@ -147,7 +147,7 @@ async fn a_session_whose_tokens_are_lost_lasts_as_long_as_its_access_token() {
         }
     })
     .await;
-    assert_eq!(redis.ask::<Vec<String>>("KEYS *:a:*").await, [""; 0]);
+    assert_eq!(redis.ask::<Vec<String>>("KEYS *:t:*").await, [""; 0]);
     assert_eq!(fleet.refresh(1, &jane).await.status, 200, "there is nothing to renew");
     assert_eq!(fleet.pool.count(PoolEndpoint::TokenRefresh), 0);
     assert_eq!(fleet.sign_out(1, &jane).await, 303);
@@ -163,8 +163,8 @@ async fn a_session_whose_tokens_alone_are_gone_ends_with_its_access_token() {
     let fleet = Fleet::start(1, &at(&redis)).await;
     let jane = fleet.sign_in("jane").await;
     assert_eq!(fleet.validate(0, &jane).await, 200);
-    let [refresh] = &redis.ask::<Vec<String>>("KEYS *:f:*").await[..] else { panic!("one session") };
-    assert_eq!(redis.ask::<usize>(&format!("DEL {refresh}")).await, 1);
+    let [tokens] = &redis.ask::<Vec<String>>("KEYS *:t:*").await[..] else { panic!("one session") };
+    assert_eq!(redis.ask::<usize>(&format!("DEL {tokens}")).await, 1);
     until("the renewal notices", async || {
         let answer = fleet.refresh(0, &jane).await;
         assert!([200, 503].contains(&answer.status), "{answer:?}");
@@ -184,10 +184,8 @@ async fn who_is_not_admitted_any_more_and_has_no_tokens_is_signed_out_by_a_renew
     let jane = fleet.sign_in("jane").await;
     fleet.set("POLICY__GROUPS", "nobody");
     fleet.restart(0);
-    for parts in ["*:a:*", "*:f:*"] {
-        let [part] = &redis.ask::<Vec<String>>(&format!("KEYS {parts}")).await[..] else { panic!("one session") };
-        assert_eq!(redis.ask::<usize>(&format!("DEL {part}")).await, 1);
-    }
+    let [tokens] = &redis.ask::<Vec<String>>("KEYS *:t:*").await[..] else { panic!("one session") };
+    assert_eq!(redis.ask::<usize>(&format!("DEL {tokens}")).await, 1);
     until("the renewal notices", async || {
         let answer = fleet.refresh(0, &jane).await;
         assert!([401, 503].contains(&answer.status), "{answer:?}");
@@ -221,11 +219,15 @@ async fn a_renewal_leaves_the_refresh_token_in_redis_alone() {
     for (grace, refresh_token_changes) in [(None, false), (Some(0), true)] {
         grace.into_iter().for_each(|seconds| fleet.rotate(seconds));
         let jane = fleet.sign_in("jane").await;
-        let names = redis.ask::<Vec<String>>("KEYS *:a:*").await;
+        let names = redis.ask::<Vec<String>>("KEYS *:t:*").await;
         known = names.into_iter().find(|name| *name != known).unwrap();
         let parts = async || {
-            let names = [":s:", ":a:", ":f:"].map(|kind| known.replace(":a:", kind));
-            redis.ask::<[Vec<u8>; 3]>(&format!("MGET {}", names.join(" "))).await
+            let names = format!("MGET {} {known}", known.replace(":t:", ":s:"));
+            let [record, tokens] = redis.ask::<[Vec<u8>; 2]>(&names).await;
+            let space = tokens.iter().position(|byte| *byte == b' ').unwrap();
+            let length: usize = String::from_utf8_lossy(&tokens[..space]).parse().unwrap();
+            let (access, refresh) = tokens[space + 1..].split_at(length);
+            [record, access.to_vec(), refresh.to_vec()]
         };
         let before = parts().await;
         assert_eq!(fleet.refresh(0, &jane).await.status, 200);

@@ -29,6 +29,26 @@ async fn a_sign_out_at_one_process_counts_at_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server"]
+async fn a_process_that_is_not_told_of_changes_answers_by_what_redis_has() {
+    let redis = Redis::start().await;
+    redis.ask::<()>("ACL SETUSER blind on nopass ~* &* +@all -client|tracking").await;
+    let fleet = Fleet::start(2, &at(&redis).replacen("://", "://blind:x@", 1)).await;
+    let (jane, erin) = (fleet.sign_in("jane").await, fleet.sign_in("erin").await);
+    for browser in [&jane, &erin, &jane, &erin] {
+        assert_eq!(fleet.validate(1, browser).await, 200);
+    }
+    assert_eq!(fleet.refresh(0, &jane).await.status, 200);
+    assert_eq!(fleet.validate(1, &jane).await, 200);
+    assert_eq!(fleet.sign_out(0, &jane).await, 303);
+    assert_eq!((fleet.validate(1, &jane).await, fleet.validate(1, &erin).await), (401, 200));
+    for record in redis.ask::<Vec<String>>("KEYS *:s:*").await {
+        redis.ask::<u64>(&format!("SETRANGE {record} 90 damaged")).await;
+    }
+    assert_eq!(fleet.validate(1, &erin).await, 401, "what is remembered is not what is there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
 async fn the_tokens_of_a_session_that_ended_are_refused_everywhere() {
     let redis = Redis::start().await;
     let fleet = Fleet::with(2, &at(&redis), &[("GATEWAY__FORWARD_TOKENS", "access_token,id_token")]).await;

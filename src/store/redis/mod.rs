@@ -32,7 +32,7 @@ use client::{KeyedCommand, RedisClient};
 use connect::Connector;
 use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use names::{Names, decode, encode};
+use names::{Names, decode, decode_tokens, encode, encode_tokens};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -105,13 +105,13 @@ impl Redis {
     }
 
     async fn lookup_until(&self, key: SessionKey, deadline: Instant) -> Result<Lookup, Error> {
-        let names = self.names.session(key);
-        let get = KeyedCommand::new("MGET", &names.record).arg(&names.used);
+        let [record_name, used] = self.names.record(key);
+        let get = KeyedCommand::new("MGET", &record_name).arg(&used);
         if let Some(record) = record(self.client.run_until(&get, deadline).await?) {
             return Ok(Lookup::Found(record));
         }
         // By itself: in a slot that moves, a server refuses several keys of which one is missing.
-        let get = KeyedCommand::new("GET", &names.tombstone);
+        let get = KeyedCommand::new("GET", &self.names.session(key).tombstone);
         let tombstone: Option<Vec<u8>> = self.client.run_until(&get, deadline).await?;
         Ok(tombstone.map_or(Lookup::Absent, |until| Lookup::Ended(timestamp(&until).unwrap_or(MAX_TIMESTAMP))))
     }
@@ -120,7 +120,7 @@ impl Redis {
         let names = self.names.session(key);
         // However many processes saw a use, it is written once.
         let step = super::touch_step(self.idle).as_secs();
-        let touch = KeyedCommand::script(&scripts::TOUCH, &[&names.record, &names.used, &names.access, &names.refresh]);
+        let touch = KeyedCommand::script(&scripts::TOUCH, &[&names.record, &names.used, &names.tokens]);
         let touch = touch.arg(last_used).arg(self.idle_ms()).arg(EXPIRY_SLACK.as_secs()).arg(step);
         self.client.run_until(&touch, deadline).await
     }
@@ -136,11 +136,6 @@ fn timestamp(text: &[u8]) -> Option<Timestamp> {
     std::str::from_utf8(text.split(|b| *b == b' ').next()?).ok()?.parse().ok().map(Timestamp::from_secs)
 }
 
-/// An empty argument leaves a part as it is: a sealed one is never empty.
-fn with_tokens(command: KeyedCommand, SealedTokens { access, refresh }: SealedTokens) -> KeyedCommand {
-    command.arg(access.unwrap_or_default()).arg(refresh.unwrap_or_default())
-}
-
 fn record((bytes, used): (Option<Vec<u8>>, Option<u64>)) -> Option<SealedSession> {
     decode(&bytes?, used)
 }
@@ -151,10 +146,10 @@ impl SessionStore for Redis {
         let deadline = self.client.deadline();
         self.list(key, &record, deadline).await?;
         let (names, write) = (self.names.session(key), self.write_id());
-        let keys = [&*names.record, &names.used, &names.tombstone, &names.access, &names.refresh];
+        let keys = [&*names.record, &names.used, &names.tombstone, &names.tokens];
         let create = KeyedCommand::script(&scripts::CREATE, &keys).arg(encode(&record, &write));
         let create = create.arg(record.last_used).arg(self.expiry(&record)).arg(write);
-        self.client.run_until(&with_tokens(create, record.tokens), deadline).await
+        self.client.run_until(&create.arg(encode_tokens(&record.tokens)), deadline).await
     }
 
     async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error> {
@@ -163,18 +158,17 @@ impl SessionStore for Redis {
 
     async fn load_tokens(&self, key: SessionKey) -> Result<SealedTokens, Error> {
         let names = self.names.session(key);
-        let (access, refresh) = self.client.run(&KeyedCommand::new("MGET", &names.access).arg(&names.refresh)).await?;
-        Ok(SealedTokens { access, refresh })
+        Ok(decode_tokens(self.client.run(&KeyedCommand::new("GET", &names.tokens)).await?))
     }
 
     async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
         let deadline = self.client.deadline();
         self.list(key, &record, deadline).await?;
         let names = self.names.session(key);
-        let keys = [&*names.record, &names.used, &names.tombstone, &names.access, &names.refresh];
+        let keys = [&*names.record, &names.used, &names.tombstone, &names.tokens];
         let restore = KeyedCommand::script(&scripts::RESTORE, &keys).arg(encode(&record, &self.write_id()));
         let restore = restore.arg(record.version).arg(record.last_used).arg(self.expiry(&record));
-        Ok(match self.client.run_until(&with_tokens(restore, record.tokens), deadline).await? {
+        Ok(match self.client.run_until(&restore.arg(encode_tokens(&record.tokens)), deadline).await? {
             1 => RestoreOutcome::Done,
             0 => RestoreOutcome::Newer,
             _ => RestoreOutcome::Ended,
@@ -192,7 +186,7 @@ impl SessionStore for Redis {
         // Again, though it was there: what an index lost comes back.
         self.list(key, &record, deadline).await?;
         let (names, write) = (self.names.session(key), self.write_id());
-        let keys = [&*names.record, &names.used, &names.lease, &names.access, &names.refresh];
+        let keys = [&*names.record, &names.used, &names.lease, &names.tokens];
         let update = KeyedCommand::script(&scripts::UPDATE, &keys);
         let update =
             update.arg(expected).arg(encode(&record, &write)).arg(record.last_used).arg(record.ends.min(MAX_TIMESTAMP));
@@ -200,8 +194,10 @@ impl SessionStore for Redis {
             .arg(self.idle_ms())
             .arg(EXPIRY_SLACK.as_secs())
             .arg(fencing_token.map(|fencing_token| fencing_token.0.to_string()).unwrap_or_default());
-        let update = update.arg(REMEMBER_LEASE.as_millis()).arg(write);
-        Ok(match self.client.run_until(&with_tokens(update, record.tokens), deadline).await? {
+        let SealedTokens { access, refresh } = record.tokens;
+        // An empty argument leaves a part as it is: a sealed one is never empty.
+        let update = update.arg(REMEMBER_LEASE.as_millis()).arg(write).arg(access.unwrap_or_default());
+        Ok(match self.client.run_until(&update.arg(refresh.unwrap_or_default()), deadline).await? {
             1 => UpdateOutcome::Done,
             0 => UpdateOutcome::Stale,
             -2 => UpdateOutcome::Incomplete,
@@ -218,11 +214,11 @@ impl SessionStore for Redis {
     async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error> {
         let deadline = self.client.deadline();
         let (names, until) = (self.names.session(key), until.min(MAX_TIMESTAMP));
-        let keys = [&*names.record, &names.used, &names.lease, &names.tombstone, &names.access, &names.refresh];
+        let keys = [&*names.record, &names.used, &names.lease, &names.tombstone, &names.tokens];
         let delete = KeyedCommand::script(&scripts::DELETE, &keys).arg(until).arg(expiry(until));
         let delete = delete.arg(MIN_TOMBSTONE_TTL.as_millis());
-        let (old, used, access, refresh) = self.client.run_until(&delete, deadline).await?;
-        let tokens = SealedTokens { access, refresh };
+        let (old, used, tokens) = self.client.run_until(&delete, deadline).await?;
+        let tokens = decode_tokens(tokens);
         let old = record((old, used)).map(|old| SealedSession { tokens, ..old });
         // One that stays is found to have no record, and removed then.
         join_all(old.iter().flat_map(|old| &old.listed).map(async |index_key| {

@@ -5,13 +5,13 @@
 //! PREFIX:u:{SESSION}  its last use      PREFIX:i:{MARK}  the sessions listed under it
 //! PREFIX:l:{SESSION}  its lease         PREFIX:h:{NAME}  written to measure how soon it is told
 //! PREFIX:d:{SESSION}  its tombstone     PREFIX:mark      sealed with our keys
-//! PREFIX:a:{SESSION}  its access and ID tokens                PREFIX:f:{SESSION}  its refresh token
-//! PREFIX:r:{LIMIT}    a rate limit      PREFIX:q:{LIMIT}:PROCESS  its last answer to a process
+//! PREFIX:t:{SESSION}  its tokens        PREFIX:r:{LIMIT} a rate limit
+//! PREFIX:q:{LIMIT}:PROCESS  the last answer of a rate limit to a process
 //! ```
 //!
 //! The last use has a key of its own so that writing it triggers no invalidation, and the tokens have theirs so that
-//! who only asks who somebody is reads no tokens, and a renewal that brings no refresh token writes none. The hash tag in braces decides
-//! the slot in a cluster, so that all keys of one session are on one server.
+//! who only asks who somebody is reads no tokens. Both kinds of tokens share one: a key takes 150 bytes. The hash tag in
+//! braces decides the slot in a cluster, so that all keys of one session are on one server.
 
 use crate::domain::clock::Timestamp;
 use crate::domain::store_key::IndexKey;
@@ -30,8 +30,7 @@ pub(super) struct SessionNames {
     pub(super) used: String,
     pub(super) lease: String,
     pub(super) tombstone: String,
-    pub(super) access: String,
-    pub(super) refresh: String,
+    pub(super) tokens: String,
 }
 
 /// What a key that changed stands for.
@@ -45,17 +44,19 @@ pub(super) enum ChangedKey {
 }
 
 impl Names {
+    /// The record's key and that of its last use.
+    pub(super) fn record(&self, key: SessionKey) -> [String; 2] {
+        let mut tag = [0; 43];
+        let _ = BASE64_URL_SAFE_NO_PAD.encode_slice(key.0, &mut tag);
+        let tag = std::str::from_utf8(&tag).unwrap_or_default();
+        ["s", "u"].map(|kind| [&self.0, ":", kind, ":{", tag, "}"].concat())
+    }
+
     pub(super) fn session(&self, key: SessionKey) -> SessionNames {
         let tag = BASE64_URL_SAFE_NO_PAD.encode(key.0);
+        let [record, used] = self.record(key);
         let name = |kind| format!("{}:{kind}:{{{tag}}}", self.0);
-        SessionNames {
-            record: name('s'),
-            used: name('u'),
-            lease: name('l'),
-            tombstone: name('d'),
-            access: name('a'),
-            refresh: name('f'),
-        }
+        SessionNames { record, used, lease: name('l'), tombstone: name('d'), tokens: name('t') }
     }
 
     pub(super) fn revocation(&self, revocation_key: RevocationKey) -> String {
@@ -112,7 +113,7 @@ impl Names {
 pub(super) fn encode(record: &SealedSession, write: &str) -> Vec<u8> {
     let mut bytes = format!("{} {} {} {write} ", record.version, record.ends, record.last_used).into_bytes();
     for part in [&record.sealed, &record.summary] {
-        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
         bytes.extend_from_slice(part);
     }
     for index_key in &record.listed {
@@ -129,8 +130,8 @@ pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<SealedSession> {
     let _write = parts.next()?;
     let mut rest = parts.next()?;
     let mut part = || {
-        let (length, after) = rest.split_first_chunk::<8>()?;
-        let (part, after) = after.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        let (part, after) = after.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         rest = after;
         Some(part.to_vec())
     };
@@ -140,6 +141,24 @@ pub(super) fn decode(bytes: &[u8], used: Option<u64>) -> Option<SealedSession> {
     let last_used = Timestamp::from_secs(last_used.max(used.unwrap_or_default()));
     let tokens = SealedTokens::default();
     left.is_empty().then_some(SealedSession { version, ends, last_used, sealed, summary, listed, tokens })
+}
+
+/// `LENGTH ` of the first part, and both; empty if they are not complete.
+pub(super) fn encode_tokens(tokens: &SealedTokens) -> Vec<u8> {
+    let (Some(access), Some(refresh)) = (&tokens.access, &tokens.refresh) else { return vec![] };
+    [access.len().to_string().as_bytes(), b" ", access, refresh].concat()
+}
+
+/// Neither if they are none of ours.
+pub(super) fn decode_tokens(bytes: Option<Vec<u8>>) -> SealedTokens {
+    let parts = || {
+        let bytes = bytes.as_deref()?;
+        let (length, rest) = bytes.split_at(bytes.iter().position(|b| *b == b' ')?);
+        let length = std::str::from_utf8(length).ok()?.parse().ok()?;
+        rest[1..].split_at_checked(length).map(|(access, refresh)| (access.to_vec(), refresh.to_vec()))
+    };
+    let (access, refresh) = parts().unzip();
+    SealedTokens { access, refresh }
 }
 
 #[cfg(test)]
@@ -162,8 +181,20 @@ mod tests {
         for other in [session.used.as_bytes(), index.as_bytes(), b"a-bc:s:{x}", b"a-b:s:{x}", b"a-b:s:", b"\xff"] {
             assert_eq!(names.parse(other), None);
         }
-        let others = [&session.used, &session.lease, &session.tombstone, &session.access, &session.refresh];
+        let others = [&session.used, &session.lease, &session.tombstone, &session.tokens];
         assert!(others.iter().all(|name| slot(name) == slot(&session.record)));
+    }
+
+    #[test]
+    fn tokens_survive_and_broken_ones_are_none() {
+        let tokens = SealedTokens { access: Some(b"1 2".to_vec()), refresh: Some(b"3".to_vec()) };
+        let bytes = encode_tokens(&tokens);
+        assert_eq!((&*bytes, decode_tokens(Some(bytes.clone()))), (&b"3 1 23"[..], tokens.clone()));
+        let none = SealedTokens::default();
+        assert_eq!(encode_tokens(&SealedTokens { refresh: None, ..tokens }), b"");
+        for broken in [None, Some(vec![]), Some(b" ".to_vec()), Some(b"x 1".to_vec()), Some(b"3 12".to_vec())] {
+            assert_eq!(decode_tokens(broken), none);
+        }
     }
 
     #[test]

@@ -15,8 +15,8 @@ macro_rules! scripts {
 }
 
 scripts! {
-    /// record, used, tombstone, access, refresh; record, seen, expiry, write id, access or '', refresh or '' → 1, or 0 if the
-    /// key is taken or has a tombstone.
+    /// record, used, tombstone, tokens; record, seen, expiry, write id, tokens or '' → 1, or 0 if the key is taken or has a
+    /// tombstone.
     CREATE = "
 if redis.call('EXISTS', KEYS[3]) > 0 then return 0 end
 local old = redis.call('GETRANGE', KEYS[1], 0, 95)
@@ -25,36 +25,28 @@ if old ~= '' then
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[3])
 redis.call('SET', KEYS[2], ARGV[2], 'PXAT', ARGV[3])
-for i = 4, 5 do
-    if ARGV[i + 1] ~= '' then redis.call('SET', KEYS[i], ARGV[i + 1], 'PXAT', ARGV[3]) end
-end
+if ARGV[5] ~= '' then redis.call('SET', KEYS[4], ARGV[5], 'PXAT', ARGV[3]) end
 return 1";
 
-    /// record, used, tombstone, access, refresh; record, version, seen, expiry, access or '', refresh or '' → 1, 0 if a
-    /// newer version is there or the same and this brings no tokens that it lacks, -1 if a tombstone is.
+    /// record, used, tombstone, tokens; record, version, seen, expiry, tokens or '' → 1, 0 if a newer version is there or
+    /// the same and this brings no tokens that it lacks, -1 if a tombstone is.
     RESTORE = "
 if redis.call('EXISTS', KEYS[3]) > 0 then return -1 end
 local version = string.match(redis.call('GETRANGE', KEYS[1], 0, 95), '^%d+')
 if version and tonumber(version) > tonumber(ARGV[2]) then return 0 end
 if version and tonumber(version) == tonumber(ARGV[2]) then
-    if ARGV[5] == '' or ARGV[6] == '' or redis.call('EXISTS', KEYS[4], KEYS[5]) == 2 then return 0 end
+    if ARGV[5] == '' or redis.call('EXISTS', KEYS[4]) == 1 then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[4])
 local used = redis.call('GET', KEYS[2]) or '0'
 if tonumber(used) < tonumber(ARGV[3]) then used = ARGV[3] end
 redis.call('SET', KEYS[2], used, 'PXAT', ARGV[4])
-for i = 4, 5 do
-    if ARGV[i + 1] ~= '' then
-        redis.call('SET', KEYS[i], ARGV[i + 1], 'PXAT', ARGV[4])
-    else
-        redis.call('DEL', KEYS[i])
-    end
-end
+if ARGV[5] ~= '' then redis.call('SET', KEYS[4], ARGV[5], 'PXAT', ARGV[4]) else redis.call('DEL', KEYS[4]) end
 return 1";
 
-    /// record, used, lease, access, refresh; expected version, record, seen, ends, idle in ms or 0, seconds to keep what is
+    /// record, used, lease, tokens; expected version, record, seen, ends, idle in ms or 0, seconds to keep what is
     /// over, fence or '', how long to remember a lease in ms, write id, access or '' to keep it, refresh or '' → 1, 0 if
-    /// stale, -1 if gone, -2 if one of the tokens is to be kept and is not there.
+    /// stale, -1 if gone, -2 if a part of the tokens is to be kept and is not there.
     UPDATE = "
 local old = redis.call('GETRANGE', KEYS[1], 0, 95)
 if old == '' then return -1 end
@@ -63,8 +55,13 @@ if string.match(old, '^%d+') ~= ARGV[1] then return 0 end
 local lease = ARGV[7] ~= '' and redis.call('HMGET', KEYS[3], 'fence', 'held')
 local held = lease and lease[2]
 if held and lease[1] ~= ARGV[7] then return 0 end
-local kept = (ARGV[10] == '' and ARGV[11] ~= '' and KEYS[4]) or (ARGV[11] == '' and ARGV[10] ~= '' and KEYS[5])
-if kept and redis.call('EXISTS', kept) == 0 then return -2 end
+local access, refresh = ARGV[10], ARGV[11]
+if (access == '') ~= (refresh == '') then
+    local tokens = redis.call('GET', KEYS[4]) or ''
+    local length, at = string.match(tokens, '^(%d+) ()')
+    if not at then return -2 end
+    if access == '' then access = string.sub(tokens, at, at + length - 1) else refresh = string.sub(tokens, at + length) end
+end
 if held then
     redis.call('HDEL', KEYS[3], 'held', 'until', 'doubt')
     redis.call('PEXPIRE', KEYS[3], ARGV[8])
@@ -77,16 +74,14 @@ if tonumber(ARGV[5]) > 0 then over = math.min(over, last + 2 * ARGV[5] / 1000) e
 local expiry = string.format('%.0f', (over + ARGV[6]) * 1000)
 redis.call('SET', KEYS[1], ARGV[2], 'PXAT', expiry)
 redis.call('SET', KEYS[2], string.format('%.0f', last), 'PXAT', expiry)
-for i = 4, 5 do
-    if ARGV[i + 6] ~= '' then
-        redis.call('SET', KEYS[i], ARGV[i + 6], 'PXAT', expiry)
-    else
-        redis.call('PEXPIREAT', KEYS[i], expiry)
-    end
+if access ~= '' then
+    redis.call('SET', KEYS[4], #access .. ' ' .. access .. refresh, 'PXAT', expiry)
+else
+    redis.call('PEXPIREAT', KEYS[4], expiry)
 end
 return 1";
 
-    /// record, used, access, refresh; seen, idle in ms or 0, seconds to keep what is over.
+    /// record, used, tokens; seen, idle in ms or 0, seconds to keep what is over.
     TOUCH = "
 local head = redis.call('GETRANGE', KEYS[1], 0, 95)
 local ends, seen = string.match(head, '^%d+ (%d+) (%d+)')
@@ -103,17 +98,16 @@ local over = math.min(tonumber(ends), tonumber(ARGV[1]) + 2 * idle / 1000) + ton
 local expiry = string.format('%.0f', over * 1000)
 redis.call('SET', KEYS[2], ARGV[1], 'PXAT', expiry)
 if redis.call('PTTL', KEYS[1]) < idle then
-    for i = 1, 4 do
-        if i ~= 2 then redis.call('PEXPIREAT', KEYS[i], expiry) end
-    end
+    redis.call('PEXPIREAT', KEYS[1], expiry)
+    redis.call('PEXPIREAT', KEYS[3], expiry)
 end
 return 1";
 
-    /// record, used, lease, tombstone, access, refresh; until when in s, expiry, how long it is kept at least in ms → the
+    /// record, used, lease, tombstone, tokens; until when in s, expiry, how long it is kept at least in ms → the
     /// record, its last use and its tokens.
     DELETE = "
-local old = redis.call('MGET', KEYS[1], KEYS[2], KEYS[4], KEYS[5], KEYS[6])
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[5], KEYS[6])
+local old = redis.call('MGET', KEYS[1], KEYS[2], KEYS[4], KEYS[5])
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[5])
 local time = redis.call('TIME')
 local least = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3]
 local expiry = string.format('%.0f', math.max(least, tonumber(ARGV[2])))
@@ -124,7 +118,7 @@ if old[3] and (tonumber(old[3]) or 0) >= tonumber(till) then
     if left > 0 then expiry = string.format('%.0f', math.max(tonumber(expiry), least - ARGV[3] + left)) end
 end
 redis.call('SET', KEYS[4], till, 'PXAT', expiry)
-return {old[1], old[2], old[4], old[5]}";
+return {old[1], old[2], old[4]}";
 
     /// record, lease; how long, how long to remember it in ms, who asks → what came of it, and ms to wait or
     /// fence and whether it was abandoned. One that is abandoned is remembered as long as the record.
