@@ -25,6 +25,7 @@ mod house_rules;
 mod https;
 mod logging;
 mod machine;
+mod observability;
 mod openapi;
 mod operator;
 mod other_providers;

@@ -319,9 +319,26 @@ async fn sweeps(store: &dyn SessionStore) {
     assert!(!store.is_revoked(mark).await.unwrap());
 }
 
+/// A store of this machine knows how many sessions it has, and counts no other records.
+async fn counts(store: &dyn SessionStore) {
+    assert_eq!(store.count().await.unwrap(), Some(0));
+    let [a, b, machine] = [(); 3].map(|()| SessionId::random().key());
+    for key in [a, b] {
+        let tokens = SealedTokens { access: Some(b"access".to_vec()), refresh: None };
+        assert!(store.create(key, SealedSession { tokens, ..live(1, b"a session") }).await.unwrap());
+    }
+    assert!(store.create(machine, record(1, b"a machine's token")).await.unwrap());
+    assert_eq!(store.count().await.unwrap(), Some(2));
+    for key in [a, b, machine] {
+        store.delete(key, at(1_000)).await.unwrap();
+    }
+    assert_eq!(store.count().await.unwrap(), Some(0));
+}
+
 #[tokio::test]
 async fn memory_keeps_the_contract() {
     let store = store::open(&stored_in(StoreUrl::Memory), &Arc::new(KeyRing::new([KEY]))).unwrap();
+    counts(&*store).await;
     sweeps(&*store).await;
     keeps_the_contract(store).await;
 }
@@ -330,6 +347,7 @@ async fn memory_keeps_the_contract() {
 async fn a_redb_file_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("s.redb"), &[KEY]).unwrap();
+    counts(&*store).await;
     sweeps(&*store).await;
     keeps_the_contract(store).await;
 }

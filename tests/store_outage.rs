@@ -197,7 +197,12 @@ async fn what_is_known_is_answered_and_what_is_not_is_503() {
     assert_eq!(degraded.status, 200, "once ready, it stays so");
     assert!(degraded.body.starts_with(r#"{"ready":true,"degraded":{"store":""#), "{}", degraded.body);
     assert!(site.metric("auth_api_store_errors_total").await > 0);
+    assert!(site.metric("auth_api_store_request_seconds_count{operation=\"lookup\",outcome=\"error\"}").await > 0);
+    let gauges =
+        async || (site.metric("auth_api_ready").await, site.metric("auth_api_degraded{component=\"store\"}").await);
+    assert_eq!(gauges().await, (1, 1), "as /readyz says");
     shaky.fail(0);
+    assert_eq!(gauges().await, (1, 0));
     assert_eq!(stranger.validate(&site).await.status, 401, "now it is known that there is none");
 }
 

@@ -19,7 +19,7 @@ use crate::domain::deployment::Deployment;
 use crate::domain::seal::KeyRing;
 use crate::flow::{self, Broker, RelyingParty};
 use crate::provider::{self, BearerIssuers, HttpClient, Provider};
-use crate::store::{self, CachePolicy, ClientRegistrations, MachineTokenStore, SessionStore, Sessions};
+use crate::store::{self, CachePolicy, ClientRegistrations, MachineTokenStore, SessionStore, Sessions, TimedStore};
 use crate::telemetry::Metrics;
 use crate::web::{self, Listener, Readiness, Web};
 use axum::Router;
@@ -190,6 +190,7 @@ impl App {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
+        let store: Arc<dyn SessionStore> = TimedStore::new(store, metrics.clone());
         let tokens = MachineTokenStore::new(store.clone(), ring.clone(), clock.clone());
         let policy = CachePolicy {
             idle: config.session.idle,

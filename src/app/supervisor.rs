@@ -73,6 +73,7 @@ impl<C: Clone + Send + Sync + 'static> Supervisor<C> {
         F: Future<Output = ()> + Send + 'static,
     {
         let (metrics, context) = (self.metrics.clone(), self.context.clone());
+        metrics.background_task_started(name);
         self.tasks.spawn(async move {
             let mut failures = 0;
             loop {
@@ -99,11 +100,12 @@ impl<C: Clone + Send + Sync + 'static> Supervisor<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::Observations;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn ends(metrics: &Metrics, task: &str) -> Option<u64> {
         let name = format!("auth_api_background_task_ends_total{{task=\"{task}\"}} ");
-        metrics.render().lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())
+        metrics.render(&Observations::default()).lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())
     }
 
     // Time is paused: it leaps to the next deadline when nothing else is left to do.

@@ -15,7 +15,7 @@ use super::metadata::Metadata;
 use super::profile::MappingRules;
 use super::verify::{ExpectedClaims, UnverifiedToken};
 use crate::config::{BearerIssuerConfig, ProviderConfig};
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::finding::Finding;
 use crate::domain::principal::{Principal, TokenIssuer};
 use std::sync::Arc;
@@ -81,6 +81,11 @@ impl BearerIssuers {
             let never = || issuer.metadata.current().is_none().then(|| "its keys were never read".to_owned());
             Some((&*issuer.iss, issuer.metadata.last_failure().map(|error| error.to_string()).or_else(never)?))
         })
+    }
+
+    /// When the keys of each were last read, changed or not; without those whose keys never were.
+    pub fn keys_fetched(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+        self.0.iter().filter_map(|issuer| Some((&*issuer.iss, issuer.metadata.keys_fetched()?)))
     }
 
     /// Asks each for its documents.

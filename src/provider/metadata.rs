@@ -68,6 +68,8 @@ pub struct Metadata {
     untrusted_reads: LastRead,
     /// Counts the readings of the keys.
     generation: AtomicU64,
+    /// When the keys were last read, changed or not, epoch seconds; 0 if they never were.
+    keys_fetched: AtomicU64,
 }
 
 impl Metadata {
@@ -81,6 +83,7 @@ impl Metadata {
             trusted_reads: Mutex::default(),
             untrusted_reads: Mutex::default(),
             generation: AtomicU64::new(0),
+            keys_fetched: AtomicU64::new(0),
         }
     }
 
@@ -97,6 +100,11 @@ impl Metadata {
     /// Which reading of the keys is current.
     pub fn generation(&self) -> Option<u64> {
         self.snapshot.load().as_ref().map(|snapshot| snapshot.keys.generation)
+    }
+
+    /// When the keys were last read, changed or not.
+    pub fn keys_fetched(&self) -> Option<Timestamp> {
+        Some(self.keys_fetched.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Timestamp::from_secs)
     }
 
     /// What is known, read now if it never was.
@@ -216,11 +224,15 @@ impl Metadata {
     ) -> Result<Arc<VerificationKeys>, Error> {
         let document = self.http.get("jwks", url).await?;
         let digest = sha256(&document);
-        if let Some(same) = before.filter(|keys| keys.digest == digest) {
-            return Ok(same.clone());
-        }
-        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
-        VerificationKeys::parse(&document, digest, generation).map(Arc::new).map_err(Error::Unusable)
+        let keys = match before.filter(|keys| keys.digest == digest) {
+            Some(same) => same.clone(),
+            None => {
+                let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
+                Arc::new(VerificationKeys::parse(&document, digest, generation).map_err(Error::Unusable)?)
+            }
+        };
+        self.keys_fetched.store(self.clock.now().as_secs(), Ordering::Relaxed);
+        Ok(keys)
     }
 }
 

@@ -37,7 +37,7 @@ pub use token::RefreshFailure;
 pub use user_pool::SCOPE as USER_POOLS_SCOPE;
 
 use crate::config::{self, Config, IdentityPoolConfig};
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::principal::Principal;
 use crate::domain::token::{TokenMetadata, TokenSet};
 use crate::domain::transaction::{AuthorizationError, ExpectedIssuer, Transaction};
@@ -179,6 +179,11 @@ impl Provider {
     /// Why the last reading of discovery and keys failed, if it did.
     pub fn metadata_failure(&self) -> Option<Error> {
         self.metadata.last_failure()
+    }
+
+    /// When the keys were last read, changed or not.
+    pub fn keys_fetched(&self) -> Option<Timestamp> {
+        self.metadata.keys_fetched()
     }
 
     /// Reads discovery and keys again; what was known stays if that fails.

@@ -1,6 +1,6 @@
 //! What the store is asked beside sessions: how it is set up, and what all processes on it may do together.
 
-use super::{Error, RateLimit, Sessions, SharedRateLimiter, Warning};
+use super::{CacheUsage, Error, RateLimit, Sessions, SharedRateLimiter, Warning};
 use std::sync::Arc;
 
 impl Sessions {
@@ -12,6 +12,19 @@ impl Sessions {
         let warnings = self.count_errors(self.store.warnings().await)?;
         self.metrics.store_warnings(warnings.iter().map(Warning::kind));
         Ok(warnings)
+    }
+
+    /// How many sessions the store has, where it knows without going through them.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn count(&self) -> Result<Option<u64>, Error> {
+        self.count_errors(self.store.count().await)
+    }
+
+    /// How much this process remembers.
+    pub fn cache_usage(&self) -> CacheUsage {
+        self.cache.usage()
     }
 
     /// A rate limit for all processes on this store.

@@ -29,6 +29,7 @@ mod session_cache;
 mod session_tokens;
 mod sessions;
 mod stored_tokens;
+mod timed;
 mod token_change;
 mod tombstones;
 #[cfg(test)]
@@ -40,7 +41,9 @@ pub use opened_session::{ListedSession, OpenedSession, RemovedListed, RemovedSes
 pub use permits::{Priority, SharedRateLimiter};
 pub use probe::probe;
 pub use rate_limit::{Permits, RateLimit};
+pub use session_cache::CacheUsage;
 pub use sessions::{CachePolicy, SessionUpdate, Sessions};
+pub use timed::TimedStore;
 pub use token_change::TokenChange;
 
 use crate::config::{SessionConfig, StoreUrl};
@@ -346,6 +349,11 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     }
     /// Removes the records that are over and counts them; forgets marks that are.
     async fn sweep(&self, now: Timestamp, idle: Option<Duration>) -> Result<u64, Error>;
+    /// How many sessions it has, those included that are over and not yet removed; `None` if it would have to go through
+    /// them to know.
+    async fn count(&self) -> Result<Option<u64>, Error> {
+        Ok(None)
+    }
     /// Whether the store answers and is ours.
     async fn ping(&self) -> Result<(), Error>;
     /// Settings of the store that can lose sessions later, although it answers now.

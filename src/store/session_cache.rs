@@ -63,6 +63,17 @@ impl Weighter<SessionKey, CachedSession> for ByteWeighter {
     }
 }
 
+/// How much is remembered, and how much may be.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheUsage {
+    /// Sessions, and ids that are known to be of none.
+    pub entries: u64,
+    /// What they take of memory, about.
+    pub bytes: u64,
+    /// What they may take.
+    pub limit: u64,
+}
+
 /// What has to be put back into a store.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LostWrites {
@@ -236,6 +247,12 @@ impl SessionCache {
             Some(CachedSession::Present(opened)) => Some(opened),
             _ => None,
         }
+    }
+
+    /// How much is remembered.
+    pub(super) fn usage(&self) -> CacheUsage {
+        let sessions = &self.sessions;
+        CacheUsage { entries: sessions.len() as u64, bytes: sessions.weight(), limit: sessions.capacity() }
     }
 
     /// Every session that is remembered, in the order of their keys.

@@ -13,7 +13,7 @@ use crate::config::HeaderStyle;
 use crate::domain::identity::{DISPLAY_NAME, IDENTITY_HEADERS, IdentityResponse, JSON_LENGTH, PLAIN_GROUPS};
 use crate::domain::return_to::ReturnTo;
 use crate::flow::{Caller, CallerCredentials, Error};
-use crate::telemetry::metrics::ValidateResult;
+use crate::telemetry::metrics::{HttpRoute, ValidateResult};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -46,7 +46,8 @@ const ENVOY: &str = "/validate/envoy";
 )]
 pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
-    match ask(&web, &request, request.uri.query(), ValidateEndpoint::Server).await {
+    let timer = web.rp.metrics.request(HttpRoute::VALIDATE, &request.method);
+    let response = match ask(&web, &request, request.uri.query(), ValidateEndpoint::Server).await {
         Ok(answer) => answer,
         Err((error, page_request)) => {
             let (id, back) = (
@@ -57,7 +58,9 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
             let response = id.span().in_scope(|| error::problem(error, &id, Some(url)));
             refusal(&web, &request, &id, response)
         }
-    }
+    };
+    timer.answered(response.status());
+    response
 }
 
 /// Who sends this request, or what to show instead
@@ -80,16 +83,22 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
 )]
 pub(super) async fn validate_browser(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
+    let timer = web.rp.metrics.request(HttpRoute::VALIDATE_BROWSER, &request.method);
     let outcome = ask(&web, &request, request.uri.query(), ValidateEndpoint::Browser).await;
-    for_a_browser(&web, &request, outcome).await
+    let response = for_a_browser(&web, &request, outcome).await;
+    timer.answered(response.status());
+    response
 }
 
 /// Any method of `/validate/envoy/…`: as `/validate/browser`, where Envoy has put the page's path and query behind the
 /// route. It has to be the page's own, or a requirement would be dropped.
 pub(super) async fn validate_envoy(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
+    let timer = web.rp.metrics.request(HttpRoute::VALIDATE_ENVOY, &request.method);
     let outcome = ask(&web, &request, None, ValidateEndpoint::Envoy).await;
-    for_a_browser(&web, &request, outcome).await
+    let response = for_a_browser(&web, &request, outcome).await;
+    timer.answered(response.status());
+    response
 }
 
 async fn for_a_browser(

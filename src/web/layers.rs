@@ -5,8 +5,9 @@ use super::request_id::{RequestId, request_id};
 use super::{Web, error};
 use crate::domain::requirement::Requirement;
 use crate::flow;
+use crate::telemetry::metrics::HttpRoute;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -61,13 +62,21 @@ pub(super) async fn no_requirements(id: RequestId, request: Request, next: Next)
     }
 }
 
-/// Bounds on body and time, no panic beyond this point, and the request's id. Together: a call of `layer` for each would
-/// box each request and response once more.
-pub(super) fn limited<S: Clone + Send + Sync + 'static>(router: Router<S>, time: Duration) -> Router<S> {
+/// Counts and times a request, and names it.
+async fn measured(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
+    let timer = web.rp.metrics.request(HttpRoute::of(request.uri().path()), request.method());
+    let response = request_id(request, next).await;
+    timer.answered(response.status());
+    response
+}
+
+/// Bounds on body and time, no panic beyond this point, the request's id, and its place in the metrics. Together: a call
+/// of `layer` for each would box each request and response once more.
+pub(super) fn limited<S: Clone + Send + Sync + 'static>(router: Router<S>, web: &Arc<Web>) -> Router<S> {
     router.layer((
-        axum::middleware::from_fn(request_id),
+        axum::middleware::from_fn_with_state(web.clone(), measured),
         CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| error::panicked()),
-        TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, time),
+        TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, web.request_limit),
         DefaultBodyLimit::max(BODY_MAX),
     ))
 }

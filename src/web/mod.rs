@@ -174,6 +174,6 @@ pub fn router(web: Arc<Web>) -> Router {
         .method_not_allowed_fallback(fallback::method_not_allowed)
         .layer(axum::middleware::map_response(security_headers::private))
         .merge(Router::from(metadata));
-    let app = layers::limited(app, web.request_limit);
+    let app = layers::limited(app, &web);
     app.merge(Router::from(machines.merge(gateway))).merge(envoy()).with_state(web)
 }

@@ -1,6 +1,7 @@
 //! The ops listener: for probes and Prometheus, never for the public.
 
 use crate::flow::RelyingParty;
+use crate::telemetry::metrics::{self, Observations};
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -51,7 +52,7 @@ pub fn router(rp: Arc<RelyingParty>, readiness: Readiness) -> Router {
     Router::new()
         .route("/livez", get(async || "live\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(prometheus))
         .with_state((rp, readiness))
 }
 
@@ -60,6 +61,15 @@ async fn ready(
     State((rp, Readiness(flags))): State<(Arc<RelyingParty>, Readiness)>,
     RawQuery(query): RawQuery,
 ) -> Response {
+    let readiness = look(&rp, &flags).await;
+    let strict = query.is_some_and(|query| query.split('&').any(|pair| pair == "strict=true"));
+    let ready = readiness.ready && (!strict || readiness.degraded.is_empty());
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(ReadinessResponse { ready, ..readiness })).into_response()
+}
+
+/// Asks each component.
+async fn look(rp: &RelyingParty, flags: &ReadinessFlags) -> ReadinessResponse {
     let mut degraded = BTreeMap::new();
     let shutting_down = flags.shutting_down.load(Ordering::Acquire);
     if shutting_down {
@@ -80,14 +90,33 @@ async fn ready(
         Ok(()) => flags.store_seen.store(true, Ordering::Release),
         Err(error) => drop(degraded.insert("store".into(), error.to_string())),
     }
-    let strict = query.is_some_and(|query| query.split('&').any(|pair| pair == "strict=true"));
     let started = has_metadata && flags.store_seen.load(Ordering::Acquire);
-    let ready = started && !shutting_down && (!strict || degraded.is_empty());
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(ReadinessResponse { ready, degraded })).into_response()
+    ReadinessResponse { ready: started && !shutting_down, degraded }
 }
 
-async fn metrics(State((rp, _)): State<(Arc<RelyingParty>, Readiness)>) -> Response {
-    const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, TYPE)], rp.metrics.render()).into_response()
+async fn prometheus(State((rp, Readiness(flags))): State<(Arc<RelyingParty>, Readiness)>) -> Response {
+    // At once: a disk that hangs must not take twice the time of a scrape.
+    let (readiness, sessions) = tokio::join!(look(&rp, &flags), rp.sessions.count());
+    // A further issuer is called `bearer issuer https://…` there.
+    let count = |component: &str| readiness.degraded.keys().filter(|name| name.starts_with(component)).count();
+    let usage = rp.sessions.cache_usage();
+    let issuer = rp.provider.keys_fetched().map(|at| (rp.provider.issuer(), at));
+    let issuers = issuer.into_iter().chain(rp.bearer_issuers.keys_fetched());
+    let observed = Observations {
+        ready: readiness.ready,
+        degraded: vec![
+            ("process", count("process")),
+            ("configuration", count("configuration")),
+            ("provider", count("provider")),
+            ("store", count("store")),
+            ("bearer_issuer", count("bearer issuer ")),
+        ],
+        // A store that does not answer says so above.
+        sessions: sessions.ok().flatten(),
+        cache_entries: usage.entries,
+        cache_bytes: usage.bytes,
+        cache_limit: usage.limit,
+        keys_fetched: issuers.map(|(issuer, at)| (issuer.to_owned(), at.as_secs())).collect(),
+    };
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], rp.metrics.render(&observed)).into_response()
 }

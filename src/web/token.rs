@@ -13,13 +13,14 @@ use crate::domain::machine::{Scopes, TokenResponse, is_resource};
 use crate::domain::principal::{MachineIdentity, PrincipalKind};
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::{ClientCredentials, Introspection, MachineError, TokenRequest};
+use crate::telemetry::metrics::HttpRoute;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -47,9 +48,11 @@ struct TokenEndpointRequest {
 /// the rest of answering with a cached token.
 async fn answer(
     web: &Web,
+    route: HttpRoute,
     request: Request,
     flow: impl AsyncFnOnce(&TokenEndpointRequest) -> Result<Response, MachineError>,
 ) -> Response {
+    let timer = web.rp.metrics.request(route, request.method());
     let id = RequestId::new();
     let work = async {
         let (head, body) = request.into_parts();
@@ -65,6 +68,7 @@ async fn answer(
     let answered = layers::bounded(work, web.request_limit).await;
     let mut response = answered.unwrap_or_else(|| refuse(&MachineError::Unavailable(DEFAULT_RETRY_AFTER)));
     id.set_header(&mut response);
+    timer.answered(response.status());
     response
 }
 
@@ -105,7 +109,7 @@ pub(super) async fn token(State(web): State<Arc<Web>>, request: Request) -> Resp
         let seconds = granted.expires_in.as_secs().to_string();
         Ok(json_text(StatusCode::OK, [granted.json_head(), &seconds, "}"].concat()))
     };
-    answer(&web, request, granted).await
+    answer(&web, HttpRoute::TOKEN, request, granted).await
 }
 
 /// RFC 7662 §2.2. Of a token that is not good, only `active` is told.
@@ -184,7 +188,7 @@ pub(super) async fn introspect(State(web): State<Arc<Web>>, request: Request) ->
         };
         Ok(json(StatusCode::OK, &IntrospectionResponse::Active(active)))
     };
-    answer(&web, request, known).await
+    answer(&web, HttpRoute::INTROSPECT, request, known).await
 }
 
 /// Give a token back
@@ -202,7 +206,7 @@ pub(super) async fn revoke(State(web): State<Arc<Web>>, request: Request) -> Res
         web.rp.revoke_machine_token(client, &token).await?;
         Ok((StatusCode::OK, no_store()).into_response())
     };
-    answer(&web, request, revoked).await
+    answer(&web, HttpRoute::REVOKE, request, revoked).await
 }
 
 /// Any method but POST: the token endpoint knows one (RFC 6749 §3.2).
@@ -211,7 +215,9 @@ pub(super) async fn post_only(
     id: RequestId,
     headers: HeaderMap,
     method: Method,
+    uri: Uri,
 ) -> Response {
+    let timer = web.rp.metrics.request(HttpRoute::of(uri.path()), &method);
     let page = fallback::not_allowed_page(&web, &headers, &id).await;
     let mut response = page.unwrap_or_else(|| {
         let description = format!("this address takes POST, not {method}");
@@ -219,6 +225,7 @@ pub(super) async fn post_only(
     });
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
     id.set_header(&mut response);
+    timer.answered(response.status());
     response
 }
 

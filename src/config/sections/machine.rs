@@ -85,7 +85,7 @@ section! {
     /// out beyond that. Each scope set, each `resource` and each renewal is a token of its own.
     fetches_per_hour: u32 = count().default("120");
 
-    /// What the provider bills for 1,000 tokens, for the metric auth_api_machine_saved_dollars.
+    /// What the provider bills for 1,000 tokens, for the metric auth_api_machine_saved_dollars_total.
     price_per_1000: f64 = price().default("2.25");
 
     /// App clients at the provider with the client_credentials grant.

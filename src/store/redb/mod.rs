@@ -16,8 +16,8 @@ use crate::domain::seal::{KeyRing, Purpose};
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use async_trait::async_trait;
 use redb::{
-    Database, DatabaseError, MultimapTableDefinition, ReadableDatabase, ReadableTable, TableDefinition,
-    WriteTransaction,
+    Database, DatabaseError, MultimapTableDefinition, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, WriteTransaction,
 };
 use std::fs::OpenOptions;
 use std::future::Future;
@@ -343,6 +343,11 @@ impl SessionStore for Redb {
         self.write(|reply| Write::Forget(now, reply)).await?;
         self.file.leases.sweep();
         Ok(swept)
+    }
+
+    async fn count(&self) -> Result<Option<u64>, Error> {
+        // Other records have no tokens.
+        self.read(|db| Ok(Some(db.begin_read()?.open_table(TOKENS)?.len()?))).await
     }
 
     async fn ping(&self) -> Result<(), Error> {

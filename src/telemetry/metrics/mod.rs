@@ -1,15 +1,25 @@
-//! Counters and histograms, in Prometheus' text format under `auth_api_*`.
+//! Counters, gauges and histograms, in Prometheus' text format: `auth_api_*`, and `process_*` as everywhere.
 
+mod exposition;
+mod http;
+mod machine;
+mod observations;
+mod process;
+mod registration;
+
+pub use self::exposition::CONTENT_TYPE;
+pub use self::http::{HttpRoute, RequestTimer};
+pub use self::observations::Observations;
+
+use self::http::HttpRequests;
+use self::machine::MachineCounters;
+use self::registration::{Labels, add, add_counters, add_made, add_seconds};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Metric, Registry};
-use std::sync::atomic::AtomicU64;
+use prometheus_client::registry::Registry;
 use std::time::Duration;
-
-/// The labels of a metric: names and values.
-type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// How a validate ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,23 +64,31 @@ impl ValidateResult {
 /// The kinds of warnings about the store.
 const STORE_WARNINGS: [&str; 2] = ["eviction", "eviction_unknown"];
 
+/// What is counted from the start, with 0: of a series that is not there Prometheus does not see the first increase.
+const REFRESH_OUTCOMES: [&str; 5] =
+    ["renewed", "ended_by_provider", "ended_meanwhile", "provider_failed", "store_failed"];
+const RELOAD_OUTCOMES: [&str; 2] = ["applied", "refused"];
+
+/// The upper bounds of the store's buckets, seconds: from one in memory to the longest that is waited for.
+const STORE_BOUNDS: [f64; 13] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+
 /// Every metric of this process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    http: HttpRequests,
     sign_ins: Family<Labels<1>, Counter>,
     refreshes: Family<Labels<1>, Counter>,
     sign_outs: Counter,
     // Handles are kept, since a validate must not look one up.
     validates: [Counter; 10],
     provider: Family<Labels<2>, Histogram>,
+    store: Family<Labels<2>, Histogram>,
     store_errors: Counter,
     store_warnings: Family<Labels<1>, Gauge>,
     revocation_lag: Histogram,
-    machine_tokens: Family<Labels<1>, Counter>,
-    machine_hits: Counter,
-    machine_calls: Family<Labels<1>, Counter>,
-    machine_saved: Counter<f64, AtomicU64>,
+    machine: MachineCounters,
     background_ends: Family<Labels<1>, Counter>,
     reloads: Family<Labels<1>, Counter>,
 }
@@ -80,19 +98,31 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("auth_api");
         let all = &mut registry;
         let validates: Family<Labels<1>, Counter> = add(all, "validates", "Answers of /validate, by result");
-        let machine_tokens: Family<Labels<1>, Counter> = add(all, "machine_tokens", "Answers of /token, by result");
-        let machine_hits = machine_tokens.get_or_create(&[("result", "hit")]).clone();
-        let provider_seconds = || Histogram::new(exponential_buckets(0.005, 2.0, 12));
         let metrics = Self {
+            http: add(
+                all,
+                "http_request_seconds",
+                "Requests of the public listener until their answer was made, by route, method and class of status; aborted: the \
+                 client left before",
+            ),
             sign_ins: add(all, "sign_ins", "Sign-ins that came back to the callback, by outcome"),
-            refreshes: add(all, "refreshes", "Token renewals at the provider, by outcome"),
+            refreshes: {
+                let help = "Token renewals at the provider, by outcome";
+                add_counters(all, "refreshes", help, "outcome", &REFRESH_OUTCOMES)
+            },
             sign_outs: add(all, "sign_outs", "Sessions ended by their user"),
             validates: ValidateResult::ALL.map(|(_, result)| validates.get_or_create(&[("result", result)]).clone()),
-            provider: add_made(
+            provider: add_seconds(
                 all,
                 "provider_request_seconds",
                 "Requests to the provider, by endpoint and outcome",
-                Family::new_with_constructor(provider_seconds),
+                || Histogram::new(exponential_buckets(0.005, 2.0, 12)),
+            ),
+            store: add_seconds(
+                all,
+                "store_request_seconds",
+                "Calls of the session store, by operation and outcome",
+                || Histogram::new(STORE_BOUNDS),
             ),
             store_errors: add(all, "store_errors", "Failed calls of the session store"),
             store_warnings: add(
@@ -106,20 +136,16 @@ impl Default for Metrics {
                 "Time until a change in a shared session store is known here, measured once a second",
                 Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             ),
-            machine_hits,
-            machine_tokens,
-            machine_calls: add(all, "machine_calls", "Requests for machine tokens at the provider"),
-            machine_saved: add(
-                all,
-                "machine_saved_dollars",
-                "What cached machine tokens would have cost at machine.price_per_1000",
-            ),
+            machine: MachineCounters::register(all),
             background_ends: add(
                 all,
                 "background_task_ends",
                 "Background tasks that ended, by a panic or by themselves, and were started again",
             ),
-            reloads: add(all, "config_reloads", "Reloads of the configuration, by outcome"),
+            reloads: {
+                let help = "Reloads of the configuration, by outcome";
+                add_counters(all, "config_reloads", help, "outcome", &RELOAD_OUTCOMES)
+            },
             registry: {
                 let dropped = "Lines of the log that could not be written, or that nobody read in time";
                 registry.register("log_lines_dropped", dropped, super::writer::dropped());
@@ -131,17 +157,12 @@ impl Default for Metrics {
     }
 }
 
-/// Registers a metric that begins at nothing.
-fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
-    add_made(registry, name, help, M::default())
-}
-
-fn add_made<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
-    registry.register(name, help, metric.clone());
-    metric
-}
-
 impl Metrics {
+    /// Counts and times a request of the public listener, until it is answered or dropped.
+    pub fn request(&self, route: HttpRoute, method: &::http::Method) -> RequestTimer<'_> {
+        self.http.begin(route, method)
+    }
+
     /// Counts a sign-in that came back.
     pub fn sign_in(&self, outcome: &'static str) {
         self.sign_ins.get_or_create(&[("outcome", outcome)]).inc();
@@ -167,6 +188,11 @@ impl Metrics {
         self.provider.get_or_create(&[("endpoint", endpoint), ("outcome", outcome)]).observe(took.as_secs_f64());
     }
 
+    /// Records a call of the store.
+    pub fn store(&self, operation: &'static str, outcome: &'static str, took: Duration) {
+        self.store.get_or_create(&[("operation", operation), ("outcome", outcome)]).observe(took.as_secs_f64());
+    }
+
     /// Counts a failed store call.
     pub fn store_error(&self) {
         self.store_errors.inc();
@@ -188,18 +214,23 @@ impl Metrics {
 
     /// Counts an answer to a machine.
     pub fn machine_token(&self, result: &'static str) {
-        self.machine_tokens.get_or_create(&[("result", result)]).inc();
+        self.machine.tokens.get_or_create(&[("result", result)]).inc();
     }
 
     /// Counts a token that was not fetched, at the price of one, US dollars.
     pub fn machine_hit(&self, price: f64) {
-        self.machine_hits.inc();
-        self.machine_saved.inc_by(price);
+        self.machine.hits.inc();
+        self.machine.saved.inc_by(price);
     }
 
     /// Counts a request for a machine token at the provider.
     pub fn machine_call(&self, issued: bool) {
-        self.machine_calls.get_or_create(&[("result", if issued { "issued" } else { "failed" })]).inc();
+        self.machine.calls.get_or_create(&[("result", if issued { "issued" } else { "failed" })]).inc();
+    }
+
+    /// Counts a background task from its start.
+    pub fn background_task_started(&self, task: &'static str) {
+        drop(self.background_ends.get_or_create(&[("task", task)]));
     }
 
     /// Counts a background task that ended and is started again.
@@ -209,14 +240,14 @@ impl Metrics {
 
     /// Counts a reload of the configuration.
     pub fn reload(&self, applied: bool) {
-        self.reloads.get_or_create(&[("outcome", if applied { "applied" } else { "refused" })]).inc();
+        self.reloads.get_or_create(&[("outcome", RELOAD_OUTCOMES[usize::from(!applied)])]).inc();
     }
 
-    /// The text for `/metrics`.
-    pub fn render(&self) -> String {
+    /// The text for `/metrics`, with what was seen for it.
+    pub fn render(&self, observed: &Observations) -> String {
         let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        exposition::write(&mut text, &self.registry);
+        exposition::write(&mut text, &observed.registry(self.http.in_flight()));
         text
     }
 }
