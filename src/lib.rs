@@ -108,6 +108,7 @@ guide! {
     "performance" performance
     "problems" problems
     "reverse-proxies" reverse_proxies
+    "runbook" runbook
     "security" security
     "several-processes" several_processes
     "sign-in" sign_in

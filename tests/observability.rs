@@ -1,5 +1,8 @@
 //! What an operator sees of the service from outside: its metrics, and the alerts and the dashboard that are made of them.
 
+mod prometheus;
+mod rules;
+
 use crate::support::{Browser, Site};
 use auth_api::telemetry::metrics::HttpRoute;
 use reqwest::Method;
