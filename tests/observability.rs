@@ -175,7 +175,8 @@ async fn the_state_of_the_service_is_told() {
     for component in ["process", "configuration", "provider", "store", "bearer_issuer"] {
         assert_eq!(scrape.get(&format!("auth_api_degraded{{component=\"{component}\"}}")), Some(0.0), "{component}");
     }
-    let build = concat!("auth_api_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\",commit=\"development build\"}");
+    let build =
+        concat!("auth_api_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\",commit=\"development build\"}");
     assert_eq!(scrape.get(build), Some(1.0));
     for (operation, count) in [("create", 2.0), ("ping", 2.0)] {
         let sample = format!("auth_api_store_request_seconds_count{{operation=\"{operation}\",outcome=\"ok\"}}");

@@ -41,7 +41,6 @@ pub use opened_session::{ListedSession, OpenedSession, RemovedListed, RemovedSes
 pub use permits::{Priority, SharedRateLimiter};
 pub use probe::probe;
 pub use rate_limit::{Permits, RateLimit};
-pub use session_cache::CacheUsage;
 pub use sessions::{CachePolicy, SessionUpdate, Sessions};
 pub use timed::TimedStore;
 pub use token_change::TokenChange;
@@ -246,6 +245,17 @@ impl Warning {
             Self::EvictionUnknown { .. } => "eviction_unknown",
         }
     }
+}
+
+/// How much is remembered, and how much may be.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheUsage {
+    /// Sessions, and ids that are known to be of none.
+    pub entries: u64,
+    /// What they take of memory, about.
+    pub bytes: u64,
+    /// What they may take.
+    pub limit: u64,
 }
 
 /// The store cannot be opened at start.

@@ -10,7 +10,7 @@
 use super::OpenedSession;
 use super::read_sessions::ReadSessions;
 use super::tombstones::{TombstoneKey, Tombstones};
-use super::{Error, InvalidationListener};
+use super::{CacheUsage, Error, InvalidationListener};
 use crate::domain::store_key::{RevocationKey, SessionKey};
 use crate::telemetry::Metrics;
 use quick_cache::Weighter;
@@ -61,17 +61,6 @@ impl Weighter<SessionKey, CachedSession> for ByteWeighter {
             CachedSession::Absent(_) => 128,
         }
     }
-}
-
-/// How much is remembered, and how much may be.
-#[derive(Debug, Clone, Copy)]
-pub struct CacheUsage {
-    /// Sessions, and ids that are known to be of none.
-    pub entries: u64,
-    /// What they take of memory, about.
-    pub bytes: u64,
-    /// What they may take.
-    pub limit: u64,
 }
 
 /// What has to be put back into a store.
