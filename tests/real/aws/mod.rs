@@ -59,7 +59,8 @@ impl Emulator {
             let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
             let mut command = command(port, folder.path());
             // It may look for programs, and has no business with anybody's settings.
-            command.env("PATH", "/usr/bin:/bin").env("HOME", folder.path()).current_dir(folder.path());
+            command.env("PATH", "/usr/bin:/bin").env("HOME", folder.path()).env("TMPDIR", folder.path());
+            command.current_dir(folder.path());
             let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let mut emulator =
                 Self { child: quiet.spawn().unwrap(), url: format!("http://127.0.0.1:{port}"), _folder: folder };
