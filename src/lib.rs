@@ -99,6 +99,7 @@ guide! {
     "dex" dex
     "django-oauth-toolkit" django_oauth_toolkit
     "growth" growth
+    "incidents" incidents
     "keycloak" keycloak
     "machine-clients" machine_clients
     "moving" moving
@@ -113,6 +114,7 @@ guide! {
     "several-processes" several_processes
     "sign-in" sign_in
     "triggers" triggers
+    "upgrades" upgrades
     "validate" validate
 }
 

@@ -8,11 +8,12 @@ mod from_afar;
 mod renewal;
 mod revocation;
 
-use crate::support::process::{Service, command, spawn_with};
+use crate::support::process::{PROGRAM, Service, command, spawn_program};
 use crate::support::redis::Redis;
 use crate::support::{Answer, Browser, free_port, until};
 use auth_api::dev::pool::{AppClient, PoolSettings, Rotation, UserPool};
 use reqwest::Method;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long a process may wait for the store, and how much longer a test on a busy machine sees it.
@@ -25,6 +26,8 @@ const SLACK: Duration = Duration::from_secs(2);
 pub(crate) struct Fleet {
     pub(crate) pool: UserPool,
     pub(crate) services: Vec<Service>,
+    /// What the processes run that start from here on.
+    pub(crate) program: PathBuf,
     settings: Vec<(String, String)>,
     /// Variables that are not ours.
     system: Vec<(String, String)>,
@@ -68,7 +71,8 @@ impl Fleet {
                 settings.push(((*key).to_owned(), (*value).to_owned()));
             }
             let folder = tempfile::tempdir().unwrap();
-            let mut fleet = Self { pool, services: vec![], settings, system: system.clone(), folder };
+            let (services, program) = (vec![], PROGRAM.into());
+            let mut fleet = Self { pool, services, program, settings, system: system.clone(), folder };
             if fleet.launch(port) && (1..size).all(|_| (0..5).any(|_| fleet.launch(free_port()))) {
                 return fleet;
             }
@@ -83,7 +87,7 @@ impl Fleet {
             ("AUTH_API__SERVER__LISTEN".to_owned(), format!("127.0.0.1:{port}")),
             ("AUTH_API__SERVER__OPS_LISTEN".to_owned(), format!("127.0.0.1:{ops}")),
         ]);
-        let started = spawn_with(self.folder.path(), port, ops, env);
+        let started = spawn_program(&self.program, self.folder.path(), port, ops, env);
         started.map(|service| self.services.push(service)).is_some()
     }
 
@@ -108,9 +112,10 @@ impl Fleet {
 
     /// Stops a process as its operator does, and starts it again on its port.
     pub(crate) fn restart(&mut self, nth: usize) {
-        let service = self.services.remove(nth);
+        let mut service = self.services.remove(nth);
         let port = service.port();
         crate::support::process::terminate(&service.child);
+        service.child.wait().unwrap();
         drop(service);
         assert!(self.launch(port), "it gets its port again");
         let service = self.services.pop().unwrap();
@@ -130,7 +135,7 @@ impl Fleet {
         browser
     }
 
-    async fn to_callback(&self, browser: &Browser, user: &str) -> String {
+    pub(crate) async fn to_callback(&self, browser: &Browser, user: &str) -> String {
         let authorize = browser.get(&format!("{}/auth/signin", self.services[0].url)).await.location();
         browser.log_in(&authorize, user).await
     }
@@ -193,11 +198,11 @@ impl Fleet {
 }
 
 /// The address of a Redis for a configuration.
-fn at(redis: &Redis) -> String {
+pub(crate) fn at(redis: &Redis) -> String {
     format!("redis://127.0.0.1:{}", redis.port)
 }
 
 /// One that keeps what it was told through `kill -9`.
-async fn durable() -> Redis {
+pub(crate) async fn durable() -> Redis {
     Redis::with(&["--appendonly", "yes", "--appendfsync", "always"]).await
 }

@@ -50,4 +50,5 @@ mod store_outage;
 mod support;
 mod triggers;
 mod unix_socket;
+mod upgrade;
 mod validate;

@@ -96,6 +96,60 @@ async fn sessions_are_listed_and_ended_beside_the_service_and_without_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_sessions_are_ended_and_a_backup_revives_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (mut service, _pool) = with_upstream(folder).await;
+    let (port, ops) = (service.port(), port_of(&service.ops));
+    let new =
+        ["client", "new", "--id", "weekly", "--owner", "us", "--upstream", "dev", "--scope", "cms/read", "--register"];
+    let made = done(folder, &new);
+    let (jane, erin) = (Browser::new(), Browser::new());
+    sign_in(&service, &jane).await;
+    let stop = |service: &mut Service| {
+        terminate(&service.child);
+        assert!(service.child.wait().unwrap().success());
+    };
+    stop(&mut service);
+    let (file, backup) = (folder.join("auth-api.redb"), folder.join("backup.redb"));
+    std::fs::copy(&file, &backup).unwrap();
+
+    service = spawn(folder, port, ops).expect("it starts");
+    assert!(is_known(&service, &jane).await);
+    let out = jane.post(&format!("{}/auth/signout", service.url), &[]).await;
+    assert_eq!(out.status, 303);
+    sign_in(&service, &erin).await;
+    let printed = done(folder, &["sessions", "end", "--all"]);
+    assert!(printed.starts_with("all sessions that were started until 2"), "{printed}");
+    assert!(!is_known(&service, &erin).await);
+    until("an authentication of a later second counts", async || {
+        let browser = Browser::new();
+        sign_in(&service, &browser).await;
+        is_known(&service, &browser).await
+    })
+    .await;
+    stop(&mut service);
+
+    std::fs::copy(&backup, &file).unwrap();
+    done(folder, &["sessions", "end", "--all"]);
+    service = spawn(folder, port, ops).expect("it starts with the backup");
+    assert!(!is_known(&service, &jane).await, "she signed out after the backup was made");
+    until("people sign in again", async || {
+        let browser = Browser::new();
+        sign_in(&service, &browser).await;
+        is_known(&service, &browser).await
+    })
+    .await;
+    assert_eq!(fetch(&service, "weekly", secret(&made)).await.status, 200, "its registration is in the backup");
+
+    for wrong in
+        [&["sessions", "end"][..], &["sessions", "end", "--all", "--sub", "x"], &["sessions", "end", "--handle", "x"]]
+    {
+        assert_eq!(ask(folder, wrong).0, 2, "{wrong:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_are_registered_changed_and_forgotten_beside_the_service() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -344,3 +344,43 @@ async fn a_sign_out_reaches_the_session_behind_planted_cookies() {
         site.pass(61);
     }
 }
+
+#[tokio::test]
+async fn after_the_end_of_all_sessions_everybody_types_again() {
+    for classic in [false, true] {
+        let site = Site::start().await;
+        site.pool.ignores_prompt(classic);
+        let (jane, erin, token) =
+            (Browser::new(), Browser::new(), site.pool.mint_access_token("dev-web-client", "jane", &["openid"]));
+        let ask = async |token: &str| {
+            Browser::new().send(Method::GET, &site.auth("/validate"), |r| r.bearer_auth(token)).await.status
+        };
+        jane.sign_in(&site, "jane").await;
+        erin.sign_in(&site, "erin").await;
+        assert_eq!(ask(&token).await, 200);
+        site.pass(300);
+        site.rp.end_all_sessions().await.unwrap();
+        for browser in [&jane, &erin] {
+            assert_eq!(browser.validate(&site).await.status, 401);
+            assert_eq!(browser.post(&site.auth("/refresh"), &[]).await.status, 401);
+        }
+        assert_eq!(ask(&token).await, 401, "a token of before");
+        assert!(site.rp.sessions_of(JANE).await.unwrap().is_empty());
+
+        site.pass(1);
+        let (way, page) = to_page(&jane, &site).await;
+        assert!(page.body.contains("name=\"password\""), "{way:#?}");
+        let callbacks = way.iter().filter(|url| url.contains("/auth/signin/callback?")).count();
+        assert_eq!(callbacks, 1, "silent once: {way:#?}");
+        let back = type_in(&jane, way.last().unwrap(), &page).await;
+        assert_eq!(back.status, 302);
+        assert_eq!(jane.validate(&site).await.status, 200);
+        assert_eq!(site.rp.sessions_of(JANE).await.unwrap().len(), 1);
+        site.pass(300);
+        assert_eq!(jane.post(&site.auth("/refresh?force=true"), &[]).await.status, 200);
+        let token = site.pool.mint_access_token("dev-web-client", "jane", &["openid"]);
+        assert_eq!(ask(&token).await, 200, "a token of after");
+        site.rp.end_all_sessions().await.unwrap();
+        assert_eq!((ask(&token).await, jane.validate(&site).await.status), (401, 401), "and a second time");
+    }
+}

@@ -4,7 +4,7 @@ use super::operator::{OperatorCommand, execute};
 use super::{Error, key_ring};
 use crate::config::Config;
 use crate::domain::client_registration::{ClientChange, ClientList};
-use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::clock::{Clock, SystemClock, Timestamp};
 use crate::domain::finding::Finding;
 use crate::flow::{EndedSessions, OwnSession};
 use crate::provider::{BearerIssuers, HttpClient, Provider};
@@ -46,6 +46,15 @@ pub async fn sessions_of(config: &Config, sub: &str) -> Result<Vec<OwnSession>, 
 pub async fn end_sessions_of(config: &Config, sub: &str, handle: Option<&str>) -> Result<EndedSessions, Error> {
     let (sub, handle) = (sub.to_owned(), handle.map(str::to_owned));
     execute(config, &OperatorCommand::EndSessions { sub, handle }).await
+}
+
+/// Ends the sessions of everybody in the configured store, and returns up to when they were started. Their refresh tokens
+/// are not revoked at the provider.
+///
+/// # Errors
+/// [`Error`], a sentence for the operator: they may still be alive.
+pub async fn end_all_sessions(config: &Config) -> Result<Timestamp, Error> {
+    execute(config, &OperatorCommand::EndAllSessions).await
 }
 
 /// The registered clients, of the configuration and of the configured store.

@@ -9,7 +9,7 @@ mod reload;
 mod supervisor;
 mod tasks;
 
-pub use self::commands::{change_client, clients, end_sessions_of, probe, sessions_of};
+pub use self::commands::{change_client, clients, end_all_sessions, end_sessions_of, probe, sessions_of};
 pub use self::operator::build_patiently;
 use self::reload::{Reloader, read_tls};
 pub(crate) use self::supervisor::Supervisor;

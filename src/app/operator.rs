@@ -28,6 +28,8 @@ pub(super) enum OperatorCommand {
     ListSessions { sub: String },
     /// Ends them, or one: [`crate::flow::EndedSessions`].
     EndSessions { sub: String, handle: Option<String> },
+    /// Ends those of everybody; answers with the [`crate::domain::clock::Timestamp`] up to which they were started.
+    EndAllSessions,
     /// The registered clients: [`crate::domain::client_registration::ClientList`].
     ListClients,
     /// Changes those in the store; answers with nothing.
@@ -41,6 +43,7 @@ impl OperatorCommand {
             Self::EndSessions { sub, handle } => {
                 serde_json::to_value(rp.end_sessions_of(sub, handle.as_deref()).await?)
             }
+            Self::EndAllSessions => serde_json::to_value(rp.end_all_sessions().await?),
             Self::ListClients => serde_json::to_value(rp.list_clients().await?),
             Self::ChangeClient(change) => serde_json::to_value(rp.change_clients(change).await?),
         };

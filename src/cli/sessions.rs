@@ -22,11 +22,14 @@ pub(super) enum SessionsCommand {
     /// Ends them, here and at the provider
     End {
         /// The user, by the provider's `sub`
-        #[arg(long, allow_hyphen_values = true)]
-        sub: String,
+        #[arg(long, allow_hyphen_values = true, required_unless_present = "all")]
+        sub: Option<String>,
         /// This session only, as `list` calls it
-        #[arg(long, allow_hyphen_values = true)]
+        #[arg(long, allow_hyphen_values = true, requires = "sub")]
         handle: Option<String>,
+        /// Those of everybody, here only
+        #[arg(long, conflicts_with = "sub")]
+        all: bool,
         #[command(flatten)]
         config: ConfigFlag,
     },
@@ -35,7 +38,10 @@ pub(super) enum SessionsCommand {
 pub(super) async fn sessions(command: SessionsCommand) -> anyhow::Result<ExitCode> {
     match command {
         SessionsCommand::List { sub, config } => list(&config.read()?, &sub).await,
-        SessionsCommand::End { sub, handle, config } => end(&config.read()?, &sub, handle.as_deref()).await,
+        SessionsCommand::End { sub: Some(sub), handle, config, .. } => {
+            end(&config.read()?, &sub, handle.as_deref()).await
+        }
+        SessionsCommand::End { sub: None, config, .. } => end_all(&config.read()?).await,
     }
 }
 
@@ -71,6 +77,14 @@ async fn end(config: &Config, sub: &str, handle: Option<&str>) -> anyhow::Result
     );
     std::io::stderr().write_all(text.as_bytes())?;
     Ok(ExitCode::from(EXIT_PROBLEMS))
+}
+
+async fn end_all(config: &Config) -> anyhow::Result<ExitCode> {
+    let until = time(app::end_all_sessions(config).await?);
+    print(&format!(
+        "all sessions that were started until {until} are ended, and everybody authenticates again; their refresh tokens \
+         are not revoked at the provider, and nobody holds them any more\n"
+    ))
 }
 
 fn time(at: Timestamp) -> String {

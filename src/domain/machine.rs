@@ -347,6 +347,27 @@ pub fn token_hash(token: &str) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::clock::at;
+    use crate::domain::encoding::releases::written;
+    use crate::domain::encoding::{decode, encode};
+    use crate::domain::principal::tests::jane;
+
+    #[test]
+    fn tokens_that_any_release_has_fetched_are_used() {
+        let issued = IssuedToken {
+            principal: jane(),
+            requested: UpstreamRequest { scopes: Scopes::new(["api/read"]), resource: Some("https://api.test".into()) },
+            holder: TokenHolder::Upstream { on_behalf_of: Some("34c8".into()) },
+            revocation_keys: vec![RevocationKey([5; 32])],
+        };
+        let scopes = Scopes::new(["api/read"]);
+        let now = MachineToken { access: "a token".into(), scopes, issued_at: at(1), expires_at: at(2), issued };
+        for bytes in written("machine_token", &encode(&now)) {
+            let read: MachineToken = decode(&bytes).unwrap();
+            assert_eq!(read.access.expose_secret(), "a token");
+            assert_eq!(format!("{read:?}"), format!("{now:?}"));
+        }
+    }
 
     #[test]
     fn scopes_that_mean_the_same_are_the_same() {

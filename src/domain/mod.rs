@@ -7,6 +7,7 @@ pub mod callback_key;
 pub mod client_registration;
 pub mod clock;
 pub mod deployment;
+pub mod encoding;
 pub mod finding;
 pub mod host;
 pub mod identity;

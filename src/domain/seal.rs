@@ -260,12 +260,23 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::encoding::releases::written;
 
     const OLD: &[u8] = b"an old key of thirty-two bytes!!";
     const NEW: &[u8] = b"a new key of thirty-two bytes!!!";
 
     fn purpose<'a>(label: &'static str, context: &'a [u8], bound: &'a [u8]) -> Purpose<'a> {
         Purpose { label, context, bound }
+    }
+
+    #[test]
+    fn what_releases_have_sealed_opens() {
+        let deployment = Deployment::default();
+        let ring = KeyRing::new([NEW, OLD]).bound_to(deployment);
+        let purpose = purpose("session", b"context", b"bound");
+        for sealed in written("sealed", &KeyRing::new([OLD]).seal(purpose, b"plain")) {
+            assert_eq!(ring.open(purpose, &sealed).unwrap().as_slice(), b"plain");
+        }
     }
 
     #[test]

@@ -83,6 +83,11 @@ impl RevocationKey {
         Self(digest("authentications", sub))
     }
 
+    /// Not of a token: all sessions, up to some time.
+    pub fn all_sessions() -> Self {
+        Self(digest("store", "all sessions"))
+    }
+
     /// Not of a token: written by a process that has found the store to lack acknowledged writes.
     pub fn lost_writes() -> Self {
         Self(digest("store", "lost writes"))

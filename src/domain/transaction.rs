@@ -205,10 +205,24 @@ mod tests {
     use super::super::clock::at;
     use super::super::return_to::ReturnToPolicy;
     use super::*;
+    use crate::domain::encoding::releases::written;
+    use crate::domain::encoding::{decode, encode};
     use url::Url;
 
     const ISSUER: &str = "https://issuer.test";
     const TIMEOUT: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn sign_ins_that_began_at_any_release_go_on() {
+        let (state, nonce, verifier) = ([1; 16], [2; 16], [3; 32]);
+        let now = Transaction { state, nonce, verifier, retried: true, ..begin() };
+        for bytes in written("transaction", &encode(&now)) {
+            let read: Transaction = decode(&bytes).unwrap();
+            assert_eq!((read.state, read.nonce, read.verifier), (state, nonce, verifier));
+            assert_eq!((read.retried, read.reauthenticate), (true, false));
+            assert_eq!(format!("{:?}", read.intent), format!("{:?}", now.intent));
+        }
+    }
 
     fn begin() -> Transaction {
         let policy = ReturnToPolicy::new(Url::parse("https://auth.example.com").unwrap(), vec![], None);

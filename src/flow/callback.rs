@@ -16,6 +16,7 @@
 use super::{AccessDenied, Error, RelyingParty, lease_time, poll_pause};
 use crate::domain::authentication::is_recent;
 use crate::domain::callback_key::CallbackKey;
+use crate::domain::encoding::{decode, encode};
 use crate::domain::principal::Principal;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::{Device, Session, SessionId, SignInContext};
@@ -231,7 +232,7 @@ impl RelyingParty {
             return self.exchanged_elsewhere(&key).await;
         }
         let made = self.make_session(tag, callback, device).await;
-        let outcome = postcard::to_stdvec(&ExchangeOutcome::of(&made)).expect("an outcome is plain data");
+        let outcome = encode(&ExchangeOutcome::of(&made));
         if let Err(error) = self.sessions.publish_exchange(&key, &outcome).await {
             tracing::warn!(%error, "callback outcome publish failed: duplicate callbacks must sign in again");
         }
@@ -243,15 +244,15 @@ impl RelyingParty {
         let deadline = Instant::now() + lease_time(&self.config);
         for looks in 0.. {
             if let Some(outcome) = self.sessions.exchange_outcome(key).await? {
-                return Ok(match postcard::from_bytes(&outcome) {
-                    Ok(ExchangeOutcome::SignedIn(id)) => {
+                return Ok(match decode(&outcome) {
+                    Some(ExchangeOutcome::SignedIn(id)) => {
                         self.sessions.load(SessionId::from_bytes(id)).await?.ok_or(Error::UnknownSignIn)
                     }
-                    Ok(ExchangeOutcome::NotAdmitted(denied)) => Err(Error::NotAdmitted(denied)),
-                    Ok(ExchangeOutcome::AuthenticationRevoked) => Err(Error::AuthenticationRevoked),
-                    Ok(ExchangeOutcome::NotReauthenticated) => Err(Error::NotReauthenticated),
-                    Ok(ExchangeOutcome::AuthenticationTooWeak) => Err(Error::AuthenticationTooWeak),
-                    Ok(ExchangeOutcome::Failed) | Err(_) => Err(Error::UnknownSignIn),
+                    Some(ExchangeOutcome::NotAdmitted(denied)) => Err(Error::NotAdmitted(denied)),
+                    Some(ExchangeOutcome::AuthenticationRevoked) => Err(Error::AuthenticationRevoked),
+                    Some(ExchangeOutcome::NotReauthenticated) => Err(Error::NotReauthenticated),
+                    Some(ExchangeOutcome::AuthenticationTooWeak) => Err(Error::AuthenticationTooWeak),
+                    Some(ExchangeOutcome::Failed) | None => Err(Error::UnknownSignIn),
                 });
             }
             if self.sessions.is_single_process() || Instant::now() > deadline {
@@ -347,6 +348,30 @@ impl RelyingParty {
                 Ok(Some(ended)) => self.revoke_later(ended.tokens.and_then(|tokens| tokens.refresh)),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "replaced session end failed"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::encoding::releases::written;
+    use crate::domain::requirement::MissingRequirement;
+
+    #[test]
+    fn what_any_release_made_of_a_callback_is_known() {
+        let page = Some("https://cms.example.com/".into());
+        let (sub, rule, missing) = ("34c8".into(), Some("admins".into()), MissingRequirement::Person);
+        let denied = AccessDenied { sub, issuer: None, client: None, page, rule, missing };
+        for (name, now) in [
+            ("outcome_signed_in", ExchangeOutcome::SignedIn([7; 16])),
+            ("outcome_not_admitted", ExchangeOutcome::NotAdmitted(Box::new(denied))),
+            ("outcome_failed", ExchangeOutcome::Failed),
+        ] {
+            for bytes in written(name, &encode(&now)) {
+                let read: ExchangeOutcome = decode(&bytes).unwrap();
+                assert_eq!(format!("{read:?}"), format!("{now:?}"));
             }
         }
     }

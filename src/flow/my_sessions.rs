@@ -110,6 +110,17 @@ impl RelyingParty {
         Ok(listed.into_iter().map(|listed| OwnSession::new(listed, None)).collect())
     }
 
+    /// Ends the sessions of everybody, for an operator, and returns up to when they were started. Everybody has to
+    /// authenticate at the provider again; the refresh tokens are not revoked there.
+    ///
+    /// # Errors
+    /// [`Error::Store`]: they may still be alive.
+    pub async fn end_all_sessions(&self) -> Result<Timestamp, Error> {
+        let time = self.sessions.end_all().await?;
+        tracing::warn!(%time, "all sessions ended by an operator");
+        Ok(time)
+    }
+
     /// Ends the sessions of the user `sub`, or the one called `handle`, and waits for the provider.
     ///
     /// # Errors

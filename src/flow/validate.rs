@@ -11,11 +11,12 @@
 //! No provider call (but for a key never seen), no store write, nothing logged.
 
 use super::{AccessDenied, Error, RelyingParty};
+use crate::domain::clock::Timestamp;
 use crate::domain::identity::{IdentityResponse, NOBODY};
 use crate::domain::machine::{IssuedToken, token_hash};
 use crate::domain::page::Page;
 use crate::domain::page_rules::{Decision, PageRule};
-use crate::domain::principal::{Principal, TokenIssuer};
+use crate::domain::principal::{Principal, PrincipalKind, TokenIssuer};
 use crate::domain::requirement::Requirement;
 use crate::domain::session::SessionId;
 use crate::domain::store_key::RevocationKey;
@@ -96,6 +97,13 @@ impl VerifiedBearer {
     /// Who it speaks for.
     pub(super) fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// When its user authenticated at the provider, at the latest; `None` for programs, and users of others.
+    fn authenticated_at(&self) -> Option<Timestamp> {
+        let Principal { kind, issuer, auth_time, issued_at, .. } = &self.principal;
+        let is_user = *kind == PrincipalKind::User && *issuer == TokenIssuer::Provider;
+        is_user.then(|| auth_time.unwrap_or(*issued_at))
     }
 
     /// The revocation keys that invalidate it.
@@ -295,7 +303,12 @@ impl RelyingParty {
 
     /// A token is good only while it is not revoked and the session that it came with is not ended.
     async fn unless_ended(&self, bearer: Arc<VerifiedBearer>) -> Result<Arc<VerifiedBearer>, Error> {
-        match self.sessions.is_revoked(&bearer.revocation_keys).await? {
+        let ended = self.sessions.is_revoked(&bearer.revocation_keys).await?
+            || match bearer.authenticated_at() {
+                Some(time) => self.sessions.were_all_ended_since(time).await?,
+                None => false,
+            };
+        match ended {
             true => Err(Error::InvalidCredentials("the token was revoked, or its session was ended".into())),
             false => Ok(bearer),
         }

@@ -10,6 +10,7 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: there may be others.
     pub async fn list(&self, index: IndexKey) -> Result<Vec<ListedSession>, Error> {
+        self.read_epoch().await?;
         let now = self.clock.now();
         let records = self.count_errors(self.store.list(index).await)?;
         if self.cache.is_recovering() {
@@ -24,7 +25,8 @@ impl Sessions {
                 ends: record.ends,
             })
         });
-        let mut listed: Vec<_> = listed.collect();
+        let first_start = self.cache.epoch.first_start();
+        let mut listed: Vec<_> = listed.filter(|listed| listed.summary.started >= first_start).collect();
         listed.sort_by_key(|listed| std::cmp::Reverse(listed.summary.started));
         Ok(listed)
     }

@@ -3,6 +3,7 @@
 
 use super::{Error, FencingToken, LeaseOutcome, LeaseRelease, SealedSession, SessionStore, UpdateOutcome};
 use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::encoding::{decode, encode};
 use crate::domain::machine::{IssuedToken, MachineToken};
 use crate::domain::seal::{KeyRing, Purpose, sha256_of};
 use crate::domain::store_key::SessionKey;
@@ -99,7 +100,7 @@ impl MachineTokenStore {
     /// # Errors
     /// [`Error`].
     pub async fn put(&self, fetch_lease: FetchLease, token: &MachineToken) -> Result<bool, Error> {
-        let plain = zeroize::Zeroizing::new(postcard::to_stdvec(token).expect("a token is plain data"));
+        let plain = encode(token);
         let version = fetch_lease.version + 1;
         let sealed = self.ring.seal(purpose(&fetch_lease.key, &version.to_le_bytes()), &plain);
         let (ends, last_used) = (token.expires_at, self.clock.now());
@@ -128,7 +129,7 @@ impl MachineTokenStore {
     /// [`Error`]: other processes do not know it.
     pub async fn note_issued(&self, hash: &[u8; 32], issued: &IssuedToken, until: Timestamp) -> Result<bool, Error> {
         let key = issued_key(hash);
-        let plain = postcard::to_stdvec(issued).expect("it is plain data");
+        let plain = encode(issued);
         let sealed = self.ring.seal(issued_purpose(&key, &until.as_secs().to_le_bytes()), &plain);
         // It does not idle: it is used where nobody notes that.
         let record = SealedSession { version: 1, ends: until, last_used: until, sealed, ..SealedSession::default() };
@@ -144,7 +145,7 @@ impl MachineTokenStore {
         let key = issued_key(hash);
         let Some(record) = self.store.load(key).await? else { return Ok(None) };
         let plain = self.ring.open(issued_purpose(&key, &record.ends.as_secs().to_le_bytes()), &record.sealed).ok();
-        Ok(plain.and_then(|plain| postcard::from_bytes(&plain).ok()))
+        Ok(plain.and_then(|plain| decode(&plain)))
     }
 
     fn open(&self, key: SessionKey, record: &SealedSession) -> Option<MachineToken> {
@@ -152,7 +153,7 @@ impl MachineTokenStore {
             return None;
         }
         let plain = self.ring.open(purpose(&key, &record.version.to_le_bytes()), &record.sealed).ok()?;
-        postcard::from_bytes(&plain).ok()
+        decode(&plain)
     }
 }
 

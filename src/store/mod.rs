@@ -7,6 +7,7 @@ mod callbacks;
 mod client_registrations;
 mod compression;
 mod encoding;
+mod epoch;
 mod in_process_leases;
 mod inspection;
 mod journal;

@@ -4,7 +4,7 @@ use super::tombstones::TombstoneKey;
 use super::{Error, Lookup, OpenedSession, RestoreOutcome, SealedSession, Sessions, UpdateOutcome};
 use crate::domain::clock::Timestamp;
 use crate::domain::session::SessionId;
-use crate::domain::store_key::SessionKey;
+use crate::domain::store_key::{RevocationKey, SessionKey};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -15,6 +15,7 @@ impl Sessions {
         if self.cache.tombstones.contains(TombstoneKey::Session(key)) {
             return Ok(None);
         }
+        self.read_epoch().await?;
         match self.count_errors(self.store.lookup(key).await)? {
             // A fail-over may have lost the version that was read before.
             Lookup::Found(record) if self.has_newer(&key, record.version) => {
@@ -24,7 +25,7 @@ impl Sessions {
                 self.cache.drop_superseded(&key);
                 match record.is_over(self.clock.now(), self.idle) {
                     true => Ok(None),
-                    false => self.open_record(id, key, &record).await,
+                    false => Ok(self.open_record(id, key, &record).await?.filter(|opened| self.counts(opened))),
                 }
             }
             Lookup::Ended(until) => {
@@ -33,6 +34,22 @@ impl Sessions {
             }
             Lookup::Absent => Box::pin(self.restore_from_cache(id, key, started)).await,
         }
+    }
+
+    /// Reads since when sessions count, unless that is known.
+    pub(super) async fn read_epoch(&self) -> Result<(), Error> {
+        let epoch = &self.cache.epoch;
+        if epoch.is_known(self.cache.is_fresh()) {
+            return Ok(());
+        }
+        let reading = epoch.begin_read();
+        let read = self.store.revoked_until(RevocationKey::all_sessions());
+        if let Some(until) = self.count_errors(Box::pin(self.with_read_timeout(read)).await)? {
+            epoch.raise(until, self.clock.now());
+            self.record_tombstone(TombstoneKey::Token(RevocationKey::all_sessions()), until);
+        }
+        epoch.note_read(reading);
+        Ok(())
     }
 
     /// While every request reads the store, most find what the one before has found: that is opened once.

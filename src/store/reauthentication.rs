@@ -4,6 +4,7 @@
 //! authentication that it came from, for a browser that has lost the cookie; and the time before which no authentication
 //! of a user counts, after a sign-out everywhere.
 
+use super::epoch::MARK_TTL;
 use super::tombstones::TombstoneKey;
 use super::{Error, ListedSession, Sessions};
 use crate::domain::clock::Timestamp;
@@ -42,6 +43,26 @@ impl Sessions {
         self.write_revocation(RevocationKey::authentications(sub), until).await.map(drop)
     }
 
+    /// Ends all sessions of all users, and returns up to when. Their refresh tokens are not revoked at the provider.
+    ///
+    /// # Errors
+    /// [`Error`]: they may still be alive.
+    pub async fn end_all(&self) -> Result<Timestamp, Error> {
+        let now = self.clock.now();
+        self.write_revocation(RevocationKey::all_sessions(), now + MARK_TTL).await?;
+        self.cache.epoch.raise(now + MARK_TTL, now);
+        Ok(now)
+    }
+
+    /// Whether all sessions were ended since somebody authenticated at `auth_time`, or at the same second.
+    ///
+    /// # Errors
+    /// [`Error`]: that is not known.
+    pub async fn were_all_ended_since(&self, auth_time: Timestamp) -> Result<bool, Error> {
+        self.read_epoch().await?;
+        Ok(self.cache.epoch.time().is_some_and(|time| auth_time <= time))
+    }
+
     /// Whether one of these sessions was ended from elsewhere.
     ///
     /// # Errors
@@ -57,6 +78,9 @@ impl Sessions {
     /// # Errors
     /// [`Error`]: that is not known.
     pub async fn is_authentication_revoked(&self, sub: &str, auth_time: Timestamp) -> Result<bool, Error> {
+        if self.were_all_ended_since(auth_time).await? {
+            return Ok(true);
+        }
         for key in [RevocationKey::authentication(sub, auth_time), RevocationKey::authentications(sub)] {
             // Where the store says an impossible time, everything until now is meant.
             let ended =

@@ -12,6 +12,7 @@ use super::session_cache::LostWrites;
 use super::tombstones::{Reconciliation, TombstoneKey};
 use super::{Error, Lookup, RestoreOutcome, SealedSession, Sessions};
 use crate::domain::clock::Timestamp;
+use crate::domain::session::SessionSummary;
 use crate::domain::store_key::{RevocationKey, SessionKey};
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -92,6 +93,9 @@ impl Sessions {
         };
         // An unavailable store gets it back during the recovery.
         let Ok(found) = found else { return };
+        if let (true, Some(until)) = (ended == TombstoneKey::Token(RevocationKey::all_sessions()), found) {
+            self.cache.epoch.raise(until, self.clock.now());
+        }
         if let Reconciliation::Lost(until) = self.cache.tombstones.reconcile(ended, found, self.clock.now()) {
             tracing::warn!("tombstone missing from the store: writing it back");
             if let Err(error) = self.write_back(ended, until).await {
@@ -109,6 +113,11 @@ impl Sessions {
                 let tombstones = self.cache.tombstones.to_write_back(within, now);
                 // As it is now: nothing grows old while the store takes no writes.
                 let mut sessions = self.journal.recent();
+                let first_start = self.cache.epoch.first_start();
+                if first_start > Timestamp::default() {
+                    let counts = |summary: SessionSummary| summary.started >= first_start;
+                    sessions.retain(|key, record| self.sealer.summary(*key, record).is_none_or(counts));
+                }
                 if lost == LostWrites::Everything {
                     let at_hand = self.cache.take_candidates();
                     let (sealed, ended) = (at_hand.len(), tombstones.len());
@@ -117,7 +126,7 @@ impl Sessions {
                         tombstones = ended,
                         "store data lost: writing sessions and tombstones back"
                     );
-                    for opened in at_hand {
+                    for opened in at_hand.into_iter().filter(|opened| self.counts(opened)) {
                         let written = sessions.get(&opened.id.key()).map(|written| written.version);
                         let record = self.record_at_hand(&opened, now);
                         if written.is_none_or(|written| written < record.version) && !record.is_over(now, self.idle) {

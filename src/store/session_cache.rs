@@ -8,6 +8,7 @@
 //! Ended sessions and revoked tokens are kept separately ([`Tombstones`]) and override the store.
 
 use super::OpenedSession;
+use super::epoch::Epoch;
 use super::read_sessions::ReadSessions;
 use super::tombstones::{TombstoneKey, Tombstones};
 use super::{CacheUsage, Error, InvalidationListener};
@@ -95,6 +96,8 @@ pub(super) struct SessionCache {
     pub(super) reads: ReadSessions,
     /// What is over.
     pub(super) tombstones: Tombstones,
+    /// Since when sessions count.
+    pub(super) epoch: Epoch,
     metrics: Arc<Metrics>,
     max_stale: Duration,
     started: Instant,
@@ -125,6 +128,7 @@ impl SessionCache {
             revocations: Cache::new(MARKS),
             reads: ReadSessions::default(),
             tombstones: Tombstones::default(),
+            epoch: Epoch::default(),
             metrics,
             max_stale,
             started: Instant::now(),
@@ -388,6 +392,7 @@ impl InvalidationListener for SessionCache {
         self.sessions.clear();
         self.revocations.clear();
         self.reads.clear();
+        self.epoch.void();
         if lost || again {
             self.recover_for(AWAY_FOR);
         }
@@ -412,6 +417,9 @@ impl InvalidationListener for SessionCache {
             // a refused refresh token ends no session.
             self.distrust_absence(LOSS_DOUBT);
             return self.tombstones.record_reported(ended);
+        }
+        if revocation_key == RevocationKey::all_sessions() {
+            self.epoch.void();
         }
         self.tombstones.record_unread(ended);
         self.invalidate_revocation(revocation_key);

@@ -93,7 +93,9 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error`]: the session does not exist then.
-    pub async fn create(&self, session: Session, tokens: TokenSet) -> Result<Arc<OpenedSession>, Error> {
+    pub async fn create(&self, mut session: Session, tokens: TokenSet) -> Result<Arc<OpenedSession>, Error> {
+        self.read_epoch().await?;
+        session.started = session.started.max(self.cache.epoch.first_start());
         let (id, now) = (SessionId::random(), self.clock.now());
         let sealed_tokens = self.sealer.seal_tokens(&id, &tokens, session.refresh_version);
         let record = SealedSession { tokens: sealed_tokens, ..self.sealer.seal(&id, &session, now) };
@@ -145,7 +147,7 @@ impl Sessions {
     /// As [`Sessions::load`].
     pub async fn reload(&self, id: SessionId) -> Result<Option<Arc<OpenedSession>>, Error> {
         let opened = self.read(id, id.key()).await?;
-        Ok(opened.filter(|opened| self.clock.now() < opened.ends))
+        Ok(opened.filter(|opened| self.clock.now() < opened.ends && self.counts(opened)))
     }
 
     /// Takes the lease of a session: whoever has it may renew its tokens.
@@ -304,7 +306,7 @@ impl Sessions {
 
     /// The sessions in this process's cache.
     pub fn cached(&self) -> Vec<Arc<OpenedSession>> {
-        self.cache.all()
+        self.cache.all().into_iter().filter(|opened| self.counts(opened)).collect()
     }
 
     /// Whether the store may lack what it had a moment ago.
@@ -387,7 +389,12 @@ impl Sessions {
 
     /// Whether a session is over, as far as is known here.
     pub(super) fn is_over(&self, opened: &OpenedSession, now: Timestamp) -> bool {
-        now >= opened.ends || self.idle.is_some_and(|idle| now >= opened.last_used() + idle)
+        now >= opened.ends || self.idle.is_some_and(|idle| now >= opened.last_used() + idle) || !self.counts(opened)
+    }
+
+    /// Whether it was started since all sessions were ended.
+    pub(super) fn counts(&self, opened: &OpenedSession) -> bool {
+        opened.started >= self.cache.epoch.first_start()
     }
 
     pub(super) async fn with_read_timeout<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

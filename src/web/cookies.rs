@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Exposed};
 use crate::domain::clock::Timestamp;
+use crate::domain::encoding::{decode, encode};
 use crate::domain::return_to::ReturnTo;
 use crate::domain::seal::{KeyRing, Purpose, sha256};
 use crate::domain::session::SessionId;
@@ -297,14 +298,14 @@ impl CookieJar {
     }
 
     fn seal<T: Serialize + ?Sized>(&self, name: &str, label: &'static str, value: &T) -> String {
-        let plain = postcard::to_stdvec(value).expect("plain data");
+        let plain = encode(value);
         BASE64_URL_SAFE_NO_PAD.encode(self.ring.seal(self.purpose(name, label), &plain))
     }
 
     fn open<T: DeserializeOwned>(&self, name: &str, label: &'static str, sealed: &[u8]) -> Option<T> {
         let sealed = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let plain = self.ring.open(self.purpose(name, label), &sealed).ok()?;
-        postcard::from_bytes(&plain).ok()
+        decode(&plain)
     }
 
     fn purpose<'a>(&'a self, name: &'a str, label: &'static str) -> Purpose<'a> {
@@ -383,4 +384,27 @@ fn fingerprint(target: &ReturnTo) -> u32 {
 fn value(cookie: Cookie<'static>) -> HeaderValue {
     // Names are ours and values base64url, tokens or empty: always a header value.
     HeaderValue::try_from(cookie.to_string()).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::encoding::releases::written;
+    use crate::domain::return_to::ReturnToPolicy;
+
+    #[test]
+    fn sign_outs_and_completed_sign_ins_of_any_release_are_known() {
+        let url = url::Url::parse("https://auth.example.com/").unwrap();
+        let to = ReturnToPolicy::new(url, vec![], None).parse("/next").unwrap();
+        for (name, now) in [
+            ("sign_out_page", SignOutTarget::Page { everywhere: true }),
+            ("sign_out_to", SignOutTarget::To(to.clone())),
+            ("sign_out_sign_in", SignOutTarget::SignIn(SignInIntent::plain(to))),
+        ] {
+            for bytes in written(name, &encode(&now)) {
+                let read: SignOutTarget = decode(&bytes).unwrap();
+                assert_eq!(format!("{read:?}"), format!("{now:?}"));
+            }
+        }
+    }
 }

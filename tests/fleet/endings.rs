@@ -155,3 +155,35 @@ async fn what_the_store_evicts_is_written_back() {
     until("the tombstone is there again", async || !redis.ask::<Vec<String>>("KEYS auth-api:d:*").await.is_empty())
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server"]
+async fn the_end_of_all_sessions_outlives_processes_and_data() {
+    let redis = Redis::start().await;
+    let mut fleet = Fleet::with(2, &at(&redis), &[FORWARDED]).await;
+    let (jane, tokens) = known(&fleet).await;
+    let ended = fleet.command().args(["sessions", "end", "--all"]).output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    stays_out(&fleet, &jane, &tokens).await;
+    until("an authentication of a later second counts", async || {
+        let browser = fleet.sign_in("erin").await;
+        fleet.validate(0, &browser).await == 200
+    })
+    .await;
+    let (erin, _) = known(&fleet).await;
+    assert!(fleet.launch(crate::support::free_port()));
+    stays_out(&fleet, &jane, &tokens).await;
+    redis.ask::<()>("FLUSHALL").await;
+    stays_out(&fleet, &jane, &tokens).await;
+    fleet.all_say("who signed in since then stays", 200, &erin).await;
+    // Now only the store remembers, and then only the other process.
+    kill(&mut fleet, 2).await;
+    fleet.restart(1);
+    kill(&mut fleet, 0).await;
+    stays_out(&fleet, &jane, &tokens).await;
+    redis.ask::<()>("FLUSHALL").await;
+    stays_out(&fleet, &jane, &tokens).await;
+    assert!(fleet.launch(crate::support::free_port()));
+    kill(&mut fleet, 0).await;
+    stays_out(&fleet, &jane, &tokens).await;
+}

@@ -8,6 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+/// The service of this build.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_auth-api");
+
 /// A running `auth-api serve`; killed when it is dropped.
 pub(crate) struct Service {
     pub(crate) child: Child,
@@ -41,7 +44,11 @@ impl Drop for Service {
 }
 
 pub(crate) fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_auth-api"));
+    command_of(Path::new(PROGRAM), folder)
+}
+
+fn command_of(program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(folder).env_clear().stdin(Stdio::null());
     command
 }
@@ -98,7 +105,18 @@ pub(crate) fn spawn_with(
     ops: u16,
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Option<Service> {
-    let mut child = command(folder).arg("serve").envs(env).stderr(Stdio::piped()).spawn().unwrap();
+    spawn_program(Path::new(PROGRAM), folder, port, ops, env)
+}
+
+/// The same with `program`, another build of the service.
+pub(crate) fn spawn_program(
+    program: &Path,
+    folder: &Path,
+    port: u16,
+    ops: u16,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Option<Service> {
+    let mut child = command_of(program, folder).arg("serve").envs(env).stderr(Stdio::piped()).spawn().unwrap();
     let mut errors = BufReader::new(child.stderr.take().unwrap());
     let (tell, told) = mpsc::channel();
     // Read on and on: a process whose log nobody reads stands still.

@@ -2,6 +2,7 @@
 
 use super::{DatabaseFile, LISTS, RENEWING, REVOCATIONS, SESSIONS, SealedParts, TOKENS};
 use crate::domain::clock::Timestamp;
+use crate::domain::encoding;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use crate::store::in_process_leases::InProcessLeases;
 use crate::store::{
@@ -241,12 +242,12 @@ impl<'t> Tables<'t> {
 fn encode(record: &SealedSession) -> Vec<u8> {
     let SealedSession { version, ends, last_used, sealed, summary, listed, tokens: _ } = record;
     let listed: Vec<[u8; 32]> = listed.iter().map(|index_key| index_key.0).collect();
-    postcard::to_stdvec(&(version, ends, last_used, listed, summary, sealed)).expect("a record is plain data")
+    encoding::encode(&(version, ends, last_used, listed, summary, sealed)).to_vec()
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Option<SealedSession> {
     type Parts = (u64, Timestamp, Timestamp, Vec<[u8; 32]>, Vec<u8>, Vec<u8>);
-    let (version, ends, last_used, listed, summary, sealed): Parts = postcard::from_bytes(bytes).ok()?;
+    let (version, ends, last_used, listed, summary, sealed): Parts = encoding::decode(bytes)?;
     Some(SealedSession {
         version,
         ends,
@@ -267,4 +268,22 @@ pub(super) fn is_over(bytes: &[u8], now: Timestamp, idle: Option<Duration>) -> b
     head.map_or(true, |((version, ends, last_used), _)| {
         SealedSession { version, ends, last_used, ..SealedSession::default() }.is_over(now, idle)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clock::at;
+    use crate::domain::encoding::releases::written;
+
+    #[test]
+    fn records_of_every_release_are_read() {
+        let (sealed, summary) = (b"sealed".to_vec(), b"summary".to_vec());
+        let (tokens, listed) = (SealedTokens::default(), vec![IndexKey([7; 32])]);
+        let now = SealedSession { version: 11, ends: at(300), last_used: at(200), sealed, summary, listed, tokens };
+        for bytes in written("redb_record", &encode(&now)) {
+            assert_eq!(decode(&bytes), Some(now.clone()));
+            assert!(!is_over(&bytes, at(299), None) && is_over(&bytes, at(300), None));
+        }
+    }
 }

@@ -166,6 +166,20 @@ mod tests {
     use super::super::slot_map::slot;
     use super::*;
     use crate::domain::clock::at;
+    use crate::domain::encoding::releases::written;
+    use crate::domain::seal::KeyRing;
+    use crate::domain::session::SessionId;
+    use crate::domain::token::TokenSet;
+    use crate::store::encoding::tests::session;
+    use crate::store::sealing::SessionSealer;
+    use secrecy::ExposeSecret;
+    use std::sync::Arc;
+
+    /// `{"alg":"RS256","kid":"k"}` and `{"sub":"34c8","cognito:groups":["editors"],"token_use":"access"}`, with a signature.
+    const JWS: &str = concat!(
+        "eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.",
+        "eyJzdWIiOiIzNGM4IiwiY29nbml0bzpncm91cHMiOlsiZWRpdG9ycyJdLCJ0b2tlbl91c2UiOiJhY2Nlc3MifQ.c2ln"
+    );
 
     #[test]
     fn names_lead_back_to_what_they_name() {
@@ -183,6 +197,25 @@ mod tests {
         }
         let others = [&session.used, &session.lease, &session.tombstone, &session.tokens];
         assert!(others.iter().all(|name| slot(name) == slot(&session.record)));
+    }
+
+    #[test]
+    fn sessions_and_tokens_of_every_release_are_read() {
+        let sealer = SessionSealer(Arc::new(KeyRing::new([b"a key of this test, 32 bytes long".as_slice()])));
+        let (id, session) = (SessionId::from_bytes([3; 16]), session());
+        let tokens = TokenSet { access: JWS.into(), id: JWS.into(), refresh: Some("eyJh.a.aXY.Y3Q.dGFn".into()) };
+        let record = sealer.seal(&id, &session, at(9));
+        for bytes in written("redis_record", &encode(&record, "w")) {
+            let read = decode(&bytes, None).unwrap();
+            assert_eq!((read.version, read.ends, read.last_used), (session.version, session.ends, at(9)));
+            assert_eq!(read.listed, session.listed());
+            assert_eq!(format!("{:?}", sealer.session(&id, &read).unwrap()), format!("{session:?}"));
+        }
+        for bytes in written("redis_tokens", &encode_tokens(&sealer.seal_tokens(&id, &tokens, 12))) {
+            let read = sealer.tokens(&id, &decode_tokens(Some(bytes)), 12).unwrap();
+            assert_eq!((read.access.expose_secret(), read.id.expose_secret()), (JWS, JWS));
+            assert_eq!(read.refresh.unwrap().expose_secret(), tokens.refresh.as_ref().unwrap().expose_secret());
+        }
     }
 
     #[test]
