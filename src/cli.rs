@@ -9,10 +9,11 @@ mod from_stack;
 mod sessions;
 
 use crate::app;
-use crate::config::{self, Config, ConfigWatch, LogFormat, Problems, Sources};
+use crate::config::{self, Config, ConfigWatch, LogFormat, Problems, Sources, TelemetryConfig};
 use crate::domain::untrusted::UntrustedText;
 use crate::provider::{self, HttpClient};
 use crate::telemetry;
+use crate::telemetry::traces::Traces;
 use anyhow::{anyhow, bail};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -180,7 +181,10 @@ impl ConfigFlag {
 
 async fn serve(watch: ConfigWatch) -> anyhow::Result<()> {
     let config = watch.config();
-    telemetry::start(&config.telemetry.log, config.telemetry.format == LogFormat::Json).map_err(|e| anyhow!(e))?;
+    let TelemetryConfig { log, format, otlp_endpoint, trace_ratio } = &config.telemetry;
+    let traces = otlp_endpoint.as_ref().map(|endpoint| Traces::start(endpoint.as_str(), *trace_ratio)).transpose();
+    let (traces, trace_export) = traces.map_err(|e| anyhow!(e))?.unzip();
+    telemetry::start(log, *format == LogFormat::Json, traces.as_ref()).map_err(|e| anyhow!(e))?;
     if let Some(caution) = config.provider.caution() {
         tracing::warn!("{caution}");
     }
@@ -194,7 +198,11 @@ async fn serve(watch: ConfigWatch) -> anyhow::Result<()> {
         public_url = %config.server.public_url, listen = %public.address()?,
         version = VERSION, "auth-api is up"
     );
-    app.reloading(watch, reload).serve(public, ops, shutdown).await?;
+    let served = app.reloading(watch, reload).serve(public, ops, shutdown).await;
+    if let Some(trace_export) = trace_export {
+        trace_export.flush().await;
+    }
+    served?;
     tracing::info!("auth-api has stopped");
     Ok(())
 }

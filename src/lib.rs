@@ -17,7 +17,7 @@
 //! - [`store`]: sealed sessions in memory, in a redb file or in Redis, and the cache in front of them
 //! - [`outbound`]: the one HTTP client, of the provider and of the triggers
 //! - [`web`]: routes, cookies and pages, the OpenAPI document, and the one table from error to answer
-//! - [`config`]: text to one typed struct, a file for each section; [`telemetry`]: log and metrics
+//! - [`config`]: text to one typed struct, a file for each section; [`telemetry`]: log, metrics and traces
 //! - [`app`]: puts it together; [`cli`]: the command line
 //! - [`acceptance`]: asks a real pool what Cognito's manual leaves open, for `auth-api check --sign-in`
 //! - `triggers`: Cognito's Lambda triggers; `src/bin/cognito-triggers.rs` runs them

@@ -136,7 +136,7 @@ fn unknown_names_are_refused_with_a_suggestion() {
         ("polices.groups", "polices", "Write `[policy]`"),
         ("gateway.headers", "gateway.headers", "no such key"),
         ("machine.passthrough", "machine.passthrough", "Write `machine.pass_through`"),
-        ("telemetry.otlp_endpoint", "telemetry.otlp_endpoint", "no such key"),
+        ("telemetry.zipkin", "telemetry.zipkin", "no such key"),
     ] {
         one_problem(&[(key, "\"x\"")], at, words);
     }

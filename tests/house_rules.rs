@@ -28,7 +28,11 @@ const ROOMS: [Room; 20] = [
         may: &["domain"],
         otherwise: "configuration is read before anything else exists: let app hand the values to whoever needs them",
     },
-    Room { path: "telemetry", may: &[], otherwise: "count and log plain values: let the caller take its types apart" },
+    Room {
+        path: "telemetry",
+        may: &["outbound"],
+        otherwise: "count, log and trace plain values: let the caller take its types apart",
+    },
     Room {
         path: "outbound",
         may: &["domain"],
@@ -114,7 +118,7 @@ const ROOMS: [Room; 20] = [
 ];
 
 /// Crates that stop at a door: their names, where they may be used, and what to do elsewhere.
-const DOORS: [(&[&str], &[&str], &str); 14] = [
+const DOORS: [(&[&str], &[&str], &str); 15] = [
     (
         &["axum", "axum_core"],
         &["web", "app", "dev"],
@@ -138,6 +142,11 @@ const DOORS: [(&[&str], &[&str], &str); 14] = [
     (&["redb"], &["store/redb"], "stay behind SessionStore: a store is one file"),
     (&["redis"], &["store/redis"], "stay behind SessionStore: a store is one folder"),
     (&["governor"], &["flow/machine", "flow/aws_credentials"], "limits belong where the flow that they bound is"),
+    (
+        &["opentelemetry", "opentelemetry_sdk", "opentelemetry_proto", "prost", "tracing_opentelemetry"],
+        &["telemetry/traces"],
+        "spans are made with tracing, under the target of telemetry/traces",
+    ),
     (&["clap"], &["cli"], "arguments belong in cli"),
     (&["utoipa_axum"], &["web"], "routes belong in web/mod.rs"),
     (&["utoipa"], &["web", "domain"], "the document is web's; a noun that is serialised may have a schema"),

@@ -48,6 +48,7 @@ mod stack_command;
 mod step_up;
 mod store_outage;
 mod support;
+mod traces;
 mod triggers;
 mod unix_socket;
 mod upgrade;

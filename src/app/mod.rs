@@ -190,7 +190,7 @@ impl App {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
-        let store: Arc<dyn SessionStore> = TimedStore::new(store, metrics.clone());
+        let store: Arc<dyn SessionStore> = TimedStore::new(store, config.session.store.system(), metrics.clone());
         let tokens = MachineTokenStore::new(store.clone(), ring.clone(), clock.clone());
         let policy = CachePolicy {
             idle: config.session.idle,

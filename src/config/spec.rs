@@ -120,6 +120,11 @@ pub(super) fn limit<'a>() -> KeySpec<'a, Option<usize>> {
     not_empty(KeyShape::Integer(0..=scalar::COUNT_MAX), |text, _| scalar::limit(text))
 }
 
+/// A part of a whole.
+pub(super) fn share<'a>() -> KeySpec<'a, f64> {
+    not_empty(KeyShape::Number(0.0..=1.0), |text, _| scalar::share(text))
+}
+
 /// US dollars.
 pub(super) fn price<'a>() -> KeySpec<'a, f64> {
     not_empty(KeyShape::Number(0.0..=scalar::PRICE_MAX), |text, _| scalar::price(text))

@@ -38,7 +38,7 @@ pub async fn run(options: RunOptions, shutdown: impl Future<Output = ()>) -> any
     let own = sources.map(OwnConfig::adapt);
     // A filter that is wrong is reported with all other mistakes.
     let log = own.as_ref().and_then(|own| own.log.as_deref()).unwrap_or("info");
-    telemetry::start(log, false).or_else(|_| telemetry::start("info", false)).map_err(|e| anyhow!(e))?;
+    telemetry::start(log, false, None).or_else(|_| telemetry::start("info", false, None)).map_err(|e| anyhow!(e))?;
     let client = (!callbacks.is_empty()).then(|| your_app::app_client(callbacks, signouts));
     let mut start = DevOptions { port, client: client.clone(), default_groups: "readers", ..DevOptions::default() };
     match &own {

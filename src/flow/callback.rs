@@ -24,11 +24,13 @@ use crate::domain::sign_in::SignInIntent;
 use crate::domain::token::TokenSet;
 use crate::domain::transaction::{AuthorizationError, CallbackError, CallbackParams, Transaction, VerifiedCallback};
 use crate::store::OpenedSession;
+use crate::telemetry::traces::TARGET;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::instrument;
 use url::Url;
 
 /// How far the provider's clock may be behind ours.
@@ -149,6 +151,7 @@ impl RelyingParty {
         outcome.map_err(|error| FailedCallback { error, intent })
     }
 
+    #[instrument(target = TARGET, name = "callback", skip_all)]
     async fn complete(
         self: &Arc<Self>,
         params: CallbackParams,

@@ -38,14 +38,13 @@ use crate::domain::return_to::ReturnToPolicy;
 use crate::domain::session::SessionId;
 use crate::provider::{BearerIssuers, Provider};
 use crate::store::{self, OpenedSession, Sessions};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, in_current_spans};
 use arc_swap::{ArcSwap, Guard};
 use futures_util::future::join_all;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 /// Session cookies of one request that are looked at.
 pub const SESSIONS_MAX: usize = 3;
@@ -192,7 +191,7 @@ impl RelyingParty {
         &self,
         job: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
-        let task = self.tasks.spawn(job.in_current_span());
+        let task = self.tasks.spawn(in_current_spans(job));
         async move { task.await.unwrap_or_else(|_| Err(PANICKED)) }
     }
 

@@ -27,12 +27,14 @@ use crate::domain::store_key::SessionKey;
 use crate::domain::token::{TokenMetadata, TokenSet};
 use crate::provider::{self, AuthenticatedUser, RefreshFailure};
 use crate::store::{FencingToken, LeaseOutcome, LeaseRelease, OpenedSession, Priority, SessionUpdate, TokenChange};
+use crate::telemetry::traces::TARGET;
 use secrecy::SecretString;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::instrument;
 
 /// Tokens renewed less than this ago are not renewed again.
 const MIN_RENEWAL_AGE: Duration = Duration::from_secs(5);
@@ -129,6 +131,7 @@ impl RelyingParty {
         renewal
     }
 
+    #[instrument(target = TARGET, name = "renewal", skip_all)]
     async fn renew(
         self: &Arc<Self>,
         opened: &OpenedSession,
@@ -187,6 +190,7 @@ impl RelyingParty {
     }
 
     /// Waits until it is this process's turn, or another one has renewed the session since version `seen`.
+    #[instrument(target = TARGET, name = "renewal lease", skip_all)]
     async fn acquire_lease(
         &self,
         id: SessionId,
@@ -236,6 +240,7 @@ impl RelyingParty {
     }
 
     /// Waits until the provider may be asked; whoever joins in a hurry makes it urgent.
+    #[instrument(target = TARGET, name = "renewal permit", skip_all)]
     async fn wait_for_permit(&self, lease: &RenewalLease, priority: Priority, hurry: &Notify) -> Result<(), Duration> {
         let budget = &self.budget.tokens;
         let waiting = async {

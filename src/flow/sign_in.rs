@@ -13,6 +13,8 @@ use crate::domain::return_to::ReturnTo;
 use crate::domain::session::SessionId;
 use crate::domain::sign_in::SignInIntent;
 use crate::domain::transaction::Transaction;
+use crate::telemetry::traces::TARGET;
+use tracing::instrument;
 use url::Url;
 
 /// Where the browser goes now.
@@ -34,6 +36,7 @@ impl RelyingParty {
     /// # Errors
     /// [`Error::Provider`] while the provider was never reached; [`Error::Store`]; [`Error::InvalidTarget`] for an API that
     /// is not in `provider.resources`.
+    #[instrument(target = TARGET, name = "sign-in", skip_all)]
     pub async fn sign_in(
         &self,
         intent: SignInIntent,

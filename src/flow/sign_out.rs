@@ -12,6 +12,7 @@ use crate::domain::session::SessionId;
 use crate::domain::store_key::IndexKey;
 use crate::provider::USER_POOLS_SCOPE;
 use crate::store::{ListedSession, RemovedListed, RemovedSession};
+use crate::telemetry::in_current_spans;
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use secrecy::SecretString;
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
-use tracing::Instrument;
 
 /// Revocations at once.
 const MAX_CONCURRENT: usize = 16;
@@ -189,7 +189,7 @@ impl RelyingParty {
             let revoking = async move {
                 this.revoke_all(refresh).await;
             };
-            self.tasks.spawn(revoking.in_current_span());
+            self.tasks.spawn(in_current_spans(revoking));
         }
     }
 }

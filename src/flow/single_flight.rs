@@ -1,5 +1,6 @@
 //! Single flight: one piece of work for a key at a time. Whoever comes meanwhile shares its result.
 
+use crate::telemetry::in_current_spans;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::collections::HashMap;
@@ -7,7 +8,6 @@ use std::future::Future;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 /// The result of work under way.
 pub(super) type Flight<T> = Shared<BoxFuture<'static, T>>;
@@ -43,13 +43,10 @@ impl<K: Copy + Eq + Hash + Send + 'static, T: Clone + Send + Sync + 'static, S: 
         }
         let (work, state) = start();
         let guard = FlightGuard(self.0.clone(), key);
-        let task = tasks.spawn(
-            async move {
-                let _guard = guard;
-                work.await
-            }
-            .in_current_span(),
-        );
+        let task = tasks.spawn(in_current_spans(async move {
+            let _guard = guard;
+            work.await
+        }));
         let flight = async move { task.await.unwrap_or(panicked) }.boxed().shared();
         flights.insert(key, (flight.clone(), state.clone()));
         (flight, state)

@@ -27,6 +27,8 @@ use super::verify::{NonceRule, UnverifiedToken};
 use crate::domain::clock::Timestamp;
 use crate::domain::principal::{Principal, PrincipalKind};
 use crate::domain::store_key::RevocationKey;
+use crate::telemetry::traces::TARGET;
+use tracing::instrument;
 
 /// A bearer token that was verified.
 #[derive(Debug)]
@@ -87,6 +89,7 @@ impl Provider {
     ///
     /// # Errors
     /// [`Error::Token`] for a bad token; others while the provider was never read.
+    #[instrument(target = TARGET, name = "token verification", skip_all)]
     pub async fn verify_bearer(&self, token: &str, own: Option<&str>) -> Result<Bearer, Error> {
         let raw = token;
         let token = UnverifiedToken::parse(raw)?;

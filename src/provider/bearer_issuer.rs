@@ -18,7 +18,9 @@ use crate::config::{BearerIssuerConfig, ProviderConfig};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::finding::Finding;
 use crate::domain::principal::{Principal, TokenIssuer};
+use crate::telemetry::traces::TARGET;
 use std::sync::Arc;
+use tracing::instrument;
 
 /// No `sub` is longer (OIDC Core §2), bytes.
 const SUBJECT_MAX: usize = 255;
@@ -120,6 +122,7 @@ impl BearerIssuer {
         }
     }
 
+    #[instrument(target = TARGET, name = "token verification", skip_all)]
     async fn verify(&self, token: UnverifiedToken<'_>) -> Result<Bearer, Error> {
         let config = &self.config;
         let token_use = config.profile.has_token_use();

@@ -2,12 +2,13 @@
 
 use super::error::Error;
 use crate::outbound::{OutboundClient, OutboundError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, traces};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tracing::Instrument;
 
 /// How long connections are kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(90);
@@ -67,15 +68,20 @@ impl HttpClient {
     }
 
     /// Sends a request. Answers 429 and 5xx become [`Error::Unavailable`].
-    pub async fn call(&self, endpoint: &'static str, request: HttpRequest) -> Result<HttpResponse, Error> {
+    pub async fn call(&self, endpoint: &'static str, mut request: HttpRequest) -> Result<HttpResponse, Error> {
         let started = Instant::now();
-        let result = self.send(request).await;
+        let span = traces::outgoing(endpoint, &mut request);
+        let result = self.send(request).instrument(span.clone()).await;
         let outcome = match &result {
             Ok(response) if response.status().is_success() => "ok",
             Err(Error::Unavailable { .. }) => "unavailable",
             Ok(_) | Err(_) => "refused",
         };
         self.metrics.provider(endpoint, outcome, started.elapsed());
+        match &result {
+            Ok(response) => traces::received(&span, response.status()),
+            Err(_) => traces::failed(&span, outcome),
+        }
         result
     }
 

@@ -7,6 +7,7 @@ use super::http::HttpClient;
 use super::keys::VerificationKeys;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::seal::sha256;
+use crate::telemetry::in_current_spans;
 use arc_swap::ArcSwapOption;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -164,7 +165,8 @@ impl Metadata {
         }
         // A task of its own: a caller who hangs up must not cut off the one read that all wait for.
         let (this, kid, fallback) = (self.clone(), kid.map(str::to_owned), snapshot.clone());
-        let read = tokio::spawn(async move { this.read_jwks_for(kid.as_deref(), snapshot, budget).await });
+        let read = async move { this.read_jwks_for(kid.as_deref(), snapshot, budget).await };
+        let read = tokio::spawn(in_current_spans(read));
         Ok(read.await.unwrap_or(fallback))
     }
 

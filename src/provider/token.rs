@@ -12,6 +12,7 @@ use crate::domain::session::Session;
 use crate::domain::store_key::{IndexKey, RevocationKey};
 use crate::domain::token::{TokenIds, TokenMetadata, TokenSet};
 use crate::domain::transaction::{Transaction, VerifiedCallback};
+use crate::telemetry::traces::TARGET;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -25,6 +26,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tracing::instrument;
 use url::Url;
 
 /// The token endpoint's answer with the ID token as it came (OIDC Core §3.1.3.3).
@@ -82,6 +84,7 @@ impl Provider {
     ///
     /// # Errors
     /// Any [`Error`]; the code is then burned and the sign-in must begin anew.
+    #[instrument(target = TARGET, name = "code exchange", skip_all)]
     pub async fn exchange(&self, callback: VerifiedCallback) -> Result<(AuthenticatedUser, Transaction), Error> {
         let (code, transaction) = callback.into_parts();
         let snapshot = self.metadata.snapshot().await?;
@@ -233,6 +236,7 @@ impl Provider {
     }
 
     /// Judges a token endpoint's answer as a whole: no part of it counts unless every part is good.
+    #[instrument(target = TARGET, name = "token verification", skip_all)]
     async fn judge(
         &self,
         answer: &TokenEndpointAnswer,

@@ -6,23 +6,25 @@ use super::{
 };
 use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, traces};
 use async_trait::async_trait;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tracing::Instrument;
 
 /// A store, and where its calls are counted.
 #[derive(Debug)]
 pub struct TimedStore {
     store: Arc<dyn SessionStore>,
+    system: &'static str,
     metrics: Arc<Metrics>,
 }
 
 impl TimedStore {
-    /// Counts the calls of `store`.
-    pub fn new(store: Arc<dyn SessionStore>, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { store, metrics })
+    /// Counts the calls of `store`, which traces call `system`.
+    pub fn new(store: Arc<dyn SessionStore>, system: &'static str, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { store, system, metrics })
     }
 
     async fn timed<T>(
@@ -31,7 +33,11 @@ impl TimedStore {
         call: impl Future<Output = Result<T, Error>> + Send,
     ) -> Result<T, Error> {
         let began = Instant::now();
-        let result = call.await;
+        let span = traces::store_call(self.system, operation);
+        let result = call.instrument(span.clone()).await;
+        if result.is_err() {
+            traces::failed(&span, "unavailable");
+        }
         self.metrics.store(operation, if result.is_ok() { "ok" } else { "error" }, began.elapsed());
         result
     }

@@ -1,35 +1,46 @@
-//! What the operator sees: the log and the metrics.
+//! What the operator sees: the log, the metrics and the traces.
 
 mod fields;
 pub mod metrics;
+mod spans;
+pub mod traces;
 mod writer;
 
 pub use metrics::Metrics;
+pub use spans::in_current_spans;
 pub use writer::flush;
 
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
-use tracing_subscriber::Registry;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use traces::{TARGET, Traces};
+use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
 use writer::{DirectWriter, LineWriter};
 
 /// What decides which lines are logged.
-static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+static FILTER: OnceLock<Filter> = OnceLock::new();
+
+/// The levels that are logged, and whether spans are made for a collector.
+#[derive(Debug)]
+struct Filter {
+    handle: reload::Handle<Targets, Registry>,
+    traces: bool,
+}
 
 /// Starts the log on standard error. `filter` is a level, or levels by target such as
 /// `info,auth_api=debug`; `json` writes one object a line. Nobody waits for who reads it: what it cannot take is
-/// dropped and counted. Before the process ends, [`flush`] it.
+/// dropped and counted. Before the process ends, [`flush`] it. Spans go to `traces`.
 ///
 /// # Errors
 /// A sentence if the filter cannot be read or a log was started before.
-pub fn start(filter: &str, json: bool) -> Result<(), String> {
+pub fn start(filter: &str, json: bool, traces: Option<&Traces>) -> Result<(), String> {
     writer::start().map_err(|e| format!("the log cannot be written: {e}"))?;
-    subscribe(filter, json, || LineWriter)?;
+    subscribe(filter, json, || LineWriter, traces)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }
@@ -39,42 +50,45 @@ pub fn start(filter: &str, json: bool) -> Result<(), String> {
 /// # Errors
 /// As of [`start`].
 pub fn start_direct(filter: &str, json: bool) -> Result<(), String> {
-    subscribe(filter, json, || DirectWriter)
+    subscribe(filter, json, || DirectWriter, None)
 }
 
-fn subscribe<W>(filter: &str, json: bool, output: W) -> Result<(), String>
+fn subscribe<W>(filter: &str, json: bool, output: W, traces: Option<&Traces>) -> Result<(), String>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let targets = targets(filter)?;
+    let targets = targets(filter, traces.is_some())?;
     let colours = std::io::stderr().is_terminal();
     // A message of its own about a line that it cannot write would be written where that failed.
     let log = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(output).log_internal_errors(false);
-    let registry = tracing_subscriber::registry();
+    let logged = filter_fn(|metadata| !traces::is_traced(metadata));
     let (targets, handle) = reload::Layer::new(targets);
+    let registry = tracing_subscriber::registry().with(targets).with(traces.map(Traces::layer));
     let started = match json {
-        true => registry.with(targets).with(log.json().flatten_event(true)).try_init(),
-        false => registry.with(targets).with(log.fmt_fields(fields::quoted())).try_init(),
+        true => registry.with(log.json().flatten_event(true).with_filter(logged)).try_init(),
+        false => registry.with(log.fmt_fields(fields::quoted()).with_filter(logged)).try_init(),
     };
     started.map_err(|e| e.to_string())?;
-    let _ = FILTER.set(handle);
+    let _ = FILTER.set(Filter { handle, traces: traces.is_some() });
     Ok(())
 }
 
 /// Logs by another filter from now on, one that the configuration has judged. Does nothing where no log was started.
 pub fn set_filter(filter: &str) {
-    if let (Some(handle), Ok(targets)) = (FILTER.get(), targets(filter)) {
+    let Some(current) = FILTER.get() else { return };
+    if let Ok(targets) = targets(filter, current.traces) {
         // It fails once the log is gone, when nobody reads it.
-        let _ = handle.reload(targets);
+        let _ = current.handle.reload(targets);
     }
 }
 
-fn targets(filter: &str) -> Result<Targets, String> {
+fn targets(filter: &str, traces: bool) -> Result<Targets, String> {
     let named: Targets = filter.replace(' ', "").parse().map_err(|e| format!("telemetry.log cannot be read: {e}"))?;
     // Client libraries may log request heads, tower-sessions ids. A directive of the operator's for one of
     // their modules still wins.
     let quiet = ["hyper", "h2", "reqwest", "rustls"].map(|target| (target, LevelFilter::WARN));
-    Ok(named.with_targets(quiet).with_target("tower_sessions_core", LevelFilter::OFF))
+    let traces = if traces { LevelFilter::INFO } else { LevelFilter::OFF };
+    Ok(named.with_targets(quiet).with_target("tower_sessions_core", LevelFilter::OFF).with_target(TARGET, traces))
 }
 
 /// The usual words about a panic go to standard error, which may stand still.

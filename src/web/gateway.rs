@@ -14,6 +14,7 @@ use crate::domain::identity::{DISPLAY_NAME, IDENTITY_HEADERS, IdentityResponse, 
 use crate::domain::return_to::ReturnTo;
 use crate::flow::{Caller, CallerCredentials, Error};
 use crate::telemetry::metrics::{HttpRoute, ValidateResult};
+use crate::telemetry::traces;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -24,6 +25,7 @@ use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tracing::Instrument;
 
 /// What Envoy puts the page behind (`path_prefix`).
 const ENVOY: &str = "/validate/envoy";
@@ -47,18 +49,21 @@ const ENVOY: &str = "/validate/envoy";
 pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
     let timer = web.rp.metrics.request(HttpRoute::VALIDATE, &request.method);
-    let response = match ask(&web, &request, request.uri.query(), ValidateEndpoint::Server).await {
-        Ok(answer) => answer,
-        Err((error, page_request)) => {
-            let (id, back) = (
-                RequestId::new(),
-                page_request.map(|page_request| web.rp.rules().return_to.back_to(&page_request.page)),
-            );
-            let url = signin_url(&web, &error, back.as_ref());
-            let response = id.span().in_scope(|| error::problem(error, &id, Some(url)));
-            refusal(&web, &request, &id, response)
-        }
-    };
+    let span = web.span(HttpRoute::VALIDATE, &request.method, &request.headers, &request.extensions);
+    let response =
+        match ask(&web, &request, request.uri.query(), ValidateEndpoint::Server).instrument(span.clone()).await {
+            Ok(answer) => answer,
+            Err((error, page_request)) => {
+                let (id, back) = (
+                    RequestId::new(),
+                    page_request.map(|page_request| web.rp.rules().return_to.back_to(&page_request.page)),
+                );
+                let url = signin_url(&web, &error, back.as_ref());
+                let response = id.span().in_scope(|| error::problem(error, &id, Some(url)));
+                refusal(&web, &request, &id, response)
+            }
+        };
+    traces::answered(&span, response.status());
     timer.answered(response.status());
     response
 }
@@ -84,8 +89,10 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
 pub(super) async fn validate_browser(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
     let timer = web.rp.metrics.request(HttpRoute::VALIDATE_BROWSER, &request.method);
-    let outcome = ask(&web, &request, request.uri.query(), ValidateEndpoint::Browser).await;
+    let span = web.span(HttpRoute::VALIDATE_BROWSER, &request.method, &request.headers, &request.extensions);
+    let outcome = ask(&web, &request, request.uri.query(), ValidateEndpoint::Browser).instrument(span.clone()).await;
     let response = for_a_browser(&web, &request, outcome).await;
+    traces::answered(&span, response.status());
     timer.answered(response.status());
     response
 }
@@ -95,8 +102,10 @@ pub(super) async fn validate_browser(State(web): State<Arc<Web>>, request: Reque
 pub(super) async fn validate_envoy(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
     let timer = web.rp.metrics.request(HttpRoute::VALIDATE_ENVOY, &request.method);
-    let outcome = ask(&web, &request, None, ValidateEndpoint::Envoy).await;
+    let span = web.span(HttpRoute::VALIDATE_ENVOY, &request.method, &request.headers, &request.extensions);
+    let outcome = ask(&web, &request, None, ValidateEndpoint::Envoy).instrument(span.clone()).await;
     let response = for_a_browser(&web, &request, outcome).await;
+    traces::answered(&span, response.status());
     timer.answered(response.status());
     response
 }

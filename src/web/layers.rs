@@ -6,6 +6,7 @@ use super::{Web, error};
 use crate::domain::requirement::Requirement;
 use crate::flow;
 use crate::telemetry::metrics::HttpRoute;
+use crate::telemetry::traces;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
@@ -22,6 +23,7 @@ use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::timeout::TimeoutLayer;
+use tracing::Instrument;
 
 /// No form of ours is larger, bytes.
 pub(super) const BODY_MAX: usize = 16 << 10;
@@ -64,8 +66,11 @@ pub(super) async fn no_requirements(id: RequestId, request: Request, next: Next)
 
 /// Counts and times a request, and names it.
 async fn measured(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
-    let timer = web.rp.metrics.request(HttpRoute::of(request.uri().path()), request.method());
-    let response = request_id(request, next).await;
+    let route = HttpRoute::of(request.uri().path());
+    let timer = web.rp.metrics.request(route, request.method());
+    let span = web.span(route, request.method(), request.headers(), request.extensions());
+    let response = request_id(request, next).instrument(span.clone()).await;
+    traces::answered(&span, response.status());
     timer.answered(response.status());
     response
 }

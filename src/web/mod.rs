@@ -33,13 +33,17 @@ mod words;
 use crate::config::{Config, Exposed, HeaderStyle, PublicUrl, Support};
 use crate::domain::seal::KeyRing;
 use crate::flow::RelyingParty;
+use crate::telemetry::metrics::HttpRoute;
+use crate::telemetry::traces;
 use axum::Router;
+use axum::http::{Extensions, HeaderMap, Method};
 use axum::routing::{MethodRouter, any};
 use bytes::Bytes;
 use cookies::CookieJar;
 use ipnet::IpNet;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Span;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 use words::Words;
@@ -89,6 +93,13 @@ impl Web {
             validate_limit: config.server.validate_timeout,
             openapi: openapi::document(config.server.public_url.as_str()).to_string().into(),
         })
+    }
+}
+
+impl Web {
+    /// The span of a request, for its trace.
+    fn span(&self, route: HttpRoute, method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Span {
+        traces::request(route, method, headers, || device::Peer::of(extensions).is_trusted(&self.trusted_proxies))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::domain::principal::{MachineIdentity, PrincipalKind};
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::{ClientCredentials, Introspection, MachineError, TokenRequest};
 use crate::telemetry::metrics::HttpRoute;
+use crate::telemetry::traces;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -53,6 +54,7 @@ async fn answer(
     flow: impl AsyncFnOnce(&TokenEndpointRequest) -> Result<Response, MachineError>,
 ) -> Response {
     let timer = web.rp.metrics.request(route, request.method());
+    let span = web.span(route, request.method(), request.headers(), request.extensions());
     let id = RequestId::new();
     let work = async {
         let (head, body) = request.into_parts();
@@ -64,10 +66,11 @@ async fn answer(
         answered.unwrap_or_else(|error| refuse(&error))
     };
     // Pinned where it is made: it is large, and each move would copy it.
-    let work = pin!(work.instrument(id.span()));
+    let work = pin!(work.instrument(span.in_scope(|| id.span())).instrument(span.clone()));
     let answered = layers::bounded(work, web.request_limit).await;
     let mut response = answered.unwrap_or_else(|| refuse(&MachineError::Unavailable(DEFAULT_RETRY_AFTER)));
     id.set_header(&mut response);
+    traces::answered(&span, response.status());
     timer.answered(response.status());
     response
 }

@@ -29,6 +29,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(config.return_hosts()[0].host, "example.com");
     assert_eq!((config.cookies.expose, config.gateway.forward_tokens), Default::default());
     assert_eq!((config.telemetry.log.as_str(), config.telemetry.format), ("info", LogFormat::Text));
+    assert_eq!((config.telemetry.otlp_endpoint, config.telemetry.trace_ratio), (None, 1.0));
 }
 
 #[test]
@@ -223,6 +224,13 @@ fn other_values_are_refused_with_a_remedy() {
         ("telemetry.log", "\"auth_api=loud\"", "not a log filter"),
         ("telemetry.log", "\"auth_api[request]=debug\"", "not a log filter"),
         ("telemetry.format", "\"JSON\"", "lower case"),
+        ("telemetry.otlp_endpoint", "\"127.0.0.1:4318\"", "not a web address"),
+        ("telemetry.otlp_endpoint", "\"http://user:pass@localhost:4318\"", "a user name or password"),
+        ("telemetry.otlp_endpoint", "\"http://localhost:4318/?key=x\"", "a query"),
+        ("telemetry.otlp_endpoint", "\"http://localhost:4318/v1/traces/\"", "which is added"),
+        ("telemetry.trace_ratio", "1.5", "not a share"),
+        ("telemetry.trace_ratio", "-0.1", "not a share"),
+        ("telemetry.trace_ratio", "nan", "not a share"),
     ] {
         one_problem(&[(key, value)], key, words);
     }

@@ -1,12 +1,14 @@
-//! `[telemetry]`: logs.
+//! `[telemetry]`: logs and traces.
 
 use crate::config::diagnostic::{Mistake, shown};
 use crate::config::reader::{ConfigReader, Field};
-use crate::config::spec::{choice, section, text};
+use crate::config::spec::{choice, section, share, text, text_or_empty};
+use crate::config::values::urls;
 use tracing_subscriber::filter::Targets;
+use url::Url;
 
 section! {
-    telemetry: "Logs.";
+    telemetry: "Logs and traces.";
     TelemetryConfig / RawTelemetry
 
     /// Log filter: off, error, warn, info, debug, trace, or directives such as "info,auth_api=debug".
@@ -19,6 +21,14 @@ section! {
         "Write `text` for people or `json` for machines, in lower case.",
     )
         .default("text");
+
+    /// Where traces go: an OpenTelemetry collector that takes OTLP over HTTP; /v1/traces is added. Empty ("") switches
+    /// traces off. Spans hold routes, statuses and times, and no token, code, cookie, query or visitor's address.
+    otlp_endpoint: Option<Url> = text_or_empty(otlp_endpoint).default("");
+
+    /// The share of traces that are recorded, from 0 to 1. For a request with a `traceparent` from a trusted proxy
+    /// (server.trusted_proxies), the proxy has decided.
+    trace_ratio: f64 = share().default("1");
 }
 
 /// How a log line looks.
@@ -49,4 +59,29 @@ fn log_filter(text: &str) -> Result<String, Mistake> {
         Ok(_) if !text.contains('[') => Ok(text.to_owned()),
         _ => Err(Mistake::new(format!("{} is not a log filter.", shown(text)), instead)),
     }
+}
+
+/// Where spans are sent to (OTLP/HTTP, as `OTEL_EXPORTER_OTLP_ENDPOINT`); `""` switches traces off.
+fn otlp_endpoint(text: &str) -> Result<Option<Url>, Mistake> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let mut url = urls::web_url(text)?;
+    let instead = "Write the collector's address alone: `http://127.0.0.1:4318`.";
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Mistake::new(
+            format!("{} has a query or a fragment, which no collector takes.", shown(text)),
+            instead,
+        ));
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    if path.ends_with("/v1/traces") {
+        let what = format!(
+            "{} ends in `/v1/traces`, which is added, so the collector would not know the address.",
+            shown(text)
+        );
+        return Err(Mistake::new(what, instead));
+    }
+    url.set_path(&(path + "/v1/traces"));
+    Ok(Some(url))
 }

@@ -38,6 +38,16 @@ pub(in crate::config) fn limit(text: &str) -> Result<Option<usize>, Mistake> {
     })
 }
 
+/// A part of a whole: all of it is 1.
+pub(in crate::config) fn share(text: &str) -> Result<f64, Mistake> {
+    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| {
+        Mistake::new(
+            format!("{} is not a share from 0 to 1.", shown(text)),
+            "Write a number from 0 to 1, with a point: `0.1` is a tenth.",
+        )
+    })
+}
+
 /// US dollars.
 pub(in crate::config) fn price(text: &str) -> Result<f64, Mistake> {
     text.parse().ok().filter(|price| (0.0..=PRICE_MAX).contains(price)).ok_or_else(|| {

@@ -22,6 +22,17 @@ pub enum StoreUrl {
     Redis(RedisUrl),
 }
 
+impl StoreUrl {
+    /// What traces call the database (`db.system.name` of OpenTelemetry's semantic conventions, which lists Redis alone).
+    pub fn system(&self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Redb(_) => "redb",
+            Self::Redis(_) => "redis",
+        }
+    }
+}
+
 /// How to reach Redis. `Debug` and `Display` show neither user nor password.
 #[derive(Clone)]
 pub struct RedisUrl {

@@ -24,6 +24,8 @@ const JSON: &str = "application/json;charset=UTF-8";
 /// Every request passes here first.
 pub(super) async fn apply(State(pool): State<Arc<PoolState>>, request: Request, next: Next) -> Response {
     let (request, endpoints, refreshed) = classify(&pool, request).await;
+    let traceparent = request.headers().get("traceparent").and_then(|line| line.to_str().ok());
+    pool.faults().traceparents.extend(endpoints.iter().map(|&endpoint| (endpoint, traceparent.map(str::to_owned))));
     let fault = pool.faults().take(&endpoints, refreshed.as_deref());
     let reset = request.extensions().get::<ConnectInfo<ConnectionReset>>().cloned();
     let edit = if let Some(Fault::Rewrite(edit)) = &fault { Some(edit.clone()) } else { None };

@@ -131,6 +131,8 @@ pub(super) type JwtEdit = Arc<dyn Fn(&mut UnsignedJwt) + Send + Sync>;
 #[derive(Default)]
 pub(super) struct Faults {
     pub(super) requests: HashMap<PoolEndpoint, u64>,
+    /// What the last request to an endpoint had for a `traceparent`.
+    pub(super) traceparents: HashMap<PoolEndpoint, Option<String>>,
     pub(super) standing: HashMap<PoolEndpoint, Fault>,
     pub(super) once: HashMap<PoolEndpoint, VecDeque<Fault>>,
     /// By the user whose tokens are refreshed.

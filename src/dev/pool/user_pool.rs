@@ -94,6 +94,11 @@ impl UserPool {
         self.faults().requests.get(&endpoint).copied().unwrap_or(0)
     }
 
+    /// The `traceparent` of the last request to `endpoint` (W3C Trace Context).
+    pub fn last_traceparent(&self, endpoint: PoolEndpoint) -> Option<String> {
+        self.faults().traceparents.get(&endpoint).cloned().flatten()
+    }
+
     /// New keys for ID and access tokens; the old ones leave the key set.
     pub fn rotate_keys(&self) {
         let keys = SigningKeys::generate();

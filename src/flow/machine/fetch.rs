@@ -11,9 +11,11 @@ use crate::flow::single_flight::Flight;
 use crate::flow::{RelyingParty, lease_time};
 use crate::provider;
 use crate::store::{FetchLease, FetchOutcome, Priority};
+use crate::telemetry::traces::TARGET;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::instrument;
 
 /// How long a token that could not be fetched is left alone at most, and one whose answer made no sense.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
@@ -47,6 +49,7 @@ impl RelyingParty {
         self.broker.cache.flights.join(key, &self.tasks, panicked, start).0
     }
 
+    #[instrument(target = TARGET, name = "machine token fetch", skip_all)]
     async fn fetch_now(
         &self,
         request_key: &TokenRequestKey,

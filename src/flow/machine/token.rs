@@ -13,9 +13,11 @@ use crate::domain::clock::Timestamp;
 use crate::domain::machine::{Scopes, UpstreamRequest};
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::RelyingParty;
+use crate::telemetry::traces::TARGET;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::instrument;
 
 /// What a machine asks for.
 #[derive(Debug, Default, Clone)]
@@ -132,6 +134,7 @@ impl RelyingParty {
         Ok(MachineTokenResponse { entry, expires_in, from_cache: true })
     }
 
+    #[instrument(target = TARGET, name = "machine token", skip_all)]
     async fn token_for(
         self: &Arc<Self>,
         machine: &AuthenticatedClient,

@@ -88,8 +88,18 @@ impl HttpRoute {
         }
     }
 
+    /// The pattern; `None` for an address that is no route.
+    pub fn pattern(self) -> Option<&'static str> {
+        Self::PATTERNS.get(self.0).copied()
+    }
+
+    /// Whether it is asked on each request of each sibling, or of each program.
+    pub(in crate::telemetry) fn is_hot(self) -> bool {
+        self.0 <= Self::TOKEN.0
+    }
+
     fn label(self) -> &'static str {
-        Self::PATTERNS.get(self.0).copied().unwrap_or(OTHER)
+        self.pattern().unwrap_or(OTHER)
     }
 }
 

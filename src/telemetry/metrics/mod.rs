@@ -147,14 +147,21 @@ impl Default for Metrics {
                 add_counters(all, "config_reloads", help, "outcome", &RELOAD_OUTCOMES)
             },
             registry: {
-                let dropped = "Lines of the log that could not be written, or that nobody read in time";
-                registry.register("log_lines_dropped", dropped, super::writer::dropped());
+                register_dropped(&mut registry);
                 registry
             },
         };
         metrics.store_warnings(std::iter::empty());
         metrics
     }
+}
+
+/// What was dropped so that nobody waits for who takes it.
+fn register_dropped(registry: &mut Registry) {
+    let lines = "Lines of the log that could not be written, or that nobody read in time";
+    registry.register("log_lines_dropped", lines, super::writer::dropped());
+    let spans = "Spans that the collector of traces did not take, or for which there was no room";
+    registry.register("trace_spans_dropped", spans, super::traces::dropped());
 }
 
 impl Metrics {
