@@ -16,9 +16,10 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span, SpanData, Spa
 use prometheus_client::metrics::counter::Counter;
 use prost::Message;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Spans that wait, about a kilobyte each.
@@ -71,7 +72,7 @@ pub(super) fn start(endpoint: &str, ratio: TraceRatio) -> Result<(SdkTracer, Tra
         client,
         endpoint: endpoint.to_owned(),
         resource: ResourceAttributesWithSchema::from(&resource),
-        reported: None,
+        reports: FailureReports::default(),
     };
     let provider = SdkTracerProvider::builder()
         .with_span_processor(SpanQueue(queue))
@@ -110,8 +111,27 @@ struct Exporter {
     client: OutboundClient,
     endpoint: String,
     resource: ResourceAttributesWithSchema,
-    /// When it was last said that nothing is taken; `None` while all is well.
-    reported: Option<Instant>,
+    reports: FailureReports,
+}
+
+/// When it was last said that spans are not taken; `None` while all is well.
+#[derive(Debug, Default)]
+struct FailureReports(Option<Instant>);
+
+impl FailureReports {
+    /// Whether it is to be said now.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|at| at.elapsed() >= REPORT_PAUSE);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
+
+    /// All is well; whether it was not before.
+    fn end(&mut self) -> bool {
+        self.0.take().is_some()
+    }
 }
 
 impl Exporter {
@@ -138,7 +158,7 @@ impl Exporter {
         let count = batch.len() as u64;
         let (lost, reason) = match self.send(batch).await {
             Ok(0) => {
-                if self.reported.take().is_some() {
+                if self.reports.end() {
                     tracing::info!("trace export works again");
                 }
                 return;
@@ -147,8 +167,7 @@ impl Exporter {
             Err(reason) => (count, reason),
         };
         DROPPED.inc_by(lost);
-        if self.reported.is_none_or(|at| at.elapsed() >= REPORT_PAUSE) {
-            self.reported = Some(Instant::now());
+        if self.reports.is_due() {
             tracing::warn!(reason, spans = lost, dropped = DROPPED.get(), "trace export failed: spans dropped");
         }
     }
@@ -177,4 +196,36 @@ async fn fill(spans: &mut Receiver<SpanData>, batch: &mut Vec<SpanData>) {
     }
     let more = async { while batch.len() < BATCH_MAX && spans.recv_many(batch, BATCH_MAX - batch.len()).await > 0 {} };
     let _ = tokio::time::timeout(BATCH_PAUSE, more).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::trace::Tracer;
+
+    #[test]
+    fn what_finds_no_room_is_dropped_and_counted() {
+        let (queue, mut spans) = channel(1);
+        let provider = SdkTracerProvider::builder().with_span_processor(SpanQueue(queue)).build();
+        let before = dropped().get();
+        for name in ["first", "second"] {
+            drop(provider.tracer("test").start(name));
+        }
+        assert_eq!(spans.try_recv().unwrap().name, "first");
+        assert!(spans.try_recv().is_err());
+        assert!(dropped().get() > before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_goes_on_is_said_once_a_minute() {
+        let mut reports = FailureReports::default();
+        assert!(!reports.end(), "nothing has failed");
+        assert!(reports.is_due());
+        tokio::time::advance(REPORT_PAUSE / 2).await;
+        assert!(!reports.is_due());
+        tokio::time::advance(REPORT_PAUSE / 2).await;
+        assert!(reports.is_due());
+        assert!(reports.end());
+        assert!(reports.is_due(), "the next one is news");
+    }
 }

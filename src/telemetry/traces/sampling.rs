@@ -63,6 +63,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_renewals_begin_traces_in_the_background() {
+        let is_recorded = |cx: Context, name: &str| {
+            let sampler = TraceSampler(TraceRatio::new(1.0));
+            let result = sampler.should_sample(Some(&cx), TraceId::INVALID, name, &SpanKind::Internal, &[], &[]);
+            result.decision == SamplingDecision::RecordAndSample
+        };
+        assert!(is_recorded(Context::new(), "renewal") && is_recorded(Context::new(), "machine token fetch"));
+        assert!(!is_recorded(Context::new(), "ping") && !is_recorded(Context::new(), "GET discovery"));
+        let decided = |decision| Context::new().with_value(RootDecision(decision));
+        assert!(is_recorded(decided(true), "GET /validate") && !is_recorded(decided(false), "GET /validate"));
+    }
+
+    #[test]
     fn a_ratio_is_kept_to() {
         let drawn = |share| (0..10_000).filter(|_| TraceRatio::new(share).draw()).count();
         assert_eq!(drawn(0.0), 0);
