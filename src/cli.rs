@@ -181,7 +181,7 @@ impl ConfigFlag {
 
 async fn serve(watch: ConfigWatch) -> anyhow::Result<()> {
     let config = watch.config();
-    let TelemetryConfig { log, format, otlp_endpoint, trace_ratio } = &config.telemetry;
+    let TelemetryConfig { log, format, access_log: _, otlp_endpoint, trace_ratio } = &config.telemetry;
     let traces = otlp_endpoint.as_ref().map(|endpoint| Traces::start(endpoint.as_str(), *trace_ratio)).transpose();
     let (traces, trace_export) = traces.map_err(|e| anyhow!(e))?.unzip();
     telemetry::start(log, *format == LogFormat::Json, traces.as_ref()).map_err(|e| anyhow!(e))?;

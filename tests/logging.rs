@@ -1,9 +1,11 @@
 //! The log cannot be written, or a stranger writes into it: people are signed in all the same, and no line is forged.
 
-use crate::support::process::{Service, command, configure, is_known, sign_in, terminate};
+use crate::support::process::{Service, command, configure, is_known, sign_in, spawn_with, terminate};
 use crate::support::redis::Redis;
 use crate::support::{Browser, free_port, until};
 use auth_api::dev::pool::{Fault, PoolEndpoint, PoolSettings, UserPool};
+use reqwest::Method;
+use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -206,4 +208,68 @@ fn what_is_said_last_is_written_before_the_end() {
     terminate(&service.child);
     assert!(service.child.wait().unwrap().success());
     assert!(service.log().lines().last().unwrap().contains("auth-api has stopped"));
+}
+
+/// The lines of the access log of a process that was asked some things, and what it answered as `X-Request-Id` to one with
+/// an id of its own.
+async fn access_log(environment: &[(&str, &str)]) -> (Vec<Value>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = PoolSettings::for_service("http://auth-api.app.localhost:1");
+    let pool = UserPool::start(settings).await.unwrap();
+    let mut service = loop {
+        let (port, ops) = (free_port(), free_port());
+        configure(folder.path(), &pool, port, ops);
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        if let Some(service) = spawn_with(folder.path(), port, ops, environment) {
+            break service;
+        }
+    };
+    let send = async |method: Method, path: &str| {
+        let shape = |r: reqwest::RequestBuilder| {
+            let request = r.header("x-request-id", "4b32a0c5-2e1c:9f").header("user-agent", "a browser\u{e4}");
+            request.header("x-forwarded-for", "192.0.2.7").header("cookie", "auth=a-secret-cookie")
+        };
+        Browser::new().send(method, &format!("{}{path}", service.url), shape).await
+    };
+    assert_eq!(send(Method::GET, "/validate?group=a-secret-query").await.status, 401);
+    assert_eq!(send(Method::GET, "/auth/signin?return_to=/a-secret-query").await.status, 302);
+    assert_eq!(send(Method::DELETE, "/token").await.status, 405);
+    assert_eq!(send(Method::GET, "/nowhere/at%0Aall").await.status, 404);
+    let answer = send(Method::POST, "/token").await;
+    assert_eq!(answer.status, 400);
+    terminate(&service.child);
+    assert!(service.child.wait().unwrap().success());
+    let log = service.log();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<Value> = lines.filter(|line| line["target"] == "auth_api::access").collect();
+    assert!(lines.iter().all(|line| line.get("spans").is_none()), "{log}");
+    assert!(!log.contains("a-secret"), "{log}");
+    (lines, answer.header("x-request-id").unwrap().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_access_log_has_a_line_for_each_request() {
+    let on = ("AUTH_API__TELEMETRY__ACCESS_LOG", "true");
+    let (lines, _) = access_log(&[]).await;
+    assert!(lines.is_empty(), "off by default: {lines:?}");
+    let (lines, id) = access_log(&[on]).await;
+    assert!(id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()), "a stranger's id is not taken over: {id}");
+    assert!(lines.iter().all(|line| line["address"] == "127.0.0.1"), "{lines:?}");
+    let (lines, id) = access_log(&[on, ("AUTH_API__SERVER__TRUSTED_PROXIES", "127.0.0.1,::1")]).await;
+    assert_eq!(id, "4b32a0c5-2e1c:9f");
+    let said: Vec<_> = lines.iter().map(|line| (&line["method"], &line["path"], &line["status"])).collect();
+    let expected = [
+        ("GET", "/validate", 401),
+        ("GET", "/auth/signin", 302),
+        ("DELETE", "/token", 405),
+        ("GET", "/nowhere/at%0Aall", 404),
+        ("POST", "/token", 400),
+    ];
+    let expected = expected.map(|(method, path, status)| (json!(method), json!(path), json!(status)));
+    assert_eq!(said, expected.iter().map(|(method, path, status)| (method, path, status)).collect::<Vec<_>>());
+    for line in &lines {
+        assert_eq!((&line["address"], &line["request_id"]), (&json!("192.0.2.7"), &json!(id)), "{line}");
+        assert_eq!(line["agent"], "a browser\u{e4}");
+        assert!(line["milliseconds"].as_f64().unwrap() > 0.0 && line["bytes"].is_u64(), "{line}");
+    }
 }

@@ -65,7 +65,7 @@ where
     let (targets, handle) = reload::Layer::new(targets);
     let registry = tracing_subscriber::registry().with(targets).with(traces.map(Traces::layer));
     let started = match json {
-        true => registry.with(log.json().flatten_event(true).with_filter(logged)).try_init(),
+        true => registry.with(log.json().flatten_event(true).with_span_list(false).with_filter(logged)).try_init(),
         false => registry.with(log.fmt_fields(fields::quoted()).with_filter(logged)).try_init(),
     };
     started.map_err(|e| e.to_string())?;

@@ -14,7 +14,6 @@ use crate::domain::identity::{DISPLAY_NAME, IDENTITY_HEADERS, IdentityResponse, 
 use crate::domain::return_to::ReturnTo;
 use crate::flow::{Caller, CallerCredentials, Error};
 use crate::telemetry::metrics::{HttpRoute, ValidateResult};
-use crate::telemetry::traces;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -48,23 +47,23 @@ const ENVOY: &str = "/validate/envoy";
 )]
 pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
-    let timer = web.rp.metrics.request(HttpRoute::VALIDATE, &request.method);
-    let span = web.span(HttpRoute::VALIDATE, &request.method, &request.headers, &request.extensions);
-    let response =
-        match ask(&web, &request, request.uri.query(), ValidateEndpoint::Server).instrument(span.clone()).await {
-            Ok(answer) => answer,
-            Err((error, page_request)) => {
-                let (id, back) = (
-                    RequestId::new(),
-                    page_request.map(|page_request| web.rp.rules().return_to.back_to(&page_request.page)),
-                );
-                let url = signin_url(&web, &error, back.as_ref());
-                let response = id.span().in_scope(|| error::problem(error, &id, Some(url)));
-                refusal(&web, &request, &id, response)
-            }
-        };
-    traces::answered(&span, response.status());
-    timer.answered(response.status());
+    let observed = web.observe(HttpRoute::VALIDATE, &request);
+    let response = match ask(&web, &request, request.uri.query(), ValidateEndpoint::Server)
+        .instrument(observed.span.clone())
+        .await
+    {
+        Ok(answer) => answer,
+        Err((error, page_request)) => {
+            let (id, back) = (
+                web.request_id(&request),
+                page_request.map(|page_request| web.rp.rules().return_to.back_to(&page_request.page)),
+            );
+            let url = signin_url(&web, &error, back.as_ref());
+            let response = id.span().in_scope(|| error::problem(error, &id, Some(url)));
+            refusal(&web, &request, &id, response)
+        }
+    };
+    observed.answered(&response);
     response
 }
 
@@ -88,12 +87,11 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
 )]
 pub(super) async fn validate_browser(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
-    let timer = web.rp.metrics.request(HttpRoute::VALIDATE_BROWSER, &request.method);
-    let span = web.span(HttpRoute::VALIDATE_BROWSER, &request.method, &request.headers, &request.extensions);
-    let outcome = ask(&web, &request, request.uri.query(), ValidateEndpoint::Browser).instrument(span.clone()).await;
+    let observed = web.observe(HttpRoute::VALIDATE_BROWSER, &request);
+    let outcome =
+        ask(&web, &request, request.uri.query(), ValidateEndpoint::Browser).instrument(observed.span.clone()).await;
     let response = for_a_browser(&web, &request, outcome).await;
-    traces::answered(&span, response.status());
-    timer.answered(response.status());
+    observed.answered(&response);
     response
 }
 
@@ -101,12 +99,10 @@ pub(super) async fn validate_browser(State(web): State<Arc<Web>>, request: Reque
 /// route. It has to be the page's own, or a requirement would be dropped.
 pub(super) async fn validate_envoy(State(web): State<Arc<Web>>, request: Request) -> Response {
     let request = request.into_parts().0;
-    let timer = web.rp.metrics.request(HttpRoute::VALIDATE_ENVOY, &request.method);
-    let span = web.span(HttpRoute::VALIDATE_ENVOY, &request.method, &request.headers, &request.extensions);
-    let outcome = ask(&web, &request, None, ValidateEndpoint::Envoy).instrument(span.clone()).await;
+    let observed = web.observe(HttpRoute::VALIDATE_ENVOY, &request);
+    let outcome = ask(&web, &request, None, ValidateEndpoint::Envoy).instrument(observed.span.clone()).await;
     let response = for_a_browser(&web, &request, outcome).await;
-    traces::answered(&span, response.status());
-    timer.answered(response.status());
+    observed.answered(&response);
     response
 }
 
@@ -119,8 +115,10 @@ async fn for_a_browser(
         Ok(answer) => return answer,
         Err(refused) => refused,
     };
-    let (id, back) =
-        (RequestId::new(), page_request.map(|page_request| web.rp.rules().return_to.back_to(&page_request.page)));
+    let (id, back) = (
+        web.request_id(request),
+        page_request.map(|page_request| web.rp.rules().return_to.back_to(&page_request.page)),
+    );
     let response = id.span().in_scope(|| match is_navigation(&request.headers) {
         true => match (&error, &back) {
             (

@@ -1,12 +1,11 @@
 //! What holds for many routes: CORS, limits, requirements that are not read.
 
 use super::origin::RequestOrigin;
-use super::request_id::{RequestId, request_id};
+use super::request_id::{RequestId, named};
 use super::{Web, error};
 use crate::domain::requirement::Requirement;
 use crate::flow;
 use crate::telemetry::metrics::HttpRoute;
-use crate::telemetry::traces;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
@@ -67,11 +66,9 @@ pub(super) async fn no_requirements(id: RequestId, request: Request, next: Next)
 /// Counts and times a request, and names it.
 async fn measured(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let route = HttpRoute::of(request.uri().path());
-    let timer = web.rp.metrics.request(route, request.method());
-    let span = web.span(route, request.method(), request.headers(), request.extensions());
-    let response = request_id(request, next).instrument(span.clone()).await;
-    traces::answered(&span, response.status());
-    timer.answered(response.status());
+    let (observed, id) = (web.observe(route, &request), web.request_id(&request));
+    let response = named(id, request, next).instrument(observed.span.clone()).await;
+    observed.answered(&response);
     response
 }
 

@@ -17,6 +17,7 @@ mod gateway;
 mod layers;
 mod listen;
 mod metadata;
+mod observed;
 mod openapi;
 mod ops;
 mod origin;
@@ -33,17 +34,13 @@ mod words;
 use crate::config::{Config, Exposed, HeaderStyle, PublicUrl, Support};
 use crate::domain::seal::KeyRing;
 use crate::flow::RelyingParty;
-use crate::telemetry::metrics::HttpRoute;
-use crate::telemetry::traces;
 use axum::Router;
-use axum::http::{Extensions, HeaderMap, Method};
 use axum::routing::{MethodRouter, any};
 use bytes::Bytes;
 use cookies::CookieJar;
 use ipnet::IpNet;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::Span;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 use words::Words;
@@ -65,6 +62,7 @@ pub struct Web {
     style: HeaderStyle,
     identity_headers: gateway::IdentityHeaders,
     trusted_proxies: Vec<IpNet>,
+    access_log: bool,
     words: &'static Words,
     /// Whom people can ask.
     support: Option<Support>,
@@ -87,19 +85,13 @@ impl Web {
             style: config.gateway.header_style,
             identity_headers: gateway::IdentityHeaders::new(config.gateway.header_style),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            access_log: config.telemetry.access_log,
             words: words::PAGES,
             support: config.pages.support.clone(),
             request_limit: config.provider.timeout * 4 + Duration::from_secs(10),
             validate_limit: config.server.validate_timeout,
             openapi: openapi::document(config.server.public_url.as_str()).to_string().into(),
         })
-    }
-}
-
-impl Web {
-    /// The span of a request, for its trace.
-    fn span(&self, route: HttpRoute, method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Span {
-        traces::request(route, method, headers, || device::Peer::of(extensions).is_trusted(&self.trusted_proxies))
     }
 }
 

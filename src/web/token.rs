@@ -5,7 +5,6 @@ use super::error_body::OAuthErrorResponse;
 use super::form::Form;
 use super::layers::{self, BODY_MAX};
 use super::openapi::{AboutTokenErrors, IntrospectionForm, TokenErrors, TokenForm, TokenRequestForm};
-use super::request_id::RequestId;
 use super::{Web, fallback};
 use crate::domain::clock::Timestamp;
 use crate::domain::identity::{Inactive, always_true};
@@ -14,14 +13,13 @@ use crate::domain::principal::{MachineIdentity, PrincipalKind};
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::{ClientCredentials, Introspection, MachineError, TokenRequest};
 use crate::telemetry::metrics::HttpRoute;
-use crate::telemetry::traces;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -53,9 +51,7 @@ async fn answer(
     request: Request,
     flow: impl AsyncFnOnce(&TokenEndpointRequest) -> Result<Response, MachineError>,
 ) -> Response {
-    let timer = web.rp.metrics.request(route, request.method());
-    let span = web.span(route, request.method(), request.headers(), request.extensions());
-    let id = RequestId::new();
+    let (observed, id) = (web.observe(route, &request), web.request_id(&request));
     let work = async {
         let (head, body) = request.into_parts();
         let address = Peer::of(&head.extensions).address(&head.headers, &web.trusted_proxies);
@@ -66,12 +62,11 @@ async fn answer(
         answered.unwrap_or_else(|error| refuse(&error))
     };
     // Pinned where it is made: it is large, and each move would copy it.
-    let work = pin!(work.instrument(span.in_scope(|| id.span())).instrument(span.clone()));
+    let work = pin!(work.instrument(observed.span.in_scope(|| id.span())).instrument(observed.span.clone()));
     let answered = layers::bounded(work, web.request_limit).await;
     let mut response = answered.unwrap_or_else(|| refuse(&MachineError::Unavailable(DEFAULT_RETRY_AFTER)));
     id.set_header(&mut response);
-    traces::answered(&span, response.status());
-    timer.answered(response.status());
+    observed.answered(&response);
     response
 }
 
@@ -213,22 +208,17 @@ pub(super) async fn revoke(State(web): State<Arc<Web>>, request: Request) -> Res
 }
 
 /// Any method but POST: the token endpoint knows one (RFC 6749 §3.2).
-pub(super) async fn post_only(
-    State(web): State<Arc<Web>>,
-    id: RequestId,
-    headers: HeaderMap,
-    method: Method,
-    uri: Uri,
-) -> Response {
-    let timer = web.rp.metrics.request(HttpRoute::of(uri.path()), &method);
-    let page = fallback::not_allowed_page(&web, &headers, &id).await;
+pub(super) async fn post_only(State(web): State<Arc<Web>>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    let (observed, id) = (web.observe(HttpRoute::of(head.uri.path()), &head), web.request_id(&head));
+    let page = fallback::not_allowed_page(&web, &head.headers, &id).await;
     let mut response = page.unwrap_or_else(|| {
-        let description = format!("this address takes POST, not {method}");
+        let description = format!("this address takes POST, not {}", head.method);
         oauth_error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", &description)
     });
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
     id.set_header(&mut response);
-    timer.answered(response.status());
+    observed.answered(&response);
     response
 }
 

@@ -2,7 +2,7 @@
 
 use crate::config::diagnostic::{Mistake, shown};
 use crate::config::reader::{ConfigReader, Field};
-use crate::config::spec::{choice, section, share, text, text_or_empty};
+use crate::config::spec::{choice, flag, section, share, text, text_or_empty};
 use crate::config::values::urls;
 use tracing_subscriber::filter::Targets;
 use url::Url;
@@ -21,6 +21,10 @@ section! {
         "Write `text` for people or `json` for machines, in lower case.",
     )
         .default("text");
+
+    /// A line for each request of the public listener, of level info: address, method, path without query, status, bytes,
+    /// milliseconds, agent, request id. The filter `auth_api::access=off` in `log` switches them off again.
+    access_log: bool = flag().default("false");
 
     /// Where traces go: an OpenTelemetry collector that takes OTLP over HTTP; /v1/traces is added. Empty ("") switches
     /// traces off. Spans hold routes, statuses and times, and no token, code, cookie, query or visitor's address.
