@@ -37,7 +37,7 @@ impl Emulator {
         let program = program("ministack");
         let start = |port: u16, folder: &Path| {
             let mut command = Command::new(&program);
-            command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string());
+            command.env_clear().env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string());
             command.env("STATE_DIR", folder).env("AUTH", "true").env("IOT_MTLS_ENABLED", "0");
             command
         };
@@ -48,7 +48,7 @@ impl Emulator {
         let program = program("moto_server");
         let start = |port: u16, _: &Path| {
             let mut command = Command::new(&program);
-            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+            command.env_clear().args(["-H", "127.0.0.1", "-p", &port.to_string()]);
             command
         };
         Self::start(start).await
@@ -58,7 +58,8 @@ impl Emulator {
         for _ in 0..5 {
             let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
             let mut command = command(port, folder.path());
-            // It may look for programs, and has no business with anybody's settings.
+            // It may look for programs, and has no business with anybody's settings: cargo's among them would reach the
+            // functions, which refuse variables of ours that they do not know.
             command.env("PATH", "/usr/bin:/bin").env("HOME", folder.path()).env("TMPDIR", folder.path());
             command.current_dir(folder.path());
             let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
