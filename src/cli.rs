@@ -8,7 +8,8 @@ mod explain;
 mod from_stack;
 mod sessions;
 
-use crate::app;
+use crate::app::{self, VERSION};
+use crate::audit;
 use crate::config::{self, Config, ConfigWatch, LogFormat, Problems, Sources, TelemetryConfig};
 use crate::domain::untrusted::UntrustedText;
 use crate::provider::{self, HttpClient};
@@ -55,6 +56,8 @@ enum Command {
     Config(ConfigCommand),
     /// The commented reference configuration
     ConfigReference,
+    /// The JSON Schema of an audit record
+    AuditSchema,
     /// The OpenAPI 3.1 document
     Openapi(ConfigFlag),
     /// Completions of this command line for a shell
@@ -98,9 +101,6 @@ struct ConfigFlag {
     config: Option<PathBuf>,
 }
 
-/// The version, and which commit it was built of.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("AUTH_API_BUILD"), ")");
-
 const EXIT_PROBLEMS: u8 = 1;
 const EXIT_CANNOT_RUN: u8 = 2;
 
@@ -133,12 +133,19 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dev(asked) => dev::dev(asked).await,
         Command::Serve(flag) => serve(flag.watch()?).await.map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::check(args).await,
-        Command::Sessions(command) => sessions::sessions(command).await,
-        Command::Client(command) => client::client(command).await,
+        Command::Sessions(command) => {
+            record_commands()?;
+            sessions::sessions(command).await
+        }
+        Command::Client(command) => {
+            record_commands()?;
+            client::client(command).await
+        }
         Command::Policy(PolicyCommand::Explain(asked)) => explain::explain(asked).await,
         Command::Config(ConfigCommand::FromStack(asked)) => from_stack::from_stack(&asked),
         Command::Config(ConfigCommand::Schema) => print(&format!("{:#}\n", config::schema())),
         Command::ConfigReference => print(&config::reference()),
+        Command::AuditSchema => print(&format!("{:#}\n", audit::schema())),
         Command::Openapi(flag) => {
             // The document differs only in our address; without a configuration it is the reference's.
             let url = match flag.read() {
@@ -181,7 +188,7 @@ impl ConfigFlag {
 
 async fn serve(watch: ConfigWatch) -> anyhow::Result<()> {
     let config = watch.config();
-    let TelemetryConfig { log, format, access_log: _, otlp_endpoint, trace_ratio } = &config.telemetry;
+    let TelemetryConfig { log, format, otlp_endpoint, trace_ratio, .. } = &config.telemetry;
     let traces = otlp_endpoint.as_ref().map(|endpoint| Traces::start(endpoint.as_str(), *trace_ratio)).transpose();
     let (traces, trace_export) = traces.map_err(|e| anyhow!(e))?.unzip();
     telemetry::start(log, *format == LogFormat::Json, traces.as_ref()).map_err(|e| anyhow!(e))?;
@@ -205,6 +212,11 @@ async fn serve(watch: ConfigWatch) -> anyhow::Result<()> {
     served?;
     tracing::info!("auth-api has stopped");
     Ok(())
+}
+
+/// A command has no log; where audit records go to the log, its own goes to standard error.
+fn record_commands() -> anyhow::Result<()> {
+    telemetry::start_direct("off", false).map_err(|e| anyhow!(e))
 }
 
 fn completions(shell: Shell) -> anyhow::Result<String> {

@@ -18,6 +18,7 @@
 //! - [`outbound`]: the one HTTP client, of the provider and of the triggers
 //! - [`web`]: routes, cookies and pages, the OpenAPI document, and the one table from error to answer
 //! - [`config`]: text to one typed struct, a file for each section; [`telemetry`]: log, metrics and traces
+//! - [`audit`]: who did what, to the log or to a file of its own
 //! - [`app`]: puts it together; [`cli`]: the command line
 //! - [`acceptance`]: asks a real pool what Cognito's manual leaves open, for `auth-api check --sign-in`
 //! - `triggers`: Cognito's Lambda triggers; `src/bin/cognito-triggers.rs` runs them
@@ -60,6 +61,7 @@
 
 pub mod acceptance;
 pub mod app;
+pub mod audit;
 #[cfg(feature = "lambda")]
 pub mod authorizer;
 pub mod cli;
@@ -91,6 +93,7 @@ guide! {
     "account" account
     "api-gateway" api_gateway
     "architecture" architecture
+    "audit" audit
     "bearer-issuers" bearer_issuers
     "cognito" cognito
     "configuration" configuration

@@ -5,6 +5,7 @@
 
 mod acceptance_run;
 mod account;
+mod audit;
 mod authorizer;
 mod backchannel;
 mod bearer_issuers;

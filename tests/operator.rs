@@ -22,7 +22,9 @@ fn ask(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
 /// What a command prints that succeeds.
 fn done(folder: &Path, arguments: &[&str]) -> String {
     let (code, output, error) = ask(folder, arguments);
-    assert_eq!((code, error.as_str()), (0, ""), "{arguments:?}: {output}");
+    assert_eq!(code, 0, "{arguments:?}: {output} {error}");
+    // Beside no service, its audit records go there.
+    assert!(error.lines().all(|line| line.contains("\"event\":")), "{error}");
     output
 }
 

@@ -13,11 +13,12 @@ pub use self::commands::{change_client, clients, end_all_sessions, end_sessions_
 pub use self::operator::build_patiently;
 use self::reload::{Reloader, read_tls};
 pub(crate) use self::supervisor::Supervisor;
-use crate::config::{self, Config, ConfigWatch, ListenAddress, StoreUrl};
+use crate::audit::{AuditDestination, AuditEvent, AuditFilePath, AuditLog};
+use crate::config::{self, AuditStream, Config, ConfigWatch, ListenAddress, LogFormat, StoreUrl, TelemetryConfig};
 use crate::domain::clock::Clock;
 use crate::domain::deployment::Deployment;
 use crate::domain::seal::KeyRing;
-use crate::flow::{self, Broker, RelyingParty};
+use crate::flow::{self, Broker, Observability, RelyingParty};
 use crate::provider::{self, BearerIssuers, HttpClient, Provider};
 use crate::store::{self, CachePolicy, ClientRegistrations, MachineTokenStore, SessionStore, Sessions, TimedStore};
 use crate::telemetry::Metrics;
@@ -39,6 +40,9 @@ const FINISH: Duration = Duration::from_secs(5);
 /// How long a start waits for the clients in the store.
 const FIRST_READ: Duration = Duration::from_secs(2);
 
+/// The version, and which commit it was built of.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("AUTH_API_BUILD"), ")");
+
 /// Why the service cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -51,6 +55,14 @@ pub enum Error {
     /// The registered clients.
     #[error("{}", .0.iter().map(|problem| format!("{problem} ")).collect::<String>())]
     Clients(Vec<config::Diagnostic>),
+    /// The audit file.
+    #[error("telemetry.audit: {path} cannot be written: {why}")]
+    Audit {
+        /// Its path.
+        path: String,
+        /// The system's word.
+        why: std::io::Error,
+    },
     /// A certificate or key.
     #[error("server.tls_cert_file and server.tls_key_file cannot be used: {0}")]
     Tls(std::io::Error),
@@ -136,6 +148,22 @@ pub(crate) fn key_ring(config: &Config) -> KeyRing {
     KeyRing::new(config.cookies.keys.iter().map(|key| key.expose())).bound_to(deployment)
 }
 
+fn open_audit(config: &TelemetryConfig, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Result<AuditLog, Error> {
+    let destination = match (&config.audit, config.format) {
+        (AuditStream::File(path), _) => {
+            AuditDestination::File(AuditFilePath { path: path.clone(), keep_days: config.personal_data_days })
+        }
+        (AuditStream::Log, LogFormat::Json) => AuditDestination::JsonLog,
+        (AuditStream::Log, LogFormat::Text) => AuditDestination::TextLog,
+    };
+    let path = match &config.audit {
+        AuditStream::File(path) => path.display().to_string(),
+        AuditStream::Log => String::new(),
+    };
+    let opened = AuditLog::open(destination, config.audit_required, clock, metrics);
+    opened.map_err(|why| Error::Audit { path, why })
+}
+
 /// A service that is ready to listen.
 #[derive(Debug)]
 pub struct App {
@@ -162,7 +190,7 @@ impl App {
     /// Puts the service together over a store that is open already.
     ///
     /// # Errors
-    /// [`Error::Provider`] and [`Error::Clients`].
+    /// [`Error::Provider`], [`Error::Audit`] and [`Error::Clients`].
     pub fn over(store: Arc<dyn SessionStore>, config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         Self::with_http(store, Arc::new(key_ring(config)), config, clock)
     }
@@ -181,7 +209,7 @@ impl App {
     /// Puts the service together over a store and a way to the provider.
     ///
     /// # Errors
-    /// [`Error::Clients`].
+    /// [`Error::Audit`] and [`Error::Clients`].
     pub(crate) fn compose(
         store: Arc<dyn SessionStore>,
         ring: Arc<KeyRing>,
@@ -197,6 +225,7 @@ impl App {
             max_stale: config.session.max_stale,
             memory: config.session.cache_memory,
             read_timeout: config.session.store_timeout,
+            keep_device: config.telemetry.keep_personal_data(),
             keep_tokens: config.cookies.expose.any() || config.gateway.forward_tokens.any(),
         };
         let registrations = ClientRegistrations::new(store.clone(), ring.clone());
@@ -207,8 +236,10 @@ impl App {
         let config = Arc::new(config.clone());
         let clients = config.clients().map_err(Error::Clients)?;
         let broker = Broker::new(clients, registrations, tokens, config.clone());
-        let rp =
-            Arc::new(RelyingParty::new(provider, bearer_issuers, sessions, clock, metrics, broker, config.clone()));
+        let audit = open_audit(&config.telemetry, clock.clone(), metrics.clone())?;
+        let observability = Observability { metrics, audit };
+        let rp = RelyingParty::new(provider, bearer_issuers, sessions, clock, observability, broker, config.clone());
+        let rp = Arc::new(rp);
         let readiness = Readiness::default();
         Ok(Self {
             public: web::router(Web::new(rp.clone(), ring.clone(), &config)),
@@ -271,6 +302,7 @@ impl App {
             let path = path.clone();
             background.always("operator socket", move |rp| operator::listen(rp, path.clone()));
         }
+        self.rp.audit.record(&AuditEvent::ServiceStarted { version: VERSION });
         let idle = self.config.server.idle_timeout;
         let (stop_public, stop_ops) = (CancellationToken::new(), CancellationToken::new());
         let stopped = |stop: &CancellationToken, drain| stop.clone().cancelled_owned().map(move |()| drain);
@@ -296,6 +328,8 @@ impl App {
         if let Err(error) = self.rp.sessions.flush().await {
             tracing::warn!(%error, "session use flush failed: shutting down");
         }
+        self.rp.audit.record(&AuditEvent::ServiceStopped {});
+        self.rp.audit.flush();
         stop_ops.cancel();
         ended.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(Error::Listen)
     }

@@ -5,14 +5,17 @@
 //! A request is one JSON document up to the end of what is sent, and so is the answer.
 
 use super::{App, Error};
-use crate::config::{Config, StoreUrl};
+use crate::audit::{self, AuditEvent};
+use crate::config::{AuditStream, Config, StoreUrl};
 use crate::domain::client_registration::ClientChange;
 use crate::domain::clock::SystemClock;
 use crate::flow::RelyingParty;
 use crate::store::OpenError;
+use crate::telemetry::AUDIT_TARGET;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +40,34 @@ pub(super) enum OperatorCommand {
 }
 
 impl OperatorCommand {
-    async fn execute(&self, rp: &RelyingParty) -> Result<Value, Error> {
+    /// Does it for the user `uid` of this machine, and records that.
+    async fn execute(&self, rp: &RelyingParty, uid: Option<u32>) -> Result<Value, Error> {
+        let answer = self.try_execute(rp).await;
+        rp.audit.record(&self.record(uid, answer.is_ok()));
+        answer
+    }
+
+    fn record(&self, uid: Option<u32>, done: bool) -> AuditEvent {
+        let (command, target, session) = match self {
+            Self::ListSessions { sub } => ("sessions list", Some(sub.as_str()), None),
+            Self::EndSessions { sub, handle } => ("sessions end", Some(sub.as_str()), handle.as_deref()),
+            Self::EndAllSessions => ("sessions end --all", None, None),
+            Self::ListClients => ("client list", None, None),
+            Self::ChangeClient(change) => {
+                let (command, client) = change.name();
+                (command, Some(client), None)
+            }
+        };
+        AuditEvent::OperatorCommand {
+            command,
+            uid,
+            target: target.map(audit::text),
+            session: session.map(audit::text),
+            done,
+        }
+    }
+
+    async fn try_execute(&self, rp: &RelyingParty) -> Result<Value, Error> {
         let answer = match self {
             Self::ListSessions { sub } => serde_json::to_value(rp.sessions_of(sub).await?),
             Self::EndSessions { sub, handle } => {
@@ -60,7 +90,7 @@ pub(super) async fn execute<T: DeserializeOwned>(config: &Config, command: &Oper
         // The configuration's clients are known without a store.
         StoreUrl::Memory if !matches!(command, OperatorCommand::ListClients) => return Err(Error::OnlyInMemory),
         StoreUrl::Redb(path) => in_file(config, path, command).await?,
-        StoreUrl::Memory | StoreUrl::Redis(_) => command.execute(&beside_the_service(config)?.rp).await?,
+        StoreUrl::Memory | StoreUrl::Redis(_) => alone(config, command).await?,
     };
     serde_json::from_value(answer).map_err(|_| Error::OtherVersion)
 }
@@ -89,20 +119,42 @@ async fn in_file(config: &Config, path: &Path, command: &OperatorCommand) -> Res
         if !path.exists() {
             return Err(Error::NoStore(path.display().to_string()));
         }
-        match beside_the_service(config) {
+        match alone(config, command).await {
             Err(Error::Busy(_)) if attempt < BUSY_ATTEMPTS => tokio::time::sleep(BUSY_PAUSE).await,
-            app => return command.execute(&app?.rp).await,
+            answer => return answer,
         }
     }
     unreachable!("the last attempt returns")
 }
 
-/// The flows over the configured store, for a command.
-fn beside_the_service(config: &Config) -> Result<App, Error> {
-    App::build(config, Arc::new(SystemClock)).map_err(|error| match error {
+/// In this process, over the configured store.
+async fn alone(config: &Config, command: &OperatorCommand) -> Result<Value, Error> {
+    let mut config = config.clone();
+    if let AuditStream::File(path) = &config.telemetry.audit
+        && let Err(error) = OpenOptions::new().append(true).open(path)
+    {
+        // Not made here: the service could not write what another user owns.
+        tracing::warn!(target: AUDIT_TARGET, path = %path.display(), %error, "audit file not written by this command");
+        config.telemetry.audit = AuditStream::Log;
+    }
+    let app = App::build(&config, Arc::new(SystemClock)).map_err(|error| match error {
         Error::Store(in_use @ OpenError::InUse { .. }) => Error::Busy(in_use),
         other => other,
-    })
+    })?;
+    let answer = command.execute(&app.rp, own_uid()).await;
+    app.rp.audit.flush();
+    answer
+}
+
+#[cfg(unix)]
+fn own_uid() -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").ok().map(|process| process.uid())
+}
+
+#[cfg(not(unix))]
+fn own_uid() -> Option<u32> {
+    None
 }
 
 fn socket_path(store: &Path) -> PathBuf {
@@ -172,10 +224,10 @@ mod unix {
         Ok(answer)
     }
 
-    /// Refuses the other end unless it is `owner` or root.
-    fn admit(stream: &UnixStream, owner: u32) -> io::Result<()> {
+    /// The user at the other end. Refused unless it is `owner` or root.
+    fn admit(stream: &UnixStream, owner: u32) -> io::Result<u32> {
         match stream.peer_cred()?.uid() {
-            uid if uid == owner || uid == ROOT => Ok(()),
+            uid if uid == owner || uid == ROOT => Ok(uid),
             uid => Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("the user {uid} is a stranger"))),
         }
     }
@@ -213,12 +265,12 @@ mod unix {
     }
 
     async fn answer(rp: &RelyingParty, mut stream: UnixStream, owner: u32) -> io::Result<()> {
-        admit(&stream, owner)?;
+        let uid = admit(&stream, owner)?;
         let mut command = Vec::new();
         let mut request = (&mut stream).take(COMMAND_MAX);
         timeout(IO_TIMEOUT, request.read_to_end(&mut command)).await.map_err(|_| io::ErrorKind::TimedOut)??;
         let answer = match serde_json::from_slice::<OperatorCommand>(&command) {
-            Ok(command) => command.execute(rp).await.map_err(|error| error.to_string()),
+            Ok(command) => command.execute(rp, Some(uid)).await.map_err(|error| error.to_string()),
             Err(_) => Err(Error::OtherVersion.to_string()),
         };
         let answer = serde_json::to_vec(&answer)?;

@@ -1,6 +1,7 @@
 //! Takes up, while the service runs, what a reload may change of its configuration: all of it, or nothing.
 
 use super::Error;
+use crate::audit::{self, AuditEvent};
 use crate::config::{Config, ConfigWatch, Diagnostic, Reload};
 use crate::domain::seal::KeyRing;
 use crate::flow::RelyingParty;
@@ -60,6 +61,9 @@ impl Reloader {
             let files = self.clone().blocking(ConfigWatch::look).await;
             let is_settled = previous.as_ref() == Some(&files);
             let is_news = refused.as_ref() != Some(&files) && !self.watch().is_applied(&files);
+            if cause == "SIGHUP" {
+                rp.audit.reopen();
+            }
             if cause == "SIGHUP" || is_settled && is_news {
                 refused = (!self.reload(&rp, cause).await).then(|| files.clone());
             }
@@ -86,6 +90,7 @@ impl Reloader {
             Ok(judged) => judged,
             Err(error) => {
                 log_error(cause, &error);
+                rp.audit.record(&AuditEvent::ConfigurationRefused { cause });
                 return false;
             }
         };
@@ -98,7 +103,9 @@ impl Reloader {
         if let Err(error) = rp.sessions.ping().await {
             tracing::warn!(%error, "session store not marked with the first of cookies.keys yet");
         }
-        tracing::info!(target: "auth_api::audit", cause, changed = reload.changed.join(" "), "configuration reloaded");
+        tracing::info!(cause, changed = reload.changed.join(" "), "configuration reloaded");
+        let changed = audit::list(reload.changed.join(" "));
+        rp.audit.record(&AuditEvent::ConfigurationReloaded { cause, changed });
         if !reload.need_restart.is_empty() {
             tracing::warn!(keys = reload.need_restart.join(" "), "configuration keys changed that need a restart");
         }

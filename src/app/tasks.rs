@@ -15,6 +15,8 @@ const METADATA_RETRY: ExponentialBackoff =
     ExponentialBackoff { first: Duration::from_secs(2), most: Duration::from_secs(60) };
 /// How often uses are written down.
 const FLUSH: Duration = Duration::from_secs(10);
+/// How soon after a flood of audit records it is said how many were left out.
+const AUDIT_SUMMARY: Duration = Duration::from_secs(10);
 /// How often ended sessions are removed.
 const SWEEP: Duration = Duration::from_secs(5 * 60);
 /// How often the clients in the store are looked at.
@@ -34,6 +36,7 @@ pub(super) fn start(rp: &Arc<RelyingParty>, config: &Arc<Config>) -> Supervisor 
         tasks.paced("bearer issuer keys", move |rp| refresh_bearer_issuer(rp, iss.clone(), pause.clone()));
     }
     tasks.every(FLUSH, "session uses", flush);
+    tasks.every(AUDIT_SUMMARY, "audit summaries", async |rp| rp.audit.summarize());
     tasks.paced("sweep", sweep);
     tasks.always("store changes", follow);
     tasks.always("issued tokens", restore_issued);

@@ -46,7 +46,7 @@ pub use sections::provider::ProviderConfig;
 pub use sections::return_to::ReturnToConfig;
 pub use sections::server::ServerConfig;
 pub use sections::session::SessionConfig;
-pub use sections::telemetry::{LogFormat, TelemetryConfig};
+pub use sections::telemetry::{AuditStream, LogFormat, TelemetryConfig};
 pub use sections::validate::ValidateConfig;
 pub use values::issuer::Profile;
 pub use values::listen::ListenAddress;

@@ -25,13 +25,13 @@ impl ClientChange {
     /// What is done to which client, in words for a log.
     pub fn name(&self) -> (&'static str, &str) {
         match self {
-            Self::Register(id, _) => ("register", id),
-            Self::Remove(id) => ("remove", id),
-            Self::Disable(id) => ("disable", id),
-            Self::Enable(id) => ("enable", id),
-            Self::AddSecret(id, _) => ("add_secret", id),
-            Self::ReplaceSecrets(id, _) => ("replace_secrets", id),
-            Self::RetireSecrets(id) => ("retire_secrets", id),
+            Self::Register(id, _) => ("client new --register", id),
+            Self::Remove(id) => ("client remove", id),
+            Self::Disable(id) => ("client disable", id),
+            Self::Enable(id) => ("client enable", id),
+            Self::AddSecret(id, _) => ("client rotate", id),
+            Self::ReplaceSecrets(id, _) => ("client rotate --replace", id),
+            Self::RetireSecrets(id) => ("client rotate --retire", id),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Text that somebody else wrote, on its way to the log, a terminal or an error's text.
 
+use serde::Serialize;
 use std::fmt::{self, Display, Formatter, Write};
+use utoipa::ToSchema;
 
 /// What is shown of it, characters.
 const SHOWN: usize = 100;
@@ -8,7 +10,7 @@ const SHOWN: usize = 100;
 /// Text of a stranger: cut, and without what moves a cursor, turns the direction of writing or begins a line.
 ///
 /// Logged through [`as_str`](Self::as_str) it is one value in both formats of the log, whatever is in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UntrustedText(String);
 
 impl UntrustedText {

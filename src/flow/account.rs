@@ -5,6 +5,7 @@
 //! 3. After a change the tokens are renewed, so that siblings see it at once.
 
 use super::{Error, RelyingParty};
+use crate::audit::{self, AuditEvent};
 use crate::domain::subject::Subject;
 use crate::domain::token::TokenSet;
 use crate::domain::user::User;
@@ -65,7 +66,7 @@ impl RelyingParty {
             return Err(Error::NotOffered("the session's access token lacks the scope aws.cognito.signin.user.admin"));
         }
         let opened = self.with_fresh_tokens(opened).await?;
-        self.admit(&opened)?;
+        self.admit(&opened).inspect_err(|error| self.record_denial(error))?;
         let (user, opened) = match self.ask_account(&self.tokens(&opened).await?, change).await {
             Err(error) if error.is_not_authorized() => {
                 let renewed = self.renewal(&opened, Priority::Interactive).await?;
@@ -79,6 +80,12 @@ impl RelyingParty {
         })?;
         if !change.is_empty() {
             tracing::info!(sub = %opened.principal().sub, attributes = ?change.keys(), "user attributes changed");
+            let attributes = change.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
+            self.audit.record(&AuditEvent::AccountChanged {
+                sub: audit::text(&opened.principal().sub),
+                session: opened.id.key().handle(),
+                attributes: audit::list(attributes),
+            });
             if let Err(error) = self.renewal(&opened, Priority::Interactive).await {
                 tracing::warn!(%error, "session renewal failed after attribute change");
             }

@@ -8,6 +8,7 @@
 //!    together may ask for a few new ones a second, so that they leave signed-in people some of Cognito's 25.
 
 use super::{Error, RelyingParty};
+use crate::audit::{self, AuditEvent};
 use crate::domain::aws::AwsCredentials;
 use crate::domain::store_key::SessionKey;
 use crate::provider;
@@ -64,16 +65,23 @@ impl RelyingParty {
         }
         let opened = match opened {
             Some(opened) => self.with_fresh_tokens(opened).await?,
-            None if self.provider.takes_guests() => return self.guest_credentials().await,
+            None if self.provider.takes_guests() => {
+                let credentials = self.guest_credentials().await?;
+                self.audit.record(&AuditEvent::AwsCredentialsIssued { sub: None, session: None });
+                return Ok(credentials);
+            }
             None => return Err(Error::Anonymous),
         };
-        self.admit(&opened)?;
+        self.admit(&opened).inspect_err(|error| self.record_denial(error))?;
         let holder = (opened.id.key(), opened.version);
         let fresh = |found: &AwsCredentials| found.expires_at.since(self.clock.now()) >= MARGIN;
         if let Some(stale) = self.aws.credentials.get(&holder).filter(|found| !fresh(found)) {
             self.aws.credentials.remove_if(&holder, |found| Arc::ptr_eq(found, &stale));
         }
-        self.aws.credentials.get_or_insert_async(&holder, self.fetch_credentials(&opened)).await
+        let credentials = self.aws.credentials.get_or_insert_async(&holder, self.fetch_credentials(&opened)).await?;
+        let (sub, session) = (Some(audit::text(&opened.principal().sub)), Some(opened.id.key().handle()));
+        self.audit.record(&AuditEvent::AwsCredentialsIssued { sub, session });
+        Ok(credentials)
     }
 
     async fn guest_credentials(&self) -> Result<Arc<AwsCredentials>, Error> {

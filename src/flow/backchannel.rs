@@ -6,6 +6,7 @@
 //! 4. Only then is it used up, so that the provider can repeat what failed half-way.
 
 use super::{Error, RelyingParty};
+use crate::audit::SessionEndedBy;
 use crate::domain::store_key::{IndexKey, RevocationKey};
 use crate::provider;
 use std::sync::Arc;
@@ -56,7 +57,7 @@ impl RelyingParty {
             if sub.is_some_and(|sub| listed.summary.sub != sub) {
                 continue;
             }
-            let removed = self.end_remotely(&listed).await?;
+            let removed = self.end_remotely(&listed, SessionEndedBy::BackchannelLogout).await?;
             ended += 1;
             self.revoke_later(removed.refresh);
         }

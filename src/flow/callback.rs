@@ -14,6 +14,7 @@
 //! 8. The browser's old sessions end.
 
 use super::{AccessDenied, Error, RelyingParty, lease_time, poll_pause};
+use crate::audit::{self, AuditEvent, SessionEndedBy};
 use crate::domain::authentication::is_recent;
 use crate::domain::callback_key::CallbackKey;
 use crate::domain::encoding::{decode, encode};
@@ -102,6 +103,33 @@ pub struct FailedCallback {
     pub intent: Option<SignInIntent>,
 }
 
+/// Why a sign-in did not work out, for metrics and audit records.
+fn failure_reason(error: &Error) -> &'static str {
+    match error {
+        Error::Cancelled(_) => "cancelled",
+        Error::Callback(CallbackError::Provider(_)) => "refused_by_provider",
+        Error::NotAdmitted(_) => "not_admitted",
+        Error::AuthenticationRevoked => "authentication_revoked",
+        Error::NotReauthenticated | Error::AuthenticationTooWeak => "insufficient_authentication",
+        Error::Callback(_) | Error::UnknownSignIn => "bad_callback",
+        Error::Provider(crate::provider::Error::Token(_)) => "bad_token",
+        Error::Provider(_) => "provider_failed",
+        Error::Audit(_) => "audit_failed",
+        _ => "store_failed",
+    }
+}
+
+fn failed_sign_in(error: &Error) -> AuditEvent {
+    let (sub, detail) = match error {
+        Error::Cancelled(refusal) | Error::Callback(CallbackError::Provider(refusal)) => {
+            (None, Some(audit::text(&refusal.code)))
+        }
+        Error::NotAdmitted(denied) => (Some(audit::text(&denied.sub)), Some(audit::text(&denied.missing))),
+        _ => (None, None),
+    };
+    AuditEvent::SignInFailed { reason: failure_reason(error), sub, detail }
+}
+
 /// What a failure is to the copies of its callback.
 fn for_copies(error: &Error) -> Exchanged {
     Err(match error {
@@ -138,16 +166,11 @@ impl RelyingParty {
             Ok(CallbackOutcome::SignedIn(_)) => "signed_in",
             Ok(CallbackOutcome::Already(_)) => "already",
             Ok(CallbackOutcome::Retry(..)) => "retried",
-            Err(Error::Cancelled(_)) => "cancelled",
-            Err(Error::Callback(CallbackError::Provider(_))) => "refused_by_provider",
-            Err(Error::NotAdmitted(_)) => "not_admitted",
-            Err(Error::AuthenticationRevoked) => "authentication_revoked",
-            Err(Error::NotReauthenticated | Error::AuthenticationTooWeak) => "insufficient_authentication",
-            Err(Error::Callback(_) | Error::UnknownSignIn) => "bad_callback",
-            Err(Error::Provider(crate::provider::Error::Token(_))) => "bad_token",
-            Err(Error::Provider(_)) => "provider_failed",
-            Err(_) => "store_failed",
+            Err(error) => failure_reason(error),
         });
+        if let Err(error) = &outcome {
+            self.audit.record(&failed_sign_in(error));
+        }
         outcome.map_err(|error| FailedCallback { error, intent })
     }
 
@@ -176,6 +199,8 @@ impl RelyingParty {
                 _ => Err(Error::UnknownSignIn),
             };
         };
+        // Before the code is spent.
+        self.audit.check()?;
         let begun = transaction.clone();
         let issuer = self.provider.expected_issuer().await?;
         let accepted = match transaction.accept(params, issuer, self.config.session.sign_in_timeout, self.clock.now()) {
@@ -234,7 +259,10 @@ impl RelyingParty {
         if !self.sessions.claim_code(&key).await? {
             return self.exchanged_elsewhere(&key).await;
         }
-        let made = self.make_session(tag, callback, device).await;
+        let made = match self.make_session(tag, callback, device).await {
+            Ok(opened) => self.record_sign_in(opened).await,
+            failed => failed,
+        };
         let outcome = encode(&ExchangeOutcome::of(&made));
         if let Err(error) = self.sessions.publish_exchange(&key, &outcome).await {
             tracing::warn!(%error, "callback outcome publish failed: duplicate callbacks must sign in again");
@@ -323,6 +351,19 @@ impl RelyingParty {
         }
     }
 
+    /// Nobody is handed a session whose record had to be written and is not.
+    async fn record_sign_in(self: &Arc<Self>, opened: Arc<OpenedSession>) -> Exchanged {
+        let (user, session) = (opened.principal(), opened.id.key().handle());
+        let (sub, username) = (audit::text(&user.sub), audit::text(&user.username));
+        let event = AuditEvent::SignIn { sub, username, provider: user.provider.as_ref().map(audit::text), session };
+        let Err(error) = self.audit.record_if_required(&event).await else { return Ok(opened) };
+        if let Some(ended) = self.sessions.end(opened.id).await? {
+            self.revoke_later(ended.tokens.and_then(|tokens| tokens.refresh));
+        }
+        self.record_ended(&user.sub, opened.id.key().handle(), SessionEndedBy::AuditFailure);
+        Err(error.into())
+    }
+
     async fn judge_authentication(&self, user: &Principal, transaction: &Transaction) -> Result<(), Error> {
         // Whenever the sign-in began: it may have waited in another tab while the user authenticated, and was signed out.
         if let Some(auth_time) = user.auth_time
@@ -348,7 +389,10 @@ impl RelyingParty {
     pub async fn end_replaced(self: &Arc<Self>, old: impl IntoIterator<Item = SessionId>) {
         for id in old {
             match self.sessions.end(id).await {
-                Ok(Some(ended)) => self.revoke_later(ended.tokens.and_then(|tokens| tokens.refresh)),
+                Ok(Some(ended)) => {
+                    self.record_ended(&ended.session.principal.sub, id.key().handle(), SessionEndedBy::NewSignIn);
+                    self.revoke_later(ended.tokens.and_then(|tokens| tokens.refresh));
+                }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "replaced session end failed"),
             }

@@ -1,5 +1,6 @@
 //! Why a flow did not do what was asked. `web::problem` says which answer each gets.
 
+use crate::audit::AuditUnavailable;
 use crate::domain::authentication::AuthenticationRequirement;
 use crate::domain::requirement::{InvalidRequirement, MissingRequirement};
 use crate::domain::transaction::{AuthorizationError, CallbackError};
@@ -27,6 +28,9 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// A sign-in that could not be recorded.
+    #[error(transparent)]
+    Audit(#[from] AuditUnavailable),
     /// No credentials.
     #[error("no credentials were sent")]
     Anonymous,

@@ -30,6 +30,7 @@ pub use sign_in::SignIn;
 pub use sign_out::SignOutRedirect;
 pub use validate::{Caller, CallerCredentials};
 
+use crate::audit::{AuditLog, in_current_request};
 use crate::config::Config;
 use crate::domain::clock::Clock;
 use crate::domain::machine::ClientRegistry;
@@ -62,6 +63,8 @@ pub struct RelyingParty {
     pub clock: Arc<dyn Clock>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Who did what.
+    pub audit: AuditLog,
     /// Tokens for machines.
     pub broker: Broker,
     rules: ArcSwap<Rules>,
@@ -76,6 +79,15 @@ pub struct RelyingParty {
     budget: budget::ProviderBudget,
     schedule: renew_ahead::RenewalSchedule,
     tasks: TaskTracker,
+}
+
+/// What a flow says about itself.
+#[derive(Debug)]
+pub struct Observability {
+    /// To the operator, in numbers.
+    pub metrics: Arc<Metrics>,
+    /// To the auditor.
+    pub audit: AuditLog,
 }
 
 /// What the operator decides about pages and people. A reload replaces it as a whole.
@@ -111,7 +123,7 @@ impl RelyingParty {
         bearer_issuers: BearerIssuers,
         sessions: Sessions,
         clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
+        Observability { metrics, audit }: Observability,
         broker: Broker,
         config: Arc<Config>,
     ) -> Self {
@@ -123,6 +135,7 @@ impl RelyingParty {
             clock,
             rules: ArcSwap::from_pointee(Rules::new(&config)),
             metrics,
+            audit,
             broker,
             config,
             aws: aws_credentials::AwsCredentialsCache::default(),
@@ -191,7 +204,7 @@ impl RelyingParty {
         &self,
         job: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
-        let task = self.tasks.spawn(in_current_spans(job));
+        let task = self.tasks.spawn(in_current_request(in_current_spans(job)));
         async move { task.await.unwrap_or_else(|_| Err(PANICKED)) }
     }
 

@@ -6,6 +6,7 @@
 //! 3. What was ended is revoked at the provider, too.
 
 use super::{Error, RelyingParty};
+use crate::audit::{AuditEvent, SessionEndedBy};
 use crate::domain::clock::Timestamp;
 use crate::domain::session::Device;
 use crate::domain::store_key::IndexKey;
@@ -75,13 +76,22 @@ impl OwnSession {
 }
 
 impl RelyingParty {
+    /// What may not be kept any longer is not shown either, though the record may not have been written since.
+    fn own_session(&self, mut listed: ListedSession, me: Option<&OpenedSession>) -> OwnSession {
+        let age = self.clock.now().since(listed.summary.started);
+        if self.config.telemetry.keep_personal_data().is_some_and(|time| age >= time) {
+            listed.summary.device = Device::default();
+        }
+        OwnSession::new(listed, me)
+    }
+
     /// The live sessions of the user of `me`, the newest first.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn my_sessions(&self, me: &OpenedSession) -> Result<Vec<OwnSession>, Error> {
         let listed = self.sessions.list(IndexKey::user(&me.principal().sub)).await?;
-        Ok(listed.into_iter().map(|listed| OwnSession::new(listed, Some(me))).collect())
+        Ok(listed.into_iter().map(|listed| self.own_session(listed, Some(me))).collect())
     }
 
     /// Ends the session of the user of `me` that is called `handle`.
@@ -94,7 +104,7 @@ impl RelyingParty {
         self.run_to_completion(async move {
             let listed = this.sessions.list(IndexKey::user(&sub)).await?;
             let listed = listed.into_iter().find(|listed| listed.handle() == handle).ok_or(Error::NoSuchSession)?;
-            let ended = this.end_remotely(&listed).await?;
+            let ended = this.end_remotely(&listed, SessionEndedBy::User).await?;
             this.revoke_later(ended.refresh);
             Ok(EndedSession { current: handle == own })
         })
@@ -107,7 +117,7 @@ impl RelyingParty {
     /// [`Error::Store`].
     pub async fn sessions_of(&self, sub: &str) -> Result<Vec<OwnSession>, Error> {
         let listed = self.sessions.list(IndexKey::user(sub)).await?;
-        Ok(listed.into_iter().map(|listed| OwnSession::new(listed, None)).collect())
+        Ok(listed.into_iter().map(|listed| self.own_session(listed, None)).collect())
     }
 
     /// Ends the sessions of everybody, for an operator, and returns up to when they were started. Everybody has to
@@ -118,6 +128,7 @@ impl RelyingParty {
     pub async fn end_all_sessions(&self) -> Result<Timestamp, Error> {
         let time = self.sessions.end_all().await?;
         tracing::warn!(%time, "all sessions ended by an operator");
+        self.audit.record(&AuditEvent::AllSessionsEnded { until: time });
         Ok(time)
     }
 
@@ -132,7 +143,7 @@ impl RelyingParty {
         }
         let listed = self.sessions.list(IndexKey::user(sub)).await?;
         for listed in listed.iter().filter(|listed| handle.is_none_or(|handle| listed.handle() == handle)) {
-            match self.end_remotely(listed).await {
+            match self.end_remotely(listed, SessionEndedBy::Operator).await {
                 Ok(ended) => {
                     sessions += 1;
                     refresh.extend(ended.refresh);

@@ -8,6 +8,7 @@
 //! 3. A store that cannot say keeps nobody from signing in: the next sign-in looks again.
 
 use super::{Error, RelyingParty};
+use crate::audit::SessionEndedBy;
 use crate::domain::store_key::IndexKey;
 use crate::store::OpenedSession;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ impl RelyingParty {
         let too_many = all.len().saturating_sub(most);
         let mut refresh = Vec::new();
         for listed in &all[..too_many] {
-            match self.end_listed_session(listed).await {
+            match self.end_listed_session(listed, SessionEndedBy::SessionLimit).await {
                 Ok(ended) => refresh.extend(ended.refresh),
                 Err(error) => tracing::warn!(%error, "excess session end failed"),
             }

@@ -21,6 +21,7 @@
 
 use super::single_flight::{Flight, SingleFlight};
 use super::{Error, PANICKED, RelyingParty, lease_time, poll_pause};
+use crate::audit::SessionEndedBy;
 use crate::domain::backoff::next_second;
 use crate::domain::session::{Session, SessionId};
 use crate::domain::store_key::SessionKey;
@@ -293,6 +294,7 @@ impl RelyingParty {
             self.sessions.end(id).await?;
             self.revoke_later(renewed.token_set.refresh);
             tracing::info!(sub = %old.principal.sub, %missing, "session ended: user no longer admitted by policy");
+            self.record_ended(&old.principal.sub, id.key().handle(), SessionEndedBy::Policy);
             return Err(Error::SessionEnded);
         }
         let session = Session {
@@ -337,6 +339,7 @@ impl RelyingParty {
                 return if renewed { Ok(now) } else { Err(Error::NotRenewed(cooling_down(DEFAULT_RETRY_AFTER))) };
             }
             tracing::info!(sub = %old.principal.sub, %error, "session ended: refresh token rejected by the provider");
+            self.record_ended(&old.principal.sub, id.key().handle(), SessionEndedBy::ProviderRefusal);
             return Err(Error::SessionEnded);
         }
         tracing::warn!(

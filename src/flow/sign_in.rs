@@ -34,8 +34,8 @@ impl RelyingParty {
     /// the provider's logout returns.
     ///
     /// # Errors
-    /// [`Error::Provider`] while the provider was never reached; [`Error::Store`]; [`Error::InvalidTarget`] for an API that
-    /// is not in `provider.resources`.
+    /// [`Error::Provider`] while the provider was never reached; [`Error::Store`]; [`Error::Audit`]; [`Error::InvalidTarget`]
+    /// for an API that is not in `provider.resources`.
     #[instrument(target = TARGET, name = "sign-in", skip_all)]
     pub async fn sign_in(
         &self,
@@ -51,6 +51,8 @@ impl RelyingParty {
         if signed_in && intent.is_met_by_a_session() {
             return Ok(SignIn::Already(intent.return_to));
         }
+        // Nobody is sent to type a password for a sign-in that could not be recorded.
+        self.audit.check()?;
         let reauthenticate = self.sessions.was_ended_remotely(ids).await?;
         if intent.wants_account_choice()
             && !reauthenticate

@@ -8,6 +8,7 @@
 //! 4. The browser goes to the provider's logout, or that page would sign it straight back in.
 
 use super::{Error, RelyingParty};
+use crate::audit::{self, AuditEvent, SessionEndedBy};
 use crate::domain::session::SessionId;
 use crate::domain::store_key::IndexKey;
 use crate::provider::USER_POOLS_SCOPE;
@@ -96,6 +97,8 @@ impl RelyingParty {
                 Ok(Some(RemovedSession { session, tokens: ended })) => {
                     self.metrics.sign_out();
                     tracing::info!(sub = %session.principal.sub, "session ended: signed out");
+                    let (sub, handle) = (audit::text(&session.principal.sub), id.key().handle());
+                    self.audit.record(&AuditEvent::SignOut { sub, session: handle, everywhere });
                     tokens.was_signed_in = true;
                     let Some(ended) = ended else { continue };
                     if everywhere && session.principal.scopes.iter().any(|scope| scope == USER_POOLS_SCOPE) {
@@ -121,7 +124,7 @@ impl RelyingParty {
             self.sessions.require_reauthentication_of_user(sub).await?;
             let listed = self.sessions.list(IndexKey::user(sub)).await?;
             for other in listed.iter().filter(|listed| !own.contains(&listed.handle())) {
-                match self.end_remotely(other).await {
+                match self.end_remotely(other, SessionEndedBy::User).await {
                     Ok(ended) => refresh.extend(ended.refresh),
                     Err(error) => failed = Some(error),
                 }
@@ -131,17 +134,30 @@ impl RelyingParty {
     }
 
     /// Ends a session that is not the one that asks: its browser has to authenticate again.
-    pub(super) async fn end_remotely(&self, listed: &ListedSession) -> Result<RemovedListed, Error> {
+    pub(super) async fn end_remotely(
+        &self,
+        listed: &ListedSession,
+        by: SessionEndedBy,
+    ) -> Result<RemovedListed, Error> {
         self.sessions.require_reauthentication(listed).await?;
-        self.end_listed_session(listed).await
+        self.end_listed_session(listed, by).await
     }
 
     /// Ends a session of a list. Its refresh token is left to be revoked.
-    pub(super) async fn end_listed_session(&self, listed: &ListedSession) -> Result<RemovedListed, Error> {
+    pub(super) async fn end_listed_session(
+        &self,
+        listed: &ListedSession,
+        by: SessionEndedBy,
+    ) -> Result<RemovedListed, Error> {
         let ended = self.sessions.end_listed(listed).await?;
         self.metrics.sign_out();
+        self.record_ended(&ended.summary.sub, listed.handle(), by);
         tracing::info!(sub = %ended.summary.sub, "session ended: signed out from another session, by an operator or by the provider");
         Ok(ended)
+    }
+
+    pub(super) fn record_ended(&self, sub: &str, session: String, by: SessionEndedBy) {
+        self.audit.record(&AuditEvent::SessionEnded { sub: audit::text(sub), session, by });
     }
 
     /// Has the provider end everything of the users of these access tokens. Whether it did.

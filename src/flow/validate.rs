@@ -11,6 +11,7 @@
 //! No provider call (but for a key never seen), no store write, nothing logged.
 
 use super::{AccessDenied, Error, RelyingParty};
+use crate::audit::{self, AuditEvent};
 use crate::domain::clock::Timestamp;
 use crate::domain::identity::{IdentityResponse, NOBODY};
 use crate::domain::machine::{IssuedToken, token_hash};
@@ -235,6 +236,19 @@ impl RelyingParty {
             missing,
         };
         self.rules().policy.admit(&opened.identity).map_err(|missing| Error::NotAdmitted(Box::new(denied(missing))))
+    }
+
+    /// Records who was refused what, if `error` says so.
+    pub fn record_denial(&self, error: &Error) {
+        let (Error::Denied(denied) | Error::NotAdmitted(denied)) = error else { return };
+        self.audit.record(&AuditEvent::Denied {
+            sub: audit::text(&denied.sub),
+            issuer: denied.issuer.as_ref().map(audit::text),
+            client: denied.client.as_ref().map(audit::text),
+            page: denied.page.as_ref().map(audit::text),
+            rule: denied.rule.as_ref().map(audit::text),
+            missing: audit::text(&denied.missing),
+        });
     }
 
     async fn identify(&self, credentials: CallerCredentials<'_>) -> Result<Caller, Error> {

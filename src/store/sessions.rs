@@ -52,6 +52,8 @@ pub struct CachePolicy {
     pub read_timeout: Duration,
     /// Whether tokens are kept with their sessions, because requests need them.
     pub keep_tokens: bool,
+    /// How long the device of a session is kept; none for as long as the session.
+    pub keep_device: Option<Duration>,
 }
 
 /// The live sessions.
@@ -81,10 +83,10 @@ impl Sessions {
         metrics: Arc<Metrics>,
         policy: CachePolicy,
     ) -> Self {
-        let CachePolicy { idle, max_stale, memory, read_timeout, keep_tokens } = policy;
+        let CachePolicy { idle, max_stale, memory, read_timeout, keep_tokens, keep_device } = policy;
         let cache = SessionCache::new(metrics.clone(), max_stale, memory);
         let (sealer, journal, read_timeout) =
-            (SessionSealer(ring), WriteJournal::default(), read_timeout + TIMEOUT_SLACK);
+            (SessionSealer { ring, keep_device }, WriteJournal::default(), read_timeout + TIMEOUT_SLACK);
         let (touched, held_leases) = (Mutex::default(), Mutex::default());
         Self { store, sealer, clock, metrics, read_timeout, idle, keep_tokens, cache, journal, touched, held_leases }
     }
@@ -204,7 +206,7 @@ impl Sessions {
         if let TokenChange::Replaced { new, .. } = change {
             record.tokens = self.sealer.seal_tokens(&id, new, session.refresh_version);
         }
-        let tokens = change.parts(&record.tokens, self.sealer.0.has_older_keys());
+        let tokens = change.parts(&record.tokens, self.sealer.ring.has_older_keys());
         let changed = SealedSession { tokens, ..record.clone() };
         let mut outcome = self.count_errors(self.store.update(key, expected, changed, fencing_token).await);
         if let Ok(UpdateOutcome::Incomplete) = outcome {

@@ -8,7 +8,7 @@ mod writer;
 
 pub use metrics::Metrics;
 pub use spans::in_current_spans;
-pub use writer::flush;
+pub use writer::{flush, write_line};
 
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
@@ -21,6 +21,9 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 use writer::{DirectWriter, LineWriter};
+
+/// The target of audit records.
+pub const AUDIT_TARGET: &str = "auth_api::audit";
 
 /// What decides which lines are logged.
 static FILTER: OnceLock<Filter> = OnceLock::new();
@@ -88,6 +91,9 @@ fn targets(filter: &str, traces: bool) -> Result<Targets, String> {
     // their modules still wins.
     let quiet = ["hyper", "h2", "reqwest", "rustls"].map(|target| (target, LevelFilter::WARN));
     let traces = if traces { LevelFilter::INFO } else { LevelFilter::OFF };
+    // Audit records go to the log at every level, unless a directive names their target.
+    let audit = named.iter().all(|(target, _)| target != AUDIT_TARGET).then_some((AUDIT_TARGET, LevelFilter::INFO));
+    let named = named.with_targets(audit);
     Ok(named.with_targets(quiet).with_target("tower_sessions_core", LevelFilter::OFF).with_target(TARGET, traces))
 }
 

@@ -59,17 +59,25 @@ pub fn flush() {
     let _ = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
 }
 
+/// Has a line written to standard error as it is. Whether there was room for it; waits only where no log was started.
+pub fn write_line(line: &[u8]) -> bool {
+    let queued = match QUEUE.get() {
+        Some(queue) => line.len() <= LINE_MAX && queue.try_send(Message::Line(line.to_vec())).is_ok(),
+        None => io::stderr().write_all(line).is_ok(),
+    };
+    if !queued {
+        DROPPED.inc();
+    }
+    queued
+}
+
 /// Takes one line for each `write`, as tracing gives them. Never fails and never waits.
 #[derive(Debug)]
 pub(super) struct LineWriter;
 
 impl Write for LineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let queued = line.len() <= LINE_MAX
-            && QUEUE.get().is_some_and(|queue| queue.try_send(Message::Line(line.to_vec())).is_ok());
-        if !queued {
-            DROPPED.inc();
-        }
+        write_line(line);
         Ok(line.len())
     }
 
@@ -99,7 +107,7 @@ fn write_all(messages: &Receiver<Message>, out: &mut impl Write) {
     for message in messages {
         match message {
             Message::Line(line) => {
-                if write_line(&line, out).is_err() {
+                if write_whole(&line, out).is_err() {
                     DROPPED.inc();
                 }
             }
@@ -110,7 +118,7 @@ fn write_all(messages: &Receiver<Message>, out: &mut impl Write) {
     }
 }
 
-fn write_line(mut line: &[u8], out: &mut impl Write) -> io::Result<()> {
+fn write_whole(mut line: &[u8], out: &mut impl Write) -> io::Result<()> {
     while !line.is_empty() {
         match out.write(line) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),

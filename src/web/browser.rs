@@ -198,7 +198,7 @@ pub(super) async fn callback(
             redirect(StatusCode::FOUND, location.as_str())
         }
         Err(failed) => {
-            if let Error::Store(_) = failed.error {
+            if let Error::Store(_) | Error::Audit(_) = failed.error {
                 // The code is unspent: with its cookie, the same callback works a moment later.
                 out.clear();
             }

@@ -59,7 +59,10 @@ pub(super) async fn validate(State(web): State<Arc<Web>>, request: Request) -> R
                 page_request.map(|page_request| web.rp.rules().return_to.back_to(&page_request.page)),
             );
             let url = signin_url(&web, &error, back.as_ref());
-            let response = id.span().in_scope(|| error::problem(error, &id, Some(url)));
+            let response = id.span().in_scope(|| {
+                record_denial(&web, &request, &id, &error);
+                error::problem(error, &id, Some(url))
+            });
             refusal(&web, &request, &id, response)
         }
     };
@@ -119,6 +122,7 @@ async fn for_a_browser(
         web.request_id(request),
         page_request.map(|page_request| web.rp.rules().return_to.back_to(&page_request.page)),
     );
+    id.span().in_scope(|| record_denial(web, request, &id, &error));
     let response = id.span().in_scope(|| match is_navigation(&request.headers) {
         true => match (&error, &back) {
             (
@@ -240,6 +244,12 @@ fn count(web: &Web, refusal: Refusal) -> Refusal {
         _ => ValidateResult::Unavailable,
     });
     refusal
+}
+
+fn record_denial(web: &Web, request: &Parts, id: &RequestId, refusal: &Refusal) {
+    if let Refusal::Flow(error) = refusal {
+        web.request_context(request, id).sync_scope(|| web.rp.record_denial(error));
+    }
 }
 
 /// Why no page is known.

@@ -67,7 +67,8 @@ pub(super) async fn no_requirements(id: RequestId, request: Request, next: Next)
 async fn measured(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let route = HttpRoute::of(request.uri().path());
     let (observed, id) = (web.observe(route, &request), web.request_id(&request));
-    let response = named(id, request, next).instrument(observed.span.clone()).await;
+    let context = web.request_context(&request, &id);
+    let response = context.scope(named(id, request, next).instrument(observed.span.clone())).await;
     observed.answered(&response);
     response
 }

@@ -3,10 +3,12 @@
 use super::Web;
 use super::device::Peer;
 use super::request_id::{RequestId, X_REQUEST_ID};
+use crate::audit::RequestContext;
 use crate::telemetry::metrics::{HttpRoute, RequestTimer};
 use crate::telemetry::traces;
 use axum::body::HttpBody;
 use axum::extract::Request;
+use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, Method, Uri};
 use axum::response::Response;
@@ -78,6 +80,16 @@ impl Web {
 
     fn is_from_trusted_proxy(&self, head: RequestHead<'_>) -> bool {
         Peer::of(head.extensions).is_trusted(&self.trusted_proxies)
+    }
+
+    /// What audit records say of a request.
+    pub(super) fn request_context<'a>(&self, head: impl Into<RequestHead<'a>>, id: &RequestId) -> RequestContext {
+        let head = head.into();
+        RequestContext {
+            request_id: id.as_str().into(),
+            address: Peer::of(head.extensions).address(head.headers, &self.trusted_proxies),
+            agent: head.headers.get(USER_AGENT).cloned(),
+        }
     }
 
     fn access_line(&self, head: RequestHead<'_>) -> AccessLine {

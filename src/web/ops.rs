@@ -78,6 +78,9 @@ async fn look(rp: &RelyingParty, flags: &ReadinessFlags) -> ReadinessResponse {
     if flags.reload_refused.load(Ordering::Acquire) {
         degraded.insert("configuration".into(), "the last reload was refused: the log says why".to_owned());
     }
+    if let Some(reason) = rp.audit.failure() {
+        degraded.insert("audit".into(), reason);
+    }
     let has_metadata = rp.provider.has_metadata();
     if let Some(error) = rp.provider.metadata_failure() {
         degraded.insert("provider".into(), error.to_string());
@@ -107,6 +110,7 @@ async fn prometheus(State((rp, Readiness(flags))): State<(Arc<RelyingParty>, Rea
         degraded: vec![
             ("process", count("process")),
             ("configuration", count("configuration")),
+            ("audit", count("audit")),
             ("provider", count("provider")),
             ("store", count("store")),
             ("bearer_issuer", count("bearer issuer ")),

@@ -82,6 +82,7 @@ pub(super) enum ServiceProblem {
     ProviderFailed,
     RenewalUnavailable,
     StoreUnavailable,
+    AuditUnavailable,
     Timeout,
     NoCredentials,
 }
@@ -115,6 +116,7 @@ impl Problem {
             Error::Provider(_) => Self::Service(ServiceProblem::ProviderFailed),
             Error::NotRenewed(_) => Self::Service(ServiceProblem::RenewalUnavailable),
             Error::Store(_) => Self::Service(ServiceProblem::StoreUnavailable),
+            Error::Audit(_) => Self::Service(ServiceProblem::AuditUnavailable),
             Error::NoCredentials(_) => Self::Service(ServiceProblem::NoCredentials),
             Error::Anonymous => Self::Session(SessionProblem::Anonymous),
             Error::InvalidCredentials(_) => Self::Session(SessionProblem::InvalidCredentials),
@@ -243,6 +245,7 @@ impl ServiceProblem {
                 (StatusCode::SERVICE_UNAVAILABLE, "provider-unavailable")
             }
             Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
+            Self::AuditUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "audit-unavailable"),
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
             Self::ProviderFailed => (StatusCode::BAD_GATEWAY, "provider-failed"),
             Self::NoCredentials => (StatusCode::BAD_GATEWAY, "no-credentials"),

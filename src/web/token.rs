@@ -52,6 +52,7 @@ async fn answer(
     flow: impl AsyncFnOnce(&TokenEndpointRequest) -> Result<Response, MachineError>,
 ) -> Response {
     let (observed, id) = (web.observe(route, &request), web.request_id(&request));
+    let context = web.request_context(&request, &id);
     let work = async {
         let (head, body) = request.into_parts();
         let address = Peer::of(&head.extensions).address(&head.headers, &web.trusted_proxies);
@@ -62,7 +63,8 @@ async fn answer(
         answered.unwrap_or_else(|error| refuse(&error))
     };
     // Pinned where it is made: it is large, and each move would copy it.
-    let work = pin!(work.instrument(observed.span.in_scope(|| id.span())).instrument(observed.span.clone()));
+    let work =
+        pin!(context.scope(work).instrument(observed.span.in_scope(|| id.span())).instrument(observed.span.clone()));
     let answered = layers::bounded(work, web.request_limit).await;
     let mut response = answered.unwrap_or_else(|| refuse(&MachineError::Unavailable(DEFAULT_RETRY_AFTER)));
     id.set_header(&mut response);

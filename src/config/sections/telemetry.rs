@@ -1,14 +1,16 @@
-//! `[telemetry]`: logs and traces.
+//! `[telemetry]`: log, audit stream and traces.
 
 use crate::config::diagnostic::{Mistake, shown};
 use crate::config::reader::{ConfigReader, Field};
-use crate::config::spec::{choice, flag, section, share, text, text_or_empty};
+use crate::config::spec::{choice, flag, limit, section, share, text, text_or_empty, text_with_base};
 use crate::config::values::urls;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 use url::Url;
 
 section! {
-    telemetry: "Logs and traces.";
+    telemetry: "Log, audit stream and traces.";
     TelemetryConfig / RawTelemetry
 
     /// Log filter: off, error, warn, info, debug, trace, or directives such as "info,auth_api=debug".
@@ -26,6 +28,17 @@ section! {
     /// milliseconds, agent, request id. The filter `auth_api::access=off` in `log` switches them off again.
     access_log: bool = flag().default("false");
 
+    /// Where audit records go, each one JSON object on a line: "log", beside the lines of the log, or a file of their own, of
+    /// which none is lost in silence. It is opened anew at SIGHUP. Relative paths start at this file's folder.
+    audit: AuditStream = text_with_base(audit_stream).default("log");
+
+    /// Whether nobody signs in while the audit file cannot be written.
+    audit_required: bool = flag().rule(|required| required_needs_file(*required, &audit)).default("false");
+
+    /// For how many days addresses and user agents are kept: in sessions, and in the audit file, which is then renamed at the
+    /// end of each day and removed so many days later. 0 keeps them as long as the session, and leaves the file alone.
+    personal_data_days: Option<usize> = limit().default("0");
+
     /// Where traces go: an OpenTelemetry collector that takes OTLP over HTTP; /v1/traces is added. Empty ("") switches
     /// traces off. Spans hold routes, statuses and times, and no token, code, cookie, query or visitor's address.
     otlp_endpoint: Option<Url> = text_or_empty(otlp_endpoint).default("");
@@ -35,6 +48,13 @@ section! {
     trace_ratio: f64 = share().default("1");
 }
 
+impl TelemetryConfig {
+    /// How long addresses and user agents are kept; none for as long as the session.
+    pub fn keep_personal_data(&self) -> Option<Duration> {
+        self.personal_data_days.map(|days| Duration::from_secs(days as u64 * 86_400))
+    }
+}
+
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -42,6 +62,37 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Where audit records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditStream {
+    /// To the log.
+    Log,
+    /// To this file.
+    File(PathBuf),
+}
+
+fn audit_stream(text: &str, base: &Path) -> Result<AuditStream, Mistake> {
+    match text {
+        "log" => Ok(AuditStream::Log),
+        // A word may be a slip of the pen.
+        path if path.contains(['/', '.']) && !path.ends_with('/') => Ok(AuditStream::File(base.join(path))),
+        _ => Err(Mistake::new(
+            format!("{} is neither `log` nor the path of a file.", shown(text)),
+            "Write `log`, or a path such as `/var/log/auth-api/audit.jsonl`.",
+        )),
+    }
+}
+
+fn required_needs_file(required: bool, audit: &Field<AuditStream>) -> Result<(), Mistake> {
+    match audit.valid() {
+        Some(AuditStream::Log) if required => Err(Mistake::new(
+            "The log may drop records, so nobody could ever sign in.",
+            "Write a file's path into telemetry.audit, or leave audit_required out.",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn log_filter(text: &str) -> Result<String, Mistake> {

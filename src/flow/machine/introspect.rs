@@ -3,9 +3,9 @@
 
 use super::MachineError;
 use super::authenticate::{AuthenticatedClient, ClientCredentials};
+use crate::audit::{self, AuditEvent};
 use crate::domain::machine::{Scopes, UpstreamRequest, token_hash};
 use crate::domain::principal::{Principal, PrincipalKind, TokenIssuer};
-use crate::domain::untrusted::UntrustedText;
 use crate::flow::validate::VerifiedBearer;
 use crate::flow::{Error, RelyingParty};
 
@@ -75,10 +75,11 @@ impl RelyingParty {
             issued.iter().chain(&verified).flat_map(|bearer| bearer.revocation_keys().iter().copied()).collect();
         let until = verified.iter().map(|bearer| bearer.principal().expires_at).chain([principal.expires_at]).max();
         self.sessions.revoke_token(&names, until.unwrap_or_default()).await?;
-        tracing::info!(
-            target: "auth_api::audit", client = UntrustedText::new(machine.id()).as_str(), owner = machine.owner(),
-            scopes = UntrustedText::up_to(400, principal.scopes.join(" ")).as_str(), "machine token revoked"
-        );
+        self.audit.record(&AuditEvent::TokenRevoked {
+            client: audit::text(machine.id()),
+            owner: machine.owner().map(audit::text),
+            scopes: audit::list(principal.scopes.join(" ")),
+        });
         Ok(())
     }
 

@@ -147,7 +147,7 @@ impl Broker {
         let merged = configured.config.reconcile_clients(&stored.text, &text)?;
         // Before it replaces what can be read.
         configured.config.registry(&configured.clients, &merged)?;
-        tracing::info!(target: "auth_api::audit", version, "client registrations read");
+        tracing::info!(version, "client registrations read");
         // Sealed anew once only: processes may disagree about which key is the first.
         if merged != text || !stored.is_compared && !is_current {
             if merged != text {
@@ -220,8 +220,8 @@ impl RelyingParty {
     /// [`ClientStoreError`]; after [`ClientStoreError::Store`] the change may have been made all the same.
     pub async fn change_clients(&self, change: &ClientChange) -> Result<(), ClientStoreError> {
         self.broker.change_stored(change).await?;
-        let (action, client) = change.name();
-        tracing::info!(target: "auth_api::audit", action, client, "client registration changed");
+        let (command, client) = change.name();
+        tracing::info!(command, client, "client registration changed");
         Ok(())
     }
 }

@@ -9,9 +9,9 @@
 use super::MachineError;
 use super::authenticate::{AuthenticatedClient, ClientCredentials};
 use super::cache::{CachedToken, TokenKey, TokenRequestKey};
+use crate::audit::{self, AuditEvent};
 use crate::domain::clock::Timestamp;
 use crate::domain::machine::{Scopes, UpstreamRequest};
-use crate::domain::untrusted::UntrustedText;
 use crate::flow::RelyingParty;
 use crate::telemetry::traces::TARGET;
 use std::net::IpAddr;
@@ -81,24 +81,26 @@ impl RelyingParty {
         };
         match outcome {
             Ok((granted, machine)) => {
-                let cache = if granted.from_cache { "hit" } else { "miss" };
                 match granted.from_cache {
                     true => self.metrics.machine_hit(self.broker.config.machine.price_per_1000 / 1_000.0),
-                    false => self.metrics.machine_token(cache),
+                    false => self.metrics.machine_token("miss"),
                 }
-                // The audit trail: who got what, never the token. Text values, so that they are quoted.
-                tracing::info!(
-                    target: "auth_api::audit", client = UntrustedText::new(machine.id()).as_str(), owner = machine.owner(),
-                    scopes = UntrustedText::up_to(400, granted.scopes()).as_str(),
-                    resource = granted.resource().map(UntrustedText::new).as_ref().map(UntrustedText::as_str), cache,
-                    on_behalf_of = machine.on_behalf_of(),
-                    "machine token issued"
-                );
+                if self.audit.is_enabled() {
+                    self.audit.record(&AuditEvent::TokenIssued {
+                        client: audit::text(machine.id()),
+                        owner: machine.owner().map(audit::text),
+                        on_behalf_of: machine.on_behalf_of().map(audit::text),
+                        scopes: audit::list(granted.scopes()),
+                        resource: granted.resource().map(audit::text),
+                        cached: granted.from_cache,
+                    });
+                }
                 Ok(granted)
             }
             Err(error) => {
                 self.metrics.machine_token(error.outcome());
                 tracing::debug!(%error, "machine token refused");
+                self.audit.record(&AuditEvent::TokenRefused { reason: error.outcome() });
                 Err(error)
             }
         }

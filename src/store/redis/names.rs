@@ -201,7 +201,8 @@ mod tests {
 
     #[test]
     fn sessions_and_tokens_of_every_release_are_read() {
-        let sealer = SessionSealer(Arc::new(KeyRing::new([b"a key of this test, 32 bytes long".as_slice()])));
+        let ring = Arc::new(KeyRing::new([b"a key of this test, 32 bytes long".as_slice()]));
+        let sealer = SessionSealer { ring, keep_device: None };
         let (id, session) = (SessionId::from_bytes([3; 16]), session());
         let tokens = TokenSet { access: JWS.into(), id: JWS.into(), refresh: Some("eyJh.a.aXY.Y3Q.dGFn".into()) };
         let record = sealer.seal(&id, &session, at(9));

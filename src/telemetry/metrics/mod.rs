@@ -91,6 +91,7 @@ pub struct Metrics {
     machine: MachineCounters,
     background_ends: Family<Labels<1>, Counter>,
     reloads: Family<Labels<1>, Counter>,
+    audit_dropped: Counter,
 }
 
 impl Default for Metrics {
@@ -146,6 +147,7 @@ impl Default for Metrics {
                 let help = "Reloads of the configuration, by outcome";
                 add_counters(all, "config_reloads", help, "outcome", &RELOAD_OUTCOMES)
             },
+            audit_dropped: add(all, "audit_records_dropped", "Audit records that could not be written"),
             registry: {
                 register_dropped(&mut registry);
                 registry
@@ -243,6 +245,11 @@ impl Metrics {
     /// Counts a background task that ended and is started again.
     pub fn background_task_ended(&self, task: &'static str) {
         self.background_ends.get_or_create(&[("task", task)]).inc();
+    }
+
+    /// Counts an audit record that is lost.
+    pub fn audit_record_dropped(&self) {
+        self.audit_dropped.inc();
     }
 
     /// Counts a reload of the configuration.

@@ -38,8 +38,8 @@ macro_rules! responses {
 
 responses! {
     HomePages = described(&[PAGE], [store()]);
-    SignInPages = described(&[PAGE], [vec![Problem::SignIn(SignInProblem::RedirectLoop)], provider(), store()]);
-    CallbackPages = described(&[PAGE], [callback(), provider(), store()]);
+    SignInPages = described(&[PAGE], [vec![Problem::SignIn(SignInProblem::RedirectLoop), AUDIT], provider(), store()]);
+    CallbackPages = described(&[PAGE], [callback(), vec![AUDIT], provider(), store()]);
     ConfirmSignOutPages = described(&[PAGE], [store()]);
     SignOutPages = described(&[PAGE], [vec![ORIGIN], store()]);
     SignedOutRedirect = {
@@ -69,6 +69,8 @@ responses! {
     AboutTokenErrors = machine(&[(MachineError::UnauthorizedClient(""), "the token was issued to another client")]);
     IdentityAnswer = identity();
 }
+
+const AUDIT: Problem = Problem::Service(ServiceProblem::AuditUnavailable);
 
 fn store() -> Vec<Problem> {
     vec![Problem::Service(ServiceProblem::StoreUnavailable)]

@@ -166,6 +166,7 @@ fn service(problem: ServiceProblem) -> (&'static str, &'static str) {
     match problem {
         ServiceProblem::ProviderUnavailable => ("The sign-in service cannot be reached", NOT_YOURS),
         ServiceProblem::RenewalUnavailable => ("The session cannot be renewed now", NOT_YOURS),
+        ServiceProblem::AuditUnavailable => ("Nobody can sign in right now", OURS),
         ServiceProblem::StoreUnavailable | ServiceProblem::Timeout => {
             ("We cannot look up your session right now", OURS)
         }
