@@ -83,6 +83,22 @@ async fn sessions_are_listed_and_ended_beside_the_service_and_without_it() {
     let alive = [is_known(&service, &jane).await, is_known(&service, &phone).await];
     assert_eq!(alive.into_iter().filter(|alive| *alive).count(), 1, "{alive:?}");
 
+    // By an address: those of all users who have it.
+    let listed = done(folder, &["sessions", "list", "--email", "Jane@Example.com"]);
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert_eq!(
+        done(folder, &["sessions", "list", "--email", "nobody@example.com"]),
+        "nobody@example.com has no sessions\n"
+    );
+    sign_in(&service, &Browser::new()).await;
+    assert_eq!(done(folder, &["sessions", "end", "--email", "jane@example.com"]), "2 sessions ended\n");
+    assert!(!is_known(&service, &jane).await && !is_known(&service, &phone).await);
+    until("an authentication of a later second counts", async || {
+        sign_in(&service, &jane).await;
+        is_known(&service, &jane).await
+    })
+    .await;
+
     // Killed, it leaves its socket behind, which nobody answers at.
     let socket = folder.join("auth-api.redb.sock");
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);

@@ -11,6 +11,9 @@ use auth_api::store::{
     self, LeaseOutcome, LeaseRelease, Lookup, OpenError, Permits, RateLimit, RestoreOutcome, SealedSession,
     SealedTokens, SessionStore, UpdateOutcome,
 };
+use futures_util::future::join_all;
+use futures_util::stream::TryStreamExt;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +41,20 @@ pub(crate) async fn keeps_the_contract(store: Arc<dyn SessionStore>) {
     remembers_marks(&*store).await;
     limits_rates(&*store).await;
     restores(&*store).await;
+    names_all_sessions(&*store).await;
     answers_many_at_once(store).await;
+}
+
+async fn names_all_sessions(store: &dyn SessionStore) {
+    let keys: Vec<_> = (0..3_000).map(|_| SessionId::random().key()).collect();
+    for some in keys.chunks(250) {
+        let created = join_all(some.iter().map(|key| store.create(*key, live(1, b"one")))).await;
+        assert!(created.into_iter().all(Result::unwrap));
+    }
+    store.delete(keys[0], at(4_000_000_000)).await.unwrap();
+    let pages: Vec<_> = store.keys().try_collect().await.unwrap();
+    let named: HashSet<_> = pages.into_iter().flatten().collect();
+    assert!(keys[1..].iter().all(|key| named.contains(key)) && !named.contains(&keys[0]), "{}", named.len());
 }
 
 async fn keeps_records(store: &dyn SessionStore) {

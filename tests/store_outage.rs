@@ -11,6 +11,7 @@ use auth_api::store::{
     self, Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit,
     RestoreOutcome, SealedSession, SealedTokens, SessionStore, UpdateOutcome,
 };
+use futures_util::stream::BoxStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -104,6 +105,10 @@ impl SessionStore for Shaky {
     async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         self.judge()?;
         self.store.list(mark).await
+    }
+
+    fn keys(&self) -> BoxStream<'_, Result<Vec<SessionKey>, Error>> {
+        self.store.keys()
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {

@@ -48,6 +48,22 @@ pub async fn end_sessions_of(config: &Config, sub: &str, handle: Option<&str>) -
     execute(config, &OperatorCommand::EndSessions { sub, handle }).await
 }
 
+/// The live sessions in the configured store of the users with this verified e-mail address.
+///
+/// # Errors
+/// [`Error`], a sentence for the operator.
+pub async fn sessions_with_email(config: &Config, email: &str) -> Result<Vec<OwnSession>, Error> {
+    execute(config, &OperatorCommand::ListSessionsByEmail { email: email.to_owned() }).await
+}
+
+/// Ends them, and revokes their refresh tokens at the provider.
+///
+/// # Errors
+/// [`Error`], a sentence for the operator. Some sessions may have ended all the same.
+pub async fn end_sessions_with_email(config: &Config, email: &str) -> Result<EndedSessions, Error> {
+    execute(config, &OperatorCommand::EndSessionsByEmail { email: email.to_owned() }).await
+}
+
 /// Ends the sessions of everybody in the configured store, and returns up to when they were started. Their refresh tokens
 /// are not revoked at the provider.
 ///

@@ -9,7 +9,10 @@ mod reload;
 mod supervisor;
 mod tasks;
 
-pub use self::commands::{change_client, clients, end_all_sessions, end_sessions_of, probe, sessions_of};
+pub use self::commands::{
+    change_client, clients, end_all_sessions, end_sessions_of, end_sessions_with_email, probe, sessions_of,
+    sessions_with_email,
+};
 pub use self::operator::build_patiently;
 use self::reload::{Reloader, read_tls};
 pub(crate) use self::supervisor::Supervisor;

@@ -28,9 +28,21 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum OperatorCommand {
     /// The sessions of a user: a list of [`crate::flow::OwnSession`].
-    ListSessions { sub: String },
+    ListSessions {
+        sub: String,
+    },
     /// Ends them, or one: [`crate::flow::EndedSessions`].
-    EndSessions { sub: String, handle: Option<String> },
+    EndSessions {
+        sub: String,
+        handle: Option<String>,
+    },
+    /// The same for the users with a verified e-mail address.
+    ListSessionsByEmail {
+        email: String,
+    },
+    EndSessionsByEmail {
+        email: String,
+    },
     /// Ends those of everybody; answers with the [`crate::domain::clock::Timestamp`] up to which they were started.
     EndAllSessions,
     /// The registered clients: [`crate::domain::client_registration::ClientList`].
@@ -51,6 +63,8 @@ impl OperatorCommand {
         let (command, target, session) = match self {
             Self::ListSessions { sub } => ("sessions list", Some(sub.as_str()), None),
             Self::EndSessions { sub, handle } => ("sessions end", Some(sub.as_str()), handle.as_deref()),
+            Self::ListSessionsByEmail { email } => ("sessions list --email", Some(email.as_str()), None),
+            Self::EndSessionsByEmail { email } => ("sessions end --email", Some(email.as_str()), None),
             Self::EndAllSessions => ("sessions end --all", None, None),
             Self::ListClients => ("client list", None, None),
             Self::ChangeClient(change) => {
@@ -73,6 +87,8 @@ impl OperatorCommand {
             Self::EndSessions { sub, handle } => {
                 serde_json::to_value(rp.end_sessions_of(sub, handle.as_deref()).await?)
             }
+            Self::ListSessionsByEmail { email } => serde_json::to_value(rp.sessions_with_email(email).await?),
+            Self::EndSessionsByEmail { email } => serde_json::to_value(rp.end_sessions_with_email(email).await?),
             Self::EndAllSessions => serde_json::to_value(rp.end_all_sessions().await?),
             Self::ListClients => serde_json::to_value(rp.list_clients().await?),
             Self::ChangeClient(change) => serde_json::to_value(rp.change_clients(change).await?),

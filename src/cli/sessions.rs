@@ -5,7 +5,7 @@ use crate::app;
 use crate::config::Config;
 use crate::domain::clock::Timestamp;
 use chrono::{DateTime, SecondsFormat};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -13,42 +13,66 @@ use std::process::ExitCode;
 pub(super) enum SessionsCommand {
     /// Lists them
     List {
-        /// The user, by the provider's `sub`
-        #[arg(long, allow_hyphen_values = true)]
-        sub: String,
+        #[command(flatten)]
+        user: SessionOwner,
         #[command(flatten)]
         config: ConfigFlag,
     },
     /// Ends them, here and at the provider
     End {
         /// The user, by the provider's `sub`
-        #[arg(long, allow_hyphen_values = true, required_unless_present = "all")]
+        #[arg(long, allow_hyphen_values = true, required_unless_present_any = ["email", "all"])]
         sub: Option<String>,
+        /// The users with this verified e-mail address; goes through all sessions
+        #[arg(long, conflicts_with = "sub")]
+        email: Option<String>,
         /// This session only, as `list` calls it
         #[arg(long, allow_hyphen_values = true, requires = "sub")]
         handle: Option<String>,
         /// Those of everybody, here only
-        #[arg(long, conflicts_with = "sub")]
+        #[arg(long, conflicts_with_all = ["sub", "email"])]
         all: bool,
         #[command(flatten)]
         config: ConfigFlag,
     },
 }
 
-pub(super) async fn sessions(command: SessionsCommand) -> anyhow::Result<ExitCode> {
-    match command {
-        SessionsCommand::List { sub, config } => list(&config.read()?, &sub).await,
-        SessionsCommand::End { sub: Some(sub), handle, config, .. } => {
-            end(&config.read()?, &sub, handle.as_deref()).await
-        }
-        SessionsCommand::End { sub: None, config, .. } => end_all(&config.read()?).await,
+/// Whose sessions.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct SessionOwner {
+    /// The user, by the provider's `sub`
+    #[arg(long, allow_hyphen_values = true)]
+    sub: Option<String>,
+    /// The users with this verified e-mail address; goes through all sessions
+    #[arg(long)]
+    email: Option<String>,
+}
+
+impl SessionOwner {
+    /// As it was given.
+    fn name(&self) -> String {
+        foreign(self.sub.as_ref().or(self.email.as_ref()).map(String::as_str).unwrap_or_default())
     }
 }
 
-async fn list(config: &Config, sub: &str) -> anyhow::Result<ExitCode> {
-    let sessions = app::sessions_of(config, sub).await?;
+pub(super) async fn sessions(command: SessionsCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        SessionsCommand::List { user, config } => list(&config.read()?, &user).await,
+        SessionsCommand::End { all: true, config, .. } => end_all(&config.read()?).await,
+        SessionsCommand::End { sub, email, handle, config, .. } => {
+            end(&config.read()?, &SessionOwner { sub, email }, handle.as_deref()).await
+        }
+    }
+}
+
+async fn list(config: &Config, user: &SessionOwner) -> anyhow::Result<ExitCode> {
+    let sessions = match user {
+        SessionOwner { sub: Some(sub), .. } => app::sessions_of(config, sub).await?,
+        SessionOwner { email, .. } => app::sessions_with_email(config, email.as_deref().unwrap_or_default()).await?,
+    };
     if sessions.is_empty() {
-        return print(&format!("{} has no sessions\n", foreign(sub)));
+        return print(&format!("{} has no sessions\n", user.name()));
     }
     let mut rows = vec![["HANDLE", "STARTED", "LAST SEEN", "ADDRESS", "PROVIDER", "DEVICE"].map(str::to_owned)];
     rows.extend(sessions.into_iter().map(|session| {
@@ -60,11 +84,16 @@ async fn list(config: &Config, sub: &str) -> anyhow::Result<ExitCode> {
     print(&table(rows))
 }
 
-async fn end(config: &Config, sub: &str, handle: Option<&str>) -> anyhow::Result<ExitCode> {
-    let ended = app::end_sessions_of(config, sub, handle).await?;
+async fn end(config: &Config, user: &SessionOwner, handle: Option<&str>) -> anyhow::Result<ExitCode> {
+    let ended = match user {
+        SessionOwner { sub: Some(sub), .. } => app::end_sessions_of(config, sub, handle).await?,
+        SessionOwner { email, .. } => {
+            app::end_sessions_with_email(config, email.as_deref().unwrap_or_default()).await?
+        }
+    };
     match (ended.sessions, handle) {
-        (0, None) => print(&format!("{} has no sessions\n", foreign(sub)))?,
-        (0, Some(handle)) => print(&format!("{} has no session {}\n", foreign(sub), foreign(handle)))?,
+        (0, None) => print(&format!("{} has no sessions\n", user.name()))?,
+        (0, Some(handle)) => print(&format!("{} has no session {}\n", user.name(), foreign(handle)))?,
         (1, _) => print("1 session ended\n")?,
         (count, _) => print(&format!("{count} sessions ended\n"))?,
     };

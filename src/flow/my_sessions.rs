@@ -120,6 +120,32 @@ impl RelyingParty {
         Ok(listed.into_iter().map(|listed| self.own_session(listed, None)).collect())
     }
 
+    /// The live sessions of the users whose verified e-mail address is `email`, for an operator.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn sessions_with_email(&self, email: &str) -> Result<Vec<OwnSession>, Error> {
+        let mut all = Vec::new();
+        for sub in self.sessions.users_with_email(email).await? {
+            all.extend(self.sessions_of(&sub).await?);
+        }
+        Ok(all)
+    }
+
+    /// Ends the sessions of the users whose verified e-mail address is `email`, and waits for the provider.
+    ///
+    /// # Errors
+    /// [`Error::Store`]: some may still be alive.
+    pub async fn end_sessions_with_email(&self, email: &str) -> Result<EndedSessions, Error> {
+        let mut all = EndedSessions { sessions: 0, not_revoked: 0 };
+        for sub in self.sessions.users_with_email(email).await? {
+            let ended = self.end_sessions_of(&sub, None).await?;
+            all.sessions += ended.sessions;
+            all.not_revoked += ended.not_revoked;
+        }
+        Ok(all)
+    }
+
     /// Ends the sessions of everybody, for an operator, and returns up to when they were started. Everybody has to
     /// authenticate at the provider again; the refresh tokens are not revoked there.
     ///

@@ -9,6 +9,8 @@ use super::{
 use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use async_trait::async_trait;
+use futures_util::future::ready;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -130,6 +132,11 @@ impl SessionStore for MemoryStore {
         let table = self.table();
         let matching = table.lists.range((index_key, SessionKey([0; 32]))..=(index_key, SessionKey([0xff; 32])));
         Ok(matching.filter_map(|(_, key)| Some((*key, without_tokens(table.records.get(key)?)))).collect())
+    }
+
+    fn keys(&self) -> BoxStream<'_, Result<Vec<SessionKey>, Error>> {
+        let keys = self.table().records.keys().copied().collect();
+        stream::once(ready(Ok(keys))).boxed()
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {

@@ -51,6 +51,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::seal::KeyRing;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -344,6 +345,8 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error>;
     /// The records listed under `mark`, without their tokens, over or not.
     async fn list(&self, index_key: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error>;
+    /// The keys of all sessions, in pages. Those that are there all the time are among them, some perhaps twice.
+    fn keys(&self) -> BoxStream<'_, Result<Vec<SessionKey>, Error>>;
     /// Takes the lease of a session for `ttl`, if nobody has it.
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error>;
     /// Keeps a lease for another `ttl`. `false` if it is another's by now.

@@ -8,6 +8,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use crate::telemetry::{Metrics, traces};
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,6 +82,10 @@ impl SessionStore for TimedStore {
 
     async fn list(&self, index_key: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         self.timed("list", self.store.list(index_key)).await
+    }
+
+    fn keys(&self) -> BoxStream<'_, Result<Vec<SessionKey>, Error>> {
+        self.store.keys()
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {

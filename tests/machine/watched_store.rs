@@ -10,6 +10,7 @@ use auth_api::store::{
     self, Error, FencingToken, InvalidationListener, LeaseOutcome, LeaseRelease, Lookup, Permits, RateLimit,
     RestoreOutcome, SealedSession, SealedTokens, SessionStore, UpdateOutcome,
 };
+use futures_util::stream::BoxStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -134,6 +135,10 @@ impl SessionStore for Watched {
     async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         self.judge()?;
         self.inner().list(mark).await
+    }
+
+    fn keys(&self) -> BoxStream<'_, Result<Vec<SessionKey>, Error>> {
+        unreachable!("no operator asks here")
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {

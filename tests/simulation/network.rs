@@ -11,6 +11,7 @@ use crate::store::{
 };
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -188,6 +189,10 @@ impl SessionStore for Connection {
 
     async fn list(&self, mark: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
         self.call(move |server| server.list(mark)).await
+    }
+
+    fn keys(&self) -> BoxStream<'_, Result<Vec<SessionKey>, Error>> {
+        unreachable!("no operator asks in the simulation")
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {

@@ -15,12 +15,14 @@ use crate::domain::clock::Timestamp;
 use crate::domain::seal::{KeyRing, Purpose};
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
 use async_trait::async_trait;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use redb::{
     Database, DatabaseError, MultimapTableDefinition, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     TableDefinition, WriteTransaction,
 };
 use std::fs::OpenOptions;
 use std::future::Future;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::time::Duration;
@@ -43,6 +45,8 @@ const FORMAT: &[u8] = b"4";
 const OWNER_PREFIX: &str = "the session store of";
 const OWNER_PURPOSE: Purpose<'_> = Purpose { label: "store", context: b"mark", bound: FORMAT };
 
+/// Sessions that are listed at once.
+const KEYS_PAGE: usize = 10_000;
 /// How long a request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
@@ -137,6 +141,14 @@ impl Redb {
         let done = with_timeout(tokio::task::spawn_blocking(move || read(&db))).await?;
         done.map_err(|e| Error::Unavailable(e.to_string()))?.map_err(|e| Error::Unavailable(e.to_string()))
     }
+}
+
+/// Keys of sessions in their order, a page of them; none after the last.
+fn keys_after(db: &Database, after: Option<[u8; 32]>) -> Result<Vec<SessionKey>, redb::Error> {
+    let sessions = db.begin_read()?.open_table(SESSIONS)?;
+    let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+    let page = sessions.range::<&[u8; 32]>((from, Bound::Unbounded))?.take(KEYS_PAGE);
+    page.map(|entry| Ok(SessionKey(*entry?.0.value()))).collect()
 }
 
 /// Applies the request timeout: a stalled disk counts as an outage.
@@ -293,6 +305,15 @@ impl SessionStore for Redb {
             Ok(found)
         })
         .await
+    }
+
+    fn keys(&self) -> BoxStream<'_, Result<Vec<SessionKey>, Error>> {
+        let page = async |after: Option<[u8; 32]>| {
+            let keys: Vec<_> = self.read(move |db| keys_after(db, after)).await?;
+            let last = keys.last().map(|key: &SessionKey| Some(key.0));
+            Ok(last.map(|last| (keys, last)))
+        };
+        stream::try_unfold(None, page).boxed()
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {

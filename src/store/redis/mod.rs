@@ -10,6 +10,7 @@ mod follow;
 mod names;
 mod node;
 mod rate_limit;
+mod scan;
 mod scripts;
 mod slot_map;
 mod topology;
@@ -31,7 +32,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use client::{KeyedCommand, RedisClient};
 use connect::Connector;
 use futures_util::future::{join_all, try_join_all};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use names::{Names, decode, decode_tokens, encode, encode_tokens};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -246,6 +247,10 @@ impl SessionStore for Redis {
             drop(self.client.run_until::<()>(&prune, deadline).await);
         }
         Ok(loaded.into_iter().filter_map(|(key, record)| Some((key, record?))).collect())
+    }
+
+    fn keys(&self) -> BoxStream<'_, Result<Vec<SessionKey>, Error>> {
+        self.scan().boxed()
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {

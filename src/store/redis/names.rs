@@ -67,6 +67,13 @@ impl Names {
         format!("{}:i:{{{}}}", self.0, BASE64_URL_SAFE_NO_PAD.encode(index_key.0))
     }
 
+    /// A pattern for the records of all sessions (KEYS, SCAN). What it means something else by is escaped.
+    pub(super) fn all_records(&self) -> String {
+        let is_special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '\\' | '^');
+        let escaped = self.0.chars().flat_map(|c| is_special(c).then_some('\\').into_iter().chain([c]));
+        escaped.chain(":s:{*}".chars()).collect()
+    }
+
     pub(super) fn canary(&self, name: &str) -> String {
         format!("{}:h:{{{name}}}", self.0)
     }
@@ -197,6 +204,12 @@ mod tests {
         }
         let others = [&session.used, &session.lease, &session.tombstone, &session.tokens];
         assert!(others.iter().all(|name| slot(name) == slot(&session.record)));
+    }
+
+    #[test]
+    fn a_pattern_means_one_prefix_whatever_is_in_it() {
+        assert_eq!(Names("a-b".into()).all_records(), "a-b:s:{*}");
+        assert_eq!(Names(r"*[a]?\^".into()).all_records(), r"\*\[a\]\?\\\^:s:{*}");
     }
 
     #[test]
