@@ -52,7 +52,7 @@ fn one_of_each() -> Vec<AuditEvent> {
         AuditEvent::OperatorCommand {
             command: "sessions end",
             uid: Some(0),
-            target: some.clone(),
+            about: some.clone(),
             session: some,
             done: true,
         },
@@ -387,7 +387,7 @@ async fn operators_are_recorded_and_a_renamed_file_is_left_at_sighup() {
     );
     let command = &after[2];
     assert_eq!(
-        (&command["command"], &command["target"], &command["done"]),
+        (&command["command"], &command["about"], &command["done"]),
         (&json!("sessions end"), &json!(sub), &json!(true))
     );
     assert!(command["uid"].is_u64(), "{command}");

@@ -60,7 +60,7 @@ impl OperatorCommand {
     }
 
     fn record(&self, uid: Option<u32>, done: bool) -> AuditEvent {
-        let (command, target, session) = match self {
+        let (command, about, session) = match self {
             Self::ListSessions { sub } => ("sessions list", Some(sub.as_str()), None),
             Self::EndSessions { sub, handle } => ("sessions end", Some(sub.as_str()), handle.as_deref()),
             Self::ListSessionsByEmail { email } => ("sessions list --email", Some(email.as_str()), None),
@@ -75,7 +75,7 @@ impl OperatorCommand {
         AuditEvent::OperatorCommand {
             command,
             uid,
-            target: target.map(audit::text),
+            about: about.map(audit::text),
             session: session.map(audit::text),
             done,
         }

@@ -143,7 +143,7 @@ pub enum AuditEvent {
         /// The user id (Unix) of who ran it, where the system tells.
         uid: Option<u32>,
         /// What it was about: a user's `sub`, an e-mail address, or a client.
-        target: Option<UntrustedText>,
+        about: Option<UntrustedText>,
         /// One session only: its handle.
         session: Option<UntrustedText>,
         /// Whether it was done.

@@ -87,6 +87,20 @@ struct AuditRecord<'a> {
     #[serde(flatten)]
     #[schema(ignore)]
     request: Option<&'a RequestContext>,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    log: Option<LogFields>,
+}
+
+/// What each line of the JSON log has, and a record in a file has not.
+#[derive(Serialize, ToSchema)]
+struct LogFields {
+    /// As `time`.
+    timestamp: String,
+    /// `INFO`.
+    level: &'static str,
+    /// `auth_api::audit`.
+    target: &'static str,
 }
 
 impl AuditLog {
@@ -211,7 +225,10 @@ impl AuditLog {
             AuditOutput::TextLog => as_text(event, request).into_bytes(),
             AuditOutput::JsonLog | AuditOutput::File(_) => {
                 let (time, sequence) = (rfc_3339(now), state.sequence);
-                let record = AuditRecord { time, instance: &self.instance, sequence, event, request };
+                let is_log = matches!(self.output, AuditOutput::JsonLog);
+                let fields = || LogFields { timestamp: time.clone(), level: "INFO", target: AUDIT_TARGET };
+                let log = is_log.then(fields);
+                let record = AuditRecord { time, instance: &self.instance, sequence, event, request, log };
                 let mut line = serde_json::to_vec(&record).expect("a record is plain data");
                 line.push(b'\n');
                 line

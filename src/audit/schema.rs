@@ -1,7 +1,7 @@
 //! The JSON Schema of a record.
 
 use super::event::AuditEvent;
-use super::{AuditRecord, RequestContext};
+use super::{AuditRecord, LogFields, RequestContext};
 use serde_json::{Value, json};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -10,9 +10,11 @@ pub fn schema() -> Value {
     let (mut referred, mut events) = (Vec::new(), to_value(&AuditEvent::schema()));
     AuditEvent::schemas(&mut referred);
     AuditRecord::schemas(&mut referred);
-    let (record, request) = (to_value(&AuditRecord::schema()), to_value(&RequestContext::schema()));
+    let record = to_value(&AuditRecord::schema());
+    let optional = [to_value(&RequestContext::schema()), to_value(&LogFields::schema())];
     for event in events["oneOf"].as_array_mut().into_iter().flatten() {
-        for (name, field) in [&record, &request].iter().flat_map(|part| part["properties"].as_object()).flatten() {
+        for (name, field) in optional.iter().chain([&record]).flat_map(|part| part["properties"].as_object()).flatten()
+        {
             event["properties"][name] = field.clone();
         }
         let required: Vec<_> =
