@@ -13,6 +13,7 @@ pub(crate) use ports::free_port;
 
 use auth_api::config::{self, StoreUrl};
 use auth_api::dev::environment::{DevEnvironment, DevOptions};
+use auth_api::dev::pool::AppClient;
 use auth_api::domain::clock::{ShiftedClock, Timestamp};
 use auth_api::domain::session::SessionId;
 use auth_api::domain::token::TokenSet;
@@ -99,6 +100,17 @@ impl Site {
     pub(crate) async fn behind(public_url: &str, text: &str, configuration: &[(&str, &str)]) -> Self {
         let (public_url, file) = (Some(public_url.to_owned()), text_of(text));
         Self::plan(configuration, DevOptions { public_url, file, ..DevOptions::default() }).await
+    }
+
+    /// The same on a pool that has an app client for another program too.
+    pub(crate) async fn beside(
+        client: AppClient,
+        public_url: &str,
+        text: &str,
+        configuration: &[(&str, &str)],
+    ) -> Self {
+        let (public_url, file, client) = (Some(public_url.to_owned()), text_of(text), Some(client));
+        Self::plan(configuration, DevOptions { public_url, file, client, ..DevOptions::default() }).await
     }
 
     async fn plan(configuration: &[(&str, &str)], plan: DevOptions) -> Self {

@@ -5,6 +5,7 @@ mod attackers;
 mod connections;
 mod kinds;
 mod mistakes;
+mod moving;
 mod outages;
 mod people;
 mod protocols;
