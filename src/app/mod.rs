@@ -4,6 +4,7 @@
 //! configuration, `commands` are the operator's, and `operator` the way to a service that runs.
 
 mod commands;
+mod open_files;
 mod operator;
 mod reload;
 mod supervisor;
@@ -13,6 +14,7 @@ pub use self::commands::{
     change_client, clients, end_all_sessions, end_sessions_of, end_sessions_with_email, probe, sessions_of,
     sessions_with_email,
 };
+use self::open_files::OPS_CONNECTIONS;
 pub use self::operator::build_patiently;
 use self::reload::{Reloader, read_tls};
 pub(crate) use self::supervisor::Supervisor;
@@ -25,7 +27,7 @@ use crate::flow::{self, Broker, Observability, RelyingParty};
 use crate::provider::{self, BearerIssuers, HttpClient, Provider};
 use crate::store::{self, CachePolicy, ClientRegistrations, MachineTokenStore, SessionStore, Sessions, TimedStore};
 use crate::telemetry::Metrics;
-use crate::web::{self, Listener, Readiness, Web};
+use crate::web::{self, ConnectionLimit, Listener, Readiness, Web};
 use axum::Router;
 use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
@@ -309,9 +311,14 @@ impl App {
         let idle = self.config.server.idle_timeout;
         let (stop_public, stop_ops) = (CancellationToken::new(), CancellationToken::new());
         let stopped = |stop: &CancellationToken, drain| stop.clone().cancelled_owned().map(move |()| drain);
-        let public = tokio::spawn(web::listen(public, self.public, tls, idle, stopped(&stop_public, DRAIN_TIMEOUT)));
-        let ops = ops
-            .map(|ops| tokio::spawn(web::listen(ops.into(), self.ops, None, idle, stopped(&stop_ops, Duration::ZERO))));
+        let limit = self.readiness.connections().clone();
+        limit.lower_to(open_files::max_connections(open_files::raise_limit()));
+        let stop = stopped(&stop_public, DRAIN_TIMEOUT);
+        let public = tokio::spawn(web::listen_within(limit, public, self.public, tls, idle, stop));
+        let ops = ops.map(|ops| {
+            let (limit, stop) = (ConnectionLimit::new(OPS_CONNECTIONS), stopped(&stop_ops, Duration::ZERO));
+            tokio::spawn(web::listen_within(limit, ops.into(), self.ops, None, idle, stop))
+        });
         let (mut public, mut ops) = (public, OptionFuture::from(ops));
         let early = tokio::select! {
             ended = &mut public => Some(ended),

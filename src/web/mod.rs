@@ -47,7 +47,7 @@ use words::Words;
 
 #[cfg(unix)]
 pub use listen::SocketFile;
-pub use listen::{Listener, listen};
+pub use listen::{ConnectionLimit, Listener, listen, listen_within};
 pub use openapi::document as openapi;
 pub use ops::{Readiness, router as ops_router};
 

@@ -1,5 +1,6 @@
 //! The ops listener: for probes and Prometheus, never for the public.
 
+use super::listen::ConnectionLimit;
 use crate::flow::RelyingParty;
 use crate::telemetry::metrics::{self, Observations};
 use axum::extract::{RawQuery, State};
@@ -24,12 +25,18 @@ struct ReadinessFlags {
     store_seen: AtomicBool,
     shutting_down: AtomicBool,
     reload_refused: AtomicBool,
+    connections: ConnectionLimit,
 }
 
 impl Readiness {
     /// From now on `/readyz` answers 503, so that a load balancer turns away before the listener closes.
     pub fn drop_now(&self) {
         self.0.shutting_down.store(true, Ordering::Release);
+    }
+
+    /// The limit of the public listener's connections.
+    pub fn connections(&self) -> &ConnectionLimit {
+        &self.0.connections
     }
 
     /// Whether the configuration that was read last does not count.
@@ -78,6 +85,9 @@ async fn look(rp: &RelyingParty, flags: &ReadinessFlags) -> ReadinessResponse {
     if flags.reload_refused.load(Ordering::Acquire) {
         degraded.insert("configuration".into(), "the last reload was refused: the log says why".to_owned());
     }
+    if flags.connections.is_reached() {
+        degraded.insert("connections".into(), "there are as many as may be: further ones are closed".to_owned());
+    }
     if let Some(reason) = rp.audit.failure() {
         degraded.insert("audit".into(), reason);
     }
@@ -110,6 +120,7 @@ async fn prometheus(State((rp, Readiness(flags))): State<(Arc<RelyingParty>, Rea
         degraded: vec![
             ("process", count("process")),
             ("configuration", count("configuration")),
+            ("connections", count("connections")),
             ("audit", count("audit")),
             ("provider", count("provider")),
             ("store", count("store")),

@@ -2,12 +2,14 @@
 //! holds no connection for long and little memory.
 
 mod answers;
+mod connection_limit;
 mod listener;
 mod patience;
 #[cfg(unix)]
 mod socket_file;
 mod stream;
 
+pub use self::connection_limit::ConnectionLimit;
 pub use self::listener::{Listener, UnixPeer};
 #[cfg(unix)]
 pub use self::socket_file::SocketFile;
@@ -26,7 +28,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -35,7 +36,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer that are given out at once.
 const SLICE: usize = 16 << 10;
-/// Connections at once; further ones are closed. What each may cost of memory is below, and in `guide/security.md`.
+/// Connections at once, where enough files may be open; further ones are closed. What each may cost of memory is below, and in `guide/security.md`.
 const MAX_CONNECTIONS: usize = 4_096;
 /// Requests at once on a connection of HTTP/2.
 const MAX_CONCURRENT_STREAMS: u32 = 64;
@@ -46,12 +47,27 @@ const HTTP1_BUFFER: usize = 64 << 10;
 const STREAM_WINDOW: u32 = 32 << 10;
 const CONNECTION_WINDOW: u32 = 64 << 10;
 
-/// Serves `router` until `shutdown` says how long requests in flight may take from then on. A connection without a
-/// request is closed after `idle_timeout`. `tls` is for TCP.
+/// [`listen_within`] the usual limit of connections.
 ///
 /// # Errors
 /// Of the operating system.
 pub async fn listen(
+    listener: Listener,
+    router: Router,
+    tls: Option<RustlsConfig>,
+    idle_timeout: Duration,
+    shutdown: impl Future<Output = Duration>,
+) -> io::Result<()> {
+    listen_within(ConnectionLimit::default(), listener, router, tls, idle_timeout, shutdown).await
+}
+
+/// Serves `router` until `shutdown` says how long requests in flight may take from then on. A connection without a
+/// request is closed after `idle_timeout`, one beyond `limit` at once. `tls` is for TCP.
+///
+/// # Errors
+/// Of the operating system.
+pub async fn listen_within(
+    limit: ConnectionLimit,
     listener: Listener,
     router: Router,
     tls: Option<RustlsConfig>,
@@ -63,18 +79,19 @@ pub async fn listen(
             listener.set_nonblocking(true)?;
             let (service, handle) = (router.into_make_service_with_connect_info::<SocketAddr>(), Handle::new());
             let Some(tls) = tls else {
-                let server = bounded(axum_server::from_tcp(listener)?, false, idle_timeout).handle(handle.clone());
+                let server =
+                    bounded(axum_server::from_tcp(listener)?, false, limit, idle_timeout).handle(handle.clone());
                 return until(shutdown, handle, server.serve(service)).await;
             };
             let server =
-                bounded(axum_server::from_tcp_rustls(listener, tls)?, true, idle_timeout).handle(handle.clone());
+                bounded(axum_server::from_tcp_rustls(listener, tls)?, true, limit, idle_timeout).handle(handle.clone());
             until(shutdown, handle, server.serve(service)).await
         }
         #[cfg(unix)]
         Listener::Unix(listener, _file) => {
             listener.set_nonblocking(true)?;
             let (service, handle) = (router.into_make_service_with_connect_info::<UnixPeer>(), Handle::new());
-            let server = bounded(axum_server::from_unix(listener)?, false, idle_timeout).handle(handle.clone());
+            let server = bounded(axum_server::from_unix(listener)?, false, limit, idle_timeout).handle(handle.clone());
             until(shutdown, handle, server.serve(service)).await
         }
     }
@@ -96,9 +113,13 @@ async fn until<A: Address>(
     }
 }
 
-fn bounded<A: Address, B>(server: Server<A, B>, tls: bool, idle_timeout: Duration) -> Server<A, BoundedAcceptor<B>> {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut server = server.map(|acceptor| BoundedAcceptor { acceptor, permits, tls });
+fn bounded<A: Address, B>(
+    server: Server<A, B>,
+    tls: bool,
+    limit: ConnectionLimit,
+    idle_timeout: Duration,
+) -> Server<A, BoundedAcceptor<B>> {
+    let mut server = server.map(|acceptor| BoundedAcceptor { acceptor, limit, tls });
     let builder = server.http_builder();
     // One buffer for a small answer costs less than a vectored write. hyper counts the time between two requests as
     // time of the second one's head; `DeadlineStream` bounds a head from its first byte on.
@@ -118,7 +139,7 @@ fn bounded<A: Address, B>(server: Server<A, B>, tls: bool, idle_timeout: Duratio
 #[derive(Debug, Clone)]
 struct BoundedAcceptor<A> {
     acceptor: A,
-    permits: Arc<Semaphore>,
+    limit: ConnectionLimit,
     tls: bool,
 }
 
@@ -132,10 +153,10 @@ where
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
-        let permit = self.permits.clone().try_acquire_owned();
+        let permit = self.limit.try_acquire();
         let (accepted, tls) = (self.acceptor.accept(stream, service), self.tls);
         Box::pin(async move {
-            let permit = permit.map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+            let permit = permit.ok_or(io::ErrorKind::ConnectionRefused)?;
             let (stream, service) = accepted.await?;
             let connection = Arc::<ConnectionProgress>::default();
             Ok((DeadlineStream::new(stream, connection.clone(), permit), BoundedService::new(service, connection, tls)))
@@ -289,7 +310,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_a_little_now_and_then_is_not_given_up() {
         let (ours, mut theirs) = tokio::io::duplex(16);
-        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let permit = ConnectionLimit::new(1).try_acquire().unwrap();
         let mut ours = DeadlineStream::new(ours, Arc::default(), permit);
         let reading = async {
             for _ in 0..50 {
@@ -311,7 +332,7 @@ mod tests {
     async fn connections_beyond_the_most_are_closed_and_make_room_when_they_end() {
         let acceptor = BoundedAcceptor {
             acceptor: axum_server::accept::DefaultAcceptor::new(),
-            permits: Arc::new(Semaphore::new(2)),
+            limit: ConnectionLimit::new(2),
             tls: false,
         };
         let mut open = Vec::new();
