@@ -27,6 +27,7 @@ mod https;
 mod logging;
 mod machine;
 mod observability;
+mod open_files;
 mod openapi;
 mod operator;
 mod other_providers;
