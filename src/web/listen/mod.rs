@@ -36,7 +36,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer that are given out at once.
 const SLICE: usize = 16 << 10;
-/// Connections at once, where enough files may be open; further ones are closed. What each may cost of memory is below, and in `guide/security.md`.
+/// Connections at once, where enough files may be open; further ones are closed. What each may cost of memory is below,
+/// and in `guide/security.md`.
 const MAX_CONNECTIONS: usize = 4_096;
 /// Requests at once on a connection of HTTP/2.
 const MAX_CONCURRENT_STREAMS: u32 = 64;
