@@ -172,7 +172,7 @@ async fn the_state_of_the_service_is_told() {
     );
     assert!(bytes > 1_000.0 && bytes < 20_000.0 && limit == f64::from(256 << 20), "{bytes} {limit}");
     assert_eq!(scrape.get("auth_api_ready"), Some(1.0));
-    for component in ["process", "configuration", "provider", "store", "bearer_issuer"] {
+    for component in ["process", "configuration", "connections", "audit", "provider", "store", "bearer_issuer"] {
         assert_eq!(scrape.get(&format!("auth_api_degraded{{component=\"{component}\"}}")), Some(0.0), "{component}");
     }
     let build =
