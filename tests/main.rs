@@ -19,6 +19,7 @@ mod dev_pool;
 mod dev_triggers;
 mod fleet;
 mod forward_auth;
+mod full;
 mod guide;
 mod hostile_clients;
 mod hostile_provider;

@@ -311,6 +311,7 @@ impl App {
         let idle = self.config.server.idle_timeout;
         let (stop_public, stop_ops) = (CancellationToken::new(), CancellationToken::new());
         let stopped = |stop: &CancellationToken, drain| stop.clone().cancelled_owned().map(move |()| drain);
+        open_files::ignore_file_size_signal();
         let limit = self.readiness.connections().clone();
         limit.lower_to(open_files::max_connections(open_files::raise_limit()));
         let stop = stopped(&stop_public, DRAIN_TIMEOUT);

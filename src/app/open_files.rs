@@ -1,4 +1,4 @@
-//! How many files the process may open, and how many of them may be connections.
+//! What the system allows the process of files: how many may be open, and how large they may become.
 
 /// Files that are never left to connections of the public listener: the ops listener's, the store, the provider, the log.
 const RESERVE: u64 = 128;
@@ -21,6 +21,21 @@ pub(super) fn raise_limit() -> Option<u64> {
     }
     getrlimit(Resource::Nofile).current
 }
+
+/// Has a write fail (EFBIG) that would make a file larger than `RLIMIT_FSIZE`. By default the signal that tells so ends the
+/// process.
+#[cfg(unix)]
+pub(super) fn ignore_file_size_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    // A signal that was listened for once does nothing by default from then on.
+    if let Err(error) = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())) {
+        tracing::warn!(%error, "file size signal not caught");
+    }
+}
+
+/// There is no such signal.
+#[cfg(not(unix))]
+pub(super) fn ignore_file_size_signal() {}
 
 /// There is no such limit.
 #[cfg(not(unix))]

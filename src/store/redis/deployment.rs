@@ -24,6 +24,9 @@ impl Redis {
             self.write_deployment("NX", deadline).await?;
             sealed = self.client.run_until(&get, deadline).await?;
         }
+        // Writes nothing, and is refused as any write is: by a server without memory, or one that cannot save (MISCONF).
+        let nothing = KeyedCommand::new("SETRANGE", &self.names.owner_key()).arg(0).arg("");
+        self.client.run_until::<u64>(&nothing, deadline).await?;
         let sealed = sealed.unwrap_or_default();
         self.compare_deployment(&sealed)?;
         if !self.ring.unbound().is_current(&sealed) {

@@ -10,7 +10,6 @@ use reqwest::Method;
 through_each_proxy! {
     a_question_opens_no_connection
     a_connection_that_has_ended_is_replaced
-    an_answer_that_nobody_asked_for_is_nobodys
 }
 
 const QUESTIONS: usize = 1_000;
@@ -75,17 +74,4 @@ async fn a_connection_that_has_ended_is_replaced(proxy: Proxy) {
         let answer = visitor.send(Method::GET, &edge.wiki("/articles"), script).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
-}
-
-async fn an_answer_that_nobody_asked_for_is_nobodys(proxy: Proxy) {
-    let refused = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n\
-                   HTTP/1.1 200 OK\r\nx-auth-subject: eve\r\ncontent-length: 0\r\n\r\n";
-    let impostor = Impostor::staying(refused).await;
-    let edge = Edge::before(proxy, impostor.port).await;
-    let visitor = edge.visitor();
-    for _ in 0..100 {
-        let answer = visitor.send(Method::GET, &edge.wiki("/articles"), script).await;
-        assert!(answer.status >= 400, "{answer:?}");
-    }
-    assert!(edge.asked().is_empty(), "{:#?}", edge.asked());
 }

@@ -11,6 +11,7 @@ mod people;
 mod protocols;
 mod raw;
 mod unix_socket;
+mod unsolicited;
 
 use crate::support::{Browser, Site, certificate, free_port, until};
 use app::{App, Relay};
