@@ -247,7 +247,9 @@ fn count(web: &Web, refusal: Refusal) -> Refusal {
 }
 
 fn record_denial(web: &Web, request: &Parts, id: &RequestId, refusal: &Refusal) {
-    if let Refusal::Flow(error) = refusal {
+    if let Refusal::Flow(error @ (Error::Denied(_) | Error::NotAdmitted(_))) = refusal
+        && web.rp.audit.is_enabled()
+    {
         web.request_context(request, id).sync_scope(|| web.rp.record_denial(error));
     }
 }
