@@ -321,6 +321,19 @@ async fn where_records_are_required_nobody_signs_in_without_one() {
     assert_eq!(records.last().unwrap()["provider"], "Google");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_file_that_was_replaced_is_found_though_no_record_has_room() {
+    let (_folder, file) = place();
+    fill_disk(&file);
+    let log = log(file.clone(), None, false, Arc::new(SystemClock));
+    (0..20_000).for_each(|_| log.record(&AuditEvent::ServiceStopped {}));
+    std::fs::remove_file(&file).unwrap();
+    log.reopen();
+    until("records are written", async || log.failure().is_none() && file.exists()).await;
+    assert!(records(&file).len() >= 4_096);
+}
+
 #[test]
 fn an_old_day_gets_its_date_and_is_removed_in_time() {
     let (folder, file) = place();

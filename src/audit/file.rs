@@ -131,6 +131,10 @@ impl AuditFileWriter {
             }
             while self.pending.len() >= QUEUE_CAPACITY {
                 thread::sleep(RETRY_PAUSE);
+                // No message finds its way here, not even that there is another file.
+                if self.offset == 0 {
+                    self.reopen();
+                }
                 self.write_pending();
             }
         }
