@@ -115,7 +115,7 @@ pub fn run() -> ExitCode {
     };
     // Every TLS connection of this process, whichever crate makes it, uses aws-lc.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match app::runtime().build() {
         Ok(runtime) => runtime,
         Err(error) => return cannot_run(&error.into()),
     };
@@ -205,7 +205,7 @@ async fn serve(watch: ConfigWatch) -> anyhow::Result<()> {
         public_url = %config.server.public_url, listen = %public.address()?,
         version = VERSION, "auth-api is up"
     );
-    let served = app.reloading(watch, reload).serve(public, ops, shutdown).await;
+    let served = app.reloading(watch, reload).shedding_load().serve(public, ops, shutdown).await;
     if let Some(trace_export) = trace_export {
         trace_export.flush().await;
     }

@@ -32,6 +32,7 @@ mod open_files;
 mod openapi;
 mod operator;
 mod other_providers;
+mod overload;
 mod people;
 mod policy_command;
 mod real;

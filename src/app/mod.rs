@@ -153,6 +153,17 @@ pub(crate) fn key_ring(config: &Config) -> KeyRing {
     KeyRing::new(config.cookies.keys.iter().map(|key| key.expose())).bound_to(deployment)
 }
 
+/// How many sockets that are ready are taken up at once.
+const EVENTS: usize = 64;
+
+/// The runtime of a service. Sockets that are ready are taken up few at a time: the rest wait in the kernel, in the order in
+/// which they became ready. Of many that wait in the runtime, those that came last go first.
+pub fn runtime() -> tokio::runtime::Builder {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().max_io_events_per_tick(EVENTS);
+    runtime
+}
+
 fn open_audit(config: &TelemetryConfig, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Result<AuditLog, Error> {
     let destination = match (&config.audit, config.format) {
         (AuditStream::File(path), _) => {
@@ -180,6 +191,7 @@ pub struct App {
     config: Arc<Config>,
     ring: Arc<KeyRing>,
     watch: Option<(ConfigWatch, Arc<Notify>)>,
+    sheds_load: bool,
 }
 
 impl App {
@@ -247,13 +259,14 @@ impl App {
         let rp = Arc::new(rp);
         let readiness = Readiness::default();
         Ok(Self {
-            public: web::router(Web::new(rp.clone(), ring.clone(), &config)),
+            public: web::router(Web::new(rp.clone(), ring.clone(), &config, readiness.overload().clone())),
             ops: web::ops_router(rp.clone(), readiness.clone()),
             config,
             rp,
             readiness,
             ring,
             watch: None,
+            sheds_load: false,
         })
     }
 
@@ -261,6 +274,12 @@ impl App {
     #[must_use]
     pub fn reloading(self, watch: ConfigWatch, requests: Arc<Notify>) -> Self {
         Self { watch: Some((watch, requests)), ..self }
+    }
+
+    /// Refuses requests while there are more than the threads of this runtime can answer in time.
+    #[must_use]
+    pub fn shedding_load(self) -> Self {
+        Self { sheds_load: true, ..self }
     }
 
     /// The public listener's routes, for those who call them in process.
@@ -301,6 +320,10 @@ impl App {
             let (watch, ring, readiness) = (Mutex::new(watch), self.ring, self.readiness.clone());
             let reloader = Arc::new(Reloader { watch, requests, ring, tls: tls.clone(), readiness });
             background.always("configuration", move |rp| reloader.clone().run(rp));
+        }
+        if self.sheds_load {
+            let overload = self.readiness.overload().clone();
+            background.always("overload", move |_| overload.clone().measure());
         }
         #[cfg(unix)]
         if let StoreUrl::Redb(path) = &self.config.session.store {

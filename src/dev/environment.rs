@@ -49,6 +49,9 @@ pub struct DevOptions {
     pub default_groups: &'static str,
     /// The app client of another program.
     pub client: Option<AppClient>,
+    /// Whether the service refuses requests in an overload. Off: it shares its threads with the pool, whose passwords
+    /// are slow to check by design.
+    pub shed_load: bool,
 }
 
 impl Default for DevOptions {
@@ -64,6 +67,7 @@ impl Default for DevOptions {
             own_configuration: false,
             default_groups: "",
             client: None,
+            shed_load: false,
         }
     }
 }
@@ -142,6 +146,7 @@ impl DevEnvironment {
         };
         app.load_clients().await;
         let app = app.reloading(watch, Arc::default());
+        let app = if options.shed_load { app.shedding_load() } else { app };
         let (rp, router) = (app.rp.clone(), app.router());
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

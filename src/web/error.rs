@@ -90,7 +90,9 @@ pub(super) fn log(refusal: &Refusal, view: &ErrorView) {
     let reason = || UntrustedText::up_to(SENTENCE, refusal);
     let (status, problem) = (view.status.as_u16(), view.name);
     match refusal {
-        Refusal::Flow(
+        // An overload is logged when it begins and when it ends.
+        Refusal::Overloaded
+        | Refusal::Flow(
             Error::Anonymous
             | Error::InvalidCredentials(_)
             | Error::AmbiguousSession

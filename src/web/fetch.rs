@@ -5,8 +5,8 @@ use super::Web;
 use super::forwarded::ForwardedRequest;
 use super::origin::RequestOrigin;
 use axum::http::header::{
-    ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, HeaderName,
-    HeaderValue, VARY,
+    ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, VARY,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
@@ -37,6 +37,15 @@ pub(super) fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     headers.insert(VARY, HeaderValue::from_static("origin"));
+}
+
+/// Lets the script of an allowed page read why it is refused.
+pub(super) fn allow_refusal(web: &Web, asked: &HeaderMap, answer: &mut HeaderMap) {
+    if let Some(origin) = RequestOrigin::of(web, asked).allowed() {
+        allow(answer, origin);
+        let readable = HeaderValue::from_static("www-authenticate, retry-after, x-request-id");
+        answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, readable);
+    }
 }
 
 // Names that were judged once are found sooner than texts.

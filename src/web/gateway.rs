@@ -1,7 +1,7 @@
 //! `/validate`: the hot path. No layer is around it, and a good answer is made of shared bytes.
 
 use super::device::Peer;
-use super::fetch::{allow, is_navigation, is_preflight};
+use super::fetch::{allow, allow_refusal, is_navigation, is_preflight};
 use super::forwarded::{self, ForwardedRequest};
 use super::openapi::*;
 use super::origin::RequestOrigin;
@@ -267,12 +267,7 @@ fn untold(web: &Web, request: &Parts) -> Refusal {
 
 /// Says who may read the refusal, and under which name the log has it.
 fn refusal(web: &Web, request: &Parts, id: &RequestId, mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    if let Some(origin) = RequestOrigin::of(web, &request.headers).allowed() {
-        allow(headers, origin);
-        let readable = HeaderValue::from_static("www-authenticate, retry-after, x-request-id");
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, readable);
-    }
+    allow_refusal(web, &request.headers, response.headers_mut());
     id.set_header(&mut response);
     response
 }

@@ -2,7 +2,7 @@
 
 use super::origin::RequestOrigin;
 use super::request_id::{RequestId, named};
-use super::{Web, error};
+use super::{Web, error, overload};
 use crate::domain::requirement::Requirement;
 use crate::flow;
 use crate::telemetry::metrics::HttpRoute;
@@ -63,12 +63,15 @@ pub(super) async fn no_requirements(id: RequestId, request: Request, next: Next)
     }
 }
 
-/// Counts and times a request, and names it.
+/// Counts and times a request, and names it; in an overload, refuses some.
 async fn measured(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let route = HttpRoute::of(request.uri().path());
     let (observed, id) = (web.observe(route, &request), web.request_id(&request));
     let context = web.request_context(&request, &id);
-    let response = context.scope(named(id, request, next).instrument(observed.span.clone())).await;
+    let response = match overload::shed(&web, route, &id, request.headers()).await {
+        Some(refused) => refused,
+        None => context.scope(named(id, request, next).instrument(observed.span.clone())).await,
+    };
     observed.answered(&response);
     response
 }

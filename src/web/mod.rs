@@ -21,6 +21,7 @@ mod observed;
 mod openapi;
 mod ops;
 mod origin;
+mod overload;
 mod pages;
 mod problem;
 mod problem_page;
@@ -50,6 +51,7 @@ pub use listen::SocketFile;
 pub use listen::{ConnectionLimit, Listener, listen, listen_within};
 pub use openapi::document as openapi;
 pub use ops::{Readiness, router as ops_router};
+pub use overload::Overload;
 
 /// What every handler may use.
 #[derive(Debug)]
@@ -71,11 +73,12 @@ pub struct Web {
     /// No validate takes longer.
     validate_limit: Duration,
     openapi: Bytes,
+    overload: Overload,
 }
 
 impl Web {
-    /// The web side of `rp` as `config` wants it.
-    pub fn new(rp: Arc<RelyingParty>, ring: Arc<KeyRing>, config: &Config) -> Arc<Self> {
+    /// The web side of `rp` as `config` wants it, which refuses requests as `overload` says.
+    pub fn new(rp: Arc<RelyingParty>, ring: Arc<KeyRing>, config: &Config, overload: Overload) -> Arc<Self> {
         Arc::new(Self {
             rp,
             jar: CookieJar::new(config, ring),
@@ -91,6 +94,7 @@ impl Web {
             request_limit: config.provider.timeout * 4 + Duration::from_secs(10),
             validate_limit: config.server.validate_timeout,
             openapi: openapi::document(config.server.public_url.as_str()).to_string().into(),
+            overload,
         })
     }
 }

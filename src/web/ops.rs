@@ -1,5 +1,6 @@
 //! The ops listener: for probes and Prometheus, never for the public.
 
+use super::Overload;
 use super::listen::ConnectionLimit;
 use crate::flow::RelyingParty;
 use crate::telemetry::metrics::{self, Observations};
@@ -26,6 +27,7 @@ struct ReadinessFlags {
     shutting_down: AtomicBool,
     reload_refused: AtomicBool,
     connections: ConnectionLimit,
+    overload: Overload,
 }
 
 impl Readiness {
@@ -37,6 +39,11 @@ impl Readiness {
     /// The limit of the public listener's connections.
     pub fn connections(&self) -> &ConnectionLimit {
         &self.0.connections
+    }
+
+    /// The load of this process.
+    pub fn overload(&self) -> &Overload {
+        &self.0.overload
     }
 
     /// Whether the configuration that was read last does not count.
@@ -88,6 +95,10 @@ async fn look(rp: &RelyingParty, flags: &ReadinessFlags) -> ReadinessResponse {
     if flags.connections.is_reached() {
         degraded.insert("connections".into(), "there are as many as may be: further ones are closed".to_owned());
     }
+    if flags.overload.is_told() {
+        degraded
+            .insert("overload".into(), "requests are refused: there are more than can be answered in time".to_owned());
+    }
     if let Some(reason) = rp.audit.failure() {
         degraded.insert("audit".into(), reason);
     }
@@ -121,6 +132,7 @@ async fn prometheus(State((rp, Readiness(flags))): State<(Arc<RelyingParty>, Rea
             ("process", count("process")),
             ("configuration", count("configuration")),
             ("connections", count("connections")),
+            ("overload", count("overload")),
             ("audit", count("audit")),
             ("provider", count("provider")),
             ("store", count("store")),
@@ -128,6 +140,7 @@ async fn prometheus(State((rp, Readiness(flags))): State<(Arc<RelyingParty>, Rea
         ],
         // A store that does not answer says so above.
         sessions: sessions.ok().flatten(),
+        scheduling_delay: flags.overload.delay().as_secs_f64(),
         cache_entries: usage.entries,
         cache_bytes: usage.bytes,
         cache_limit: usage.limit,

@@ -84,6 +84,7 @@ pub(super) enum ServiceProblem {
     StoreUnavailable,
     AuditUnavailable,
     Timeout,
+    Overloaded,
     NoCredentials,
 }
 
@@ -94,6 +95,7 @@ impl Problem {
             Refusal::Flow(error) => Self::of_flow(error),
             Refusal::RedirectLoop(_) => Self::SignIn(SignInProblem::RedirectLoop),
             Refusal::Timeout => Self::Service(ServiceProblem::Timeout),
+            Refusal::Overloaded => Self::Service(ServiceProblem::Overloaded),
             Refusal::UntrustedProxy(_) => Self::Access(AccessProblem::ProxyNotTrusted),
             Refusal::Origin => Self::Access(AccessProblem::OriginNotAllowed),
             Refusal::BadForwardedHeaders(_) => Self::Request(RequestProblem::ForwardedRequest),
@@ -247,6 +249,7 @@ impl ServiceProblem {
             Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
             Self::AuditUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "audit-unavailable"),
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::ProviderFailed => (StatusCode::BAD_GATEWAY, "provider-failed"),
             Self::NoCredentials => (StatusCode::BAD_GATEWAY, "no-credentials"),
         }

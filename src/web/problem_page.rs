@@ -29,6 +29,8 @@ pub(super) enum Attempted {
     SignOut,
     /// A look at our front page.
     Visit,
+    /// What the browser's address bar says.
+    ThisAddress,
 }
 
 impl Attempted {
@@ -139,7 +141,7 @@ fn provider_text(answer: &AuthorizationError) -> Option<String> {
 fn link(step: NextStep, web: &Web, problem: Problem, attempt: &Attempted) -> Option<PageLink> {
     let known = match attempt {
         Attempted::SignIn(intent) => Some(intent),
-        Attempted::SignOut | Attempted::Visit => None,
+        Attempted::SignOut | Attempted::Visit | Attempted::ThisAddress => None,
     };
     let intent = known.cloned().unwrap_or_else(|| SignInIntent::plain(web.rp.rules().return_to.choose(None)));
     let words = web.words;
@@ -152,6 +154,8 @@ fn link(step: NextStep, web: &Web, problem: Problem, attempt: &Attempted) -> Opt
             Attempted::SignIn(_) => (words.try_again, pages::sign_in_url_of(&intent)),
             Attempted::SignOut => (words.try_again, "/auth/signout".to_owned()),
             Attempted::Visit => (words.try_again, "/".to_owned()),
+            // Empty, so relative to the page's own address (RFC 3986 §4.4).
+            Attempted::ThisAddress => (words.try_again, String::new()),
         },
         NextStep::SignIn => {
             // One of several sessions is alive and would lead here again.

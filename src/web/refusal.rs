@@ -27,6 +27,9 @@ pub(super) enum Refusal {
     /// Something that is needed for an answer did not come in time.
     #[error("there was no answer in time")]
     Timeout,
+    /// There are more requests than can be answered in time.
+    #[error("there are more requests than can be answered in time; try again later")]
+    Overloaded,
 }
 
 /// What is wrong with a proxy's word about a page.

@@ -48,6 +48,13 @@ impl Server {
         Self::start_as(Command::new(std::env::current_exe()?), what, configuration)
     }
 
+    /// The same on one core, without what it writes to standard error.
+    pub fn start_silent(what: &str, configuration: &[String]) -> anyhow::Result<Self> {
+        let mut command = on_one_core(std::env::current_exe()?);
+        command.stderr(Stdio::null());
+        Self::start_as(command, what, configuration)
+    }
+
     fn start_as(mut command: Command, what: &str, configuration: &[String]) -> anyhow::Result<Self> {
         let command = command.args(["serve", what]).args(configuration);
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -11,9 +11,12 @@
 mod driver;
 mod visitor;
 
+use auth_api::app;
 use auth_api::dev::environment::{DevEnvironment, DevOptions};
 use auth_api::domain::identity::IDENTITY_HEADERS;
 use auth_api::domain::machine::SecretHash;
+use auth_api::telemetry;
+use auth_api::telemetry::traces::Traces;
 use auth_api::web;
 use axum::Router;
 use axum::body::Body;
@@ -39,7 +42,10 @@ const ROUNDS: usize = 7;
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
-        Some("serve") => serve(&arguments[1], arguments.get(2).map_or(Ok(1), |threads| threads.parse())?),
+        Some("serve") => {
+            let threads = arguments.get(2).map_or(Ok(1), |threads| threads.parse())?;
+            serve(&arguments[1], threads, arguments.get(3).map_or("", String::as_str))
+        }
         // Cargo says `--bench` when it means it; anything else only asks whether this builds and starts.
         _ if !arguments.iter().any(|a| a == "--bench") => Ok(()),
         _ if !can_measure(&[("wrk", "-v")]) => Ok(()),
@@ -50,31 +56,43 @@ fn main() -> anyhow::Result<()> {
 // --- the servers ---
 
 /// Serves until standard input closes, after a line of JSON that says where and what to ask with.
-fn serve(what: &str, threads: usize) -> anyhow::Result<()> {
+/// `telemetry` is what is observed: nothing, `log`, `access log`, or a share of traces and where they go.
+fn serve(what: &str, threads: usize, telemetry: &str) -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    let (world, said) = runtime.block_on(async {
+    let runtime = app::runtime().worker_threads(threads).build()?;
+    let (world, said, _export) = runtime.block_on(async {
+        let traced = match telemetry.split_once(" http") {
+            Some((ratio, rest)) => {
+                Some(Traces::start(&format!("http{rest}"), ratio.parse()?).map_err(anyhow::Error::msg)?)
+            }
+            None => None,
+        };
+        let (traces, export) = traced.unzip();
+        if !telemetry.is_empty() {
+            telemetry::start("info", true, traces.as_ref()).map_err(anyhow::Error::msg)?;
+        }
         if what == "bare" {
-            return anyhow::Ok((None, serde_json::json!({ "port": serve_bare()? })));
+            return anyhow::Ok((None, serde_json::json!({ "port": serve_bare()? }), export));
         }
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("auth-api.toml");
         let hash = SecretHash::of("a-secret-for-the-benchmark");
         let text = format!(
             "[[machine.upstream]]\nname = \"dev\"\nclient_id = \"dev-cms-client\"\nclient_secret = \"dev-cms-secret\"\n\
-             [machine]\nrequests_per_second = 1000000\n[telemetry]\nlog = \"off\"\n\
+             [machine]\nrequests_per_second = 1000000\n[telemetry]\naccess_log = {}\n\
              [server]\ntrusted_proxies = [\"127.0.0.1\"]\n\
              [[policy.site]]\nhost = \"wiki.app.localhost\"\npath = \"/admin\"\ngroups = [\"admins\"]\n\
              [[policy.site]]\nhost = \"wiki.app.localhost\"\npath = \"/staff\"\ngroups = [\"nobody\"]\n\
              [[machine.client]]\nid = \"nightly\"\nsecret_hashes = [\"{hash}\"]\nowner = \"me\"\n\
-             scopes = [\"cms/read\"]\nupstream = \"dev\"\n"
+             scopes = [\"cms/read\"]\nupstream = \"dev\"\n",
+            telemetry == "access log"
         );
         let world = DevEnvironment::start(DevOptions { file: Some((file, text)), ..DevOptions::default() }).await?;
         let cookie = visitor::cookie(&world, "erin").await?;
         let bearer = visitor::bearer(&world, "erin");
         let port = url::Url::parse(&world.auth_url)?.port();
         let said = serde_json::json!({ "port": port, "cookie": cookie, "bearer": bearer });
-        Ok((Some(world), said))
+        Ok((Some(world), said, export))
     })?;
     println!("{said}");
     std::io::stdin().read_to_end(&mut Vec::new())?;
@@ -86,6 +104,7 @@ fn bare() -> Router {
     Router::new()
         .route("/", any(async || StatusCode::NO_CONTENT))
         .route("/answer", any(answer))
+        .route("/v1/traces", any(async || StatusCode::OK))
         .route("/page/{length}", any(async |Path(length): Path<usize>| page(length)))
 }
 
@@ -204,11 +223,19 @@ fn pages<'a>(ours: &'a Server, bare: &'a Server, cookie: &str) -> anyhow::Result
     Ok(modes)
 }
 
+/// The service with a telemetry of its own.
+fn observed(telemetry: &str) -> anyhow::Result<Server> {
+    Server::start_silent("ours", &["1".to_owned(), telemetry.to_owned()])
+}
+
 fn measure() -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let (ours, bare) = (Server::start("ours", &[])?, Server::start("bare", &[])?);
     let [one, two] = ["1", "2"].map(|threads| Server::start_everywhere("ours", &[threads.to_owned()]));
     let (one, two) = (one?, two?);
+    let collector = bare.url("/v1/traces");
+    let (logged, access) = (observed("log")?, observed("access log")?);
+    let (few, all) = (observed(&format!("0.01 {collector}"))?, observed(&format!("1 {collector}"))?);
     let said = |server: &Server, name: &str| server.said[name].as_str().unwrap().to_owned();
     let cookie_of = |server: &Server| format!("Cookie: {}", said(server, "cookie"));
     let (cookie, bearer) = (cookie_of(&ours), format!("Authorization: Bearer {}", said(&ours, "bearer")));
@@ -234,6 +261,10 @@ fn measure() -> anyhow::Result<()> {
             options: vec!["-s".into(), script.display().to_string()],
             ..Mode::new("  bare, POST, as long", &bare, "/page/1000", &[])
         },
+        Mode::new("validate, log", &logged, "/validate", &[&cookie_of(&logged)]),
+        Mode::new("validate, log and access log", &access, "/validate", &[&cookie_of(&access)]),
+        Mode::new("validate, 1 of 100 traced", &few, "/validate", &[&cookie_of(&few)]),
+        Mode::new("validate, all traced", &all, "/validate", &[&cookie_of(&all)]),
         Mode::new("validate, all cores, 1 thread", &one, "/validate", &[&cookie_of(&one)]),
         Mode::new("validate, all cores, 2 threads", &two, "/validate", &[&cookie_of(&two)]),
     ];

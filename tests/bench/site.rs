@@ -6,7 +6,7 @@
 use super::driver::Server;
 use super::http::{Connection, Cookies};
 use anyhow::{Context, ensure};
-use auth_api::app::App;
+use auth_api::app::{self, App};
 use auth_api::config::{ListenAddress, Sources, load};
 use auth_api::dev::pool::{PoolSettings, PoolUser, UserPool};
 use auth_api::domain::clock::SystemClock;
@@ -24,7 +24,7 @@ const PASSWORD: &str = "Passw0rd!";
 
 /// The pool or the service, until standard input closes, after a line of JSON that says where.
 pub fn serve(arguments: &[String]) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = app::runtime().worker_threads(1).build()?;
     match arguments {
         [what, public_url] if what == "pool" => runtime.block_on(serve_pool(public_url)),
         _ => runtime.block_on(serve_ours(&arguments[1..])),
@@ -54,7 +54,7 @@ async fn serve_ours(configuration: &[String]) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address)?;
     println!("{}", serde_json::json!({ "port": listener.local_addr()?.port() }));
     let stop = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
-    Ok(app.serve(listener.into(), None, async { drop(stop.await) }).await?)
+    Ok(app.shedding_load().serve(listener.into(), None, async { drop(stop.await) }).await?)
 }
 
 /// The service and its pool.

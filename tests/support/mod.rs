@@ -59,6 +59,11 @@ impl Site {
         Self::plan(configuration, DevOptions::default()).await
     }
 
+    /// One that refuses requests in an overload.
+    pub(crate) async fn shedding_load() -> Self {
+        Self::plan(&[], DevOptions { shed_load: true, ..DevOptions::default() }).await
+    }
+
     /// With a configuration file beside it.
     pub(crate) async fn with_file(file: &Path, configuration: &[(&str, &str)]) -> Self {
         Self::plan(

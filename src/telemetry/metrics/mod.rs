@@ -91,6 +91,7 @@ pub struct Metrics {
     machine: MachineCounters,
     background_ends: Family<Labels<1>, Counter>,
     reloads: Family<Labels<1>, Counter>,
+    shed: Counter,
     audit_dropped: Counter,
 }
 
@@ -147,6 +148,11 @@ impl Default for Metrics {
                 let help = "Reloads of the configuration, by outcome";
                 add_counters(all, "config_reloads", help, "outcome", &RELOAD_OUTCOMES)
             },
+            shed: add(
+                all,
+                "http_requests_shed",
+                "Requests that were refused for an overload; they count as answered, too",
+            ),
             audit_dropped: add(all, "audit_records_dropped", "Audit records that could not be written"),
             registry: {
                 register_dropped(&mut registry);
@@ -170,6 +176,11 @@ impl Metrics {
     /// Counts and times a request of the public listener, until it is answered or dropped.
     pub fn request(&self, route: HttpRoute, method: &::http::Method) -> RequestTimer<'_> {
         self.http.begin(route, method)
+    }
+
+    /// Counts a request that is refused for an overload.
+    pub fn request_shed(&self) {
+        self.shed.inc();
     }
 
     /// Counts a sign-in that came back.

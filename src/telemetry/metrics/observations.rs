@@ -18,6 +18,8 @@ pub struct Observations {
     pub degraded: Vec<(&'static str, usize)>,
     /// Sessions in the store, where it knows without counting them.
     pub sessions: Option<u64>,
+    /// How late work that was ready came to a thread, at the last measurement, seconds.
+    pub scheduling_delay: f64,
     /// Sessions in this process's memory, and sessions known not to exist.
     pub cache_entries: u64,
     /// What they take of memory, bytes.
@@ -39,6 +41,8 @@ impl Observations {
         let degraded = self.degraded.iter().map(|(component, count)| ([("component", *component)], *count as u64));
         gauges(all, "degraded", "Components that do not work, by kind, as in the body of /readyz; 0 is good", degraded);
         gauge(all, "http_requests_in_flight", "Requests of the public listener that are not answered yet", in_flight);
+        let help = "How long work that was ready waited for a thread at the last of the measurements, 50 a second";
+        gauge(all, "scheduling_delay_seconds", help, self.scheduling_delay);
         if let Some(sessions) = self.sessions {
             let help = "Sessions in the store, those included that ended in the last five minutes; not told by Redis, which \
                 would have to count them";

@@ -37,17 +37,20 @@ macro_rules! responses {
 }
 
 responses! {
-    HomePages = described(&[PAGE], [store()]);
-    SignInPages = described(&[PAGE], [vec![Problem::SignIn(SignInProblem::RedirectLoop), AUDIT], provider(), store()]);
-    CallbackPages = described(&[PAGE], [callback(), vec![AUDIT], provider(), store()]);
-    ConfirmSignOutPages = described(&[PAGE], [store()]);
-    SignOutPages = described(&[PAGE], [vec![ORIGIN], store()]);
+    HomePages = described(&[PAGE], [OVERLOADED.into(), store()]);
+    SignInPages = described(
+        &[PAGE],
+        [vec![Problem::SignIn(SignInProblem::RedirectLoop), AUDIT], OVERLOADED.into(), provider(), store()]
+    );
+    CallbackPages = described(&[PAGE], [callback(), vec![AUDIT], OVERLOADED.into(), provider(), store()]);
+    ConfirmSignOutPages = described(&[PAGE], [OVERLOADED.into(), store()]);
+    SignOutPages = described(&[PAGE], [vec![ORIGIN], OVERLOADED.into(), store()]);
     SignedOutRedirect = {
         let mut redirect = answer("Signed out here: to the provider's sign-out.", []);
         redirect.headers.insert("Set-Cookie".to_owned(), header("RemovedCookies"));
         BTreeMap::from([("303".to_owned(), RefOr::T(redirect))])
     };
-    SignOutCallbackPages = described(&[PAGE], [provider()]);
+    SignOutCallbackPages = described(&[PAGE], [OVERLOADED.into(), provider()]);
     SessionProblems = described(&[PROBLEM], [session()]);
     EndSessionProblems = described(&[PROBLEM], [session(), vec![ORIGIN, Problem::Request(RequestProblem::NoSuchSession)]]);
     ProfileProblems = described(&[PROBLEM], [session(), account()]);
@@ -70,6 +73,8 @@ responses! {
     IdentityAnswer = identity();
 }
 
+/// Of every route that `overload` may refuse.
+const OVERLOADED: [Problem; 1] = [Problem::Service(ServiceProblem::Overloaded)];
 const AUDIT: Problem = Problem::Service(ServiceProblem::AuditUnavailable);
 
 fn store() -> Vec<Problem> {
@@ -97,7 +102,8 @@ fn callback() -> Vec<Problem> {
 /// Of every route that needs a session; the requirements are refused by a layer.
 fn session() -> Vec<Problem> {
     let own = [SessionProblem::Anonymous, SessionProblem::InvalidCredentials, SessionProblem::Ambiguous];
-    [vec![Problem::Request(RequestProblem::Requirement)], own.map(Problem::Session).into(), store()].concat()
+    [vec![Problem::Request(RequestProblem::Requirement)], own.map(Problem::Session).into(), OVERLOADED.into(), store()]
+        .concat()
 }
 
 fn renewal() -> Vec<Problem> {

@@ -170,6 +170,9 @@ fn service(problem: ServiceProblem) -> (&'static str, &'static str) {
         ServiceProblem::StoreUnavailable | ServiceProblem::Timeout => {
             ("We cannot look up your session right now", OURS)
         }
+        ServiceProblem::Overloaded => {
+            ("Too many people are here right now", "Nothing is lost. Please try again in a few seconds.")
+        }
         ServiceProblem::ProviderFailed => (
             "The sign-in service gave an unexpected answer",
             "Nobody was signed in. If this happens again, tell the people who run this site.",
