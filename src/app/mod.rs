@@ -153,8 +153,9 @@ pub(crate) fn key_ring(config: &Config) -> KeyRing {
     KeyRing::new(config.cookies.keys.iter().map(|key| key.expose())).bound_to(deployment)
 }
 
-/// How many sockets that are ready are taken up at once.
-const EVENTS: usize = 64;
+/// How many sockets that are ready are taken up at once: fewer than a thread runs tasks before it looks for more, so that
+/// its queue does not grow.
+const EVENTS: usize = 32;
 
 /// The runtime of a service. Sockets that are ready are taken up few at a time: the rest wait in the kernel, in the order in
 /// which they became ready. Of many that wait in the runtime, those that came last go first.

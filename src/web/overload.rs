@@ -20,12 +20,14 @@ use tokio::time::{Instant, sleep_until};
 const PERIOD: Duration = Duration::from_millis(20);
 /// A delay that is nothing unusual, and the first from which requests are refused.
 const TOLERATED: Duration = Duration::from_millis(25);
-/// How long a delay has to last: a pause of the machine is no overload.
+/// How long a delay has to last before the first request is refused: a pause of the machine is no overload.
 const LASTING: Duration = Duration::from_millis(80);
 /// The further delay over which the share of refused requests grows from none to [`MAX_SHARE`].
 const SPAN: Duration = Duration::from_millis(30);
 /// Some are always answered, so that there is no overload in which nobody gets on.
 const MAX_SHARE: f64 = 15.0 / 16.0;
+/// How many that may be refused have to come between two measurements, so that it helps to refuse some.
+const CROWD: usize = 16;
 /// How long after the last refused request it is told that there is an overload.
 const TOLD: Duration = Duration::from_secs(10);
 
@@ -84,6 +86,8 @@ struct Load {
     delay: Duration,
     /// When one was last no later than what is tolerated.
     punctual: Instant,
+    /// Requests that may be refused, since the last measurement and before it.
+    sheddable: [usize; 2],
     /// What is left over of the shares of requests that were answered, below 1: the next whole one is refused.
     carried: f64,
     refused: u64,
@@ -92,7 +96,15 @@ struct Load {
 
 impl Load {
     fn new(now: Instant) -> Self {
-        Self { due: now, delay: Duration::ZERO, punctual: now, carried: 0.0, refused: 0, last_refused: None }
+        Self {
+            due: now,
+            delay: Duration::ZERO,
+            punctual: now,
+            sheddable: [0; 2],
+            carried: 0.0,
+            refused: 0,
+            last_refused: None,
+        }
     }
 
     /// A measurement that was due has begun, and the next one is planned.
@@ -101,18 +113,23 @@ impl Load {
         if self.delay <= TOLERATED {
             self.punctual = now;
         }
+        self.sheddable = [0, self.sheddable[0]];
         self.due = now + PERIOD;
         self.due
     }
 
-    /// The delay if it lasts, else none. A measurement that is overdue counts before it begins.
+    /// The delay if it lasts or is one more of an overload, else none. A measurement that is overdue counts before it begins.
     fn lasting_delay(&self, now: Instant) -> Duration {
         let delay = self.delay.max(now.saturating_duration_since(self.due));
-        let lasts = now.saturating_duration_since(self.punctual) > LASTING + PERIOD;
+        let lasts = self.is_told(now) || now.saturating_duration_since(self.punctual) > LASTING + PERIOD;
         if lasts { delay } else { Duration::ZERO }
     }
 
     fn refuses(&mut self, criticality: Criticality, now: Instant) -> bool {
+        self.sheddable[0] += 1;
+        if self.sheddable.into_iter().max() < Some(CROWD) {
+            return false;
+        }
         self.carried += criticality.refused_share(self.lasting_delay(now));
         let refused = self.carried >= 1.0;
         if refused {
@@ -234,6 +251,7 @@ mod tests {
     /// What is refused of a thousand requests for a path.
     fn refused(load: &mut Load, path: &str, now: Instant) -> usize {
         let Some(criticality) = Criticality::of(HttpRoute::of(path)) else { return 0 };
+        load.sheddable[0] = CROWD;
         (0..1_000).filter(|_| load.refuses(criticality, now)).count()
     }
 
@@ -272,8 +290,21 @@ mod tests {
         let (mut load, now) = late_by(LASTING);
         assert!(refused(&mut load, SHEDDABLE, now) > 900);
         let due = load.measured(now);
-        load.measured(due);
+        let next = load.measured(due);
         assert_eq!(refused(&mut load, SHEDDABLE, due), 0, "it is over with the first that is punctual");
+        assert!(refused(&mut load, SHEDDABLE, next + LASTING) > 900, "and back with the next that is not");
+    }
+
+    #[test]
+    fn a_few_are_answered_however_long_it_takes() {
+        let (mut load, now) = late_by(LASTING);
+        assert_eq!((0..1_000).map(|_| load.refuses(Criticality::Sheddable, now)).position(|refused| refused), Some(16));
+        load.measured(now);
+        assert!((0..1_000).any(|_| load.refuses(Criticality::Sheddable, now + LASTING * 3)));
+        for _ in 0..2 {
+            load.measured(now);
+        }
+        assert!(!(0..CROWD - 1).any(|_| load.refuses(Criticality::Sheddable, now + LASTING * 3)));
     }
 
     #[test]

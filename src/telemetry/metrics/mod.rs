@@ -139,20 +139,12 @@ impl Default for Metrics {
                 Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             ),
             machine: MachineCounters::register(all),
-            background_ends: add(
-                all,
-                "background_task_ends",
-                "Background tasks that ended, by a panic or by themselves, and were started again",
-            ),
+            background_ends: add(all, "background_task_ends", "Background tasks that ended and were started again"),
             reloads: {
                 let help = "Reloads of the configuration, by outcome";
                 add_counters(all, "config_reloads", help, "outcome", &RELOAD_OUTCOMES)
             },
-            shed: add(
-                all,
-                "http_requests_shed",
-                "Requests that were refused for an overload; they count as answered, too",
-            ),
+            shed: add(all, "http_requests_shed", "Requests refused for an overload; they count as answered, too"),
             audit_dropped: add(all, "audit_records_dropped", "Audit records that could not be written"),
             registry: {
                 register_dropped(&mut registry);

@@ -39,6 +39,10 @@ const SLICE: usize = 16 << 10;
 /// Connections at once, where enough files may be open; further ones are closed. What each may cost of memory is below,
 /// and in `guide/security.md`.
 const MAX_CONNECTIONS: usize = 4_096;
+/// Connections that wait until they are accepted, where the system allows as many: the standard library asks for 128, of
+/// which a burst of clients loses the rest, who try again after a second.
+#[cfg(unix)]
+const BACKLOG: i32 = 4_096;
 /// Requests at once on a connection of HTTP/2.
 const MAX_CONCURRENT_STREAMS: u32 = 64;
 /// Bytes of a request's head over HTTP/1, and of what waits to be written.
@@ -78,6 +82,8 @@ pub async fn listen_within(
     match listener {
         Listener::Tcp(listener) => {
             listener.set_nonblocking(true)?;
+            #[cfg(unix)]
+            rustix::net::listen(&listener, BACKLOG)?;
             let (service, handle) = (router.into_make_service_with_connect_info::<SocketAddr>(), Handle::new());
             let Some(tls) = tls else {
                 let server =
@@ -294,6 +300,17 @@ mod tests {
         }
         let asked = asked.load(Ordering::SeqCst);
         assert!(asked < 40, "answers are made as they are taken, and {asked} were made");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_burst_of_connections_waits_to_be_accepted() {
+        let addr = start().await;
+        TcpStream::connect(addr).await.unwrap().write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        tokio::task::yield_now().await;
+        // On the only thread, so that none is accepted meanwhile: one for which there is no room would wait for ever.
+        let burst: Vec<_> = (0..300).map(|_| std::net::TcpStream::connect(addr).unwrap()).collect();
+        assert_eq!(burst.len(), 300);
     }
 
     #[tokio::test]
