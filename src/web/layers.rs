@@ -67,10 +67,12 @@ pub(super) async fn no_requirements(id: RequestId, request: Request, next: Next)
 async fn measured(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let route = HttpRoute::of(request.uri().path());
     let (observed, id) = (web.observe(route, &request), web.request_id(&request));
-    let context = web.request_context(&request, &id);
     let response = match overload::shed(&web, route, &id, request.headers()).await {
         Some(refused) => refused,
-        None => context.scope(named(id, request, next).instrument(observed.span.clone())).await,
+        None => {
+            let context = web.request_context(&request, &id);
+            context.scope(named(id, request, next).instrument(observed.span.clone())).await
+        }
     };
     observed.answered(&response);
     response

@@ -12,9 +12,13 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
+#[cfg(unix)]
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    time::sleep_until,
+};
 
 /// How often the delay is measured.
 const PERIOD: Duration = Duration::from_millis(20);
@@ -185,10 +189,12 @@ impl Overload {
         std::future::pending().await
     }
 
+    #[cfg(unix)]
     fn begin(&self, now: Instant) -> Instant {
         self.load().insert(Load::new(now)).measured(now)
     }
 
+    #[cfg(unix)]
     fn measured(&self, now: Instant) -> Instant {
         let mut load = self.load();
         let load = load.get_or_insert_with(|| Load::new(now));
