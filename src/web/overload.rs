@@ -36,12 +36,13 @@ const CROWD: usize = 16;
 const TOLD: Duration = Duration::from_secs(10);
 
 /// Which requests are refused first. None has a request that costs about as much to refuse as to answer: one for what is
-/// the same for everybody. For the same reason nobody asks about `/validate` and the endpoints of the token broker.
+/// the same for everybody, and `/refresh`, whose calls at the provider have a rate of their own. For the same reason nobody
+/// asks about `/validate` and the endpoints of the token broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Criticality {
     /// What begins something, or can wait.
     Sheddable,
-    /// What ends something that was begun: a sign-in that comes back, a sign-out, a renewal.
+    /// What ends something that was begun: a sign-in that comes back, a sign-out.
     Critical,
 }
 
@@ -53,15 +54,15 @@ impl Criticality {
                 | "/auth/signout"
                 | "/auth/signout/callback"
                 | "/auth/sessions/{handle}"
-                | "/auth/backchannel-logout"
-                | "/refresh",
+                | "/auth/backchannel-logout",
             ) => Some(Self::Critical),
             Some(
                 "/.well-known/oauth-authorization-server"
                 | "/auth/assets/icon.svg"
                 | "/auth/assets/style.css"
                 | "/favicon.ico"
-                | "/openapi.json",
+                | "/openapi.json"
+                | "/refresh",
             ) => None,
             _ => Some(Self::Sheddable),
         }

@@ -51,11 +51,11 @@ responses! {
         BTreeMap::from([("303".to_owned(), RefOr::T(redirect))])
     };
     SignOutCallbackPages = described(&[PAGE], [OVERLOADED.into(), provider()]);
-    SessionProblems = described(&[PROBLEM], [session()]);
-    EndSessionProblems = described(&[PROBLEM], [session(), vec![ORIGIN, Problem::Request(RequestProblem::NoSuchSession)]]);
-    ProfileProblems = described(&[PROBLEM], [session(), account()]);
-    ChangeProfileProblems = described(&[PROBLEM], [session(), account(), change()]);
-    AwsCredentialsProblems = described(&[PROBLEM], [session(), account(), aws_credentials()]);
+    SessionProblems = described(&[PROBLEM], [session(), OVERLOADED.into()]);
+    EndSessionProblems = described(&[PROBLEM], [session(), OVERLOADED.into(), vec![ORIGIN, Problem::Request(RequestProblem::NoSuchSession)]]);
+    ProfileProblems = described(&[PROBLEM], [session(), OVERLOADED.into(), account()]);
+    ChangeProfileProblems = described(&[PROBLEM], [session(), OVERLOADED.into(), account(), change()]);
+    AwsCredentialsProblems = described(&[PROBLEM], [session(), OVERLOADED.into(), account(), aws_credentials()]);
     RefreshProblems = described(&[PROBLEM], [session(), renewal(), vec![ORIGIN]]);
     ValidateProblems = described(&[PROBLEM], [validate()]);
     ValidateBrowserProblems = described(&[PROBLEM, PAGE], [validate()]);
@@ -102,8 +102,7 @@ fn callback() -> Vec<Problem> {
 /// Of every route that needs a session; the requirements are refused by a layer.
 fn session() -> Vec<Problem> {
     let own = [SessionProblem::Anonymous, SessionProblem::InvalidCredentials, SessionProblem::Ambiguous];
-    [vec![Problem::Request(RequestProblem::Requirement)], own.map(Problem::Session).into(), OVERLOADED.into(), store()]
-        .concat()
+    [vec![Problem::Request(RequestProblem::Requirement)], own.map(Problem::Session).into(), store()].concat()
 }
 
 fn renewal() -> Vec<Problem> {
