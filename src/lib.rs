@@ -8,13 +8,13 @@
 //! ```text
 //! web ──▶ flow ──▶ provider ──▶ domain
 //!   │       └────▶ store ─────▶ domain
-//!   └─ axum stops here    openidconnect and oauth2 stop at provider; redb and redis in store
+//!   └─ axum stops here    openidconnect and oauth2 stop at provider; redb, redis and tokio-postgres in store
 //! ```
 //!
 //! - [`domain`]: nouns without I/O: transaction, session, principal, page rules, requirement, policy, seal
 //! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, sign_out; `machine` is the token broker
 //! - [`provider`]: speaks OpenID Connect and Cognito's two APIs; every provider quirk is in its `profile`
-//! - [`store`]: sealed sessions in memory, in a redb file or in Redis, and the cache in front of them
+//! - [`store`]: sealed sessions in memory, in a redb file, in Redis or in PostgreSQL, and the cache in front of them
 //! - [`outbound`]: the one HTTP client, of the provider and of the triggers
 //! - [`web`]: routes, cookies and pages, the OpenAPI document, and the one table from error to answer
 //! - [`config`]: text to one typed struct, a file for each section; [`telemetry`]: log, metrics and traces

@@ -3,7 +3,6 @@
 mod cluster;
 mod eviction;
 mod following;
-mod lost_answers;
 mod rate_limits;
 mod sentinel;
 mod tls;

@@ -106,7 +106,7 @@ pub(super) async fn execute<T: DeserializeOwned>(config: &Config, command: &Oper
         // The configuration's clients are known without a store.
         StoreUrl::Memory if !matches!(command, OperatorCommand::ListClients) => return Err(Error::OnlyInMemory),
         StoreUrl::Redb(path) => in_file(config, path, command).await?,
-        StoreUrl::Memory | StoreUrl::Redis(_) => alone(config, command).await?,
+        StoreUrl::Memory | StoreUrl::Redis(_) | StoreUrl::Postgres(_) => alone(config, command).await?,
     };
     serde_json::from_value(answer).map_err(|_| Error::OtherVersion)
 }

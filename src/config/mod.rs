@@ -50,7 +50,10 @@ pub use sections::telemetry::{AuditStream, LogFormat, TelemetryConfig};
 pub use sections::validate::ValidateConfig;
 pub use values::issuer::Profile;
 pub use values::listen::ListenAddress;
-pub use values::store_url::{HostPort, RedisServers, RedisUrl, StoreUrl};
+pub use values::postgres_url::{PostgresServers, PostgresTls, PostgresUrl};
+pub use values::redis_url::{RedisServers, RedisUrl};
+pub use values::server_address::HostPort;
+pub use values::store_url::StoreUrl;
 pub use values::tokens::Exposed;
 pub use values::urls::PublicUrl;
 

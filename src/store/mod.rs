@@ -1,4 +1,4 @@
-//! Where sessions are kept: sealed records in memory, in a redb file or in Redis.
+//! Where sessions are kept: sealed records in memory, in a redb file, in Redis or in PostgreSQL.
 //!
 //! [`SessionStore`] is what a place must do; [`Sessions`] is what the flows use: it seals and opens
 //! records and keeps opened ones at hand. A place sees neither ids nor contents.
@@ -10,12 +10,15 @@ mod encoding;
 mod epoch;
 mod in_process_leases;
 mod inspection;
+mod intervals;
 mod journal;
 mod listing;
 mod machine_tokens;
 mod memory;
 mod opened_session;
+mod ownership;
 mod permits;
+mod postgres;
 mod probe;
 mod rate_limit;
 mod read_sessions;
@@ -299,6 +302,12 @@ pub enum OpenError {
         /// The file.
         path: String,
     },
+    /// The certificates that `sslrootcert` names cannot be read.
+    #[error("sslrootcert of session.store: {why}. Name a file with certificates in PEM")]
+    Certificates {
+        /// What is wrong.
+        why: String,
+    },
     /// The operating system refuses.
     #[error("{path} cannot be opened: {why}")]
     Io {
@@ -425,5 +434,6 @@ pub fn open(config: &SessionConfig, ring: &Arc<KeyRing>) -> Result<Arc<dyn Sessi
         StoreUrl::Memory => Arc::new(memory::MemoryStore::default()),
         StoreUrl::Redb(path) => Arc::new(redb::Redb::open(path, ring)?),
         StoreUrl::Redis(url) => Arc::new(redis::Redis::open(url, config, ring)),
+        StoreUrl::Postgres(url) => Arc::new(postgres::Postgres::open(url, config, ring)?),
     })
 }

@@ -1,12 +1,14 @@
 //! Several processes on one Redis: what a validate costs there, how soon a sign-out counts elsewhere, and
-//! what a million sessions change.
+//! what a million sessions change. And the same calls on Redis and on PostgreSQL.
 //!
-//! `cargo bench --bench fleet` (needs `wrk` and `redis-server`; Linux; 8 GB of memory for the million, which
-//! `-- million` measures alone). Like `load`, it compares processes with one worker thread each, in turn.
+//! `cargo bench --bench fleet` (needs `wrk`, `redis-server` and `postgresql`; Linux; 8 GB of memory for the million, which
+//! `-- million` measures alone, as `-- stores` does the two stores). Like `load`, it compares processes with one worker
+//! thread each, in turn.
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
 mod driver;
+mod store_server;
 mod visitor;
 
 use auth_api::app::App;
@@ -24,9 +26,10 @@ use futures_util::StreamExt;
 use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
+use store_server::StoreServer;
 use tokio::runtime::Runtime;
 
 #[global_allocator]
@@ -46,7 +49,7 @@ fn main() -> anyhow::Result<()> {
         Some("serve") => serve(&arguments[1], &arguments[2..]),
         _ if !arguments.iter().any(|a| a == "--bench") => Ok(()),
         _ if !can_measure(&[("wrk", "-v"), ("redis-server", "--version")]) => Ok(()),
-        _ => measure(arguments.iter().any(|argument| argument == "million")),
+        _ => measure(&arguments),
     }
 }
 
@@ -83,35 +86,8 @@ fn pairs(configuration: &[String]) -> Vec<(String, String)> {
     configuration.iter().filter_map(pair).collect()
 }
 
-/// A redis-server on a port of the system's choice.
-struct Redis(Child, u16, #[expect(dead_code, reason = "kept for its files")] tempfile::TempDir);
-
-impl Redis {
-    fn start() -> anyhow::Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let folder = tempfile::tempdir()?;
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .spawn()?;
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::yield_now();
-        }
-        Ok(Self(child, port, folder))
-    }
-
-    fn configuration(&self, user: &str) -> Vec<String> {
-        let store = format!("SESSION__STORE=redis://{user}127.0.0.1:{}", self.1);
-        vec![store, format!("COOKIES__KEYS={KEYS}")]
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn stored_in(store: &StoreServer, user: &str) -> [String; 2] {
+    [format!("SESSION__STORE={}", store.address(user)), format!("COOKIES__KEYS={KEYS}")]
 }
 
 /// This process as one more of the fleet, without a listener.
@@ -123,7 +99,7 @@ struct Member {
 }
 
 impl Member {
-    async fn join(redis: &Redis) -> anyhow::Result<Self> {
+    async fn join(store: &StoreServer, user: &str) -> anyhow::Result<Self> {
         let world = DevEnvironment::start(DevOptions::default()).await?;
         let pattern = visitor::session(&world, "erin").await?;
         let deployment = [
@@ -133,12 +109,13 @@ impl Member {
             "COOKIES__DOMAIN=app.localhost".to_owned(),
         ];
         let deployment = deployment.to_vec();
-        Ok(Self { rp: app(&[&redis.configuration("")[..], &deployment].concat())?.rp, pattern, deployment })
+        let rp = app(&[&stored_in(store, user)[..], &deployment].concat())?.rp;
+        Ok(Self { rp, pattern, deployment })
     }
 
     /// The configuration of another process.
-    fn configuration(&self, redis: &Redis, user: &str) -> Vec<String> {
-        [&redis.configuration(user)[..], &self.deployment].concat()
+    fn configuration(&self, store: &StoreServer, user: &str) -> Vec<String> {
+        [&stored_in(store, user)[..], &self.deployment].concat()
     }
 
     /// Stores sessions; the first `shown` cookies.
@@ -159,24 +136,73 @@ impl Member {
     }
 }
 
-fn measure(million_alone: bool) -> anyhow::Result<()> {
+fn measure(arguments: &[String]) -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    if million_alone {
+    if arguments.iter().any(|argument| argument == "million") {
         return a_million(&runtime);
     }
-    let redis = Redis::start()?;
-    let member = runtime.block_on(Member::join(&redis))?;
+    if arguments.iter().any(|argument| argument == "stores") {
+        return stores(&runtime);
+    }
+    let redis = StoreServer::redis()?;
+    let member = runtime.block_on(Member::join(&redis, ""))?;
     processor_time(&runtime, &redis, &member)?;
-    revocation_lag(&runtime, &redis, &member)?;
+    revocation_lag(&runtime, &redis, &member, "")?;
     memory(&runtime, &redis, &member)?;
+    stores(&runtime)?;
     a_million(&runtime)
 }
 
+/// The same calls on a Redis without a disk and on a PostgreSQL that waits for its disk.
+fn stores(runtime: &Runtime) -> anyhow::Result<()> {
+    for (name, store, user) in
+        [("Redis", StoreServer::redis()?, ""), ("PostgreSQL", StoreServer::postgresql()?, "auth_api@")]
+    {
+        println!("\n{name}, ms: p50, p99");
+        let member = runtime.block_on(Member::join(&store, user))?;
+        let server = Server::start("ours", &member.configuration(&store, user))?;
+        let url = server.url("/validate");
+        #[expect(clippy::disallowed_methods, reason = "the rule is for the service")]
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let (mut create, mut cold, mut warm, mut end) = (vec![], vec![], vec![], vec![]);
+        runtime.block_on(async {
+            for _ in 0..2_000 {
+                let (session, tokens) = member.pattern.clone();
+                let began = Instant::now();
+                let live = member.rp.sessions.create(session, tokens).await?;
+                create.push(began.elapsed().as_secs_f64() * 1e3);
+                let cookie = visitor::cookie_of(&live);
+                for times in [&mut cold, &mut warm] {
+                    let began = Instant::now();
+                    let answer = client.get(&url).header("cookie", &cookie).send().await?;
+                    anyhow::ensure!(answer.status() == 200, "a new session is known: {}", answer.status());
+                    times.push(began.elapsed().as_secs_f64() * 1e3);
+                }
+                let began = Instant::now();
+                member.rp.sessions.end(live.id).await?;
+                end.push(began.elapsed().as_secs_f64() * 1e3);
+            }
+            anyhow::Ok(())
+        })?;
+        for (what, times) in [
+            ("the store's part of a sign-in", &mut create),
+            ("validate, at another process, first", &mut cold),
+            ("validate, again", &mut warm),
+            ("the store's part of a sign-out", &mut end),
+        ] {
+            times.sort_by(f64::total_cmp);
+            println!("{what:40} {:.2} {:.2}", times[times.len() / 2], times[times.len() * 99 / 100]);
+        }
+        revocation_lag(runtime, &store, &member, user)?;
+    }
+    Ok(())
+}
+
 /// What a validate costs with and without memory, beside a bare handler.
-fn processor_time(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::Result<()> {
+fn processor_time(runtime: &Runtime, redis: &StoreServer, member: &Member) -> anyhow::Result<()> {
     // One that may not ask to be told of changes has to ask Redis every time.
-    let mut client = std::net::TcpStream::connect(("127.0.0.1", redis.1))?;
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", redis.port))?;
     std::io::Write::write_all(&mut client, b"ACL SETUSER blind on nopass ~* &* +@all -client|tracking\r\n")?;
     client.read_exact(&mut [0; 5])?;
     let bare = Server::start("bare", &[])?;
@@ -207,8 +233,8 @@ fn processor_time(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::
 }
 
 /// From the end of a session at one process to the first 401 at another, which serves others meanwhile.
-fn revocation_lag(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::Result<()> {
-    let other = Server::start("ours", &member.configuration(redis, ""))?;
+fn revocation_lag(runtime: &Runtime, store: &StoreServer, member: &Member, user: &str) -> anyhow::Result<()> {
+    let other = Server::start("ours", &member.configuration(store, user))?;
     let url = other.url("/validate");
     let busy = format!("Cookie: {}", runtime.block_on(member.fill(1, 1))?[0]);
     let seconds = "-d20s";
@@ -247,7 +273,7 @@ fn revocation_lag(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::
 }
 
 /// What a remembered session takes.
-fn memory(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::Result<()> {
+fn memory(runtime: &Runtime, redis: &StoreServer, member: &Member) -> anyhow::Result<()> {
     let cookies = runtime.block_on(member.fill(WEIGHED, WEIGHED))?;
     let folder = tempfile::tempdir()?;
     let server = Server::start("ours", &member.configuration(redis, ""))?;
@@ -267,8 +293,8 @@ fn memory(runtime: &Runtime, redis: &Redis, member: &Member) -> anyhow::Result<(
 /// The same traffic on a store with a thousand sessions and on one with a million, all of them read before.
 fn a_million(runtime: &Runtime) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let (small, large) = (Redis::start()?, Redis::start()?);
-    let members = [runtime.block_on(Member::join(&small))?, runtime.block_on(Member::join(&large))?];
+    let (small, large) = (StoreServer::redis()?, StoreServer::redis()?);
+    let members = [runtime.block_on(Member::join(&small, ""))?, runtime.block_on(Member::join(&large, ""))?];
     let few = runtime.block_on(members[0].fill(FEW, FEW))?;
     let began = Instant::now();
     let many_cookies = runtime.block_on(members[1].fill(MANY, MANY))?;

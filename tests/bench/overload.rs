@@ -24,7 +24,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// How long each load lasts.
 const LASTS: Duration = Duration::from_secs(12);
 /// Connections that begin sign-ins.
-const CONNECTIONS: usize = 3_000;
+const CONNECTIONS: usize = 2_000;
 /// Validates a second, and the connections for them.
 const VALIDATES: (f64, usize) = (500.0, 20);
 /// The loads, as multiples of what the service can do.

@@ -23,7 +23,10 @@ use std::path::{Path, PathBuf};
 pub(crate) fn component(program: &str) -> PathBuf {
     // A user's PATH may lack where Debian puts servers; what Python's packages brought along comes last.
     let path = variable("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), below("python/.venv/bin")]);
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let postgresql = versions.map(|version| version.path().join("bin"));
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into()]).chain(postgresql);
+    let folders = folders.chain([below("python/.venv/bin")]);
     let found = folders.map(|folder| folder.join(program)).find(|file| file.is_file());
     found.unwrap_or_else(|| missing(program))
 }

@@ -1,9 +1,10 @@
 //! A real cluster of three servers.
 
-use super::following::{caught_up, follow, in_time};
+use super::following::in_time;
 use super::{ENDS, key, record};
 use crate::sessions::keeps_the_contract;
 use crate::support::free_port;
+use crate::support::listener::{Heard, caught_up, follow};
 use crate::support::redis::{Redis, eventually, store_at, url};
 use auth_api::config::RedisServers;
 use auth_api::domain::store_key::RevocationKey;
@@ -130,7 +131,7 @@ async fn a_slot_that_moves_is_followed() {
     }
     in_time(task).await;
     eventually("following goes on", async || {
-        let heard = super::following::Heard::default();
+        let heard = Heard::default();
         let following = ours.follow(&heard);
         tokio::time::timeout(std::time::Duration::from_millis(300), following).await.is_err() && heard.said().begun == 1
     })

@@ -1,85 +1,19 @@
 //! Hearing of what others change.
 
 use super::{ENDS, IN_TIME, key, record};
+use crate::support::listener::{Heard, caught_up, follow};
 use crate::support::redis::{Redis, store_at, url};
 use crate::support::until;
 use auth_api::config::{HostPort, RedisServers};
-use auth_api::domain::store_key::{IndexKey, RevocationKey, SessionKey};
-use auth_api::store::{Error, InvalidationListener, SessionStore, UpdateOutcome};
+use auth_api::domain::store_key::{IndexKey, RevocationKey};
+use auth_api::store::{Error, UpdateOutcome};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-
-/// Writes down what it hears.
-#[derive(Debug, Default)]
-pub(super) struct Heard(Mutex<Said>);
-
-#[derive(Debug, Default)]
-pub(super) struct Said {
-    pub(super) begun: u32,
-    pub(super) lost: bool,
-    pub(super) changed: Vec<SessionKey>,
-    pub(super) ended: Vec<SessionKey>,
-    pub(super) marked: Vec<RevocationKey>,
-    pub(super) emptied: u32,
-    pub(super) current: Option<Instant>,
-    pub(super) lag: Option<Duration>,
-}
-
-impl Heard {
-    pub(super) fn said(&self) -> MutexGuard<'_, Said> {
-        self.0.lock().unwrap()
-    }
-}
-
-impl InvalidationListener for Heard {
-    fn started(&self, lost: bool) {
-        self.said().begun += 1;
-        self.said().lost = lost;
-    }
-    fn exclusive(&self) {
-        panic!("Redis is for many processes");
-    }
-    fn session_changed(&self, key: SessionKey) {
-        self.said().changed.push(key);
-    }
-    fn session_ended(&self, key: SessionKey) {
-        self.said().ended.push(key);
-    }
-    fn token_revoked(&self, mark: RevocationKey) {
-        self.said().marked.push(mark);
-    }
-    fn store_emptied(&self) {
-        self.said().emptied += 1;
-    }
-    fn synced(&self, at: Instant) {
-        self.said().current = Some(at);
-    }
-    fn invalidation_lag(&self, took: Duration) {
-        self.said().lag = Some(took);
-    }
-}
-
-/// Follows a store until it can no longer, and says when it began.
-pub(super) async fn follow(store: Arc<dyn SessionStore>) -> (Arc<Heard>, JoinHandle<Error>) {
-    let heard = Arc::new(Heard::default());
-    let task = {
-        let heard = heard.clone();
-        tokio::spawn(async move { store.follow(&*heard).await })
-    };
-    until("following begins", async || heard.said().begun == 1).await;
-    (heard, task)
-}
-
-/// Waits until everything before now was heard.
-pub(super) async fn caught_up(heard: &Heard) {
-    let now = Instant::now();
-    until("everything is heard", async || heard.said().current.is_some_and(|at| at > now)).await;
-}
 
 #[tokio::test]
 #[ignore = "needs redis-server"]

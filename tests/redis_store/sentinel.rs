@@ -1,8 +1,9 @@
 //! A master, a replica and sentinels, and a fail-over between them.
 
-use super::following::{caught_up, follow, in_time};
+use super::following::in_time;
 use super::{key, record};
 use crate::sessions::keeps_the_contract;
+use crate::support::listener::{caught_up, follow};
 use crate::support::redis::{Redis, eventually, store_at, url};
 use auth_api::config::RedisServers;
 

@@ -2,8 +2,10 @@
 
 mod browser;
 pub(crate) mod lambda;
+pub(crate) mod listener;
 mod log;
 mod ports;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod redis;
 

@@ -16,9 +16,11 @@ section! {
     SessionConfig / RawSession
 
     /// Where sessions are kept: "redb:PATH", a file that survives restarts and serves one process; "memory:", which
-    /// signs everyone out on restart; or Redis 6.2 or later, or Valkey, which many processes share:
+    /// signs everyone out on restart; or what many processes share. Redis 6.2 or later, or Valkey:
     /// "redis://:PASSWORD@HOST:6379/0", "rediss://…" with TLS, "redis+sentinel://HOST:26379,HOST:26379/MASTER",
     /// "redis+cluster://HOST:6379,HOST:6379". Deployments that share one server differ in "?prefix=NAME".
+    /// PostgreSQL 13 or later: "postgres://USER:PASSWORD@HOST:5432/DATABASE", with TLS unless it is on this machine.
+    /// Deployments that share one database differ in "?schema=NAME".
     /// Relative paths start at this file's folder.
     store: StoreUrl = text_with_base(store_url::store_url)
         .default("redb:auth-api.redb")
@@ -33,9 +35,9 @@ section! {
             "Write a time from `100ms` to `10s`; `1s` suits most.",
         );
 
-    /// A process remembers sessions and hears of every change that another one makes in Redis. When it can no longer
+    /// A process remembers sessions and hears of every change that another one makes in the store. When it can no longer
     /// hear, it answers from memory for this long and then asks the store each time, from 50ms to 1h: a longer time
-    /// keeps people signed in through an outage of Redis, and may keep one who signed out elsewhere meanwhile.
+    /// keeps people signed in through an outage of the store, and may keep one who signed out elsewhere meanwhile.
     max_stale: Duration = fine_duration()
         .default("250ms")
         .within(

@@ -2,14 +2,11 @@
 //!
 //! No message here shows the value: addresses of stores hold passwords.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use percent_encoding::percent_decode_str;
-use secrecy::{ExposeSecret, SecretString};
-
+use super::postgres_url::{self, PostgresUrl};
+use super::redis_url::{RedisScheme, RedisUrl};
 use crate::config::diagnostic::Mistake;
-use crate::domain::seal::same;
 
 /// Where sessions are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,107 +17,25 @@ pub enum StoreUrl {
     Redb(PathBuf),
     /// In Redis or Valkey, for many processes.
     Redis(RedisUrl),
+    /// In PostgreSQL, for many processes.
+    Postgres(PostgresUrl),
 }
 
 impl StoreUrl {
-    /// What traces call the database (`db.system.name` of OpenTelemetry's semantic conventions, which lists Redis alone).
+    /// What traces call the database (`db.system.name` of OpenTelemetry's semantic conventions, as far as those list it).
     pub fn system(&self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Redb(_) => "redb",
             Self::Redis(_) => "redis",
+            Self::Postgres(_) => "postgresql",
         }
     }
 }
-
-/// How to reach Redis. `Debug` and `Display` show neither user nor password.
-#[derive(Clone)]
-pub struct RedisUrl {
-    /// Which servers there are.
-    pub servers: RedisServers,
-    /// Whether every connection is over TLS, verified against the system's certificates.
-    pub tls: bool,
-    /// The user to sign in as; without one, the server's default user.
-    pub user: Option<String>,
-    /// That user's password.
-    pub password: Option<SecretString>,
-    /// The number of the database.
-    pub db: u32,
-    /// What the name of every key begins with.
-    pub prefix: String,
-}
-
-/// The servers behind a [`RedisUrl`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedisServers {
-    /// One server.
-    One(HostPort),
-    /// The master that sentinels name.
-    Sentinel {
-        /// Where the sentinels are.
-        sentinels: Vec<HostPort>,
-        /// What they call the master.
-        master: String,
-    },
-    /// A cluster, by some of its nodes.
-    Cluster(Vec<HostPort>),
-}
-
-/// A host and a port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HostPort {
-    /// A name or an address; IPv6 without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
-}
-
-impl fmt::Display for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |hosts: &[HostPort]| hosts.iter().map(HostPort::to_string).collect::<Vec<_>>().join(",");
-        let scheme = if self.tls { "rediss" } else { "redis" };
-        match &self.servers {
-            RedisServers::One(at) => write!(f, "{scheme}://{at}/{}", self.db)?,
-            RedisServers::Sentinel { sentinels, master } => {
-                write!(f, "{scheme}+sentinel://{}/{master}/{}", list(sentinels), self.db)?;
-            }
-            RedisServers::Cluster(nodes) => write!(f, "{scheme}+cluster://{}", list(nodes))?,
-        }
-        write!(f, "?prefix={}", self.prefix)
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RedisUrl({self})")
-    }
-}
-
-impl PartialEq for RedisUrl {
-    fn eq(&self, other: &Self) -> bool {
-        let secret = |url: &Self| url.password.as_ref().map(|p| p.expose_secret().to_owned()).unwrap_or_default();
-        let open = |url: &Self| (url.servers.clone(), url.tls, url.user.clone(), url.db, url.prefix.clone());
-        open(self) == open(other)
-            && self.password.is_some() == other.password.is_some()
-            && same(secret(self).as_bytes(), secret(other).as_bytes())
-    }
-}
-
-impl Eq for RedisUrl {}
 
 const INSTEAD: &str = "Write `redb:PATH`, a file that survives restarts, `memory:`, which forgets every session on \
-                       restart, or `redis://HOST`, which many processes can share.";
-const ADDRESS: &str = "Write `redis://:PASSWORD@HOST:6379`, `rediss://…` for TLS, \
-                       `redis+sentinel://HOST:26379,HOST:26379/MASTER` or `redis+cluster://HOST:6379,HOST:6379`.";
-
-/// One of the forms in [`INSTEAD`] and [`ADDRESS`]. The path of a file is relative to `base`.
+                       restart, or `redis://HOST` or `postgres://USER@HOST/DATABASE`, which many processes can share.";
+/// One of the forms in [`INSTEAD`]. Paths of files are relative to `base`.
 pub(in crate::config) fn store_url(text: &str, base: &Path) -> Result<StoreUrl, Mistake> {
     if text == "memory:" {
         return Ok(StoreUrl::Memory);
@@ -132,6 +47,10 @@ pub(in crate::config) fn store_url(text: &str, base: &Path) -> Result<StoreUrl, 
     if let Some(kind) = text.split_once(':').and_then(|(scheme, _)| RedisScheme::of(scheme)) {
         return kind.parse(text).map(StoreUrl::Redis);
     }
+    let scheme = text.split_once(':').map_or_else(String::new, |(scheme, _)| scheme.to_ascii_lowercase());
+    if scheme == "postgres" || scheme == "postgresql" {
+        return postgres_url::parse(text, base).map(StoreUrl::Postgres);
+    }
     match text.strip_prefix("redb:") {
         Some("") => Err(Mistake::new("`redb:` names no file, so sessions could not be kept.", INSTEAD)),
         Some(path) if path.starts_with("//") => Err(Mistake::new(
@@ -141,170 +60,4 @@ pub(in crate::config) fn store_url(text: &str, base: &Path) -> Result<StoreUrl, 
         Some(path) => Ok(StoreUrl::Redb(base.join(path))),
         None => Err(Mistake::new("This is not a session store.", INSTEAD)),
     }
-}
-
-/// What a scheme says.
-#[derive(Clone, Copy)]
-struct RedisScheme {
-    tls: bool,
-    form: RedisForm,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum RedisForm {
-    One,
-    Sentinel,
-    Cluster,
-}
-
-impl RedisScheme {
-    fn of(scheme: &str) -> Option<Self> {
-        let scheme = scheme.to_ascii_lowercase();
-        let (base, form) = scheme.split_once('+').unwrap_or((&scheme, ""));
-        let tls = match base {
-            "redis" => false,
-            "rediss" => true,
-            _ => return None,
-        };
-        let form = match form {
-            "" => RedisForm::One,
-            "sentinel" => RedisForm::Sentinel,
-            "cluster" => RedisForm::Cluster,
-            _ => return None,
-        };
-        Some(Self { tls, form })
-    }
-
-    fn parse(self, text: &str) -> Result<RedisUrl, Mistake> {
-        let Some((_, rest)) = text.split_once("://") else {
-            return Err(Mistake::new("After the colon of a Redis address come two slashes and a host.", ADDRESS));
-        };
-        if rest.contains('#') {
-            return Err(Mistake::new(
-                "The address has a `#` in it, and nothing can follow one here.",
-                "Write a `#` of a password as `%23`.",
-            ));
-        }
-        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (user, password, hosts) = match authority.rsplit_once('@') {
-            Some((who, hosts)) => {
-                let (user, password) = credentials(who)?;
-                (user, Some(password), hosts)
-            }
-            None => (None, None, authority),
-        };
-        let standard = if self.form == RedisForm::Sentinel { 26_379 } else { 6_379 };
-        let mut hosts =
-            hosts.split(',').map(|host| host_port(host, standard)).collect::<Result<Vec<HostPort>, Mistake>>()?;
-        let (servers, db) = match self.form {
-            RedisForm::One => {
-                if hosts.len() > 1 {
-                    return Err(Mistake::new(
-                        "This names several servers, and `redis://` is for one.",
-                        "Write `redis+cluster://` for the nodes of a cluster or `redis+sentinel://` for sentinels.",
-                    ));
-                }
-                (RedisServers::One(hosts.remove(0)), database(path)?)
-            }
-            RedisForm::Sentinel => {
-                let (master, db) = path.split_once('/').unwrap_or((path, ""));
-                if master.is_empty() || !master.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-                    return Err(Mistake::new(
-                        "After the sentinels comes the name that they give to the master: letters, digits, `.`, `_`, `-`.",
-                        "Write `redis+sentinel://HOST:26379,HOST:26379/mymaster`, with the name of your master.",
-                    ));
-                }
-                (RedisServers::Sentinel { sentinels: hosts, master: master.to_owned() }, database(db)?)
-            }
-            RedisForm::Cluster if path.is_empty() => (RedisServers::Cluster(hosts), 0),
-            RedisForm::Cluster => {
-                return Err(Mistake::new(
-                    "A cluster has one database only, so nothing can stand behind its nodes.",
-                    "Write `redis+cluster://HOST:6379,HOST:6379` without a path.",
-                ));
-            }
-        };
-        let prefix = query.map_or_else(|| Ok("auth-api".to_owned()), prefix)?;
-        Ok(RedisUrl { servers, tls: self.tls, user, password, db, prefix })
-    }
-}
-
-fn credentials(text: &str) -> Result<(Option<String>, SecretString), Mistake> {
-    let encoded = "Write every character of user and password that is not a letter or a digit as `%` and two \
-                   hexadecimal digits: `%40` for `@`, `%2F` for `/`, `%25` for `%`.";
-    let Some((user, password)) = text.split_once(':') else {
-        return Err(Mistake::new(
-            "There is one word before the `@`, and it could be a user or a password.",
-            "Write `:PASSWORD@` or `USER:PASSWORD@` before the host.",
-        ));
-    };
-    if password.is_empty() {
-        return Err(Mistake::new(
-            "The password is empty.",
-            "Write `:PASSWORD@`, or leave out everything up to the `@`.",
-        ));
-    }
-    let decode = |part: &str| {
-        let digits = |at: usize| part.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
-        let sound = part.match_indices('%').all(|(at, _)| digits(at + 1) && digits(at + 2)) && !part.contains('@');
-        let text = percent_decode_str(part).decode_utf8().ok().filter(|_| sound);
-        text.map(std::borrow::Cow::into_owned).ok_or_else(|| {
-            Mistake::new("User or password has a character in it that means something else in an address.", encoded)
-        })
-    };
-    let user = decode(user)?;
-    Ok(((!user.is_empty()).then_some(user), SecretString::from(decode(password)?)))
-}
-
-fn host_port(text: &str, standard: u16) -> Result<HostPort, Mistake> {
-    let wrong = |what: &str| Mistake::new(what, ADDRESS);
-    if text.is_empty() {
-        return Err(wrong("A host is missing in the address."));
-    }
-    let end = text.rfind(']').map_or(0, |at| at + 1);
-    let (host, port) = match text[end..].find(':') {
-        Some(at) => (&text[..end + at], Some(&text[end + at + 1..])),
-        None => (text, None),
-    };
-    let port = match port.map(str::parse::<u16>) {
-        None => standard,
-        Some(Ok(port)) if port > 0 => port,
-        Some(_) => {
-            return Err(Mistake::new(
-                "A port of the address is not a number from 1 to 65535; a password with `/` or `?` in it looks like that.",
-                "Write the port as a number; in a password, write `/` as `%2F` and `?` as `%3F`.",
-            ));
-        }
-    };
-    let host = match url::Host::parse(host) {
-        Ok(url::Host::Ipv6(ip)) => ip.to_string(),
-        Ok(host) => host.to_string(),
-        Err(_) => return Err(wrong("A host of the address is not a host name or an IP address.")),
-    };
-    Ok(HostPort { host, port })
-}
-
-fn database(text: &str) -> Result<u32, Mistake> {
-    if text.is_empty() {
-        return Ok(0);
-    }
-    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit())).ok_or_else(|| {
-        Mistake::new(
-            "The last part of the path is the number of a database, and this is no number.",
-            "Write `/0` or another number, or leave it out for database 0.",
-        )
-    })
-}
-
-fn prefix(query: &str) -> Result<String, Mistake> {
-    let instead = "Write `?prefix=NAME` with up to 32 letters, digits, `_` or `-`, or leave it out for `auth-api`.";
-    let Some(name) = query.strip_prefix("prefix=") else {
-        return Err(Mistake::new("After the `?` there is something else than `prefix=`.", instead));
-    };
-    let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if (1..=32).contains(&name.len()) && name.bytes().all(fine) {
-        return Ok(name.to_owned());
-    }
-    Err(Mistake::new("The prefix is empty, too long, or has a character that it cannot have.", instead))
 }

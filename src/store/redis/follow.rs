@@ -15,9 +15,10 @@ use super::names::ChangedKey;
 use super::slot_map::slot;
 use super::tracking::{Tracking, TrackingConnection};
 use crate::config::RedisServers;
+use crate::store::intervals::every;
 use crate::store::{Error, InvalidationListener};
 use futures_util::future::try_join_all;
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::{Stream, StreamExt};
 use redis::{PushInfo, PushKind, Value};
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -25,7 +26,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, timeout};
 
 /// How often the servers themselves are looked at, and a canary is written.
 const CHECK_PERIOD: Duration = Duration::from_secs(1);
@@ -195,18 +196,4 @@ impl Redis {
             _ => Err(Error::Unavailable(format!("a change was not told in {call_timeout:?}"))),
         }
     }
-}
-
-/// Does something at once and then in intervals, one after the other.
-fn every<T, F: Future<Output = Result<T, Error>>>(
-    period: Duration,
-    act: impl FnMut() -> F,
-) -> impl Stream<Item = Result<T, Error>> {
-    let mut ticks = interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    stream::unfold((ticks, act), |(mut ticks, mut act)| async move {
-        ticks.tick().await;
-        let done = act().await;
-        Some((done, (ticks, act)))
-    })
 }

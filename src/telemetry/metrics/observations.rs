@@ -44,7 +44,7 @@ impl Observations {
         let help = "How long work that was ready waited for a thread at the last of the measurements, 50 a second";
         gauge(all, "scheduling_delay_seconds", help, self.scheduling_delay);
         if let Some(sessions) = self.sessions {
-            let help = "Sessions in the store, those included that ended in the last five minutes; not told by Redis, which \
+            let help = "Sessions in the store, those included that ended in the last five minutes; not told by Redis and PostgreSQL, which \
                 would have to count them";
             gauge(all, "sessions", help, sessions);
         }

@@ -1,10 +1,13 @@
 //! An answer that is lost on the way: the call is repeated, and what it does counts once.
 
-use super::{ENDS, key, record};
-use crate::support::redis::{Redis, store_at, url};
-use auth_api::config::{HostPort, RedisServers};
-use auth_api::domain::store_key::SessionKey;
-use auth_api::store::{LeaseOutcome, LeaseRelease, Lookup, SessionStore, UpdateOutcome};
+use crate::support::at;
+use crate::support::postgres::{self, Postgres};
+use crate::support::redis::{self, Redis};
+use auth_api::config::{HostPort, PostgresServers, PostgresTls, RedisServers};
+use auth_api::domain::clock::Timestamp;
+use auth_api::domain::session::SessionId;
+use auth_api::domain::store_key::{RevocationKey, SessionKey};
+use auth_api::store::{LeaseOutcome, LeaseRelease, Lookup, SealedSession, SessionStore, UpdateOutcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,6 +15,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 const TTL: Duration = Duration::from_secs(60);
+/// Far in the future.
+const ENDS: Timestamp = at(4_000_000_000);
+
+fn record(version: u64) -> SealedSession {
+    SealedSession { version, ends: ENDS, last_used: ENDS, sealed: b"sealed".to_vec(), ..SealedSession::default() }
+}
+
+fn key() -> SessionKey {
+    SessionId::random().key()
+}
 
 /// A way to the server on which as many answers as it says are lost, each with its connection.
 struct LossyWay {
@@ -20,9 +33,9 @@ struct LossyWay {
 }
 
 impl LossyWay {
-    async fn to(redis: &Redis) -> Self {
+    async fn to(server: u16, store: impl Fn(HostPort) -> Arc<dyn SessionStore>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, server) = (listener.local_addr().unwrap().port(), redis.port);
+        let port = listener.local_addr().unwrap().port();
         let to_lose = Arc::<AtomicU32>::default();
         let left = to_lose.clone();
         tokio::spawn(async move {
@@ -31,7 +44,7 @@ impl LossyWay {
                 tokio::spawn(pass_on(client, server, left.clone()));
             }
         });
-        Self { store: store_at(url(RedisServers::One(HostPort { port, ..redis.at() }))), to_lose }
+        Self { store: store(HostPort { host: "127.0.0.1".into(), port }), to_lose }
     }
 
     /// Does it with its answer lost.
@@ -42,7 +55,7 @@ impl LossyWay {
         done
     }
 
-    /// One session made, so that the server knows the scripts.
+    /// One session made, so that the server knows scripts and statements.
     async fn session(&self) -> SessionKey {
         let key = key();
         assert!(self.store.create(key, record(1)).await.unwrap());
@@ -70,22 +83,46 @@ async fn pass_on(mut client: TcpStream, server: u16, to_lose: Arc<AtomicU32>) {
     }
 }
 
+async fn each_call_counts_once(way: LossyWay) {
+    a_session_is_created_once_and_says_so(&way).await;
+    an_update_is_done_and_not_stale(&way).await;
+    a_lease_is_ours_and_was_not_abandoned(&way).await;
+    what_was_abandoned_stays_so_when_the_answer_that_says_it_is_lost(&way).await;
+    a_mark_is_ours(&way).await;
+    an_ending_is_an_ending_however_often_it_is_sent(&way).await;
+}
+
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn a_session_is_created_once_and_says_so() {
+async fn each_call_to_redis_counts_once() {
     let redis = Redis::start().await;
-    let way = LossyWay::to(&redis).await;
+    let store = |at| redis::store_at(redis::url(RedisServers::One(at)));
+    each_call_counts_once(LossyWay::to(redis.port, store).await).await;
+}
+
+#[tokio::test]
+#[ignore = "needs postgresql"]
+async fn each_call_to_postgresql_counts_once() {
+    let postgres = Postgres::start().await;
+    let store = |at| postgres::store_at(postgres::url(PostgresServers::Network(vec![at], PostgresTls::Off)));
+    each_call_counts_once(LossyWay::to(postgres.port, store).await).await;
+}
+
+async fn a_mark_is_ours(way: &LossyWay) {
+    let mark = |text| RevocationKey::token(text);
+    assert!(way.store.revoke(mark("first"), ENDS).await.unwrap());
+    assert!(way.lose(way.store.revoke(mark("second"), ENDS)).await.unwrap());
+    assert!(!way.store.revoke(mark("second"), ENDS).await.unwrap());
+}
+
+async fn a_session_is_created_once_and_says_so(way: &LossyWay) {
     way.session().await;
     let key = key();
     assert!(way.lose(way.store.create(key, record(1))).await.unwrap(), "it is ours");
     assert!(!way.store.create(key, record(1)).await.unwrap(), "and nobody else's");
 }
 
-#[tokio::test]
-#[ignore = "needs redis-server"]
-async fn an_update_is_done_and_not_stale() {
-    let redis = Redis::start().await;
-    let way = LossyWay::to(&redis).await;
+async fn an_update_is_done_and_not_stale(way: &LossyWay) {
     let key = way.session().await;
     assert_eq!(way.store.update(key, 1, record(2), None).await.unwrap(), UpdateOutcome::Done);
     assert_eq!(way.lose(way.store.update(key, 2, record(3), None)).await.unwrap(), UpdateOutcome::Done);
@@ -93,11 +130,7 @@ async fn an_update_is_done_and_not_stale() {
     assert_eq!(way.store.update(key, 2, record(3), None).await.unwrap(), UpdateOutcome::Stale, "another writer's");
 }
 
-#[tokio::test]
-#[ignore = "needs redis-server"]
-async fn a_lease_is_ours_and_was_not_abandoned() {
-    let redis = Redis::start().await;
-    let way = LossyWay::to(&redis).await;
+async fn a_lease_is_ours_and_was_not_abandoned(way: &LossyWay) {
     let (first, key) = (way.session().await, way.session().await);
     way.store.lease(first, TTL).await.unwrap();
     let leased = way.lose(way.store.lease(key, TTL)).await.unwrap();
@@ -110,11 +143,7 @@ async fn a_lease_is_ours_and_was_not_abandoned() {
     assert!(matches!(way.store.lease(key, TTL).await.unwrap(), LeaseOutcome::Taken { abandoned: false, .. }));
 }
 
-#[tokio::test]
-#[ignore = "needs redis-server"]
-async fn what_was_abandoned_stays_so_when_the_answer_that_says_it_is_lost() {
-    let redis = Redis::start().await;
-    let way = LossyWay::to(&redis).await;
+async fn what_was_abandoned_stays_so_when_the_answer_that_says_it_is_lost(way: &LossyWay) {
     let key = way.session().await;
     let LeaseOutcome::Taken { fencing_token, .. } = way.store.lease(key, TTL).await.unwrap() else {
         panic!("it is free")
@@ -124,11 +153,7 @@ async fn what_was_abandoned_stays_so_when_the_answer_that_says_it_is_lost() {
     assert!(matches!(leased, LeaseOutcome::Taken { abandoned: true, .. }), "{leased:?}");
 }
 
-#[tokio::test]
-#[ignore = "needs redis-server"]
-async fn an_ending_is_an_ending_however_often_it_is_sent() {
-    let redis = Redis::start().await;
-    let way = LossyWay::to(&redis).await;
+async fn an_ending_is_an_ending_however_often_it_is_sent(way: &LossyWay) {
     let (first, key) = (way.session().await, way.session().await);
     way.store.delete(first, ENDS).await.unwrap();
     // The second time there is nothing left to return.
