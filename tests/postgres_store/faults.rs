@@ -2,19 +2,20 @@
 //! signed out, and nobody who signed out gets back in.
 
 use super::{key, record};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, PATIENT};
 use crate::support::listener::follow;
 use crate::support::postgres::{Postgres, store_at, url};
 use crate::support::{Browser, until};
-use auth_api::config::{PostgresServers, PostgresTls, PostgresUrl};
+use auth_api::config::{HostPort, PostgresServers, PostgresTls, PostgresUrl};
 use auth_api::store::{FencingToken, LeaseOutcome, UpdateOutcome};
+use reqwest::Method;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs postgresql"]
 async fn a_fleet_signs_in_renews_and_signs_out_and_an_outage_signs_nobody_out() {
     let mut postgres = Postgres::start().await;
-    let fleet = Fleet::start(3, &postgres.address()).await;
+    let fleet = Fleet::with(3, &postgres.address(), &[PATIENT]).await;
     let (jane, gone) = (fleet.sign_in("jane").await, fleet.sign_in("erin").await);
     fleet.all_say("she is known", 200, &jane).await;
     fleet.all_say("so is he", 200, &gone).await;
@@ -42,7 +43,7 @@ async fn a_fleet_signs_in_renews_and_signs_out_and_an_outage_signs_nobody_out() 
 #[ignore = "needs postgresql"]
 async fn a_server_that_takes_no_writes_signs_nobody_out() {
     let postgres = Postgres::start().await;
-    let fleet = Fleet::start(2, &postgres.address()).await;
+    let fleet = Fleet::with(2, &postgres.address(), &[PATIENT]).await;
     let jane = fleet.sign_in("jane").await;
     fleet.all_say("she is known", 200, &jane).await;
     postgres.set("default_transaction_read_only", "on").await;
@@ -65,7 +66,7 @@ async fn the_standby_takes_over() {
     let mut postgres = Postgres::start().await;
     let standby = postgres.standby(&[]).await;
     let address = format!("postgres://auth_api@127.0.0.1:{},127.0.0.1:{}/postgres", standby.port, postgres.port);
-    let fleet = Fleet::start(2, &address).await;
+    let fleet = Fleet::with(2, &address, &[PATIENT]).await;
     let (jane, gone) = (fleet.sign_in("jane").await, fleet.sign_in("erin").await);
     fleet.all_say("she is known", 200, &jane).await;
     assert_eq!(fleet.sign_out(0, &gone).await, 303);
@@ -85,7 +86,7 @@ async fn the_standby_takes_over() {
 #[ignore = "needs postgresql"]
 async fn a_backup_that_is_restored_brings_nobody_back_and_signs_nobody_out() {
     let mut postgres = Postgres::start().await;
-    let fleet = Fleet::start(2, &postgres.address()).await;
+    let fleet = Fleet::with(2, &postgres.address(), &[PATIENT]).await;
     let gone = fleet.sign_in("erin").await;
     fleet.all_say("he is known", 200, &gone).await;
     let backup = postgres.backup();
@@ -118,6 +119,28 @@ async fn a_server_that_hangs_makes_nobody_wait() {
     fleet.all_say("it goes on", 200, &jane).await;
     until("she can sign out", async || fleet.sign_out(0, &jane).await == 303).await;
     fleet.all_say("and is out", 401, &jane).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs postgresql"]
+async fn an_operator_ends_sessions_beside_the_running_processes() {
+    let postgres = Postgres::start().await;
+    let fleet = Fleet::with(2, &postgres.address(), &[PATIENT]).await;
+    let (jane, erin) = (fleet.sign_in("jane").await, fleet.sign_in("erin").await);
+    fleet.all_say("she is known", 200, &jane).await;
+    let ask = |arguments: &[&str]| {
+        let output = fleet.command().arg("sessions").args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let known = fleet.ask(0, &jane, Method::GET, "/validate").await.json();
+    let sub = known["sub"].as_str().unwrap();
+    assert_eq!(ask(&["list", "--sub", sub]).lines().count(), 2);
+    assert_eq!(ask(&["end", "--sub", sub]), "1 session ended\n");
+    fleet.all_say("she is signed out", 401, &jane).await;
+    fleet.all_say("nobody else is", 200, &erin).await;
+    ask(&["end", "--all"]);
+    fleet.all_say("now everybody is", 401, &erin).await;
 }
 
 #[tokio::test]
@@ -165,7 +188,7 @@ async fn a_full_disk_refuses_what_is_new_and_loses_nothing() {
 
 #[tokio::test]
 #[ignore = "needs postgresql"]
-async fn passwords_and_certificates_are_asked_for_and_none_is_shown() {
+async fn a_password_is_used_and_not_shown() {
     let postgres = Postgres::start().await;
     postgres.execute("CREATE ROLE hunter1 LOGIN SUPERUSER PASSWORD 'hunter2'").await;
     postgres.require_passwords().await;
@@ -181,9 +204,38 @@ async fn passwords_and_certificates_are_asked_for_and_none_is_shown() {
     let wrong = store.ping().await.unwrap_err().to_string();
     assert!(wrong.contains("28P01") && !wrong.contains("hunter3"), "{wrong}");
     assert!(!format!("{shown} {store:?}").contains("hunter"), "{shown} {store:?}");
-    let tls = PostgresServers::Network(vec![postgres.at()], PostgresTls::Verified(None));
-    let refused = store_at(PostgresUrl { servers: tls, ..with("hunter2") }).ping().await.unwrap_err().to_string();
-    assert!(refused.to_lowercase().contains("tls"), "there is no way around TLS: {refused}");
+}
+
+#[tokio::test]
+#[ignore = "needs postgresql"]
+async fn a_server_is_believed_only_with_the_certificate_that_was_named() {
+    let [ours, other] = [(); 2].map(|()| rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap());
+    let postgres = Postgres::with_certificate(&ours.cert.pem(), &ours.signing_key.serialize_pem()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let trusting = |host: &str, certificate: Option<&rcgen::Certificate>| {
+        let root = certificate.map(|certificate| {
+            let path = folder.path().join("root.pem");
+            std::fs::write(&path, certificate.pem()).unwrap();
+            path
+        });
+        let server = HostPort { host: host.into(), port: postgres.port };
+        store_at(url(PostgresServers::Network(vec![server], PostgresTls::Verified(root))))
+    };
+    let store = trusting("localhost", Some(&ours.cert));
+    store.ping().await.unwrap();
+    assert!(store.create(key(), record(1)).await.unwrap());
+    let (_, task) = follow(store).await;
+    task.abort();
+    for store in
+        [trusting("localhost", Some(&other.cert)), trusting("localhost", None), trusting("127.0.0.1", Some(&ours.cert))]
+    {
+        let why = store.ping().await.unwrap_err().to_string();
+        assert!(why.contains("certificate"), "{why}");
+    }
+    let plain = Postgres::start().await;
+    let tls = PostgresServers::Network(vec![plain.at()], PostgresTls::Verified(None));
+    let why = store_at(url(tls)).ping().await.unwrap_err().to_string();
+    assert!(why.contains("TLS"), "there is no way around it: {why}");
 }
 
 #[tokio::test]

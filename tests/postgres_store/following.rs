@@ -2,12 +2,18 @@
 
 use super::{ENDS, key, record};
 use crate::support::listener::{caught_up, follow};
-use crate::support::postgres::Postgres;
+use crate::support::postgres::{Postgres, store_at, url};
 use crate::support::until;
+use auth_api::config::{HostPort, PostgresServers, PostgresTls};
 use auth_api::domain::store_key::{IndexKey, RevocationKey};
 use auth_api::store::{RestoreOutcome, UpdateOutcome};
 use futures_util::future::join_all;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 #[tokio::test]
 #[ignore = "needs postgresql"]
@@ -97,4 +103,52 @@ async fn emptied_tables_end_it_and_count_as_a_loss() {
     let (heard, task) = follow(store).await;
     assert!(heard.said().lost, "its canary is gone");
     task.abort();
+}
+
+/// Stands between a store and its server. Once it is silent, nothing arrives any more, and no connection ends.
+async fn way_that_goes_silent(server: u16) -> (u16, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, silent) = (listener.local_addr().unwrap().port(), Arc::<AtomicBool>::default());
+    let is_silent = silent.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let is_silent = is_silent.clone();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                let (mut question, mut answer) = (vec![0; 65_536], vec![0; 65_536]);
+                loop {
+                    let (length, to, bytes) = tokio::select! {
+                        read = client.read(&mut question) => (read, &mut server, &question),
+                        read = server.read(&mut answer) => (read, &mut client, &answer),
+                    };
+                    let Ok(length @ 1..) = length else { return };
+                    if !is_silent.load(Ordering::Relaxed) && to.write_all(&bytes[..length]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (port, silent)
+}
+
+#[tokio::test]
+#[ignore = "needs postgresql"]
+async fn a_way_that_goes_silent_ends_calls_and_following_in_time() {
+    let postgres = Postgres::start().await;
+    let (port, silent) = way_that_goes_silent(postgres.port).await;
+    let at = HostPort { port, ..postgres.at() };
+    let store = store_at(url(PostgresServers::Network(vec![at], PostgresTls::Off)));
+    let (heard, task) = follow(store.clone()).await;
+    caught_up(&heard).await;
+    silent.store(true, Ordering::Relaxed);
+    let went_silent = Instant::now();
+    let why = store.load(key()).await.unwrap_err().to_string();
+    assert!(why.contains("no answer in 1s"), "{why}");
+    let why = task.await.unwrap().to_string();
+    assert!(why.contains("not told in 1s"), "{why}");
+    assert!(heard.said().current.is_none_or(|at| at <= went_silent), "nothing was heard since");
+    silent.store(false, Ordering::Relaxed);
+    until("it goes on", async || store.load(key()).await.is_ok()).await;
 }

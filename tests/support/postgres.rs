@@ -6,6 +6,7 @@ use crate::real::component;
 use auth_api::config::{HostPort, PostgresServers, PostgresTls, PostgresUrl, StoreUrl};
 use auth_api::store::SessionStore;
 use rustix::process::{Pid, Signal, kill_process};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -39,6 +40,21 @@ impl Postgres {
     /// Starts one with further settings, `name=value`.
     pub(crate) async fn with(settings: &[&str]) -> Self {
         Self::new(settings, None).await
+    }
+
+    /// Starts one that speaks TLS.
+    pub(crate) async fn with_certificate(certificate: &str, key: &str) -> Self {
+        let mut postgres = Self::start().await;
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = postgres.data().join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            own_user(&path);
+        }
+        postgres.kill();
+        postgres.arguments.extend(["-c".to_owned(), "ssl=on".to_owned()]);
+        assert!(postgres.up().await);
+        postgres
     }
 
     /// Starts one whose files cannot have more bytes.
@@ -214,10 +230,10 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Gives a folder to whom the programs run as.
-fn own_user(folder: &Path) {
+/// Gives a file or folder to whom the programs run as.
+fn own_user(path: &Path) {
     if is_root() {
-        std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
 }
 
