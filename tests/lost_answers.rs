@@ -1,13 +1,11 @@
 //! An answer that is lost on the way: the call is repeated, and what it does counts once.
 
-use crate::support::at;
 use crate::support::postgres::{self, Postgres};
+use crate::support::records::{ENDS, key, record};
 use crate::support::redis::{self, Redis};
 use auth_api::config::{HostPort, PostgresServers, PostgresTls, RedisServers};
-use auth_api::domain::clock::Timestamp;
-use auth_api::domain::session::SessionId;
 use auth_api::domain::store_key::{RevocationKey, SessionKey};
-use auth_api::store::{LeaseOutcome, LeaseRelease, Lookup, SealedSession, SessionStore, UpdateOutcome};
+use auth_api::store::{LeaseOutcome, LeaseRelease, Lookup, SessionStore, UpdateOutcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -15,17 +13,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 const TTL: Duration = Duration::from_secs(60);
-/// Far in the future.
-const ENDS: Timestamp = at(4_000_000_000);
-
-fn record(version: u64) -> SealedSession {
-    SealedSession { version, ends: ENDS, last_used: ENDS, sealed: b"sealed".to_vec(), ..SealedSession::default() }
-}
-
-fn key() -> SessionKey {
-    SessionId::random().key()
-}
-
 /// A way to the server on which as many answers as it says are lost, each with its connection.
 struct LossyWay {
     store: Arc<dyn SessionStore>,

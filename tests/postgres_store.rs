@@ -5,33 +5,8 @@ mod following;
 mod tables;
 
 use crate::sessions::keeps_the_contract;
-use crate::support::at;
 use crate::support::postgres::{Postgres, store_at, url};
-use auth_api::config::PostgresServers;
-use auth_api::domain::clock::Timestamp;
-use auth_api::domain::session::SessionId;
-use auth_api::domain::store_key::SessionKey;
-use auth_api::store::{SealedSession, SealedTokens};
-use std::time::Duration;
-
-/// Far in the future.
-const ENDS: Timestamp = at(4_000_000_000);
-
-fn record(version: u64) -> SealedSession {
-    SealedSession {
-        version,
-        ends: ENDS,
-        last_used: ENDS - Duration::from_secs(1_000),
-        sealed: b"sealed".to_vec(),
-        summary: b"card".to_vec(),
-        listed: vec![],
-        tokens: SealedTokens::default(),
-    }
-}
-
-fn key() -> SessionKey {
-    SessionId::random().key()
-}
+use auth_api::config::{PostgresServers, PostgresUrl};
 
 #[tokio::test]
 #[ignore = "needs postgresql"]
@@ -45,7 +20,7 @@ async fn a_server_keeps_the_contract() {
 async fn a_socket_and_a_schema_of_ones_own_are_used() {
     let postgres = Postgres::start().await;
     let socket = PostgresServers::Socket(postgres.socket_folder().to_owned(), postgres.port);
-    let store = store_at(auth_api::config::PostgresUrl { schema: "user".into(), ..url(socket) });
+    let store = store_at(PostgresUrl { schema: "user".into(), ..url(socket) });
     keeps_the_contract(store).await;
     assert!(postgres.ask::<i64>("SELECT count(*) FROM \"user\".records", &[]).await > 3_000);
     let ours = "SELECT count(*) FROM pg_namespace WHERE nspname = 'auth_api'";

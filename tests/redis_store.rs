@@ -10,39 +10,19 @@ mod tls;
 pub(crate) use sentinel::sentinels;
 
 use crate::sessions::keeps_the_contract;
+use crate::support::records::{ENDS, key, record};
 use crate::support::redis::{KEY, Redis, eventually, store_at, store_with, url};
 use crate::support::{at, stored_in, until};
 use auth_api::config::{HostPort, RedisServers, RedisUrl, StoreUrl};
-use auth_api::domain::clock::{Clock, SystemClock, Timestamp};
-use auth_api::domain::session::SessionId;
-use auth_api::domain::store_key::{IndexKey, RevocationKey, SessionKey};
-use auth_api::store::{
-    LeaseOutcome, LeaseRelease, RateLimit, SealedSession, SealedTokens, SessionStore, UpdateOutcome,
-};
+use auth_api::domain::clock::{Clock, SystemClock};
+use auth_api::domain::store_key::{IndexKey, RevocationKey};
+use auth_api::store::{LeaseOutcome, LeaseRelease, RateLimit, SealedSession, SessionStore, UpdateOutcome};
 use futures_util::future::join_all;
 use std::time::{Duration, Instant};
 
-/// Far in the future.
-const ENDS: Timestamp = at(4_000_000_000);
 const LIMIT: RateLimit = RateLimit { name: "test", per_second: 1_000, burst: 10 };
 /// The stores' time and some more for a busy machine.
 const IN_TIME: Duration = Duration::from_millis(1_500);
-
-fn record(version: u64) -> SealedSession {
-    SealedSession {
-        version,
-        ends: ENDS,
-        last_used: ENDS - Duration::from_secs(1_000),
-        sealed: b"sealed".to_vec(),
-        summary: b"card".to_vec(),
-        listed: vec![],
-        tokens: SealedTokens::default(),
-    }
-}
-
-fn key() -> SessionKey {
-    SessionId::random().key()
-}
 
 #[tokio::test]
 #[ignore = "needs redis-server"]

@@ -41,6 +41,13 @@ impl RateLimit {
         self.interval() * (self.burst.max(1) - 1)
     }
 
+    /// What a server granted: `count` permits, of which the first is due in so many µs, or was.
+    pub(super) fn granted(&self, count: u32, wait: i64) -> Permits {
+        let micros = Duration::from_micros(wait.unsigned_abs());
+        let (late, wait) = if wait < 0 { (micros, Duration::ZERO) } else { (Duration::ZERO, micros) };
+        self.waits(count, late, wait)
+    }
+
     /// The waits of `count` permits, of which the first was due `late` ago or is in `wait`.
     pub(super) fn waits(&self, count: u32, late: Duration, wait: Duration) -> Permits {
         let each = |nth| (wait + self.interval() * nth).saturating_sub(late);

@@ -1,10 +1,10 @@
 //! PostgreSQL stopped, slow, read-only, full, without a free connection, restored, and replaced. Nobody with a session is
 //! signed out, and nobody who signed out gets back in.
 
-use super::{key, record};
 use crate::fleet::{Fleet, PATIENT};
 use crate::support::listener::follow;
 use crate::support::postgres::{Postgres, store_at, url};
+use crate::support::records::{key, record};
 use crate::support::{Browser, until};
 use auth_api::config::{HostPort, PostgresServers, PostgresTls, PostgresUrl};
 use auth_api::store::{FencingToken, LeaseOutcome, UpdateOutcome};

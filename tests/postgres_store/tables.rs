@@ -1,7 +1,7 @@
 //! Whose tables they are, and of which version.
 
-use super::{key, record};
 use crate::support::postgres::{Postgres, store_at, url};
+use crate::support::records::{key, record};
 use crate::support::redis::store_with;
 use crate::support::stored_in;
 use auth_api::config::{PostgresServers, PostgresTls, PostgresUrl, StoreUrl};

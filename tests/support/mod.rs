@@ -7,6 +7,7 @@ mod log;
 mod ports;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod records;
 pub(crate) mod redis;
 
 pub(crate) use browser::{Answer, Browser, param};

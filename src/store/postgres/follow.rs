@@ -2,11 +2,13 @@
 //!
 //! 1. One connection of its own listens. Notifications are in the transactions that make the changes, and the server hands
 //!    them out in the order in which these were committed.
-//! 2. The process notifies itself, some times in `session.max_stale`. When it hears that, it has heard of everything that was
-//!    committed before. A pooler that gives every transaction another connection does not hand them out: then it ends.
-//! 3. Once a second a canary is written, and told, to see how soon changes are told. A server that fails over loses its
-//!    newest writes first: one that still has the last canary has lost nothing from before it. A canary that is not there
-//!    to be replaced shows that the tables were emptied, or restored from a backup, behind our back.
+//! 2. A server signals a notification before it acknowledges its transaction, and hands out what was signalled before it
+//!    answers the next question. So when a probe is answered and the queue is empty, everything that was acknowledged before
+//!    the probe was heard.
+//! 3. Once a second a canary is written, and told to ourselves, to see that changes are told, and how soon: a pooler that
+//!    gives every transaction another connection does not tell them. A server that fails over loses its newest writes first:
+//!    one that still has the last canary has lost nothing from before it. A canary that is not there to be replaced shows that
+//!    the tables were emptied, or restored from a backup, behind our back.
 //! 4. Anything unexpected ends it: the caller begins again, with an empty memory.
 
 use super::Postgres;
@@ -36,8 +38,6 @@ const PROBE_PERIOD_MAX: Duration = Duration::from_secs(1);
 
 /// process → the last canary.
 const READ_CANARY: &str = "SELECT value FROM canaries WHERE process = $1";
-/// text. The server does not wait until it is on disk.
-const PROBE: &str = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(current_schema(), 'p' || $1)";
 /// process, value, seconds to keep it, value before or null, text → a row if that was there.
 const CANARY: &str = concat!(
     "WITH written AS (
@@ -48,11 +48,11 @@ const CANARY: &str = concat!(
     WHERE $4::bigint IS NULL OR EXISTS (SELECT FROM canaries WHERE process = $1 AND value = $4)
     ON CONFLICT (process) DO UPDATE SET value = EXCLUDED.value, expires = EXCLUDED.expires
     RETURNING value)
-SELECT pg_notify(current_schema(), 'p' || $5) FROM written"
+SELECT pg_notify(current_schema(), 'c' || $5) FROM written"
 );
 
-/// The notifications to ourselves that were sent and not yet heard: who waits for each.
-type PendingProbes = Mutex<HashMap<String, oneshot::Sender<Instant>>>;
+/// The canaries that were written and not yet heard of: who waits for each.
+type PendingNotifications = Mutex<HashMap<String, oneshot::Sender<Instant>>>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -62,7 +62,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Listening {
     client: Client,
     notifications: mpsc::UnboundedReceiver<Notification>,
-    probe: Statement,
     canary: Statement,
     _driver: AbortOnDropHandle<()>,
 }
@@ -73,15 +72,21 @@ impl Postgres {
         let late = |_| Error::Unavailable(format!("{}: it did not begin to tell of changes in time", self.client));
         let listening = timeout(call_timeout, self.listen()).await.map_err(late)??;
         listener.started(self.has_lost_writes().await?);
-        let (pending, Listening { client, mut notifications, probe, canary, _driver }) =
-            (PendingProbes::default(), listening);
-        let mut probes = std::pin::pin!(self.probes(&client, &probe, &pending));
+        let (pending, Listening { client, mut notifications, canary, _driver }) =
+            (PendingNotifications::default(), listening);
+        let mut probes = std::pin::pin!(self.probes(&client));
         let mut canaries = std::pin::pin!(self.canaries(&client, &canary, &pending));
         let over = || Error::Unavailable(format!("{} no longer tells of changes", self.client));
         loop {
             tokio::select! {
                 notification = notifications.recv() => dispatch(&notification.ok_or_else(over)?, listener, &pending),
-                probe = probes.next() => listener.synced(probe.ok_or_else(over)??),
+                probe = probes.next() => {
+                    let sent = probe.ok_or_else(over)??;
+                    while let Ok(notification) = notifications.try_recv() {
+                        dispatch(&notification, listener, &pending);
+                    }
+                    listener.synced(sent);
+                }
                 lag = canaries.next() => listener.invalidation_lag(lag.ok_or_else(over)??),
             }
         }
@@ -94,9 +99,8 @@ impl Postgres {
         let (client, driver) = self.client.connector.open(Some(sender)).await.map_err(failed)?;
         let driver = AbortOnDropHandle::new(driver);
         client.batch_execute(&format!("LISTEN \"{}\"", self.client.schema)).await.map_err(failed)?;
-        let probe = client.prepare(PROBE).await.map_err(failed)?;
         let canary = client.prepare(CANARY).await.map_err(failed)?;
-        Ok(Listening { client, notifications, probe, canary, _driver: driver })
+        Ok(Listening { client, notifications, canary, _driver: driver })
     }
 
     /// Whether the server lacks the last canary that it acknowledged.
@@ -107,17 +111,15 @@ impl Postgres {
         Ok(value.is_none_or(|value| value < acknowledged))
     }
 
-    /// Times before which everything was heard.
-    fn probes<'a>(
-        &'a self,
-        client: &'a Client,
-        probe: &'a Statement,
-        pending: &'a PendingProbes,
-    ) -> impl Stream<Item = Result<Instant, Error>> + 'a {
+    /// Times before which everything was put into the queue.
+    fn probes<'a>(&'a self, client: &'a Client) -> impl Stream<Item = Result<Instant, Error>> + 'a {
+        let call_timeout = self.client.call_timeout;
         every((self.max_stale / 4).clamp(PROBE_PERIOD_MIN, PROBE_PERIOD_MAX), move || async move {
             let sent = Instant::now();
-            self.tell_ourselves(pending, async |text| client.query(probe, &[&text]).await.map(|_| true)).await?;
-            Ok(sent)
+            match timeout(call_timeout, client.batch_execute("")).await {
+                Ok(answered) => answered.map(|()| sent).map_err(|error| self.client.failed(&error)),
+                Err(_) => Err(Error::Unavailable(format!("{}: no answer in {call_timeout:?}", self.client))),
+            }
         })
     }
 
@@ -126,55 +128,38 @@ impl Postgres {
         &'a self,
         client: &'a Client,
         canary: &'a Statement,
-        pending: &'a PendingProbes,
+        pending: &'a PendingNotifications,
     ) -> impl Stream<Item = Result<Duration, Error>> + 'a {
         lock(&self.canary).take();
         every(CANARY_PERIOD, move || async move {
             let value = self.writes.fetch_add(1, Ordering::Relaxed).cast_signed();
-            let written = Instant::now();
-            let before = *lock(&self.canary);
-            let heard = self.tell_ourselves(pending, async |text| {
-                let rows = client.query(canary, &[&self.process, &value, &KEEP_CANARY, &before, &text]).await?;
-                let is_written = !rows.is_empty();
-                if is_written {
-                    *lock(&self.canary) = Some(value);
+            let (text, before, written) = (self.write_id(), *lock(&self.canary), Instant::now());
+            let (sender, heard) = oneshot::channel();
+            lock(pending).insert(text.clone(), sender);
+            let told = async {
+                let rows = client.query(canary, &[&self.process, &value, &KEEP_CANARY, &before, &text]).await;
+                if rows.map_err(|error| self.client.failed(&error))?.is_empty() {
+                    return Err(Error::Unavailable(format!("{}: its last canary is gone", self.client)));
                 }
-                Ok(is_written)
-            });
-            Ok(heard.await?.saturating_duration_since(written))
-        })
-    }
-
-    /// Sends a notification to ourselves, if `send` says so, and waits until it is heard.
-    async fn tell_ourselves(
-        &self,
-        pending: &PendingProbes,
-        send: impl AsyncFnOnce(&str) -> Result<bool, tokio_postgres::Error>,
-    ) -> Result<Instant, Error> {
-        let text = self.write_id();
-        let (sender, heard) = oneshot::channel();
-        lock(pending).insert(text.clone(), sender);
-        let told = async {
-            if !send(&text).await.map_err(|error| self.client.failed(&error))? {
-                return Err(Error::Unavailable(format!("{}: its last canary is gone", self.client)));
-            }
-            heard.await.map_err(|_| self.client.unexpected("a notification was lost"))
-        };
-        timeout(self.client.call_timeout, told).await.unwrap_or_else(|_| {
+                *lock(&self.canary) = Some(value);
+                heard.await.map_err(|_| self.client.unexpected("a notification was lost"))
+            };
             let call_timeout = self.client.call_timeout;
-            Err(Error::Unavailable(format!("{}: a change was not told in {call_timeout:?}", self.client)))
+            let late = |_| Error::Unavailable(format!("{}: a change was not told in {call_timeout:?}", self.client));
+            let heard = timeout(call_timeout, told).await.map_err(late)??;
+            Ok(heard.saturating_duration_since(written))
         })
     }
 }
 
-fn dispatch(notification: &Notification, listener: &dyn InvalidationListener, pending: &PendingProbes) {
+fn dispatch(notification: &Notification, listener: &dyn InvalidationListener, pending: &PendingNotifications) {
     let (kind, text) = notification.payload().split_at_checked(1).unwrap_or_default();
     let key = || BASE64_STANDARD.decode(text).ok()?.try_into().ok();
     match kind {
         "s" => key().into_iter().for_each(|key| listener.session_changed(SessionKey(key))),
         "e" => key().into_iter().for_each(|key| listener.session_ended(SessionKey(key))),
         "t" => key().into_iter().for_each(|key| listener.token_revoked(RevocationKey(key))),
-        "p" => {
+        "c" => {
             if let Some(waits) = lock(pending).remove(text) {
                 // Whoever waited may have given up.
                 let _ = waits.send(Instant::now());

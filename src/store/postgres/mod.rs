@@ -107,7 +107,13 @@ impl Postgres {
     }
 
     /// Runs [`statements::CREATE`] or [`statements::RESTORE`].
-    async fn write(&self, statement: &'static str, key: SessionKey, record: SealedSession) -> Result<Row, Error> {
+    async fn write(
+        &self,
+        statement: &'static str,
+        key: SessionKey,
+        record: SealedSession,
+        write_id: &str,
+    ) -> Result<Row, Error> {
         let parameters: Parameters<'_> = &[
             &&key.0[..],
             &record.version.cast_signed(),
@@ -118,10 +124,15 @@ impl Postgres {
             &listed(&record),
             &record.tokens.access,
             &record.tokens.refresh,
-            &self.write_id(),
+            &write_id,
             &self.expiry(&record),
         ];
         self.client.row(statement, parameters).await
+    }
+
+    /// Whether what is there is of this write.
+    async fn wrote(&self, key: SessionKey, write_id: &str) -> Result<bool, Error> {
+        self.get(&self.client.row(statements::WROTE, &[&&key.0[..], &write_id]).await?, 0)
     }
 
     /// [`SessionStore::keys`] after a key.
@@ -156,7 +167,9 @@ fn listed(record: &SealedSession) -> Vec<&[u8]> {
 #[async_trait]
 impl SessionStore for Postgres {
     async fn create(&self, key: SessionKey, record: SealedSession) -> Result<bool, Error> {
-        self.get(&self.write(statements::CREATE, key, record).await?, 0)
+        let write_id = self.write_id();
+        let row = self.write(statements::CREATE, key, record, &write_id).await?;
+        Ok(self.get(&row, 0)? || self.wrote(key, &write_id).await?)
     }
 
     async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error> {
@@ -177,6 +190,7 @@ impl SessionStore for Postgres {
         record: SealedSession,
         fencing_token: Option<FencingToken>,
     ) -> Result<UpdateOutcome, Error> {
+        let write_id = self.write_id();
         let parameters: Parameters<'_> = &[
             &&key.0[..],
             &record.version.cast_signed(),
@@ -187,7 +201,7 @@ impl SessionStore for Postgres {
             &listed(&record),
             &record.tokens.access,
             &record.tokens.refresh,
-            &self.write_id(),
+            &write_id,
             &self.idle(),
             &seconds(EXPIRY_SLACK),
             &expected.cast_signed(),
@@ -198,6 +212,7 @@ impl SessionStore for Postgres {
             "done" => UpdateOutcome::Done,
             "incomplete" => UpdateOutcome::Incomplete,
             "gone" => UpdateOutcome::Gone,
+            _ if self.wrote(key, &write_id).await? => UpdateOutcome::Done,
             _ => UpdateOutcome::Stale,
         })
     }
@@ -212,7 +227,7 @@ impl SessionStore for Postgres {
     }
 
     async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
-        let row = self.write(statements::RESTORE, key, record).await?;
+        let row = self.write(statements::RESTORE, key, record, &self.write_id()).await?;
         Ok(match self.get::<&str>(&row, 0)? {
             "done" => RestoreOutcome::Done,
             "ended" => RestoreOutcome::Ended,
@@ -282,7 +297,7 @@ impl SessionStore for Postgres {
 
     async fn sweep(&self, _now: Timestamp, _idle: Option<Duration>) -> Result<u64, Error> {
         let mut records = 0;
-        for statement in [statements::SWEEP_RECORDS, statements::SWEEP_REVOCATIONS, statements::SWEEP_CANARIES] {
+        for statement in statements::SWEEPS {
             loop {
                 let row = self.client.row(statement, &[&PAGE]).await?;
                 records += self.get::<i64>(&row, 1)?.cast_unsigned();

@@ -65,12 +65,10 @@ impl Postgres {
         let row = answer.pop().ok_or_else(|| self.client.unexpected("no rate limit"))?;
         let (outcome, count, wait): (String, i64, i64) = (self.get(&row, 0)?, self.get(&row, 1)?, self.get(&row, 2)?);
         let count = u32::try_from(count).unwrap_or(0);
-        let micros = Duration::from_micros(wait.unsigned_abs());
         Ok(match outcome.as_str() {
-            "granted" if wait < 0 => limit.waits(count, micros, Duration::ZERO),
-            "granted" => limit.waits(count, Duration::ZERO, micros),
-            "rests" => Permits::BackOff(micros),
-            _ => Permits::Exhausted(micros),
+            "granted" => limit.granted(count, wait),
+            "rests" => Permits::BackOff(Duration::from_micros(wait.unsigned_abs())),
+            _ => Permits::Exhausted(Duration::from_micros(wait.unsigned_abs())),
         })
     }
 

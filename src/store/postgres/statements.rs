@@ -3,7 +3,8 @@
 //! already.
 //!
 //! A statement that finds nothing to change says why by what it saw when it began. Where another was faster meanwhile, that
-//! no longer holds: the answer is then the one after which the caller looks again.
+//! no longer holds: the answer is then the one after which the caller looks again. [`WROTE`] tells whether that other was the
+//! same call, sent on a connection that was lost while the server was still at it.
 //!
 //! Changes are told by `NOTIFY` in the same transaction: none is told that was not made, and none made that is not told.
 //! Uses are not told. Nor are new sessions: nobody can have asked for them.
@@ -43,6 +44,9 @@ pub(super) const CREATE: &str = concat!(
     RETURNING key)
 SELECT EXISTS (SELECT FROM written) OR EXISTS (SELECT FROM records WHERE key = $1 AND write_id = $10)"
 );
+
+/// key, write id → whether the record is of this write.
+pub(super) const WROTE: &str = "SELECT EXISTS (SELECT FROM records WHERE key = $1 AND write_id = $2)";
 
 /// key → the record without its tokens, or its tombstone.
 pub(super) const LOOKUP: &str = concat!(
@@ -213,32 +217,30 @@ RETURNING write_id = $4, ",
 /// key → until when it is remembered.
 pub(super) const REVOKED_UNTIL: &str = concat!("SELECT until FROM revocations WHERE key = $1 AND expires > ", now!());
 
+/// Removes up to `$1` rows of a table that are over; says how many, and what the third argument counts of them.
+macro_rules! sweep {
+    ($table:literal, $key:literal, $counted:literal) => {
+        concat!(
+            "WITH removed AS (DELETE FROM ",
+            $table,
+            " WHERE ",
+            $key,
+            " IN (SELECT ",
+            $key,
+            " FROM ",
+            $table,
+            " WHERE expires <= ",
+            now!(),
+            " LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING *) SELECT count(*), ",
+            $counted,
+            " FROM removed"
+        )
+    };
+}
+
 /// how many → how many rows were removed, and how many of them were records.
-pub(super) const SWEEP_RECORDS: &str = concat!(
-    "WITH removed AS (
-    DELETE FROM records WHERE key IN (SELECT key FROM records WHERE expires <= ",
-    now!(),
-    " LIMIT $1 FOR UPDATE SKIP LOCKED)
-    RETURNING version)
-SELECT count(*), count(version) FROM removed"
-);
-
-/// how many → how many were removed.
-pub(super) const SWEEP_REVOCATIONS: &str = concat!(
-    "WITH removed AS (
-    DELETE FROM revocations WHERE key IN (SELECT key FROM revocations WHERE expires <= ",
-    now!(),
-    " LIMIT $1 FOR UPDATE SKIP LOCKED)
-    RETURNING key)
-SELECT count(*), 0::bigint FROM removed"
-);
-
-/// how many → how many were removed.
-pub(super) const SWEEP_CANARIES: &str = concat!(
-    "WITH removed AS (
-    DELETE FROM canaries WHERE process IN (SELECT process FROM canaries WHERE expires <= ",
-    now!(),
-    " LIMIT $1 FOR UPDATE SKIP LOCKED)
-    RETURNING process)
-SELECT count(*), 0::bigint FROM removed"
-);
+pub(super) const SWEEPS: [&str; 3] = [
+    sweep!("records", "key", "count(version)"),
+    sweep!("revocations", "key", "0::bigint"),
+    sweep!("canaries", "process", "0::bigint"),
+];

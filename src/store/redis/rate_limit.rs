@@ -72,12 +72,10 @@ impl Redis {
             acquire = acquire.arg(time.as_micros());
         }
         let (came, count, wait): (String, u32, i64) = self.client.run(&acquire.arg(wanted)).await?;
-        let micros = Duration::from_micros(wait.unsigned_abs());
         Ok(match came.as_str() {
-            "granted" if wait < 0 => limit.waits(count, micros, Duration::ZERO),
-            "granted" => limit.waits(count, Duration::ZERO, micros),
-            "rests" => Permits::BackOff(micros),
-            _ => Permits::Exhausted(micros),
+            "granted" => limit.granted(count, wait),
+            "rests" => Permits::BackOff(Duration::from_micros(wait.unsigned_abs())),
+            _ => Permits::Exhausted(Duration::from_micros(wait.unsigned_abs())),
         })
     }
 
