@@ -42,6 +42,7 @@ pub(crate) async fn keeps_the_contract(store: Arc<dyn SessionStore>) {
     limits_rates(&*store).await;
     restores(&*store).await;
     names_all_sessions(&*store).await;
+    lets_one_of_many_win(&*store).await;
     answers_many_at_once(store).await;
 }
 
@@ -311,6 +312,38 @@ async fn answers_many_at_once(store: Arc<dyn SessionStore>) {
         async move { store.create(key, live(1, b"m")).await }
     }));
     assert_eq!(many.await.into_iter().filter(|created| *created.as_ref().unwrap()).count(), 100);
+}
+
+/// Whoever comes at the same time: one writer and one holder of the lease win, and what was ended stays so.
+async fn lets_one_of_many_win(store: &dyn SessionStore) {
+    for _ in 0..20 {
+        let key = SessionId::random().key();
+        assert!(store.create(key, live(1, b"one")).await.unwrap());
+        let leases = join_all((0..10).map(|_| store.lease(key, A_WHILE))).await;
+        let holders: Vec<_> = leases
+            .into_iter()
+            .filter_map(|lease| match lease.unwrap() {
+                LeaseOutcome::Taken { fencing_token, .. } => Some(fencing_token),
+                LeaseOutcome::Held => None,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(holders.len(), 1, "{holders:?}");
+        let updates = join_all((0..10).map(|_| store.update(key, 1, live(2, b"two"), Some(holders[0])))).await;
+        assert_eq!(updates.into_iter().filter(|update| *update.as_ref().unwrap() == UpdateOutcome::Done).count(), 1);
+
+        let unborn = SessionId::random().key();
+        for key in [key, unborn] {
+            let ended = store.delete(key, at(SEEN + 1_000));
+            let created = join_all((0..3).map(|_| store.create(key, live(1, b"again"))));
+            let restored = join_all((3..6).map(|version| store.restore(key, live(version, b"back"))));
+            let updated = join_all((2..5).map(|version| store.update(key, version, live(version + 1, b"x"), None)));
+            let (ended, ..) = tokio::join!(ended, created, restored, updated);
+            ended.unwrap();
+            assert_eq!(store.lookup(key).await.unwrap(), Lookup::Ended(at(SEEN + 1_000)), "an end is an end");
+            assert_eq!(store.lease(key, A_WHILE).await.unwrap(), LeaseOutcome::Gone);
+        }
+    }
 }
 
 fn unique() -> String {

@@ -4,10 +4,10 @@
 use crate::fleet::{Fleet, PATIENT};
 use crate::support::listener::follow;
 use crate::support::postgres::{Postgres, store_at, url};
-use crate::support::records::{key, record};
+use crate::support::records::{ENDS, key, record};
 use crate::support::{Browser, until};
 use auth_api::config::{HostPort, PostgresServers, PostgresTls, PostgresUrl};
-use auth_api::store::{FencingToken, LeaseOutcome, UpdateOutcome};
+use auth_api::store::{FencingToken, LeaseOutcome, Lookup, SealedSession, SealedTokens, UpdateOutcome};
 use reqwest::Method;
 use std::time::Duration;
 
@@ -255,6 +255,27 @@ async fn a_lease_that_was_lost_with_other_data_is_extended_and_nobody_elses() {
     assert!(!store.extend(key, other, ttl).await.unwrap());
     assert_eq!(store.update(key, 1, record(2), Some(other)).await.unwrap(), UpdateOutcome::Stale);
     assert_eq!(store.update(key, 1, record(2), Some(fencing_token)).await.unwrap(), UpdateOutcome::Done);
+}
+
+#[tokio::test]
+#[ignore = "needs postgresql"]
+async fn an_ending_waits_for_a_renewal_that_is_written_and_returns_its_tokens() {
+    let postgres = Postgres::start().await;
+    let (store, key) = (postgres.patient_store(), key());
+    let tokens = |refresh: &[u8]| SealedTokens { access: Some(b"access".to_vec()), refresh: Some(refresh.to_vec()) };
+    assert!(store.create(key, SealedSession { tokens: tokens(b"old"), ..record(1) }).await.unwrap());
+    let writer = postgres.connection().await;
+    writer.batch_execute("BEGIN; UPDATE records SET version = 2, refresh = 'new'").await.unwrap();
+    let ending = tokio::spawn({
+        let store = store.clone();
+        async move { store.delete(key, ENDS).await }
+    });
+    let waits = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    until("the ending waits", async || postgres.ask::<bool>(waits, &[]).await).await;
+    writer.batch_execute("COMMIT").await.unwrap();
+    let ended = ending.await.unwrap().unwrap().unwrap();
+    assert_eq!((ended.version, ended.tokens), (2, tokens(b"new")), "so that they can be revoked");
+    assert_eq!(store.lookup(key).await.unwrap(), Lookup::Ended(ENDS));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::redis::{KEY, eventually, store_with};
 use super::{free_port, stored_in};
 use crate::real::component;
-use auth_api::config::{HostPort, PostgresServers, PostgresTls, PostgresUrl, StoreUrl};
+use auth_api::config::{HostPort, PostgresServers, PostgresTls, PostgresUrl, SessionConfig, StoreUrl};
 use auth_api::store::SessionStore;
 use rustix::process::{Pid, Signal, kill_process};
 use std::os::unix::fs::PermissionsExt;
@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, NoTls};
 
@@ -203,6 +204,15 @@ impl Postgres {
     /// The store in this one server.
     pub(crate) fn store(&self) -> Arc<dyn SessionStore> {
         store_at(url(PostgresServers::Network(vec![self.at()], PostgresTls::Off)))
+    }
+}
+
+impl Postgres {
+    /// The same, with as much time for a call as a test may need.
+    pub(crate) fn patient_store(&self) -> Arc<dyn SessionStore> {
+        let address = url(PostgresServers::Network(vec![self.at()], PostgresTls::Off));
+        let config = SessionConfig { store_timeout: Duration::from_secs(10), ..stored_in(StoreUrl::Postgres(address)) };
+        store_with(config, &[KEY])
     }
 }
 
