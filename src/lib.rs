@@ -122,6 +122,7 @@ guide! {
 }
 
 pub mod outbound;
+pub mod postgres;
 pub mod provider;
 pub mod store;
 pub mod telemetry;

@@ -17,7 +17,7 @@ struct Room {
 }
 
 /// The first line whose path a file is under (or is) counts.
-const ROOMS: [Room; 21] = [
+const ROOMS: [Room; 22] = [
     Room {
         path: "domain",
         may: &[],
@@ -44,13 +44,18 @@ const ROOMS: [Room; 21] = [
         otherwise: "it sends requests, whoever makes them: what a response means is for the caller",
     },
     Room {
+        path: "postgres",
+        may: &["config"],
+        otherwise: "it sends statements, whoever made them: what is in the tables is for store and directory",
+    },
+    Room {
         path: "provider",
         may: &["domain", "config", "telemetry", "outbound"],
         otherwise: "it speaks OpenID Connect and decides nothing: what to do with its answer belongs in flow",
     },
     Room {
         path: "store",
-        may: &["domain", "config", "telemetry"],
+        may: &["domain", "config", "telemetry", "postgres"],
         otherwise: "it keeps records and decides nothing: what to do with them belongs in flow",
     },
     Room {

@@ -14,17 +14,17 @@ impl Postgres {
     pub(super) async fn check_deployment(&self) -> Result<(), Error> {
         let place = format!("in the schema `{}`", self.client.schema);
         let place = Place { bound: b"postgres 1", place: &place, parameter: "schema" };
-        let mut found = self.client.run(READ, &[]).await?;
+        let mut found = self.run(READ, &[]).await?;
         // Each time, for it may be gone after somebody emptied the tables.
         if found.is_empty() {
-            self.client.run(CREATE, &[&place.seal(&self.ring)]).await?;
-            found = self.client.run(READ, &[]).await?;
+            self.run(CREATE, &[&place.seal(&self.ring)]).await?;
+            found = self.run(READ, &[]).await?;
         }
-        let row = found.pop().ok_or_else(|| self.client.unexpected("no deployment"))?;
+        let row = found.pop().ok_or_else(|| self.unexpected("no deployment"))?;
         let mut sealed: Vec<u8> = self.get(&row, 0)?;
         if place.is_outdated(&self.ring, &sealed)? {
             sealed = place.seal(&self.ring);
         }
-        self.client.run(WRITE, &[&sealed]).await.map(drop)
+        self.run(WRITE, &[&sealed]).await.map(drop)
     }
 }

@@ -93,11 +93,9 @@ impl Postgres {
     }
 
     async fn listen(&self) -> Result<Listening, Error> {
-        self.client.migrate().await?;
-        let failed = |error| self.client.failed(&error);
+        let failed = |error| self.failed(&error);
         let (sender, notifications) = mpsc::unbounded_channel();
-        let (client, driver) = self.client.connector.open(Some(sender)).await.map_err(failed)?;
-        let driver = AbortOnDropHandle::new(driver);
+        let (client, driver) = self.client.listen(sender).await?;
         client.batch_execute(&format!("LISTEN \"{}\"", self.client.schema)).await.map_err(failed)?;
         let canary = client.prepare(CANARY).await.map_err(failed)?;
         Ok(Listening { client, notifications, canary, _driver: driver })
@@ -106,7 +104,7 @@ impl Postgres {
     /// Whether the server lacks the last canary that it acknowledged.
     async fn has_lost_writes(&self) -> Result<bool, Error> {
         let Some(acknowledged) = *lock(&self.canary) else { return Ok(false) };
-        let found = self.client.run(READ_CANARY, &[&self.process]).await?;
+        let found = self.run(READ_CANARY, &[&self.process]).await?;
         let value: Option<i64> = found.first().map(|row| self.get(row, 0)).transpose()?;
         Ok(value.is_none_or(|value| value < acknowledged))
     }
@@ -117,7 +115,7 @@ impl Postgres {
         every((self.max_stale / 4).clamp(PROBE_PERIOD_MIN, PROBE_PERIOD_MAX), move || async move {
             let sent = Instant::now();
             match timeout(call_timeout, client.batch_execute("")).await {
-                Ok(answered) => answered.map(|()| sent).map_err(|error| self.client.failed(&error)),
+                Ok(answered) => answered.map(|()| sent).map_err(|error| self.failed(&error)),
                 Err(_) => Err(Error::Unavailable(format!("{}: no answer in {call_timeout:?}", self.client))),
             }
         })
@@ -138,11 +136,11 @@ impl Postgres {
             lock(pending).insert(text.clone(), sender);
             let told = async {
                 let rows = client.query(canary, &[&self.process, &value, &KEEP_CANARY, &before, &text]).await;
-                if rows.map_err(|error| self.client.failed(&error))?.is_empty() {
+                if rows.map_err(|error| self.failed(&error))?.is_empty() {
                     return Err(Error::Unavailable(format!("{}: its last canary is gone", self.client)));
                 }
                 *lock(&self.canary) = Some(value);
-                heard.await.map_err(|_| self.client.unexpected("a notification was lost"))
+                heard.await.map_err(|_| self.unexpected("a notification was lost"))
             };
             let call_timeout = self.client.call_timeout;
             let late = |_| Error::Unavailable(format!("{}: a change was not told in {call_timeout:?}", self.client));

@@ -3,11 +3,8 @@
 //! Records are removed some time after they are over: whether one is over is judged by our clock. Leases go by the server's
 //! clock.
 
-mod client;
-mod connect;
 mod deployment;
 mod follow;
-mod migrations;
 mod rate_limit;
 mod statements;
 
@@ -19,10 +16,10 @@ use crate::config::{PostgresUrl, SessionConfig};
 use crate::domain::clock::Timestamp;
 use crate::domain::seal::{KeyRing, random};
 use crate::domain::store_key::{IndexKey, RevocationKey, SessionKey};
+use crate::postgres::{InvalidCertificates, Migrations, Parameters, PostgresClient, PostgresError};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use client::{Parameters, PostgresClient};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,6 +33,24 @@ const EXPIRY_SLACK: Duration = Duration::from_secs(120);
 const MAX_TIMESTAMP: Timestamp = Timestamp::from_secs(253_402_300_799);
 /// How many keys are listed, and how many rows removed, by one statement.
 const PAGE: i64 = 1_000;
+
+static MIGRATIONS: Migrations = Migrations { table: "migrations", versions: &[(include_str!("migrations/1.sql"), 1)] };
+
+impl From<PostgresError> for Error {
+    fn from(error: PostgresError) -> Self {
+        match error {
+            PostgresError::Unavailable(why) => Self::Unavailable(why),
+            PostgresError::NewerTables(why) => Self::OtherDeployment(why),
+            PostgresError::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+impl From<InvalidCertificates> for OpenError {
+    fn from(InvalidCertificates(why): InvalidCertificates) -> Self {
+        Self::Certificates { why }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Postgres {
@@ -55,7 +70,7 @@ impl Postgres {
     /// Connects when it is first asked.
     pub(super) fn open(url: &PostgresUrl, config: &SessionConfig, ring: &Arc<KeyRing>) -> Result<Self, OpenError> {
         Ok(Self {
-            client: PostgresClient::new(url, config.store_timeout)?,
+            client: PostgresClient::new(url, config.store_timeout, &MIGRATIONS)?,
             ring: ring.clone(),
             idle: config.idle,
             max_stale: config.max_stale,
@@ -79,8 +94,24 @@ impl Postgres {
         self.idle.map_or(0, seconds)
     }
 
+    async fn run(&self, statement: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, Error> {
+        Ok(self.client.run(statement, parameters).await?)
+    }
+
+    async fn row(&self, statement: &'static str, parameters: Parameters<'_>) -> Result<Row, Error> {
+        Ok(self.client.row(statement, parameters).await?)
+    }
+
+    fn failed(&self, error: &tokio_postgres::Error) -> Error {
+        self.client.failed(error).into()
+    }
+
+    fn unexpected(&self, what: &str) -> Error {
+        self.client.unexpected(what).into()
+    }
+
     fn get<'a, T: FromSql<'a>>(&self, row: &'a Row, column: usize) -> Result<T, Error> {
-        row.try_get(column).map_err(|e| self.client.unexpected(&e.to_string()))
+        row.try_get(column).map_err(|e| self.unexpected(&e.to_string()))
     }
 
     /// The columns key, version, ends, last used, sealed, summary, listed, tombstone.
@@ -103,7 +134,7 @@ impl Postgres {
     }
 
     fn key(&self, row: &Row, column: usize) -> Result<[u8; 32], Error> {
-        self.get::<Vec<u8>>(row, column)?.try_into().map_err(|_| self.client.unexpected("a key that is none"))
+        self.get::<Vec<u8>>(row, column)?.try_into().map_err(|_| self.unexpected("a key that is none"))
     }
 
     /// Runs [`statements::CREATE`] or [`statements::RESTORE`].
@@ -127,18 +158,18 @@ impl Postgres {
             &write_id,
             &self.expiry(&record),
         ];
-        self.client.row(statement, parameters).await
+        self.row(statement, parameters).await
     }
 
     /// Whether what is there is of this write.
     async fn wrote(&self, key: SessionKey, write_id: &str) -> Result<bool, Error> {
-        self.get(&self.client.row(statements::WROTE, &[&&key.0[..], &write_id]).await?, 0)
+        self.get(&self.row(statements::WROTE, &[&&key.0[..], &write_id]).await?, 0)
     }
 
     /// [`SessionStore::keys`] after a key.
     async fn page(&self, after: Option<SessionKey>) -> Result<Vec<SessionKey>, Error> {
         let after = after.map(|key| key.0.to_vec());
-        let rows = self.client.run(statements::KEYS, &[&after, &PAGE]).await?;
+        let rows = self.run(statements::KEYS, &[&after, &PAGE]).await?;
         rows.iter().map(|row| self.key(row, 0).map(SessionKey)).collect()
     }
 }
@@ -173,12 +204,12 @@ impl SessionStore for Postgres {
     }
 
     async fn lookup(&self, key: SessionKey) -> Result<Lookup, Error> {
-        let rows = self.client.run(statements::LOOKUP, &[&&key.0[..]]).await?;
+        let rows = self.run(statements::LOOKUP, &[&&key.0[..]]).await?;
         rows.first().map_or(Ok(Lookup::Absent), |row| Ok(self.found(row)?.1))
     }
 
     async fn load_tokens(&self, key: SessionKey) -> Result<SealedTokens, Error> {
-        let rows = self.client.run(statements::LOAD_TOKENS, &[&&key.0[..]]).await?;
+        let rows = self.run(statements::LOAD_TOKENS, &[&&key.0[..]]).await?;
         let Some(row) = rows.first() else { return Ok(SealedTokens::default()) };
         Ok(SealedTokens { access: self.get(row, 0)?, refresh: self.get(row, 1)? })
     }
@@ -207,7 +238,7 @@ impl SessionStore for Postgres {
             &expected.cast_signed(),
             &fencing_token.map(|token| token.0.cast_signed()),
         ];
-        let row = self.client.row(statements::UPDATE, parameters).await?;
+        let row = self.row(statements::UPDATE, parameters).await?;
         Ok(match self.get::<&str>(&row, 0)? {
             "done" => UpdateOutcome::Done,
             "incomplete" => UpdateOutcome::Incomplete,
@@ -223,7 +254,7 @@ impl SessionStore for Postgres {
         // However many processes saw a use, it is written once.
         let step = seconds(super::touch_step(self.idle));
         let parameters: Parameters<'_> = &[&keys, &uses, &self.idle(), &seconds(EXPIRY_SLACK), &step];
-        self.client.run(statements::TOUCH, parameters).await.map(drop)
+        self.run(statements::TOUCH, parameters).await.map(drop)
     }
 
     async fn restore(&self, key: SessionKey, record: SealedSession) -> Result<RestoreOutcome, Error> {
@@ -237,14 +268,14 @@ impl SessionStore for Postgres {
 
     async fn delete(&self, key: SessionKey, until: Timestamp) -> Result<Option<SealedSession>, Error> {
         let parameters: Parameters<'_> = &[&&key.0[..], &column(until), &expiry(until), &seconds(MIN_TOMBSTONE_TTL)];
-        let rows = self.client.run(statements::DELETE, parameters).await?;
+        let rows = self.run(statements::DELETE, parameters).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let tokens = SealedTokens { access: self.get(row, 8)?, refresh: self.get(row, 9)? };
         Ok(self.found(row)?.1.record().map(|record| SealedSession { tokens, ..record }))
     }
 
     async fn list(&self, index_key: IndexKey) -> Result<Vec<(SessionKey, SealedSession)>, Error> {
-        let rows = self.client.run(statements::LIST, &[&&index_key.0[..]]).await?;
+        let rows = self.run(statements::LIST, &[&&index_key.0[..]]).await?;
         let found = rows.iter().map(|row| self.found(row)).collect::<Result<Vec<_>, _>>()?;
         Ok(found.into_iter().filter_map(|(key, found)| Some((key, found.record()?))).collect())
     }
@@ -260,7 +291,7 @@ impl SessionStore for Postgres {
     }
 
     async fn lease(&self, key: SessionKey, ttl: Duration) -> Result<LeaseOutcome, Error> {
-        let row = self.client.row(statements::LEASE, &[&&key.0[..], &millis(ttl), &self.write_id()]).await?;
+        let row = self.row(statements::LEASE, &[&&key.0[..], &millis(ttl), &self.write_id()]).await?;
         let number = self.get::<i64>(&row, 1)?.cast_unsigned();
         Ok(match self.get::<&str>(&row, 0)? {
             "taken" => LeaseOutcome::Taken { fencing_token: FencingToken(number), abandoned: self.get(&row, 2)? },
@@ -272,7 +303,7 @@ impl SessionStore for Postgres {
 
     async fn extend(&self, key: SessionKey, fencing_token: FencingToken, ttl: Duration) -> Result<bool, Error> {
         let parameters: Parameters<'_> = &[&&key.0[..], &fencing_token.0.cast_signed(), &millis(ttl)];
-        Ok(!self.client.run(statements::EXTEND, parameters).await?.is_empty())
+        Ok(!self.run(statements::EXTEND, parameters).await?.is_empty())
     }
 
     async fn release(&self, key: SessionKey, fencing_token: FencingToken, after: LeaseRelease) -> Result<(), Error> {
@@ -282,16 +313,16 @@ impl SessionStore for Postgres {
             LeaseRelease::OutcomeUnknown(pause) => (Some(millis(pause)), true),
         };
         let parameters: Parameters<'_> = &[&&key.0[..], &fencing_token.0.cast_signed(), &pause, &doubt];
-        self.client.run(statements::RELEASE, parameters).await.map(drop)
+        self.run(statements::RELEASE, parameters).await.map(drop)
     }
 
     async fn revoke(&self, revocation_key: RevocationKey, until: Timestamp) -> Result<bool, Error> {
         let parameters: Parameters<'_> = &[&&revocation_key.0[..], &column(until), &expiry(until), &self.write_id()];
-        self.get(&self.client.row(statements::REVOKE, parameters).await?, 0)
+        self.get(&self.row(statements::REVOKE, parameters).await?, 0)
     }
 
     async fn revoked_until(&self, revocation_key: RevocationKey) -> Result<Option<Timestamp>, Error> {
-        let rows = self.client.run(statements::REVOKED_UNTIL, &[&&revocation_key.0[..]]).await?;
+        let rows = self.run(statements::REVOKED_UNTIL, &[&&revocation_key.0[..]]).await?;
         rows.first().map(|row| Ok(timestamp(self.get(row, 0)?))).transpose()
     }
 
@@ -299,7 +330,7 @@ impl SessionStore for Postgres {
         let mut records = 0;
         for statement in statements::SWEEPS {
             loop {
-                let row = self.client.row(statement, &[&PAGE]).await?;
+                let row = self.row(statement, &[&PAGE]).await?;
                 records += self.get::<i64>(&row, 1)?.cast_unsigned();
                 if self.get::<i64>(&row, 0)? < PAGE {
                     break;

@@ -56,13 +56,13 @@ impl Postgres {
     ) -> Result<Permits, Error> {
         let [interval, tolerance, ahead] = [limit.interval(), limit.tolerance(), ahead].map(micros);
         let acquire =
-            async || self.client.run(ACQUIRE, &[&limit.name, &interval, &tolerance, &ahead, &i64::from(wanted)]).await;
+            async || self.run(ACQUIRE, &[&limit.name, &interval, &tolerance, &ahead, &i64::from(wanted)]).await;
         let mut answer = acquire().await?;
         if answer.is_empty() {
-            self.client.run(MAKE, &[&limit.name]).await?;
+            self.run(MAKE, &[&limit.name]).await?;
             answer = acquire().await?;
         }
-        let row = answer.pop().ok_or_else(|| self.client.unexpected("no rate limit"))?;
+        let row = answer.pop().ok_or_else(|| self.unexpected("no rate limit"))?;
         let (outcome, count, wait): (String, i64, i64) = (self.get(&row, 0)?, self.get(&row, 1)?, self.get(&row, 2)?);
         let count = u32::try_from(count).unwrap_or(0);
         Ok(match outcome.as_str() {
@@ -73,7 +73,7 @@ impl Postgres {
     }
 
     pub(super) async fn rest(&self, limit: RateLimit, pause: Duration) -> Result<(), Error> {
-        self.client.run(REST, &[&limit.name, &micros(pause)]).await.map(drop)
+        self.run(REST, &[&limit.name, &micros(pause)]).await.map(drop)
     }
 }
 

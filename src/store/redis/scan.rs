@@ -16,7 +16,7 @@ const PAGE: usize = 1_000;
 impl Redis {
     pub(super) fn scan(&self) -> impl Stream<Item = Result<Vec<SessionKey>, Error>> + Send + '_ {
         let primaries = stream::once(async { self.client.topology.primaries().await });
-        let nodes = primaries.map_ok(|nodes| stream::iter(nodes).map(Ok)).try_flatten();
+        let nodes = primaries.map_ok(|nodes| stream::iter(nodes).map(Ok::<_, Error>)).try_flatten();
         nodes
             .map_ok(move |node| stream::try_unfold(Some(0), move |cursor| self.scan_page(node.clone(), cursor)))
             .try_flatten()

@@ -1,51 +1,68 @@
 //! One call: a statement to the server that takes writes, by a deadline, whatever goes wrong on the way.
 //!
-//! Every statement may be done twice (see [`statements`](super::statements)), so one whose answer was lost is sent again.
+//! One whose answer was lost is sent again: every statement has to bear to be done twice.
 
 use super::connect::PostgresConnector;
-use super::migrations;
+use super::migrations::{self, Migrations};
+use super::{InvalidCertificates, PostgresError as Error};
 use crate::config::PostgresUrl;
-use crate::store::{Error, OpenError};
 use deadpool_postgres::{Manager, Object, Pool, PoolError};
 use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Notification, Row};
+use tokio_util::task::AbortOnDropHandle;
 
-pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+/// What stands for `$1` and so on.
+pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// The connections of a process.
-pub(super) struct PostgresClient {
-    pub(super) connector: PostgresConnector,
-    pub(super) call_timeout: Duration,
+/// The connections of a process to the tables of one owner.
+pub struct PostgresClient {
+    connector: PostgresConnector,
+    /// How long a call may take.
+    pub call_timeout: Duration,
     /// What messages call the servers.
-    pub(super) servers: String,
-    pub(super) schema: String,
+    servers: String,
+    /// Where the tables are.
+    pub schema: String,
+    migrations: &'static Migrations,
     pool: Pool,
     /// Whether the tables are there.
     migrated: Mutex<bool>,
 }
 
 impl PostgresClient {
-    pub(super) fn new(url: &PostgresUrl, call_timeout: Duration) -> Result<Self, OpenError> {
+    /// Connects when it is first asked, and makes the tables then.
+    ///
+    /// # Errors
+    /// [`InvalidCertificates`].
+    pub fn new(
+        url: &PostgresUrl,
+        call_timeout: Duration,
+        migrations: &'static Migrations,
+    ) -> Result<Self, InvalidCertificates> {
         let connector = PostgresConnector::new(url, call_timeout)?;
         let manager = Manager::from_connect(connector.config.clone(), connector.clone(), Default::default());
         // It fails only if it is given times and no runtime.
         let pool = Pool::builder(manager).max_size(url.connections).build();
-        let pool = pool.map_err(|e| OpenError::Certificates { why: e.to_string() })?;
+        let pool = pool.map_err(|e| InvalidCertificates(e.to_string()))?;
         let (servers, schema) = (url.servers.to_string(), url.schema.clone());
-        Ok(Self { connector, call_timeout, servers, schema, pool, migrated: Mutex::default() })
+        Ok(Self { connector, call_timeout, servers, schema, migrations, pool, migrated: Mutex::default() })
     }
 
     /// By when a call that begins now has to be answered.
-    pub(super) fn deadline(&self) -> Instant {
+    fn deadline(&self) -> Instant {
         Instant::now() + self.call_timeout
     }
 
     /// The rows that a statement answers. All of it, connecting included, takes as long as a call may.
-    pub(super) async fn run(&self, statement: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, Error> {
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn run(&self, statement: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, Error> {
         let deadline = self.deadline();
         let late = || Error::Unavailable(format!("{}: no answer in {:?}", self, self.call_timeout));
         for is_last in [false, true] {
@@ -75,7 +92,10 @@ impl PostgresClient {
     }
 
     /// The one row that a statement answers.
-    pub(super) async fn row(&self, statement: &'static str, parameters: Parameters<'_>) -> Result<Row, Error> {
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn row(&self, statement: &'static str, parameters: Parameters<'_>) -> Result<Row, Error> {
         self.run(statement, parameters).await?.pop().ok_or_else(|| self.unexpected("no row"))
     }
 
@@ -88,22 +108,35 @@ impl PostgresClient {
     }
 
     /// Sees to it that the tables are there. It goes on when a caller has no more time, so that one of the next finds it done.
-    pub(super) async fn migrate(&self) -> Result<(), Error> {
+    async fn migrate(&self) -> Result<(), Error> {
         let mut migrated = self.migrated.lock().await;
         if !*migrated {
-            let (connector, schema) = (self.connector.clone(), self.schema.clone());
-            match tokio::spawn(async move { migrations::migrate(&connector, &schema).await }).await {
+            let (connector, schema, versions) = (self.connector.clone(), self.schema.clone(), self.migrations);
+            match tokio::spawn(async move { versions.apply(&connector, &schema).await }).await {
                 Ok(Ok(())) => *migrated = true,
                 Ok(Err(migrations::Failure::Server(error))) => return Err(self.failed(&error)),
-                Ok(Err(migrations::Failure::Newer(why))) => return Err(Error::OtherDeployment(why)),
+                Ok(Err(migrations::Failure::Newer(why))) => return Err(Error::NewerTables(why)),
                 Err(_) => return Err(Error::Interrupted),
             }
         }
         Ok(())
     }
 
+    /// A connection of the caller's own, on which there are the tables; what the server tells goes to `notifications`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn listen(
+        &self,
+        notifications: UnboundedSender<Notification>,
+    ) -> Result<(Client, AbortOnDropHandle<()>), Error> {
+        self.migrate().await?;
+        let opened = self.connector.open(Some(notifications)).await;
+        opened.map(|(client, driver)| (client, AbortOnDropHandle::new(driver))).map_err(|error| self.failed(&error))
+    }
+
     /// What went wrong where. Details of the server can have values in them, its messages have none.
-    pub(super) fn failed(&self, error: &tokio_postgres::Error) -> Error {
+    pub fn failed(&self, error: &tokio_postgres::Error) -> Error {
         let why = match error.as_db_error() {
             Some(error) => format!("{} ({})", error.message(), error.code().code()),
             None => {
@@ -119,7 +152,8 @@ impl PostgresClient {
         Error::Unavailable(format!("{self}: {why}"))
     }
 
-    pub(super) fn unexpected(&self, what: &str) -> Error {
+    /// For an answer that cannot be understood.
+    pub fn unexpected(&self, what: &str) -> Error {
         Error::Unavailable(format!("{self}: an answer that was not expected: {what}"))
     }
 }

@@ -1,7 +1,7 @@
 //! Connecting to the server that takes writes.
 
+use super::InvalidCertificates;
 use crate::config::{PostgresServers, PostgresTls, PostgresUrl};
-use crate::store::OpenError;
 use deadpool_postgres::Connect;
 use futures_util::future::{BoxFuture, FutureExt};
 use rustls::pki_types::CertificateDer;
@@ -31,7 +31,7 @@ pub(super) struct PostgresConnector {
 impl PostgresConnector {
     /// # Errors
     /// The certificates to be trusted cannot be read.
-    pub(super) fn new(url: &PostgresUrl, call_timeout: Duration) -> Result<Self, OpenError> {
+    pub(super) fn new(url: &PostgresUrl, call_timeout: Duration) -> Result<Self, InvalidCertificates> {
         let mut config = Config::new();
         config.user(&url.user).dbname(&url.database).application_name(env!("CARGO_PKG_NAME"));
         if let Some(password) = &url.password {
@@ -99,11 +99,11 @@ async fn drive<T: TlsStream + Unpin>(
 }
 
 /// TLS that verifies the server's certificate against those in the file `root`, or the system's.
-fn verified(root: Option<&Path>) -> Result<MakeRustlsConnect, OpenError> {
+fn verified(root: Option<&Path>) -> Result<MakeRustlsConnect, InvalidCertificates> {
     let mut roots = RootCertStore::empty();
     match root {
         Some(path) => {
-            let wrong = |why: String| OpenError::Certificates { why: format!("{}: {why}", path.display()) };
+            let wrong = |why: String| InvalidCertificates(format!("{}: {why}", path.display()));
             let pem = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
             for certificate in CertificateDer::pem_slice_iter(&pem) {
                 let certificate = certificate.map_err(|e| wrong(e.to_string()))?;
