@@ -7,6 +7,7 @@ mod dev;
 mod explain;
 mod from_stack;
 mod sessions;
+mod users;
 
 use crate::app::{self, VERSION};
 use crate::audit;
@@ -45,6 +46,9 @@ enum Command {
     /// A user's sessions in the configured store
     #[command(subcommand)]
     Sessions(sessions::SessionsCommand),
+    /// What the directory knows of people
+    #[command(subcommand)]
+    Users(users::UsersCommand),
     /// Programs that fetch tokens at POST /token
     #[command(subcommand)]
     Client(client::ClientCommand),
@@ -136,6 +140,10 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sessions(command) => {
             record_commands()?;
             sessions::sessions(command).await
+        }
+        Command::Users(command) => {
+            record_commands()?;
+            users::users(command).await
         }
         Command::Client(command) => {
             record_commands()?;

@@ -15,6 +15,7 @@
 //! - [`flow`]: verbs, one file each: sign_in, callback, validate, refresh, sign_out; `machine` is the token broker
 //! - [`provider`]: speaks OpenID Connect and Cognito's two APIs; every provider quirk is in its `profile`
 //! - [`store`]: sealed sessions in memory, in a redb file, in Redis or in PostgreSQL, and the cache in front of them
+//! - [`directory`]: a table of people in PostgreSQL; [`postgres`]: connections, calls and migrations of both
 //! - [`outbound`]: the one HTTP client, of the provider and of the triggers
 //! - [`web`]: routes, cookies and pages, the OpenAPI document, and the one table from error to answer
 //! - [`config`]: text to one typed struct, a file for each section; [`telemetry`]: log, metrics and traces
@@ -68,6 +69,7 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod directory;
 pub mod domain;
 pub mod flow;
 // A page links to others by label. On disk its own definitions lead to files; in rustdoc these come first, and so win.
@@ -100,6 +102,7 @@ guide! {
     "dev-pool" dev_pool
     "development" development
     "dex" dex
+    "directory" directory
     "django-oauth-toolkit" django_oauth_toolkit
     "growth" growth
     "incidents" incidents

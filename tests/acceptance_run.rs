@@ -144,7 +144,7 @@ async fn every_question_has_an_answer_of_the_dev_pool() {
         ("revoke.again", "200 with an empty body"),
         ("revoke.refresh", "400 invalid_grant"),
         ("revoke.userinfo", "401 invalid_token"),
-        ("machine.token", "yes (machine.upstream dev): 2 scopes where none was asked for"),
+        ("machine.token", "yes (machine.upstream dev): 3 scopes where none was asked for"),
         ("machine.scope.unknown", "400 invalid_scope"),
         ("machine.scope.mixed", "a token without it"),
         ("machine.scope.openid", "400 invalid_scope"),

@@ -41,6 +41,7 @@ fn one_of_each() -> Vec<AuditEvent> {
         AuditEvent::TokenRevoked { client: text("c"), owner: some.clone(), scopes: list("a b") },
         AuditEvent::AwsCredentialsIssued { sub: some.clone(), session: Some(session()) },
         AuditEvent::AccountChanged { sub: text("s"), session: session(), attributes: list("name") },
+        AuditEvent::DirectoryRead { client: text("c"), owner: some.clone(), about: some.clone(), users: 1 },
         AuditEvent::Denied {
             sub: text("s"),
             issuer: some.clone(),

@@ -17,6 +17,7 @@ mod dev_cms;
 mod dev_command;
 mod dev_pool;
 mod dev_triggers;
+mod directory;
 mod fleet;
 mod forward_auth;
 mod full;

@@ -11,8 +11,8 @@ mod supervisor;
 mod tasks;
 
 pub use self::commands::{
-    change_client, clients, end_all_sessions, end_sessions_of, end_sessions_with_email, probe, sessions_of,
-    sessions_with_email,
+    change_client, clients, end_all_sessions, end_sessions_of, end_sessions_with_email, erase_user, export_user, probe,
+    sessions_of, sessions_with_email, show_user, sync_users,
 };
 use self::open_files::OPS_CONNECTIONS;
 pub use self::operator::build_patiently;
@@ -20,10 +20,12 @@ use self::reload::{Reloader, read_tls};
 pub(crate) use self::supervisor::Supervisor;
 use crate::audit::{AuditDestination, AuditEvent, AuditFilePath, AuditLog};
 use crate::config::{self, AuditStream, Config, ConfigWatch, ListenAddress, LogFormat, StoreUrl, TelemetryConfig};
+use crate::directory::{self, Directory};
 use crate::domain::clock::Clock;
 use crate::domain::deployment::Deployment;
 use crate::domain::seal::KeyRing;
 use crate::flow::{self, Broker, Observability, RelyingParty};
+use crate::postgres::InvalidCertificates;
 use crate::provider::{self, BearerIssuers, HttpClient, Provider};
 use crate::store::{self, CachePolicy, ClientRegistrations, MachineTokenStore, SessionStore, Sessions, TimedStore};
 use crate::telemetry::Metrics;
@@ -68,6 +70,9 @@ pub enum Error {
         /// The system's word.
         why: std::io::Error,
     },
+    /// The directory of people.
+    #[error("directory.url: the certificates to be trusted cannot be read: {0}")]
+    Directory(#[from] InvalidCertificates),
     /// A certificate or key.
     #[error("server.tls_cert_file and server.tls_key_file cannot be used: {0}")]
     Tls(std::io::Error),
@@ -115,6 +120,9 @@ pub enum Error {
     /// A command that failed half-way.
     #[error(transparent)]
     Flow(#[from] flow::Error),
+    /// A synchronisation of the directory that was interrupted.
+    #[error("{0}. Run it again: it goes on where it was")]
+    Sync(#[from] directory::SyncFailure),
     /// A change of clients.
     #[error(transparent)]
     ClientStore(#[from] flow::ClientStoreError),
@@ -254,10 +262,12 @@ impl App {
         let config = Arc::new(config.clone());
         let clients = config.clients().map_err(Error::Clients)?;
         let broker = Broker::new(clients, registrations, tokens, config.clone());
+        let directory =
+            Directory::open(&config.directory, &config.provider.issuer, clock.clone(), metrics.clone())?.map(Arc::new);
         let audit = open_audit(&config.telemetry, clock.clone(), metrics.clone())?;
         let observability = Observability { metrics, audit };
         let rp = RelyingParty::new(provider, bearer_issuers, sessions, clock, observability, broker, config.clone());
-        let rp = Arc::new(rp);
+        let rp = Arc::new(rp.with_directory(directory));
         let readiness = Readiness::default();
         Ok(Self {
             public: web::router(Web::new(rp.clone(), ring.clone(), &config, readiness.overload().clone())),

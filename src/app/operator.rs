@@ -9,6 +9,7 @@ use crate::audit::{self, AuditEvent};
 use crate::config::{AuditStream, Config, StoreUrl};
 use crate::domain::client_registration::ClientChange;
 use crate::domain::clock::SystemClock;
+use crate::domain::person::PersonKey;
 use crate::flow::RelyingParty;
 use crate::store::OpenError;
 use crate::telemetry::AUDIT_TARGET;
@@ -45,6 +46,14 @@ pub(super) enum OperatorCommand {
     },
     /// Ends those of everybody; answers with the [`crate::domain::clock::Timestamp`] up to which they were started.
     EndAllSessions,
+    /// A row of the directory: [`crate::domain::person::DirectoryEntry`].
+    ShowUser(PersonKey),
+    /// The row and the sessions: [`crate::flow::PersonExport`].
+    ExportUser(PersonKey),
+    /// Ends the sessions and forgets the row: [`crate::flow::ErasedPerson`].
+    EraseUser {
+        sub: String,
+    },
     /// The registered clients: [`crate::domain::client_registration::ClientList`].
     ListClients,
     /// Changes those in the store; answers with nothing.
@@ -66,6 +75,11 @@ impl OperatorCommand {
             Self::ListSessionsByEmail { email } => ("sessions list --email", Some(email.as_str()), None),
             Self::EndSessionsByEmail { email } => ("sessions end --email", Some(email.as_str()), None),
             Self::EndAllSessions => ("sessions end --all", None, None),
+            Self::ShowUser(PersonKey::Sub(sub)) => ("users show", Some(sub.as_str()), None),
+            Self::ShowUser(PersonKey::Email(email)) => ("users show --email", Some(email.as_str()), None),
+            Self::ExportUser(PersonKey::Sub(sub)) => ("users export", Some(sub.as_str()), None),
+            Self::ExportUser(PersonKey::Email(email)) => ("users export --email", Some(email.as_str()), None),
+            Self::EraseUser { sub } => ("users erase", Some(sub.as_str()), None),
             Self::ListClients => ("client list", None, None),
             Self::ChangeClient(change) => {
                 let (command, client) = change.name();
@@ -90,6 +104,9 @@ impl OperatorCommand {
             Self::ListSessionsByEmail { email } => serde_json::to_value(rp.sessions_with_email(email).await?),
             Self::EndSessionsByEmail { email } => serde_json::to_value(rp.end_sessions_with_email(email).await?),
             Self::EndAllSessions => serde_json::to_value(rp.end_all_sessions().await?),
+            Self::ShowUser(key) => serde_json::to_value(rp.find_person(key).await?),
+            Self::ExportUser(key) => serde_json::to_value(rp.export_person(key).await?),
+            Self::EraseUser { sub } => serde_json::to_value(rp.erase_person(sub).await?),
             Self::ListClients => serde_json::to_value(rp.list_clients().await?),
             Self::ChangeClient(change) => serde_json::to_value(rp.change_clients(change).await?),
         };
@@ -103,8 +120,10 @@ impl OperatorCommand {
 /// [`Error`], a sentence for the operator.
 pub(super) async fn execute<T: DeserializeOwned>(config: &Config, command: &OperatorCommand) -> Result<T, Error> {
     let answer = match &config.session.store {
-        // The configuration's clients are known without a store.
-        StoreUrl::Memory if !matches!(command, OperatorCommand::ListClients) => return Err(Error::OnlyInMemory),
+        // The configuration's clients and the directory are known without a store.
+        StoreUrl::Memory if !matches!(command, OperatorCommand::ListClients | OperatorCommand::ShowUser(_)) => {
+            return Err(Error::OnlyInMemory);
+        }
         StoreUrl::Redb(path) => in_file(config, path, command).await?,
         StoreUrl::Memory | StoreUrl::Redis(_) | StoreUrl::Postgres(_) => alone(config, command).await?,
     };
@@ -143,8 +162,8 @@ async fn in_file(config: &Config, path: &Path, command: &OperatorCommand) -> Res
     unreachable!("the last attempt returns")
 }
 
-/// In this process, over the configured store.
-async fn alone(config: &Config, command: &OperatorCommand) -> Result<Value, Error> {
+/// `config` for a command: where it cannot write the audit file, its records go to the log.
+pub(super) fn written_by_commands(config: &Config) -> Config {
     let mut config = config.clone();
     if let AuditStream::File(path) = &config.telemetry.audit
         && let Err(error) = OpenOptions::new().append(true).open(path)
@@ -153,6 +172,12 @@ async fn alone(config: &Config, command: &OperatorCommand) -> Result<Value, Erro
         tracing::warn!(target: AUDIT_TARGET, path = %path.display(), %error, "audit file not written by this command");
         config.telemetry.audit = AuditStream::Log;
     }
+    config
+}
+
+/// In this process, over the configured store.
+async fn alone(config: &Config, command: &OperatorCommand) -> Result<Value, Error> {
+    let config = written_by_commands(config);
     let app = App::build(&config, Arc::new(SystemClock)).map_err(|error| match error {
         Error::Store(in_use @ OpenError::InUse { .. }) => Error::Busy(in_use),
         other => other,
@@ -163,13 +188,13 @@ async fn alone(config: &Config, command: &OperatorCommand) -> Result<Value, Erro
 }
 
 #[cfg(unix)]
-fn own_uid() -> Option<u32> {
+pub(super) fn own_uid() -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").ok().map(|process| process.uid())
 }
 
 #[cfg(not(unix))]
-fn own_uid() -> Option<u32> {
+pub(super) fn own_uid() -> Option<u32> {
     None
 }
 

@@ -2,6 +2,7 @@
 
 use super::Supervisor;
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::domain::backoff::ExponentialBackoff;
 use crate::flow::{self, RelyingParty};
 use crate::{provider, store};
@@ -47,6 +48,10 @@ pub(super) fn start(rp: &Arc<RelyingParty>, config: &Arc<Config>) -> Supervisor 
         tasks.paced("client registrations", move |rp| refresh_clients(rp, problem.clone()));
     }
     tasks.always("renewals", renew_ahead);
+    if let Some(directory) = &rp.directory {
+        let directory = directory.clone();
+        tasks.always("directory", move |_| catch_up(directory.clone()));
+    }
     if let Some(interval) = config.validate.check_revoked {
         tasks.every(CHECK_REVOKED, "revocation checks", move |rp| check_revoked(rp, interval));
     }
@@ -129,6 +134,11 @@ async fn renew_ahead(rp: Arc<RelyingParty>) {
         searches.tick().await;
         rp.renew_ahead().await;
     }
+}
+
+/// Writes down what waits for the directory.
+async fn catch_up(directory: Arc<Directory>) {
+    directory.catch_up().await;
 }
 
 /// Asks the provider about those at work.

@@ -121,6 +121,17 @@ pub enum AuditEvent {
         /// The names of the attributes, separated by spaces. Their values are not recorded.
         attributes: UntrustedText,
     },
+    /// A program read the directory of people.
+    DirectoryRead {
+        /// The registered client, or the app client.
+        client: UntrustedText,
+        /// Who is responsible for the registered client.
+        owner: Option<UntrustedText>,
+        /// Whom it asked about: a `sub` or an e-mail address; none for the list of changes.
+        about: Option<UntrustedText>,
+        /// How many people it was told of.
+        users: usize,
+    },
     /// A known user or program was refused (403).
     Denied {
         /// The user or program.

@@ -13,6 +13,9 @@ pub(super) struct Dev {
     /// A configuration of yours: what it says about another place is replaced, the rest is tried here
     #[arg(long, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
+    /// A PostgreSQL database for people and comments: the demo CMS then shows who wrote what
+    #[arg(long, value_name = "URL")]
+    directory: Option<String>,
     /// Another program of yours signs in at the dev pool and comes back here; once for each URL
     #[arg(long, value_name = "URL", value_parser = callback_url)]
     callback: Vec<String>,
@@ -22,10 +25,10 @@ pub(super) struct Dev {
 }
 
 pub(super) async fn dev(asked: Dev) -> anyhow::Result<ExitCode> {
-    let Dev { port, config, callback, signout } = asked;
+    let Dev { port, config, directory, callback, signout } = asked;
     // A file that happens to be in this folder was written for another place.
     let own = config.is_some() || Sources::has_text_variable();
     let sources = own.then(|| ConfigFlag { config }.sources()).transpose()?;
-    run(RunOptions { port, sources, callbacks: callback, signouts: signout }, shutdown()).await?;
+    run(RunOptions { port, sources, directory, callbacks: callback, signouts: signout }, shutdown()).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -97,12 +97,16 @@ async fn end(config: &Config, user: &SessionOwner, handle: Option<&str>) -> anyh
         (1, _) => print("1 session ended\n")?,
         (count, _) => print(&format!("{count} sessions ended\n"))?,
     };
-    if ended.not_revoked == 0 {
+    report_not_revoked(ended.not_revoked)
+}
+
+/// Says what the provider may still accept.
+pub(super) fn report_not_revoked(not_revoked: usize) -> anyhow::Result<ExitCode> {
+    if not_revoked == 0 {
         return Ok(ExitCode::SUCCESS);
     }
     let text = format!(
-        "{} of their refresh tokens could not be revoked at the provider; nobody holds them any more\n",
-        ended.not_revoked
+        "{not_revoked} of their refresh tokens could not be revoked at the provider; nobody holds them any more\n"
     );
     std::io::stderr().write_all(text.as_bytes())?;
     Ok(ExitCode::from(EXIT_PROBLEMS))
@@ -116,7 +120,7 @@ async fn end_all(config: &Config) -> anyhow::Result<ExitCode> {
     ))
 }
 
-fn time(at: Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     let time = i64::try_from(at.as_secs()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     time.map_or_else(|| at.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
 }

@@ -38,6 +38,7 @@ pub use sections::aws::{AwsConfig, IdentityPoolConfig};
 pub use sections::bearer_issuer::BearerIssuerConfig;
 pub use sections::client::{ClientMetadata, NewClient, new_client};
 pub use sections::cookies::{CookiesConfig, Secret};
+pub use sections::directory::{DirectoryConfig, DirectoryField};
 pub use sections::gateway::{GatewayConfig, HeaderStyle};
 pub use sections::machine::MachineConfig;
 pub use sections::pages::{PagesConfig, Support};
@@ -116,6 +117,8 @@ sections! {
     validate: ValidateConfig, RawValidate;
     /// People's own attributes.
     account: AccountConfig, RawAccount;
+    /// People in a database of one's own.
+    directory: DirectoryConfig, RawDirectory;
     /// Where people get AWS credentials.
     aws: AwsConfig, RawAws;
     /// The pages that people see.

@@ -1,13 +1,13 @@
 //! The dev user pool, the service and the demo CMS together, on three host names under one parent, so
 //! that the cookie is really shared between siblings; and the legacy login of the pool's triggers.
 
-use super::cms::{Cms, CmsSettings};
+use super::cms::{Cms, CmsDatabase, CmsSettings};
 use super::function;
 use super::legacy::LegacyLogin;
 use super::pool::{AppClient, MfaConfiguration, PoolSettings, PoolUser, UserPool};
 use super::pool_contents;
 use crate::app::{App, bind};
-use crate::config::{ConfigWatch, Problems, Sources};
+use crate::config::{ConfigWatch, PostgresServers, PostgresTls, PostgresUrl, Problems, Sources};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::seal::random;
 use crate::flow::RelyingParty;
@@ -16,15 +16,20 @@ use anyhow::{Context, anyhow};
 use axum::Router;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use secrecy::ExposeSecret;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The parent domain of the three hosts. Browsers resolve every name under `localhost` to this machine
 /// (RFC 6761 §6.3), and share a cookie on this domain between its hosts.
 pub const PARENT: &str = "app.localhost";
+
+/// How long the CMS waits for its database.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What to start.
 #[derive(Debug)]
@@ -153,7 +158,9 @@ impl DevEnvironment {
         let served =
             tokio::spawn(async move { Ok(app.serve(listeners.auth.into(), Some(listeners.ops), stopped).await?) });
 
+        let database = config.directory.url.as_ref().map(|url| cms_database(url, issuer)).transpose()?;
         let cms = CmsSettings {
+            database,
             auth_base_public: auth_url.clone(),
             auth_base_internal: format!("http://127.0.0.1:{auth_port}"),
             public_url: cms_url.clone(),
@@ -241,6 +248,29 @@ fn variables(
         env.push((key.clone(), value.clone()));
     }
     env
+}
+
+/// The database of the directory, for the CMS.
+fn cms_database(url: &PostgresUrl, issuer: String) -> anyhow::Result<CmsDatabase> {
+    let mut config = tokio_postgres::Config::new();
+    config.user(&url.user).dbname(&url.database).application_name("demo CMS").connect_timeout(DATABASE_TIMEOUT);
+    if let Some(password) = &url.password {
+        config.password(password.expose_secret());
+    }
+    match &url.servers {
+        PostgresServers::Socket(folder, port) => {
+            config.host_path(folder).port(*port);
+        }
+        PostgresServers::Network(servers, PostgresTls::Off) => {
+            for server in servers {
+                config.host(&server.host).port(server.port);
+            }
+        }
+        PostgresServers::Network(_, PostgresTls::Verified(_)) => {
+            return Err(anyhow!("the demo CMS connects without TLS: take a database on this machine"));
+        }
+    }
+    Ok(CmsDatabase { config, directory_schema: url.schema.clone(), issuer })
 }
 
 /// Identities at Google, not used yet: the first sign-in links Jane's to her account, and finds Larry's legacy id.

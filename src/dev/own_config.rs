@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use url::Url;
 
 /// What depends on the place: addresses, the provider, and secrets, whose files may not exist here.
-const REPLACED: [&str; 30] = [
+const REPLACED: [&str; 32] = [
     "server.public_url",
     "server.listen",
     "server.ops_listen",
@@ -37,6 +37,8 @@ const REPLACED: [&str; 30] = [
     "session.store",
     "session.store_file",
     "return_to.default",
+    "directory.url",
+    "directory.url_file",
     "aws.identity_pool",
     "aws.login",
     "aws.endpoint",

@@ -5,6 +5,7 @@ use super::own_config::OwnConfig;
 use super::pool::{AppClient, IDENTITY_POOL};
 use super::your_app::{self, YOUR_APP, YOUR_APP_SECRET};
 use crate::config::Sources;
+use crate::domain::finding::Finding;
 use crate::domain::machine::SecretHash;
 use crate::telemetry;
 use anyhow::anyhow;
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 
 /// The secret of the one registered client.
 const SECRET: &str = "dev-report-secret";
+/// With it programs read people.
+const READ_SCOPE: &str = "https://api.example.com/users.read";
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct RunOptions {
     pub port: u16,
     /// A configuration of one's own, in place of the one with everything to try.
     pub sources: Option<Sources>,
+    /// The address of a database for people.
+    pub directory: Option<String>,
     /// Where another program is called back, and where it signs people out to.
     pub callbacks: Vec<String>,
     /// See `callbacks`.
@@ -34,7 +39,7 @@ pub struct RunOptions {
 /// # Errors
 /// A sentence, most likely about a port that is taken; [`crate::config::Problems`] with a configuration of one's own.
 pub async fn run(options: RunOptions, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let RunOptions { port, sources, callbacks, signouts } = options;
+    let RunOptions { port, sources, directory, callbacks, signouts } = options;
     let own = sources.map(OwnConfig::adapt);
     // A filter that is wrong is reported with all other mistakes.
     let log = own.as_ref().and_then(|own| own.log.as_deref()).unwrap_or("info");
@@ -47,14 +52,27 @@ pub async fn run(options: RunOptions, shutdown: impl Future<Output = ()>) -> any
             (start.file, start.configuration, start.own_configuration) = (own.file.clone(), own.env.clone(), true);
         }
     }
+    if let Some(url) = &directory {
+        start.configuration.push(("AUTH_API__DIRECTORY__URL".to_owned(), url.clone()));
+        start.configuration.push(("AUTH_API__DIRECTORY__SCOPE".to_owned(), READ_SCOPE.to_owned()));
+    }
     let environment = DevEnvironment::start(start).await?;
+    if let Some(directory) = &environment.rp.directory
+        && let Finding::Bad(why) = directory.probe().await
+    {
+        return Err(anyhow!("the database for people cannot be used: {why}"));
+    }
     let mut banner = addresses_and_users(&environment);
     banner += &match &own {
         Some(own) => what_is_replaced(own),
         None => machine_token(&environment),
     };
     banner += &client.map(|client| app_client(&environment, &client)).unwrap_or_default();
-    banner += "  Nothing is kept: Ctrl-C stops everything and forgets every session.\n\n";
+    banner += match directory {
+        Some(_) => people(&environment),
+        None => "  Nothing is kept: Ctrl-C stops everything and forgets every session.\n\n".to_owned(),
+    }
+    .as_str();
     std::io::stdout().write_all(banner.as_bytes())?;
     shutdown.await;
     environment.stop().await
@@ -151,6 +169,19 @@ fn what_is_replaced(own: &OwnConfig) -> String {
         );
     }
     text + "    erin is in every group that it names\n\n"
+}
+
+fn people(environment: &DevEnvironment) -> String {
+    let local = local(environment);
+    format!(
+        "  People and comments are kept in your database; Ctrl-C stops everything and forgets every session.
+    the CMS lists people   {cms}people
+    a program reads them   TOKEN=$(curl -s -u dev-machine-client:dev-machine-secret -d grant_type=client_credentials -d scope={READ_SCOPE} {local}/token | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')
+                           curl -H \"Authorization: Bearer $TOKEN\" \"{local}/users?email=jane@example.com\"
+
+",
+        cms = environment.cms_url.trim_end_matches('/').to_owned() + "/",
+    )
 }
 
 /// What the other program is configured with.

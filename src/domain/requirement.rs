@@ -72,6 +72,9 @@ pub enum MissingRequirement {
     /// From an issuer that nobody named.
     #[error("this is not for tokens of {0}: each rule and each requirement for them has to name the issuer")]
     Issuer(String),
+    /// A person, where only programs may ask.
+    #[error("this is for programs, with a token of their own")]
+    Machine,
 }
 
 impl Requirement {

@@ -86,6 +86,7 @@ impl RelyingParty {
                 session: opened.id.key().handle(),
                 attributes: audit::list(attributes),
             });
+            self.record_changed(&user).await;
             if let Err(error) = self.renewal(&opened, Priority::Interactive).await {
                 tracing::warn!(%error, "session renewal failed after attribute change");
             }

@@ -264,7 +264,13 @@ impl RelyingParty {
             failed => failed,
         };
         let outcome = encode(&ExchangeOutcome::of(&made));
-        if let Err(error) = self.sessions.publish_exchange(&key, &outcome).await {
+        let record = async {
+            if let Ok(opened) = &made {
+                self.record_signed_in(&opened.principal()).await;
+            }
+        };
+        let (published, ()) = tokio::join!(self.sessions.publish_exchange(&key, &outcome), record);
+        if let Err(error) = published {
             tracing::warn!(%error, "callback outcome publish failed: duplicate callbacks must sign in again");
         }
         Ok(made)

@@ -4,8 +4,9 @@ use crate::audit::AuditUnavailable;
 use crate::domain::authentication::AuthenticationRequirement;
 use crate::domain::requirement::{InvalidRequirement, MissingRequirement};
 use crate::domain::transaction::{AuthorizationError, CallbackError};
-use crate::{provider, store};
+use crate::{directory, provider, store};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// A failed flow.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The directory failed.
+    #[error(transparent)]
+    Directory(#[from] directory::Error),
     /// A sign-in that could not be recorded.
     #[error(transparent)]
     Audit(#[from] AuditUnavailable),
@@ -70,6 +74,21 @@ pub enum Error {
     /// The user has no session of that name.
     #[error("you have no such session")]
     NoSuchSession,
+    /// Nothing is known of the person.
+    #[error("there is no such user")]
+    NoSuchUser,
+    /// More requests of one program than it may make; after how long the next will be answered.
+    #[error("there were too many requests of this client; try again later")]
+    TooManyRequests(Duration),
+    /// A trigger's event without a good signature.
+    #[error("the signature is missing, is of another key or of another time")]
+    Signature,
+    /// A trigger's event that tells of no user.
+    #[error("the event tells of no user")]
+    InvalidEvent,
+    /// A query that cannot be understood.
+    #[error("{0}")]
+    InvalidQuery(&'static str),
     /// What this deployment does not offer.
     #[error("this is not offered here: {0}")]
     NotOffered(&'static str),

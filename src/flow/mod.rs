@@ -7,10 +7,12 @@ mod backoffs;
 mod budget;
 mod callback;
 mod check_revoked;
+mod directory;
 mod error;
 mod machine;
 mod my_sessions;
 mod per_user;
+mod read_directory;
 mod refresh;
 mod refusals;
 mod renew_ahead;
@@ -20,6 +22,7 @@ mod single_flight;
 mod validate;
 
 pub use callback::{CallbackOutcome, FailedCallback};
+pub use directory::{ErasedPerson, PersonExport};
 pub use error::{AccessDenied, Error};
 pub use machine::{
     Broker, ClientCredentials, ClientStoreError, Introspection, MachineError, MachineTokenResponse, TokenRequest,
@@ -32,6 +35,7 @@ pub use validate::{Caller, CallerCredentials};
 
 use crate::audit::{AuditLog, in_current_request};
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::domain::clock::Clock;
 use crate::domain::machine::ClientRegistry;
 use crate::domain::policy::Policy;
@@ -59,6 +63,8 @@ pub struct RelyingParty {
     pub bearer_issuers: BearerIssuers,
     /// The live sessions.
     pub sessions: Sessions,
+    /// What is written down about people.
+    pub directory: Option<Arc<Directory>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The counters.
@@ -78,6 +84,7 @@ pub struct RelyingParty {
     backoffs: backoffs::RenewalBackoffs,
     budget: budget::ProviderBudget,
     schedule: renew_ahead::RenewalSchedule,
+    reader_limits: read_directory::ReaderLimits,
     tasks: TaskTracker,
 }
 
@@ -132,6 +139,8 @@ impl RelyingParty {
             provider,
             bearer_issuers,
             sessions,
+            directory: None,
+            reader_limits: read_directory::reader_limits(&config),
             clock,
             rules: ArcSwap::from_pointee(Rules::new(&config)),
             metrics,
@@ -149,6 +158,12 @@ impl RelyingParty {
             schedule: renew_ahead::RenewalSchedule::default(),
             tasks: TaskTracker::new(),
         }
+    }
+
+    /// The same, which writes down people.
+    #[must_use]
+    pub fn with_directory(self, directory: Option<Arc<Directory>>) -> Self {
+        Self { directory, ..self }
     }
 
     /// The rules of this moment.

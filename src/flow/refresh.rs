@@ -305,7 +305,7 @@ impl RelyingParty {
             ..old
         };
         match self.update(lease, &session, old_tokens, &renewed.token_set).await? {
-            SessionUpdate::Done(opened) => Ok(opened),
+            SessionUpdate::Done(opened) => Ok(self.record_renewed(opened)),
             SessionUpdate::Stale => self.sessions.reload(id).await?.ok_or_else(ended),
             SessionUpdate::Gone => {
                 self.revoke_later(renewed.token_set.refresh);

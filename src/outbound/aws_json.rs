@@ -14,9 +14,36 @@ pub enum AwsError {
         /// Its text.
         message: Option<String>,
     },
+    /// Nobody was asked: there are no credentials to sign with.
+    #[error("there are no usable AWS credentials: {0}")]
+    NotSigned(String),
     /// No answer, or none that can be read.
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl AwsError {
+    /// Whether the same may work in a moment.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => {
+                ["TooManyRequestsException", "LimitExceededException", "InternalErrorException"]
+                    .contains(&code.as_str())
+            }
+            Self::Unavailable(_) => true,
+            Self::NotSigned(_) => false,
+        }
+    }
+
+    /// Whether there is no such user.
+    pub fn is_user_not_found(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "UserNotFoundException")
+    }
+
+    /// Whether a value is not one that the API takes.
+    pub fn is_invalid_parameter(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "InvalidParameterException")
+    }
 }
 
 /// The call of `target`, `<service>.<operation>`.

@@ -1,6 +1,7 @@
 //! The one HTTP client: no redirects, no proxies, no decompression, bounded time and bounded memory.
 
 pub mod aws_json;
+pub mod user_pools;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::net::{Ipv4Addr, SocketAddr};

@@ -16,6 +16,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Notification, Row};
 use tokio_util::task::AbortOnDropHandle;
 
+/// Classes of codes about values: data exceptions, and limits of the server.
+const REFUSED_CLASSES: [&str; 2] = ["22", "54"];
+
 /// What stands for `$1` and so on.
 pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -35,7 +38,8 @@ pub struct PostgresClient {
 }
 
 impl PostgresClient {
-    /// Connects when it is first asked, and makes the tables then.
+    /// Connects when it is first asked, and makes the tables then. `settings` are the server's, for these connections:
+    /// `-c name=value`.
     ///
     /// # Errors
     /// [`InvalidCertificates`].
@@ -43,8 +47,9 @@ impl PostgresClient {
         url: &PostgresUrl,
         call_timeout: Duration,
         migrations: &'static Migrations,
+        settings: &str,
     ) -> Result<Self, InvalidCertificates> {
-        let connector = PostgresConnector::new(url, call_timeout)?;
+        let connector = PostgresConnector::new(url, call_timeout, settings)?;
         let manager = Manager::from_connect(connector.config.clone(), connector.clone(), Default::default());
         // It fails only if it is given times and no runtime.
         let pool = Pool::builder(manager).max_size(url.connections).build();
@@ -138,7 +143,14 @@ impl PostgresClient {
     /// What went wrong where. Details of the server can have values in them, its messages have none.
     pub fn failed(&self, error: &tokio_postgres::Error) -> Error {
         let why = match error.as_db_error() {
-            Some(error) => format!("{} ({})", error.message(), error.code().code()),
+            Some(error) => {
+                let code = error.code().code();
+                let why = format!("{} ({code})", error.message());
+                if REFUSED_CLASSES.iter().any(|class| code.starts_with(class)) {
+                    return Error::Refused(format!("{self}: {why}"));
+                }
+                why
+            }
             None => {
                 let mut why = error.to_string();
                 let mut source = std::error::Error::source(error);
@@ -182,6 +194,7 @@ fn is_worth_another(error: &tokio_postgres::Error) -> bool {
             SqlState::CANNOT_CONNECT_NOW,
             SqlState::T_R_DEADLOCK_DETECTED,
             SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::UNIQUE_VIOLATION,
             SqlState::UNDEFINED_PSTATEMENT,
             SqlState::UNDEFINED_TABLE,
         ]

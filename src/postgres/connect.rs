@@ -31,7 +31,7 @@ pub(super) struct PostgresConnector {
 impl PostgresConnector {
     /// # Errors
     /// The certificates to be trusted cannot be read.
-    pub(super) fn new(url: &PostgresUrl, call_timeout: Duration) -> Result<Self, InvalidCertificates> {
+    pub(super) fn new(url: &PostgresUrl, call_timeout: Duration, settings: &str) -> Result<Self, InvalidCertificates> {
         let mut config = Config::new();
         config.user(&url.user).dbname(&url.database).application_name(env!("CARGO_PKG_NAME"));
         if let Some(password) = &url.password {
@@ -39,7 +39,7 @@ impl PostgresConnector {
         }
         // What a call waits for at the server ends there, too.
         let timeout = call_timeout.as_millis();
-        config.options(format!("-c search_path={} -c statement_timeout={timeout}", url.schema));
+        config.options(format!("-c search_path={} -c statement_timeout={timeout} {settings}", url.schema));
         config.connect_timeout(call_timeout).tcp_user_timeout(call_timeout * 2).keepalives_idle(KEEPALIVE_IDLE);
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let tls = match &url.servers {

@@ -14,6 +14,9 @@ pub enum PostgresError {
     /// The server does not answer, or not usably: a later call may succeed. Where, and why.
     #[error("{0}")]
     Unavailable(String),
+    /// The server does not take a value, and never will. Why.
+    #[error("{0}")]
+    Refused(String),
     /// The tables are of a later release; a sentence with what to do.
     #[error("{0}")]
     NewerTables(String),

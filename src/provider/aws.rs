@@ -22,6 +22,6 @@ pub(super) async fn call(
             Error::Unavailable { detail, retry_after: None, untouched: true, throttled: true }
         }
         AwsError::Refused { code, message } => Error::Refused { code, description: message },
-        AwsError::Unavailable(detail) => Error::Unusable(detail),
+        AwsError::Unavailable(detail) | AwsError::NotSigned(detail) => Error::Unusable(detail),
     })
 }

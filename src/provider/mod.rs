@@ -34,7 +34,7 @@ pub(crate) use http::InProcess;
 pub use invalid_token::InvalidToken;
 pub use logout::LogoutNotice;
 pub use token::RefreshFailure;
-pub use user_pool::SCOPE as USER_POOLS_SCOPE;
+pub use user_pool::{SCOPE as USER_POOLS_SCOPE, endpoint as user_pools_endpoint};
 
 use crate::config::{self, Config, IdentityPoolConfig};
 use crate::domain::clock::{Clock, Timestamp};
@@ -126,11 +126,7 @@ impl Provider {
                 trust_email_from: config.trust_email_from.clone(),
                 groups_claim: config.groups_claim.clone(),
             },
-            user_pools: match (&config.user_pools_endpoint, config.profile) {
-                (Some(url), _) => Some(url.clone()),
-                (None, config::Profile::Cognito) => user_pool::endpoint(&config.issuer),
-                (None, config::Profile::Oidc) => None,
-            },
+            user_pools: user_pool::endpoint(config),
             identity_pool,
             redirect_uri,
             metadata: Arc::new(Metadata::new(

@@ -3,6 +3,7 @@
 use super::Provider;
 use super::aws;
 use super::error::Error;
+use crate::config::{Profile, ProviderConfig};
 use crate::domain::user::User;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -56,8 +57,17 @@ impl Provider {
     }
 }
 
-/// Where the API of an issuer is: beside it.
-pub(super) fn endpoint(issuer: &str) -> Option<Url> {
+/// Where the API is, if the provider has one.
+pub fn endpoint(config: &ProviderConfig) -> Option<Url> {
+    match (&config.user_pools_endpoint, config.profile) {
+        (Some(url), _) => Some(url.clone()),
+        (None, Profile::Cognito) => beside(&config.issuer),
+        (None, Profile::Oidc) => None,
+    }
+}
+
+/// The API of an issuer.
+fn beside(issuer: &str) -> Option<Url> {
     let mut url = Url::parse(issuer).ok()?;
     if let Some(host) = url.host_str().and_then(|host| host.strip_prefix("issuer-cognito-idp.")) {
         let host = format!("cognito-idp.{host}");
@@ -77,7 +87,7 @@ mod tests {
             "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_X",
             "https://issuer-cognito-idp.eu-west-1.amazonaws.com/eu-west-1_X",
         ] {
-            assert_eq!(endpoint(issuer).unwrap().as_str(), "https://cognito-idp.eu-west-1.amazonaws.com/");
+            assert_eq!(beside(issuer).unwrap().as_str(), "https://cognito-idp.eu-west-1.amazonaws.com/");
         }
     }
 }

@@ -20,19 +20,20 @@
 //!
 //! The Lambda runtime is in `src/bin/cognito-triggers.rs`; the dev user pool is given the same [`Triggers::answer`].
 
-pub mod enrol;
+pub mod directory;
+mod enrol;
 mod legacy;
 pub mod link;
 pub mod migrate;
 mod refusal;
 mod settings;
 pub mod token;
-mod user_pools;
+mod users_by_email;
 
+pub use crate::outbound::user_pools::UserPools;
 pub use legacy::LegacyDirectory;
 pub use refusal::TriggerFailure;
-pub use settings::{FunctionCredentials, TriggerSettings};
-pub use user_pools::UserPools;
+pub use settings::{DirectorySettings, TriggerSettings};
 
 use crate::domain::untrusted::UntrustedText;
 use crate::domain::user::User;
@@ -47,6 +48,7 @@ const IDLE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Triggers {
     settings: TriggerSettings,
+    http: OutboundClient,
     legacy: LegacyDirectory,
     pools: UserPools,
 }
@@ -59,8 +61,8 @@ impl Triggers {
     pub fn new(settings: TriggerSettings) -> Result<Self, String> {
         let http = OutboundClient::new("auth-api-triggers", settings.timeout, IDLE)?;
         let legacy = LegacyDirectory::new(http.clone(), &settings);
-        let pools = UserPools::new(http, &settings);
-        Ok(Self { settings, legacy, pools })
+        let pools = UserPools::with_keys(http.clone(), &settings.endpoint, &settings.region, &settings.credentials);
+        Ok(Self { settings, http, legacy, pools })
     }
 
     /// Answers an event with the whole event, its `response` filled in.
@@ -74,7 +76,12 @@ impl Triggers {
         let source = event.get("triggerSource").and_then(Value::as_str).unwrap_or_default();
         let timeout = self.settings.timeout;
         let late = |_| TriggerFailure::Unavailable(format!("{source}: not done within {timeout:?}"));
-        let answered = tokio::time::timeout(timeout, self.answer_to(source, &event)).await;
+        let tell = async {
+            if let Some(settings) = &self.settings.directory {
+                directory::tell(&self.http, settings, source, &event).await;
+            }
+        };
+        let (answered, ()) = tokio::join!(tokio::time::timeout(timeout, self.answer_to(source, &event)), tell);
         match answered.map_err(late).flatten().inspect_err(log) {
             // Whatever it was: an error here fails the login.
             Err(_) if ["Post", "TokenGeneration_"].iter().any(|kind| source.starts_with(kind)) => Ok(event),

@@ -14,9 +14,12 @@
 //! | `SIGN_UP_DUPLICATES` | `allow` | `refuse`: nobody signs up with the address of a federated user |
 //! | `ACCESS_TOKEN_EMAIL` | `false` | `true`: access tokens have the e-mail address |
 //! | `TRIGGER_TIMEOUT` | `3s` | how long an answer may take, 100 ms to 4500 ms |
+//! | `DIRECTORY_URL` | | auth-api, which is told of who signs in |
+//! | `DIRECTORY_KEY` | | the key that signs that, 32 bytes or more |
 //! | `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | | set by Lambda |
 //! | `AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER` | AWS's | another address of the user pools API |
 
+use crate::outbound::user_pools::AwsKeys;
 use crate::variables::VariableReader;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -24,10 +27,10 @@ use std::time::Duration;
 use url::Url;
 
 /// Our names begin so; a misspelt one is told rather than passed over.
-const OURS: [&str; 5] = ["LEGACY_", "LINK_", "TRIGGER_", "SIGN_UP_", "ACCESS_TOKEN_"];
+const OURS: [&str; 6] = ["LEGACY_", "LINK_", "TRIGGER_", "SIGN_UP_", "ACCESS_TOKEN_", "DIRECTORY_"];
 /// What a wrong address would give away.
 const DANGER: &str = "passwords are sent there";
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 14] = [
     "LEGACY_LOGIN_URL",
     "LEGACY_LOOKUP_URL",
     "LEGACY_API_KEY",
@@ -40,6 +43,8 @@ const KNOWN: [&str; 12] = [
     "SIGN_UP_DUPLICATES",
     "ACCESS_TOKEN_EMAIL",
     "TRIGGER_TIMEOUT",
+    "DIRECTORY_URL",
+    "DIRECTORY_KEY",
 ];
 
 /// What the triggers work with.
@@ -67,25 +72,25 @@ pub struct TriggerSettings {
     pub refuses_duplicates: bool,
     /// Whether access tokens have the e-mail address.
     pub email_in_access_token: bool,
+    /// Who is told of people.
+    pub directory: Option<DirectorySettings>,
     /// The longest that an answer takes.
     pub timeout: Duration,
     /// The pool's region.
     pub region: String,
     /// Who the function is to AWS.
-    pub credentials: FunctionCredentials,
+    pub credentials: AwsKeys,
     /// The address of the user pools API.
     pub endpoint: String,
 }
 
-/// Who the function is to AWS.
+/// The service that keeps a directory of people.
 #[derive(Debug, Clone)]
-pub struct FunctionCredentials {
-    /// Not a secret.
-    pub access_key_id: String,
-    /// The secret.
-    pub secret_access_key: SecretString,
-    /// Comes along in Lambda.
-    pub session_token: Option<SecretString>,
+pub struct DirectorySettings {
+    /// Where it takes events of users.
+    pub url: Url,
+    /// Signs them.
+    pub key: SecretString,
 }
 
 /// Cognito's own names of the providers that everybody may have.
@@ -111,13 +116,14 @@ impl TriggerSettings {
             trusted_providers: reader.list("LINK_TRUSTED_PROVIDERS"),
             refuses_duplicates: reader.choice("SIGN_UP_DUPLICATES", ["allow", "refuse"]),
             email_in_access_token: reader.choice("ACCESS_TOKEN_EMAIL", ["false", "true"]),
+            directory: reader.directory(),
             timeout: reader.duration(
                 "TRIGGER_TIMEOUT",
                 Duration::from_secs(3),
                 Duration::from_millis(100)..=Duration::from_millis(4500),
                 "Cognito waits five seconds. Write 3s or 2500ms, 100ms to 4500ms",
             ),
-            credentials: FunctionCredentials {
+            credentials: AwsKeys {
                 access_key_id: reader.needed("AWS_ACCESS_KEY_ID"),
                 secret_access_key: reader.needed("AWS_SECRET_ACCESS_KEY").into(),
                 session_token: reader.text("AWS_SESSION_TOKEN").map(SecretString::from),
@@ -136,6 +142,23 @@ impl TriggerSettings {
 }
 
 impl VariableReader {
+    fn directory(&mut self) -> Option<DirectorySettings> {
+        let url = self.internal_url("DIRECTORY_URL", "names and addresses of people are sent there");
+        let key = self.text("DIRECTORY_KEY");
+        if key.as_ref().is_some_and(|key| key.len() < 32) {
+            self.mistakes
+                .push("DIRECTORY_KEY is shorter than 32 bytes: make one with `openssl rand -base64 32`.".to_owned());
+        }
+        match (url, key) {
+            (Some(url), Some(key)) => Some(DirectorySettings { url: url.join("/users").ok()?, key: key.into() }),
+            (None, None) => None,
+            _ => {
+                self.mistakes.push("DIRECTORY_URL and DIRECTORY_KEY need each other: set both or none.".to_owned());
+                None
+            }
+        }
+    }
+
     fn needed(&mut self, name: &str) -> String {
         self.text(name).unwrap_or_else(|| {
             self.mistakes.push(format!("{name} is missing. Lambda sets it; elsewhere, set it yourself."));

@@ -7,6 +7,7 @@ use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::words::ENGLISH;
 use crate::domain::authentication::AuthenticationRequirement;
+use crate::domain::backoff::next_second;
 use crate::domain::transaction::CallbackError;
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::Error;
@@ -42,9 +43,10 @@ pub(super) fn describe(refusal: &Refusal) -> ErrorView {
             Error::Provider(provider::Error::Unavailable { retry_after, .. })
             | Error::NotRenewed(provider::Error::Unavailable { retry_after, .. }),
         ) => *retry_after,
+        Refusal::Flow(Error::TooManyRequests(wait)) => Some(next_second(*wait)),
         _ => None,
     };
-    let retry_after = has_retry_after(status).then(|| retry_after.unwrap_or(DEFAULT_RETRY_AFTER));
+    let retry_after = retry_after.or_else(|| has_retry_after(status).then_some(DEFAULT_RETRY_AFTER));
     ErrorView { problem, status, name, detail: detail(problem, refusal), retry_after }
 }
 
@@ -65,6 +67,9 @@ fn detail(problem: Problem, refusal: &Refusal) -> Cow<'static, str> {
         }
         (Problem::Service(ServiceProblem::StoreUnavailable), _) => {
             "the session store cannot be reached; try again later".into()
+        }
+        (Problem::Service(ServiceProblem::DirectoryUnavailable), _) => {
+            "the directory of people cannot be reached; try again later".into()
         }
         (Problem::SignIn(SignInProblem::CodeNotAccepted), _) => {
             "the provider no longer accepts this sign-in; start again".into()
@@ -97,6 +102,7 @@ pub(super) fn log(refusal: &Refusal, view: &ErrorView) {
             | Error::InvalidCredentials(_)
             | Error::AmbiguousSession
             | Error::InvalidRequirement(_)
+            | Error::NoSuchUser
             | Error::InsufficientAuthentication(_),
         ) => {
             tracing::debug!(status, problem, reason = reason().as_str(), "request refused");

@@ -374,7 +374,8 @@ fn aliases(style: HeaderStyle) -> &'static [(&'static str, usize)] {
     }
 }
 
-enum Authorization<'a> {
+/// What the header of that name holds.
+pub(super) enum Authorization<'a> {
     Bearer(&'a str),
     /// More than one line, or a Bearer line without a token: judged as bad credentials.
     Ambiguous,
@@ -382,7 +383,7 @@ enum Authorization<'a> {
     None,
 }
 
-fn bearer(headers: &HeaderMap) -> Authorization<'_> {
+pub(super) fn bearer(headers: &HeaderMap) -> Authorization<'_> {
     let mut lines = headers.get_all(AUTHORIZATION).iter();
     let (Some(line), more) = (lines.next(), lines.next()) else { return Authorization::None };
     if more.is_some() {

@@ -30,9 +30,10 @@ mod request_id;
 mod security_headers;
 mod session_layer;
 mod token;
+mod users;
 mod words;
 
-use crate::config::{Config, Exposed, HeaderStyle, PublicUrl, Support};
+use crate::config::{Config, DirectoryField, Exposed, HeaderStyle, PublicUrl, Support};
 use crate::domain::seal::KeyRing;
 use crate::flow::RelyingParty;
 use axum::Router;
@@ -73,6 +74,8 @@ pub struct Web {
     /// No validate takes longer.
     validate_limit: Duration,
     openapi: Bytes,
+    /// What programs are told of people.
+    directory_fields: Vec<DirectoryField>,
     overload: Overload,
 }
 
@@ -94,6 +97,7 @@ impl Web {
             request_limit: config.provider.timeout * 4 + Duration::from_secs(10),
             validate_limit: config.server.validate_timeout,
             openapi: openapi::document(config.server.public_url.as_str()).to_string().into(),
+            directory_fields: config.directory.fields.clone(),
             overload,
         })
     }
@@ -141,6 +145,8 @@ impl Routes {
             others: group()
                 .routes(routes!(backchannel::logout))
                 .routes(routes!(api::openapi))
+                .routes(routes!(users::user))
+                .routes(routes!(users::users, users::user_event))
                 .routes(routes!(pages::stylesheet))
                 .routes(routes!(pages::icon))
                 .routes(routes!(pages::favicon)),

@@ -110,6 +110,11 @@ async fn look(rp: &RelyingParty, flags: &ReadinessFlags) -> ReadinessResponse {
     }
     // Their tokens alone have to wait: no reason to be not ready.
     degraded.extend(rp.bearer_issuers.degraded().map(|(iss, why)| (format!("bearer issuer {iss}").into(), why)));
+    if let Some(directory) = rp.directory.as_ref().filter(|directory| directory.is_failing()) {
+        let waiting = directory.waiting();
+        degraded
+            .insert("directory".into(), format!("the database does not take rows: the log says why; {waiting} wait"));
+    }
     match rp.sessions.ping().await {
         Ok(()) => flags.store_seen.store(true, Ordering::Release),
         Err(error) => drop(degraded.insert("store".into(), error.to_string())),
@@ -136,10 +141,12 @@ async fn prometheus(State((rp, Readiness(flags))): State<(Arc<RelyingParty>, Rea
             ("audit", count("audit")),
             ("provider", count("provider")),
             ("store", count("store")),
+            ("directory", count("directory")),
             ("bearer_issuer", count("bearer issuer ")),
         ],
         // A store that does not answer says so above.
         sessions: sessions.ok().flatten(),
+        directory_waiting: rp.directory.as_ref().map_or(0, |directory| directory.waiting()),
         scheduling_delay: flags.overload.delay().as_secs_f64(),
         cache_entries: usage.entries,
         cache_bytes: usage.bytes,

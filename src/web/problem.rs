@@ -59,6 +59,7 @@ pub(super) enum AccessProblem {
     ProxyNotTrusted,
     OriginNotAllowed,
     AttributeNotWritable,
+    Signature,
 }
 
 /// A request that cannot be answered as it is.
@@ -70,6 +71,9 @@ pub(super) enum RequestProblem {
     AttributeRejected,
     LogoutToken,
     NoSuchSession,
+    NoSuchUser,
+    TooMany,
+    Query,
     NotOffered,
     /// RFC 8707 §2.
     InvalidTarget,
@@ -82,6 +86,7 @@ pub(super) enum ServiceProblem {
     ProviderFailed,
     RenewalUnavailable,
     StoreUnavailable,
+    DirectoryUnavailable,
     AuditUnavailable,
     Timeout,
     Overloaded,
@@ -118,6 +123,7 @@ impl Problem {
             Error::Provider(_) => Self::Service(ServiceProblem::ProviderFailed),
             Error::NotRenewed(_) => Self::Service(ServiceProblem::RenewalUnavailable),
             Error::Store(_) => Self::Service(ServiceProblem::StoreUnavailable),
+            Error::Directory(_) => Self::Service(ServiceProblem::DirectoryUnavailable),
             Error::Audit(_) => Self::Service(ServiceProblem::AuditUnavailable),
             Error::NoCredentials(_) => Self::Service(ServiceProblem::NoCredentials),
             Error::Anonymous => Self::Session(SessionProblem::Anonymous),
@@ -137,6 +143,11 @@ impl Problem {
             Error::RejectedByProvider(_) => Self::Request(RequestProblem::AttributeRejected),
             Error::LogoutToken(_) => Self::Request(RequestProblem::LogoutToken),
             Error::NoSuchSession => Self::Request(RequestProblem::NoSuchSession),
+            Error::NoSuchUser => Self::Request(RequestProblem::NoSuchUser),
+            Error::TooManyRequests(_) => Self::Request(RequestProblem::TooMany),
+            Error::Signature => Self::Access(AccessProblem::Signature),
+            Error::InvalidEvent => Self::Request(RequestProblem::Body),
+            Error::InvalidQuery(_) => Self::Request(RequestProblem::Query),
             Error::NotOffered(_) => Self::Request(RequestProblem::NotOffered),
         }
     }
@@ -221,6 +232,7 @@ impl AccessProblem {
             Self::ProxyNotTrusted => "proxy-not-trusted",
             Self::OriginNotAllowed => "origin-not-allowed",
             Self::AttributeNotWritable => "attribute-not-writable",
+            Self::Signature => "signature-not-valid",
         }
     }
 }
@@ -234,6 +246,9 @@ impl RequestProblem {
             Self::AttributeRejected => (StatusCode::BAD_REQUEST, "attribute-rejected"),
             Self::LogoutToken => (StatusCode::BAD_REQUEST, "logout-token-not-accepted"),
             Self::NoSuchSession => (StatusCode::NOT_FOUND, "no-such-session"),
+            Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests"),
+            Self::Query => (StatusCode::BAD_REQUEST, "invalid-query"),
+            Self::NoSuchUser => (StatusCode::NOT_FOUND, "no-such-user"),
             Self::NotOffered => (StatusCode::NOT_FOUND, "not-offered"),
             Self::InvalidTarget => (StatusCode::BAD_REQUEST, "invalid-target"),
         }
@@ -247,6 +262,7 @@ impl ServiceProblem {
                 (StatusCode::SERVICE_UNAVAILABLE, "provider-unavailable")
             }
             Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
+            Self::DirectoryUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "directory-unavailable"),
             Self::AuditUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "audit-unavailable"),
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),

@@ -147,7 +147,10 @@ async fn machines_get_tokens_for_the_scopes_of_their_resource_server() {
     let token = claims(&tokens["access_token"]);
     assert_eq!(token["sub"], "dev-machine-client");
     assert_eq!(token["client_id"], "dev-machine-client");
-    assert_eq!(token["scope"], "https://api.example.com/orders.read https://api.example.com/orders.write");
+    assert_eq!(
+        token["scope"],
+        "https://api.example.com/orders.read https://api.example.com/orders.write https://api.example.com/users.read"
+    );
     assert!(token.get("username").is_none() && token.get("aud").is_none());
 
     let read = "https://api.example.com/orders.read";

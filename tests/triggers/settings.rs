@@ -65,3 +65,23 @@ fn every_mistake_is_told_at_once() {
         assert!(!wrong[0].contains("hunter2"));
     }
 }
+
+#[test]
+fn the_directory_needs_an_address_and_a_key() {
+    let (url, key) =
+        (("DIRECTORY_URL", "https://auth-api.example.com"), ("DIRECTORY_KEY", "0123456789 0123456789 0123456789"));
+    let settings = read(&[url, key]).unwrap();
+    assert_eq!(settings.directory.as_ref().unwrap().url.as_str(), "https://auth-api.example.com/users");
+    assert!(!format!("{settings:?}").contains("0123456789"));
+    assert!(read(&[]).unwrap().directory.is_none());
+    for (variables, mistake) in [
+        (vec![url], "need each other"),
+        (vec![key], "need each other"),
+        (vec![url, ("DIRECTORY_KEY", "short")], "shorter than 32 bytes"),
+        (vec![("DIRECTORY_URL", "http://auth-api.example.com"), key], "DIRECTORY_URL is no address"),
+        (vec![url, key, ("DIRECTORY_KEYS", "x")], "DIRECTORY_KEYS is not known"),
+    ] {
+        let mistakes = read(&variables).unwrap_err();
+        assert!(mistakes.iter().any(|text| text.contains(mistake)), "{mistakes:?}");
+    }
+}

@@ -45,16 +45,21 @@ impl Secret {
 
 /// One key that seals cookies and sessions.
 fn cookie_key(text: &str) -> Result<Secret, Mistake> {
-    let instead = "Make one with `openssl rand -base64 32` and write its output.";
-    let bytes = text.as_bytes();
     if text == EXAMPLE_KEY {
         let what = "This is the example from the reference, which everybody can read and forge sessions with.";
-        return Err(Mistake::new(what, instead));
+        return Err(Mistake::new(what, MAKE_ONE));
     }
+    strong_key(text, "sealed cookies can be opened by guessing")
+}
+
+const MAKE_ONE: &str = "Make one with `openssl rand -base64 32` and write its output.";
+
+/// A key that nobody guesses. `danger` says what could be done with it.
+pub(in crate::config) fn strong_key(text: &str, danger: &str) -> Result<Secret, Mistake> {
+    let bytes = text.as_bytes();
     if bytes.len() < 32 {
-        let what =
-            format!("A key has {} bytes; with fewer than 32, sealed cookies can be opened by guessing.", bytes.len());
-        return Err(Mistake::new(what, instead));
+        let what = format!("A key has {} bytes; with fewer than 32, {danger}.", bytes.len());
+        return Err(Mistake::new(what, MAKE_ONE));
     }
     // Thirty-two random hexadecimal digits have fewer than eight different ones once in tens of millions.
     let mut seen = [false; 256];
@@ -63,7 +68,7 @@ fn cookie_key(text: &str) -> Result<Secret, Mistake> {
     }
     if seen.iter().filter(|s| **s).count() < 8 {
         let what = "A key repeats fewer than eight different characters, so it can be guessed.";
-        return Err(Mistake::new(what, instead));
+        return Err(Mistake::new(what, MAKE_ONE));
     }
     Ok(Secret(bytes.to_vec().into()))
 }

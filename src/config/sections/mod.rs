@@ -5,6 +5,7 @@ pub(super) mod aws;
 pub(super) mod bearer_issuer;
 pub(super) mod client;
 pub(super) mod cookies;
+pub(super) mod directory;
 pub(super) mod gateway;
 pub(super) mod machine;
 pub(super) mod pages;

@@ -4,7 +4,7 @@ use http::{HeaderMap, Uri, header};
 use url::{Url, form_urlencoded};
 
 use super::CmsSettings;
-use super::visitor::Person;
+use super::visitor::CmsPerson;
 
 /// The addresses this site answers under.
 #[derive(Clone, Debug)]
@@ -13,6 +13,7 @@ pub(super) struct Addresses {
     siblings: Vec<SiteAddress>,
     auth: String,
     site_name: String,
+    has_people: bool,
 }
 
 /// One address: the URL without a slash at the end, and what `Host` says there.
@@ -33,11 +34,18 @@ impl Addresses {
             siblings: siblings?,
             auth: settings.auth_base_public.trim_end_matches('/').to_owned(),
             site_name: settings.site_name.clone(),
+            has_people: settings.database.is_some(),
         })
     }
 
+    /// Whether a form was posted by a page of this site.
+    pub(super) fn are_own(&self, headers: &HeaderMap) -> bool {
+        let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+        std::iter::once(&self.main).chain(&self.siblings).any(|own| Some(own.url.as_str()) == origin)
+    }
+
     /// The frame of a page. `Host` only chooses among the known addresses; it never becomes part of a link.
-    pub(super) fn frame(&self, headers: &HeaderMap, uri: &Uri, person: Option<Person>) -> Frame {
+    pub(super) fn frame(&self, headers: &HeaderMap, uri: &Uri, person: Option<CmsPerson>) -> Frame {
         let authority = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let base =
             self.siblings.iter().find(|base| base.authority.eq_ignore_ascii_case(authority)).unwrap_or(&self.main);
@@ -46,6 +54,7 @@ impl Addresses {
         Frame {
             elsewhere: everywhere.filter(|other| other.authority != base.authority).cloned().collect(),
             site_name: self.site_name.clone(),
+            has_people: self.has_people,
             host: base.host.clone(),
             home: format!("{}/", base.url),
             here: format!("{}{path}", base.url),
@@ -68,12 +77,13 @@ impl SiteAddress {
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     pub(super) site_name: String,
+    pub(super) has_people: bool,
     pub(super) host: String,
     pub(super) elsewhere: Vec<SiteAddress>,
     pub(super) home: String,
     here: String,
     auth: String,
-    pub(super) person: Option<Person>,
+    pub(super) person: Option<CmsPerson>,
 }
 
 impl Frame {

@@ -7,12 +7,16 @@
 //! - `site`: its pages as a table of routes, and what each visitor gets
 //! - `frame`: which of its host names a request is for, and the links that follow from that
 //! - `articles`, `pages`: what there is to read
+//! - `comments`: what readers write, where there is a database
 
 mod articles;
+mod comments;
 mod frame;
 mod pages;
 mod site;
 mod visitor;
+
+pub use self::comments::CmsDatabase;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,6 +38,8 @@ pub struct CmsSettings {
     pub public_url: String,
     /// Further addresses the same site answers under, each on a host of its own.
     pub sibling_urls: Vec<String>,
+    /// Where comments are kept and people are looked up. None: there are no comments.
+    pub database: Option<CmsDatabase>,
     /// The name in the header.
     pub site_name: String,
 }
@@ -46,6 +52,7 @@ impl Default for CmsSettings {
             auth_base_internal: "http://127.0.0.1:8080".to_owned(),
             public_url: "http://cms.app.localhost:8082".to_owned(),
             sibling_urls: vec!["http://blog.app.localhost:8082".to_owned()],
+            database: None,
             site_name: "The Daily Sibling".to_owned(),
         }
     }

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
 use super::articles::Article;
+use super::comments::{Comment, ListedPerson};
 use super::frame::Frame;
 
 /// No script at all, styles from this host only. `form-action` is left out on purpose: Chromium applies it to the
@@ -25,6 +26,16 @@ pub(super) struct HomePage<'a> {
 pub(super) struct ArticlePage<'a> {
     pub(super) frame: Frame,
     pub(super) article: &'a Article,
+    /// None where this site has no database, or cannot reach it.
+    pub(super) comments: Option<Vec<Comment>>,
+}
+
+/// Who is known, and how much they wrote.
+#[derive(Template)]
+#[template(path = "cms/pages/people.html", config = "src/dev/askama.toml")]
+pub(super) struct PeoplePage {
+    pub(super) frame: Frame,
+    pub(super) people: Vec<ListedPerson>,
 }
 
 /// The editors' room.

@@ -6,29 +6,37 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 use super::CmsSettings;
 use super::articles::{self, ARTICLES};
+use super::comments::Comments;
 use super::frame::{Addresses, Frame};
-use super::pages::{self, ArticlePage, CmsLink, EditorsPage, HomePage, MessagePage};
+use super::pages::{self, ArticlePage, CmsLink, EditorsPage, HomePage, MessagePage, PeoplePage};
 use super::visitor::{CmsVisitor, ValidateClient};
 
 struct CmsSite {
     validate_client: ValidateClient,
     addresses: Addresses,
+    comments: Option<Comments>,
 }
+
+/// The longest comment, characters.
+const COMMENT_MAX: usize = 2_000;
 
 #[expect(clippy::disallowed_methods, reason = "a site's pages are in no document")]
 pub(super) fn router(settings: &CmsSettings) -> io::Result<Router> {
     let addresses = Addresses::new(settings)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the site's addresses must be absolute URLs"))?;
-    let site = CmsSite { validate_client: ValidateClient::new(&settings.auth_base_internal)?, addresses };
+    let comments = settings.database.as_ref().map(Comments::new);
+    let site = CmsSite { validate_client: ValidateClient::new(&settings.auth_base_internal)?, addresses, comments };
     Ok(Router::new()
         .route("/", get(home))
         .route("/articles/{slug}", get(article))
+        .route("/articles/{slug}/comments", post(comment))
         .route("/editors", get(editors))
+        .route("/people", get(people))
         .route("/site.css", get(pages::stylesheet))
         .route("/icon.svg", get(pages::icon))
         .fallback(nothing_here)
@@ -75,9 +83,56 @@ async fn article(State(site): State<Arc<CmsSite>>, Path(slug): Path<String>, hea
         return redirect(&frame.sign_in());
     }
     match articles::find(&slug) {
-        Some(article) => pages::render(StatusCode::OK, &ArticlePage { frame, article }),
+        Some(article) => {
+            let comments = match &site.comments {
+                Some(comments) => comments.below(article.slug).await.inspect_err(log_failure).ok(),
+                None => None,
+            };
+            pages::render(StatusCode::OK, &ArticlePage { frame, article, comments })
+        }
         None => not_found(frame),
     }
+}
+
+async fn comment(
+    State(site): State<Arc<CmsSite>>,
+    Path(slug): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+    body: String,
+) -> Response {
+    let Some(frame) = site.receive(&headers, &uri).await else {
+        return site.unavailable(&headers, &uri);
+    };
+    let (Some(article), Some(comments)) = (articles::find(&slug), &site.comments) else { return not_found(frame) };
+    let Some(person) = &frame.person else { return redirect(&frame.sign_in()) };
+    let text = url::form_urlencoded::parse(body.as_bytes()).find(|(name, _)| name == "text").map(|(_, text)| text);
+    let text = text.unwrap_or_default().trim().replace('\0', "");
+    if !site.addresses.are_own(&headers) || text.is_empty() || text.chars().count() > COMMENT_MAX {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    match comments.add(article.slug, &person.sub, &text).await.inspect_err(log_failure) {
+        Ok(()) => (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/articles/{}", article.slug))]).into_response(),
+        Err(_) => site.unavailable(&headers, &uri),
+    }
+}
+
+async fn people(State(site): State<Arc<CmsSite>>, headers: HeaderMap, uri: Uri) -> Response {
+    let Some(frame) = site.receive(&headers, &uri).await else {
+        return site.unavailable(&headers, &uri);
+    };
+    let Some(comments) = &site.comments else { return not_found(frame) };
+    if frame.person.is_none() {
+        return redirect(&frame.sign_in());
+    }
+    match comments.people().await.inspect_err(log_failure) {
+        Ok(people) => pages::render(StatusCode::OK, &PeoplePage { frame, people }),
+        Err(_) => site.unavailable(&headers, &uri),
+    }
+}
+
+fn log_failure(error: &tokio_postgres::Error) {
+    tracing::warn!(%error, "demo CMS: the database failed");
 }
 
 async fn editors(State(site): State<Arc<CmsSite>>, headers: HeaderMap, uri: Uri) -> Response {

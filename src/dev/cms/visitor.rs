@@ -14,7 +14,7 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub(super) enum CmsVisitor {
     /// Signed in, and allowed what was demanded.
-    SignedIn(Box<Person>),
+    SignedIn(Box<CmsPerson>),
     /// Not signed in.
     Anonymous,
     /// Signed in, but not allowed.
@@ -26,7 +26,8 @@ pub(super) enum CmsVisitor {
 /// The parts of the contract's principal that this site shows. Fields it does not know of are none of its business.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Person {
+pub(super) struct CmsPerson {
+    pub(super) sub: String,
     username: Option<String>,
     name: Option<String>,
     pub(super) email: Option<String>,
@@ -35,7 +36,7 @@ pub(super) struct Person {
     session_expires_at: Option<i64>,
 }
 
-impl Person {
+impl CmsPerson {
     /// What to call them: by name, else by username.
     pub(super) fn greeting(&self) -> &str {
         let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
@@ -99,7 +100,7 @@ impl ValidateClient {
     }
 }
 
-async fn read(mut answer: reqwest::Response) -> Option<Person> {
+async fn read(mut answer: reqwest::Response) -> Option<CmsPerson> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.ok()? {
         if body.len() + chunk.len() > ANSWER_LIMIT {

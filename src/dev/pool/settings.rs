@@ -48,7 +48,7 @@ pub enum MfaConfiguration {
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        let orders = ResourceServer::new("https://api.example.com", &["orders.read", "orders.write"]);
+        let orders = ResourceServer::new("https://api.example.com", &["orders.read", "orders.write", "users.read"]);
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             host: "127.0.0.1".to_owned(),
@@ -58,7 +58,11 @@ impl Default for PoolSettings {
                 AppClient::machine(
                     "dev-machine-client",
                     "dev-machine-secret",
-                    &["https://api.example.com/orders.read", "https://api.example.com/orders.write"],
+                    &[
+                        "https://api.example.com/orders.read",
+                        "https://api.example.com/orders.write",
+                        "https://api.example.com/users.read",
+                    ],
                 ),
                 AppClient::machine("dev-cms-client", "dev-cms-secret", &["cms/read", "cms/write"]),
             ],

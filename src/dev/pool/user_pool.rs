@@ -213,6 +213,11 @@ impl UserPool {
         }
     }
 
+    /// Removes a user, as an administrator does.
+    pub fn delete_user(&self, username: &str) {
+        self.state().data().delete_user(username);
+    }
+
     /// The codes that were sent to people so far.
     pub fn sent_codes(&self) -> Vec<SentCode> {
         self.state().data().sent_codes.all().to_vec()

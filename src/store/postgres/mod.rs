@@ -39,7 +39,7 @@ static MIGRATIONS: Migrations = Migrations { table: "migrations", versions: &[(i
 impl From<PostgresError> for Error {
     fn from(error: PostgresError) -> Self {
         match error {
-            PostgresError::Unavailable(why) => Self::Unavailable(why),
+            PostgresError::Unavailable(why) | PostgresError::Refused(why) => Self::Unavailable(why),
             PostgresError::NewerTables(why) => Self::OtherDeployment(why),
             PostgresError::Interrupted => Self::Interrupted,
         }
@@ -70,7 +70,7 @@ impl Postgres {
     /// Connects when it is first asked.
     pub(super) fn open(url: &PostgresUrl, config: &SessionConfig, ring: &Arc<KeyRing>) -> Result<Self, OpenError> {
         Ok(Self {
-            client: PostgresClient::new(url, config.store_timeout, &MIGRATIONS)?,
+            client: PostgresClient::new(url, config.store_timeout, &MIGRATIONS, "")?,
             ring: ring.clone(),
             idle: config.idle,
             max_stale: config.max_stale,

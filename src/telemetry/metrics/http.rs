@@ -37,7 +37,7 @@ pub struct HttpRoute(usize);
 
 impl HttpRoute {
     /// The patterns, as the router has them. [`HttpRoute::VALIDATE`] and the like are the first.
-    pub const PATTERNS: [&str; 23] = [
+    pub const PATTERNS: [&str; 25] = [
         "/validate",
         "/validate/browser",
         "/validate/envoy",
@@ -45,6 +45,7 @@ impl HttpRoute {
         "/introspect",
         "/revoke",
         "/auth/sessions/{handle}",
+        "/users/{sub}",
         "/",
         "/.well-known/oauth-authorization-server",
         "/auth/assets/icon.svg",
@@ -61,6 +62,7 @@ impl HttpRoute {
         "/favicon.ico",
         "/openapi.json",
         "/refresh",
+        "/users",
     ];
     /// `/validate`.
     pub const VALIDATE: Self = Self(0);
@@ -74,18 +76,17 @@ impl HttpRoute {
     pub const INTROSPECT: Self = Self(4);
     /// `/revoke`.
     pub const REVOKE: Self = Self(5);
-    /// `/auth/sessions/{handle}`, the one pattern that is not the path itself.
-    const SESSION: Self = Self(6);
+    /// The patterns that are not the path itself, and what is before the variable.
+    const PREFIXES: [(&str, Self); 2] = [("/auth/sessions/", Self(6)), ("/users/", Self(7))];
 
     /// The route of a path, found by going through them: for all but the hot path, which knows its route.
     pub fn of(path: &str) -> Self {
         if let Some(place) = Self::PATTERNS.iter().position(|pattern| *pattern == path) {
             return Self(place);
         }
-        match path.strip_prefix("/auth/sessions/") {
-            Some(handle) if !handle.is_empty() && !handle.contains('/') => Self::SESSION,
-            _ => Self(Self::PATTERNS.len()),
-        }
+        let is_one = |prefix| path.strip_prefix(prefix).is_some_and(|name| !name.is_empty() && !name.contains('/'));
+        let found = Self::PREFIXES.into_iter().find(|(prefix, _)| is_one(*prefix));
+        found.map_or(Self(Self::PATTERNS.len()), |(_, route)| route)
     }
 
     /// The pattern; `None` for an address that is no route.
@@ -265,7 +266,8 @@ mod tests {
             (HttpRoute::TOKEN, "/token"),
             (HttpRoute::INTROSPECT, "/introspect"),
             (HttpRoute::REVOKE, "/revoke"),
-            (HttpRoute::SESSION, "/auth/sessions/{handle}"),
+            (HttpRoute::PREFIXES[0].1, "/auth/sessions/{handle}"),
+            (HttpRoute::PREFIXES[1].1, "/users/{sub}"),
         ];
         for (route, label) in named {
             assert_eq!(route.label(), label);

@@ -67,6 +67,7 @@ const STORE_WARNINGS: [&str; 2] = ["eviction", "eviction_unknown"];
 /// What is counted from the start, with 0: of a series that is not there Prometheus does not see the first increase.
 const REFRESH_OUTCOMES: [&str; 5] =
     ["renewed", "ended_by_provider", "ended_meanwhile", "provider_failed", "store_failed"];
+const DIRECTORY_OUTCOMES: [&str; 3] = ["written", "failed", "dropped"];
 const RELOAD_OUTCOMES: [&str; 2] = ["applied", "refused"];
 
 /// The upper bounds of the store's buckets, seconds: from one in memory to the longest that is waited for.
@@ -91,6 +92,7 @@ pub struct Metrics {
     machine: MachineCounters,
     background_ends: Family<Labels<1>, Counter>,
     reloads: Family<Labels<1>, Counter>,
+    directory_writes: Family<Labels<1>, Counter>,
     shed: Counter,
     audit_dropped: Counter,
 }
@@ -144,6 +146,10 @@ impl Default for Metrics {
                 let help = "Reloads of the configuration, by outcome";
                 add_counters(all, "config_reloads", help, "outcome", &RELOAD_OUTCOMES)
             },
+            directory_writes: {
+                let help = "Rows of people for the directory, by outcome; what failed is tried again";
+                add_counters(all, "directory_writes", help, "outcome", &DIRECTORY_OUTCOMES)
+            },
             shed: add(all, "http_requests_shed", "Requests refused for an overload; they count as answered, too"),
             audit_dropped: add(all, "audit_records_dropped", "Audit records that could not be written"),
             registry: {
@@ -183,6 +189,11 @@ impl Metrics {
     /// Counts a renewal.
     pub fn refresh(&self, outcome: &'static str) {
         self.refreshes.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// Counts a row of the directory.
+    pub fn directory_write(&self, outcome: &'static str) {
+        self.directory_writes.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     /// Counts a sign-out.

@@ -18,6 +18,8 @@ pub struct Observations {
     pub degraded: Vec<(&'static str, usize)>,
     /// Sessions in the store, where it knows without counting them.
     pub sessions: Option<u64>,
+    /// People who wait to be written down in the directory.
+    pub directory_waiting: usize,
     /// How late work that was ready came to a thread, at the last measurement, seconds.
     pub scheduling_delay: f64,
     /// Sessions in this process's memory, and sessions known not to exist.
@@ -48,6 +50,8 @@ impl Observations {
                 would have to count them";
             gauge(all, "sessions", help, sessions);
         }
+        let help = "People who wait to be written down in the directory";
+        gauge(all, "directory_waiting", help, self.directory_waiting as u64);
         let help = "Sessions in this process's memory, and for some seconds sessions known not to exist";
         gauge(all, "session_cache_entries", help, self.cache_entries);
         gauge(all, "session_cache_bytes", "Memory that these take, about", self.cache_bytes);

@@ -67,6 +67,47 @@ pub(in crate::web) struct FetchMetadata {
 }
 
 #[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::web) struct UserListParameters {
+    /// A verified e-mail address. Not together with the others.
+    email: Option<String>,
+    /// Epoch seconds: who changed then or later.
+    updated_since: Option<u64>,
+    /// Of an earlier answer: who changed after those. `updated_since` does not count then.
+    cursor: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(in crate::web) struct SignatureHeader {
+    /// `t=<epoch seconds>,v1=<base64url>`: HMAC-SHA256 of `auth-api user event`, the time and the body, each on a line.
+    #[param(rename = "X-Auth-Signature")]
+    signature: Option<String>,
+}
+
+/// An event of a user pool, as its triggers get it, as far as it tells of the user.
+#[derive(ToSchema)]
+pub(in crate::web) struct UserEvent {
+    /// `TokenGeneration_HostedAuth`, …
+    #[schema(rename = "triggerSource")]
+    trigger_source: String,
+    /// The name of the user.
+    #[schema(rename = "userName")]
+    user_name: String,
+    /// With the attributes in `userAttributes`.
+    #[schema(value_type = Object)]
+    request: (),
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(in crate::web) struct ConditionalHeader {
+    /// The ETag of an earlier answer.
+    #[param(rename = "If-None-Match")]
+    etag: Option<String>,
+}
+
+#[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub(in crate::web) struct OriginHeader {
     /// Set by browsers. One that is not allowed is refused.

@@ -59,6 +59,9 @@ responses! {
     RefreshProblems = described(&[PROBLEM], [session(), renewal(), vec![ORIGIN]]);
     ValidateProblems = described(&[PROBLEM], [validate()]);
     ValidateBrowserProblems = described(&[PROBLEM, PAGE], [validate()]);
+    UserProblems = described(&[PROBLEM], [directory(), OVERLOADED.into(), vec![Problem::Request(RequestProblem::NoSuchUser)]]);
+    UserListProblems = described(&[PROBLEM], [directory(), OVERLOADED.into(), vec![Problem::Request(RequestProblem::Query)]]);
+    UserEventProblems = described(&[PROBLEM], [OVERLOADED.into(), user_event()]);
     LogoutTokenErrors = logout_token();
     TokenErrors = machine(&[
         (MachineError::UnsupportedGrantType, "another grant than `client_credentials`"),
@@ -79,6 +82,20 @@ const AUDIT: Problem = Problem::Service(ServiceProblem::AuditUnavailable);
 
 fn store() -> Vec<Problem> {
     vec![Problem::Service(ServiceProblem::StoreUnavailable)]
+}
+
+fn user_event() -> Vec<Problem> {
+    let requests = [RequestProblem::NotOffered, RequestProblem::Body].map(Problem::Request);
+    [requests.into(), vec![Problem::Access(AccessProblem::Signature)]].concat()
+}
+
+/// Of every route that reads the directory.
+fn directory() -> Vec<Problem> {
+    let credentials = [SessionProblem::Anonymous, SessionProblem::InvalidCredentials].map(Problem::Session);
+    let requests = [RequestProblem::NotOffered, RequestProblem::TooMany].map(Problem::Request);
+    let services = [ServiceProblem::DirectoryUnavailable, ServiceProblem::ProviderUnavailable].map(Problem::Service);
+    let access = vec![Problem::Access(AccessProblem::Denied), Problem::Access(AccessProblem::NotAdmitted)];
+    [credentials.into(), requests.into(), access, services.into(), store()].concat()
 }
 
 fn provider() -> Vec<Problem> {

@@ -129,6 +129,9 @@ fn access(problem: AccessProblem) -> (&'static str, &'static str) {
         AccessProblem::OriginNotAllowed => {
             ("This came from another site", "For your safety, pages of other sites may not do this.")
         }
+        AccessProblem::Signature => {
+            ("The signature is not valid", "This address is for the triggers of the user pool.")
+        }
         AccessProblem::AttributeNotWritable => {
             ("This may not be changed here", "Ask the people who run this site to change it.")
         }
@@ -151,6 +154,9 @@ fn request(problem: RequestProblem) -> (&'static str, &'static str) {
         RequestProblem::NoSuchSession => {
             ("There is no such session", "It may have ended already. Nothing else was changed.")
         }
+        RequestProblem::TooMany => ("There were too many requests", "Please try again in a moment."),
+        RequestProblem::Query => ("The query cannot be understood", NOT_VALID),
+        RequestProblem::NoSuchUser => ("There is no such user", "Nothing is known of this person here."),
         RequestProblem::InvalidTarget => {
             ("This sign-in is not offered here", "It was to be for a service that we do not know.")
         }
@@ -170,6 +176,7 @@ fn service(problem: ServiceProblem) -> (&'static str, &'static str) {
         ServiceProblem::StoreUnavailable | ServiceProblem::Timeout => {
             ("We cannot look up your session right now", OURS)
         }
+        ServiceProblem::DirectoryUnavailable => ("We cannot look up people right now", OURS),
         ServiceProblem::Overloaded => {
             ("Too many people are here right now", "Nothing is lost. Please try again in a few seconds.")
         }

@@ -21,6 +21,13 @@ pub(super) fn get_user(pool: &PoolState, input: &Value) -> Result<Value, ApiErro
     Ok(output)
 }
 
+/// What the pool is, as far as anybody asks here.
+pub(super) fn describe_pool(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
+    input::this_pool(pool, input)?;
+    let users = pool.data().users.len();
+    Ok(json!({ "UserPool": { "Id": input["UserPoolId"], "EstimatedNumberOfUsers": users } }))
+}
+
 /// A user with a temporary password, which goes to the user's address unless `MessageAction` is `SUPPRESS`.
 pub(super) async fn create_user(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     input::this_pool(pool, input)?;

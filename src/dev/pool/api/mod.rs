@@ -83,6 +83,7 @@ async fn operate(pool: &PoolState, operation: &str, signed: bool, input: &Value)
         "AdminSetUserPassword" => admin::set_password(pool, input),
         "AdminUpdateUserAttributes" => admin::update_attributes(pool, input),
         "AdminUserGlobalSignOut" => admin::global_sign_out(pool, input),
+        "DescribeUserPool" => admin::describe_pool(pool, input),
         "ListGroups" => groups::list(pool, input),
         "ListUsers" => user_filter::list_users(pool, input),
         "ListUsersInGroup" => groups::list_users(pool, input),
