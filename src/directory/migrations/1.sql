@@ -22,7 +22,7 @@ CREATE TABLE people (
 );
 -- A verified address is one person's.
 CREATE UNIQUE INDEX people_email ON people (issuer, lower(email)) WHERE email_verified;
-CREATE INDEX people_updated ON people (issuer, updated, sub);
+CREATE INDEX people_updated ON people (updated, sub);
 
 CREATE FUNCTION people_updated() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
