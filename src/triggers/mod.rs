@@ -20,8 +20,8 @@
 //!
 //! The Lambda runtime is in `src/bin/cognito-triggers.rs`; the dev user pool is given the same [`Triggers::answer`].
 
-pub mod directory;
-mod enrol;
+mod directory;
+pub mod enrol;
 mod legacy;
 pub mod link;
 pub mod migrate;
