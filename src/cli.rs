@@ -16,6 +16,7 @@ use crate::domain::untrusted::UntrustedText;
 use crate::provider::{self, HttpClient};
 use crate::telemetry;
 use crate::telemetry::traces::Traces;
+use crate::words::{self, Words};
 use anyhow::{anyhow, bail};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -60,6 +61,11 @@ enum Command {
     Config(ConfigCommand),
     /// The commented reference configuration
     ConfigReference,
+    /// The sentences of the pages, as a file for pages.words
+    Words {
+        /// The language: en, de, fr, es, ja, ar [default: all]
+        language: Option<String>,
+    },
     /// The JSON Schema of an audit record
     AuditSchema,
     /// The OpenAPI 3.1 document
@@ -153,6 +159,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Config(ConfigCommand::FromStack(asked)) => from_stack::from_stack(&asked),
         Command::Config(ConfigCommand::Schema) => print(&format!("{:#}\n", config::schema())),
         Command::ConfigReference => print(&config::reference()),
+        Command::Words { language } => print(&sentences(language.as_deref())?),
         Command::AuditSchema => print(&format!("{:#}\n", audit::schema())),
         Command::Openapi(flag) => {
             // The document differs only in our address; without a configuration it is the reference's.
@@ -166,6 +173,25 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Man { command } => print(&manual(&command)?),
         Command::Healthcheck { config, ready } => healthcheck(&config.read()?, ready).await,
     }
+}
+
+/// Every sentence with what it is for, in TOML.
+fn sentences(tag: Option<&str>) -> anyhow::Result<String> {
+    let languages = match tag {
+        Some(tag) => match words::language(tag) {
+            Some(words) => vec![words],
+            None => bail!("there are no pages in the language {tag:?}"),
+        },
+        None => words::LANGUAGES.to_vec(),
+    };
+    let table = |words: &Words| {
+        let line = |(key, doc): &(&str, &str)| {
+            let text = toml::Value::from(words.text(key).map(ToString::to_string).unwrap_or_default());
+            format!("#{doc}\n{key} = {text}\n")
+        };
+        format!("[{}]\n{}", words.language, Words::KEYS.iter().map(line).collect::<String>())
+    };
+    Ok(languages.into_iter().map(table).collect::<Vec<_>>().join("\n"))
 }
 
 impl ConfigFlag {

@@ -18,6 +18,7 @@
 //! - [`directory`]: a table of people in PostgreSQL; [`postgres`]: connections, calls and migrations of both
 //! - [`outbound`]: the one HTTP client, of the provider and of the triggers
 //! - [`web`]: routes, cookies and pages, the OpenAPI document, and the one table from error to answer
+//! - [`words`]: every sentence of the pages, a file for each language
 //! - [`config`]: text to one typed struct, a file for each section; [`telemetry`]: log, metrics and traces
 //! - [`audit`]: who did what, to the log or to a file of its own
 //! - [`app`]: puts it together; [`cli`]: the command line
@@ -112,6 +113,7 @@ guide! {
     "oidc-provider" oidc_provider
     "operations" operations
     "other-providers" other_providers
+    "pages" pages
     "performance" performance
     "problems" problems
     "reverse-proxies" reverse_proxies
@@ -134,6 +136,7 @@ pub mod triggers;
 #[cfg(feature = "lambda")]
 mod variables;
 pub mod web;
+pub mod words;
 
 #[cfg(test)]
 #[path = "../tests/simulation/mod.rs"]

@@ -41,6 +41,9 @@ fn one_of_each() -> Vec<AuditEvent> {
         AuditEvent::TokenRevoked { client: text("c"), owner: some.clone(), scopes: list("a b") },
         AuditEvent::AwsCredentialsIssued { sub: some.clone(), session: Some(session()) },
         AuditEvent::AccountChanged { sub: text("s"), session: session(), attributes: list("name") },
+        AuditEvent::FactorChanged { sub: text("s"), session: session(), factor: "passkey", added: true },
+        AuditEvent::AccountExported { sub: text("s"), session: session() },
+        AuditEvent::AccountDeleted { sub: text("s"), session: session() },
         AuditEvent::DirectoryRead { client: text("c"), owner: some.clone(), about: some.clone(), users: 1 },
         AuditEvent::Denied {
             sub: text("s"),

@@ -250,3 +250,33 @@ async fn strangers_tokens_cost_the_provider_nothing() {
     assert_eq!(told.status, 200, "a key that is new is looked up");
     assert_eq!(jane.validate(&site).await.status, 401);
 }
+
+#[tokio::test]
+async fn a_frame_on_the_providers_page_ends_the_session_that_it_names_and_no_other() {
+    let site = Site::start().await;
+    let (one, two) = (signed_in(&site, "jane", "one").await, signed_in(&site, "jane", "two").await);
+    let iss: String = url::form_urlencoded::byte_serialize(site.pool.issuer().as_bytes()).collect();
+    let ask = async |query: &str| Browser::new().get(&site.auth(&format!("/auth/frontchannel-logout?{query}"))).await;
+    for wrong in [
+        String::new(),
+        "sid=one".to_owned(),
+        format!("iss={iss}"),
+        format!("iss={iss}x&sid=one"),
+        format!("iss={iss}&sid=one&sid=two"),
+        format!("iss={iss}&iss={iss}&sid=one"),
+        format!("iss={iss}&sid={}", "x".repeat(256)),
+    ] {
+        let refused = ask(&wrong).await;
+        assert_eq!((refused.status, refused.problem()), (400, "logout-token-not-accepted".to_owned()), "{wrong}");
+    }
+    assert_eq!(ask(&format!("iss={iss}&sid=nobodys")).await.status, 200);
+    assert_eq!((one.validate(&site).await.status, two.validate(&site).await.status), (200, 200));
+    let ended = ask(&format!("iss={iss}&sid=one")).await;
+    assert_eq!((ended.status, ended.header("cache-control")), (200, Some("no-store")));
+    let policy = ended.header("content-security-policy").unwrap();
+    assert!(policy.ends_with(&format!("frame-ancestors {}", site.pool.base_url())), "{policy}");
+    assert_eq!(ended.header("x-frame-options"), None);
+    assert_eq!((one.validate(&site).await.status, two.validate(&site).await.status), (401, 200));
+    // Nothing else may be shown in a frame.
+    assert_eq!(Browser::new().get(&site.auth("/")).await.header("x-frame-options"), Some("DENY"));
+}

@@ -7,6 +7,7 @@ mod bearer_issuers;
 mod cognito;
 mod files;
 mod machine;
+mod pages;
 mod policy;
 mod reference;
 mod reload;

@@ -27,12 +27,20 @@ const SHEETS: [Sheet; 4] = [
         text: &[
             ("var(--ink)", "var(--card)"),
             ("var(--soft)", "var(--card)"),
+            ("var(--soft)", "var(--ground)"),
+            ("var(--ink)", "var(--ground)"),
             ("var(--accent-ink)", "var(--accent)"),
             ("var(--accent)", "var(--card)"),
             ("var(--good)", "var(--card)"),
             ("var(--bad)", "var(--card)"),
         ],
-        shapes: &[(".button border", "var(--card)"), (".choice input border", "var(--card)")],
+        shapes: &[
+            (".button border", "var(--card)"),
+            (".button.danger border-color", "var(--card)"),
+            (".choice input border", "var(--card)"),
+            (".field input border", "var(--card)"),
+            (".notice border", "var(--card)"),
+        ],
         grounds: &["var(--card)", "var(--ground)"],
     },
     Sheet {

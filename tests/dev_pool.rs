@@ -8,7 +8,7 @@ mod in_process;
 mod names;
 mod new_passwords;
 mod own_account;
-mod second_factor;
+pub(crate) mod second_factor;
 mod sign_up;
 mod token_trigger;
 mod tokens;

@@ -5,6 +5,7 @@
 
 mod acceptance_run;
 mod account;
+mod account_page;
 mod audit;
 mod authorizer;
 mod backchannel;
@@ -35,6 +36,7 @@ mod openapi;
 mod operator;
 mod other_providers;
 mod overload;
+mod pages;
 mod people;
 mod policy_command;
 mod postgres_store;

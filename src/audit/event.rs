@@ -121,6 +121,31 @@ pub enum AuditEvent {
         /// The names of the attributes, separated by spaces. Their values are not recorded.
         attributes: UntrustedText,
     },
+    /// A person added or removed a way to sign in.
+    FactorChanged {
+        /// The user.
+        sub: UntrustedText,
+        /// The session's handle.
+        session: String,
+        /// `authenticator_app` or `passkey`.
+        factor: &'static str,
+        /// Whether it was added; else it was removed.
+        added: bool,
+    },
+    /// A person took away what is stored about the account.
+    AccountExported {
+        /// The user.
+        sub: UntrustedText,
+        /// The session's handle.
+        session: String,
+    },
+    /// A person deleted the account. Each session that ended with it has a record of its own.
+    AccountDeleted {
+        /// The user.
+        sub: UntrustedText,
+        /// The session's handle.
+        session: String,
+    },
     /// A program read the directory of people.
     DirectoryRead {
         /// The registered client, or the app client.
@@ -191,6 +216,8 @@ pub enum SessionEndedBy {
     Operator,
     /// The provider's back-channel logout.
     BackchannelLogout,
+    /// The provider's front-channel logout.
+    FrontchannelLogout,
     /// `session.per_user`: the user has newer ones.
     SessionLimit,
     /// The provider no longer accepts its refresh token.
@@ -199,6 +226,8 @@ pub enum SessionEndedBy {
     Policy,
     /// Another sign-in in the same browser.
     NewSignIn,
+    /// Its user deleted the account.
+    AccountDeleted,
     /// The record of its sign-in, which `telemetry.audit_required` asks for, could not be written.
     AuditFailure,
 }

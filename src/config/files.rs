@@ -32,6 +32,16 @@ pub(super) fn read_up_to(megabytes: u64, path: &Path) -> Result<Zeroizing<String
     }
 }
 
+/// Reads a file of so many bytes at most.
+pub(super) fn read_bytes(most: u64, path: &Path) -> Result<Vec<u8>, Mistake> {
+    let mut content = Vec::new();
+    match File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut content)) {
+        Ok(_) if content.len() as u64 > most => Err(wrong_file(path, &format!("is larger than {} KiB", most >> 10))),
+        Ok(_) => Ok(content),
+        Err(error) => Err(wrong_file(path, &format!("cannot be read ({error})"))),
+    }
+}
+
 /// The file, or the .toml files of the folder in the order of their names.
 pub(super) fn files_at(path: &Path) -> Result<Vec<PathBuf>, Mistake> {
     if !path.is_dir() {

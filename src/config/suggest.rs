@@ -29,7 +29,7 @@ pub(super) fn unknown_section(section: &str, sections: &[(&str, &str)]) -> Diagn
 }
 
 /// The candidate that differs in the fewest letters, if that is few enough to be a slip.
-fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+pub(super) fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     let name = name.to_ascii_lowercase();
     if name.len() > 100 {
         return None;

@@ -90,6 +90,7 @@ trusted_proxies = ["127.0.0.1", "::1"]
 scopes = ["openid", "email", "profile", "aws.cognito.signin.user.admin"]
 [account]
 writable = ["name"]
+offers = ["email", "phone_number", "authenticator_app", "passkeys", "deletion"]
 [aws]
 identity_pool = "{IDENTITY_POOL}"
 [machine]

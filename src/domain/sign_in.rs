@@ -4,6 +4,17 @@ use super::authentication::AuthenticationRequirement;
 use super::return_to::ReturnTo;
 use serde::{Deserialize, Serialize};
 
+/// A page of the provider. In a cookie, the first two are the `false` and `true` of releases that knew no third.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SignInScreen {
+    /// The sign-in.
+    SignIn,
+    /// For a new account.
+    SignUp,
+    /// For a new password.
+    NewPassword,
+}
+
 /// What a sign-in was asked for: enough to begin it once more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignInIntent {
@@ -21,8 +32,8 @@ pub struct SignInIntent {
     pub authentication: AuthenticationRequirement,
     /// The API that the access token is for (RFC 8707).
     pub resource: Option<String>,
-    /// Whether the page for new accounts is wanted.
-    pub sign_up: bool,
+    /// The page of the provider that comes first.
+    pub screen: SignInScreen,
 }
 
 impl SignInIntent {
@@ -36,7 +47,7 @@ impl SignInIntent {
             lang: None,
             authentication: AuthenticationRequirement::default(),
             resource: None,
-            sign_up: false,
+            screen: SignInScreen::SignIn,
         }
     }
 
@@ -47,6 +58,7 @@ impl SignInIntent {
             && self.prompt.is_none()
             && self.authentication.is_empty()
             && self.resource.is_none()
+            && self.screen != SignInScreen::NewPassword
     }
 
     /// Whether the visitor wants to choose an account, and not the one that the provider has at hand.

@@ -49,6 +49,8 @@ pub struct User {
     pub status: Option<String>,
     /// Whether the user may sign in, where the shape tells it.
     pub enabled: Option<bool>,
+    /// The second factors that a sign-in asks for, where the shape tells them: `SOFTWARE_TOKEN_MFA`.
+    pub factors: Vec<String>,
 }
 
 /// An identity at another provider.
@@ -91,6 +93,7 @@ impl User {
         Ok(Self {
             status: answer.get("UserStatus").and_then(Value::as_str).map(str::to_owned),
             enabled: answer.get("Enabled").and_then(Value::as_bool),
+            factors: texts(answer.get("UserMFASettingList")),
             ..user
         })
     }
@@ -127,7 +130,12 @@ impl User {
         // The others that begin so are groups, roles and the name, not attributes.
         let attributes = claims.into_iter().filter(|(name, value)| !name.starts_with("cognito:") && !value.is_null());
         let attributes = attributes.map(|(name, value)| (name, text(value))).collect();
-        Ok(Self { username, sub, attributes, identities, status, enabled: None })
+        Ok(Self { username, sub, attributes, identities, status, enabled: None, factors: Vec::new() })
+    }
+
+    /// Whether a sign-in asks for a code of an authenticator app.
+    pub fn has_authenticator_app(&self) -> bool {
+        self.factors.iter().any(|factor| factor == "SOFTWARE_TOKEN_MFA")
     }
 
     /// One attribute; an empty one is none.
@@ -144,6 +152,11 @@ impl User {
     pub fn provider(&self) -> &str {
         provider(&self.username, &self.identities)
     }
+}
+
+fn texts(list: Option<&Value>) -> Vec<String> {
+    let items = list.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(|item| Some(item.as_str()?.to_owned())).collect()
 }
 
 /// See [`User::provider`]. Names and ids may hold underscores, so the user name alone cannot be taken apart.

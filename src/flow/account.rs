@@ -9,8 +9,9 @@ use crate::audit::{self, AuditEvent};
 use crate::domain::subject::Subject;
 use crate::domain::token::TokenSet;
 use crate::domain::user::User;
-use crate::provider::{self, USER_POOLS_SCOPE};
+use crate::provider::{self, USER_POOLS_SCOPE, UserOperation};
 use crate::store::{OpenedSession, Priority};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,22 +63,11 @@ impl RelyingParty {
         if let Some(name) = change.keys().find(|name| !self.config.account.writable.contains(name)) {
             return Err(Error::NotWritable(name.chars().take(64).collect()));
         }
-        if !opened.identity.has_scope(USER_POOLS_SCOPE) {
-            return Err(Error::NotOffered("the session's access token lacks the scope aws.cognito.signin.user.admin"));
+        let mut opened = opened.clone();
+        if !change.is_empty() {
+            (_, opened) = self.as_user(&opened, UserOperation::UpdateAttributes(change)).await?;
         }
-        let opened = self.with_fresh_tokens(opened).await?;
-        self.admit(&opened).inspect_err(|error| self.record_denial(error))?;
-        let (user, opened) = match self.ask_account(&self.tokens(&opened).await?, change).await {
-            Err(error) if error.is_not_authorized() => {
-                let renewed = self.renewal(&opened, Priority::Interactive).await?;
-                (self.ask_account(&self.tokens(&renewed).await?, change).await, renewed)
-            }
-            answer => (answer, opened),
-        };
-        let user = user.map_err(|error| match error {
-            provider::Error::Refused { code, .. } => Error::RejectedByProvider(code),
-            other => other.into(),
-        })?;
+        let (user, opened) = self.user(&opened).await?;
         if !change.is_empty() {
             tracing::info!(sub = %opened.principal().sub, attributes = ?change.keys(), "user attributes changed");
             let attributes = change.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
@@ -94,10 +84,43 @@ impl RelyingParty {
         Ok(user)
     }
 
-    async fn ask_account(&self, tokens: &TokenSet, change: &BTreeMap<String, String>) -> Result<User, provider::Error> {
-        if !change.is_empty() {
-            self.provider.update_user(&tokens.access, change).await?;
+    /// The user of the session `opened`, as the pool has it now, and the session with the tokens that it was asked with.
+    pub(super) async fn user(
+        self: &Arc<Self>,
+        opened: &Arc<OpenedSession>,
+    ) -> Result<(User, Arc<OpenedSession>), Error> {
+        let (answer, opened) = self.as_user(opened, UserOperation::GetUser).await?;
+        let unusable = |error| provider::Error::Unusable(format!("GetUser: {error}"));
+        Ok((User::from_api(&answer).map_err(unusable)?, opened))
+    }
+
+    /// Asks the pool as the user of the session `opened`. If the pool no longer takes the access token, the renewal
+    /// decides.
+    ///
+    /// # Errors
+    /// [`Error::NotOffered`] without the scope, [`Error::NotAdmitted`], [`Error::RejectedByProvider`] with the pool's word,
+    /// and what a renewal ends with.
+    pub(super) async fn as_user(
+        self: &Arc<Self>,
+        opened: &Arc<OpenedSession>,
+        asked: UserOperation<'_>,
+    ) -> Result<(Value, Arc<OpenedSession>), Error> {
+        if !opened.identity.has_scope(USER_POOLS_SCOPE) {
+            return Err(Error::NotOffered("the session's access token lacks the scope aws.cognito.signin.user.admin"));
         }
-        self.provider.get_user(&tokens.access).await
+        let opened = self.with_fresh_tokens(opened).await?;
+        self.admit(&opened).inspect_err(|error| self.record_denial(error))?;
+        let (answer, opened) = match self.provider.as_user(&self.tokens(&opened).await?.access, asked).await {
+            Err(error) if error.is_not_authorized() => {
+                let renewed = self.renewal(&opened, Priority::Interactive).await?;
+                (self.provider.as_user(&self.tokens(&renewed).await?.access, asked).await, renewed)
+            }
+            answer => (answer, opened),
+        };
+        let answer = answer.map_err(|error| match error {
+            provider::Error::Refused { code, .. } => Error::RejectedByProvider(code),
+            other => other.into(),
+        })?;
+        Ok((answer, opened))
     }
 }

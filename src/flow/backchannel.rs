@@ -4,6 +4,9 @@
 //! 2. A token counts once: one that was used up is refused.
 //! 3. The sessions that it names are ended.
 //! 4. Only then is it used up, so that the provider can repeat what failed half-way.
+//!
+//! The same without a token, by a frame of the provider's page (OIDC Front-Channel Logout 1.0 §3): who knows a `sid` may
+//! end that session, and nothing else.
 
 use super::{Error, RelyingParty};
 use crate::audit::SessionEndedBy;
@@ -31,18 +34,17 @@ impl RelyingParty {
             if this.sessions.is_used(once).await? {
                 return Err(Error::LogoutToken("it was used before".into()));
             }
+            let by = SessionEndedBy::BackchannelLogout;
             let ended = match (&notice.sid, &notice.sub) {
-                (Some(sid), sub) => this.end_listed_under(IndexKey::provider_session(sid), sub.as_deref()).await?,
+                (Some(sid), sub) => this.end_listed_under(IndexKey::provider_session(sid), sub.as_deref(), by).await?,
                 (None, Some(sub)) => {
                     this.sessions.require_reauthentication_of_user(sub).await?;
-                    this.end_listed_under(IndexKey::user(sub), Some(sub)).await?
+                    this.end_listed_under(IndexKey::user(sub), Some(sub), by).await?
                 }
                 (None, None) => 0,
             };
             if let Some(sid) = &notice.sid {
-                // That session is over for good, and so are tokens of it that were never ours.
-                let until = this.clock.now() + SID_REVOCATION_TTL;
-                this.sessions.revoke_token(&[RevocationKey::provider_session(sid)], until).await?;
+                this.revoke_provider_session(sid).await?;
             }
             this.sessions.mark_used(once, notice.until).await?;
             Ok(ended)
@@ -50,14 +52,43 @@ impl RelyingParty {
         .await
     }
 
+    /// Ends the sessions of the provider's session `sid` and counts them.
+    ///
+    /// # Errors
+    /// [`Error::Store`]: some may still be alive.
+    pub async fn frontchannel_logout(self: &Arc<Self>, sid: &str) -> Result<usize, Error> {
+        let (this, sid) = (self.clone(), sid.to_owned());
+        self.run_to_completion(async move {
+            let index = IndexKey::provider_session(&sid);
+            let ended = this.end_listed_under(index, None, SessionEndedBy::FrontchannelLogout).await?;
+            // Of what nobody has a session of, nothing is written: anybody may ask.
+            if ended > 0 {
+                this.revoke_provider_session(&sid).await?;
+            }
+            Ok(ended)
+        })
+        .await
+    }
+
+    /// That session is over for good, and so are tokens of it that were never ours.
+    async fn revoke_provider_session(&self, sid: &str) -> Result<(), Error> {
+        let until = self.clock.now() + SID_REVOCATION_TTL;
+        Ok(self.sessions.revoke_token(&[RevocationKey::provider_session(sid)], until).await?)
+    }
+
     /// Ends the sessions listed under `index`, of the user `sub` only if one is given.
-    async fn end_listed_under(self: &Arc<Self>, index: IndexKey, sub: Option<&str>) -> Result<usize, Error> {
+    async fn end_listed_under(
+        self: &Arc<Self>,
+        index: IndexKey,
+        sub: Option<&str>,
+        by: SessionEndedBy,
+    ) -> Result<usize, Error> {
         let mut ended = 0;
         for listed in self.sessions.list(index).await? {
             if sub.is_some_and(|sub| listed.summary.sub != sub) {
                 continue;
             }
-            let removed = self.end_remotely(&listed, SessionEndedBy::BackchannelLogout).await?;
+            let removed = self.end_remotely(&listed, by).await?;
             ended += 1;
             self.revoke_later(removed.refresh);
         }

@@ -1,6 +1,7 @@
 //! The use cases: one file for each operation of the service.
 
 mod account;
+mod account_changes;
 mod aws_credentials;
 mod backchannel;
 mod backoffs;
@@ -21,6 +22,7 @@ mod sign_out;
 mod single_flight;
 mod validate;
 
+pub use account_changes::{AccountExport, Address, Passkey, RecentSession};
 pub use callback::{CallbackOutcome, FailedCallback};
 pub use directory::{ErasedPerson, PersonExport};
 pub use error::{AccessDenied, Error};

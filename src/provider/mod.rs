@@ -34,7 +34,7 @@ pub(crate) use http::InProcess;
 pub use invalid_token::InvalidToken;
 pub use logout::LogoutNotice;
 pub use token::RefreshFailure;
-pub use user_pool::{SCOPE as USER_POOLS_SCOPE, endpoint as user_pools_endpoint};
+pub use user_pool::{AccountRefusal, SCOPE as USER_POOLS_SCOPE, UserOperation, endpoint as user_pools_endpoint};
 
 use crate::config::{self, Config, IdentityPoolConfig};
 use crate::domain::clock::{Clock, Timestamp};
@@ -227,9 +227,7 @@ impl Provider {
         if transaction.reauthenticate {
             return Ok(self.reauthentication_url(url, snapshot.endpoints.end_session.as_ref()).await);
         }
-        if transaction.intent.sign_up {
-            self.profile.lead_to_sign_up(&mut url);
-        }
+        self.profile.lead_to(transaction.intent.screen, &mut url);
         Ok(url)
     }
 

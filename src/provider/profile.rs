@@ -5,6 +5,7 @@ use super::error::Error;
 use crate::config::Profile;
 use crate::domain::clock::Timestamp;
 use crate::domain::principal::{Principal, PrincipalKind};
+use crate::domain::sign_in::SignInScreen;
 use crate::domain::transaction::AuthorizationError;
 use crate::domain::user::{LinkedIdentity, is_true, provider};
 use base64::Engine;
@@ -84,10 +85,15 @@ impl Profile {
         (self == Self::Oidc).then_some("create")
     }
 
-    /// Cognito's page for new accounts, which takes the parameters of a sign-in and goes on with it.
-    pub(super) fn lead_to_sign_up(self, authorize: &mut Url) {
+    /// Cognito's pages for new accounts and for new passwords, which take the parameters of a sign-in and go on with it.
+    pub(super) fn lead_to(self, screen: SignInScreen, authorize: &mut Url) {
+        let page = match screen {
+            SignInScreen::SignIn => return,
+            SignInScreen::SignUp => "signup",
+            SignInScreen::NewPassword => "forgotPassword",
+        };
         if let Some(path) = authorize.path().strip_suffix("/oauth2/authorize").filter(|_| self == Self::Cognito) {
-            authorize.set_path(&format!("{path}/signup"));
+            authorize.set_path(&format!("{path}/{page}"));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Provider;
 use crate::domain::clock::Timestamp;
+use crate::domain::sign_in::SignInScreen;
 use crate::domain::transaction::Transaction;
 use http::header::LOCATION;
 use std::time::Duration;
@@ -22,7 +23,7 @@ impl Provider {
         let intent = &transaction.intent;
         let asked = match intent.prompt.as_deref() {
             _ if transaction.reauthenticate => Some(self.profile.reauthentication(&self.rules.issuer_host)),
-            None if intent.sign_up => self.profile.sign_up_prompt(),
+            None if intent.screen == SignInScreen::SignUp => self.profile.sign_up_prompt(),
             asked => asked,
         };
         let consent = "consent";

@@ -3,19 +3,21 @@
 use super::cookies::SignOutTarget;
 use super::device::Peer;
 use super::error_body::ProblemDetails;
+use super::language::PageRequest;
 use super::openapi::*;
 use super::origin::{FormOrigin, RequestOrigin};
+use super::pages::PageFrame;
 use super::problem_page::{self, Attempted};
 use super::refusal::Refusal;
-use super::request_id::RequestId;
 use super::session_layer::BrowserSession;
 use super::{Web, error, pages, session_layer};
 use crate::domain::authentication::{AuthenticationRequirement, is_acr};
 use crate::domain::requirement::{InvalidRequirement, seconds};
 use crate::domain::session::Device;
-use crate::domain::sign_in::SignInIntent;
+use crate::domain::sign_in::{SignInIntent, SignInScreen};
 use crate::domain::transaction::{CallbackParams, Transaction};
 use crate::flow::{CallbackOutcome, Error, FailedCallback, SignIn};
+use crate::words::Words;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
@@ -39,25 +41,30 @@ const ACR_VALUES_MAX: usize = 1_024;
         HomePages,
     )
 )]
-pub(super) async fn home(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
+pub(super) async fn home(State(web): State<Arc<Web>>, visitor: BrowserSession, page: PageRequest) -> Response {
     match visitor.session {
         Ok(opened) => {
             let name = opened.as_deref().map(pages::display_name);
             let onward = Some(web.rp.rules().return_to.choose(None).as_str().to_owned());
             let onward = onward.filter(|onward| *onward != web.public_url.join("/"));
-            pages::render(&pages::FrontPage {
-                words: web.words,
-                name,
-                sign_in: pages::sign_in_link(None, None),
-                onward,
-            })
+            let sign_in = pages::sign_in_link(None, None);
+            show(&web, &page, |words, frame| pages::render(&pages::FrontPage { words, frame, name, sign_in, onward }))
         }
         Err(Error::AmbiguousSession) => {
-            let sign_in = pages::sign_in_link(None, Some("login"));
-            pages::render(&pages::FrontPage { words: web.words, name: None, sign_in, onward: None })
+            let (name, sign_in, onward) = (None, pages::sign_in_link(None, Some("login")), None);
+            show(&web, &page, |words, frame| pages::render(&pages::FrontPage { words, frame, name, sign_in, onward }))
         }
-        Err(error) => problem_page::page(&web, error, &id, &Attempted::Visit),
+        Err(error) => problem_page::page(&web, error, &page, &Attempted::Visit),
     }
+}
+
+/// A page that can be asked for again, in a language that the browser remembers if somebody has chosen it there.
+pub(super) fn show(web: &Web, page: &PageRequest, render: impl FnOnce(&Words, PageFrame<'_>) -> Response) -> Response {
+    let mut response = render(web.languages.words(page.language), PageFrame::new(web, page));
+    if let Some(tag) = page.newly_chosen_tag(web) {
+        web.jar.set_language(tag, response.headers_mut());
+    }
+    response
 }
 
 /// Begin a sign-in
@@ -77,27 +84,30 @@ pub(super) async fn sign_in(
     State(web): State<Arc<Web>>,
     visitor: BrowserSession,
     RawQuery(query): RawQuery,
-    id: RequestId,
+    page: PageRequest,
 ) -> Response {
     let mut out = HeaderMap::new();
     let query = query.unwrap_or_default();
     let mut intent = intent(&web, &query);
+    if intent.lang.is_none() {
+        intent.lang = page.chosen_tag(&web).map(str::to_owned);
+    }
     let wanted = intent.return_to.clone();
     match authentication(&query) {
         Ok(authentication) => intent.authentication = authentication,
         // Nobody is let in with less than was asked for.
-        Err(error) => return problem_page::page(&web, Error::from(error), &id, &Attempted::SignIn(intent)),
+        Err(error) => return problem_page::page(&web, Error::from(error), &page, &Attempted::SignIn(intent)),
     }
     let attempt = Attempted::SignIn(intent.clone());
     let now = web.rp.clock.now();
     if let Some(times) = web.jar.is_looping(&visitor.headers, &wanted, now, &mut out) {
-        return with(problem_page::page(&web, Refusal::RedirectLoop(times), &id, &attempt), out);
+        return with(problem_page::page(&web, Refusal::RedirectLoop(times), &page, &attempt), out);
     }
     let opened = match visitor.session {
         Ok(opened) => opened,
         // The sign-in ends them all.
         Err(Error::AmbiguousSession) => None,
-        Err(error) => return problem_page::page(&web, error, &id, &attempt),
+        Err(error) => return problem_page::page(&web, error, &page, &attempt),
     };
     let signed_in = opened.as_deref().is_some_and(|opened| web.rp.admit(opened).is_ok());
     let login_hint = hint(&query, "login_hint");
@@ -119,7 +129,7 @@ pub(super) async fn sign_in(
             web.jar.set_after_sign_out(&SignOutTarget::SignIn(intent), &mut out);
             with(redirect(StatusCode::FOUND, location.as_str()), out)
         }
-        Err(error) => problem_page::page(&web, error, &id, &attempt),
+        Err(error) => problem_page::page(&web, error, &page, &attempt),
     }
 }
 
@@ -131,7 +141,11 @@ fn intent(web: &Web, query: &str) -> SignInIntent {
         prompt: hint(query, "prompt"),
         lang: hint(query, "lang"),
         resource: first(query, "resource").filter(|resource| !resource.is_empty()),
-        sign_up: first(query, "screen").is_some_and(|screen| screen == pages::SIGN_UP),
+        screen: match first(query, "screen").as_deref() {
+            Some(pages::SIGN_UP) => SignInScreen::SignUp,
+            Some(pages::NEW_PASSWORD) => SignInScreen::NewPassword,
+            _ => SignInScreen::SignIn,
+        },
         ..SignInIntent::plain(web.rp.rules().return_to.choose(first(query, "return_to").as_deref()))
     }
 }
@@ -173,7 +187,7 @@ pub(super) async fn callback(
     peer: Peer,
     session: Session,
     RawQuery(query): RawQuery,
-    id: RequestId,
+    page: PageRequest,
 ) -> Response {
     let mut out = HeaderMap::new();
     let query = query.unwrap_or_default();
@@ -206,7 +220,7 @@ pub(super) async fn callback(
             let latest = || web.jar.latest_pending(&headers).filter(|_| state.is_empty());
             let attempt =
                 failed.intent.or_else(latest).map_or_else(|| Attempted::sign_in(&web, None), Attempted::SignIn);
-            problem_page::page(&web, failed.error, &id, &attempt)
+            problem_page::page(&web, failed.error, &page, &attempt)
         }
     };
     with(response, out)
@@ -258,19 +272,19 @@ pub(super) async fn confirm_sign_out(
     session: Session,
     method: Method,
     RawQuery(query): RawQuery,
-    id: RequestId,
+    page: PageRequest,
 ) -> Response {
     let query = query.unwrap_or_default();
     let return_to = first(&query, "return_to");
     let everywhere = is_everywhere(&query);
     // What reaches beyond this browser is asked for in any case.
     if method == Method::GET && RequestOrigin::of(&web, &visitor.headers).is_own_navigation() && !everywhere {
-        return end(&web, visitor, &session, return_to.as_deref(), false, &id).await;
+        return end(&web, visitor, &session, return_to.as_deref(), false, &page).await;
     }
     let name = match visitor.session {
         Ok(opened) => opened.as_deref().map(pages::display_name),
         Err(Error::AmbiguousSession) => None,
-        Err(error) => return problem_page::page(&web, error, &id, &Attempted::SignOut),
+        Err(error) => return problem_page::page(&web, error, &page, &Attempted::SignOut),
     };
     // Chromium holds the whole chain of redirects after a form to form-action.
     let rules = web.rp.rules();
@@ -279,13 +293,11 @@ pub(super) async fn confirm_sign_out(
     if !web.public_url.is_https() {
         targets.push("http:".into());
     }
-    let page = pages::render(&pages::SignOutPage {
-        words: web.words,
-        name,
-        return_to: return_to.unwrap_or_default(),
-        everywhere,
+    let return_to = return_to.unwrap_or_default();
+    let response = show(&web, &page, |words, frame| {
+        pages::render(&pages::SignOutPage { words, frame, name, return_to, everywhere })
     });
-    pages::with_form_targets(page, &targets)
+    pages::with_form_targets(response, &targets)
 }
 
 /// Sign out
@@ -313,25 +325,25 @@ pub(super) async fn sign_out(
     visitor: BrowserSession,
     session: Session,
     RawQuery(query): RawQuery,
-    id: RequestId,
+    page: PageRequest,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let sender = RequestOrigin::of(&web, &visitor.headers).of_form();
     if sender == FormOrigin::Stranger {
-        return problem_page::page(&web, Refusal::Origin, &id, &Attempted::SignOut);
+        return problem_page::page(&web, Refusal::Origin, &page, &Attempted::SignOut);
     }
     let body = match body {
         Ok(body) => body,
-        Err(rejection) => return error::unreadable_body(rejection.status(), &id),
+        Err(rejection) => return error::unreadable_body(rejection.status(), &page.id),
     };
     let form = String::from_utf8_lossy(&body);
     let query = query.unwrap_or_default();
     let return_to = first(&form, "return_to").or_else(|| first(&query, "return_to"));
     let everywhere = is_everywhere(&form) || is_everywhere(&query);
     if everywhere && sender != FormOrigin::OwnPage {
-        return problem_page::page(&web, Refusal::Origin, &id, &Attempted::SignOut);
+        return problem_page::page(&web, Refusal::Origin, &page, &Attempted::SignOut);
     }
-    end(&web, visitor, &session, return_to.as_deref(), everywhere, &id).await
+    end(&web, visitor, &session, return_to.as_deref(), everywhere, &page).await
 }
 
 async fn end(
@@ -340,13 +352,13 @@ async fn end(
     session: &Session,
     return_to: Option<&str>,
     everywhere: bool,
-    id: &RequestId,
+    page: &PageRequest,
 ) -> Response {
     let mut out = HeaderMap::new();
     let back = after_logout(web);
     let ended = match web.rp.sign_out(visitor.ids, everywhere, back.clone()).await {
         Ok(ended) => ended,
-        Err(error) => return problem_page::page(web, error, id, &Attempted::SignOut),
+        Err(error) => return problem_page::page(web, error, page, &Attempted::SignOut),
     };
     // Also for a browser whose session was over already.
     forget(web, session, &visitor.headers, &mut out).await;
@@ -380,21 +392,20 @@ pub(super) async fn forget(web: &Web, session: &Session, headers: &HeaderMap, ou
         SignOutCallbackPages,
     )
 )]
-pub(super) async fn signed_out(State(web): State<Arc<Web>>, visitor: BrowserSession, id: RequestId) -> Response {
+pub(super) async fn signed_out(State(web): State<Arc<Web>>, visitor: BrowserSession, page: PageRequest) -> Response {
     let mut out = HeaderMap::new();
     let response = match web.jar.take_after_sign_out(&visitor.headers, &mut out) {
         SignOutTarget::To(target) => redirect(StatusCode::FOUND, target.as_str()),
-        SignOutTarget::Page { everywhere } => pages::render(&pages::SignedOutPage {
-            words: web.words,
-            sign_in: pages::sign_in_link(None, None),
-            everywhere,
+        SignOutTarget::Page { everywhere } => show(&web, &page, |words, frame| {
+            let sign_in = pages::sign_in_link(None, None);
+            pages::render(&pages::SignedOutPage { words, frame, sign_in, everywhere })
         }),
         SignOutTarget::SignIn(intent) => match web.rp.begin_again(intent.clone()).await {
             Ok((transaction, location)) => {
                 web.jar.set_pending(&visitor.headers, &transaction, &mut out);
                 redirect(StatusCode::FOUND, location.as_str())
             }
-            Err(error) => problem_page::page(&web, error, &id, &Attempted::SignIn(intent)),
+            Err(error) => problem_page::page(&web, error, &page, &Attempted::SignIn(intent)),
         },
     };
     with(response, out)

@@ -27,6 +27,8 @@ const PENDING_MAX: usize = 5;
 const EXPIRED_PENDING_TTL: Duration = Duration::from_secs(7 * 86_400);
 /// How long a sign-out may take at the provider's pages.
 const AFTER_SIGN_OUT: Duration = Duration::from_secs(3_600);
+/// How long a language that was chosen is remembered.
+const LANGUAGE_TTL: Duration = Duration::from_secs(365 * 86_400);
 /// Bytes that their cookies may take together, so that requests stay far below 8 KB of headers.
 const PENDING_BYTES: usize = 5_500;
 /// Cookies of other sign-ins looked at: more are not ours, and each may cost a line to remove.
@@ -56,6 +58,7 @@ pub struct CookieJar {
     pending_age: Duration,
     recent: String,
     after: String,
+    language: String,
     expose: Exposed,
 }
 
@@ -74,6 +77,7 @@ impl CookieJar {
             pending_age: config.session.sign_in_timeout + EXPIRED_PENDING_TTL,
             recent: format!("{host}auth-recent"),
             after: format!("{host}auth-signout"),
+            language: format!("{host}auth-language"),
             expose: config.cookies.expose,
         }
     }
@@ -211,6 +215,17 @@ impl CookieJar {
             out.append(SET_COOKIE, value(self.own(self.after.clone(), String::new(), Duration::ZERO)));
         }
         after.unwrap_or(SignOutTarget::Page { everywhere: false })
+    }
+
+    /// Remembers the language that somebody chose on a page.
+    pub fn set_language(&self, tag: &str, out: &mut HeaderMap) {
+        out.append(SET_COOKIE, value(self.own(self.language.clone(), tag.to_owned(), LANGUAGE_TTL)));
+    }
+
+    /// The tag of the language that somebody chose on a page. Anybody can write anything there.
+    pub fn language<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let (_, tag) = pairs(headers).find(|(name, _)| *name == self.language.as_bytes())?;
+        std::str::from_utf8(tag).ok()
     }
 
     /// Sets the exposed tokens of `session` (none: removes them), in pieces where they are long.

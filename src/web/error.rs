@@ -2,16 +2,17 @@
 //! the same with RFC 6750's header for a gateway, and RFC 6749's JSON for a provider. Logged once, here.
 
 use super::error_body::{OAuthErrorResponse, ProblemDetails};
+use super::message::message;
 use super::problem::{Problem, ServiceProblem, SignInProblem};
 use super::refusal::Refusal;
 use super::request_id::RequestId;
-use super::words::ENGLISH;
 use crate::domain::authentication::AuthenticationRequirement;
 use crate::domain::backoff::next_second;
 use crate::domain::transaction::CallbackError;
 use crate::domain::untrusted::UntrustedText;
 use crate::flow::Error;
 use crate::provider;
+use crate::words::ENGLISH;
 use axum::Json;
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -151,7 +152,7 @@ pub(super) fn problem(refusal: impl Into<Refusal>, id: &RequestId, signin_url: O
     let view = describe(&refusal);
     log(&refusal, &view);
     let mut response =
-        body(view.status, view.name, (ENGLISH.problem)(view.problem).0, &view.detail, id.as_str(), signin_url);
+        body(view.status, view.name, message(&ENGLISH, view.problem).0, &view.detail, id.as_str(), signin_url);
     finish(&mut response, &view);
     if let Some(challenge) = view.problem.challenge() {
         let challenge = match &refusal {

@@ -1,6 +1,7 @@
 //! Where no route matches: 404, and 405 for a method that an address does not know.
 
 use super::fetch::is_navigation;
+use super::language::PageRequest;
 use super::request_id::RequestId;
 use super::{Web, error, problem_page};
 use axum::extract::{OriginalUri, State};
@@ -19,7 +20,7 @@ pub(super) async fn not_found(
     OriginalUri(uri): OriginalUri,
 ) -> Response {
     let mut response = if is_navigation(&headers) {
-        problem_page::nothing(&web, StatusCode::NOT_FOUND, &id).await
+        problem_page::nothing(&web, StatusCode::NOT_FOUND, &PageRequest::new(&web, id, &headers, None)).await
     } else {
         let path: String = uri.path().chars().take(200).collect();
         let detail = format!("there is nothing at {path}");
@@ -56,7 +57,8 @@ pub(super) async fn not_allowed_page(web: &Web, headers: &HeaderMap, id: &Reques
     if !is_navigation(headers) {
         return None;
     }
-    let mut response = problem_page::nothing(web, StatusCode::METHOD_NOT_ALLOWED, id).await;
+    let page = PageRequest::new(web, *id, headers, None);
+    let mut response = problem_page::nothing(web, StatusCode::METHOD_NOT_ALLOWED, &page).await;
     response.headers_mut().insert(VARY, CHOSEN_BY);
     Some(response)
 }

@@ -3,6 +3,7 @@
 use super::device::Peer;
 use super::fetch::{allow, allow_refusal, is_navigation, is_preflight};
 use super::forwarded::{self, ForwardedRequest};
+use super::language::PageRequest;
 use super::openapi::*;
 use super::origin::RequestOrigin;
 use super::refusal::{BadForwardedHeaders, Refusal};
@@ -129,7 +130,10 @@ async fn for_a_browser(
                 Refusal::Flow(Error::Anonymous | Error::InvalidCredentials(_) | Error::InsufficientAuthentication(_)),
                 Some(back),
             ) => browser::redirect(StatusCode::FOUND, &signin_url(web, &error, Some(back))),
-            _ => problem_page::page_elsewhere(web, &error, &id, back.clone()),
+            _ => {
+                let page = PageRequest::new(web, id, &request.headers, None);
+                problem_page::page_elsewhere(web, &error, &page, back.clone())
+            }
         },
         false => {
             let url = signin_url(web, &error, back.as_ref());

@@ -2,6 +2,9 @@
 //! came of it in the face of their route group.
 
 mod account;
+mod account_form_pages;
+mod account_forms;
+mod account_page;
 mod api;
 mod backchannel;
 mod browser;
@@ -12,10 +15,14 @@ mod error_body;
 mod fallback;
 mod fetch;
 mod form;
+mod form_token;
 mod forwarded;
+mod frontchannel;
 mod gateway;
+mod language;
 mod layers;
 mod listen;
+mod message;
 mod metadata;
 mod observed;
 mod openapi;
@@ -29,11 +36,11 @@ mod refusal;
 mod request_id;
 mod security_headers;
 mod session_layer;
+mod session_script;
 mod token;
 mod users;
-mod words;
 
-use crate::config::{Config, DirectoryField, Exposed, HeaderStyle, PublicUrl, Support};
+use crate::config::{Config, DirectoryField, Exposed, HeaderStyle, PublicUrl};
 use crate::domain::seal::KeyRing;
 use crate::flow::RelyingParty;
 use axum::Router;
@@ -41,11 +48,11 @@ use axum::routing::{MethodRouter, any};
 use bytes::Bytes;
 use cookies::CookieJar;
 use ipnet::IpNet;
+use language::Languages;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
-use words::Words;
 
 #[cfg(unix)]
 pub use listen::SocketFile;
@@ -59,6 +66,7 @@ pub use overload::Overload;
 pub struct Web {
     rp: Arc<RelyingParty>,
     jar: CookieJar,
+    ring: Arc<KeyRing>,
     public_url: PublicUrl,
     forward: Exposed,
     preflights: bool,
@@ -66,9 +74,10 @@ pub struct Web {
     identity_headers: gateway::IdentityHeaders,
     trusted_proxies: Vec<IpNet>,
     access_log: bool,
-    words: &'static Words,
-    /// Whom people can ask.
-    support: Option<Support>,
+    languages: Languages,
+    brand: pages::Brand,
+    /// The provider's own page for accounts.
+    provider_page: Option<String>,
     /// No request takes longer: a callback may have to ask the provider four things.
     request_limit: Duration,
     /// No validate takes longer.
@@ -84,7 +93,8 @@ impl Web {
     pub fn new(rp: Arc<RelyingParty>, ring: Arc<KeyRing>, config: &Config, overload: Overload) -> Arc<Self> {
         Arc::new(Self {
             rp,
-            jar: CookieJar::new(config, ring),
+            jar: CookieJar::new(config, ring.clone()),
+            ring,
             public_url: config.server.public_url.clone(),
             forward: config.gateway.forward_tokens,
             preflights: config.gateway.preflights,
@@ -92,8 +102,9 @@ impl Web {
             identity_headers: gateway::IdentityHeaders::new(config.gateway.header_style),
             trusted_proxies: config.server.trusted_proxies.clone(),
             access_log: config.telemetry.access_log,
-            words: words::PAGES,
-            support: config.pages.support.clone(),
+            languages: Languages::new(&config.pages),
+            brand: pages::Brand::new(&config.pages),
+            provider_page: config.account.provider_page.as_ref().map(ToString::to_string),
             request_limit: config.provider.timeout * 4 + Duration::from_secs(10),
             validate_limit: config.server.validate_timeout,
             openapi: openapi::document(config.server.public_url.as_str()).to_string().into(),
@@ -134,7 +145,10 @@ impl Routes {
                 // A HEAD is somebody looking ahead, and must not spend the code.
                 .routes(routes!(browser::callback).map(|route| route.head(fallback::method_not_allowed)))
                 .routes(routes!(browser::confirm_sign_out, browser::sign_out))
-                .routes(routes!(browser::signed_out)),
+                .routes(routes!(browser::signed_out))
+                .routes(routes!(account_page::account))
+                .routes(routes!(account_page::export))
+                .routes(routes!(account_forms::form, account_forms::send_form)),
             scripts: group()
                 .routes(routes!(api::session).map(preflight))
                 .routes(routes!(api::sessions).map(preflight))
@@ -144,11 +158,15 @@ impl Routes {
             refresh: group().routes(routes!(api::refresh).map(preflight)),
             others: group()
                 .routes(routes!(backchannel::logout))
+                .routes(routes!(frontchannel::logout))
                 .routes(routes!(api::openapi))
                 .routes(routes!(users::user))
                 .routes(routes!(users::users, users::user_event))
                 .routes(routes!(pages::stylesheet))
                 .routes(routes!(pages::icon))
+                .routes(routes!(pages::logo))
+                .routes(routes!(session_script::script))
+                .routes(routes!(pages::passkey_script))
                 .routes(routes!(pages::favicon)),
             metadata: group()
                 .routes(routes!(metadata::metadata).map(|route| route.fallback(fallback::method_not_allowed))),

@@ -2,6 +2,7 @@
 //! new sign-ins first, so that the others are answered in time.
 
 use super::fetch::{self, is_navigation};
+use super::language::PageRequest;
 use super::problem_page::Attempted;
 use super::refusal::Refusal;
 use super::request_id::RequestId;
@@ -54,11 +55,15 @@ impl Criticality {
                 | "/auth/signout"
                 | "/auth/signout/callback"
                 | "/auth/sessions/{handle}"
-                | "/auth/backchannel-logout",
+                | "/auth/backchannel-logout"
+                | "/auth/frontchannel-logout",
             ) => Some(Self::Critical),
             Some(
                 "/.well-known/oauth-authorization-server"
                 | "/auth/assets/icon.svg"
+                | "/auth/assets/logo"
+                | "/auth/assets/passkey.js"
+                | "/auth/assets/session.js"
                 | "/auth/assets/style.css"
                 | "/favicon.ico"
                 | "/openapi.json"
@@ -237,7 +242,8 @@ pub(super) async fn shed(web: &Web, route: HttpRoute, id: &RequestId, headers: &
     web.rp.metrics.request_shed();
     let refusal = Refusal::Overloaded;
     let mut response = if is_navigation(headers) {
-        problem_page::page(web, refusal, id, &Attempted::ThisAddress)
+        let page = PageRequest::new(web, *id, headers, None);
+        problem_page::page(web, refusal, &page, &Attempted::ThisAddress)
     } else if route.pattern() == Some("/auth/backchannel-logout") {
         error::oauth(&refusal)
     } else {

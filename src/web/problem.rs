@@ -1,5 +1,5 @@
 //! What can go wrong, in groups: the problem types of RFC 9457 §3.1.1, each with its status and its stable name.
-//! What people read about them is in `words`.
+//! What people read about them is in `message`.
 
 use super::refusal::Refusal;
 use crate::domain::transaction::{AuthorizationError, CallbackError};

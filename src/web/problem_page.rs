@@ -3,7 +3,9 @@
 
 use super::Web;
 use super::error::{describe, finish, log};
-use super::pages::{self, PageLink, ProblemPage, Tone};
+use super::language::{Language, PageRequest};
+use super::message::message;
+use super::pages::{self, PageFrame, PageLink, ProblemPage, Tone};
 use super::problem::{AccessProblem, Problem, ServiceProblem, SessionProblem, SignInProblem};
 use super::refusal::Refusal;
 use super::request_id::RequestId;
@@ -13,6 +15,7 @@ use crate::domain::return_to::ReturnTo;
 use crate::domain::sign_in::SignInIntent;
 use crate::domain::transaction::{AuthorizationError, CallbackError};
 use crate::flow::Error;
+use crate::words::{Words, fill};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use url::Url;
@@ -34,6 +37,15 @@ pub(super) enum Attempted {
 }
 
 impl Attempted {
+    /// The language of what was attempted, or else of the request.
+    fn language(&self, web: &Web, page: &PageRequest) -> Language {
+        let asked = match self {
+            Self::SignIn(intent) => intent.lang.as_deref(),
+            Self::SignOut | Self::Visit | Self::ThisAddress => None,
+        };
+        asked.and_then(|tag| web.languages.of_tag(tag)).unwrap_or(page.language)
+    }
+
     /// A sign-in of which no more than this is known.
     pub(super) fn sign_in(web: &Web, return_to: Option<ReturnTo>) -> Self {
         Self::SignIn(SignInIntent::plain(return_to.unwrap_or_else(|| web.rp.rules().return_to.choose(None))))
@@ -87,19 +99,19 @@ fn tone(problem: Problem) -> Tone {
 }
 
 /// A page for a person.
-pub(super) fn page(web: &Web, refusal: impl Into<Refusal>, id: &RequestId, attempt: &Attempted) -> Response {
-    page_under("", web, &refusal.into(), id, attempt)
+pub(super) fn page(web: &Web, refusal: impl Into<Refusal>, page: &PageRequest, attempt: &Attempted) -> Response {
+    page_under("", web, &refusal.into(), page, attempt)
 }
 
 /// The same where a proxy shows it under the address of its site: everything in it leads to us.
-pub(super) fn page_elsewhere(web: &Web, refusal: &Refusal, id: &RequestId, page: Option<ReturnTo>) -> Response {
+pub(super) fn page_elsewhere(web: &Web, refusal: &Refusal, page: &PageRequest, back: Option<ReturnTo>) -> Response {
     let us = web.public_url.as_str();
-    let mut response = page_under(us, web, refusal, id, &Attempted::sign_in(web, page));
+    let mut response = page_under(us, web, refusal, page, &Attempted::sign_in(web, back));
     set_content_security_policy(&mut response, us, "'none'");
     response
 }
 
-fn page_under(origin: &str, web: &Web, refusal: &Refusal, id: &RequestId, attempt: &Attempted) -> Response {
+fn page_under(origin: &str, web: &Web, refusal: &Refusal, page: &PageRequest, attempt: &Attempted) -> Response {
     let view = describe(refusal);
     log(refusal, &view);
     let provider_text = match refusal {
@@ -109,20 +121,22 @@ fn page_under(origin: &str, web: &Web, refusal: &Refusal, id: &RequestId, attemp
         _ => None,
     };
     let (first, others) = next_steps(view.problem);
-    let (title, text) = (web.words.problem)(view.problem);
-    let link = |step| link(step, web, view.problem, attempt).map(|link| link.under(origin));
+    let words = web.languages.words(attempt.language(web, page));
+    let (title, text) = message(words, view.problem);
+    let link = |step| link(step, web, words, view.problem, attempt).map(|link| link.under(origin));
+    let is_access = matches!(view.problem, Problem::Access(AccessProblem::Denied | AccessProblem::NotAdmitted));
     let page = ProblemPage {
-        words: web.words,
-        origin,
+        words,
+        frame: PageFrame::once(web, origin),
         tone: tone(view.problem),
         title,
         text,
         provider_text,
         first: first.and_then(link),
         others: others.iter().copied().filter_map(link).collect(),
-        access: matches!(view.problem, Problem::Access(AccessProblem::Denied | AccessProblem::NotAdmitted)),
-        support: web.support.as_ref().map(|support| contact(support, id)),
-        reference: id.as_str(),
+        contact: if is_access { &words.ask_for_access } else { &words.ask_for_help },
+        support: web.brand.support.as_ref().map(|support| contact(support, &page.id)),
+        reference: page.id.as_str(),
     };
     let mut response = (view.status, pages::render(&page)).into_response();
     finish(&mut response, &view);
@@ -138,46 +152,45 @@ fn provider_text(answer: &AuthorizationError) -> Option<String> {
 }
 
 /// `None` where it leads nowhere from this attempt.
-fn link(step: NextStep, web: &Web, problem: Problem, attempt: &Attempted) -> Option<PageLink> {
+fn link(step: NextStep, web: &Web, words: &Words, problem: Problem, attempt: &Attempted) -> Option<PageLink> {
     let known = match attempt {
         Attempted::SignIn(intent) => Some(intent),
         Attempted::SignOut | Attempted::Visit | Attempted::ThisAddress => None,
     };
     let intent = known.cloned().unwrap_or_else(|| SignInIntent::plain(web.rp.rules().return_to.choose(None)));
-    let words = web.words;
     let (words, href) = match step {
         // There is a session; a sign-in would only lead here again.
         NextStep::Again if problem == Problem::Access(AccessProblem::Denied) => {
-            (words.try_again, intent.return_to.as_str().to_owned())
+            (&words.try_again, intent.return_to.as_str().to_owned())
         }
         NextStep::Again => match attempt {
-            Attempted::SignIn(_) => (words.try_again, pages::sign_in_url_of(&intent)),
-            Attempted::SignOut => (words.try_again, "/auth/signout".to_owned()),
-            Attempted::Visit => (words.try_again, "/".to_owned()),
+            Attempted::SignIn(_) => (&words.try_again, pages::sign_in_url_of(&intent)),
+            Attempted::SignOut => (&words.try_again, "/auth/signout".to_owned()),
+            Attempted::Visit => (&words.try_again, "/".to_owned()),
             // Empty, so relative to the page's own address (RFC 3986 §4.4).
-            Attempted::ThisAddress => (words.try_again, String::new()),
+            Attempted::ThisAddress => (&words.try_again, String::new()),
         },
         NextStep::SignIn => {
             // One of several sessions is alive and would lead here again.
             let prompt = (problem == Problem::Session(SessionProblem::Ambiguous)).then(|| "login".to_owned());
-            (words.sign_in, pages::sign_in_url_of(&SignInIntent { prompt, ..intent }))
+            (&words.sign_in, pages::sign_in_url_of(&SignInIntent { prompt, ..intent }))
         }
         NextStep::AnotherAccount => {
             let prompt = Some(web.rp.provider.account_choice().to_owned());
-            (words.another_account, pages::sign_in_url_of(&SignInIntent { prompt, provider: None, ..intent }))
+            (&words.another_account, pages::sign_in_url_of(&SignInIntent { prompt, provider: None, ..intent }))
         }
         NextStep::AnotherProvider => {
             intent.provider.as_ref()?;
-            (words.another_provider, pages::sign_in_url_of(&SignInIntent { provider: None, ..intent }))
+            (&words.another_provider, pages::sign_in_url_of(&SignInIntent { provider: None, ..intent }))
         }
         NextStep::Back => {
             let target = known?.return_to.as_str();
             let host = Url::parse(target).ok()?.host_str()?.to_owned();
-            return Some(PageLink { words: (words.back_to)(&host), href: target.to_owned() });
+            return Some(PageLink { words: fill(&words.back_to, "host", &host), href: target.to_owned() });
         }
-        NextStep::SignOut => (words.sign_out, "/auth/signout".to_owned()),
+        NextStep::SignOut => (&words.sign_out, "/auth/signout".to_owned()),
     };
-    Some(PageLink { words: words.to_owned(), href })
+    Some(PageLink { words: words.to_string(), href })
 }
 
 fn contact(support: &Support, id: &RequestId) -> PageLink {
@@ -192,20 +205,24 @@ fn contact(support: &Support, id: &RequestId) -> PageLink {
 }
 
 /// The same for an address where there is nothing (404), or nothing of that kind (405).
-pub(super) async fn nothing(web: &Web, status: StatusCode, id: &RequestId) -> Response {
-    let (title, text) = if status == StatusCode::NOT_FOUND { web.words.not_found } else { web.words.no_page };
+pub(super) async fn nothing(web: &Web, status: StatusCode, page: &PageRequest) -> Response {
+    let words = web.languages.words(page.language);
+    let (title, text) = match status {
+        StatusCode::NOT_FOUND => (&words.not_found_title, &words.not_found_text),
+        _ => (&words.no_page_title, &words.no_page_text),
+    };
     let page = ProblemPage {
-        words: web.words,
-        origin: "",
+        words,
+        frame: PageFrame::once(web, ""),
         tone: Tone::Nothing,
         title,
         text,
         provider_text: None,
-        first: Some(PageLink { words: web.words.start_page.to_owned(), href: "/".to_owned() }),
+        first: Some(PageLink { words: words.start_page.to_string(), href: "/".to_owned() }),
         others: vec![],
-        access: false,
-        support: web.support.as_ref().map(|support| contact(support, id)),
-        reference: id.as_str(),
+        contact: &words.ask_for_help,
+        support: web.brand.support.as_ref().map(|support| contact(support, &page.id)),
+        reference: page.id.as_str(),
     };
     private((status, pages::render(&page)).into_response()).await
 }

@@ -5,7 +5,7 @@ use super::*;
 use aws_lc_rs::hmac;
 
 /// A code as an authenticator app makes it (RFC 6238), from a secret in base32.
-fn totp(secret: &str, now: i64) -> String {
+pub(crate) fn totp(secret: &str, now: i64) -> String {
     let bits: String =
         secret.chars().map(|c| format!("{:05b}", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".find(c).unwrap())).collect();
     let bytes: Vec<u8> =

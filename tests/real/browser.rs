@@ -260,7 +260,7 @@ async fn the_sign_out_page_asks_first_and_then_signs_out() {
         browser.arrives_at(&page).await;
         assert_eq!(browser.text("h1").await, "Sign out?");
         assert_eq!(browser.text("main strong").await, "Jane Doe");
-        assert_eq!(browser.driver.find_all(By::Css("button, a")).await.unwrap().len(), 1);
+        assert_eq!(browser.driver.find_all(By::Css("main button, main a")).await.unwrap().len(), 1);
         browser.click("button").await;
         browser.arrives_at(&target).await;
         assert_eq!(browser.text("h1").await, heading);

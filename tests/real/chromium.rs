@@ -2,6 +2,8 @@
 
 use super::component;
 use crate::support::Site;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -208,11 +210,48 @@ impl Chromium {
         self.click("button[name=identity]").await;
     }
 
-    /// Every cookie of the browser, whatever its host and path.
+    /// A command of the Chrome DevTools Protocol.
+    pub(super) async fn devtools(&self, method: &'static str, params: Value) -> Value {
+        let command = Box::new(DevTools { method, params });
+        let answer = self.driver.cmd(thirtyfour::common::command::Command::ExtensionCommand(command));
+        answer.await.unwrap().value().unwrap()
+    }
+
+    /// Every cookie of the browser, whatever its host and path: WebDriver itself shows those of the page at hand.
     pub(super) async fn cookies(&self) -> Vec<Value> {
-        let answer = self.driver.cmd(thirtyfour::common::command::Command::ExtensionCommand(Box::new(AllCookies)));
-        let answer: Value = answer.await.unwrap().value().unwrap();
-        answer["cookies"].as_array().unwrap().clone()
+        self.devtools("Storage.getCookies", json!({})).await["cookies"].as_array().unwrap().clone()
+    }
+
+    /// What the screen shows, as a PNG.
+    pub(super) async fn screenshot(&self) -> Vec<u8> {
+        let shot = self.devtools("Page.captureScreenshot", json!({})).await;
+        BASE64_STANDARD.decode(shot["data"].as_str().unwrap()).unwrap()
+    }
+
+    pub(super) async fn type_into(&self, css: &str, text: &str) {
+        self.on(By::Css(css), async |field: &WebElement| field.send_keys(text).await).await;
+    }
+
+    pub(super) async fn press_tab(&self) {
+        self.driver.action_chain().send_keys(Key::Tab).perform().await.unwrap();
+    }
+
+    /// What is typed into a field.
+    pub(super) async fn value(&self, css: &str) -> String {
+        self.on(By::Css(css), WebElement::value).await.unwrap_or_default()
+    }
+
+    /// The tab that a link of the page in `here` opens.
+    pub(super) async fn other_tab(&self, here: &WindowHandle) -> WindowHandle {
+        let opened = async {
+            loop {
+                let tabs = self.driver.windows().await.unwrap();
+                if let Some(other) = tabs.into_iter().find(|tab| tab != here) {
+                    break other;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, opened).await.expect("a second tab")
     }
 
     /// The addresses of documents that were asked for since the last look, redirects included.
@@ -231,20 +270,22 @@ impl Chromium {
     pub(super) async fn close(self) {
         let log = self.driver.browser_log().await.unwrap();
         // A page that says no has a status that says so; the browser logs that too.
-        let refusal = |message: &str| [" 400 ", " 403 "].iter().any(|status| message.contains(status));
+        let refusal = |message: &str| [" 400 ", " 403 ", " 404 "].iter().any(|status| message.contains(status));
         let wrong: Vec<&str> = log.iter().map(|entry| entry.message.as_str()).filter(|m| !refusal(m)).collect();
         assert!(wrong.is_empty(), "the browser complains: {wrong:#?}");
         self.driver.clone().quit().await.unwrap();
     }
 }
 
-/// WebDriver itself shows only the cookies of the page at hand.
 #[derive(Debug)]
-struct AllCookies;
+struct DevTools {
+    method: &'static str,
+    params: Value,
+}
 
-impl ExtensionCommand for AllCookies {
+impl ExtensionCommand for DevTools {
     fn parameters_json(&self) -> Option<Value> {
-        Some(json!({ "cmd": "Storage.getCookies", "params": {} }))
+        Some(json!({ "cmd": self.method, "params": self.params }))
     }
 
     fn method(&self) -> http::Method {

@@ -13,6 +13,7 @@ mod keycloak;
 mod kubernetes;
 mod machine_clients;
 mod oidc_provider;
+mod pages;
 mod proxies;
 mod steps;
 

@@ -1,5 +1,6 @@
 //! Types of values, each parsed once from text.
 
+pub(super) mod colors;
 pub(super) mod hosts;
 pub(super) mod issuer;
 pub(super) mod listen;

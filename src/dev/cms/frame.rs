@@ -106,6 +106,16 @@ impl Frame {
         self.sign_in_with(&[("prompt", "login")])
     }
 
+    /// The script that says when the session is over.
+    pub(super) fn session_script(&self) -> String {
+        format!("{}/auth/assets/session.js?lang=en", self.auth)
+    }
+
+    /// The account page of the service.
+    pub(super) fn account(&self) -> String {
+        format!("{}/auth/account", self.auth)
+    }
+
     /// Where the sign-out form posts to.
     pub(super) fn sign_out(&self) -> String {
         format!("{}/auth/signout", self.auth)

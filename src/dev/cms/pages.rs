@@ -8,9 +8,15 @@ use super::articles::Article;
 use super::comments::{Comment, ListedPerson};
 use super::frame::Frame;
 
-/// No script at all, styles from this host only. `form-action` is left out on purpose: Chromium applies it to the
-/// redirects after a form too, and the sign-out form travels over the service and the identity provider and back.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Styles from this host, and the script of the sign-in service, which asks there. `form-action` is left out on purpose:
+/// Chromium applies it to the redirects after a form too, and the sign-out form travels over the service and the identity
+/// provider and back.
+pub(super) fn content_security_policy(auth: &str) -> String {
+    format!(
+        "default-src 'none'; style-src 'self'; img-src 'self'; script-src {auth}; connect-src {auth}; base-uri 'none'; \
+         frame-ancestors 'none'"
+    )
+}
 
 /// The front page, for strangers and for visitors.
 #[derive(Template)]
@@ -69,7 +75,6 @@ pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
         // Not `no-referrer`: under it a form's `Origin` is `null`, and the service likes to know who posts to it.
         (header::REFERRER_POLICY, "strict-origin-when-cross-origin"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

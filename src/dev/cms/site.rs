@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, State};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -31,6 +32,9 @@ pub(super) fn router(settings: &CmsSettings) -> io::Result<Router> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the site's addresses must be absolute URLs"))?;
     let comments = settings.database.as_ref().map(Comments::new);
     let site = CmsSite { validate_client: ValidateClient::new(&settings.auth_base_internal)?, addresses, comments };
+    let policy = pages::content_security_policy(settings.auth_base_public.trim_end_matches('/'));
+    let policy = HeaderValue::try_from(policy)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the service's address must be a URL"))?;
     Ok(Router::new()
         .route("/", get(home))
         .route("/articles/{slug}", get(article))
@@ -40,6 +44,10 @@ pub(super) fn router(settings: &CmsSettings) -> io::Result<Router> {
         .route("/site.css", get(pages::stylesheet))
         .route("/icon.svg", get(pages::icon))
         .fallback(nothing_here)
+        .layer(map_response(move |mut response: Response| {
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy.clone());
+            std::future::ready(response)
+        }))
         .with_state(Arc::new(site)))
 }
 

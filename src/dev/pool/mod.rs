@@ -33,6 +33,7 @@ mod listener;
 mod messages;
 mod openid;
 mod pages;
+mod passkeys;
 mod passwords;
 mod random;
 mod sent_codes;

@@ -13,7 +13,7 @@ const HOUR: i64 = 3_600;
 pub struct SentCode {
     /// The user's name in the pool.
     pub username: String,
-    /// The e-mail address.
+    /// The e-mail address or phone number.
     pub destination: String,
     /// Six digits; the temporary password of an invitation.
     pub code: String,
@@ -48,7 +48,14 @@ impl fmt::Display for CodePurpose {
 impl SentCode {
     /// `CodeDeliveryDetails` of the API.
     pub(super) fn delivery(&self) -> Value {
-        delivery_details(&self.destination)
+        match &self.purpose {
+            CodePurpose::Attribute(name) if name == "phone_number" => {
+                let end = self.destination.len().saturating_sub(4);
+                let masked = format!("+*******{}", self.destination.get(end..).unwrap_or_default());
+                json!({ "Destination": masked, "DeliveryMedium": "SMS", "AttributeName": name })
+            }
+            _ => delivery_details(&self.destination),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Users of the pool, native and federated, and the three forms in which Cognito shows their attributes: claims of an
 //! ID token, strings at userInfo and in the API, JSON text inside a string for `identities`.
 
+use super::passkeys::Passkeys;
 use super::totp::SoftwareToken;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ pub struct PoolUser {
     /// When the user came into being, epoch seconds.
     pub created: i64,
     pub(super) software_token: SoftwareToken,
+    pub(super) passkeys: Passkeys,
 }
 
 /// `UserStatus` of a native user.
@@ -67,6 +69,7 @@ impl PoolUser {
             identities: Vec::new(),
             created: 1_642_699_117,
             software_token: SoftwareToken::default(),
+            passkeys: Passkeys::default(),
         }
     }
 

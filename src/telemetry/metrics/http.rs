@@ -37,7 +37,7 @@ pub struct HttpRoute(usize);
 
 impl HttpRoute {
     /// The patterns, as the router has them. [`HttpRoute::VALIDATE`] and the like are the first.
-    pub const PATTERNS: [&str; 25] = [
+    pub const PATTERNS: [&str; 32] = [
         "/validate",
         "/validate/browser",
         "/validate/envoy",
@@ -46,12 +46,19 @@ impl HttpRoute {
         "/revoke",
         "/auth/sessions/{handle}",
         "/users/{sub}",
+        "/auth/account/{form}",
         "/",
         "/.well-known/oauth-authorization-server",
+        "/auth/account",
+        "/auth/account/export",
         "/auth/assets/icon.svg",
+        "/auth/assets/logo",
+        "/auth/assets/passkey.js",
+        "/auth/assets/session.js",
         "/auth/assets/style.css",
         "/auth/aws-credentials",
         "/auth/backchannel-logout",
+        "/auth/frontchannel-logout",
         "/auth/profile",
         "/auth/session",
         "/auth/sessions",
@@ -77,7 +84,8 @@ impl HttpRoute {
     /// `/revoke`.
     pub const REVOKE: Self = Self(5);
     /// The patterns that are not the path itself, and what is before the variable.
-    const PREFIXES: [(&str, Self); 2] = [("/auth/sessions/", Self(6)), ("/users/", Self(7))];
+    const PREFIXES: [(&str, Self); 3] =
+        [("/auth/sessions/", Self(6)), ("/users/", Self(7)), ("/auth/account/", Self(8))];
 
     /// The route of a path, found by going through them: for all but the hot path, which knows its route.
     pub fn of(path: &str) -> Self {

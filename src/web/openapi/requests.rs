@@ -36,7 +36,7 @@ pub(in crate::web) struct SignInParameters {
     acr_values: Option<String>,
     /// The API that the access token is for (RFC 8707), one of `provider.resources`.
     resource: Option<String>,
-    /// `signup` shows the page for new accounts.
+    /// `signup` shows the page for new accounts, `password` at Cognito the one for a new password.
     screen: Option<String>,
 }
 

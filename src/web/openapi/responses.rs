@@ -5,9 +5,10 @@ use crate::domain::identity::{ActiveIdentity, IDENTITY_HEADERS, Inactive};
 use crate::flow::MachineError;
 use crate::store;
 use crate::web::error_body::{OAuthErrorResponse, ProblemDetails};
+use crate::web::message::message;
 use crate::web::problem::{AccessProblem, Problem, RequestProblem, ServiceProblem, SessionProblem, SignInProblem};
-use crate::web::words::ENGLISH;
 use crate::web::{error, token};
+use crate::words::ENGLISH;
 use axum::http::StatusCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,6 +52,9 @@ responses! {
         BTreeMap::from([("303".to_owned(), RefOr::T(redirect))])
     };
     SignOutCallbackPages = described(&[PAGE], [OVERLOADED.into(), provider()]);
+    AccountPages = described(&[PAGE], [account_page(), OVERLOADED.into(), account(), store()]);
+    AccountExportProblems = described(&[PROBLEM], [session(), OVERLOADED.into(), account()]);
+    FrontchannelLogoutProblems = described(&[PROBLEM], [OVERLOADED.into(), store(), vec![Problem::Request(RequestProblem::LogoutToken)]]);
     SessionProblems = described(&[PROBLEM], [session(), OVERLOADED.into()]);
     EndSessionProblems = described(&[PROBLEM], [session(), OVERLOADED.into(), vec![ORIGIN, Problem::Request(RequestProblem::NoSuchSession)]]);
     ProfileProblems = described(&[PROBLEM], [session(), OVERLOADED.into(), account()]);
@@ -96,6 +100,13 @@ fn directory() -> Vec<Problem> {
     let services = [ServiceProblem::DirectoryUnavailable, ServiceProblem::ProviderUnavailable].map(Problem::Service);
     let access = vec![Problem::Access(AccessProblem::Denied), Problem::Access(AccessProblem::NotAdmitted)];
     [credentials.into(), requests.into(), access, services.into(), store()].concat()
+}
+
+/// Of every page of the account.
+fn account_page() -> Vec<Problem> {
+    let session = [SessionProblem::Ambiguous, SessionProblem::InsufficientAuthentication].map(Problem::Session);
+    let requests = [RequestProblem::Body, RequestProblem::AttributeRejected, RequestProblem::NoSuchSession];
+    [session.into(), requests.map(Problem::Request).into(), vec![ORIGIN]].concat()
 }
 
 fn provider() -> Vec<Problem> {
@@ -177,7 +188,7 @@ fn described<const N: usize>(media: &[&str], problems: [Vec<Problem>; N]) -> Res
         RefusalResponse {
             status,
             code,
-            meaning: (ENGLISH.problem)(problem).0,
+            meaning: message(&ENGLISH, problem).0,
             retry: error::has_retry_after(status),
             challenge,
         }
@@ -208,7 +219,7 @@ fn logout_token() -> Responses {
     let problems = [vec![Problem::Request(RequestProblem::LogoutToken)], provider(), store()].concat();
     let refusals = problems.into_iter().map(|problem| {
         let (status, _) = problem.status_and_name();
-        let (meaning, retry) = ((ENGLISH.problem)(problem).0, error::has_retry_after(status));
+        let (meaning, retry) = (message(&ENGLISH, problem).0, error::has_retry_after(status));
         RefusalResponse { status, code: error::oauth_code(status), meaning, retry, challenge: None }
     });
     let status = StatusCode::PAYLOAD_TOO_LARGE;

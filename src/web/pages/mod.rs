@@ -1,22 +1,36 @@
 //! The few pages of our own. Escaped by askama, styled by one sheet, without a script.
 
+pub(super) mod format;
+mod frame;
+mod qr_code;
+
+use crate::config::PageImage;
 use crate::domain::authentication::AuthenticationRequirement;
 use crate::domain::return_to::ReturnTo;
-use crate::domain::sign_in::SignInIntent;
+use crate::domain::sign_in::{SignInIntent, SignInScreen};
 use crate::store::OpenedSession;
+use crate::web::error_body::ProblemDetails;
+use crate::web::request_id::RequestId;
 use crate::web::security_headers::set_content_security_policy;
-use crate::web::words::Words;
+use crate::web::{Web, error};
+use crate::words::{Piece, Words};
 use askama::Template;
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+
+pub(super) use frame::{Brand, PageFrame};
+pub(super) use qr_code::QrCode;
 
 /// `GET /`
 #[derive(Template)]
 #[template(path = "home.html", config = "src/web/askama.toml")]
-pub(super) struct FrontPage {
-    pub(super) words: &'static Words,
+pub(super) struct FrontPage<'a> {
+    pub(super) words: &'a Words,
+    pub(super) frame: PageFrame<'a>,
     pub(super) name: Option<String>,
     pub(super) sign_in: String,
     /// Where people go from here, if that is elsewhere.
@@ -27,9 +41,8 @@ pub(super) struct FrontPage {
 #[derive(Template)]
 #[template(path = "problem.html", config = "src/web/askama.toml")]
 pub(super) struct ProblemPage<'a> {
-    pub(super) words: &'static Words,
-    /// Ours, where the page is shown under another one.
-    pub(super) origin: &'a str,
+    pub(super) words: &'a Words,
+    pub(super) frame: PageFrame<'a>,
     pub(super) tone: Tone,
     pub(super) title: &'a str,
     pub(super) text: &'a str,
@@ -38,8 +51,8 @@ pub(super) struct ProblemPage<'a> {
     /// The button to press.
     pub(super) first: Option<PageLink>,
     pub(super) others: Vec<PageLink>,
-    /// Whether it is about what an account may do.
-    pub(super) access: bool,
+    /// The sentence that says whom to ask.
+    pub(super) contact: &'a str,
     /// Whom to ask.
     pub(super) support: Option<PageLink>,
     pub(super) reference: &'a str,
@@ -60,7 +73,11 @@ pub(super) enum Tone {
 
 impl Tone {
     fn class(self) -> &'static str {
-        if matches!(self, Self::Bad) { "mark bad" } else { "mark" }
+        match self {
+            Self::Bad => "mark bad",
+            Self::Back => "mark onward",
+            Self::Late | Self::Nothing => "mark",
+        }
     }
 
     fn sign(self) -> &'static str {
@@ -93,8 +110,9 @@ impl PageLink {
 /// `GET /auth/signout`
 #[derive(Template)]
 #[template(path = "sign_out.html", config = "src/web/askama.toml")]
-pub(super) struct SignOutPage {
-    pub(super) words: &'static Words,
+pub(super) struct SignOutPage<'a> {
+    pub(super) words: &'a Words,
+    pub(super) frame: PageFrame<'a>,
     pub(super) name: Option<String>,
     pub(super) return_to: String,
     /// Whether the box for all devices is ticked.
@@ -104,8 +122,9 @@ pub(super) struct SignOutPage {
 /// `GET /auth/signout/callback`
 #[derive(Template)]
 #[template(path = "signed_out.html", config = "src/web/askama.toml")]
-pub(super) struct SignedOutPage {
-    pub(super) words: &'static Words,
+pub(super) struct SignedOutPage<'a> {
+    pub(super) words: &'a Words,
+    pub(super) frame: PageFrame<'a>,
     pub(super) sign_in: String,
     /// Whether all devices were signed out.
     pub(super) everywhere: bool,
@@ -159,6 +178,11 @@ pub(super) fn sign_in_url_of(intent: &SignInIntent) -> String {
     // To be shown no page at all is not what somebody wants who looks at one.
     let prompt = intent.prompt.as_deref().filter(|prompt| *prompt != "none");
     let (max_age, acr_values) = (max_age(&intent.authentication), intent.authentication.acr_values_text());
+    let screen = match intent.screen {
+        SignInScreen::SignIn => None,
+        SignInScreen::SignUp => Some(SIGN_UP),
+        SignInScreen::NewPassword => Some(NEW_PASSWORD),
+    };
     link([
         ("return_to", Some(intent.return_to.as_str())),
         ("provider", intent.provider.as_deref()),
@@ -168,9 +192,17 @@ pub(super) fn sign_in_url_of(intent: &SignInIntent) -> String {
         ("max_age", max_age.as_deref()),
         ("acr_values", acr_values.as_deref()),
         ("resource", intent.resource.as_deref()),
-        ("screen", intent.sign_up.then_some(SIGN_UP)),
+        ("screen", screen),
     ])
 }
+
+/// Our own sign-in address that leads through the provider's page for a new password.
+pub(super) fn password_link(return_to: &ReturnTo) -> String {
+    link([("screen", Some(NEW_PASSWORD)), ("return_to", Some(return_to.as_str()))])
+}
+
+/// The value of `screen` that leads to the page for a new password.
+pub(super) const NEW_PASSWORD: &str = "password";
 
 /// The value of `screen` that leads to the page for new accounts.
 pub(super) const SIGN_UP: &str = "signup";
@@ -189,12 +221,13 @@ fn link<const N: usize>(parameters: [(&str, Option<&str>); N]) -> String {
     responses((status = 200, description = "It may be cached.", body = String, content_type = "text/css",
         headers(("Cache-Control" = String))))
 )]
-pub(super) async fn stylesheet() -> impl IntoResponse {
-    let headers = [(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "public, max-age=3600")];
-    (headers, include_str!("style.css"))
+pub(super) async fn stylesheet(State(web): State<Arc<Web>>) -> impl IntoResponse {
+    let headers = [(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, CACHE_FOR_AN_HOUR)];
+    (headers, web.brand.stylesheet.clone())
 }
 
-/// A day: long enough to be asked for rarely, short enough for a new one to be seen.
+/// Long enough to be asked for rarely, short enough for a new one to be seen.
+const CACHE_FOR_AN_HOUR: &str = "public, max-age=3600";
 const CACHE_FOR_A_DAY: &str = "public, max-age=86400";
 
 /// The icon of the pages
@@ -208,11 +241,54 @@ pub(super) async fn icon() -> impl IntoResponse {
 }
 
 /// The icon for browsers that look for it here
+///
+/// That of `pages.favicon`, or our own.
 #[utoipa::path(
     get, path = "/favicon.ico", operation_id = "favicon", tag = "browser", security(()),
     responses((status = 200, description = "It may be cached.", content(("image/x-icon")),
         headers(("Cache-Control" = String))))
 )]
-pub(super) async fn favicon() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "image/x-icon"), (CACHE_CONTROL, CACHE_FOR_A_DAY)], include_bytes!("favicon.ico").as_slice())
+pub(super) async fn favicon(State(web): State<Arc<Web>>) -> Response {
+    match &web.brand.favicon {
+        Some(icon) => image(icon),
+        None => {
+            let headers = [(CONTENT_TYPE, "image/x-icon"), (CACHE_CONTROL, CACHE_FOR_A_DAY)];
+            (headers, include_bytes!("favicon.ico").as_slice()).into_response()
+        }
+    }
+}
+
+/// The script that makes a passkey
+#[utoipa::path(
+    get, path = "/auth/assets/passkey.js", operation_id = "passkeyScript", tag = "browser", security(()),
+    responses((status = 200, description = "It may be cached.", body = String, content_type = "text/javascript",
+        headers(("Cache-Control" = String))))
+)]
+pub(super) async fn passkey_script() -> impl IntoResponse {
+    let headers = [(CONTENT_TYPE, "text/javascript; charset=utf-8"), (CACHE_CONTROL, CACHE_FOR_AN_HOUR)];
+    (headers, include_str!("passkey.js"))
+}
+
+/// The logo of the pages
+#[utoipa::path(
+    get, path = "/auth/assets/logo", operation_id = "logo", tag = "browser", security(()),
+    responses(
+        (status = 200, description = "That of `pages.logo`. It may be cached.",
+            content(("image/svg+xml"), ("image/png")), headers(("Cache-Control" = String))),
+        (status = 404, description = "`not-found`: the pages have none.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn logo(State(web): State<Arc<Web>>, id: RequestId) -> Response {
+    match &web.brand.logo {
+        Some(logo) => image(logo),
+        None => {
+            error::body(StatusCode::NOT_FOUND, "not-found", "Not found", "the pages have no logo", id.as_str(), None)
+        }
+    }
+}
+
+fn image(image: &PageImage) -> Response {
+    let headers = [(CONTENT_TYPE, image.media_type), (CACHE_CONTROL, CACHE_FOR_AN_HOUR)];
+    (headers, image.bytes.clone()).into_response()
 }

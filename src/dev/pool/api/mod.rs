@@ -2,7 +2,7 @@
 //!
 //! | operations of | take | are in |
 //! |---|---|---|
-//! | a user | `AccessToken` | `profile`, `factors` |
+//! | a user | `AccessToken` | `profile`, `factors`, `passkeys` |
 //! | somebody who is not signed in yet | `ClientId`, and the proof of its secret | `registration`, `sign_in` |
 //! | an administrator | a SigV4 signature, of which only the presence is checked | `admin`, `user_filter`, `groups` |
 //! | an identity pool | an ID token | `identity_pool` |
@@ -12,6 +12,7 @@ mod factors;
 mod groups;
 mod identity_pool;
 mod input;
+mod passkeys;
 mod profile;
 mod registration;
 mod sign_in;
@@ -49,10 +50,12 @@ async fn operate(pool: &PoolState, operation: &str, signed: bool, input: &Value)
     match operation {
         "AssociateSoftwareToken" => factors::associate(pool, input),
         "ChangePassword" => profile::change_password(pool, input),
+        "CompleteWebAuthnRegistration" => passkeys::complete(pool, input),
         "ConfirmForgotPassword" => registration::confirm_forgot_password(pool, input).await,
         "ConfirmSignUp" => registration::confirm_sign_up(pool, input).await,
         "DeleteUser" => profile::delete_user(pool, input),
         "DeleteUserAttributes" => profile::delete_attributes(pool, input),
+        "DeleteWebAuthnCredential" => passkeys::delete(pool, input),
         "ForgotPassword" => registration::forgot_password(pool, input).await,
         "GetTokensFromRefreshToken" => sign_in::tokens_from_refresh_token(pool, input).await,
         "GetUser" => profile::get_user(pool, input),
@@ -61,11 +64,13 @@ async fn operate(pool: &PoolState, operation: &str, signed: bool, input: &Value)
         "GlobalSignOut" => profile::global_sign_out(pool, input),
         "InitiateAuth" => sign_in::initiate(pool, input).await,
         "ListDevices" => factors::list_devices(pool, input),
+        "ListWebAuthnCredentials" => passkeys::list(pool, input),
         "ResendConfirmationCode" => registration::resend_code(pool, input),
         "RespondToAuthChallenge" => sign_in::respond(pool, input).await,
         "RevokeToken" => sign_in::revoke(pool, input),
         "SetUserMFAPreference" => factors::set_preference(pool, input),
         "SignUp" => registration::sign_up(pool, input).await,
+        "StartWebAuthnRegistration" => passkeys::start(pool, input),
         "UpdateUserAttributes" => profile::update_attributes(pool, input),
         "VerifySoftwareToken" => factors::verify(pool, input),
         "VerifyUserAttribute" => profile::verify_attribute(pool, input),

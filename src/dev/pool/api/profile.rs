@@ -8,8 +8,8 @@ use crate::dev::pool::sign_up;
 use crate::dev::pool::state::PoolState;
 use serde_json::{Value, json};
 
-const EMAIL: &str = "email";
-const EMAIL_VERIFIED: &str = "email_verified";
+/// The attributes that a code verifies.
+const VERIFIABLE: [&str; 2] = ["email", "phone_number"];
 
 pub(super) fn get_user(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let username = input::authorized_user(pool, input)?;
@@ -20,7 +20,7 @@ pub(super) fn get_user(pool: &PoolState, input: &Value) -> Result<Value, ApiErro
     Ok(output)
 }
 
-/// A new address gets a code. It takes the old one's place at once, unverified; or only with the code, as the pool has
+/// A new address or phone number gets a code. It takes the old one's place at once, unverified; or only with the code, as the pool has
 /// it set.
 pub(super) fn update_attributes(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let username = input::authorized_user(pool, input)?;
@@ -29,51 +29,59 @@ pub(super) fn update_attributes(pool: &PoolState, input: &Value) -> Result<Value
     let now = pool.now();
     let mut data = pool.data();
     let user = data.user_mut(&username).ok_or_else(ApiError::user_not_found)?;
-    let new = |(name, value): &&(String, String)| name == EMAIL && user.attributes.get(EMAIL) != Some(value);
-    let email = changes.iter().find(new).map(|(_, value)| value.clone());
-    if email.is_some() {
-        if pool.attributes_require_verification {
-            changes.retain(|(name, _)| name != EMAIL);
-        } else {
-            changes.push((EMAIL_VERIFIED.to_owned(), "false".to_owned()));
-        }
+    let is_new = |(name, value): &&(String, String)| {
+        VERIFIABLE.contains(&name.as_str()) && user.attributes.get(name) != Some(value)
+    };
+    let addresses: Vec<_> = changes.iter().filter(is_new).cloned().collect();
+    if pool.attributes_require_verification {
+        changes.retain(|(name, _)| addresses.iter().all(|(address, _)| address != name));
+    } else {
+        changes.extend(addresses.iter().map(|(name, _)| (format!("{name}_verified"), "false".to_owned())));
     }
     user.attributes.extend(changes);
-    let purpose = CodePurpose::Attribute(EMAIL.to_owned());
-    let sent = email.map(|email| data.sent_codes.send(&username, purpose, &email, now).delivery());
-    Ok(json!({ "CodeDeliveryDetailsList": sent.into_iter().collect::<Vec<_>>() }))
+    let sent: Vec<_> = addresses
+        .into_iter()
+        .map(|(name, value)| data.sent_codes.send(&username, CodePurpose::Attribute(name), &value, now).delivery())
+        .collect();
+    Ok(json!({ "CodeDeliveryDetailsList": sent }))
 }
 
 pub(super) fn get_attribute_code(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let username = input::authorized_user(pool, input)?;
-    let purpose = CodePurpose::Attribute(verifiable(input)?.to_owned());
+    let name = verifiable(input)?;
+    let purpose = CodePurpose::Attribute(name.to_owned());
     let now = pool.now();
     let mut data = pool.data();
     let pending = data.sent_codes.pending_value(&username, &purpose).map(str::to_owned);
-    let email = pending.or_else(|| data.user(&username)?.attributes.get(EMAIL).cloned());
-    let email = email.ok_or_else(|| ApiError::invalid_parameter("User does not have the attribute email."))?;
-    Ok(json!({ "CodeDeliveryDetails": data.sent_codes.send(&username, purpose, &email, now).delivery() }))
+    let value = pending.or_else(|| data.user(&username)?.attributes.get(name).cloned());
+    let text = format!("User does not have the attribute {name}.");
+    let value = value.ok_or_else(|| ApiError::invalid_parameter(text))?;
+    Ok(json!({ "CodeDeliveryDetails": data.sent_codes.send(&username, purpose, &value, now).delivery() }))
 }
 
 pub(super) fn verify_attribute(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
     let username = input::authorized_user(pool, input)?;
-    let purpose = CodePurpose::Attribute(verifiable(input)?.to_owned());
+    let name = verifiable(input)?;
     let code = required(input, "Code")?;
     let now = pool.now();
     let mut data = pool.data();
-    let email = data.sent_codes.spend(&username, purpose, code, now)?;
-    if data.native_user(&email).is_some_and(|owner| owner.username != username) {
+    let value = data.sent_codes.spend(&username, CodePurpose::Attribute(name.to_owned()), code, now)?;
+    // Only an e-mail address is a name to sign in with.
+    let is_taken = name == "email" && data.native_user(&value).is_some_and(|owner| owner.username != username);
+    if is_taken {
         return Err(ApiError::new("AliasExistsException", "An account with the email already exists."));
     }
     let user = data.user_mut(&username).ok_or_else(ApiError::user_not_found)?;
-    user.attributes.extend([(EMAIL.to_owned(), email), (EMAIL_VERIFIED.to_owned(), "true".to_owned())]);
+    user.attributes.extend([(name.to_owned(), value), (format!("{name}_verified"), "true".to_owned())]);
     Ok(json!({}))
 }
 
-/// Only an e-mail address can be verified here: the pool sends no text messages.
 fn verifiable(input: &Value) -> Result<&str, ApiError> {
     let name = required(input, "AttributeName")?;
-    if name == EMAIL { Ok(name) } else { Err(ApiError::invalid_parameter(format!("Cannot verify attribute {name}."))) }
+    match VERIFIABLE.contains(&name) {
+        true => Ok(name),
+        false => Err(ApiError::invalid_parameter(format!("Cannot verify attribute {name}."))),
+    }
 }
 
 pub(super) fn delete_attributes(pool: &PoolState, input: &Value) -> Result<Value, ApiError> {
