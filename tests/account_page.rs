@@ -138,6 +138,7 @@ async fn a_new_address_counts_with_the_code_that_was_sent_there() {
     let wrong = send(&jane, &site, "email", &asked, &[("code", "000000x")]).await;
     assert_eq!(wrong.status, 400);
     assert!(wrong.body.contains("That is not the code."), "{}", wrong.body);
+    assert!(wrong.body.contains("<a class=\"button quiet\" href=\"/auth/account/email\">Get a new code</a>"));
     let code = site.pool.last_code_for("jane@new.example").unwrap();
     let done = send(&jane, &site, "email", &wrong, &[("code", &format!(" {code} "))]).await;
     assert!(is_done(&done), "{done:?}");

@@ -82,6 +82,8 @@ struct AccountFormPage<'a> {
     field: Option<TypedField<'a>>,
     app: Option<AppSecret>,
     passkey_options: Option<String>,
+    /// Whether another code can be asked for.
+    resend: bool,
     button: &'a str,
     danger: bool,
 }
@@ -156,6 +158,7 @@ impl FormRequest<'_> {
             field: None,
             app: None,
             passkey_options: None,
+            resend: false,
             button: &words.confirm,
             danger: false,
         }
@@ -192,7 +195,7 @@ impl FormRequest<'_> {
             let texts = vec![fill(&words.code_sent, "address", &sent_to).into()];
             let hidden = vec![("sent_to", sent_to)];
             let page = self.plain(words, frame, title, &typed);
-            pages::render(&AccountFormPage { field: Some(code_field(words)), texts, hidden, ..page })
+            pages::render(&AccountFormPage { field: Some(code_field(words)), texts, hidden, resend: true, ..page })
         })
     }
 

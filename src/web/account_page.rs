@@ -259,8 +259,10 @@ fn session_row(web: &Web, words: &Words, session: OwnSession) -> SessionRow {
     }
 }
 
+/// An address that a Content Security Policy can name: `*` is a host to URLs.
 fn https_url(text: &str) -> Option<Url> {
-    Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.host_str().is_some())
+    let is_plain = |host: &str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
+    Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.host_str().is_some_and(is_plain))
 }
 
 /// The session of who asks for a page below `/auth/account`, or the way to the sign-in.

@@ -125,6 +125,7 @@ pub static ENGLISH: Words = words! {
     save: "Save",
     change: "Change",
     send_code: "Send a code",
+    send_again: "Get a new code",
     confirm: "Confirm",
     cancel: "Cancel",
     remove: "Remove",

@@ -124,6 +124,7 @@ pub(super) static FRENCH: Words = words! {
     save: "Enregistrer",
     change: "Modifier",
     send_code: "Envoyer un code",
+    send_again: "Demander un nouveau code",
     confirm: "Confirmer",
     cancel: "Annuler",
     remove: "Supprimer",

@@ -124,6 +124,7 @@ pub(super) static GERMAN: Words = words! {
     save: "Speichern",
     change: "Ändern",
     send_code: "Code senden",
+    send_again: "Neuen Code anfordern",
     confirm: "Bestätigen",
     cancel: "Abbrechen",
     remove: "Entfernen",

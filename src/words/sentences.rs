@@ -236,6 +236,8 @@ declare_words! {
     change,
     /// Button that sends a code.
     send_code,
+    /// Link to where another code can be asked for.
+    send_again,
     /// Button that sends a form with a code.
     confirm,
     /// Link back from a form to the account page.

@@ -240,6 +240,7 @@ async fn the_guide_shows_the_pages_as_they_are() {
 /// Compares the page at hand with the picture of the guide; with `AUTH_API_TEST_WRITE_PICTURES`, writes it.
 async fn shown(browser: &Chromium, name: &str, (width, height): (u32, u32)) -> Option<String> {
     screen(browser, width, height).await;
+    browser.devtools("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await;
     // No focus, whose cursor blinks, and a reference that is always the same.
     let still = "document.activeElement.blur(); \
                  document.querySelectorAll('.reference code').forEach(e => e.textContent = '0123456789abcdef')";
