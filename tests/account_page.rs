@@ -5,6 +5,7 @@ use crate::support::{Answer, Browser, Log, Site};
 use auth_api::dev::pool::{Fault, PoolEndpoint};
 use reqwest::Method;
 use serde_json::json;
+use std::time::Duration;
 
 const SCOPES: (&str, &str) = ("PROVIDER__SCOPES", "openid,email,profile,phone,aws.cognito.signin.user.admin");
 const OFFERS: (&str, &str) = ("ACCOUNT__OFFERS", "email,phone_number,authenticator_app,passkeys,deletion");
@@ -164,6 +165,7 @@ async fn an_authenticator_app_is_set_up_asked_for_and_removed() {
     let page = jane.get(&site.auth("/auth/account/authenticator")).await;
     assert!(page.body.contains("<svg class=\"qr\""), "{}", page.body);
     let secret = page.between("name=\"secret\" value=\"", "\"");
+    assert!(page.body.contains("ask the people who run this site to switch it off"), "{}", page.body);
     let wrong = send(&jane, &site, "authenticator", &page, &[("code", "12")]).await;
     assert!(wrong.status == 400 && wrong.body.contains(&secret), "{}", wrong.body);
     let done = send(&jane, &site, "authenticator", &wrong, &[("code", &totp(&secret, now(&site)))]).await;
@@ -275,11 +277,14 @@ async fn what_is_not_offered_is_not_shown_and_not_done() {
     {
         assert!(!page.contains(absent), "{absent}: {page}");
     }
-    let done = fill(&jane, &site, "email", &[("value", "jane@new.example")]).await;
-    assert_eq!(done.status, 404, "{done:?}");
-    assert_eq!(jane.get(&site.auth("/auth/account/authenticator")).await.status, 404);
-    let refused = fill(&jane, &site, "delete", &[("word", "DELETE")]).await;
-    assert_eq!((refused.status, jane.validate(&site).await.status), (404, 200));
+    signed_in(&site, "jane").await;
+    let page = jane.get(&site.auth("/auth/account")).await;
+    for form in ["email", "phone", "authenticator", "remove-authenticator", "passkey", "remove-passkey", "delete"] {
+        assert_eq!(jane.get(&site.auth(&format!("/auth/account/{form}"))).await.status, 404, "{form}");
+        let typed = [("value", "jane@new.example"), ("word", "DELETE"), ("credential", "{}")];
+        assert_eq!(send(&jane, &site, form, &page, &typed).await.status, 404, "{form}");
+    }
+    assert_eq!(jane.validate(&site).await.status, 200);
     // Without the scope the pool cannot be asked; sessions, export and the provider's own page are there.
     let page = "https://keycloak.example.com/realms/main/account";
     let site = Site::with(&[OFFERS, ("ACCOUNT__PROVIDER_PAGE", page)]).await;
@@ -288,6 +293,23 @@ async fn what_is_not_offered_is_not_shown_and_not_done() {
     assert!(shown.contains(page) && shown.contains("jane@example.com") && shown.contains("/auth/account/export"));
     assert!(!shown.contains("/auth/account/delete") && !shown.contains("screen=password"), "{shown}");
     assert_eq!(jane.get(&site.auth("/auth/account/export")).await.json()["user"], json!(null));
+}
+
+#[tokio::test]
+async fn passkeys_that_the_pool_does_not_have_take_nothing_else_of_the_page_away() {
+    let site = site().await;
+    // Who signs in with Google has none in the pool.
+    let gary = signed_in(&site, "gary").await.get(&site.auth("/auth/account")).await;
+    assert_eq!(gary.status, 200);
+    assert!(gary.body.contains("You sign in with Google.") && !gary.body.contains("passkey"), "{}", gary.body);
+    let jane = signed_in(&site, "jane").await;
+    site.pool.fault_once(PoolEndpoint::Api, Fault::Delay(Duration::ZERO));
+    let body = json!({ "__type": "WebAuthnNotEnabledException", "message": "not enabled" }).to_string();
+    site.pool.fault_once(PoolEndpoint::Api, Fault::Status { status: 400, content_type: "application/json", body });
+    let page = jane.get(&site.auth("/auth/account")).await;
+    assert!(page.status == 200 && !page.body.contains("passkey"), "{}", page.body);
+    assert!(page.body.contains("/auth/account/authenticator"), "{}", page.body);
+    assert!(jane.get(&site.auth("/auth/account")).await.body.contains("/auth/account/passkey"));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use crate::support::{Browser, Site, until};
 use auth_api::audit::{
     AuditDestination, AuditEvent, AuditFilePath, AuditLog, RequestContext, SessionEndedBy, list, schema, text,
 };
-use auth_api::dev::pool::{IDENTITY_POOL, UserPool};
+use auth_api::dev::pool::{Fault, IDENTITY_POOL, PoolEndpoint, UserPool};
 use auth_api::domain::clock::{Clock, SystemClock, Timestamp};
 use auth_api::domain::machine::SecretHash;
 use reqwest::Method;
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 const SECRET: &str = "a-secret-of-a-registered-client-0123456789";
 
@@ -159,6 +160,25 @@ upstream = "dev"
 async fn token(site: &Site, secret: &str) -> Value {
     let form = [("grant_type", "client_credentials"), ("client_id", "nightly"), ("client_secret", secret)];
     Browser::new().post(&site.auth("/token"), &form).await.json()
+}
+
+#[tokio::test]
+async fn a_change_that_the_pool_has_made_is_recorded_also_where_it_then_fails() {
+    let (_folder, file) = place();
+    let site = site(&file, &[]).await;
+    let jane = Browser::new();
+    jane.sign_in(&site, "jane").await;
+    // The change is answered; the question after it is not.
+    site.pool.fault_once(PoolEndpoint::Api, Fault::Delay(Duration::ZERO));
+    site.pool.fault(PoolEndpoint::Api, Fault::Html);
+    let change = |r: reqwest::RequestBuilder| r.header("content-type", "application/json").body(r#"{"name":"Jane R"}"#);
+    let answer = jane.send(Method::PATCH, &site.auth("/auth/profile"), change).await;
+    assert_eq!(answer.status, 502, "{answer:?}");
+    site.pool.clear_faults();
+    let profile = jane.get(&site.auth("/auth/profile")).await.json();
+    assert_eq!(profile["attributes"]["name"], "Jane R", "the pool has it");
+    site.rp.audit.flush();
+    assert_eq!(events(&records(&file)), ["service_started", "sign_in", "account_changed"]);
 }
 
 #[tokio::test]

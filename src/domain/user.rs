@@ -152,6 +152,11 @@ impl User {
     pub fn provider(&self) -> &str {
         provider(&self.username, &self.identities)
     }
+
+    /// Whether the user belongs to the pool itself.
+    pub fn is_native(&self) -> bool {
+        self.provider() == NATIVE
+    }
 }
 
 fn texts(list: Option<&Value>) -> Vec<String> {

@@ -5,7 +5,6 @@
 //! 3. After a change the tokens are renewed, so that siblings see it at once.
 
 use super::{Error, RelyingParty};
-use crate::audit::{self, AuditEvent};
 use crate::domain::subject::Subject;
 use crate::domain::token::TokenSet;
 use crate::domain::user::User;
@@ -63,24 +62,15 @@ impl RelyingParty {
         if let Some(name) = change.keys().find(|name| !self.config.account.writable.contains(name)) {
             return Err(Error::NotWritable(name.chars().take(64).collect()));
         }
-        let mut opened = opened.clone();
-        if !change.is_empty() {
-            (_, opened) = self.as_user(&opened, UserOperation::UpdateAttributes(change)).await?;
+        if change.is_empty() {
+            return self.user(opened).await.map(|(user, _)| user);
         }
+        let (_, opened) = self.as_user(opened, UserOperation::UpdateAttributes(change)).await?;
+        // The pool has the change, whatever it answers from here on.
+        self.record_account_change(&opened, &change.keys().map(String::as_str).collect::<Vec<_>>().join(" "));
         let (user, opened) = self.user(&opened).await?;
-        if !change.is_empty() {
-            tracing::info!(sub = %opened.principal().sub, attributes = ?change.keys(), "user attributes changed");
-            let attributes = change.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
-            self.audit.record(&AuditEvent::AccountChanged {
-                sub: audit::text(&opened.principal().sub),
-                session: opened.id.key().handle(),
-                attributes: audit::list(attributes),
-            });
-            self.record_changed(&user).await;
-            if let Err(error) = self.renewal(&opened, Priority::Interactive).await {
-                tracing::warn!(%error, "session renewal failed after attribute change");
-            }
-        }
+        self.record_changed(&user).await;
+        self.renew_after_change(&opened).await;
         Ok(user)
     }
 

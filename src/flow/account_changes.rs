@@ -49,7 +49,8 @@ impl Address {
         }
     }
 
-    fn offer(self) -> AccountOffer {
+    /// What has to be offered for a change of it.
+    pub fn offer(self) -> AccountOffer {
         match self {
             Self::Email => AccountOffer::Email,
             Self::PhoneNumber => AccountOffer::PhoneNumber,
@@ -99,8 +100,12 @@ impl RelyingParty {
         self.config.account.offers.contains(&offer) && self.has_account(opened)
     }
 
-    fn require(&self, recent: &RecentSession, offer: AccountOffer) -> Result<(), Error> {
-        match self.offers(&recent.0, offer) {
+    /// Lets a question about `offer` through only where it is offered to the user of `opened`.
+    ///
+    /// # Errors
+    /// [`Error::NotOffered`].
+    pub fn require_offer(&self, opened: &OpenedSession, offer: AccountOffer) -> Result<(), Error> {
+        match self.offers(opened, offer) {
             true => Ok(()),
             false => Err(Error::NotOffered("account.offers does not name it, or the user pool cannot be asked")),
         }
@@ -136,7 +141,7 @@ impl RelyingParty {
         address: Address,
         value: &str,
     ) -> Result<Option<String>, Error> {
-        self.require(recent, address.offer())?;
+        self.require_offer(&recent.0, address.offer())?;
         let change = BTreeMap::from([(address.attribute().to_owned(), value.to_owned())]);
         let (answer, opened) = self.as_user(&recent.0, UserOperation::UpdateAttributes(&change)).await?;
         let sent = answer["CodeDeliveryDetailsList"].as_array().into_iter().flatten();
@@ -157,7 +162,7 @@ impl RelyingParty {
         address: Address,
         code: &str,
     ) -> Result<(), Error> {
-        self.require(recent, address.offer())?;
+        self.require_offer(&recent.0, address.offer())?;
         let asked = UserOperation::VerifyAttribute { name: address.attribute(), code };
         let (_, opened) = self.as_user(&recent.0, asked).await?;
         self.record_account_change(&opened, address.attribute());
@@ -173,7 +178,7 @@ impl RelyingParty {
     /// # Errors
     /// As [`change_address`](Self::change_address).
     pub async fn begin_authenticator_app(self: &Arc<Self>, recent: &RecentSession) -> Result<SecretString, Error> {
-        self.require(recent, AccountOffer::AuthenticatorApp)?;
+        self.require_offer(&recent.0, AccountOffer::AuthenticatorApp)?;
         let (answer, _) = self.as_user(&recent.0, UserOperation::AssociateAuthenticatorApp).await?;
         let secret = answer["SecretCode"].as_str();
         secret.map(SecretString::from).ok_or_else(|| unusable("AssociateSoftwareToken has no SecretCode"))
@@ -184,7 +189,7 @@ impl RelyingParty {
     /// # Errors
     /// As [`change_address`](Self::change_address).
     pub async fn confirm_authenticator_app(self: &Arc<Self>, recent: &RecentSession, code: &str) -> Result<(), Error> {
-        self.require(recent, AccountOffer::AuthenticatorApp)?;
+        self.require_offer(&recent.0, AccountOffer::AuthenticatorApp)?;
         let (answer, opened) = self.as_user(&recent.0, UserOperation::VerifyAuthenticatorApp { code }).await?;
         if answer["Status"] != "SUCCESS" {
             return Err(Error::RejectedByProvider(AccountRefusal::WRONG_CODE.to_owned()));
@@ -199,7 +204,7 @@ impl RelyingParty {
     /// # Errors
     /// As [`change_address`](Self::change_address).
     pub async fn remove_authenticator_app(self: &Arc<Self>, recent: &RecentSession) -> Result<(), Error> {
-        self.require(recent, AccountOffer::AuthenticatorApp)?;
+        self.require_offer(&recent.0, AccountOffer::AuthenticatorApp)?;
         let (_, opened) = self.as_user(&recent.0, UserOperation::UseAuthenticatorApp(false)).await?;
         self.record_factor(&opened, "authenticator_app", false);
         Ok(())
@@ -230,7 +235,7 @@ impl RelyingParty {
     /// # Errors
     /// As [`change_address`](Self::change_address).
     pub async fn begin_passkey(self: &Arc<Self>, recent: &RecentSession) -> Result<Value, Error> {
-        self.require(recent, AccountOffer::Passkeys)?;
+        self.require_offer(&recent.0, AccountOffer::Passkeys)?;
         let (mut answer, _) = self.as_user(&recent.0, UserOperation::StartPasskey).await?;
         Ok(answer["CredentialCreationOptions"].take())
     }
@@ -240,7 +245,7 @@ impl RelyingParty {
     /// # Errors
     /// As [`change_address`](Self::change_address).
     pub async fn confirm_passkey(self: &Arc<Self>, recent: &RecentSession, credential: &Value) -> Result<(), Error> {
-        self.require(recent, AccountOffer::Passkeys)?;
+        self.require_offer(&recent.0, AccountOffer::Passkeys)?;
         let (_, opened) = self.as_user(&recent.0, UserOperation::CompletePasskey(credential)).await?;
         self.record_factor(&opened, "passkey", true);
         Ok(())
@@ -251,7 +256,7 @@ impl RelyingParty {
     /// # Errors
     /// As [`change_address`](Self::change_address).
     pub async fn remove_passkey(self: &Arc<Self>, recent: &RecentSession, id: &str) -> Result<(), Error> {
-        self.require(recent, AccountOffer::Passkeys)?;
+        self.require_offer(&recent.0, AccountOffer::Passkeys)?;
         let (_, opened) = self.as_user(&recent.0, UserOperation::DeletePasskey { id }).await?;
         self.record_factor(&opened, "passkey", false);
         Ok(())
@@ -289,7 +294,7 @@ impl RelyingParty {
     /// As [`change_address`](Self::change_address); [`Error::Store`]: the account is deleted, and a session may live until
     /// its next renewal.
     pub async fn delete_account(self: &Arc<Self>, recent: &RecentSession) -> Result<(), Error> {
-        self.require(recent, AccountOffer::Deletion)?;
+        self.require_offer(&recent.0, AccountOffer::Deletion)?;
         let (this, recent) = (self.clone(), recent.clone());
         self.run_to_completion(async move {
             let (_, opened) = this.as_user(&recent.0, UserOperation::DeleteUser).await?;
@@ -311,7 +316,7 @@ impl RelyingParty {
         .await
     }
 
-    fn record_account_change(&self, opened: &OpenedSession, attributes: &str) {
+    pub(super) fn record_account_change(&self, opened: &OpenedSession, attributes: &str) {
         let sub = opened.principal().sub.clone();
         tracing::info!(%sub, attributes, "user attributes changed");
         self.audit.record(&AuditEvent::AccountChanged {
@@ -328,7 +333,7 @@ impl RelyingParty {
         self.audit.record(&AuditEvent::FactorChanged { sub: audit::text(&sub), session, factor, added });
     }
 
-    async fn renew_after_change(self: &Arc<Self>, opened: &Arc<OpenedSession>) {
+    pub(super) async fn renew_after_change(self: &Arc<Self>, opened: &Arc<OpenedSession>) {
         if let Err(error) = self.renewal(opened, Priority::Interactive).await {
             tracing::warn!(%error, "session renewal failed after attribute change");
         }

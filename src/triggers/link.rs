@@ -6,7 +6,7 @@
 
 use super::settings::TriggerSettings;
 use super::vouched_email;
-use crate::domain::user::{NATIVE, User};
+use crate::domain::user::User;
 use crate::outbound::aws_json::AwsError;
 use serde_json::{Value, json};
 
@@ -97,7 +97,7 @@ pub fn destination<'a>(users: &'a [User], wanted: &LinkRequest, settings: &Trigg
 
 fn is_native(user: &User, email: &str) -> bool {
     user.status.as_deref() == Some("CONFIRMED")
-        && user.provider() == NATIVE
+        && user.is_native()
         && user.verified_email().is_some_and(|one| one.eq_ignore_ascii_case(email))
 }
 

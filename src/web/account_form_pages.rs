@@ -8,6 +8,7 @@ use super::language::PageRequest;
 use super::pages::{self, PageFrame, QrCode};
 use super::problem_page;
 use super::security_headers::allow_own_script;
+use crate::config::{AccountOffer, Support};
 use crate::flow::{Address, RecentSession};
 use crate::store::OpenedSession;
 use crate::words::{Text, Words, fill};
@@ -61,6 +62,17 @@ impl AccountForm {
         !matches!(self, Self::Profile | Self::Session)
     }
 
+    /// What has to be offered for it.
+    pub(super) fn offer(self) -> Option<AccountOffer> {
+        match self {
+            Self::Profile | Self::Session => None,
+            Self::Address(address) => Some(address.offer()),
+            Self::Authenticator | Self::RemoveAuthenticator => Some(AccountOffer::AuthenticatorApp),
+            Self::Passkey | Self::RemovePasskey => Some(AccountOffer::Passkeys),
+            Self::Delete => Some(AccountOffer::Deletion),
+        }
+    }
+
     /// Whether it can not be undone.
     pub(super) fn wants_word(self) -> bool {
         matches!(self, Self::RemoveAuthenticator | Self::RemovePasskey | Self::Delete)
@@ -104,6 +116,8 @@ struct AppSecret {
     secret: String,
     size: usize,
     path: String,
+    /// Whom to ask without the app.
+    lost: String,
 }
 
 #[derive(Template)]
@@ -214,7 +228,9 @@ impl FormRequest<'_> {
         let QrCode { size, path } = QrCode::of_app(issuer, &pages::display_name(self.opened), secret);
         self.show(typed.error.is_some(), |words, frame| {
             let grouped = secret.as_bytes().chunks(4).map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ");
-            let app = Some(AppSecret { secret: grouped, size, path });
+            let support = self.web.brand.support.as_ref().map(Support::name);
+            let lost = fill(&words.authenticator_lost, "contact", support.unwrap_or(&words.operators));
+            let app = Some(AppSecret { secret: grouped, size, path, lost });
             let texts = vec![words.authenticator_scan.clone()];
             let hidden = vec![("secret", secret.to_owned())];
             let page = self.plain(words, frame, &words.authenticator_set_up_title, &typed);

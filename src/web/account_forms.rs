@@ -56,7 +56,8 @@ pub(super) async fn form(
         Ok(opened) => opened,
         Err(response) => return *response,
     };
-    let recent = match web.rp.recent(&opened) {
+    let request = FormRequest { web: &web, page: &page, opened: &opened, form };
+    let recent = match request.recent() {
         Ok(recent) => recent,
         Err(Error::InsufficientAuthentication(needed)) => {
             let back = web.rp.rules().return_to.choose(Some(&web.public_url.join(&form.path())));
@@ -67,7 +68,6 @@ pub(super) async fn form(
     let query = query.unwrap_or_default();
     let id =
         url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "id").map(|(_, id)| id.into_owned());
-    let request = FormRequest { web: &web, page: &page, opened: &opened, form };
     request.begin(&recent, Typed::default(), id.as_deref().unwrap_or_default()).await
 }
 
@@ -123,7 +123,7 @@ pub(super) async fn send_form(
             false => problem_page::page(&web, Refusal::Origin, &page, &Attempted::Visit),
         };
     }
-    let recent = match web.rp.recent(&opened) {
+    let recent = match request.recent() {
         Ok(recent) => recent,
         Err(error) => return problem_page::page(&web, error, &page, &request.step_up()),
     };
@@ -139,10 +139,18 @@ pub(super) async fn send_form(
 }
 
 impl FormRequest<'_> {
+    /// The session, if the form is offered to its user, and the authentication is recent enough for it.
+    fn recent(&self) -> Result<RecentSession, Error> {
+        if let Some(offer) = self.form.offer() {
+            self.web.rp.require_offer(self.opened, offer)?;
+        }
+        self.web.rp.recent(self.opened)
+    }
+
     /// A sign-in that leads back to the form, with what is needed for it.
     fn step_up(&self) -> Attempted {
         let attempt = attempt(self.web, &self.form.path());
-        match (attempt, self.web.rp.recent(self.opened)) {
+        match (attempt, self.recent()) {
             (Attempted::SignIn(mut intent), Err(Error::InsufficientAuthentication(needed))) => {
                 intent.authentication = needed;
                 Attempted::SignIn(intent)

@@ -121,8 +121,9 @@ pub(super) async fn account(
             true => Some(web.rp.account_user(&opened).await?),
             false => None,
         };
-        let passkeys = match web.rp.offers(&opened, AccountOffer::Passkeys) {
-            true => Some(web.rp.passkeys(&opened).await?),
+        let passkeys = match user.as_ref().is_some_and(User::is_native) {
+            true => passkeys(&web, &opened).await?,
+            // The pool has none of people who sign in elsewhere.
             false => None,
         };
         Ok::<_, Error>((user, passkeys, web.rp.my_sessions(&opened).await?))
@@ -155,6 +156,20 @@ pub(super) async fn account(
     response
 }
 
+/// The passkeys, where they are offered. A pool that has them switched off takes nothing else of the page away.
+async fn passkeys(web: &Web, opened: &Arc<OpenedSession>) -> Result<Option<Vec<Passkey>>, Error> {
+    if !web.rp.offers(opened, AccountOffer::Passkeys) {
+        return Ok(None);
+    }
+    match web.rp.passkeys(opened).await {
+        Err(Error::RejectedByProvider(code)) => {
+            tracing::warn!(%code, "passkeys not listed: account.offers names them, and the user pool refuses");
+            Ok(None)
+        }
+        listed => listed.map(Some),
+    }
+}
+
 /// What the page says of the person.
 fn account_page<'a>(
     web: &'a Web,
@@ -165,7 +180,7 @@ fn account_page<'a>(
 ) -> AccountPage<'a> {
     let principal = opened.principal();
     let name = pages::display_name(opened);
-    let is_native = user.is_some_and(|user| user.provider() == NATIVE);
+    let is_native = user.is_some_and(User::is_native);
     let offers = |offer| web.rp.offers(opened, offer);
     let address = |form, title, address: Address, offer| {
         let value = match user {

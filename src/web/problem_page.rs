@@ -194,14 +194,11 @@ fn link(step: NextStep, web: &Web, words: &Words, problem: Problem, attempt: &At
 }
 
 fn contact(support: &Support, id: &RequestId) -> PageLink {
-    match support {
-        Support::Mail(address) => {
-            PageLink { words: address.clone(), href: format!("mailto:{address}?subject=Reference%20{}", id.as_str()) }
-        }
-        Support::Page(url) => {
-            PageLink { words: url.host_str().unwrap_or_default().to_owned(), href: url.as_str().to_owned() }
-        }
-    }
+    let href = match support {
+        Support::Mail(address) => format!("mailto:{address}?subject=Reference%20{}", id.as_str()),
+        Support::Page(url) => url.as_str().to_owned(),
+    };
+    PageLink { words: support.name().to_owned(), href }
 }
 
 /// The same for an address where there is nothing (404), or nothing of that kind (405).

@@ -177,6 +177,7 @@ pub(super) static ARABIC: Words = words! {
     authenticator_scan: "يُرجى مسح هذه الصورة ضوئيًا بتطبيق المصادقة.",
     authenticator_secret: "إذا تعذر مسحها، يُرجى كتابة هذا المفتاح في التطبيق:",
     authenticator_code: "بعد ذلك، يُرجى كتابة الرمز الذي يعرضه التطبيق.",
+    authenticator_lost: "عند فقدان التطبيق، يُرجى التواصل مع {contact} لإيقافه.",
     authenticator_remove_title: "إزالة تطبيق المصادقة؟",
     authenticator_remove_text: "بعد ذلك تكفي كلمة مرورك وحدها لتسجيل الدخول.",
     passkeys: "مفاتيح المرور",

@@ -169,6 +169,7 @@ pub static ENGLISH: Words = words! {
     authenticator_scan: "Scan this picture with your authenticator app.",
     authenticator_secret: "If you cannot scan it, type this key into the app:",
     authenticator_code: "Then type the code that the app shows.",
+    authenticator_lost: "If you lose the app, ask {contact} to switch it off for you.",
     authenticator_remove_title: "Remove the authenticator app?",
     authenticator_remove_text: "Then your password alone is enough to sign in.",
     passkeys: "Passkeys",

@@ -168,6 +168,7 @@ pub(super) static FRENCH: Words = words! {
     authenticator_scan: "Scannez cette image avec votre application d’authentification.",
     authenticator_secret: "Si vous ne pouvez pas la scanner, saisissez cette clé dans l’application :",
     authenticator_code: "Saisissez ensuite le code que l’application affiche.",
+    authenticator_lost: "Si vous n’avez plus accès à l’application, demandez à {contact} de la désactiver pour vous.",
     authenticator_remove_title: "Supprimer l’application d’authentification ?",
     authenticator_remove_text: "Votre mot de passe seul suffira alors pour vous connecter.",
     passkeys: "Clés d’accès",

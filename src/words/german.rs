@@ -168,6 +168,7 @@ pub(super) static GERMAN: Words = words! {
     authenticator_scan: "Scannen Sie dieses Bild mit Ihrer Authentifizierungs-App.",
     authenticator_secret: "Wenn Sie es nicht scannen können, geben Sie diesen Schlüssel in der App ein:",
     authenticator_code: "Geben Sie dann den Code ein, den die App anzeigt.",
+    authenticator_lost: "Wenn Sie keinen Zugriff mehr auf die App haben, bitten Sie {contact}, sie für Sie zu deaktivieren.",
     authenticator_remove_title: "Authentifizierungs-App entfernen?",
     authenticator_remove_text: "Danach genügt zum Anmelden allein Ihr Passwort.",
     passkeys: "Passkeys",

@@ -168,6 +168,7 @@ pub(super) static JAPANESE: Words = words! {
     authenticator_scan: "この画像を認証アプリで読み取ってください。",
     authenticator_secret: "読み取れない場合は、次のキーをアプリに入力してください：",
     authenticator_code: "次に、アプリに表示されたコードを入力してください。",
+    authenticator_lost: "アプリを使えなくなった場合は、{contact}に無効化を依頼してください。",
     authenticator_remove_title: "認証アプリを削除しますか？",
     authenticator_remove_text: "削除すると、パスワードだけでサインインできるようになります。",
     passkeys: "パスキー",

@@ -324,6 +324,8 @@ declare_words! {
     authenticator_secret,
     /// What to type.
     authenticator_code,
+    /// Whom to ask without the app. With `{contact}`.
+    authenticator_lost,
     /// Title.
     authenticator_remove_title,
     /// What it means.

@@ -168,6 +168,7 @@ pub(super) static SPANISH: Words = words! {
     authenticator_scan: "Escanee esta imagen con su aplicación de autenticación.",
     authenticator_secret: "Si no puede escanearla, escriba esta clave en la aplicación:",
     authenticator_code: "Después, escriba el código que muestra la aplicación.",
+    authenticator_lost: "Si deja de tener acceso a la aplicación, pida a {contact} que la desactive.",
     authenticator_remove_title: "¿Eliminar la aplicación de autenticación?",
     authenticator_remove_text: "Después bastará con su contraseña para iniciar sesión.",
     passkeys: "Claves de acceso",

@@ -220,6 +220,16 @@ pub enum Support {
     Page(Url),
 }
 
+impl Support {
+    /// What people call it: the address, or the host of the page.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Mail(address) => address,
+            Self::Page(url) => url.host_str().unwrap_or_default(),
+        }
+    }
+}
+
 /// Longer addresses are refused (RFC 5321 §4.5.3.1.3).
 const MAIL_MAX: usize = 254;
 
