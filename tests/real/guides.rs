@@ -30,7 +30,7 @@ pub(super) async fn site(guide: &str, also: &[usize], issuer: &str, secret: impl
         }
     }
     let variables: Vec<_> = variables.iter().map(|(key, value)| (&**key, &**value)).collect();
-    Site::with_text(&text.to_string(), &variables).await
+    Site::with_text(&text.to_string().replace(&named, issuer), &variables).await
 }
 
 fn configuration(guide: &str, also: &[usize]) -> Table {

@@ -38,7 +38,7 @@ async fn violations(browser: &Chromium) -> Vec<String> {
 
 /// Nothing is wider than the screen (WCAG 2.2 §1.4.10).
 async fn is_wide(browser: &Chromium) -> bool {
-    let run = "return document.documentElement.scrollWidth > window.innerWidth";
+    let run = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
     browser.driver.execute(run, vec![]).await.unwrap().convert().unwrap()
 }
 
@@ -110,6 +110,15 @@ async fn everybody_can_use_every_page() {
     browser.click("main button").await;
     assert_eq!(browser.text("[role=alert]").await, "That is not the code. Type it once more, or ask for a new one.");
     judge(&browser, "wrong code", &mut faults).await;
+    screen(&browser, 320, 800).await;
+    for language in ["de", "fr", "es", "ja", "ar"] {
+        for path in ["", "/authenticator", "/remove-authenticator", "/phone", "/delete"] {
+            browser.go(&site.auth(&format!("/auth/account{path}?lang={language}"))).await;
+            if is_wide(&browser).await {
+                faults.push(format!("{path} in {language} is wider than 320 px"));
+            }
+        }
+    }
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
     browser.close().await;
 }

@@ -3,6 +3,7 @@
 mod programs;
 mod server;
 
+use super::chromium::Chromium;
 use super::guides;
 use super::steps::{bearer, ends_at_its_renewal, renew, tokens};
 use crate::support::{Answer, Browser, Site, param, until};
@@ -19,6 +20,7 @@ const GUIDE: &str = include_str!("../../../src/guide/keycloak.md");
 const GROUPS_FROM_USERINFO: usize = 1;
 const ROLES: usize = 2;
 const PROGRAMS: usize = 3;
+const ACCOUNT: usize = 4;
 
 /// A realm, and a service that trusts it.
 struct Pair {
@@ -56,6 +58,21 @@ impl Pair {
         let landed = self.sign_in(&browser, user).await;
         assert_eq!(landed.status, 302, "{landed:?}");
         browser
+    }
+
+    /// Asks for a page with a real browser, and signs in as erin on the way.
+    async fn sign_in_with(&self, browser: &Chromium, page: &str) {
+        browser.go(&self.site.auth(page)).await;
+        browser.type_into("#username", "erin").await;
+        browser.type_into("#password", "Passw0rd!").await;
+        browser.click("#kc-login").await;
+        browser.arrives_at(&self.site.auth(page)).await;
+    }
+
+    /// The path of our client in the admin REST API.
+    async fn client(&self) -> String {
+        let found = self.realm.administer(Method::GET, "clients?clientId=auth-api", None).await.json();
+        format!("clients/{}", found[0]["id"].as_str().unwrap())
     }
 
     /// Something that a client asks Keycloak's token endpoint.
@@ -199,6 +216,22 @@ async fn realm_roles_are_the_groups_where_the_configuration_says_so() {
 }
 
 #[tokio::test]
+#[ignore = "needs keycloak and chromium"]
+async fn the_account_page_leads_to_keycloaks_own() {
+    let (pair, browser) = (Pair::start(&[ACCOUNT], &[]).await, Chromium::start().await);
+    pair.sign_in_with(&browser, "/auth/account").await;
+    let shown = browser.text("main").await;
+    assert!(shown.contains("Erin Editor") && shown.contains("erin@example.com"), "{shown}");
+    for only_of_a_pool in ["form[action]", "a[href*='/auth/account/delete']", "a[href*='screen=password']"] {
+        assert!(!browser.has(only_of_a_pool).await, "{only_of_a_pool}: {shown}");
+    }
+    browser.follow("Go on").await;
+    let console = format!("{}/account", pair.realm.issuer());
+    browser.arrives(|at| at.starts_with(&console), &console).await;
+    assert_eq!(browser.value("#email").await, "erin@example.com");
+}
+
+#[tokio::test]
 #[ignore = "needs keycloak"]
 async fn signing_out_ends_at_keycloak_and_comes_back() {
     let pair = Pair::start(&[], &[]).await;
@@ -241,6 +274,35 @@ async fn a_sign_out_at_keycloak_ends_that_session_here() {
 }
 
 #[tokio::test]
+#[ignore = "needs keycloak and chromium"]
+async fn a_sign_out_at_keycloak_ends_the_session_here_by_a_frame_of_its_page() {
+    let (pair, browser) = (Pair::start(&[], &[]).await, Chromium::start().await);
+    let frame = json!({
+        "frontchannelLogout": true,
+        "attributes": {
+            "backchannel.logout.url": "",
+            "frontchannel.logout.url": pair.site.auth("/auth/frontchannel-logout"),
+            "frontchannel.logout.session.required": "true",
+        },
+    });
+    pair.realm.administer(Method::PUT, &pair.client().await, Some(frame)).await;
+    pair.sign_in_with(&browser, "/auth/account").await;
+    let elsewhere = pair.signed_in("erin").await;
+    let cookies = browser.cookies().await;
+    let ours = cookies.iter().find(|cookie| cookie["name"] == "auth").unwrap();
+    let cookie = format!("auth={}", ours["value"].as_str().unwrap());
+    let validate = async || {
+        let shape = |request: reqwest::RequestBuilder| request.header("cookie", &cookie);
+        Browser::new().send(Method::GET, &pair.site.auth("/validate"), shape).await.status
+    };
+    assert_eq!(validate().await, 200);
+    browser.go(&format!("{}/protocol/openid-connect/logout", pair.realm.issuer())).await;
+    browser.click("#kc-logout").await;
+    until("the session here is gone", async || validate().await == 401).await;
+    assert_eq!(elsewhere.validate(&pair.site).await.status, 200, "her other browser is still signed in there");
+}
+
+#[tokio::test]
 #[ignore = "needs keycloak"]
 async fn an_administrators_logout_ends_all_sessions_of_a_user_at_once() {
     let pair = Pair::start(&[], &[]).await;
@@ -258,10 +320,8 @@ async fn an_administrators_logout_ends_all_sessions_of_a_user_at_once() {
 async fn an_administrators_logout_and_a_disabled_user_are_learned_at_the_next_renewal() {
     let pair = Pair::start(&[], &[]).await;
     // As if the back-channel logout URL had not been set.
-    let client = pair.realm.administer(Method::GET, "clients?clientId=auth-api", None).await.json();
-    let client = format!("clients/{}", client[0]["id"].as_str().unwrap());
     let without = json!({ "attributes": { "backchannel.logout.url": "" } });
-    pair.realm.administer(Method::PUT, &client, Some(without)).await;
+    pair.realm.administer(Method::PUT, &pair.client().await, Some(without)).await;
     let (erin, jane) = (pair.signed_in("erin").await, pair.signed_in("jane").await);
     let logout = format!("{}/logout", pair.realm.user("erin").await);
     pair.realm.administer(Method::POST, &logout, None).await;
